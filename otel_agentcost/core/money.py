@@ -1,0 +1,52 @@
+"""Exact money: dollars as `Decimal`, ledgers as integer nano-dollars, float only at the telemetry border.
+
+Every operation runs in a decimal context of our own, so that an application which lowers its own precision
+(or makes inexact results an error) can neither change a price nor be broken by one.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+
+NANO_PER_USD = 1_000_000_000
+
+# 28 digits and half-even: the precision in which published prices are multiplied and compared (tests hold
+# the results equal to the genai-prices library, which computes in Python's default decimal context).
+_CONTEXT = Context(prec=28, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
+_UP = Context(prec=60, rounding=ROUND_CEILING, traps=[InvalidOperation])
+
+ZERO = Decimal(0)
+
+add = _CONTEXT.add
+subtract = _CONTEXT.subtract
+multiply = _CONTEXT.multiply
+divide = _CONTEXT.divide
+
+
+def to_nano(usd: Decimal) -> int:
+    """Whole nano-dollars, rounded up: a ledger may hold a billionth of a dollar too much, never too little."""
+    return int(_UP.to_integral_value(_UP.multiply(usd, Decimal(NANO_PER_USD))))
+
+
+def from_nano(nano: int) -> Decimal:
+    """The dollars that `nano` billionths of a dollar are, exactly."""
+    return Decimal(nano).scaleb(-9, _UP)
+
+
+def to_float(usd: Decimal) -> float:
+    """The nearest double, for a span attribute or a metric: the only place where money becomes a float."""
+    return float(usd)
+
+
+def from_number(value: object) -> Decimal | None:
+    """A dollar amount that a provider or a user wrote as a number or text; None where it is not one.
+
+    Booleans, NaN, infinities and negative amounts are not amounts of money spent.
+    """
+    if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
+        return None
+    try:
+        amount = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and amount >= 0 else None

@@ -1,0 +1,331 @@
+"""What a call used, in counts that never overlap.
+
+Providers report overlapping numbers (cached tokens within input, reasoning within output); a wire reader splits
+them, so that here every token, second, image or search is counted under exactly one `Kind` and can be billed
+exactly once. A kind means "of this kind, and of no more special one": `input_tokens` are the input tokens that
+are neither cached, nor audio, nor anything else that has a kind of its own.
+
+The names are those of the genai-prices unit registry (a test holds the two equal), with disjoint meaning.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Literal, get_args
+
+Kind = Literal[
+    "input_tokens",
+    "output_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "cache_write_5m_tokens",
+    "cache_write_1h_tokens",
+    "input_text_tokens",
+    "output_text_tokens",
+    "cache_text_read_tokens",
+    "cache_text_write_tokens",
+    "cache_text_write_5m_tokens",
+    "cache_text_write_1h_tokens",
+    "input_audio_tokens",
+    "output_audio_tokens",
+    "cache_audio_read_tokens",
+    "cache_audio_write_tokens",
+    "cache_audio_write_5m_tokens",
+    "cache_audio_write_1h_tokens",
+    "input_image_tokens",
+    "output_image_tokens",
+    "cache_image_read_tokens",
+    "cache_image_write_tokens",
+    "cache_image_write_5m_tokens",
+    "cache_image_write_1h_tokens",
+    "input_video_tokens",
+    "output_video_tokens",
+    "cache_video_read_tokens",
+    "cache_video_write_tokens",
+    "cache_video_write_5m_tokens",
+    "cache_video_write_1h_tokens",
+    "input_tool_tokens",
+    "input_text_tool_tokens",
+    "input_audio_tool_tokens",
+    "input_image_tool_tokens",
+    "input_video_tool_tokens",
+    "output_reasoning_tokens",
+    "output_text_reasoning_tokens",
+    "output_audio_reasoning_tokens",
+    "output_image_reasoning_tokens",
+    "output_video_reasoning_tokens",
+    "output_citation_tokens",
+    "output_text_citation_tokens",
+    "output_audio_citation_tokens",
+    "output_image_citation_tokens",
+    "output_video_citation_tokens",
+    "input_characters",
+    "input_text_messages",
+    "audio_seconds",
+    "input_audio_seconds",
+    "output_audio_seconds",
+    "input_pixels",
+    "input_document_pages",
+    "input_annotated_document_pages",
+    "rerank_searches",
+    "web_searches",
+    "social_searches",
+    "storage_searches",
+    "code_executions",
+    "requests",
+]
+
+Count = int | Decimal
+"""Whole numbers for everything that is counted; `Decimal` for what is measured (seconds of audio)."""
+
+Dimensions = frozenset[tuple[str, str]]
+
+# What each kind is: a kind whose dimensions contain another's is a special case of it.
+DIMENSIONS: Mapping[Kind, Dimensions] = {
+    "input_tokens": frozenset({("family", "tokens"), ("direction", "input")}),
+    "output_tokens": frozenset({("family", "tokens"), ("direction", "output")}),
+    "cache_read_tokens": frozenset({("family", "tokens"), ("direction", "input"), ("token_type", "cache_read")}),
+    "cache_write_tokens": frozenset({("family", "tokens"), ("direction", "input"), ("token_type", "cache_write")}),
+    "cache_write_5m_tokens": frozenset(
+        {("family", "tokens"), ("direction", "input"), ("token_type", "cache_write"), ("cache_ttl", "5m")}
+    ),
+    "cache_write_1h_tokens": frozenset(
+        {("family", "tokens"), ("direction", "input"), ("token_type", "cache_write"), ("cache_ttl", "1h")}
+    ),
+    "input_text_tokens": frozenset({("family", "tokens"), ("direction", "input"), ("modality", "text")}),
+    "output_text_tokens": frozenset({("family", "tokens"), ("direction", "output"), ("modality", "text")}),
+    "cache_text_read_tokens": frozenset(
+        {("family", "tokens"), ("direction", "input"), ("modality", "text"), ("token_type", "cache_read")}
+    ),
+    "cache_text_write_tokens": frozenset(
+        {("family", "tokens"), ("direction", "input"), ("modality", "text"), ("token_type", "cache_write")}
+    ),
+    "cache_text_write_5m_tokens": frozenset(
+        {
+            ("family", "tokens"),
+            ("direction", "input"),
+            ("modality", "text"),
+            ("token_type", "cache_write"),
+            ("cache_ttl", "5m"),
+        }
+    ),
+    "cache_text_write_1h_tokens": frozenset(
+        {
+            ("family", "tokens"),
+            ("direction", "input"),
+            ("modality", "text"),
+            ("token_type", "cache_write"),
+            ("cache_ttl", "1h"),
+        }
+    ),
+    "input_audio_tokens": frozenset({("family", "tokens"), ("direction", "input"), ("modality", "audio")}),
+    "output_audio_tokens": frozenset({("family", "tokens"), ("direction", "output"), ("modality", "audio")}),
+    "cache_audio_read_tokens": frozenset(
+        {("family", "tokens"), ("direction", "input"), ("modality", "audio"), ("token_type", "cache_read")}
+    ),
+    "cache_audio_write_tokens": frozenset(
+        {("family", "tokens"), ("direction", "input"), ("modality", "audio"), ("token_type", "cache_write")}
+    ),
+    "cache_audio_write_5m_tokens": frozenset(
+        {
+            ("family", "tokens"),
+            ("direction", "input"),
+            ("modality", "audio"),
+            ("token_type", "cache_write"),
+            ("cache_ttl", "5m"),
+        }
+    ),
+    "cache_audio_write_1h_tokens": frozenset(
+        {
+            ("family", "tokens"),
+            ("direction", "input"),
+            ("modality", "audio"),
+            ("token_type", "cache_write"),
+            ("cache_ttl", "1h"),
+        }
+    ),
+    "input_image_tokens": frozenset({("family", "tokens"), ("direction", "input"), ("modality", "image")}),
+    "output_image_tokens": frozenset({("family", "tokens"), ("direction", "output"), ("modality", "image")}),
+    "cache_image_read_tokens": frozenset(
+        {("family", "tokens"), ("direction", "input"), ("modality", "image"), ("token_type", "cache_read")}
+    ),
+    "cache_image_write_tokens": frozenset(
+        {("family", "tokens"), ("direction", "input"), ("modality", "image"), ("token_type", "cache_write")}
+    ),
+    "cache_image_write_5m_tokens": frozenset(
+        {
+            ("family", "tokens"),
+            ("direction", "input"),
+            ("modality", "image"),
+            ("token_type", "cache_write"),
+            ("cache_ttl", "5m"),
+        }
+    ),
+    "cache_image_write_1h_tokens": frozenset(
+        {
+            ("family", "tokens"),
+            ("direction", "input"),
+            ("modality", "image"),
+            ("token_type", "cache_write"),
+            ("cache_ttl", "1h"),
+        }
+    ),
+    "input_video_tokens": frozenset({("family", "tokens"), ("direction", "input"), ("modality", "video")}),
+    "output_video_tokens": frozenset({("family", "tokens"), ("direction", "output"), ("modality", "video")}),
+    "cache_video_read_tokens": frozenset(
+        {("family", "tokens"), ("direction", "input"), ("modality", "video"), ("token_type", "cache_read")}
+    ),
+    "cache_video_write_tokens": frozenset(
+        {("family", "tokens"), ("direction", "input"), ("modality", "video"), ("token_type", "cache_write")}
+    ),
+    "cache_video_write_5m_tokens": frozenset(
+        {
+            ("family", "tokens"),
+            ("direction", "input"),
+            ("modality", "video"),
+            ("token_type", "cache_write"),
+            ("cache_ttl", "5m"),
+        }
+    ),
+    "cache_video_write_1h_tokens": frozenset(
+        {
+            ("family", "tokens"),
+            ("direction", "input"),
+            ("modality", "video"),
+            ("token_type", "cache_write"),
+            ("cache_ttl", "1h"),
+        }
+    ),
+    "input_tool_tokens": frozenset({("family", "tokens"), ("direction", "input"), ("token_type", "tool")}),
+    "input_text_tool_tokens": frozenset(
+        {("family", "tokens"), ("direction", "input"), ("modality", "text"), ("token_type", "tool")}
+    ),
+    "input_audio_tool_tokens": frozenset(
+        {("family", "tokens"), ("direction", "input"), ("modality", "audio"), ("token_type", "tool")}
+    ),
+    "input_image_tool_tokens": frozenset(
+        {("family", "tokens"), ("direction", "input"), ("modality", "image"), ("token_type", "tool")}
+    ),
+    "input_video_tool_tokens": frozenset(
+        {("family", "tokens"), ("direction", "input"), ("modality", "video"), ("token_type", "tool")}
+    ),
+    "output_reasoning_tokens": frozenset({("family", "tokens"), ("direction", "output"), ("token_type", "reasoning")}),
+    "output_text_reasoning_tokens": frozenset(
+        {("family", "tokens"), ("direction", "output"), ("modality", "text"), ("token_type", "reasoning")}
+    ),
+    "output_audio_reasoning_tokens": frozenset(
+        {("family", "tokens"), ("direction", "output"), ("modality", "audio"), ("token_type", "reasoning")}
+    ),
+    "output_image_reasoning_tokens": frozenset(
+        {("family", "tokens"), ("direction", "output"), ("modality", "image"), ("token_type", "reasoning")}
+    ),
+    "output_video_reasoning_tokens": frozenset(
+        {("family", "tokens"), ("direction", "output"), ("modality", "video"), ("token_type", "reasoning")}
+    ),
+    "output_citation_tokens": frozenset({("family", "tokens"), ("direction", "output"), ("token_type", "citation")}),
+    "output_text_citation_tokens": frozenset(
+        {("family", "tokens"), ("direction", "output"), ("modality", "text"), ("token_type", "citation")}
+    ),
+    "output_audio_citation_tokens": frozenset(
+        {("family", "tokens"), ("direction", "output"), ("modality", "audio"), ("token_type", "citation")}
+    ),
+    "output_image_citation_tokens": frozenset(
+        {("family", "tokens"), ("direction", "output"), ("modality", "image"), ("token_type", "citation")}
+    ),
+    "output_video_citation_tokens": frozenset(
+        {("family", "tokens"), ("direction", "output"), ("modality", "video"), ("token_type", "citation")}
+    ),
+    "input_characters": frozenset({("family", "characters"), ("direction", "input")}),
+    "input_text_messages": frozenset({("family", "messages"), ("direction", "input"), ("modality", "text")}),
+    "audio_seconds": frozenset({("family", "durations"), ("modality", "audio")}),
+    "input_audio_seconds": frozenset({("family", "durations"), ("direction", "input"), ("modality", "audio")}),
+    "output_audio_seconds": frozenset({("family", "durations"), ("direction", "output"), ("modality", "audio")}),
+    "input_pixels": frozenset({("family", "pixels"), ("direction", "input")}),
+    "input_document_pages": frozenset({("family", "document_pages"), ("direction", "input")}),
+    "input_annotated_document_pages": frozenset(
+        {("family", "document_pages"), ("direction", "input"), ("page_type", "annotated")}
+    ),
+    "rerank_searches": frozenset({("family", "rerank")}),
+    "web_searches": frozenset({("family", "tool_calls"), ("tool_type", "web_search")}),
+    "social_searches": frozenset({("family", "tool_calls"), ("tool_type", "social_search")}),
+    "storage_searches": frozenset({("family", "tool_calls"), ("tool_type", "storage_search")}),
+    "code_executions": frozenset({("family", "tool_calls"), ("tool_type", "code_execution")}),
+    "requests": frozenset({("family", "requests")}),
+}
+
+KINDS: frozenset[str] = frozenset(get_args(Kind))
+
+
+def _kinds(**wanted: str) -> frozenset[Kind]:
+    return frozenset(kind for kind, dimensions in DIMENSIONS.items() if dimensions >= frozenset(wanted.items()))
+
+
+INPUT_TOKENS = _kinds(family="tokens", direction="input")
+OUTPUT_TOKENS = _kinds(family="tokens", direction="output")
+CACHE_READ_TOKENS = _kinds(family="tokens", token_type="cache_read")
+CACHE_WRITE_TOKENS = _kinds(family="tokens", token_type="cache_write")
+REASONING_TOKENS = _kinds(family="tokens", token_type="reasoning")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """The disjoint counts of one model call.
+
+    `counts` holds the kinds that occurred, each with a positive count; a kind that is absent is zero.
+
+    `unsplit` names kinds of which the provider gave no count although others that overlap them were given (cached
+    tokens and audio tokens, but not the cached audio tokens). The counts are then one possible split: a price that
+    does not tell the kinds apart is still exact, and one that does is refused.
+
+    `estimated` says that the provider gave no usage and the tokens were counted here.
+    """
+
+    counts: Mapping[Kind, Count]
+    unsplit: tuple[Kind, ...] = ()
+    estimated: bool = False
+
+    def total(self, kinds: Iterable[Kind]) -> Count:
+        """The sum over `kinds`, each counted once."""
+        counts = self.counts
+        return sum((counts[kind] for kind in kinds if kind in counts), start=0)
+
+    @property
+    def input_tokens(self) -> int:
+        """All input tokens, cached ones included (the meaning of `gen_ai.usage.input_tokens`)."""
+        return int(self._among(INPUT_TOKENS))
+
+    @property
+    def output_tokens(self) -> int:
+        """All output tokens, reasoning included (the meaning of `gen_ai.usage.output_tokens`)."""
+        return int(self._among(OUTPUT_TOKENS))
+
+    @property
+    def cache_read_tokens(self) -> int:
+        """Input tokens that were read from a cache, whatever their modality."""
+        return int(self._among(CACHE_READ_TOKENS))
+
+    @property
+    def cache_write_tokens(self) -> int:
+        """Input tokens that were written to a cache, whatever their time to live and modality."""
+        return int(self._among(CACHE_WRITE_TOKENS))
+
+    @property
+    def reasoning_tokens(self) -> int:
+        """Output tokens that the model thought and did not say."""
+        return int(self._among(REASONING_TOKENS))
+
+    def _among(self, kinds: frozenset[Kind]) -> Count:
+        # Iterates what occurred (a handful), not the kinds there are (dozens): this is on the call path.
+        return sum(count for kind, count in self.counts.items() if kind in kinds)
+
+    def __add__(self, other: Usage) -> Usage:
+        counts: dict[Kind, Count] = dict(self.counts)
+        for kind, count in other.counts.items():
+            counts[kind] = counts.get(kind, 0) + count
+        unsplit = self.unsplit + tuple(kind for kind in other.unsplit if kind not in self.unsplit)
+        return Usage(counts=counts, unsplit=unsplit, estimated=self.estimated or other.estimated)
+
+
+NOTHING = Usage(counts={})

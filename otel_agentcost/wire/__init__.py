@@ -1,0 +1,14 @@
+"""Wire formats: one module a format, which reads requests and responses of it into `Call`, `Answer` and `Usage`.
+
+A reader sees JSON-like values (dicts, lists, strings, numbers) or the SDK's objects for them: `get` and the other
+functions here read both alike. It imports no SDK, does no I/O, changes nothing that it is given, and never
+raises on what it reads: a count that is not a count makes the usage unknown, with the reason.
+
+A format is a module with an object called `FORMAT`. The SDK modules say which path is served by which format.
+"""
+
+from __future__ import annotations
+
+from otel_agentcost.wire.format import AnswerReader, Format, Malformed, count, get, items, text
+
+__all__ = ["AnswerReader", "Format", "Malformed", "count", "get", "items", "text"]
