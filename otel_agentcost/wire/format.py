@@ -6,7 +6,7 @@ responses, google-genai) and as a parsed object (openai, anthropic).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from otel_agentcost.core.call import Answer, Call
@@ -19,7 +19,8 @@ class Malformed(Exception):
 def get(value: Any, name: str) -> Any:
     """The field `name` of a JSON object or an SDK object; None where there is no such field, or no object."""
     if type(value) is dict:
-        return value.get(name)
+        fields: dict[str, Any] = value
+        return fields.get(name)
     return getattr(value, name, None)
 
 
@@ -28,7 +29,7 @@ def count(value: Any, name: str) -> int:
 
     Raises `Malformed` for what is not a count: negative numbers, fractions, text, booleans.
     """
-    number = value.get(name) if type(value) is dict else getattr(value, name, None)
+    number = get(value, name)
     if type(number) is int and number >= 0:
         return number
     if number is None:
@@ -40,14 +41,17 @@ def count(value: Any, name: str) -> int:
 
 def text(value: Any, name: str) -> str | None:
     """The text in the field `name`; None where there is none, or where it is empty or not text."""
-    found = value.get(name) if type(value) is dict else getattr(value, name, None)
+    found = get(value, name)
     return found if isinstance(found, str) and found else None
 
 
-def items(value: Any, name: str) -> Iterable[Any]:
+def items(value: Any, name: str) -> Sequence[Any]:
     """The elements of the list in the field `name`; nothing where there is no list."""
-    found = value.get(name) if type(value) is dict else getattr(value, name, None)
-    return found if isinstance(found, (list, tuple)) else ()
+    found = get(value, name)
+    if type(found) is not list:
+        return ()
+    elements: list[Any] = found
+    return elements
 
 
 class AnswerReader(Protocol):
