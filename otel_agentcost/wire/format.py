@@ -7,7 +7,7 @@ responses, google-genai) and as a parsed object (openai, anthropic).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from otel_agentcost.core.call import Answer, Call
 
@@ -19,8 +19,7 @@ class Malformed(Exception):
 def get(value: Any, name: str) -> Any:
     """The field `name` of a JSON object or an SDK object; None where there is no such field, or no object."""
     if type(value) is dict:
-        fields: dict[str, Any] = value
-        return fields.get(name)
+        return value.get(name)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType] (no cast: hot)
     return getattr(value, name, None)
 
 
@@ -48,10 +47,7 @@ def text(value: Any, name: str) -> str | None:
 def items(value: Any, name: str) -> Sequence[Any]:
     """The elements of the list in the field `name`; nothing where there is no list."""
     found = get(value, name)
-    if type(found) is not list:
-        return ()
-    elements: list[Any] = found
-    return elements
+    return cast("list[Any]", found) if isinstance(found, list) else ()
 
 
 class AnswerReader(Protocol):
