@@ -324,7 +324,7 @@ class Usage:
         counts: dict[Kind, Count] = dict(self.counts)
         for kind, count in other.counts.items():
             counts[kind] = counts.get(kind, 0) + count
-        unsplit = self.unsplit + tuple(kind for kind in other.unsplit if kind not in self.unsplit)
+        unsplit = (*self.unsplit, *(kind for kind in other.unsplit if kind not in self.unsplit))
         return Usage(counts=counts, unsplit=unsplit, estimated=self.estimated or other.estimated)
 
 

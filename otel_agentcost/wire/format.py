@@ -7,7 +7,7 @@ responses, google-genai) and as a parsed object (openai, anthropic).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from otel_agentcost.core.call import Answer, Call
 
@@ -47,7 +47,7 @@ def text(value: Any, name: str) -> str | None:
 def items(value: Any, name: str) -> Sequence[Any]:
     """The elements of the list in the field `name`; nothing where there is no list."""
     found = get(value, name)
-    return cast("list[Any]", found) if isinstance(found, list) else ()
+    return found if isinstance(found, list) else ()  # pyright: ignore[reportUnknownVariableType] (mypy bars the cast)
 
 
 class AnswerReader(Protocol):
