@@ -1,0 +1,1 @@
+"""The project's tests. A package, so that test modules can share `tests.model_server` and `tests.in_memory`."""

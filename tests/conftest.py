@@ -1,0 +1,39 @@
+"""Fixtures for all tests: a clean environment, telemetry in memory, a local model provider."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from tests.in_memory import Telemetry
+from tests.model_server import ModelServer
+
+# What SDKs, exporters and HTTP clients read: a developer's own keys and endpoints must neither leak into a test
+# nor decide it.
+FOREIGN_PREFIXES = ("OTEL_", "OPENAI_", "ANTHROPIC_", "GOOGLE_", "GEMINI_", "AZURE_", "AWS_", "VERTEX")
+FOREIGN_SUFFIXES = ("_API_KEY", "_PROXY")
+
+
+@pytest.fixture(autouse=True)
+def clean_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Takes settings, keys and proxies out of the environment."""
+    for name in os.environ:
+        if name.upper().startswith(FOREIGN_PREFIXES) or name.upper().endswith(FOREIGN_SUFFIXES):
+            monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def telemetry() -> Iterator[Telemetry]:
+    """A fresh tracer and meter provider that keep everything in memory; not the global ones."""
+    telemetry = Telemetry()
+    yield telemetry
+    telemetry.shutdown()
+
+
+@pytest.fixture
+def model_server() -> Iterator[ModelServer]:
+    """A local model provider that replays what it is given."""
+    with ModelServer() as server:
+        yield server
