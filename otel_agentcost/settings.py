@@ -20,6 +20,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, TypeVar, cast
 
+from otel_agentcost import names
 from otel_agentcost.core import money
 from otel_agentcost.errors import SettingsError
 from otel_agentcost.version import __version__
@@ -213,6 +214,19 @@ class Settings:
         An argument that is None or blank counts as not given. Raises `SettingsError` for what cannot be understood.
         """
         return from_environment(os.environ if environ is None else environ, **arguments)
+
+    @property
+    def attribution(self) -> dict[str, str]:
+        """Whom and what the process spends for, as span attributes, where the code does not say."""
+        attributes = {
+            names.USER: self.user,
+            names.TENANT: self.tenant,
+            names.TEAM: self.team,
+            names.FEATURE: self.feature,
+            names.AGENT: self.agent,
+            names.CONVERSATION: self.conversation,
+        }
+        return {name: value for name, value in attributes.items() if value is not None}
 
 
 def _variable(name: str) -> str:

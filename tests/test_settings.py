@@ -283,6 +283,13 @@ def test_an_unknown_value_of_the_shared_content_switch_records_nothing() -> None
     assert "the argument capture_content is 'everything'" in problem({}, capture_content="everything")
 
 
+def test_attribution_names_the_attributes_that_are_set() -> None:
+    """The environment's defaults come as span attributes, and only those that are set."""
+    settings = load({"OTEL_AGENTCOST_USER": "u1", "OTEL_AGENTCOST_TEAM": "search"}, conversation="c1")
+    assert settings.attribution == {"user.id": "u1", "agentcost.team": "search", "gen_ai.conversation.id": "c1"}
+    assert load().attribution == {}
+
+
 def test_settings_cannot_be_changed() -> None:
     """One object for the whole process: nobody can change it under another's feet."""
     settings = load({"OTEL_AGENTCOST_TOOL_PRICES": "a=1"})

@@ -1,1 +1,57 @@
-"""See the modules in this folder."""
+"""The command `agentcost`. Each module of this folder is one subcommand of the same name (`_` becomes `-`).
+
+Such a module has `add_parser(subparsers)`, which adds its parser and sets the default `run`: a function from the parsed
+arguments to an exit code. Modules are found by listing the folder, and only those that a command line needs are
+imported; what a command works with it imports when it runs. What goes wrong is one sentence on stderr and exit code 2.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import TypeAlias
+
+from otel_agentcost.errors import AgentCostError
+from otel_agentcost.version import __version__
+
+__all__ = ["Subparsers", "main"]
+
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+"""What `add_parser` is given (argparse has no public name for it)."""
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Runs one command line; returns the exit code. `--help`, `--version` and misuse leave through SystemExit."""
+    argv = sys.argv[1:] if argv is None else argv
+    parser = _parser(argv[0] if argv else "")
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help(sys.stderr)
+        return 2
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # The reader of our output (`| head`) has seen enough. Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except (AgentCostError, OSError) as error:
+        print(f"agentcost {arguments.command}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser(first: str) -> argparse.ArgumentParser:
+    """The parser of the command that the first word names; of all commands, where it names none."""
+    parser = argparse.ArgumentParser(prog="agentcost", description="What AI agents cost, on OpenTelemetry.")
+    parser.add_argument("--version", action="version", version=f"otel-agentcost {__version__}")
+    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    modules = {module.name.replace("_", "-"): module.name for module in iter_modules(__path__)}
+    for name in [modules[first]] if first in modules else sorted(modules.values()):
+        import_module(f"{__name__}.{name}").add_parser(subparsers)
+    return parser
