@@ -1,0 +1,56 @@
+"""`agentcost demo`: its arguments. What it does is in `otel_agentcost/demo/`, imported when the command runs."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 (argparse has no public name for it)
+
+SUMMARY = "Run a research agent against a local model server and watch what it spends. No API key needed."
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Adds the subcommand to `agentcost`."""
+    add_arguments(subparsers.add_parser("demo", help=SUMMARY, description=SUMMARY))
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Adds the arguments to `parser`, and the function that runs them."""
+    parser.add_argument(
+        "--replay",
+        action="store_true",
+        help="replay one run on gpt-4o: ten steps, 38,800 input and 3,200 output tokens, five tool calls, $0.142",
+    )
+    parser.add_argument(
+        "--sdk",
+        choices=("openai", "anthropic", "google", "all"),
+        default="all",
+        help="which SDKs to run (default: all)",
+    )
+    parser.add_argument(
+        "--otlp",
+        metavar="URL",
+        help="also send spans and metrics to this collector (OTLP over HTTP), for example http://localhost:4318",
+    )
+    parser.add_argument(
+        "--real", action="store_true", help="ask the real providers, with the API keys in the environment: costs cents"
+    )
+    parser.add_argument("--fast", action="store_true", help="do not slow down so that a person can follow")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Runs the demo; returns the exit code."""
+    from otel_agentcost.demo.app import Options, main  # noqa: PLC0415 (keeps the command line quick to start)
+
+    return main(
+        Options(
+            sdk=arguments.sdk,
+            replay=arguments.replay,
+            real=arguments.real,
+            otlp=arguments.otlp,
+            fast=arguments.fast,
+        )
+    )
