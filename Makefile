@@ -1,0 +1,50 @@
+# Everything that a developer runs. Needs Python 3.10 or later with venv, and the network once; it makes its own .venv.
+#
+#   make demo    the demo: a research agent, a local model server, and what each call costs   (ARGS="--replay")
+#   make test    the tests                                                                  (ARGS="tests/core -x")
+#   make check   linters and type checkers
+#   make bench   the benchmarks
+#   make docs    rewrites what is generated from the code: the README's tables, the list of variables
+
+VENV ?= .venv
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo $$p; break; }; done)
+BIN := $(VENV)/bin
+
+.PHONY: demo test check docs bench clean
+
+demo: $(VENV)/.demo
+	@$(BIN)/agentcost demo $(ARGS)
+
+test: $(VENV)/.test
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+docs: $(VENV)/.dev
+	$(BIN)/python -m tests.documents
+
+bench: $(VENV)/.test
+	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+# A stamp for each extra, renewed when pyproject.toml changes: the second run installs nothing.
+
+$(VENV)/.demo: EXTRAS = demo,otlp
+$(VENV)/.test: EXTRAS = test
+$(VENV)/.dev: EXTRAS = dev
+
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(BIN)/python pyproject.toml
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	@touch $@
+
+$(BIN)/python:
+	@test -n "$(PYTHON)" || { echo "otel-agentcost needs Python 3.10 or later; none was found (set PYTHON=...)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip
