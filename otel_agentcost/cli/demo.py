@@ -6,18 +6,14 @@ import argparse
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 (argparse has no public name for it)
+    from otel_agentcost.cli import Subparsers
 
-SUMMARY = "Run a research agent against a local model server and watch what it spends. No API key needed."
+SUMMARY = "run a research agent against a local model server, and watch what it spends; needs no API key"
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Adds the subcommand to `agentcost`."""
-    add_arguments(subparsers.add_parser("demo", help=SUMMARY, description=SUMMARY))
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Adds the arguments to `parser`, and the function that runs them."""
+    """Adds the subcommand."""
+    parser = subparsers.add_parser("demo", help=SUMMARY, description=f"{SUMMARY[0].upper()}{SUMMARY[1:]}.")
     parser.add_argument(
         "--replay",
         action="store_true",
@@ -27,15 +23,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sdk",
         choices=("openai", "anthropic", "google", "all"),
         default="all",
-        help="which SDKs to run (default: all)",
+        help="which SDK to run (default: all three)",
     )
     parser.add_argument(
         "--otlp",
         metavar="URL",
-        help="also send spans and metrics to this collector (OTLP over HTTP), for example http://localhost:4318",
+        help="also send spans and metrics to this collector, by OTLP over HTTP: http://localhost:4318",
     )
     parser.add_argument(
-        "--real", action="store_true", help="ask the real providers, with the API keys in the environment: costs cents"
+        "--real", action="store_true", help="ask the real providers, with the API keys in the environment; costs cents"
     )
     parser.add_argument("--fast", action="store_true", help="do not slow down so that a person can follow")
     parser.set_defaults(run=run)

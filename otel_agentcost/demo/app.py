@@ -27,6 +27,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 import otel_agentcost
 from otel_agentcost.demo import agent, chats, script
 from otel_agentcost.demo.server import ModelServer
+from otel_agentcost.errors import AgentCostError
 
 if TYPE_CHECKING:
     from otel_agentcost.demo.terminal import LiveView
@@ -35,7 +36,7 @@ PAUSES = {"tour": 0.25, "replay": 0.5}
 """Seconds for which the server's model thinks, so that a person can follow."""
 
 
-class CannotRun(Exception):
+class CannotRun(AgentCostError):
     """The demo cannot run as asked; the text is one sentence that says why, and what to do."""
 
 
@@ -100,13 +101,8 @@ SURFACES = (
 
 
 def main(options: Options) -> int:
-    """Runs the demo; returns the exit code."""
-    try:
-        surfaces = choose(options, os.environ)
-        return run(options, surfaces)
-    except CannotRun as reason:
-        print(f"agentcost demo: {reason}", file=sys.stderr)
-        return 2
+    """Runs the demo; returns the exit code. Raises `CannotRun` before anything has happened."""
+    return run(options, choose(options, os.environ))
 
 
 def choose(options: Options, environ: Mapping[str, str]) -> Sequence[Surface]:

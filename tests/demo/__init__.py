@@ -1,0 +1,1 @@
+"""Tests of the demo: its server through the real SDKs, and the command as a user runs it."""
