@@ -5,10 +5,22 @@ functions here read both alike. It imports no SDK, does no I/O, changes nothing 
 raises on what it reads: a count that is not a count makes the usage unknown, with the reason.
 
 A format is a module with an object called `FORMAT`. The SDK modules say which path is served by which format.
+The modules without one (`format`, `parameters`, `split`, `prompt`, `content`) are what the formats share.
 """
 
 from __future__ import annotations
 
-from otel_agentcost.wire.format import AnswerReader, Format, Malformed, count, get, items, text
+from otel_agentcost.wire.format import (
+    AnswerReader,
+    Format,
+    Malformed,
+    count,
+    get,
+    items,
+    measure,
+    part,
+    quote,
+    text,
+)
 
-__all__ = ["AnswerReader", "Format", "Malformed", "count", "get", "items", "text"]
+__all__ = ["AnswerReader", "Format", "Malformed", "count", "get", "items", "measure", "part", "quote", "text"]

@@ -1,15 +1,20 @@
 """What every wire format offers, and how its fields are read.
 
-The three readers below accept dicts and SDK objects alike, because the same answer reaches us as JSON (raw
-responses, google-genai) and as a parsed object (openai, anthropic).
+The readers below accept dicts and SDK objects alike, because the same answer reaches us as JSON (raw responses,
+google-genai) and as a parsed object (openai, anthropic). A field that is not what it should be is absent, but a
+count that is not a count raises `Malformed`, which every format turns into an `Answer` that says so.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Protocol
 
 from otel_agentcost.core.call import Answer, Call
+
+MOST = 2**53
+"""No call uses more of anything. Above it, a number that went through floating point is no longer itself."""
 
 
 class Malformed(Exception):
@@ -20,22 +25,51 @@ def get(value: Any, name: str) -> Any:
     """The field `name` of a JSON object or an SDK object; None where there is no such field, or no object."""
     if type(value) is dict:
         return value.get(name)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType] (no cast: hot)
-    return getattr(value, name, None)
+    try:
+        return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    except Exception:  # an object of the application's, whose attributes fail, is an object without them
+        return None
+
+
+def quote(value: object) -> str:
+    """A short form of `value` for an explanation."""
+    try:
+        return f"{value!r:.80}"
+    except Exception:  # a repr that fails (or an integer too long to print) still has a type
+        return f"a {type(value).__name__}"
 
 
 def count(value: Any, name: str) -> int:
     """The count in the field `name`: 0 where it is absent or null.
 
-    Raises `Malformed` for what is not a count: negative numbers, fractions, text, booleans.
+    Raises `Malformed` for what is not a count: negative numbers, fractions, text, booleans, and more than `MOST`.
     """
     number = get(value, name)
-    if type(number) is int and number >= 0:
+    if type(number) is int and 0 <= number <= MOST:
         return number
     if number is None:
         return 0
-    if type(number) is float and number >= 0 and number.is_integer():
+    if type(number) is float and 0 <= number <= MOST and number.is_integer():
         return int(number)
-    raise Malformed(f"{name} is {number!r:.80}, which is not a count")
+    raise Malformed(f"{name} is {quote(number)}, which is not a count")
+
+
+def measure(value: Any, name: str) -> Decimal | None:
+    """The measured amount (seconds) in the field `name`; None where it is absent or null. Raises `Malformed`."""
+    number = get(value, name)
+    if number is None:
+        return None
+    if type(number) in (int, float) and 0 <= number <= MOST:
+        return Decimal(repr(number))
+    raise Malformed(f"{name} is {quote(number)}, which is not an amount")
+
+
+def part(value: Any, name: str) -> Any:
+    """The object in the field `name`; None where it is absent or null. Raises `Malformed` for a plain value."""
+    found = get(value, name)
+    if isinstance(found, (str, bytes, int, float, list, tuple)):
+        raise Malformed(f"{name} is {quote(found)}, which is not an object")  # pyright: ignore[reportUnknownArgumentType]
+    return found
 
 
 def text(value: Any, name: str) -> str | None:
@@ -47,7 +81,7 @@ def text(value: Any, name: str) -> str | None:
 def items(value: Any, name: str) -> Sequence[Any]:
     """The elements of the list in the field `name`; nothing where there is no list."""
     found = get(value, name)
-    return found if isinstance(found, list) else ()  # pyright: ignore[reportUnknownVariableType] (mypy bars the cast)
+    return found if isinstance(found, (list, tuple)) else ()  # pyright: ignore[reportUnknownVariableType] (mypy bars the cast)
 
 
 class AnswerReader(Protocol):

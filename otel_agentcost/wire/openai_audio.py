@@ -1,0 +1,110 @@
+"""OpenAI audio: transcriptions and translations (tokens, or seconds), and speech (characters, or tokens).
+
+Speech comes back as sound, which says nothing of its usage: models that are billed by the character are counted
+from the request, and the others are unpriced unless they stream events.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Final
+
+from otel_agentcost import names
+from otel_agentcost.core.call import Answer, AttributeValue, Call
+from otel_agentcost.core.usage import Usage
+from otel_agentcost.wire import parameters
+from otel_agentcost.wire.format import Malformed, count, get, part, quote, text
+from otel_agentcost.wire.openai_chat import model_in
+from otel_agentcost.wire.openai_usage import duration, error_text
+from otel_agentcost.wire.split import Counts, input_counts, put
+
+_TABLE: Final[parameters.Table] = {
+    "temperature": (names.REQUEST_TEMPERATURE, parameters.number),
+    "stream": (names.REQUEST_STREAM, parameters.yes),
+}
+
+
+class Audio:
+    """The format."""
+
+    def read_request(self, body: Any, path: str) -> Call:
+        """What the request asks for. Speech is known by its path, or by the voice that it must name."""
+        speech = "speech" in path or get(body, "voice") is not None
+        found: dict[str, AttributeValue] = {names.OUTPUT_TYPE: "speech" if speech else "text"}
+        found.update(parameters.read(body, _TABLE))
+        return Call(
+            operation=names.GENERATE_CONTENT,
+            model=text(body, "model") or model_in(path),
+            stream=names.REQUEST_STREAM in found or text(body, "stream_format") == "sse",
+            parameters=found,
+            body=body,
+        )
+
+    def read_response(self, call: Call, response: Any) -> Answer:
+        """What a whole response says."""
+        try:
+            counted = part(response, "usage")
+            if counted is not None and get(counted, "seconds") is None:
+                return Answer(usage=_tokens(call, counted), model=text(response, "model"))
+            if call.parameters.get(names.OUTPUT_TYPE) == "speech":
+                return _speech(call, response)
+            seconds = duration(counted, response)
+        except Malformed as problem:
+            return Answer(missing=str(problem))
+        if seconds is None:
+            return Answer(missing=error_text(response) or "the response has no usage")
+        return Answer(usage=Usage(counts={"input_audio_seconds": seconds} if seconds > Decimal(0) else {}))
+
+    def open_stream(self, call: Call) -> AudioReader:
+        """A reader for the events of the answer to `call`."""
+        return AudioReader(self, call)
+
+
+def _tokens(call: Call, usage: Any) -> Usage:
+    for name in ("input_tokens", "output_tokens"):
+        if get(usage, name) is None:
+            raise Malformed(f"{name} is missing in the usage {quote(usage)}")
+    inside = part(usage, "input_token_details")
+    counts: Counts = {}
+    media = {"audio": count(inside, "audio_tokens"), "text": count(inside, "text_tokens")}
+    unsplit = input_counts(counts, count(usage, "input_tokens"), "input_tokens", {}, media)
+    speech = call.parameters.get(names.OUTPUT_TYPE) == "speech"
+    put(counts, "output_audio_tokens" if speech else "output_tokens", count(usage, "output_tokens"))
+    return Usage(counts=counts, unsplit=unsplit)
+
+
+def _speech(call: Call, response: Any) -> Answer:
+    if (error := error_text(response)) is not None:
+        return Answer(missing=error)
+    if call.model is not None and call.model.startswith("gpt-"):
+        return Answer(missing="speech does not say how many tokens it used")
+    spoken = text(call.body, "input")
+    if spoken is None:
+        return Answer(missing="the request has no text to count the characters of")
+    return Answer(usage=Usage(counts={"input_characters": len(spoken)}))
+
+
+class AudioReader:
+    """Reads the events of one answer: the last carries the usage."""
+
+    __slots__ = ("_call", "_done", "_format")
+
+    def __init__(self, form: Audio, call: Call) -> None:
+        self._format = form
+        self._call = call
+        self._done: Any = None
+
+    def feed(self, event: Any) -> None:
+        """Takes in one event; neither sound nor text is kept."""
+        if text(event, "type") in ("transcript.text.done", "speech.audio.done") or get(event, "error") is not None:
+            self._done = event
+
+    def answer(self, *, complete: bool) -> Answer:
+        """What the events so far amount to: without the last one, how long the sound was is not known."""
+        if self._done is None:
+            speech = self._call.parameters.get(names.OUTPUT_TYPE) == "speech"
+            return _speech(self._call, None) if speech else Answer(missing="the stream has no usage")
+        return self._format.read_response(self._call, self._done)
+
+
+FORMAT = Audio()

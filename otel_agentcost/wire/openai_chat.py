@@ -1,0 +1,234 @@
+"""OpenAI chat completions, and all who copy them (Azure, DeepSeek, Groq, Together, OpenRouter, xAI, Gemini, ...).
+
+A stream without usage (the caller did not ask for it, or the stream was cut off) is counted here, from the request
+and from the text that came; such a usage says that it is estimated.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from otel_agentcost import names
+from otel_agentcost.core.call import Answer, AttributeValue, Call
+from otel_agentcost.core.usage import Kind, Usage
+from otel_agentcost.tokens import count_text
+from otel_agentcost.wire import parameters
+from otel_agentcost.wire.format import Malformed, get, items, part, text
+from otel_agentcost.wire.openai_usage import chat_usage, error_text, provider_cost, served
+from otel_agentcost.wire.prompt import count_prompt
+from otel_agentcost.wire.split import put
+
+_OUTPUT_TYPES: Final = {"json_object": "json", "json_schema": "json", "text": "text"}
+
+
+def _response_format(value: Any) -> AttributeValue | None:
+    kind = text(value, "type")
+    return _OUTPUT_TYPES.get(kind) if kind else None
+
+
+def _modalities(value: Any) -> AttributeValue | None:
+    return "speech" if isinstance(value, (list, tuple)) and "audio" in value else None
+
+
+TABLE: Final[parameters.Table] = {
+    "temperature": (names.REQUEST_TEMPERATURE, parameters.number),
+    "top_p": (names.REQUEST_TOP_P, parameters.number),
+    "top_k": (names.REQUEST_TOP_K, parameters.whole),
+    "max_tokens": (names.REQUEST_MAX_TOKENS, parameters.integer),
+    "max_completion_tokens": (names.REQUEST_MAX_TOKENS, parameters.integer),
+    "frequency_penalty": (names.REQUEST_FREQUENCY_PENALTY, parameters.number),
+    "presence_penalty": (names.REQUEST_PRESENCE_PENALTY, parameters.number),
+    "seed": (names.REQUEST_SEED, parameters.integer),
+    "stop": (names.REQUEST_STOP_SEQUENCES, parameters.strings),
+    "n": (names.REQUEST_CHOICES, parameters.several),
+    "stream": (names.REQUEST_STREAM, parameters.yes),
+    "service_tier": (names.OPENAI_REQUEST_TIER, parameters.tier),
+    "reasoning_effort": (names.REQUEST_REASONING_LEVEL, parameters.string),
+    "response_format": (names.OUTPUT_TYPE, _response_format),
+    "modalities": (names.OUTPUT_TYPE, _modalities),
+}
+
+
+class Chat:
+    """The format."""
+
+    def read_request(self, body: Any, path: str) -> Call:
+        """What the request asks for."""
+        found = parameters.read(body, TABLE)
+        choices = found.get(names.REQUEST_CHOICES, 1)
+        return Call(
+            operation=names.CHAT,
+            model=text(body, "model") or model_in(path),
+            stream=names.REQUEST_STREAM in found,
+            max_output_tokens=parameters.limit(found),
+            choices=choices if isinstance(choices, int) else 1,
+            parameters=found,
+            body=body,
+        )
+
+    def read_response(self, call: Call, response: Any) -> Answer:
+        """What a whole response says."""
+        return chat_answer(call, response, response, response, finish_reasons(items(response, "choices")))
+
+    def open_stream(self, call: Call) -> ChatReader:
+        """A reader for the chunks of the answer to `call`."""
+        return ChatReader(call)
+
+
+def model_in(path: str) -> str | None:
+    """The deployment that an Azure path names, for a request that names no model."""
+    _, found, after = path.partition("/deployments/")
+    return after.partition("/")[0] or None if found else None
+
+
+def finish_reasons(choices: Any) -> tuple[str, ...]:
+    """Why each choice ended, in their order."""
+    return tuple(reason for choice in choices if (reason := text(choice, "finish_reason")))
+
+
+def chat_answer(call: Call, named: Any, used: Any, tiered: Any, reasons: tuple[str, ...]) -> Answer:
+    """The answer from the objects that name the model, carry the usage, and tell the tier (one whole response, or
+    three chunks of a stream)."""
+    model, tier = text(named, "model"), text(tiered, "service_tier")
+    terms, prepaid = served(tier)
+    usage: Usage | None = None
+    usd = None
+    try:
+        counted = part(used, "usage")
+        missing = prepaid
+        if counted is None:
+            missing = error_text(used) or "the response has no usage"
+        else:
+            usd = provider_cost(counted)
+            usage = with_searches(call, model, chat_usage(counted, model or call.model))
+    except Malformed as problem:
+        missing = str(problem)
+    return Answer(
+        usage=usage,
+        missing=missing,
+        model=model,
+        response_id=text(named, "id"),
+        finish_reasons=reasons,
+        terms=terms,
+        tier=tier,
+        provider_usd=usd,
+    )
+
+
+def with_searches(call: Call, model: str | None, usage: Usage) -> Usage:
+    """Adds the web search that OpenAI's search models make for every request and report nowhere."""
+    name = model or call.model or ""
+    if not name.startswith("gpt-") or not ("-search-" in name or get(call.body, "web_search_options") is not None):
+        return usage
+    return usage + Usage(counts={"web_searches": 1})
+
+
+class ChatReader:
+    """Reads the chunks of one answer. `feed` sees dicts and SDK objects; it keeps texts, and three chunks at most."""
+
+    __slots__ = ("_call", "_finished", "_first", "_last", "_texts", "_tiered", "_used")
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._texts: list[str] = []
+        self._finished: dict[int, str] = {}
+        self._first: Any = None
+        self._last: Any = None
+        self._used: Any = None
+        self._tiered: Any = None
+
+    def feed(self, event: Any) -> None:
+        """Takes in one chunk."""
+        self._last = event
+        try:  # the way of nearly every chunk: one choice with a piece of text
+            if type(event) is dict:
+                (choice,) = event["choices"]  # pyright: ignore[reportUnknownVariableType]
+                words = choice["delta"]["content"]  # pyright: ignore[reportUnknownVariableType]
+                plain = event.get("usage") is None and choice.get("finish_reason") is None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+            else:
+                (choice,) = event.choices
+                words = choice.delta.content
+                plain = event.usage is None and choice.finish_reason is None
+            if words and plain and self._first is not None:
+                self._texts.append(words)  # pyright: ignore[reportUnknownArgumentType]
+                return
+        except Exception:  # chunks without a choice or with several, and whatever else comes
+            pass
+        self._feed_other(event)
+
+    def _feed_other(self, event: Any) -> None:
+        if self._first is None or not text(self._first, "model"):
+            self._first = event  # Azure's first chunk is about content filters and names no model
+        if get(event, "usage") is not None:
+            self._used = event  # cumulative where it comes more than once: the last one counts
+        if text(event, "service_tier"):
+            self._tiered = event
+        for choice in items(event, "choices"):
+            collect_delta(get(choice, "delta"), self._texts)
+            if words := text(choice, "text"):  # legacy completions
+                self._texts.append(words)
+            if reason := text(choice, "finish_reason"):
+                index = get(choice, "index")
+                self._finished[index if type(index) is int else 0] = reason
+
+    def answer(self, *, complete: bool) -> Answer:
+        """What the chunks so far amount to."""
+        used, last = self._used, self._last
+        groq = get(get(last, "x_groq"), "usage")
+        if groq is not None and get(get(used, "usage"), "completion_tokens") is None:
+            used = {"usage": groq}
+        reasons = tuple(reason for _, reason in sorted(self._finished.items()))
+        named = last if text(last, "model") else self._first
+        tiered = self._tiered if self._tiered is not None else last
+        if used is None and error_text(last) is None:
+            return self._estimated(chat_answer(self._call, named, last, tiered, reasons))
+        return chat_answer(self._call, named, used if used is not None else last, tiered, reasons)
+
+    def _estimated(self, answer: Answer) -> Answer:
+        model = answer.model or self._call.model
+        usage = estimate(self._call, model, self._texts)
+        return Answer(
+            usage=with_searches(self._call, model, usage),
+            missing=served(answer.tier)[1],
+            model=answer.model,
+            response_id=answer.response_id,
+            finish_reasons=answer.finish_reasons,
+            terms=answer.terms,
+            tier=answer.tier,
+        )
+
+
+def collect_delta(delta: Any, texts: list[str]) -> None:
+    """Appends every piece of output in a delta: words, refusals, thoughts, tool calls."""
+    for name in ("content", "refusal", "reasoning_content", "reasoning"):
+        if words := text(delta, name):
+            texts.append(words)
+    if words := text(get(delta, "audio"), "transcript"):
+        texts.append(words)
+    for call in items(delta, "tool_calls"):
+        function = get(call, "function") or get(call, "custom")
+        for name in ("name", "arguments", "input"):
+            if words := text(function, name):
+                texts.append(words)
+    for name in ("name", "arguments"):
+        if words := text(get(delta, "function_call"), name):
+            texts.append(words)
+
+
+def estimate(call: Call, model: str | None, texts: list[str]) -> Usage:
+    """The usage of an answer whose provider gave none: the request's tokens, and those of the text that came."""
+    counts: dict[Kind, Any] = {}
+    put(counts, "input_tokens", count_prompt(call.body, model))
+    put(counts, "output_tokens", count_text(joined(texts), model))
+    return Usage(counts=counts, estimated=True)
+
+
+def joined(texts: list[str]) -> str:
+    """All pieces of text; `feed` has no time to see whether a piece is one."""
+    try:
+        return "".join(texts)
+    except TypeError:
+        return "".join(piece for piece in texts if isinstance(piece, str))  # pyright: ignore[reportUnnecessaryIsInstance]
+
+
+FORMAT = Chat()

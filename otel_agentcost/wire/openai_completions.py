@@ -1,0 +1,55 @@
+"""OpenAI's legacy completions: a prompt, or a list of prompts, completed `n` times each."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from otel_agentcost import names
+from otel_agentcost.core.call import Answer, Call
+from otel_agentcost.wire import parameters
+from otel_agentcost.wire.format import get, items, text
+from otel_agentcost.wire.openai_chat import TABLE, ChatReader, chat_answer, finish_reasons, model_in
+
+_TABLE: Final[parameters.Table] = {
+    name: TABLE[name]
+    for name in ("temperature", "top_p", "top_k", "max_tokens", "frequency_penalty", "presence_penalty", "seed", "stop")
+    + ("n", "stream", "service_tier")
+}
+
+
+class Completions:
+    """The format."""
+
+    def read_request(self, body: Any, path: str) -> Call:
+        """What the request asks for."""
+        found = parameters.read(body, _TABLE)
+        return Call(
+            operation=names.TEXT_COMPLETION,
+            model=text(body, "model") or model_in(path),
+            stream=names.REQUEST_STREAM in found,
+            max_output_tokens=parameters.limit(found),
+            choices=_choices(body),
+            parameters=found,
+            body=body,
+        )
+
+    def read_response(self, call: Call, response: Any) -> Answer:
+        """What a whole response says."""
+        return chat_answer(call, response, response, response, finish_reasons(items(response, "choices")))
+
+    def open_stream(self, call: Call) -> ChatReader:
+        """A reader for the chunks of the answer to `call`: they differ from chat's in where the text is."""
+        return ChatReader(call)
+
+
+def _choices(body: Any) -> int:
+    """How many completions are generated, and billed: `best_of` of them are generated to return `n`."""
+    prompt = get(body, "prompt")
+    prompts = 1
+    if isinstance(prompt, (list, tuple)) and prompt and not isinstance(prompt[0], int):
+        prompts = len(prompt)  # pyright: ignore[reportUnknownArgumentType]
+    each = max(parameters.several(get(body, name)) or 1 for name in ("n", "best_of"))
+    return prompts * each
+
+
+FORMAT = Completions()

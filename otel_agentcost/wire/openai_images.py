@@ -1,0 +1,105 @@
+"""OpenAI images: generated and edited, whole and streamed.
+
+GPT image models report tokens; DALL-E reports nothing, and is billed by the image. An SVG is written by a text model
+whose usage comes beside that of the image model.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from otel_agentcost import names
+from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
+from otel_agentcost.core.usage import Usage
+from otel_agentcost.wire import parameters
+from otel_agentcost.wire.format import Malformed, get, part, text
+from otel_agentcost.wire.openai_chat import model_in
+from otel_agentcost.wire.openai_usage import error_text, image_usage, responses_usage
+from otel_agentcost.wire.split import rest
+
+_TABLE: Final[parameters.Table] = {
+    "n": (names.REQUEST_CHOICES, parameters.several),
+    "stream": (names.REQUEST_STREAM, parameters.yes),
+}
+
+
+class Images:
+    """The format."""
+
+    def read_request(self, body: Any, path: str) -> Call:
+        """What the request asks for."""
+        found: dict[str, AttributeValue] = {names.OUTPUT_TYPE: "image", **parameters.read(body, _TABLE)}
+        choices = found.get(names.REQUEST_CHOICES, 1)
+        return Call(
+            operation=names.GENERATE_CONTENT,
+            model=text(body, "model") or model_in(path),
+            stream=names.REQUEST_STREAM in found,
+            choices=choices if isinstance(choices, int) else 1,
+            parameters=found,
+            body=body,
+        )
+
+    def read_response(self, call: Call, response: Any) -> Answer:
+        """What a whole response says."""
+        try:
+            counted = part(response, "usage")
+            extra = _svg(response)
+            if counted is None:
+                return Answer(missing=error_text(response) or "the response has no usage", extra=extra)
+            return Answer(usage=image_usage(counted), model=text(response, "model"), extra=extra)
+        except Malformed as problem:
+            return Answer(missing=str(problem))
+
+    def open_stream(self, call: Call) -> ImageReader:
+        """A reader for the events of the answer to `call`."""
+        return ImageReader()
+
+
+def _svg(response: Any) -> tuple[Charge, ...]:
+    used = part(response, "svg_usage")
+    if used is None:
+        return ()
+    thought = get(used, "reasoning_tokens")
+    usage, _ = responses_usage(
+        {
+            "input_tokens": get(used, "input_tokens"),
+            "output_tokens": get(used, "output_tokens"),
+            "output_tokens_details": {"reasoning_tokens": thought},
+        }
+    )
+    rest(usage.output_tokens, "output_tokens", usage.reasoning_tokens, "reasoning_tokens")
+    return (Charge(model=text(used, "model"), usage=usage),)
+
+
+class ImageReader:
+    """Reads the events of one answer: each finished image carries its usage."""
+
+    __slots__ = ("_error", "_finished")
+
+    def __init__(self) -> None:
+        self._finished: list[Any] = []
+        self._error: Any = None
+
+    def feed(self, event: Any) -> None:
+        """Takes in one event; the images themselves are not kept."""
+        kind = text(event, "type")
+        if kind in ("image_generation.completed", "image_edit.completed"):
+            self._finished.append(get(event, "usage"))
+        elif kind == "error" or get(event, "error") is not None:
+            self._error = event
+
+    def answer(self, *, complete: bool) -> Answer:
+        """What the events so far amount to: nothing can be said of an image that did not come to its end."""
+        try:
+            usages = [image_usage(used) for used in self._finished if used is not None]
+        except Malformed as problem:
+            return Answer(missing=str(problem))
+        if not usages or len(usages) < len(self._finished):
+            return Answer(missing=error_text(self._error) or "the stream has no usage")
+        total = usages[0]
+        for usage in usages[1:]:
+            total = total + usage
+        return Answer(usage=total, missing=None if complete else "the stream was left before its last image")
+
+
+FORMAT = Images()

@@ -1,0 +1,227 @@
+"""OpenAI responses: created, streamed, compacted, run in the background; and decisions, whose usage is the same.
+
+Tools that OpenAI runs are billed beside the tokens. Web searches come from `tool_usage` where it is given, and from
+the output items otherwise; generated images are another model's usage.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from otel_agentcost import names
+from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
+from otel_agentcost.core.usage import Usage
+from otel_agentcost.wire import parameters
+from otel_agentcost.wire.format import Malformed, count, get, items, part, text
+from otel_agentcost.wire.openai_chat import estimate
+from otel_agentcost.wire.openai_usage import error_text, image_usage, provider_cost, responses_usage, served
+from otel_agentcost.wire.split import Counts, put
+
+
+def _text_format(value: Any) -> AttributeValue | None:
+    kind = text(get(value, "format"), "type")
+    return "json" if kind in ("json_object", "json_schema") else "text" if kind == "text" else None
+
+
+def _conversation(value: Any) -> AttributeValue | None:
+    return value if isinstance(value, str) and value else text(value, "id")
+
+
+_TABLE: Final[parameters.Table] = {
+    "temperature": (names.REQUEST_TEMPERATURE, parameters.number),
+    "top_p": (names.REQUEST_TOP_P, parameters.number),
+    "max_output_tokens": (names.REQUEST_MAX_TOKENS, parameters.integer),
+    "stream": (names.REQUEST_STREAM, parameters.yes),
+    "service_tier": (names.OPENAI_REQUEST_TIER, parameters.tier),
+    "previous_response_id": (names.REQUEST_PREVIOUS_RESPONSE, parameters.string),
+    "conversation": (names.CONVERSATION, _conversation),
+    "reasoning": (names.REQUEST_REASONING_LEVEL, parameters.field("effort")),
+    "text": (names.OUTPUT_TYPE, _text_format),
+}
+
+_UNFINISHED: Final = frozenset({"queued", "in_progress"})
+
+
+class Responses:
+    """The format."""
+
+    def read_request(self, body: Any, path: str) -> Call:
+        """What the request asks for."""
+        found = parameters.read(body, _TABLE)
+        return Call(
+            operation=names.CHAT,
+            model=text(body, "model"),
+            stream=names.REQUEST_STREAM in found,
+            max_output_tokens=parameters.limit(found),
+            parameters=found,
+            body=body,
+        )
+
+    def read_response(self, call: Call, response: Any) -> Answer:
+        """What a whole response says."""
+        usage: Usage | None = None
+        extra: tuple[Charge, ...] = ()
+        usd = None
+        tier = text(response, "service_tier")
+        terms, missing = served(tier)
+        try:
+            counted = part(response, "usage")
+            if counted is None:
+                missing = _without_usage(response)
+            else:
+                usd = provider_cost(counted)
+                usage, unknown = responses_usage(counted)
+                usage = usage + Usage(counts=_tools(response, counted))
+                extra, unseen = _images(call, response)
+                missing = missing or unknown or unseen
+        except Malformed as problem:
+            usage, extra, missing = None, (), str(problem)
+        return Answer(
+            usage=usage,
+            missing=missing,
+            model=text(response, "model"),
+            response_id=text(response, "id"),
+            finish_reasons=_finish_reasons(response),
+            terms=terms,
+            tier=tier,
+            extra=extra,
+            provider_usd=usd,
+        )
+
+    def open_stream(self, call: Call) -> ResponseReader:
+        """A reader for the events of the answer to `call`."""
+        return ResponseReader(self, call)
+
+
+def _without_usage(response: Any) -> str:
+    if text(response, "status") in _UNFINISHED:
+        return "the response runs in the background, and its usage is not known yet"
+    return error_text(response) or "the response has no usage"
+
+
+def _finish_reasons(response: Any) -> tuple[str, ...]:
+    status = text(response, "status")
+    if status == "completed":
+        calls = any(text(item, "type") in ("function_call", "custom_tool_call") for item in items(response, "output"))
+        return ("tool_calls" if calls else "stop",)
+    if status == "incomplete":
+        return (text(get(response, "incomplete_details"), "reason") or status,)
+    return (status,) if status is not None and status not in _UNFINISHED else ()
+
+
+def _tools(response: Any, usage: Any) -> Counts:
+    """What tools at the provider did, in units that are billed beside the tokens."""
+    searches = files = runs = 0
+    for item in items(response, "output"):
+        kind = text(item, "type")
+        if kind == "web_search_call":
+            # Opening a page and looking for something in it are not searches, and are not billed.
+            searches += text(get(item, "action"), "type") in (None, "search") and text(item, "status") != "failed"
+        elif kind == "file_search_call":
+            files += 1
+        elif kind == "code_interpreter_call":
+            runs += 1
+    billed = part(part(response, "tool_usage"), "web_search")
+    if billed is not None:
+        searches = count(billed, "num_requests")
+    else:  # Perplexity counts the searches of this format in the usage
+        details = part(part(usage, "tool_calls_details"), "search_web")
+        searches = searches if details is None else count(details, "invocation")
+    counts: Counts = {}
+    put(counts, "web_searches", searches)
+    put(counts, "storage_searches", files)
+    put(counts, "code_executions", runs)
+    return counts
+
+
+def _images(call: Call, response: Any) -> tuple[tuple[Charge, ...], str | None]:
+    """The usage of the image model that a tool called, and why it is not known, if so."""
+    used = part(part(response, "tool_usage"), "image_gen")
+    if used is not None and (count(used, "input_tokens") or count(used, "output_tokens")):
+        return (Charge(model=_image_model(call, response), usage=image_usage(used)),), None
+    if any(text(item, "type") == "image_generation_call" for item in items(response, "output")):
+        return (), "the response does not say how many tokens its generated images used"
+    return (), None
+
+
+def _image_model(call: Call, response: Any) -> str | None:
+    for tools in (items(response, "tools"), items(call.body, "tools")):
+        for tool in tools:
+            if text(tool, "type") == "image_generation" and (model := text(tool, "model")):
+                return model
+    return None
+
+
+_DELTAS: Final = frozenset(
+    {
+        "response.output_text.delta",
+        "response.refusal.delta",
+        "response.reasoning_text.delta",
+        "response.reasoning_summary_text.delta",
+        "response.function_call_arguments.delta",
+        "response.custom_tool_call_input.delta",
+        "response.mcp_call_arguments.delta",
+        "response.audio.transcript.delta",
+    }
+)
+_ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_STARTS: Final = frozenset({"response.created", "response.in_progress", "response.queued"})
+
+
+class ResponseReader:
+    """Reads the events of one answer: the last carries the whole response."""
+
+    __slots__ = ("_call", "_ended", "_error", "_format", "_started", "_texts")
+
+    def __init__(self, form: Responses, call: Call) -> None:
+        self._format = form
+        self._call = call
+        self._texts: list[str] = []
+        self._started: Any = None
+        self._ended: Any = None
+        self._error: Any = None
+
+    def feed(self, event: Any) -> None:
+        """Takes in one event."""
+        try:
+            if type(event) is dict:
+                kind = event["type"]  # pyright: ignore[reportUnknownVariableType]
+                if kind in _DELTAS:
+                    self._texts.append(event["delta"])  # pyright: ignore[reportUnknownArgumentType]
+                    return
+            else:
+                kind = event.type
+                if kind in _DELTAS:
+                    self._texts.append(event.delta)
+                    return
+        except Exception:  # an event without a type, or a delta without text, says nothing
+            return
+        if kind in _ENDS:
+            self._ended = get(event, "response")
+        elif kind in _STARTS:
+            self._started = get(event, "response")
+        elif kind == "error":
+            self._error = event
+        elif kind == "response.output_item.added" and (name := text(get(event, "item"), "name")):
+            self._texts.append(name)
+
+    def answer(self, *, complete: bool) -> Answer:
+        """What the events so far amount to."""
+        ended = self._ended
+        if ended is not None and (get(ended, "usage") is not None or text(ended, "status") == "failed"):
+            return self._format.read_response(self._call, ended)
+        known = self._format.read_response(self._call, ended if ended is not None else self._started)
+        if self._error is not None and not self._texts:
+            said = text(self._error, "message") or text(self._error, "code") or "no reason given"
+            return Answer(missing=f"the stream ended with an error: {said}"[:120], model=known.model)
+        model = known.model or self._call.model
+        # A tier in the first event is the one asked for: which one serves the call is in the last event alone.
+        return Answer(
+            usage=estimate(self._call, model, self._texts),
+            model=known.model,
+            response_id=known.response_id,
+            finish_reasons=known.finish_reasons if ended is not None else (),
+        )
+
+
+FORMAT = Responses()

@@ -1,0 +1,23 @@
+"""The stream reader of formats that are not streamed: it sees nothing and has its answer ready."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otel_agentcost.core.call import Answer
+
+
+class Uncounted:
+    """Reads nothing."""
+
+    __slots__ = ("_answer",)
+
+    def __init__(self, answer: Answer) -> None:
+        self._answer = answer
+
+    def feed(self, event: Any) -> None:
+        """Takes in one event."""
+
+    def answer(self, *, complete: bool) -> Answer:
+        """The answer that was known beforehand."""
+        return self._answer
