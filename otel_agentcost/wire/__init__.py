@@ -10,6 +10,8 @@ The modules without one (`format`, `parameters`, `split`, `prompt`, `content`) a
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from otel_agentcost.wire.format import (
     AnswerReader,
     Format,
@@ -23,4 +25,10 @@ from otel_agentcost.wire.format import (
     text,
 )
 
-__all__ = ["AnswerReader", "Format", "Malformed", "count", "get", "items", "measure", "part", "quote", "text"]
+__all__ = ["AnswerReader", "Format", "Malformed", "count", "get", "items", "load", "measure", "part", "quote", "text"]
+
+
+def load(name: str) -> Format:
+    """The wire format in the module `name` of this folder: imported when the first call needs it, not at start-up."""
+    form: Format = import_module(f"{__name__}.{name}").FORMAT
+    return form

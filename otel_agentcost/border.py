@@ -1,0 +1,47 @@
+"""The border between this package and the application: nothing of ours that goes wrong may cross it.
+
+Whatever touches a call of the application runs inside `guarded` or an `except Exception` that calls `report`. A
+cause is logged once, at WARNING, with what it means for the application; what is lost is a figure, never a call.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+
+logger = logging.getLogger("otel_agentcost")
+
+_MOST_CAUSES = 500
+_seen: set[str] = set()
+_lock = threading.Lock()
+
+
+def warn_once(cause: str, sentence: str) -> None:
+    """Logs `sentence` unless something was already logged for the same `cause`.
+
+    The memory of causes is bounded: an application that manages to produce hundreds of different ones has been
+    told enough.
+    """
+    if cause in _seen:
+        return
+    with _lock:
+        if cause in _seen or len(_seen) >= _MOST_CAUSES:
+            return
+        _seen.add(cause)
+    logger.warning("%s", sentence)
+
+
+def report(doing: str, error: BaseException) -> None:
+    """Logs, once a cause, that `error` was caught while `doing` something. The application is not affected."""
+    cause = f"{doing}: {type(error).__name__}"
+    warn_once(
+        cause,
+        f"otel-agentcost: {doing} failed with {type(error).__name__}: {str(error)[:300]!r}. The application is not "
+        f"affected; the call's tokens or dollars may be missing. Please report this if it persists",
+    )
+
+
+def forget_causes() -> None:
+    """Starts anew, so that the next cause is logged again (a fresh `instrument()` deserves fresh warnings)."""
+    with _lock:
+        _seen.clear()

@@ -1,0 +1,277 @@
+"""One call in flight: the steps of the line, each of which leaves a call settled exactly once.
+
+However a call ends (an answer, an error, a stream read out, broken off, closed, dropped or cancelled), `settle` runs
+once, with what was known by then. Called by `lifecycle.Line` and, for streams, by the taps in `streams.py`.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Any, Protocol
+
+from opentelemetry import context
+
+from otel_agentcost import names, streams
+from otel_agentcost.border import report
+from otel_agentcost.core.call import Answer, AttributeValue, Call
+from otel_agentcost.core.cost import FREE, Cost
+from otel_agentcost.telemetry import spans
+from otel_agentcost.telemetry.spans import Record
+from otel_agentcost.wire import AnswerReader, Format
+
+if TYPE_CHECKING:
+    from otel_agentcost.lifecycle import Line
+
+PENDING: SimpleQueue[InFlight] = SimpleQueue()
+"""Dropped streams that could not settle where they were dropped (see `streams.inside_telemetry`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """Where a client sends its calls."""
+
+    provider: str
+    """`gen_ai.provider.name`."""
+    base_url: str
+    attributes: Mapping[str, AttributeValue]
+    """Provider, server address and port: what every span of this client starts with."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """One call as a seam reads it from an SDK's arguments."""
+
+    call: Call
+    endpoint: Endpoint
+    format: Format
+
+
+class Seam(Protocol):
+    """One place where an SDK is patched: how to read what is asked there, and what comes back."""
+
+    def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
+        """What this call asks for; None where it is no call to a model."""
+        ...
+
+    def deliver(self, result: Any, live: InFlight) -> Any:
+        """Settles `live` from what came back, or watches the stream that came back; returns what the SDK returned."""
+        ...
+
+
+class InFlight:
+    """One call between its request and its figures. It settles exactly once, whichever way it ends."""
+
+    __slots__ = ("_asked", "_at", "_line", "_once", "_reader", "_record", "_unreadable", "bytes", "feed")
+
+    def __init__(self, line: Line, asked: Asked) -> None:
+        self._line = line
+        self._asked = asked
+        self._once = threading.Lock()
+        self._reader: AnswerReader | None = None
+        self._unreadable: str | None = None
+        self._at = time.time()
+        self.bytes: streams.Bytes | None = None
+        self.feed: Callable[[Any], object] = _ignore
+        self._record: Record = line.spans.open(asked.call, asked.endpoint.attributes, self.closed)
+
+    def current(self) -> Any:
+        """A context manager that makes this call's span the current one, while the request is on its way."""
+        return _Current(self._record.context) if self._record.span.get_span_context().is_valid else nullcontext()
+
+    # --- how a call goes on ---
+
+    def deliver(self, seam: Seam, result: Any) -> Any:
+        """What the SDK returned, settled or under watch."""
+        try:
+            return seam.deliver(result, self)
+        except Exception as error:
+            report("reading a response", error)
+            self.settle(Answer(missing=f"the response could not be read ({type(error).__name__})"))
+            return result
+
+    def answered(self, response: Any) -> None:
+        """A whole response has come."""
+        self.settle(self._asked.format.read_response(self._asked.call, response))
+
+    def streaming(self, prepare: Callable[[AnswerReader], AnswerReader] | None = None) -> None:
+        """A stream has come: from now on `feed` shows its events to a reader.
+
+        `prepare` wraps the reader, for an SDK whose events are not yet what the wire format's reader reads.
+        """
+        reader = self._asked.format.open_stream(self._asked.call)
+        self._reader = prepare(reader) if prepare is not None else reader
+        self.feed = self._reader.feed
+
+    def first_chunk(self) -> None:
+        """The first chunk is here; later ones change nothing."""
+        if self._record.first_chunk is None:
+            self._record.first_chunk = time.perf_counter() - self._record.started
+
+    def unreadable(self, bug: Exception) -> Callable[[Any], object]:
+        """A reader failed on an event: what comes after it is passed on unread."""
+        report("reading a stream", bug)
+        self._unreadable = f"the stream could not be read ({type(bug).__name__})"
+        self.feed = _ignore
+        return _ignore
+
+    # --- how a call ends ---
+
+    def failed(self, error: BaseException) -> None:
+        """The call raised, before anything came back."""
+        self.settle(Answer(missing=_not_answered(error)), error)
+
+    def ended(self, error: BaseException | None) -> None:
+        """The stream was read out, or broke."""
+        if error is not None and self._record.first_chunk is None:
+            self.failed(error)
+        else:
+            self._settle_stream(error, complete=error is None)
+
+    def closed(self) -> None:
+        """The application, or the owner of the span, closed the stream before its end."""
+        self._settle_stream(None, complete=False)
+
+    def abandoned(self) -> None:
+        """The stream was dropped: this may run in a finalizer, where telemetry must not always be touched."""
+        if self._once.locked():
+            return
+        if streams.inside_telemetry():
+            PENDING.put(self)
+        else:
+            self._settle_stream(None, complete=False)
+
+    def __del__(self) -> None:
+        if not self._once.locked():
+            self.abandoned()
+
+    def _settle_stream(self, error: BaseException | None, *, complete: bool) -> None:
+        if self._once.locked():
+            return
+        try:
+            answer = self._stream_answer(complete=complete)
+        except Exception as bug:
+            report("reading a stream's end", bug)
+            answer = Answer(missing=f"the stream could not be read ({type(bug).__name__})")
+        self.settle(answer, error)
+
+    def _stream_answer(self, *, complete: bool) -> Answer:
+        if self._unreadable is not None:
+            return Answer(missing=self._unreadable)
+        if self.bytes is not None and not self.bytes.streamed:
+            body = self.bytes.body()
+            if body is None and not complete:
+                return Answer(missing="the response was closed before it was read")
+            return self._asked.format.read_response(self._asked.call, body)
+        if self._reader is None:
+            return Answer(missing="the response was dropped before it was read")
+        return self._reader.answer(complete=complete)
+
+    def settle(self, answer: Answer, error: BaseException | None = None) -> None:
+        """Prices the answer, records it, and ends the span. Only the first call of it counts."""
+        if not self._once.acquire(blocking=False):
+            return
+        attributes: dict[str, AttributeValue] = {}
+        try:
+            attributes = self._figures(answer, error)
+        except Exception as bug:
+            report("settling a call", bug)
+            attributes = {names.UNPRICED: f"otel-agentcost failed to price it ({type(bug).__name__})"}
+        try:
+            self._record.close(attributes, error)
+        except Exception as bug:
+            report("ending a span", bug)
+
+    def _figures(self, answer: Answer, error: BaseException | None) -> dict[str, AttributeValue]:
+        """Prices and counts the call; returns what its span is to say."""
+        cost = self._cost(answer, error)
+        record = self._record
+        attributes = spans.answer_attributes(answer, cost) if record.span.is_recording() else {}
+        if record.first_chunk is not None:
+            attributes[names.TIME_TO_FIRST_CHUNK] = record.first_chunk
+        if error is not None:
+            attributes[names.ERROR_TYPE] = spans.error_type(error)
+        self._count(answer, cost, error)
+        if record.tally is not None:
+            usage = answer.usage
+            record.tally.add_llm(cost.usd, usage.input_tokens if usage else 0, usage.output_tokens if usage else 0)
+        return attributes
+
+    def _count(self, answer: Answer, cost: Cost, error: BaseException | None) -> None:
+        metrics, record, call = self._line.metrics, self._record, self._asked.call
+        base: dict[str, str] = {names.OPERATION: call.operation, names.PROVIDER: self._asked.endpoint.provider}
+        if call.model is not None:
+            base[names.REQUEST_MODEL] = metrics.bounded_model(call.model)
+        if answer.model is not None:
+            base[names.RESPONSE_MODEL] = metrics.bounded_model(answer.model)
+        if answer.usage is not None:
+            metrics.tokens(answer.usage.input_tokens, answer.usage.output_tokens, base, record.context)
+        if cost.usd is not None and (error is None or cost.usd):
+            metrics.cost(cost.usd, base, record.attribution, record.context)
+        if cost.unpriced is not None:
+            metrics.unpriced(cost.unpriced, base)
+        if error is not None:
+            base[names.ERROR_TYPE] = spans.error_type(error)
+        metrics.duration(time.perf_counter() - record.started, base, record.context)
+
+    def _cost(self, answer: Answer, error: BaseException | None) -> Cost:
+        if answer.provider_usd is not None:
+            return Cost(usd=answer.provider_usd, source="provider")
+        if answer.free:
+            return FREE
+        if answer.usage is None or answer.missing is not None:
+            if error is not None and answer.missing is None:
+                return Cost()
+            return Cost.unknown(answer.missing or "the response has no usage")
+        call, endpoint = self._asked.call, self._asked.endpoint
+        cost = self._price(answer.usage, (answer.model, call.model), (*call.terms, *answer.terms), endpoint)
+        for charge in answer.extra:
+            cost += self._price(charge.usage, (charge.model, answer.model), (*call.terms, *charge.terms), endpoint)
+        return cost
+
+    def _price(
+        self, usage: Any, models: tuple[str | None, ...], terms: tuple[tuple[str, str], ...], endpoint: Endpoint
+    ) -> Cost:
+        return self._line.book.price(
+            usage, provider=endpoint.provider, base_url=endpoint.base_url, models=models, at=self._at, terms=terms
+        )
+
+
+class _Current:
+    """Makes a context the current one for a block; a class, because this is entered on every call."""
+
+    __slots__ = ("_context", "_token")
+
+    def __init__(self, ctx: context.Context) -> None:
+        self._context = ctx
+
+    def __enter__(self) -> None:
+        self._token = context.attach(self._context)
+
+    def __exit__(self, *_exc: object) -> None:
+        context.detach(self._token)
+
+
+def settle_pending() -> None:
+    """Settles the dropped streams that could not settle where they were dropped."""
+    while True:
+        try:
+            live = PENDING.get_nowait()
+        except Empty:
+            return
+        live.closed()
+
+
+def _not_answered(error: BaseException) -> str | None:
+    """Why a call that raised has no price: None where the provider refused it, which costs nothing."""
+    if getattr(error, "status_code", None) is not None or getattr(error, "code", None) is not None:
+        return None
+    return f"no answer came ({type(error).__name__}): whether the provider bills it is not known"
+
+
+def _ignore(_event: Any) -> None:
+    """Takes in an event and does nothing with it."""

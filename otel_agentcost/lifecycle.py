@@ -1,0 +1,82 @@
+"""The line: the life of one model call, from its request to its figures.
+
+`Line.call` and `Line.call_async` below are the whole of it, in order: what is asked, the span, the call itself, and
+then (at once, or when a stream ends) what was used, what it cost, and the span's end. Nothing of ours may raise
+here; what the SDK raises passes unchanged. The steps themselves are in `inflight.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import chain, islice
+from typing import Any
+
+from otel_agentcost.border import report
+from otel_agentcost.inflight import PENDING, InFlight, Seam, settle_pending
+from otel_agentcost.pricebook import PriceBook
+from otel_agentcost.telemetry.metrics import Metrics
+from otel_agentcost.telemetry.spans import Spans
+
+
+class Line:
+    """What every call needs: prices, spans, metrics."""
+
+    def __init__(self, book: PriceBook, spans: Spans, metrics: Metrics) -> None:
+        self.book = book
+        self.spans = spans
+        self.metrics = metrics
+        self.active = True
+        """False after `uninstrument`: a wrapper that somebody else still holds then passes through."""
+
+    def call(self, seam: Seam, wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+        """One synchronous call."""
+        live = self._begin(seam, instance, args, kwargs)
+        if live is None:
+            return wrapped(*args, **kwargs)
+        try:
+            with live.current():
+                result = wrapped(*args, **kwargs)
+        except BaseException as error:
+            live.failed(error)
+            raise
+        return live.deliver(seam, result)
+
+    async def call_async(self, seam: Seam, wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
+        """One asynchronous call."""
+        live = self._begin(seam, instance, args, kwargs)
+        if live is None:
+            return await wrapped(*args, **kwargs)
+        try:
+            with live.current():
+                result = await wrapped(*args, **kwargs)
+        except BaseException as error:
+            live.failed(error)
+            raise
+        return live.deliver(seam, result)
+
+    def generate(self, seam: Seam, wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Iterator[Any]:
+        """One synchronous call whose method is a generator: it sends its request when the first event is asked for."""
+        live = self._begin(seam, instance, args, kwargs)
+        if live is None:
+            yield from wrapped(*args, **kwargs)
+            return
+        try:
+            with live.current():
+                events = iter(wrapped(*args, **kwargs))
+                first = list(islice(events, 1))
+        except BaseException as error:
+            live.failed(error)
+            raise
+        yield from live.deliver(seam, chain(first, events))
+
+    def _begin(self, seam: Seam, instance: Any, args: Any, kwargs: Any) -> InFlight | None:
+        if not self.active:
+            return None
+        try:
+            if not PENDING.empty():
+                settle_pending()
+            asked = seam.read(instance, args, kwargs)
+            return InFlight(self, asked) if asked is not None else None
+        except Exception as error:
+            report("reading a request", error)
+            return None

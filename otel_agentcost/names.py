@@ -1,0 +1,120 @@
+"""Every attribute, event, metric, unit and bucket name, once.
+
+First the GenAI conventions' own names (written out here: the conventions moved to a repository of their own that has
+no Python constants), then ours, under `agentcost.`, each where the conventions have no word for it.
+Nothing else in this package spells an attribute or metric name.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+# --- GenAI conventions: spans -------------------------------------------------------------------------------------
+
+OPERATION: Final = "gen_ai.operation.name"
+PROVIDER: Final = "gen_ai.provider.name"
+REQUEST_MODEL: Final = "gen_ai.request.model"
+REQUEST_MAX_TOKENS: Final = "gen_ai.request.max_tokens"
+REQUEST_CHOICES: Final = "gen_ai.request.choice.count"
+REQUEST_STREAM: Final = "gen_ai.request.stream"
+REQUEST_TEMPERATURE: Final = "gen_ai.request.temperature"
+REQUEST_TOP_P: Final = "gen_ai.request.top_p"
+REQUEST_TOP_K: Final = "gen_ai.request.top_k"
+REQUEST_FREQUENCY_PENALTY: Final = "gen_ai.request.frequency_penalty"
+REQUEST_PRESENCE_PENALTY: Final = "gen_ai.request.presence_penalty"
+REQUEST_SEED: Final = "gen_ai.request.seed"
+REQUEST_STOP_SEQUENCES: Final = "gen_ai.request.stop_sequences"
+REQUEST_ENCODING_FORMATS: Final = "gen_ai.request.encoding_formats"
+REQUEST_REASONING_LEVEL: Final = "gen_ai.request.reasoning.level"
+REQUEST_PREVIOUS_RESPONSE: Final = "gen_ai.request.previous_response.id"
+OUTPUT_TYPE: Final = "gen_ai.output.type"
+EMBEDDING_DIMENSIONS: Final = "gen_ai.embeddings.dimension.count"
+RESPONSE_MODEL: Final = "gen_ai.response.model"
+RESPONSE_ID: Final = "gen_ai.response.id"
+FINISH_REASONS: Final = "gen_ai.response.finish_reasons"
+TIME_TO_FIRST_CHUNK: Final = "gen_ai.response.time_to_first_chunk"
+INPUT_TOKENS: Final = "gen_ai.usage.input_tokens"
+OUTPUT_TOKENS: Final = "gen_ai.usage.output_tokens"
+CACHE_READ_TOKENS: Final = "gen_ai.usage.cache_read.input_tokens"
+CACHE_WRITE_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
+REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
+CONVERSATION: Final = "gen_ai.conversation.id"
+AGENT: Final = "gen_ai.agent.name"
+TOOL: Final = "gen_ai.tool.name"
+TOOL_TYPE: Final = "gen_ai.tool.type"
+TOOL_DESCRIPTION: Final = "gen_ai.tool.description"
+INPUT_MESSAGES: Final = "gen_ai.input.messages"
+OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
+SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
+OPENAI_REQUEST_TIER: Final = "openai.request.service_tier"
+OPENAI_RESPONSE_TIER: Final = "openai.response.service_tier"
+SERVER_ADDRESS: Final = "server.address"
+SERVER_PORT: Final = "server.port"
+ERROR_TYPE: Final = "error.type"
+USER: Final = "user.id"
+
+# Proposed for the conventions (semantic-conventions-genai, pull request 443), not in a release yet.
+COST_AMOUNT: Final = "gen_ai.usage.cost.amount"
+COST_CURRENCY: Final = "gen_ai.usage.cost.currency"
+COST_SOURCE: Final = "gen_ai.usage.cost.source"
+
+# Values of gen_ai.operation.name.
+CHAT: Final = "chat"
+TEXT_COMPLETION: Final = "text_completion"
+GENERATE_CONTENT: Final = "generate_content"
+EMBEDDINGS: Final = "embeddings"
+EXECUTE_TOOL: Final = "execute_tool"
+AGENT_OPERATIONS: Final = frozenset({"invoke_agent", "invoke_workflow", "create_agent"})
+"""Operations whose spans stand for many calls: they get roll-ups, and are never a model call themselves."""
+
+# --- Ours: spans ---------------------------------------------------------------------------------------------------
+
+# A stable name for the dollars of a call: the proposal above may still change.
+COST: Final = "agentcost.cost.usd"
+COST_INPUT: Final = "agentcost.cost.input_usd"
+COST_OUTPUT: Final = "agentcost.cost.output_usd"
+COST_CACHE_READ: Final = "agentcost.cost.cache_read_usd"
+COST_CACHE_WRITE: Final = "agentcost.cost.cache_write_usd"
+COST_TOOL: Final = "agentcost.cost.tool_usd"
+PRICE: Final = "agentcost.price"
+UNPRICED: Final = "agentcost.unpriced"
+ESTIMATED: Final = "agentcost.usage.estimated"
+TENANT: Final = "agentcost.tenant"
+TEAM: Final = "agentcost.team"
+FEATURE: Final = "agentcost.feature"
+SERVED_TIER: Final = "agentcost.served.tier"
+
+# Roll-ups, on agent spans and on the local root.
+TRACE_COST: Final = "agentcost.trace.cost_usd"
+TRACE_LLM_COST: Final = "agentcost.trace.llm_cost_usd"
+TRACE_TOOL_COST: Final = "agentcost.trace.tool_cost_usd"
+TRACE_LLM_CALLS: Final = "agentcost.trace.llm_calls"
+TRACE_TOOL_CALLS: Final = "agentcost.trace.tool_calls"
+TRACE_INPUT_TOKENS: Final = "agentcost.trace.input_tokens"
+TRACE_OUTPUT_TOKENS: Final = "agentcost.trace.output_tokens"
+
+# --- Metrics -------------------------------------------------------------------------------------------------------
+
+M_TOKEN_USAGE: Final = "gen_ai.client.token.usage"
+M_DURATION: Final = "gen_ai.client.operation.duration"
+M_OPERATION_COST: Final = "gen_ai.client.operation.cost"
+M_COST: Final = "agentcost.cost"
+M_TRACE_COST: Final = "agentcost.trace.cost"
+M_TRACE_LLM_CALLS: Final = "agentcost.trace.llm_calls"
+M_UNPRICED: Final = "agentcost.unpriced.calls"
+
+TOKEN_TYPE: Final = "gen_ai.token.type"
+REASON: Final = "agentcost.unpriced.reason"
+
+UNIT_TOKEN: Final = "{token}"
+UNIT_SECOND: Final = "s"
+UNIT_USD: Final = "{USD}"
+UNIT_CALL: Final = "{call}"
+
+TOKEN_BUCKETS: Final = tuple(4**power for power in range(14))
+"""1 to 67,108,864 tokens, as the conventions give them."""
+DURATION_BUCKETS: Final = tuple(round(0.01 * 2**power, 2) for power in range(14))
+"""0.01 to 81.92 seconds, as the conventions give them."""
+COST_BUCKETS: Final = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 50.0, 100.0)
+"""A hundredth of a cent to a hundred dollars. The proposed convention gives none that could be established."""
+CALL_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)

@@ -1,0 +1,80 @@
+"""The span processor: where a trace, and each agent in it, begins and ends.
+
+It gives local roots and agent spans a tally and writes the roll-ups on them before they end. It sees only spans
+that are recorded: whatever must also hold for unsampled traces belongs on the call path, not here. Nothing here
+raises: an exception in a processor would reach the application (`on_start`) or lose spans (`on_end`).
+"""
+
+from __future__ import annotations
+
+from opentelemetry import context, trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+
+from otel_agentcost import names
+from otel_agentcost.border import report
+from otel_agentcost.inflight import settle_pending
+from otel_agentcost.telemetry import rollup
+from otel_agentcost.telemetry.endings import before_end
+from otel_agentcost.telemetry.metrics import Metrics
+from otel_agentcost.telemetry.rollup import Tally
+
+
+class AgentCostProcessor(SpanProcessor):
+    """Keeps the tallies of traces and agents; added to the tracer provider by the instrumentor."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self.added = False
+        """Whether a tracer provider has it."""
+        self.active = True
+        """False after `uninstrument`: a provider cannot let go of a processor, so it falls silent instead."""
+
+    def begin(self, metrics: Metrics) -> None:
+        """In force (again): totals go to `metrics`."""
+        self._metrics = metrics
+        self.active = True
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        if not self.active:
+            return
+        try:
+            self._start(span, parent_context)
+        except Exception as error:
+            report("starting a span's tally", error)
+
+    def _start(self, span: Span, parent_context: Context | None) -> None:
+        parent = trace.get_current_span(parent_context)
+        outer = rollup.tally_of(parent)
+        local_root = span.parent is None or span.parent.is_remote
+        if outer is not None and not local_root and not self._is_agent(span):
+            rollup.attach(span, outer)
+            return
+        tally = Tally(None if local_root else outer)
+        rollup.attach(span, tally)
+        before_end(span, lambda: self._end(span, tally, local_root=local_root))
+
+    @staticmethod
+    def _is_agent(span: Span) -> bool:
+        given = span.attributes
+        return given is not None and given.get(names.OPERATION) in names.AGENT_OPERATIONS
+
+    def _end(self, span: Span, tally: Tally, *, local_root: bool) -> None:
+        if not tally.calls or not self.active:
+            return
+        span.set_attributes(tally.attributes())
+        if local_root:
+            ctx = trace.set_span_in_context(span, context.Context())
+            self._metrics.trace_ended(tally.usd, tally.llm_calls, ctx)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        """Nothing: an ended span cannot be written to."""
+
+    def shutdown(self) -> None:
+        """Nothing to release."""
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        """Settles dropped streams that still wait for it; nothing else is buffered here."""
+        del timeout_millis
+        settle_pending()
+        return True

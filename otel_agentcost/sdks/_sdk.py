@@ -1,0 +1,102 @@
+"""What an SDK module consists of, and how a client's address becomes a provider."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from otel_agentcost import names
+from otel_agentcost.core.call import AttributeValue
+from otel_agentcost.inflight import Endpoint, Seam
+from otel_agentcost.patching import Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Patchable:
+    """One method to patch and how calls through it are read. `kind` names the line that it takes."""
+
+    target: Target
+    seam: Seam
+    kind: str = "call"
+    """`call`, `call_async`, `generator` or `call_async_generator`: how the method gives its result."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sdk:
+    """One SDK: its distribution and what to patch in it."""
+
+    name: str
+    distribution: str
+    patches: tuple[Patchable, ...]
+
+
+# Where the address tells the provider, by the end of the host name; the conventions' names, where they have one.
+_HOSTS: tuple[tuple[str, str], ...] = (
+    ("api.openai.com", "openai"),
+    ("openai.azure.com", "azure.ai.openai"),
+    ("cognitiveservices.azure.com", "azure.ai.openai"),
+    ("azure-api.net", "azure.ai.openai"),
+    ("services.ai.azure.com", "azure.ai.inference"),
+    ("models.inference.ai.azure.com", "azure.ai.inference"),
+    ("api.anthropic.com", "anthropic"),
+    ("generativelanguage.googleapis.com", "gcp.gemini"),
+    ("aiplatform.googleapis.com", "gcp.vertex_ai"),
+    ("amazonaws.com", "aws.bedrock"),
+    ("api.deepseek.com", "deepseek"),
+    ("api.groq.com", "groq"),
+    ("api.mistral.ai", "mistral_ai"),
+    ("api.x.ai", "x_ai"),
+    ("api.perplexity.ai", "perplexity"),
+    ("api.moonshot.ai", "moonshot_ai"),
+    ("api.moonshot.cn", "moonshot_ai"),
+    ("api.cohere.com", "cohere"),
+    ("api.cohere.ai", "cohere"),
+    ("openrouter.ai", "openrouter"),
+    ("api.together.xyz", "together"),
+    ("api.together.ai", "together"),
+    ("api.fireworks.ai", "fireworks"),
+    ("api.cerebras.ai", "cerebras"),
+    ("ml.cloud.ibm.com", "ibm.watsonx.ai"),
+)
+
+_ENDPOINTS: dict[tuple[str, str], Endpoint] = {}
+_MOST_ENDPOINTS = 1000
+
+
+def endpoint(base_url: str, default: str) -> Endpoint:
+    """The endpoint at `base_url`; `default` is the provider that the SDK is made for.
+
+    An address that nobody knows (a gateway, a local server) keeps the SDK's own provider.
+    """
+    key = (base_url, default)
+    known = _ENDPOINTS.get(key)
+    if known is None:
+        known = _endpoint(base_url, default)
+        if len(_ENDPOINTS) < _MOST_ENDPOINTS:
+            _ENDPOINTS[key] = known
+    return known
+
+
+def _endpoint(base_url: str, default: str) -> Endpoint:
+    try:
+        parts = urlsplit(base_url)
+        host, port = parts.hostname or "", parts.port
+        port = port or {"https": 443, "http": 80}.get(parts.scheme)
+    except ValueError:
+        host, port = "", None
+    provider = next((name for end, name in _HOSTS if host == end or host.endswith("." + end)), default)
+    if provider == "gcp.gemini" and default == "gcp.vertex_ai":
+        provider = default
+    attributes: dict[str, AttributeValue] = {names.PROVIDER: provider}
+    if host:
+        attributes[names.SERVER_ADDRESS] = host
+        if port is not None:
+            attributes[names.SERVER_PORT] = port
+    return Endpoint(provider=provider, base_url=base_url, attributes=attributes)
+
+
+def match_path(path: str, formats: Mapping[str, str]) -> str | None:
+    """Which of `formats` (path endings) `path` ends with, leaving a query aside; None where with none."""
+    path = path.partition("?")[0].rstrip("/")
+    return next((name for ending, name in formats.items() if path.endswith(ending)), None)

@@ -1,0 +1,93 @@
+"""google-genai: the Gemini API and Vertex AI.
+
+The seam is the HTTP client of the SDK, below automatic function calling and automatic continuation: one public call
+there can make several billed calls, of which the SDK returns the usage of the last one only.
+"""
+
+# Objects of SDKs, of which this package knows no types, enter here:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+from typing import Any
+
+from otel_agentcost import streams
+from otel_agentcost.core.call import Answer
+from otel_agentcost.inflight import Asked, InFlight
+from otel_agentcost.patching import Target
+from otel_agentcost.sdks._sdk import Patchable, Sdk, endpoint, match_path
+from otel_agentcost.wire import AnswerReader, Format, load
+
+PATHS = (":generateContent", ":streamGenerateContent", ":embedContent", ":batchEmbedContents", ":predict")
+FORMATS: dict[str, str] = dict.fromkeys(PATHS, "gemini")
+
+
+class _Chunks:
+    """Reads a stream's chunks, which come as JSON text with running totals: only the last ones are ever parsed."""
+
+    def __init__(self, reader: AnswerReader) -> None:
+        self._reader = reader
+        self._last: str | None = None
+        self._last_with_usage: str | None = None
+
+    def feed(self, event: Any) -> None:
+        body = event.body
+        if body and '"usageMetadata"' in body:
+            self._last_with_usage = body
+        self._last = body
+
+    def answer(self, *, complete: bool) -> Answer:
+        kept = [self._last_with_usage]
+        if self._last is not self._last_with_usage:
+            kept.append(self._last)
+        for body in kept:
+            if body and (event := streams.parsed(body)) is not None:
+                self._reader.feed(event)
+        return self._reader.answer(complete=complete)
+
+
+class _Seam:
+    """Reads calls of `request(http_method, path, request_dict, http_options)` and its three siblings."""
+
+    _format: Format | None = None
+
+    def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
+        method = args[0] if args else kwargs["http_method"]
+        path = args[1] if len(args) > 1 else kwargs["path"]
+        if method.lower() != "post" or match_path(path, FORMATS) is None:
+            return None
+        body = args[2] if len(args) > 2 else kwargs["request_dict"]
+        base_url = instance._http_options.base_url or ""
+        default = "gcp.vertex_ai" if instance.vertexai else "gcp.gemini"
+        form = self._format = self._format or load("gemini")
+        return Asked(call=form.read_request(body, path), endpoint=endpoint(base_url, default), format=form)
+
+    def deliver(self, result: Any, live: InFlight) -> Any:
+        if hasattr(result, "__anext__"):
+            live.streaming(_Chunks)
+            return streams.tap_async(result, live)
+        if hasattr(result, "__next__"):
+            live.streaming(_Chunks)
+            return streams.tap(result, live)
+        live.answered(streams.parsed(result.body or ""))
+        return result
+
+
+_SEAM = _Seam()
+
+
+def _patch(method: str, kind: str) -> Patchable:
+    target = Target(module="google.genai._api_client", owner="BaseApiClient", method=method)
+    return Patchable(target=target, seam=_SEAM, kind=kind)
+
+
+SDK = Sdk(
+    name="google_genai",
+    distribution="google-genai",
+    patches=(
+        _patch("request", "call"),
+        _patch("async_request", "call_async"),
+        _patch("request_streamed", "generate"),
+        _patch("async_request_streamed", "call_async"),
+    ),
+)

@@ -1,0 +1,272 @@
+"""Watching a stream go by without being in it.
+
+The application keeps the very object that the SDK returned. Its inner iterator is replaced by one that shows each
+event to the reader and hands on the same event; a raw response gets its byte iterators replaced in the same way.
+However a stream ends (read out, error, close, `break`, dropped, cancelled), it settles once, with what was known.
+
+The loops below run once a chunk: nothing else may be added to them.
+"""
+
+# Objects of SDKs, of which this package knows no types, enter here:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import json
+import sys
+import weakref
+from collections.abc import AsyncIterator, Callable, Iterator
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from otel_agentcost.border import report
+
+if TYPE_CHECKING:
+    from otel_agentcost.inflight import InFlight
+
+_MOST_BODY = 32 * 1024 * 1024
+
+
+def tap(events: Iterator[Any], live: InFlight) -> Iterator[Any]:
+    """The same events, each shown to the reader of `live` first."""
+    feed = live.feed
+    first = True
+    try:
+        for event in events:
+            if first:
+                first = False
+                live.first_chunk()
+            try:
+                feed(event)
+            except Exception as bug:
+                feed = live.unreadable(bug)
+            yield event
+    except GeneratorExit:
+        live.abandoned()
+        raise
+    except BaseException as error:
+        live.ended(error)
+        raise
+    live.ended(None)
+
+
+async def tap_async(events: AsyncIterator[Any], live: InFlight) -> AsyncIterator[Any]:
+    """`tap` for an asynchronous stream."""
+    feed = live.feed
+    first = True
+    try:
+        async for event in events:
+            if first:
+                first = False
+                live.first_chunk()
+            try:
+                feed(event)
+            except Exception as bug:
+                feed = live.unreadable(bug)
+            yield event
+    except GeneratorExit:
+        live.abandoned()
+        raise
+    except BaseException as error:
+        live.ended(error)
+        raise
+    live.ended(None)
+
+
+def watch_close(response: Any, live: InFlight, running: Callable[[], bool]) -> None:
+    """Settles `live` when the application closes the HTTP response under its stream.
+
+    A close that comes from inside the stream itself (`running`: its last event, or its error, is on its way) is left
+    to the tap, which knows how it ended.
+    """
+    reference = weakref.ref(response)  # no cycle: a dropped response must go at once, as it does without us
+    kind: Any = type(response)
+
+    def close() -> None:
+        if not running():
+            live.closed()
+        if (alive := reference()) is not None:
+            kind.close(alive)
+
+    async def aclose() -> None:
+        if not running():
+            live.closed()
+        if (alive := reference()) is not None:
+            await kind.aclose(alive)
+
+    if hasattr(kind, "close"):
+        response.close = close
+    if hasattr(kind, "aclose"):
+        response.aclose = aclose
+
+
+def watch_events(stream: Any, live: InFlight) -> None:
+    """Taps an SDK's stream object (`Stream`, `AsyncStream`), which keeps its type and all its methods."""
+    inner = stream._iterator
+    if hasattr(inner, "__anext__"):
+        tapped: Any = tap_async(inner, live)
+        reference = weakref.ref(tapped)
+        _watch(stream, live, lambda: (alive := reference()) is not None and alive.ag_running)
+    else:
+        tapped = tap(inner, live)
+        reference = weakref.ref(tapped)
+        _watch(stream, live, lambda: (alive := reference()) is not None and alive.gi_running)
+    stream._iterator = tapped
+
+
+def _watch(stream: Any, live: InFlight, running: Callable[[], bool]) -> None:
+    response = getattr(stream, "response", None)
+    if response is not None:
+        watch_close(response, live, running)
+
+
+class Bytes:
+    """Reads the events, or the body, of a raw response out of its bytes as they pass."""
+
+    def __init__(self, live: InFlight, content_type: str) -> None:
+        self._live = live
+        self._sse = "event-stream" in content_type
+        self._json = "json" in content_type and not self._sse
+        self._rest = b""
+        self._body: list[bytes] = []
+        self._size = 0
+        self.reading = False
+        """Whether the bytes are being pulled right now: a close from inside is then the natural end."""
+
+    def feed(self, data: bytes) -> None:
+        """Takes in decoded bytes, cut anywhere."""
+        try:
+            self._live.first_chunk()
+            if self._sse:
+                self._lines(data)
+            elif self._json:
+                self._size += len(data)
+                if self._size <= _MOST_BODY:
+                    self._body.append(data)
+        except Exception as error:
+            report("reading a raw response", error)
+
+    def _lines(self, data: bytes) -> None:
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        for line in lines:
+            if line.startswith(b"data:"):
+                payload = line[5:].strip()
+                if payload and payload != b"[DONE]":
+                    self._live.feed(parsed(payload))
+
+    def body(self) -> Any:
+        """The JSON body, once it has passed; None where it was no JSON, or too long to keep."""
+        return parsed(b"".join(self._body)) if self._body and self._size <= _MOST_BODY else None
+
+    @property
+    def streamed(self) -> bool:
+        """Whether the response is a stream of events."""
+        return self._sse
+
+
+def parsed(data: bytes | str) -> Any:
+    """The JSON value in `data`; None where there is none."""
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+
+
+def watch_bytes(response: Any, live: InFlight) -> None:
+    """Taps an HTTP response that the application reads by itself (`with_streaming_response`, raw streams)."""
+    content_type = str(response.headers.get("content-type", ""))
+    seen = Bytes(live, content_type)
+    live.bytes = seen
+    decoding = False
+    reference = weakref.ref(response)
+    kind: Any = type(response)
+    encoded = str(response.headers.get("content-encoding", "identity")).lower() not in {"", "identity"}
+
+    def iter_bytes(chunk_size: int | None = None) -> Iterator[bytes]:
+        nonlocal decoding
+        decoding = True
+        return _tap_bytes(kind.iter_bytes(_alive(reference), chunk_size), seen, live)
+
+    def iter_raw(chunk_size: int | None = None) -> Iterator[bytes]:
+        raw: Iterator[bytes] = kind.iter_raw(_alive(reference), chunk_size)
+        return raw if decoding or encoded else _tap_bytes(raw, seen, live)
+
+    def aiter_bytes(chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        nonlocal decoding
+        decoding = True
+        return _tap_bytes_async(kind.aiter_bytes(_alive(reference), chunk_size), seen, live)
+
+    def aiter_raw(chunk_size: int | None = None) -> AsyncIterator[bytes]:
+        raw: AsyncIterator[bytes] = kind.aiter_raw(_alive(reference), chunk_size)
+        return raw if decoding or encoded else _tap_bytes_async(raw, seen, live)
+
+    response.iter_bytes, response.iter_raw = iter_bytes, iter_raw
+    response.aiter_bytes, response.aiter_raw = aiter_bytes, aiter_raw
+    watch_close(response, live, lambda: seen.reading)
+
+
+def _alive(reference: weakref.ref[Any]) -> Any:
+    return reference()
+
+
+def _tap_bytes(chunks: Iterator[bytes], seen: Bytes, live: InFlight) -> Iterator[bytes]:
+    try:
+        while True:
+            seen.reading = True
+            try:
+                chunk = next(chunks, None)
+            finally:
+                seen.reading = False
+            if chunk is None:
+                break
+            seen.feed(chunk)
+            yield chunk
+    except GeneratorExit:
+        live.abandoned()
+        raise
+    except BaseException as error:
+        live.ended(error)
+        raise
+    live.ended(None)
+
+
+async def _tap_bytes_async(chunks: AsyncIterator[bytes], seen: Bytes, live: InFlight) -> AsyncIterator[bytes]:
+    try:
+        while True:
+            seen.reading = True
+            try:
+                chunk = await anext(chunks, None)
+            finally:
+                seen.reading = False
+            if chunk is None:
+                break
+            seen.feed(chunk)
+            yield chunk
+    except GeneratorExit:
+        live.abandoned()
+        raise
+    except BaseException as error:
+        live.ended(error)
+        raise
+    live.ended(None)
+
+
+_LOCKED = ("opentelemetry.sdk", "opentelemetry.exporter", "otel_agentcost.")
+_FINALIZERS = frozenset({"otel_agentcost.streams", "otel_agentcost.inflight"})
+
+
+def inside_telemetry() -> bool:
+    """Whether this thread is, right now, inside the OpenTelemetry SDK or inside this package.
+
+    A stream that is dropped settles from a finalizer, and finalizers run at any allocation: also within a lock of
+    the metrics SDK, where recording a metric would wait for itself for ever. The frames of the finalizer itself,
+    on top of the stack, do not count.
+    """
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and frame.f_globals.get("__name__") in _FINALIZERS:
+        frame = frame.f_back
+    while frame is not None:
+        if str(frame.f_globals.get("__name__", "")).startswith(_LOCKED):
+            return True
+        frame = frame.f_back
+    return False

@@ -1,0 +1,71 @@
+"""Who and what a call is for: user, tenant, team, feature, agent, conversation.
+
+Three sources, the nearest wins: `attribute(...)` in the code, W3C baggage that came with a request, and the
+environment. What `attribute` sets lives in the OpenTelemetry context, so it follows tasks, `asyncio.gather`, and
+(through the threading instrumentation) worker threads, as the current span does. It is not written into baggage:
+a user's id must not leave the process in a header that nobody asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
+from typing import cast
+
+from opentelemetry import baggage, context
+from opentelemetry.context import Context
+
+from otel_agentcost import names
+
+_KEY = context.create_key("agentcost-attribution")
+
+BAGGAGE_KEYS = (names.USER, names.TENANT, names.TEAM, names.FEATURE, names.AGENT, names.CONVERSATION)
+
+NOBODY: Mapping[str, str] = {}
+
+
+@contextmanager
+def attribute(
+    *,
+    user: str | None = None,
+    tenant: str | None = None,
+    team: str | None = None,
+    feature: str | None = None,
+    agent: str | None = None,
+    conversation: str | None = None,
+) -> Generator[None]:
+    """Says for whom and for what the model and tool calls inside the block are made.
+
+    Nested blocks add to and override what the outer ones say. Usable as a decorator too. The values end up on
+    the spans (`user.id`, `agentcost.tenant`, `agentcost.team`, `agentcost.feature`, `gen_ai.agent.name`,
+    `gen_ai.conversation.id`) and, except for the conversation, on the `agentcost.cost` metric.
+    """
+    given = {
+        names.USER: user,
+        names.TENANT: tenant,
+        names.TEAM: team,
+        names.FEATURE: feature,
+        names.AGENT: agent,
+        names.CONVERSATION: conversation,
+    }
+    given_here = {key: str(value) for key, value in given.items() if value is not None}
+    merged = {**_set_in(context.get_current()), **given_here}
+    token = context.attach(context.set_value(_KEY, merged))
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
+def current(ctx: Context, defaults: Mapping[str, str]) -> Mapping[str, str]:
+    """The attribution in force in `ctx`, as span attributes; `defaults` are the environment's."""
+    own = _set_in(ctx)
+    carried = baggage.get_all(ctx)
+    if carried:
+        return {**defaults, **{key: str(carried[key]) for key in BAGGAGE_KEYS if carried.get(key)}, **own}
+    return {**defaults, **own} if own else defaults
+
+
+def _set_in(ctx: Context) -> Mapping[str, str]:
+    """What `attribute` has set in `ctx`."""
+    return cast("Mapping[str, str]", context.get_value(_KEY, ctx) or NOBODY)

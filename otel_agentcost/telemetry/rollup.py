@@ -1,0 +1,88 @@
+"""What a trace, and each agent within it, has spent so far.
+
+A `Tally` belongs to a local root span or an agent span and rides on the span object itself: it lives exactly as
+long as the span does, so there is no table to evict from. A call adds to the tally of the span that it runs
+under, and so to those of all agents round it.
+"""
+
+from __future__ import annotations
+
+import threading
+from decimal import Decimal
+
+from opentelemetry.trace import Span
+
+from otel_agentcost import names
+from otel_agentcost.core import money
+from otel_agentcost.core.call import AttributeValue
+
+_ATTRIBUTE = "_agentcost_tally"
+
+
+class Tally:
+    """Running totals of one trace or one agent. Safe to add to from several threads."""
+
+    __slots__ = ("_lock", "input_tokens", "llm_calls", "llm_usd", "outer", "output_tokens", "tool_calls", "tool_usd")
+
+    def __init__(self, outer: Tally | None = None) -> None:
+        self.outer = outer
+        self.llm_usd = money.ZERO
+        self.tool_usd = money.ZERO
+        self.llm_calls = 0
+        self.tool_calls = 0
+        self.input_tokens = 0
+        self.output_tokens = 0
+        self._lock = threading.Lock()
+
+    def add_llm(self, usd: Decimal | None, input_tokens: int, output_tokens: int) -> None:
+        """One model call, here and in every agent and trace round this one. Unpriced calls add no dollars."""
+        with self._lock:
+            self.llm_calls += 1
+            self.input_tokens += input_tokens
+            self.output_tokens += output_tokens
+            if usd is not None:
+                self.llm_usd = money.add(self.llm_usd, usd)
+        if self.outer is not None:
+            self.outer.add_llm(usd, input_tokens, output_tokens)
+
+    def add_tool(self, usd: Decimal | None) -> None:
+        """One tool call, here and in every agent and trace round this one."""
+        with self._lock:
+            self.tool_calls += 1
+            if usd is not None:
+                self.tool_usd = money.add(self.tool_usd, usd)
+        if self.outer is not None:
+            self.outer.add_tool(usd)
+
+    @property
+    def calls(self) -> int:
+        """Model and tool calls together."""
+        return self.llm_calls + self.tool_calls
+
+    @property
+    def usd(self) -> Decimal:
+        """Model and tool dollars together."""
+        return money.add(self.llm_usd, self.tool_usd)
+
+    def attributes(self) -> dict[str, AttributeValue]:
+        """The totals as span attributes."""
+        with self._lock:
+            return {
+                names.TRACE_COST: money.to_float(money.add(self.llm_usd, self.tool_usd)),
+                names.TRACE_LLM_COST: money.to_float(self.llm_usd),
+                names.TRACE_TOOL_COST: money.to_float(self.tool_usd),
+                names.TRACE_LLM_CALLS: self.llm_calls,
+                names.TRACE_TOOL_CALLS: self.tool_calls,
+                names.TRACE_INPUT_TOKENS: self.input_tokens,
+                names.TRACE_OUTPUT_TOKENS: self.output_tokens,
+            }
+
+
+def tally_of(span: Span) -> Tally | None:
+    """The tally that what happens under `span` adds to; None where no processor of ours saw the span start."""
+    return getattr(span, _ATTRIBUTE, None)
+
+
+def attach(span: Span, tally: Tally) -> None:
+    """Lets what happens under `span` add to `tally`."""
+    setattr(span, _ATTRIBUTE, tally)

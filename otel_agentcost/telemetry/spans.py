@@ -1,0 +1,207 @@
+"""One inference span a call: opened here, or adopted from whoever opened one for the same call already.
+
+anthropic 2.12 makes its own spans, and other instrumentations may run beside us. Our seam is the innermost one, so
+theirs is the current span when we are called: that span gets our figures and no second one is made.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, TypeGuard
+
+from opentelemetry import context, trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Span as SdkSpan
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+
+from otel_agentcost import names
+from otel_agentcost.core import money
+from otel_agentcost.core.call import Answer, AttributeValue, Call
+from otel_agentcost.core.cost import Cost
+from otel_agentcost.core.usage import Usage
+from otel_agentcost.telemetry import attribution, rollup
+from otel_agentcost.telemetry.endings import HeldSpan
+from otel_agentcost.telemetry.rollup import Tally
+
+_MODEL_OPERATIONS = frozenset(
+    {names.CHAT, names.TEXT_COMPLETION, names.GENERATE_CONTENT, names.EMBEDDINGS, "responses", "completion"}
+)
+_OPENINFERENCE_KINDS = frozenset({"LLM", "EMBEDDING"})
+_ADOPTED = "_agentcost_adopted"
+
+
+class Record:
+    """The span of one call, from its request to its figures."""
+
+    __slots__ = ("_held", "attribution", "context", "first_chunk", "span", "started", "tally")
+
+    def __init__(
+        self, span: Span, ctx: Context, who: Mapping[str, str], tally: Tally | None, held: HeldSpan | None
+    ) -> None:
+        self.span = span
+        self.context = ctx
+        self.attribution = who
+        self.tally = tally
+        self.first_chunk: float | None = None
+        """Seconds from the request to the first chunk of a stream."""
+        self.started = time.perf_counter()
+        self._held = held
+
+    def close(self, attributes: Mapping[str, AttributeValue], error: BaseException | None) -> None:
+        """Writes the figures and ends the span. An adopted span ends when its owner has ended it too."""
+
+        def write() -> None:
+            if attributes:
+                self.span.set_attributes(attributes)
+
+        if self._held is not None:
+            self._held.release(write)
+            return
+        try:
+            write()
+            if error is not None:
+                self.span.set_status(Status(StatusCode.ERROR, _description(error)))
+        finally:
+            self.span.end()
+
+
+class Spans:
+    """Opens the spans of calls with one tracer and the process's default attribution."""
+
+    def __init__(self, tracer: Tracer, defaults: Mapping[str, str], unseen: Callable[[], None]) -> None:
+        """`unseen` is called for a recorded span that our processor did not see start."""
+        self._tracer = tracer
+        self._defaults = defaults
+        self._unseen = unseen
+
+    def open(self, call: Call, endpoint: Mapping[str, AttributeValue], on_owner_end: Callable[[], None]) -> Record:
+        """The record of `call`, with a span of ours or, where the call already has one, with that.
+
+        `on_owner_end` is called when the owner of an adopted span ends it: for a stream, the sign that it is over.
+        """
+        ctx = context.get_current()
+        parent = trace.get_current_span(ctx)
+        who = attribution.current(ctx, self._defaults)
+        if is_inference_span(parent) and not hasattr(parent, _ADOPTED):
+            return self._adopt(parent, call, who, ctx, on_owner_end)
+        attributes: dict[str, AttributeValue] = {**endpoint, names.OPERATION: call.operation}
+        if call.model is not None:
+            attributes[names.REQUEST_MODEL] = call.model
+        if call.parameters:
+            attributes.update(call.parameters)
+        if who:
+            attributes.update(who)
+        span = self._tracer.start_span(
+            f"{call.operation} {call.model}" if call.model is not None else call.operation,
+            context=ctx,
+            kind=SpanKind.CLIENT,
+            attributes=attributes,
+        )
+        tally = tally_under(span, parent)
+        if tally is None and span.is_recording():
+            self._unseen()
+        return Record(span, trace.set_span_in_context(span, ctx), who, tally, None)
+
+    def _adopt(
+        self, span: SdkSpan, call: Call, who: Mapping[str, str], ctx: Context, on_owner_end: Callable[[], None]
+    ) -> Record:
+        setattr(span, _ADOPTED, True)
+        given = span.attributes or {}
+        ours = {**call.parameters, **who, names.OPERATION: call.operation}
+        if call.model is not None:
+            ours[names.REQUEST_MODEL] = call.model
+        span.set_attributes({name: value for name, value in ours.items() if name not in given})
+        return Record(span, ctx, who, tally_under(span, span), HeldSpan(span, on_owner_end))
+
+
+def tally_under(span: Span, parent: Span) -> Tally | None:
+    """The tally that the call with `span` adds to: its own where the processor gave it one, else its parent's."""
+    return rollup.tally_of(span) or rollup.tally_of(parent)
+
+
+def is_inference_span(span: Span) -> TypeGuard[SdkSpan]:
+    """Whether `span` stands for one model call and can still be written to."""
+    if not isinstance(span, SdkSpan) or not span.is_recording():
+        return False
+    # The live mapping: `attributes` of the SDK's span is a copy-free view behind a property.
+    given = span.attributes
+    if not given:
+        return False
+    operation = given.get(names.OPERATION)
+    if operation is not None:
+        return operation in _MODEL_OPERATIONS
+    if "llm.request.type" in given:  # OpenLLMetry before it spoke the conventions
+        return True
+    return given.get("openinference.span.kind") in _OPENINFERENCE_KINDS
+
+
+def answer_attributes(answer: Answer, cost: Cost) -> dict[str, AttributeValue]:
+    """What the answer says and costs, as span attributes; the costs come last, where no limit evicts them."""
+    attributes: dict[str, AttributeValue] = {}
+    if answer.attributes:
+        attributes.update(answer.attributes)
+    if answer.model is not None:
+        attributes[names.RESPONSE_MODEL] = answer.model
+    if answer.response_id is not None:
+        attributes[names.RESPONSE_ID] = answer.response_id
+    if answer.finish_reasons:
+        attributes[names.FINISH_REASONS] = answer.finish_reasons
+    if answer.tier is not None:
+        attributes[names.OPENAI_RESPONSE_TIER] = answer.tier
+    if answer.usage is not None:
+        _usage_attributes(answer.usage, attributes)
+    _cost_attributes(cost, attributes)
+    return attributes
+
+
+def _usage_attributes(usage: Usage, attributes: dict[str, AttributeValue]) -> None:
+    attributes[names.INPUT_TOKENS] = usage.input_tokens
+    attributes[names.OUTPUT_TOKENS] = usage.output_tokens
+    if cache_read := usage.cache_read_tokens:
+        attributes[names.CACHE_READ_TOKENS] = cache_read
+    if cache_write := usage.cache_write_tokens:
+        attributes[names.CACHE_WRITE_TOKENS] = cache_write
+    if reasoning := usage.reasoning_tokens:
+        attributes[names.REASONING_TOKENS] = reasoning
+    if usage.estimated:
+        attributes[names.ESTIMATED] = True
+
+
+_PARTS = (
+    (names.COST_INPUT, "input_usd"),
+    (names.COST_OUTPUT, "output_usd"),
+    (names.COST_CACHE_READ, "cache_read_usd"),
+    (names.COST_CACHE_WRITE, "cache_write_usd"),
+    (names.COST_TOOL, "tool_usd"),
+)
+
+
+def _cost_attributes(cost: Cost, attributes: dict[str, AttributeValue]) -> None:
+    if cost.unpriced is not None:
+        attributes[names.UNPRICED] = cost.unpriced
+    if cost.usd is None:
+        return
+    usd = money.to_float(cost.usd)
+    for name, field in _PARTS:
+        if part := getattr(cost, field):
+            attributes[name] = money.to_float(part)
+    if cost.price is not None:
+        attributes[names.PRICE] = cost.price
+    attributes[names.COST_AMOUNT] = usd
+    attributes[names.COST_CURRENCY] = "USD"
+    attributes[names.COST_SOURCE] = cost.source
+    attributes[names.COST] = usd
+
+
+def error_type(error: BaseException) -> str:
+    """`error.type`: the class of the error, with its module unless it is a builtin."""
+    kind: type[Any] = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def _description(error: BaseException) -> str:
+    try:
+        return str(error)[:500]
+    except Exception:  # an error whose own text fails to be made is still an error
+        return type(error).__qualname__

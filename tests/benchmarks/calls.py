@@ -1,0 +1,186 @@
+"""CPU that we add to a call, as a ratio to the floor: what the bare OpenTelemetry SDK costs round the same call.
+
+The floor is one span with 12 attributes and two histogram records, written by hand. Bare calls, floor and we take
+turns in short blocks within one process, so that whatever else the machine does falls on all three alike. CPU time of
+the whole process counts, with the exporting threads.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, PeriodicExportingMetricReader
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.trace import SpanKind
+
+import otel_agentcost
+from otel_agentcost import names
+from tests.benchmarks.workloads import Workload, workloads
+
+
+class _NoSpans(SpanExporter):
+    def export(self, spans: Any) -> SpanExportResult:
+        return SpanExportResult.SUCCESS
+
+
+class _NoMetrics(MetricExporter):
+    def export(self, metrics_data: Any, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
+        return MetricExportResult.SUCCESS
+
+    def force_flush(self, timeout_millis: float = 10_000) -> bool:
+        return True
+
+    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
+        pass
+
+
+@dataclass
+class Sdk:
+    """A tracer and a meter provider that throw away what they get."""
+
+    tracers: TracerProvider
+    meters: MeterProvider
+
+    @classmethod
+    def fresh(cls) -> Sdk:
+        tracers = TracerProvider(shutdown_on_exit=False)
+        tracers.add_span_processor(BatchSpanProcessor(_NoSpans()))
+        reader = PeriodicExportingMetricReader(_NoMetrics(), export_interval_millis=60_000)
+        return cls(tracers, MeterProvider([reader], shutdown_on_exit=False))
+
+    def shut_down(self) -> None:
+        self.tracers.shutdown()
+        self.meters.shutdown()
+
+
+_ATTRIBUTES = {
+    names.OPERATION: "chat",
+    names.PROVIDER: "openai",
+    names.REQUEST_MODEL: "gpt-4o-mini",
+    names.RESPONSE_MODEL: "gpt-4o-mini-2024-07-18",
+    names.RESPONSE_ID: "chatcmpl-1",
+    names.INPUT_TOKENS: 1205,
+    names.OUTPUT_TOKENS: 183,
+    names.CACHE_READ_TOKENS: 1024,
+    names.REASONING_TOKENS: 64,
+    names.SERVER_ADDRESS: "api.openai.com",
+    names.SERVER_PORT: 443,
+    names.REQUEST_MAX_TOKENS: 400,
+}
+_METRIC = {
+    names.OPERATION: "chat",
+    names.PROVIDER: "openai",
+    names.REQUEST_MODEL: "gpt-4o-mini",
+    names.RESPONSE_MODEL: "gpt-4o-mini-2024-07-18",
+    names.SERVER_ADDRESS: "api.openai.com",
+}
+
+
+def floor(sdk: Sdk) -> Callable[[], None]:
+    """The work of the floor, once."""
+    tracer = sdk.tracers.get_tracer("floor")
+    meter = sdk.meters.get_meter("floor")
+    tokens = meter.create_histogram("tokens", explicit_bucket_boundaries_advisory=names.TOKEN_BUCKETS)
+    duration = meter.create_histogram("duration", explicit_bucket_boundaries_advisory=names.DURATION_BUCKETS)
+
+    def once() -> None:
+        started = time.perf_counter()
+        span = tracer.start_span("chat gpt-4o-mini", kind=SpanKind.CLIENT)
+        span.set_attributes(_ATTRIBUTES)
+        tokens.record(1388, _METRIC)
+        duration.record(time.perf_counter() - started, _METRIC)
+        span.end()
+
+    return once
+
+
+def _cpu(run: Callable[[int], None], n: int) -> float:
+    started = time.process_time()
+    run(n)
+    return (time.process_time() - started) / n * 1e6
+
+
+@contextmanager
+def ours(sdk: Sdk) -> Iterator[None]:
+    """Instrumented, for a block."""
+    otel_agentcost.instrument(tracer_provider=sdk.tracers, meter_provider=sdk.meters)
+    try:
+        yield
+    finally:
+        otel_agentcost.uninstrument()
+
+
+@dataclass(frozen=True)
+class Result:
+    """Medians over all blocks, in microseconds of CPU a call."""
+
+    name: str
+    bare: float
+    floor: float
+    added: float
+    chunks: int
+
+    @property
+    def ratio(self) -> float:
+        return self.added / self.floor
+
+
+def measure(work: Workload, blocks: int, calls: int) -> Result:
+    """Interleaved blocks of bare calls, and of ours; the floor's own work is measured between them."""
+    bare_sdk = Sdk.fresh()
+    once = floor(bare_sdk)
+
+    def floors(n: int) -> None:
+        for _ in range(n):
+            work.run(1)
+            once()
+
+    synchronous = "async" not in work.name
+    work.run(calls)
+    bare, floored, added = [], [], []
+    for _ in range(blocks):
+        gc.collect()
+        a = _cpu(work.run, calls)
+        if synchronous:
+            floored.append(_cpu(floors, calls) - a)
+        else:
+            floored.append(_cpu(lambda n: [once() for _ in range(n)] and None, calls))
+        our_sdk = Sdk.fresh()
+        with ours(our_sdk):
+            work.run(2)
+            b = _cpu(work.run, calls)
+        our_sdk.shut_down()
+        again = _cpu(work.run, calls)
+        base = (a + again) / 2
+        bare.append(base)
+        added.append(b - base)
+    bare_sdk.shut_down()
+    return Result(work.name, statistics.median(bare), statistics.median(floored), statistics.median(added), work.chunks)
+
+
+def table(*, quick: bool) -> list[Result]:
+    """Measures all workloads and prints them."""
+    print(f"{'call':40} {'bare µs':>9} {'floor µs':>9} {'added µs':>9} {'floors':>7} {'µs/chunk':>9}")
+    results = []
+    for work in workloads():
+        calls = 20 if work.chunks else 200
+        result = measure(work, blocks=5 if quick else 25, calls=calls if not quick else calls // 2)
+        results.append(result)
+        chunk = f"{(result.added - result.floor) / result.chunks:9.2f}" if result.chunks else ""
+        print(
+            f"{result.name:40} {result.bare:9.0f} {result.floor:9.1f} {result.added:9.1f} {result.ratio:7.2f} {chunk}",
+            flush=True,
+        )
+    return results
+
+
+if __name__ == "__main__":
+    table(quick=False)
