@@ -25,7 +25,7 @@ from otel_agentcost.core import money
 from otel_agentcost.errors import SettingsError
 from otel_agentcost.version import __version__
 
-__all__ = ["ROWS", "CaptureContent", "Row", "Settings", "from_environment", "markdown_table"]
+__all__ = ["ROWS", "CaptureContent", "Row", "Settings", "from_environment", "markdown_table", "without_password"]
 
 PREFIX = "OTEL_AGENTCOST_"
 CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
@@ -381,9 +381,14 @@ def _without_effect(layer: _Layer, name: str) -> str:
     return f"{unknown} {no_budget}" if nearest and nearest[0] in LATER else unknown
 
 
+def without_password(written: str) -> str:
+    """`written`, with the user and password of any URL in it made unreadable."""
+    return re.sub(r"(//)[^/@\s]*@", r"\1***@", written)
+
+
 def _quoted(value: object) -> str:
-    """`value` as it was written, short, and without the password that a URL may carry."""
-    return re.sub(r"(//)[^/@\s]*@", r"\1***@", f"{value!r:.120}" if isinstance(value, str) else f"{value!s:.120}")
+    """`value` as it was written, short, and fit for a log that others read."""
+    return without_password(f"{value!r:.120}" if isinstance(value, str) else f"{value!s:.120}")
 
 
 def _one_line(error: Exception) -> str:
