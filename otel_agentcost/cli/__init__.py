@@ -19,7 +19,7 @@ from otel_agentcost.version import __version__
 
 __all__ = ["Subparsers", "main"]
 
-Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 """What `add_parser` is given (argparse has no public name for it)."""
 
 
