@@ -28,6 +28,8 @@ MODEL_CALLS = frozenset({names.CHAT, names.TEXT_COMPLETION, names.GENERATE_CONTE
 COUNTS = (("in", 7), ("out", 6), ("cached", 7), ("dollars", 10), ("total", 10))
 MODEL_WIDTH = 18
 GAP = "  "
+BY_RUN = ("run", "steps", "tool calls", "input", "output", "model $", "tool $", "total")
+BY_MODEL = ("model", "provider", "calls", "input", "cached", "output", "dollars")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,9 +163,7 @@ class LiveView(SpanProcessor):
 def print_bill(console: Console, runs: list[Run]) -> None:
     """The tables at the end: every run, as its agent's span sums it up, and every model."""
     console.print()
-    table = _table(
-        "what the agent spans say", "run", "steps", "tool calls", "input", "output", "model $", "tool $", "total"
-    )
+    table = _table("by run, from the roll-up on each agent's span", BY_RUN)
     for run in runs:
         models = ", ".join(sorted({line.model for line in run.model_lines}))
         counts = [names.TRACE_LLM_CALLS, names.TRACE_TOOL_CALLS, names.TRACE_INPUT_TOKENS, names.TRACE_OUTPUT_TOKENS]
@@ -175,7 +175,7 @@ def print_bill(console: Console, runs: list[Run]) -> None:
         )
     console.print(table)
     lines = [line for run in runs for line in run.model_lines]
-    table = _table("by model", "model", "provider", "calls", "input", "cached", "output", "dollars")
+    table = _table("by model, from the span of each call", BY_MODEL)
     for provider, model in sorted({(line.provider, line.model) for line in lines}):
         mine = [line for line in lines if (line.provider, line.model) == (provider, model)]
         columns: list[Callable[[Line], int]] = [lambda x: x.input, lambda x: x.cached, lambda x: x.output]
@@ -218,7 +218,7 @@ def open_console() -> Console:
     return console if console.is_terminal else Console(highlight=False, width=PLAIN_WIDTH)
 
 
-def _table(title: str, *columns: str) -> Table:
+def _table(title: str, columns: Iterable[str]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
     for column in columns:
         table.add_column(column, justify="left" if column in ("run", "model", "provider") else "right", no_wrap=True)

@@ -64,7 +64,7 @@ class _Handler(BaseHTTPRequestHandler):
         if self.path == "/v1/traces":
             traces = ExportTraceServiceRequest.FromString(body)
             for resource in traces.resource_spans:
-                self.server.services.add(attributes(resource.resource.attributes)["service.name"])
+                self.server.services.add(str(attributes(resource.resource.attributes)["service.name"]))
                 self.server.spans += [span for scope in resource.scope_spans for span in scope.spans]
             reply = ExportTraceServiceResponse().SerializeToString()
         elif self.path == "/v1/metrics":

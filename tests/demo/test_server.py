@@ -78,7 +78,7 @@ def test_an_agents_conversation(surface: str, request: pytest.FixtureRequest) ->
     assert (turn.text, turn.tool_calls) == ("Sunny in both.", [])
 
 
-def test_openai_chat_streams_what_it_answers_whole(openai_client: openai.OpenAI) -> None:
+def test_openai_chat_streams_what_it_answers_whole(openai_client: Any) -> None:
     """The SDK's stream helper puts the chunks together to the very answer that is not streamed, usage included."""
     ask: dict[str, Any] = {"model": "a-model", "messages": [{"role": "user", "content": QUESTION}]}
     whole = openai_client.chat.completions.create(**ask)
@@ -98,7 +98,7 @@ def test_openai_chat_streams_what_it_answers_whole(openai_client: openai.OpenAI)
     ]
 
 
-def test_openai_chat_streams_no_usage_unless_asked(openai_client: openai.OpenAI) -> None:
+def test_openai_chat_streams_no_usage_unless_asked(openai_client: Any) -> None:
     """Without `stream_options` no chunk carries usage, as at OpenAI."""
     stream = openai_client.chat.completions.create(
         model="a-model", messages=[{"role": "user", "content": QUESTION}], stream=True
@@ -108,7 +108,7 @@ def test_openai_chat_streams_no_usage_unless_asked(openai_client: openai.OpenAI)
     assert all(chunk.usage is None for chunk in chunks)
 
 
-def test_openai_responses_streams_what_it_answers_whole(openai_client: openai.OpenAI) -> None:
+def test_openai_responses_streams_what_it_answers_whole(openai_client: Any) -> None:
     """The SDK's stream helper checks the order of events, and arrives at the answer that is not streamed."""
     whole = openai_client.responses.create(model="a-model", input=QUESTION)
     with openai_client.responses.stream(model="a-model", input=QUESTION) as stream:
@@ -123,7 +123,7 @@ def test_openai_responses_streams_what_it_answers_whole(openai_client: openai.Op
     assert [item.id for item in streamed.output] == [item.id for item in whole.output]
 
 
-def test_anthropic_streams_what_it_answers_whole(anthropic_client: anthropic.Anthropic) -> None:
+def test_anthropic_streams_what_it_answers_whole(anthropic_client: Any) -> None:
     """The SDK's stream helper puts the events together to the very answer that is not streamed."""
     ask: dict[str, Any] = {
         "model": "a-model",
@@ -140,28 +140,28 @@ def test_anthropic_streams_what_it_answers_whole(anthropic_client: anthropic.Ant
     assert [block.type for block in streamed.content] == [block.type for block in whole.content]
 
 
-def test_gemini_streams_what_it_answers_whole(google_client: genai.Client) -> None:
+def test_gemini_streams_what_it_answers_whole(google_client: Any) -> None:
     """The last chunk of a stream carries the usage of the answer that is not streamed, and the chunks its parts."""
     models = google_client.models
     whole = models.generate_content(model="a-model", contents=QUESTION)
     *chunks, last = list(models.generate_content_stream(model="a-model", contents=QUESTION))
     assert len(chunks) > 1
     assert last.usage_metadata == whole.usage_metadata
-    parts = [part for chunk in chunks for part in chunk.parts or ()]
-    assert "".join(part.text or "" for part in parts) == (whole.parts or [])[0].text == TEXT
+    parts: list[Any] = [part for chunk in chunks for part in chunk.parts or ()]
+    assert "".join(part.text or "" for part in parts) == whole.text == TEXT
     assert last.function_calls == whole.function_calls
     assert [call.args for call in last.function_calls or ()] == [use for _, use in TOOLS]
 
 
-def test_openai_counts_the_request(openai_client: openai.OpenAI) -> None:
+def test_openai_counts_the_request(openai_client: Any) -> None:
     """The prompt's tokens are those of its messages; those read from the cache are among them, in blocks of 128."""
 
     def usage(*messages: str) -> openai.types.CompletionUsage:
         completion = openai_client.chat.completions.create(
             model="a-model", messages=[{"role": "user", "content": text} for text in messages]
         )
-        assert completion.usage is not None
-        return completion.usage
+        found: openai.types.CompletionUsage = completion.usage
+        return found
 
     first, second = usage(LONG), usage(LONG, QUESTION)
     assert first.prompt_tokens == count_tokens(LONG)
@@ -173,16 +173,17 @@ def test_openai_counts_the_request(openai_client: openai.OpenAI) -> None:
     assert second.prompt_tokens_details.cached_tokens == count_tokens(LONG) // 128 * 128
 
 
-def test_anthropic_counts_cached_tokens_apart(anthropic_client: anthropic.Anthropic) -> None:
+def test_anthropic_counts_cached_tokens_apart(anthropic_client: Any) -> None:
     """`input_tokens` leaves out what is read from the cache and what is written to it; without asking none is."""
 
     def usage(*messages: str, **more: Any) -> anthropic.types.Usage:
-        return anthropic_client.messages.create(
+        message: anthropic.types.Message = anthropic_client.messages.create(
             model="a-model",
             max_tokens=100,
             messages=[{"role": "user", "content": text} for text in messages],
             extra_body=more,
-        ).usage
+        )
+        return message.usage
 
     cached = {"cache_control": {"type": "ephemeral"}}
     plain, first, second = usage(LONG), usage(LONG, **cached), usage(LONG, QUESTION, **cached)
@@ -196,7 +197,7 @@ def test_anthropic_counts_cached_tokens_apart(anthropic_client: anthropic.Anthro
     )
 
 
-def test_gemini_counts_system_instruction_and_contents(google_client: genai.Client) -> None:
+def test_gemini_counts_system_instruction_and_contents(google_client: Any) -> None:
     """The prompt's tokens are those of the contents and the system instruction."""
     answer = google_client.models.generate_content(
         model="a-model", contents=QUESTION, config={"system_instruction": "Be brief."}
@@ -205,9 +206,7 @@ def test_gemini_counts_system_instruction_and_contents(google_client: genai.Clie
     assert answer.usage_metadata.prompt_token_count == count_tokens(QUESTION) + count_tokens("Be brief.")
 
 
-def test_errors_are_the_sdks_own(
-    openai_client: openai.OpenAI, anthropic_client: anthropic.Anthropic, google_client: genai.Client
-) -> None:
+def test_errors_are_the_sdks_own(openai_client: Any, anthropic_client: Any, google_client: Any) -> None:
     """What cannot be answered raises each SDK's own exception, with the provider's message."""
     with pytest.raises(openai.BadRequestError, match="'messages' is required"):
         openai_client.chat.completions.create(model="a-model", messages=[])
