@@ -95,13 +95,13 @@ def _prices(settings: Settings) -> Iterator[Finding]:
 
     try:
         book = open_book(settings.prices)
-    except (AgentCostError, OSError) as error:
+    except AgentCostError as error:
         yield Finding("own prices", str(error), fine=False)
-        book = open_book(None)
+        book = open_book()
     else:
         if settings.prices is not None:
             yield Finding("own prices", str(settings.prices))
-    yield Finding("built-in", f"genai-prices {book.version} of {book.date}")
+    yield Finding("price book", book.source)
 
 
 def _sdks() -> Iterator[Finding]:
