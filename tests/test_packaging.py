@@ -1,0 +1,105 @@
+"""What gets installed: the wheel's content, the entry points, the launcher's flags, an import without a warning."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from email import message_from_bytes
+from importlib.metadata import distribution
+from pathlib import Path
+
+import pytest
+
+from otel_agentcost import environment_variables
+from otel_agentcost.settings import ROWS
+from otel_agentcost.version import __version__
+
+ROOT = Path(__file__).resolve().parent.parent
+LAUNCHER = Path(sys.executable).parent / "opentelemetry-instrument"
+DATA = {"otel_agentcost/py.typed", "otel_agentcost/pricebook/book.jsonl"}
+VARIABLES = [row.variable for row in ROWS if row.variable.startswith("OTEL_AGENTCOST_")]
+
+
+def run(*command: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environ = {**os.environ, **variables}
+    return subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel, built from the working tree."""
+    folder = tmp_path_factory.mktemp("dist")
+    built = run(sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", folder, cwd=ROOT)
+    assert built.returncode == 0, built.stderr
+    (file,) = folder.glob("*.whl")
+    return file
+
+
+def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
+    """All modules, the price book and the typing marker are in the wheel; tests, caches and tools are not."""
+    with zipfile.ZipFile(wheel) as archive:
+        names = {name for name in archive.namelist() if ".dist-info/" not in name}
+    modules = {file.relative_to(ROOT).as_posix() for file in (ROOT / "otel_agentcost").rglob("*.py")}
+    assert names == modules | DATA
+
+
+def test_the_wheel_says_what_it_is_and_needs(wheel: Path) -> None:
+    """Name, version, licence, and only OpenTelemetry and wrapt as dependencies: no SDK is forced on anybody."""
+    info = f"otel_agentcost-{__version__}.dist-info"
+    with zipfile.ZipFile(wheel) as archive:
+        metadata = message_from_bytes(archive.read(f"{info}/METADATA"))
+        assert "Apache License" in archive.read(f"{info}/licenses/LICENSE").decode()
+    assert (metadata["Name"], metadata["Version"]) == ("otel-agentcost", __version__)
+    assert metadata["License-Expression"] == "Apache-2.0"
+    needed = [entry for entry in metadata.get_all("Requires-Dist") or [] if "extra ==" not in entry]
+    assert all(entry.startswith(("opentelemetry-", "wrapt")) for entry in needed)
+
+
+def test_the_wheel_imports_without_a_warning(wheel: Path, tmp_path: Path) -> None:
+    """What the wheel holds is enough to import the package and to open its price book, with warnings as errors."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    code = (
+        "import otel_agentcost, otel_agentcost.settings; from otel_agentcost.pricebook import open_book;"
+        "open_book(); print(otel_agentcost.__file__)"
+    )
+    ended = run(sys.executable, "-W", "error", "-c", code, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert ended.stderr == ""
+    assert ended.stdout.strip() == str(tmp_path / "otel_agentcost" / "__init__.py")
+
+
+def test_importing_the_package_imports_no_sdk(tmp_path: Path) -> None:
+    """Neither the SDKs nor the optional packages are loaded before they are needed."""
+    code = "import sys, otel_agentcost; print(*sorted({name.split('.')[0] for name in sys.modules}))"
+    ended = run(sys.executable, "-W", "error", "-c", code, cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    loaded = set(ended.stdout.split())
+    assert not loaded & {"openai", "anthropic", "google", "httpx", "tiktoken", "redis", "yaml", "rich", "genai_prices"}
+
+
+def test_entry_points_load() -> None:
+    """The launcher finds the instrumentor and the variables, and the shell the command."""
+    points = {point.group: point for point in distribution("otel-agentcost").entry_points}
+    assert points["opentelemetry_instrumentor"].name == "agentcost"
+    assert callable(points["opentelemetry_instrumentor"].load()().instrument)
+    assert points["opentelemetry_environment_variables"].load() is environment_variables
+    assert callable(points["console_scripts"].load())
+
+
+def test_the_launcher_lists_every_setting_as_a_flag(tmp_path: Path) -> None:
+    """`opentelemetry-instrument --help` shows our settings, each named like its variable without `OTEL_`."""
+    ended = run(LAUNCHER, "--help", cwd=tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    flags = {word.strip("[]") for word in ended.stdout.split()}
+    assert {f"--{name.removeprefix('OTEL_').lower()}" for name in VARIABLES} <= flags
+
+
+def test_a_flag_of_the_launcher_reaches_the_settings(tmp_path: Path) -> None:
+    """What is given as a flag is what the program's settings say."""
+    code = "from otel_agentcost.settings import Settings; print(Settings.load().tool_prices['web_search'])"
+    exporters = ("--traces_exporter", "none", "--metrics_exporter", "none", "--logs_exporter", "none")
+    flag = ("--agentcost_tool_prices", "web_search=0.005")
+    ended = run(LAUNCHER, *exporters, *flag, sys.executable, "-c", code, cwd=tmp_path)
+    assert ended.stdout == "0.005\n", ended.stderr
