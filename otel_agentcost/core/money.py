@@ -6,13 +6,18 @@ Every operation runs in a decimal context of our own, so that an application whi
 
 from __future__ import annotations
 
-from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal, InvalidOperation
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal, Inexact, InvalidOperation
 
 NANO_PER_USD = 1_000_000_000
 
 # 28 digits and half-even: the precision in which published prices are multiplied and compared (tests hold
 # the results equal to the genai-prices library, which computes in Python's default decimal context).
 _CONTEXT = Context(prec=28, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
+# The same, but a result that would have to be rounded raises `Inexact` instead: as long as it does not, sums and
+# products may be taken in any order.
+_EXACT = Context(prec=28, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation, Inexact])
+# Room for every sum of amounts and counts that can be met, so that nothing is ever rounded away between two parts.
+_WIDE = Context(prec=10_000, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
 _UP = Context(prec=60, rounding=ROUND_CEILING, traps=[InvalidOperation])
 
 ZERO = Decimal(0)
@@ -21,6 +26,12 @@ add = _CONTEXT.add
 subtract = _CONTEXT.subtract
 multiply = _CONTEXT.multiply
 divide = _CONTEXT.divide
+
+exact_add = _EXACT.add
+exact_multiply = _EXACT.multiply
+
+wide_add = _WIDE.add
+wide_subtract = _WIDE.subtract
 
 
 def to_nano(usd: Decimal) -> int:

@@ -15,6 +15,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal, get_args
 
+from otel_agentcost.core import money
+
 Kind = Literal[
     "input_tokens",
     "output_tokens",
@@ -269,6 +271,13 @@ CACHE_WRITE_TOKENS = _kinds(family="tokens", token_type="cache_write")
 REASONING_TOKENS = _kinds(family="tokens", token_type="reasoning")
 
 
+def plus(left: Count, right: Count) -> Count:
+    """The sum of two counts, exact whatever decimal context the application has set."""
+    if isinstance(left, int) and isinstance(right, int):
+        return left + right
+    return money.wide_add(left, right)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """The disjoint counts of one model call.
@@ -289,7 +298,11 @@ class Usage:
     def total(self, kinds: Iterable[Kind]) -> Count:
         """The sum over `kinds`, each counted once."""
         counts = self.counts
-        return sum((counts[kind] for kind in kinds if kind in counts), start=0)
+        total: Count = 0
+        for kind in kinds:
+            if kind in counts:
+                total = plus(total, counts[kind])
+        return total
 
     @property
     def input_tokens(self) -> int:
@@ -323,8 +336,8 @@ class Usage:
     def __add__(self, other: Usage) -> Usage:
         counts: dict[Kind, Count] = dict(self.counts)
         for kind, count in other.counts.items():
-            counts[kind] = counts.get(kind, 0) + count
-        unsplit = (*self.unsplit, *(kind for kind in other.unsplit if kind not in self.unsplit))
+            counts[kind] = plus(counts.get(kind, 0), count)
+        unsplit: tuple[Kind, ...] = (*self.unsplit, *(kind for kind in other.unsplit if kind not in self.unsplit))
         return Usage(counts=counts, unsplit=unsplit, estimated=self.estimated or other.estimated)
 
 

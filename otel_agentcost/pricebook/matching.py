@@ -1,0 +1,80 @@
+"""Finding a model by the name that a call gives it: the rules of the genai-prices data set, as data.
+
+A rule is a text (the name must equal it) or a mapping with one key: `starts_with`, `ends_with`, `contains`, `regex`,
+or `or` / `and` with a list of rules. Names are compared in lower case, models are tried in the order of the book,
+and the first that matches is the one. Nothing is guessed: a name that no rule matches has no price.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+from typing import Any
+
+Rule = str | Mapping[str, Any]
+
+_COMPACT_DATE = re.compile(r"-(20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
+
+
+def matches(rule: Rule, text: str) -> bool:
+    """Whether `text`, in lower case, satisfies `rule`."""
+    if isinstance(rule, str):
+        return text == rule
+    ((verb, wanted),) = rule.items()
+    if verb in {"or", "and"}:
+        results = (matches(part, text) for part in wanted)
+        return any(results) if verb == "or" else all(results)
+    return _TESTS[verb](text, wanted)
+
+
+def _search(text: str, pattern: str) -> bool:
+    return re.search(pattern, text) is not None
+
+
+_TESTS: Mapping[str, Callable[[str, str], bool]] = {
+    "starts_with": str.startswith,
+    "ends_with": str.endswith,
+    "contains": str.__contains__,
+    "regex": _search,
+}
+
+
+def dashed_date(name: str) -> str:
+    """`name` with a compact date spelt out: gateways say gpt-5.2-20251211 where providers say gpt-5.2-2025-12-11."""
+    return _COMPACT_DATE.sub(_dashed, name)
+
+
+def _dashed(found: re.Match[str]) -> str:
+    year, month, day = (int(part) for part in found.groups())
+    try:
+        return f"-{date(year, month, day).isoformat()}"
+    except ValueError:  # the 30th of February: not a date
+        return found[0]
+
+
+class ModelIndex:
+    """The rules of a provider's models, arranged so that the first match is found without trying them all."""
+
+    __slots__ = ("_names", "_rules")
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self._names: dict[str, int] = {}
+        self._rules: list[tuple[int, Rule]] = []
+        for position, rule in enumerate(rules):
+            alternatives: Sequence[Rule] = rule["or"] if not isinstance(rule, str) and "or" in rule else (rule,)
+            for alternative in alternatives:
+                if isinstance(alternative, str):
+                    self._names.setdefault(alternative, position)
+                else:
+                    self._rules.append((position, alternative))
+
+    def first(self, name: str) -> int | None:
+        """The position of the first model whose rule matches `name` (in lower case)."""
+        found = self._names.get(name)
+        for position, rule in self._rules:
+            if found is not None and position > found:
+                break
+            if matches(rule, name):
+                return position
+        return found

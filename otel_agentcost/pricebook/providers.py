@@ -1,0 +1,37 @@
+"""What providers are called elsewhere than in the genai-prices data set, whose ids are used here.
+
+By the GenAI conventions (azure.ai.openai is Azure, although it contains "openai"), and as prefixes of the model names
+that gateways use (`vertex_ai/gemini-...`). Exact names only: a name that resembles one is not one.
+"""
+
+from __future__ import annotations
+
+ALIASES = {
+    "aws.bedrock": "aws",
+    "azure.ai.inference": "azure",
+    "azure.ai.openai": "azure",
+    "azure_ai": "azure",
+    "azure_openai": "azure",
+    "bedrock": "aws",
+    "fireworks_ai": "fireworks",
+    "gcp.gemini": "google",
+    "gcp.gen_ai": "google",
+    "gcp.vertex_ai": "google",
+    "gemini": "google",
+    "mistral_ai": "mistral",
+    "moonshot": "moonshotai",
+    "moonshot_ai": "moonshotai",
+    "together_ai": "together",
+    "vertex_ai": "google",
+    "vertexai": "google",
+    "voyage": "voyageai",
+    "workers-ai": "cloudflare",
+    "x_ai": "x-ai",
+    "xai": "x-ai",
+}
+
+
+def canonical(name: str) -> str:
+    """The data set's id of the provider `name`, or `name` itself, in lower case."""
+    lowered = name.lower().strip()
+    return ALIASES.get(lowered, lowered)
