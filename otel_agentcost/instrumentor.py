@@ -1,178 +1,45 @@
-"""`AgentCostInstrumentor`: settings become a book of prices, telemetry and patches; `uninstrument` takes all back.
+"""`AgentCostInstrumentor`: what `opentelemetry-instrument` loads, as any OpenTelemetry instrumentor.
 
-Loaded by `opentelemetry-instrument` through its entry point, or called from code. A setting that cannot be understood
-stops us, not the application: it is logged in one sentence and the application runs on uninstrumented.
+It only speaks that interface; the work is in `runtime.py`. Kept apart because the base class costs more to import than
+all of this package, which `otel_agentcost.instrument()` need not pay.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
-from typing import Any, TypeVar
-from weakref import WeakKeyDictionary
+from collections.abc import Collection
+from typing import Any
 
-from opentelemetry import metrics, trace
 from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
-from opentelemetry.instrumentation.threading import ThreadingInstrumentor
-from opentelemetry.trace import Tracer
 
-from otel_agentcost import border, names, sdks, tools
-from otel_agentcost.border import logger, report
-from otel_agentcost.errors import AgentCostError
-from otel_agentcost.lifecycle import Line
-from otel_agentcost.patching import Patch, Wrapper
-from otel_agentcost.pricebook import open_book
-from otel_agentcost.processor import AgentCostProcessor
-from otel_agentcost.sdks import Sdk
-from otel_agentcost.sdks._sdk import Patchable
-from otel_agentcost.settings import Settings
-from otel_agentcost.telemetry.metrics import Metrics
-from otel_agentcost.telemetry.spans import Spans
-from otel_agentcost.version import __version__
-
-SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
+from otel_agentcost import runtime
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Runtime:
-    """Everything that one `instrument()` put in force."""
+class AgentCostInstrumentor(BaseInstrumentor):
+    """Puts tokens and dollars on every model call of the SDKs that the application uses.
 
-    settings: Settings
-    attribution: Mapping[str, str]
-    """For whom and for what calls are made where the code does not say."""
-    tracer: Tracer
-    metrics: Metrics
-    line: Line
-    processor: AgentCostProcessor
-    patches: tuple[Patch, ...]
+    `instrument(tracer_provider=..., meter_provider=..., settings=...)`: all optional; by default the global providers
+    and the settings of the environment. The same as `otel_agentcost.instrument`, whichever comes first.
+    """
 
+    @property
+    def _is_instrumented_by_opentelemetry(self) -> bool:
+        return runtime.running()
 
-class AgentCostInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # the API package ships it untyped
-    """Puts tokens and dollars on every model call of the SDKs that the application uses."""
-
-    _runtime: Runtime | None = None
-    _threads = False
-    """Whether it was us who let the context follow into threads, so that it is us who take it back."""
+    @_is_instrumented_by_opentelemetry.setter
+    def _is_instrumented_by_opentelemetry(self, _value: bool) -> None:
+        """The base class keeps a flag of its own; the truth is in the runtime, which code can start too."""
 
     def instrumentation_dependencies(self) -> Collection[str]:
         """None: each SDK is patched if and when the application imports it."""
         return ()
 
     def _instrument(self, **kwargs: Any) -> None:
-        """Called once by `instrument(tracer_provider=..., meter_provider=..., settings=...)`."""
-        try:
-            settings = kwargs.get("settings")
-            settings = settings if settings is not None else Settings.load()
-            for notice in settings.notices:
-                logger.warning("otel-agentcost: %s", notice)
-            if not settings.enabled:
-                return
-            self._runtime = _start(settings, kwargs.get("tracer_provider"), kwargs.get("meter_provider"))
-            # The launcher loads the threading instrumentation by itself, unless the user has disabled it.
-            if "skip_dep_check" not in kwargs and not ThreadingInstrumentor().is_instrumented_by_opentelemetry:
-                ThreadingInstrumentor().instrument()
-                self._threads = True
-        except AgentCostError as error:
-            logger.error("otel-agentcost: %s", error)  # for people: a traceback would not help them
-        except Exception as error:
-            report("starting", error)
+        runtime.start(
+            tracer_provider=kwargs.get("tracer_provider"),
+            meter_provider=kwargs.get("meter_provider"),
+            settings=kwargs.get("settings"),
+        )
 
     def _uninstrument(self, **kwargs: Any) -> None:
         del kwargs
-        runtime, self._runtime = self._runtime, None
-        if self._threads:
-            self._threads = False
-            ThreadingInstrumentor().uninstrument()
-        if runtime is None:
-            return
-        tools.deactivate(runtime)
-        runtime.line.active = False
-        runtime.processor.active = False
-        for patch in runtime.patches:
-            patch.remove()
-
-
-def _start(settings: Settings, tracer_provider: Any, meter_provider: Any) -> Runtime:
-    border.forget_causes()
-    attribution = _attribution(settings)
-    tracer = trace.get_tracer("otel_agentcost", __version__, tracer_provider, SCHEMA_URL)
-    meter = metrics.get_meter("otel_agentcost", __version__, meter_provider, SCHEMA_URL)
-    figures = _once_for(meter_provider or metrics.get_meter_provider(), _METRICS, lambda: Metrics(meter))
-    provider = tracer_provider or trace.get_tracer_provider()
-    processor = _once_for(provider, _PROCESSORS, lambda: AgentCostProcessor(figures))
-    processor.begin(figures)
-    line = Line(open_book(settings.prices), Spans(tracer, attribution, _watcher(provider, processor)), figures)
-    patches = tuple(_patch(patchable, line) for sdk in sdks.discover() for patchable in sdk.patches)
-    runtime = Runtime(
-        settings=settings,
-        attribution=attribution,
-        tracer=tracer,
-        metrics=figures,
-        line=line,
-        processor=processor,
-        patches=patches,
-    )
-    tools.activate(runtime)
-    for patch in patches:
-        patch.install()
-    return runtime
-
-
-# A provider can neither let go of an instrument nor of a processor: whoever instruments, uninstruments and instruments
-# again with the same provider gets the same ones.
-_METRICS: WeakKeyDictionary[Any, Metrics] = WeakKeyDictionary()
-_PROCESSORS: WeakKeyDictionary[Any, AgentCostProcessor] = WeakKeyDictionary()
-
-_T = TypeVar("_T")
-
-
-def _once_for(provider: Any, known: WeakKeyDictionary[Any, _T], make: Callable[[], _T]) -> _T:
-    found = known.get(provider)
-    if found is None:
-        found = known[provider] = make()
-    return found
-
-
-def _attribution(settings: Settings) -> dict[str, str]:
-    given = {
-        names.USER: settings.user,
-        names.TENANT: settings.tenant,
-        names.TEAM: settings.team,
-        names.FEATURE: settings.feature,
-        names.AGENT: settings.agent,
-        names.CONVERSATION: settings.conversation,
-    }
-    return {name: value for name, value in given.items() if value is not None}
-
-
-def _watcher(provider: Any, processor: AgentCostProcessor) -> Callable[[], None]:
-    """Adds the processor to the tracer provider, now or as soon as there is one.
-
-    An application may set its provider after us; until then the API has a stand-in that takes no processors. The
-    function that comes back looks again, and is called for a recorded span that the processor has not seen start.
-    """
-
-    def look(found: Any = None) -> None:
-        found = found or trace.get_tracer_provider()
-        add = getattr(found, "add_span_processor", None)
-        if add is not None and not processor.added:
-            processor.added = True
-            add(processor)
-
-    look(provider)
-    return look
-
-
-def _patch(patchable: Patchable, line: Line) -> Patch:
-    take = getattr(line, patchable.kind)
-
-    def wrapper(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        return take(patchable.seam, wrapped, instance, args, kwargs)
-
-    typed: Wrapper = wrapper
-    return Patch(patchable.target, typed)
-
-
-def supported() -> list[Sdk]:
-    """The SDKs that would be patched, for `agentcost doctor`."""
-    return list(sdks.discover())
+        runtime.stop()

@@ -19,7 +19,7 @@ from otel_agentcost.telemetry import attribution, rollup
 from otel_agentcost.telemetry.spans import error_type
 
 if TYPE_CHECKING:
-    from otel_agentcost.instrumentor import Runtime
+    from otel_agentcost.runtime import Runtime
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

@@ -8,6 +8,7 @@ a user's id must not leave the process in a header that nobody asked for.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import cast
@@ -16,6 +17,7 @@ from opentelemetry import baggage, context
 from opentelemetry.context import Context
 
 from otel_agentcost import names
+from otel_agentcost.border import report
 
 _KEY = context.create_key("agentcost-attribution")
 
@@ -48,6 +50,7 @@ def attribute(
         names.AGENT: agent,
         names.CONVERSATION: conversation,
     }
+    _follow_into_threads()
     given_here = {key: str(value) for key, value in given.items() if value is not None}
     merged = {**_set_in(context.get_current()), **given_here}
     token = context.attach(context.set_value(_KEY, merged))
@@ -55,6 +58,29 @@ def attribute(
         yield
     finally:
         context.detach(token)
+
+
+def _follow_into_threads() -> None:
+    """Lets the context follow into threads, from the first `attribute` on, unless something does so already.
+
+    Imported here because it costs as much as all of this package, and whoever attributes nothing does not need it.
+    `opentelemetry-instrument` loads it by itself, and leaves it out where the user has disabled it.
+    """
+    global _asked_threads  # noqa: PLW0603
+    if _asked_threads:
+        return
+    _asked_threads = True
+    try:
+        from opentelemetry.instrumentation.threading import ThreadingInstrumentor  # noqa: PLC0415
+
+        disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
+        if "threading" not in disabled and not ThreadingInstrumentor().is_instrumented_by_opentelemetry:
+            ThreadingInstrumentor().instrument()
+    except Exception as error:
+        report("letting the attribution follow into threads", error)
+
+
+_asked_threads = False
 
 
 def current(ctx: Context, defaults: Mapping[str, str]) -> Mapping[str, str]:

@@ -1,0 +1,164 @@
+"""What one `instrument()` puts in force, and `uninstrument()` takes back: prices, telemetry, patches.
+
+A setting that cannot be understood stops us, not the application: it is logged in one sentence and the application
+runs on uninstrumented. Nothing here raises.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
+
+from opentelemetry import metrics, trace
+from opentelemetry.trace import Tracer
+
+from otel_agentcost import border, names, sdks, tools
+from otel_agentcost.border import logger, report
+from otel_agentcost.errors import AgentCostError
+from otel_agentcost.lifecycle import Line
+from otel_agentcost.patching import Patch, Wrapper
+from otel_agentcost.pricebook import open_book
+from otel_agentcost.processor import AgentCostProcessor
+from otel_agentcost.sdks._sdk import Patchable
+from otel_agentcost.settings import Settings
+from otel_agentcost.telemetry.metrics import Metrics
+from otel_agentcost.telemetry.spans import Spans
+from otel_agentcost.version import __version__
+
+SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """Everything that one `instrument()` put in force."""
+
+    settings: Settings
+    attribution: Mapping[str, str]
+    """For whom and for what calls are made where the code does not say."""
+    tracer: Tracer
+    metrics: Metrics
+    line: Line
+    processor: AgentCostProcessor
+    patches: tuple[Patch, ...]
+
+
+_running: list[Runtime] = []
+_lock = threading.Lock()
+
+
+def running() -> bool:
+    """Whether `start` put something in force that `stop` has not taken back."""
+    return bool(_running)
+
+
+def start(*, tracer_provider: Any = None, meter_provider: Any = None, settings: Settings | None = None) -> None:
+    """Puts everything in force. Harmless where that has been done already, and it never raises."""
+    with _lock:
+        if _running:
+            return
+        try:
+            settings = settings if settings is not None else Settings.load()
+            for notice in settings.notices:
+                logger.warning("otel-agentcost: %s", notice)
+            if settings.enabled:
+                _running.append(_start(settings, tracer_provider, meter_provider))
+        except AgentCostError as error:
+            logger.error("otel-agentcost: %s", error)  # for people: a traceback would not help them
+        except Exception as error:
+            report("starting", error)
+
+
+def stop() -> None:
+    """Takes everything back; calls under way are still settled."""
+    with _lock:
+        while _running:
+            runtime = _running.pop()
+            tools.deactivate(runtime)
+            runtime.line.active = False
+            runtime.processor.active = False
+            for patch in runtime.patches:
+                patch.remove()
+
+
+def _start(settings: Settings, tracer_provider: Any, meter_provider: Any) -> Runtime:
+    border.forget_causes()
+    attribution = _attribution(settings)
+    tracer = trace.get_tracer("otel_agentcost", __version__, tracer_provider, SCHEMA_URL)
+    meter = metrics.get_meter("otel_agentcost", __version__, meter_provider, SCHEMA_URL)
+    figures = _once_for(meter_provider or metrics.get_meter_provider(), _METRICS, lambda: Metrics(meter))
+    provider = tracer_provider or trace.get_tracer_provider()
+    processor = _once_for(provider, _PROCESSORS, lambda: AgentCostProcessor(figures))
+    processor.begin(figures)
+    line = Line(open_book(settings.prices), Spans(tracer, attribution, _watcher(provider, processor)), figures)
+    patches = tuple(_patch(patchable, line) for sdk in sdks.discover() for patchable in sdk.patches)
+    runtime = Runtime(
+        settings=settings,
+        attribution=attribution,
+        tracer=tracer,
+        metrics=figures,
+        line=line,
+        processor=processor,
+        patches=patches,
+    )
+    tools.activate(runtime)
+    for patch in patches:
+        patch.install()
+    return runtime
+
+
+# A provider can neither let go of an instrument nor of a processor: whoever instruments, uninstruments and instruments
+# again with the same provider gets the same ones.
+_METRICS: WeakKeyDictionary[Any, Metrics] = WeakKeyDictionary()
+_PROCESSORS: WeakKeyDictionary[Any, AgentCostProcessor] = WeakKeyDictionary()
+
+_T = TypeVar("_T")
+
+
+def _once_for(provider: Any, known: WeakKeyDictionary[Any, _T], make: Callable[[], _T]) -> _T:
+    found = known.get(provider)
+    if found is None:
+        found = known[provider] = make()
+    return found
+
+
+def _attribution(settings: Settings) -> dict[str, str]:
+    given = {
+        names.USER: settings.user,
+        names.TENANT: settings.tenant,
+        names.TEAM: settings.team,
+        names.FEATURE: settings.feature,
+        names.AGENT: settings.agent,
+        names.CONVERSATION: settings.conversation,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _watcher(provider: Any, processor: AgentCostProcessor) -> Callable[[], None]:
+    """Adds the processor to the tracer provider, now or as soon as there is one.
+
+    An application may set its provider after us; until then the API has a stand-in that takes no processors. The
+    function that comes back looks again, and is called for a recorded span that the processor has not seen start.
+    """
+
+    def look(found: Any = None) -> None:
+        found = found or trace.get_tracer_provider()
+        add = getattr(found, "add_span_processor", None)
+        if add is not None and not processor.added:
+            processor.added = True
+            add(processor)
+
+    look(provider)
+    return look
+
+
+def _patch(patchable: Patchable, line: Line) -> Patch:
+    take = getattr(line, patchable.kind)
+
+    def wrapper(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        return take(patchable.seam, wrapped, instance, args, kwargs)
+
+    typed: Wrapper = wrapper
+    return Patch(patchable.target, typed)
