@@ -17,15 +17,34 @@ from otel_agentcost.wire.format import (
     Format,
     Malformed,
     count,
+    fields,
     get,
     items,
     measure,
+    need,
     part,
+    plain,
     quote,
     text,
+    texts,
 )
 
-__all__ = ["AnswerReader", "Format", "Malformed", "count", "get", "items", "load", "measure", "part", "quote", "text"]
+__all__ = [
+    "AnswerReader",
+    "Format",
+    "Malformed",
+    "count",
+    "fields",
+    "get",
+    "items",
+    "measure",
+    "need",
+    "part",
+    "plain",
+    "quote",
+    "text",
+    "texts",
+]
 
 
 def load(name: str) -> Format:

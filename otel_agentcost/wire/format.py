@@ -7,7 +7,7 @@ count that is not a count raises `Malformed`, which every format turns into an `
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Protocol
 
@@ -25,10 +25,27 @@ def get(value: Any, name: str) -> Any:
     """The field `name` of a JSON object or an SDK object; None where there is no such field, or no object."""
     if type(value) is dict:
         return value.get(name)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType] (no cast: hot)
+    if isinstance(value, dict):
+        return value.get(name)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     try:
-        return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        return getattr(value, name, None)
     except Exception:  # an object of the application's, whose attributes fail, is an object without them
         return None
+
+
+def fields(value: Any) -> Any:
+    """The fields of an SDK object as a dict, where they can be had as one: many look-ups are then ten times as fast
+    (a field that a pydantic object does not have costs it two microseconds). Anything else is returned as it is.
+    """
+    if type(value) is dict:
+        return value  # pyright: ignore[reportUnknownVariableType]
+    try:
+        known, more = value.__dict__, getattr(value, "__pydantic_extra__", None)
+    except Exception:  # no object with fields
+        return value
+    if type(known) is not dict:
+        return value
+    return {**known, **more} if isinstance(more, dict) and more else known  # pyright: ignore[reportUnknownVariableType]
 
 
 def quote(value: object) -> str:
@@ -64,18 +81,40 @@ def measure(value: Any, name: str) -> Decimal | None:
     raise Malformed(f"{name} is {quote(number)}, which is not an amount")
 
 
+def plain(value: object) -> bool:
+    """Whether `value` is a number, a text or a list: something that has no fields."""
+    return isinstance(value, (str, bytes, int, float, list, tuple))
+
+
 def part(value: Any, name: str) -> Any:
-    """The object in the field `name`; None where it is absent or null. Raises `Malformed` for a plain value."""
+    """The object in the field `name`, as its `fields`; None where it is absent or null.
+
+    Raises `Malformed` for what is not an object.
+    """
     found = get(value, name)
-    if isinstance(found, (str, bytes, int, float, list, tuple)):
-        raise Malformed(f"{name} is {quote(found)}, which is not an object")  # pyright: ignore[reportUnknownArgumentType]
-    return found
+    if found is None or type(found) is dict:
+        return found  # pyright: ignore[reportUnknownVariableType]
+    if plain(found):
+        raise Malformed(f"{name} is {quote(found)}, which is not an object")
+    return fields(found)
+
+
+def need(value: Any, *names: str) -> None:
+    """Raises `Malformed` unless every one of the fields is there: a usage without them says nothing."""
+    for name in names:
+        if get(value, name) is None:
+            raise Malformed(f"{name} is missing in the usage {quote(value)}")
 
 
 def text(value: Any, name: str) -> str | None:
     """The text in the field `name`; None where there is none, or where it is empty or not text."""
     found = get(value, name)
     return found if isinstance(found, str) and found else None
+
+
+def texts(value: Any, *names: str) -> list[str]:
+    """The texts in those of the fields that have one."""
+    return [found for name in names if (found := text(value, name)) is not None]
 
 
 def items(value: Any, name: str) -> Sequence[Any]:

@@ -4,6 +4,7 @@ Speech comes back as sound, which says nothing of its usage: models that are bil
 from the request, and the others are unpriced unless they stream events.
 """
 
+# ruff: noqa: ARG002 (every format has the same methods, and not every one needs all arguments)
 from __future__ import annotations
 
 from decimal import Decimal
@@ -13,7 +14,7 @@ from otel_agentcost import names
 from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Malformed, count, get, part, quote, text
+from otel_agentcost.wire.format import Malformed, count, get, need, part, text
 from otel_agentcost.wire.openai_chat import model_in
 from otel_agentcost.wire.openai_usage import duration, error_text
 from otel_agentcost.wire.split import Counts, input_counts, put
@@ -61,9 +62,7 @@ class Audio:
 
 
 def _tokens(call: Call, usage: Any) -> Usage:
-    for name in ("input_tokens", "output_tokens"):
-        if get(usage, name) is None:
-            raise Malformed(f"{name} is missing in the usage {quote(usage)}")
+    need(usage, "input_tokens", "output_tokens")
     inside = part(usage, "input_token_details")
     counts: Counts = {}
     media = {"audio": count(inside, "audio_tokens"), "text": count(inside, "text_tokens")}

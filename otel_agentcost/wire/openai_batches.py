@@ -4,6 +4,7 @@ The provider bills a batch as it runs, hours later, where nobody here sees it. S
 than free, and its results, which may be read many times, are not calls of a model at all.
 """
 
+# ruff: noqa: ARG002 (every format has the same methods, and not every one needs all arguments)
 from __future__ import annotations
 
 from typing import Any, Final

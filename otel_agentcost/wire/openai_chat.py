@@ -4,6 +4,7 @@ A stream without usage (the caller did not ask for it, or the stream was cut off
 and from the text that came; such a usage says that it is estimated.
 """
 
+# ruff: noqa: ARG002 (every format has the same methods, and not every one needs all arguments)
 from __future__ import annotations
 
 from typing import Any, Final
@@ -13,7 +14,7 @@ from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.tokens import count_text
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Malformed, get, items, part, text
+from otel_agentcost.wire.format import Malformed, fields, get, items, part, text, texts
 from otel_agentcost.wire.openai_usage import chat_usage, error_text, provider_cost, served
 from otel_agentcost.wire.prompt import count_prompt
 from otel_agentcost.wire.split import put
@@ -68,7 +69,8 @@ class Chat:
 
     def read_response(self, call: Call, response: Any) -> Answer:
         """What a whole response says."""
-        return chat_answer(call, response, response, response, finish_reasons(items(response, "choices")))
+        whole = fields(response)
+        return chat_answer(call, whole, whole, whole, finish_reasons(items(whole, "choices")))
 
     def open_stream(self, call: Call) -> ChatReader:
         """A reader for the chunks of the answer to `call`."""
@@ -88,7 +90,8 @@ def finish_reasons(choices: Any) -> tuple[str, ...]:
 
 def chat_answer(call: Call, named: Any, used: Any, tiered: Any, reasons: tuple[str, ...]) -> Answer:
     """The answer from the objects that name the model, carry the usage, and tell the tier (one whole response, or
-    three chunks of a stream)."""
+    three chunks of a stream).
+    """
     model, tier = text(named, "model"), text(tiered, "service_tier")
     terms, prepaid = served(tier)
     usage: Usage | None = None
@@ -140,21 +143,23 @@ class ChatReader:
     def feed(self, event: Any) -> None:
         """Takes in one chunk."""
         self._last = event
+        words: Any = None
         try:  # the way of nearly every chunk: one choice with a piece of text
             if type(event) is dict:
-                (choice,) = event["choices"]  # pyright: ignore[reportUnknownVariableType]
-                words = choice["delta"]["content"]  # pyright: ignore[reportUnknownVariableType]
-                plain = event.get("usage") is None and choice.get("finish_reason") is None  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+                chunk: dict[str, Any] = event
+                (choice,) = chunk["choices"]
+                words = choice["delta"]["content"]
+                usual = words and chunk.get("usage") is None and choice.get("finish_reason") is None
             else:
                 (choice,) = event.choices
                 words = choice.delta.content
-                plain = event.usage is None and choice.finish_reason is None
-            if words and plain and self._first is not None:
-                self._texts.append(words)  # pyright: ignore[reportUnknownArgumentType]
-                return
-        except Exception:  # chunks without a choice or with several, and whatever else comes
-            pass
-        self._feed_other(event)
+                usual = words and event.usage is None and choice.finish_reason is None
+        except Exception:  # a chunk without a choice or with several, or whatever else comes
+            usual = False
+        if usual and self._first is not None:
+            self._texts.append(words)
+        else:
+            self._feed_other(event)
 
     def _feed_other(self, event: Any) -> None:
         if self._first is None or not text(self._first, "model"):
@@ -198,37 +203,29 @@ class ChatReader:
         )
 
 
-def collect_delta(delta: Any, texts: list[str]) -> None:
+def collect_delta(delta: Any, said: list[str]) -> None:
     """Appends every piece of output in a delta: words, refusals, thoughts, tool calls."""
-    for name in ("content", "refusal", "reasoning_content", "reasoning"):
-        if words := text(delta, name):
-            texts.append(words)
-    if words := text(get(delta, "audio"), "transcript"):
-        texts.append(words)
+    said.extend(texts(delta, "content", "refusal", "reasoning_content", "reasoning"))
+    said.extend(texts(get(delta, "audio"), "transcript"))
     for call in items(delta, "tool_calls"):
-        function = get(call, "function") or get(call, "custom")
-        for name in ("name", "arguments", "input"):
-            if words := text(function, name):
-                texts.append(words)
-    for name in ("name", "arguments"):
-        if words := text(get(delta, "function_call"), name):
-            texts.append(words)
+        said.extend(texts(get(call, "function") or get(call, "custom"), "name", "arguments", "input"))
+    said.extend(texts(get(delta, "function_call"), "name", "arguments"))
 
 
-def estimate(call: Call, model: str | None, texts: list[str]) -> Usage:
+def estimate(call: Call, model: str | None, said: list[str]) -> Usage:
     """The usage of an answer whose provider gave none: the request's tokens, and those of the text that came."""
     counts: dict[Kind, Any] = {}
     put(counts, "input_tokens", count_prompt(call.body, model))
-    put(counts, "output_tokens", count_text(joined(texts), model))
+    put(counts, "output_tokens", count_text(joined(said), model))
     return Usage(counts=counts, estimated=True)
 
 
-def joined(texts: list[str]) -> str:
+def joined(pieces: list[str]) -> str:
     """All pieces of text; `feed` has no time to see whether a piece is one."""
     try:
-        return "".join(texts)
+        return "".join(pieces)
     except TypeError:
-        return "".join(piece for piece in texts if isinstance(piece, str))  # pyright: ignore[reportUnnecessaryIsInstance]
+        return "".join(piece for piece in pieces if isinstance(piece, str))  # pyright: ignore[reportUnnecessaryIsInstance]
 
 
 FORMAT = Chat()

@@ -7,13 +7,13 @@ from typing import Any, Final
 from otel_agentcost import names
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import get, items, text
+from otel_agentcost.wire.format import fields, get, items, text
 from otel_agentcost.wire.openai_chat import TABLE, ChatReader, chat_answer, finish_reasons, model_in
 
 _TABLE: Final[parameters.Table] = {
     name: TABLE[name]
-    for name in ("temperature", "top_p", "top_k", "max_tokens", "frequency_penalty", "presence_penalty", "seed", "stop")
-    + ("n", "stream", "service_tier")
+    for name in TABLE
+    if name not in ("max_completion_tokens", "reasoning_effort", "response_format", "modalities")
 }
 
 
@@ -35,7 +35,8 @@ class Completions:
 
     def read_response(self, call: Call, response: Any) -> Answer:
         """What a whole response says."""
-        return chat_answer(call, response, response, response, finish_reasons(items(response, "choices")))
+        whole = fields(response)
+        return chat_answer(call, whole, whole, whole, finish_reasons(items(whole, "choices")))
 
     def open_stream(self, call: Call) -> ChatReader:
         """A reader for the chunks of the answer to `call`: they differ from chat's in where the text is."""

@@ -1,5 +1,6 @@
 """OpenAI embeddings, and all who copy them: input tokens alone."""
 
+# ruff: noqa: ARG002 (every format has the same methods, and not every one needs all arguments)
 from __future__ import annotations
 
 from typing import Any, Final
@@ -8,7 +9,7 @@ from otel_agentcost import names
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Malformed, count, get, part, quote, text
+from otel_agentcost.wire.format import Malformed, count, need, part, text
 from otel_agentcost.wire.openai_chat import ChatReader, model_in
 from otel_agentcost.wire.openai_usage import error_text, provider_cost, served
 from otel_agentcost.wire.split import Counts, put
@@ -43,8 +44,7 @@ class Embeddings:
             if counted is None:
                 missing = error_text(response) or "the response has no usage"
             else:
-                if get(counted, "prompt_tokens") is None:
-                    raise Malformed(f"prompt_tokens is missing in the usage {quote(counted)}")
+                need(counted, "prompt_tokens")
                 counts: Counts = {}
                 put(counts, "input_tokens", count(counted, "prompt_tokens"))
                 usage, usd = Usage(counts=counts), provider_cost(counted)

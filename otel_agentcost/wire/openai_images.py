@@ -4,18 +4,17 @@ GPT image models report tokens; DALL-E reports nothing, and is billed by the ima
 whose usage comes beside that of the image model.
 """
 
+# ruff: noqa: ARG002 (every format has the same methods, and not every one needs all arguments)
 from __future__ import annotations
 
 from typing import Any, Final
 
 from otel_agentcost import names
 from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
-from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.format import Malformed, get, part, text
 from otel_agentcost.wire.openai_chat import model_in
 from otel_agentcost.wire.openai_usage import error_text, image_usage, responses_usage
-from otel_agentcost.wire.split import rest
 
 _TABLE: Final[parameters.Table] = {
     "n": (names.REQUEST_CHOICES, parameters.several),
@@ -59,15 +58,9 @@ def _svg(response: Any) -> tuple[Charge, ...]:
     used = part(response, "svg_usage")
     if used is None:
         return ()
-    thought = get(used, "reasoning_tokens")
-    usage, _ = responses_usage(
-        {
-            "input_tokens": get(used, "input_tokens"),
-            "output_tokens": get(used, "output_tokens"),
-            "output_tokens_details": {"reasoning_tokens": thought},
-        }
-    )
-    rest(usage.output_tokens, "output_tokens", usage.reasoning_tokens, "reasoning_tokens")
+    inside = {"reasoning_tokens": get(used, "reasoning_tokens")}
+    counted = {name: get(used, name) for name in ("input_tokens", "output_tokens")}
+    usage, _ = responses_usage({**counted, "output_tokens_details": inside})
     return (Charge(model=text(used, "model"), usage=usage),)
 
 

@@ -1,5 +1,6 @@
 """OpenAI moderations, which are free."""
 
+# ruff: noqa: ARG002 (every format has the same methods, and not every one needs all arguments)
 from __future__ import annotations
 
 from typing import Any

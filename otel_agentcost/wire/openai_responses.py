@@ -4,6 +4,7 @@ Tools that OpenAI runs are billed beside the tokens. Web searches come from `too
 the output items otherwise; generated images are another model's usage.
 """
 
+# ruff: noqa: ARG002 (every format has the same methods, and not every one needs all arguments)
 from __future__ import annotations
 
 from typing import Any, Final
@@ -12,7 +13,7 @@ from otel_agentcost import names
 from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Malformed, count, get, items, part, text
+from otel_agentcost.wire.format import Malformed, count, fields, get, items, part, text
 from otel_agentcost.wire.openai_chat import estimate
 from otel_agentcost.wire.openai_usage import error_text, image_usage, provider_cost, responses_usage, served
 from otel_agentcost.wire.split import Counts, put
@@ -59,6 +60,7 @@ class Responses:
 
     def read_response(self, call: Call, response: Any) -> Answer:
         """What a whole response says."""
+        response = fields(response)
         usage: Usage | None = None
         extra: tuple[Charge, ...] = ()
         usd = None

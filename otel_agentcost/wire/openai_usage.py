@@ -12,7 +12,7 @@ from typing import Any
 
 from otel_agentcost.core import money
 from otel_agentcost.core.usage import Kind, Usage
-from otel_agentcost.wire.format import Malformed, count, get, measure, part, quote
+from otel_agentcost.wire.format import count, get, measure, need, part, quote
 from otel_agentcost.wire.split import Counts, input_counts, output_kind, put, rest
 
 ERROR_TEXT = 120
@@ -108,7 +108,7 @@ def _both(usage: Any, given: str, produced: str) -> tuple[int, int]:
     """The two counts that a usage must have. A total can stand in for the output that nothing was (completions)."""
     for name in (given, produced):
         if get(usage, name) is None and (name == given or get(usage, "total_tokens") != get(usage, given)):
-            raise Malformed(f"{name} is missing in the usage {quote(usage)}")
+            need(usage, name)
     return count(usage, given), count(usage, produced)
 
 

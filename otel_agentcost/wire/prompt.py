@@ -57,7 +57,7 @@ def count_prompt(body: Any, model: str | None) -> int:
     if isinstance(tools, (list, tuple)) and tools:
         claude = model is not None and "claude" in model
         tokens += _PER_TOOL_USE_CLAUDE if claude else _PER_TOOL_USE
-        tokens += sum(_tool(tool, model, claude) for tool in cast("list[Any]", tools))
+        tokens += sum(_tool(tool, model, claude=claude) for tool in cast("list[Any]", tools))
     schema = get(get(get(body, "response_format"), "json_schema"), "schema")
     if isinstance(schema, Mapping):
         tokens += count_text(_json(schema), model)
@@ -97,13 +97,13 @@ def _collect(value: Any, add: Callable[[str], object], depth: int) -> int:
     return media
 
 
-def _tool(tool: Any, model: str | None, claude: bool) -> int:
+def _tool(tool: Any, model: str | None, *, claude: bool) -> int:
     """A tool's definition: OpenAI shows it to the model as a TypeScript type, Anthropic as its JSON."""
     if claude:
         return count_text(_json(tool), model)
     declared = get(tool, "functionDeclarations") or get(tool, "function_declarations")
     if isinstance(declared, (list, tuple)):
-        return sum(_tool(function, model, claude) for function in cast("list[Any]", declared))
+        return sum(_tool(function, model, claude=claude) for function in cast("list[Any]", declared))
     function = get(tool, "function") or tool
     name, description = get(function, "name"), get(function, "description")
     schema = get(function, "parameters") or get(function, "parametersJsonSchema")
@@ -142,5 +142,5 @@ def _type(schema: Any, depth: int) -> str:
 def _json(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, default=str)
-    except (TypeError, ValueError, RecursionError):  # no JSON after all: its length is still the best guess
-        return str(type(value))
+    except (TypeError, ValueError, RecursionError):  # no JSON after all
+        return ""

@@ -7,6 +7,7 @@ cannot be (a part that is larger than its whole) raises `Malformed` with both nu
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import cast
 
 from otel_agentcost.core.usage import KINDS, Count, Kind
@@ -36,19 +37,23 @@ def input_counts(
     Each of the two says how many tokens are of a kind, but not how many are of both kinds (cached audio). Unless
     that follows from the numbers, one possible split is made and the kinds in doubt are returned.
     """
-    plain = rest(total, total_name, sum(cached.values()), "the number of cached tokens")
-    rest(total, total_name, sum(media.values()), "the number of audio, image and text tokens")
-    doubtful = _in_doubt(total, cached, media)
-    rows = {"": plain, **cached}
-    for modality, number in media.items():
-        left = number
-        for row in rows:
-            taken = min(left, rows[row])
-            put(counts, input_kind(modality, row), taken)
-            rows[row] -= taken
-            left -= taken
+    rows = {"": rest(total, total_name, sum(cached.values()), "the number of cached tokens")}
+    rows.update((row, number) for row, number in cached.items() if number)
+    spoken = [(modality, number) for modality, number in media.items() if number]
+    doubtful: tuple[Kind, ...] = ()
+    if spoken:
+        rest(total, total_name, sum(media.values()), "the number of audio, image and text tokens")
+        doubtful = _in_doubt(total, cached, media)
+        for modality, number in spoken:
+            left = number
+            for row, room in rows.items():
+                taken = min(left, room)
+                put(counts, input_kind(modality, row), taken)
+                rows[row] = room - taken
+                left -= taken
     for row, number in rows.items():
-        put(counts, input_kind("", row), number)
+        if number:
+            put(counts, input_kind("", row), number)
     return doubtful
 
 
@@ -59,6 +64,7 @@ def _in_doubt(total: int, cached: Mapping[str, int], media: Mapping[str, int]) -
     return tuple(input_kind(modality, row) for row in rows for modality in modalities)
 
 
+@cache
 def input_kind(modality: str, row: str) -> Kind:
     """The kind of input tokens of a modality ("" for text or unknown) in a cache row ("", "read", "write_1h")."""
     if row:
@@ -66,11 +72,13 @@ def input_kind(modality: str, row: str) -> Kind:
     return _kind("input", modality, "tokens")
 
 
+@cache
 def output_kind(modality: str) -> Kind:
     """The kind of output tokens of a modality ("" for text or unknown)."""
     return _kind("output", modality, "tokens")
 
 
+@cache
 def tool_kind(modality: str) -> Kind:
     """The kind of input tokens that a tool at the provider put into the prompt."""
     return _kind("input", modality, "tool", "tokens")

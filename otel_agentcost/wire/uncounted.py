@@ -1,5 +1,6 @@
 """The stream reader of formats that are not streamed: it sees nothing and has its answer ready."""
 
+# ruff: noqa: ARG002 (every format has the same methods, and not every one needs all arguments)
 from __future__ import annotations
 
 from typing import Any

@@ -1,0 +1,364 @@
+"""Gemini: generateContent, streamed or not, and embeddings, on the Gemini API and on Vertex AI.
+
+Thoughts are beside the candidates' tokens, cached tokens within the prompt's, and the tokens that tools put into the
+prompt are input beside it. Every count may come with its modalities. JSON names are `camelCase`; the SDK's objects
+have the same names in `snake_case`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from otel_agentcost import names
+from otel_agentcost.core.call import Answer, AttributeValue, Call
+from otel_agentcost.core.usage import Kind, Usage
+from otel_agentcost.tokens import count_text
+from otel_agentcost.wire import parameters
+from otel_agentcost.wire.format import MOST, Malformed, count, fields, get, items, need, plain, quote, text, texts
+from otel_agentcost.wire.openai_chat import joined
+from otel_agentcost.wire.openai_usage import error_text
+from otel_agentcost.wire.prompt import count_prompt
+from otel_agentcost.wire.split import Counts, input_counts, input_kind, output_kind, put, rest, tool_kind
+
+
+def either(value: Any, name: str) -> Any:
+    """The field that JSON calls `name`, from JSON or from an SDK object."""
+    found = get(value, name)
+    return get(value, _snake(name)) if found is None else found
+
+
+_SNAKE: dict[str, str] = {}
+
+
+def _snake(name: str) -> str:
+    known = _SNAKE.get(name)
+    if known is None:
+        known = _SNAKE[name] = re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
+    return known
+
+
+def _mime(value: Any) -> AttributeValue | None:
+    return "json" if value == "application/json" else "text" if value == "text/plain" else None
+
+
+def _modalities(value: Any) -> AttributeValue | None:
+    kinds = {kind.upper() for kind in parameters.strings(value) or ()}
+    return "image" if "IMAGE" in kinds else "speech" if "AUDIO" in kinds else None
+
+
+_TABLE: Final[parameters.Table] = {
+    "temperature": (names.REQUEST_TEMPERATURE, parameters.number),
+    "topP": (names.REQUEST_TOP_P, parameters.number),
+    "topK": (names.REQUEST_TOP_K, parameters.whole),
+    "maxOutputTokens": (names.REQUEST_MAX_TOKENS, parameters.integer),
+    "candidateCount": (names.REQUEST_CHOICES, parameters.several),
+    "stopSequences": (names.REQUEST_STOP_SEQUENCES, parameters.strings),
+    "frequencyPenalty": (names.REQUEST_FREQUENCY_PENALTY, parameters.number),
+    "presencePenalty": (names.REQUEST_PRESENCE_PENALTY, parameters.number),
+    "seed": (names.REQUEST_SEED, parameters.integer),
+    "responseMimeType": (names.OUTPUT_TYPE, _mime),
+    "responseModalities": (names.OUTPUT_TYPE, _modalities),
+    "thinkingConfig": (names.REQUEST_REASONING_LEVEL, parameters.field("thinkingLevel")),
+    "outputDimensionality": (names.EMBEDDING_DIMENSIONS, parameters.integer),
+}
+_TABLE_OF_OBJECTS: Final[parameters.Table] = {**_TABLE, **{_snake(name): row for name, row in _TABLE.items()}}
+_EMBED: Final = ("embedContent", "batchEmbedContents", ":predict")
+
+
+class Gemini:
+    """The format."""
+
+    def read_request(self, body: Any, path: str) -> Call:
+        """What the request asks for. The path says of which model, and whether to stream."""
+        configured = either(body, "generationConfig") or get(body, "config")
+        found = parameters.read(configured, _TABLE_OF_OBJECTS)
+        embeds = any(name in path for name in _EMBED)
+        if embeds:
+            found.update(parameters.read(_embedding_config(body), _TABLE_OF_OBJECTS))
+        stream = "streamGenerateContent" in path
+        if stream:
+            found[names.REQUEST_STREAM] = True
+        choices = found.get(names.REQUEST_CHOICES, 1)
+        return Call(
+            operation=names.EMBEDDINGS if embeds else names.GENERATE_CONTENT,
+            model=_model_in(path) or _last(text(body, "model")),
+            stream=stream,
+            max_output_tokens=0 if embeds else parameters.limit(found),
+            choices=choices if isinstance(choices, int) else 1,
+            parameters=found,
+            body=body,
+        )
+
+    def read_response(self, call: Call, response: Any) -> Answer:
+        """What a whole response says."""
+        whole = fields(response)
+        if call.operation == names.EMBEDDINGS:
+            return _embeddings(whole)
+        used = either(whole, "usageMetadata")
+        return _answer(call, whole, used, _Seen([whole]))
+
+    def open_stream(self, call: Call) -> GeminiReader:
+        """A reader for the chunks of the answer to `call`."""
+        return GeminiReader(call)
+
+
+def _model_in(path: str) -> str | None:
+    """`models/gemini-2.5-flash:generateContent`, or that with a project, a location and a publisher before it."""
+    resource = path.partition("?")[0].rpartition(":")[0]
+    return _last(resource) if resource else None
+
+
+def _last(resource: str | None) -> str | None:
+    return resource.rpartition("/")[2] or None if resource else None
+
+
+def _embedding_config(body: Any) -> Any:
+    """Where an embedding request keeps its settings: in itself, in a config, in its parts, or in `parameters`."""
+    for place in (
+        either(body, "embedContentConfig"),
+        get(body, "parameters"),
+        next(iter(items(body, "requests")), None),
+    ):
+        if place is not None:
+            return place
+    return body
+
+
+class _Seen:
+    """What the candidates of one or several chunks amount to: why they ended, and what they searched for."""
+
+    def __init__(self, chunks: Sequence[Any] = ()) -> None:
+        self.reasons: dict[int, str] = {}
+        self.queries: set[str] = set()
+        self.grounded = False
+        for chunk in chunks:
+            for candidate in items(chunk, "candidates"):
+                self.add(candidate)
+
+    def add(self, candidate: Any) -> None:
+        reason = either(candidate, "finishReason")
+        if isinstance(reason, str) and reason:
+            index = get(candidate, "index")
+            said = getattr(reason, "value", reason)
+            self.reasons[index if type(index) is int else 0] = str(said).lower()
+        grounding = either(candidate, "groundingMetadata")
+        if grounding is not None:
+            queries = parameters.strings(either(grounding, "webSearchQueries")) or ()
+            self.queries.update(query for query in queries if query)
+            self.grounded = self.grounded or bool(self.queries)
+
+    def searches(self, model: str | None) -> int:
+        """Billed web searches: Gemini 3 and later by the different queries, earlier ones by the grounded prompt."""
+        earlier = model is not None and re.search(r"gemini-[12]\b", model) is not None
+        return int(self.grounded) if earlier else len(self.queries)
+
+
+_TIERS: Final = {
+    "ON_DEMAND_FLEX": "flex",
+    "ON_DEMAND_PRIORITY": "priority",
+    "ON_DEMAND_OFFPEAK": "offpeak",
+    "ON_DEMAND": "standard",
+}
+
+
+def _served(call: Call, response: Any, used: Any) -> tuple[str | None, tuple[tuple[str, str], ...], str | None]:
+    """The tier that served the call, what it means for the price, and why there is no price, if so."""
+    traffic, stated = either(used, "trafficType"), either(used, "serviceTier")
+    headers = get(either(response, "sdkHttpResponse"), "headers")
+    tier = _word(traffic, _TIERS) or _word(stated, {}) or text(headers, "x-gemini-service-tier")
+    if tier == "provisioned_throughput":
+        return tier, (), "the tokens were served from capacity paid in advance (provisioned throughput)"
+    if tier is None or tier.endswith("unspecified"):
+        asked = _word(either(call.body, "serviceTier") or get(get(call.body, "config"), "service_tier"), {})
+        if asked in ("flex", "priority"):
+            return None, (), f"the response does not say whether the {asked} tier that was asked for served it"
+        return None, (), None
+    return tier, (() if tier == "standard" else (("service_tier", tier),)), None
+
+
+def _word(value: Any, known: Mapping[str, str]) -> str | None:
+    if not isinstance(value, str) or not value:
+        return None
+    word = str(getattr(value, "value", value))
+    return known.get(word) or word.lower().removeprefix("service_tier_")
+
+
+def _answer(call: Call, response: Any, used: Any, seen: _Seen) -> Answer:
+    model = text(response, "modelVersion") or text(response, "model_version")
+    tier, terms, missing = _served(call, response, used)
+    usage: Usage | None = None
+    try:
+        if used is None or plain(used):
+            missing = error_text(response) or f"the response has no usage{'' if used is None else f': {quote(used)}'}"
+        else:
+            usage = generate_usage(fields(used))
+            searches = seen.searches(model or call.model)
+            if searches:
+                usage = usage + Usage(counts={"web_searches": searches})
+    except Malformed as problem:
+        missing = str(problem)
+    return Answer(
+        usage=usage,
+        missing=missing,
+        model=_last(model),
+        response_id=text(response, "responseId") or text(response, "response_id"),
+        finish_reasons=tuple(reason for _, reason in sorted(seen.reasons.items())),
+        terms=terms,
+        tier=tier,
+    )
+
+
+_MODALITIES: Final = {"TEXT": "text", "AUDIO": "audio", "IMAGE": "image", "VIDEO": "video", "DOCUMENT": "image"}
+"""A document is billed as the images of its pages. An unspecified modality is none that is known."""
+
+
+def _number(usage: Any, name: str) -> int:
+    return count(usage, name) if get(usage, name) is not None else count(usage, _snake(name))
+
+
+def _by_modality(usage: Any, name: str, total: int, total_name: str) -> dict[str, int]:
+    """The counts in a list of `{"modality": "AUDIO", "tokenCount": 3}`; together no more than the total."""
+    found: dict[str, int] = {}
+    for entry in items(usage, name) or items(usage, _snake(name)):
+        kind = get(entry, "modality")
+        modality = _MODALITIES.get(str(getattr(kind, "value", kind)).upper(), "")
+        number = _number(entry, "tokenCount")
+        if number and modality:
+            found[modality] = found.get(modality, 0) + number
+    rest(total, total_name, sum(found.values()), f"the sum of {name}")
+    return found
+
+
+def generate_usage(usage: Any) -> Usage:
+    """The usage of a generation. Raises `Malformed`."""
+    given = either(usage, "promptTokenCount")
+    if given is None and either(usage, "totalTokenCount") is None and either(usage, "candidatesTokenCount") is None:
+        raise Malformed(f"promptTokenCount is missing in the usage {quote(usage)}")
+    counts: Counts = {}
+    unsplit = _prompt(counts, usage)
+    produced = _number(usage, "candidatesTokenCount") or _number(usage, "responseTokenCount")
+    details = _by_modality(usage, "candidatesTokensDetails", produced, "candidatesTokenCount")
+    put(counts, "output_tokens", produced - sum(details.values()))
+    for modality, number in details.items():
+        put(counts, output_kind(modality), number)
+    put(counts, "output_reasoning_tokens", _number(usage, "thoughtsTokenCount"))
+    # What tools (search, code, pages) put into the prompt is billed as input and not in promptTokenCount.
+    tools = _number(usage, "toolUsePromptTokenCount")
+    details = _by_modality(usage, "toolUsePromptTokensDetails", tools, "toolUsePromptTokenCount")
+    put(counts, "input_tool_tokens", tools - sum(details.values()))
+    for modality, number in details.items():
+        put(counts, tool_kind(modality), number)
+    return Usage(counts=counts, unsplit=unsplit)
+
+
+def _prompt(counts: Counts, usage: Any) -> tuple[Kind, ...]:
+    prompt, cached = _number(usage, "promptTokenCount"), _number(usage, "cachedContentTokenCount")
+    media = _by_modality(usage, "promptTokensDetails", prompt, "promptTokenCount")
+    cached_media = _by_modality(usage, "cacheTokensDetails", cached, "cachedContentTokenCount")
+    if sum(cached_media.values()) < cached:  # the cached tokens' modalities are not (all) known
+        return input_counts(counts, prompt, "promptTokenCount", {"read": cached}, media)
+    for modality, number in cached_media.items():
+        put(counts, input_kind(modality, "read"), number)
+    for modality, number in media.items():
+        inside = cached_media.get(modality, 0)
+        fresh = rest(number, f"the {modality} part of promptTokensDetails", inside, "its part of cacheTokensDetails")
+        put(counts, input_kind(modality, ""), fresh)
+    beside = sum(number for modality, number in cached_media.items() if modality not in media)
+    left = prompt - sum(media.values())
+    put(counts, "input_tokens", rest(left, "what promptTokensDetails leave of promptTokenCount", beside, "the cached"))
+    return ()
+
+
+def _embeddings(response: Any) -> Answer:
+    """Embeddings: the Gemini API and newer Vertex models report a usage, older Vertex models one with each text."""
+    counts: Counts = {}
+    unsplit: tuple[Kind, ...] = ()
+    try:
+        used = either(response, "usageMetadata")
+        if used is not None:
+            unsplit = _prompt(counts, fields(used))
+            if not counts:
+                need({"promptTokenCount": either(used, "promptTokenCount")}, "promptTokenCount")
+        else:
+            statistics = [get(get(item, "embeddings"), "statistics") for item in items(response, "predictions")]
+            if not statistics or any(each is None for each in statistics):
+                return Answer(missing=error_text(response) or "the response has no usage")
+            put(counts, "input_tokens", sum(count(each, "token_count") for each in statistics))
+            characters = either(get(response, "metadata"), "billableCharacterCount")
+            if type(characters) is int and 0 < characters <= MOST:
+                put(counts, "input_characters", characters)
+    except Malformed as problem:
+        return Answer(missing=str(problem))
+    return Answer(usage=Usage(counts=counts, unsplit=unsplit))
+
+
+class GeminiReader:
+    """Reads the chunks of one answer: counts are totals so far, and the last ones count."""
+
+    __slots__ = ("_call", "_last", "_seen", "_texts", "_used")
+
+    def __init__(self, call: Call) -> None:
+        self._call = call
+        self._texts: list[str] = []
+        self._seen = _Seen()
+        self._used: Any = None
+        self._last: Any = None
+
+    def feed(self, event: Any) -> None:
+        """Takes in one chunk."""
+        used = either(event, "usageMetadata")
+        # Vertex sends a traffic type alone with every chunk, and the counts with the last.
+        if used is not None and (self._used is None or either(used, "promptTokenCount") is not None):
+            self._used = used
+        if self._last is None or texts(event, "modelVersion", "model_version") or get(event, "error") is not None:
+            self._last = event
+        for candidate in items(event, "candidates"):
+            self._seen.add(candidate)
+            for piece in items(get(candidate, "content"), "parts"):
+                if words := text(piece, "text"):
+                    self._texts.append(words)
+                elif (function := either(piece, "functionCall")) is not None:
+                    self._texts.append(f"{get(function, 'name')}{get(function, 'args')}")
+
+    def answer(self, *, complete: bool) -> Answer:
+        """What the chunks so far amount to."""
+        used = self._used
+        finished = bool(self._seen.reasons)
+        counted = used is not None and not (
+            either(used, "promptTokenCount") is None and either(used, "candidatesTokenCount") is None
+        )
+        answer = _answer(self._call, self._last, used, self._seen)
+        if counted and (complete or finished):
+            return answer
+        if get(self._last, "error") is not None and not self._texts:
+            return answer
+        return self._estimated(answer, counted=counted)
+
+    def _estimated(self, answer: Answer, *, counted: bool) -> Answer:
+        """The counts so far where the stream was left, and otherwise all counted here."""
+        if counted and answer.usage is None:
+            return answer
+        model = answer.model or self._call.model
+        counts: Counts = {}
+        if answer.usage is not None and counted:
+            counts.update(answer.usage.counts)
+        else:
+            put(counts, "input_tokens", count_prompt(self._call.body, model))
+        produced = Usage(counts=counts).output_tokens
+        heard = count_text(joined(self._texts), model)
+        put(counts, "output_tokens", max(0, heard - produced))
+        served = _served(self._call, self._last, self._used)
+        return Answer(
+            usage=Usage(counts=counts, estimated=True, unsplit=answer.usage.unsplit if answer.usage else ()),
+            missing=served[2],
+            model=answer.model,
+            response_id=answer.response_id,
+            finish_reasons=answer.finish_reasons,
+            terms=answer.terms,
+            tier=answer.tier,
+        )
+
+
+FORMAT = Gemini()
