@@ -12,6 +12,8 @@ from __future__ import annotations
 
 from importlib import import_module
 
+from importlib import import_module
+
 from otel_agentcost.wire.format import (
     AnswerReader,
     Format,
@@ -37,6 +39,7 @@ __all__ = [
     "fields",
     "get",
     "items",
+    "load",
     "measure",
     "need",
     "part",
@@ -45,6 +48,12 @@ __all__ = [
     "text",
     "texts",
 ]
+
+
+def load(name: str) -> Format:
+    """The wire format in the module `name` of this folder: imported when the first call needs it, not at start-up."""
+    form: Format = import_module(f"{__name__}.{name}").FORMAT
+    return form
 
 
 def load(name: str) -> Format:

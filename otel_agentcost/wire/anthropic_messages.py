@@ -162,6 +162,7 @@ def _billed(usage: Any, model: str | None, terms: Terms) -> tuple[Usage, tuple[C
         elif kind == "compaction":
             extra.append(Charge(model=of or model, usage=used, terms=terms))
         elif kind == "advisor_message":
+            need(entry, "model")
             extra.append(Charge(model=of, usage=used, terms=elsewhere))
         elif kind == "message":
             if used.output_tokens:  # an attempt that another model declined before any output is not billed

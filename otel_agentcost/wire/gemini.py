@@ -64,7 +64,7 @@ _TABLE: Final[parameters.Table] = {
     "outputDimensionality": (names.EMBEDDING_DIMENSIONS, parameters.integer),
 }
 _TABLE_OF_OBJECTS: Final[parameters.Table] = {**_TABLE, **{_snake(name): row for name, row in _TABLE.items()}}
-_EMBED: Final = ("embedContent", "batchEmbedContents", ":predict")
+_EMBED: Final = ("embedContent", "batchEmbedContents")
 
 
 class Gemini:
@@ -74,7 +74,9 @@ class Gemini:
         """What the request asks for. The path says of which model, and whether to stream."""
         configured = either(body, "generationConfig") or get(body, "config")
         found = parameters.read(configured, _TABLE_OF_OBJECTS)
-        embeds = any(name in path for name in _EMBED)
+        model = _model_in(path) or _last(text(body, "model"))
+        # On Vertex `predict` serves embeddings and image models alike; of an unknown one nothing else can be said.
+        embeds = any(name in path for name in _EMBED) or (":predict" in path and "embed" in (model or "embed"))
         if embeds:
             found.update(parameters.read(_embedding_config(body), _TABLE_OF_OBJECTS))
         stream = "streamGenerateContent" in path
@@ -83,7 +85,7 @@ class Gemini:
         choices = found.get(names.REQUEST_CHOICES, 1)
         return Call(
             operation=names.EMBEDDINGS if embeds else names.GENERATE_CONTENT,
-            model=_model_in(path) or _last(text(body, "model")),
+            model=model,
             stream=stream,
             max_output_tokens=0 if embeds else parameters.limit(found),
             choices=choices if isinstance(choices, int) else 1,

@@ -146,7 +146,7 @@ class ChatReader:
         words: Any = None
         try:  # the way of nearly every chunk: one choice with a piece of text
             if type(event) is dict:
-                chunk: dict[str, Any] = event
+                chunk: dict[str, Any] = event  # pyright: ignore[reportUnknownVariableType] (no cast: hot)
                 (choice,) = chunk["choices"]
                 words = choice["delta"]["content"]
                 usual = words and chunk.get("usage") is None and choice.get("finish_reason") is None

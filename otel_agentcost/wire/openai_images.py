@@ -12,7 +12,7 @@ from typing import Any, Final
 from otel_agentcost import names
 from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Malformed, get, part, text
+from otel_agentcost.wire.format import Malformed, get, need, part, text
 from otel_agentcost.wire.openai_chat import model_in
 from otel_agentcost.wire.openai_usage import error_text, image_usage, responses_usage
 
@@ -61,6 +61,7 @@ def _svg(response: Any) -> tuple[Charge, ...]:
     inside = {"reasoning_tokens": get(used, "reasoning_tokens")}
     counted = {name: get(used, name) for name in ("input_tokens", "output_tokens")}
     usage, _ = responses_usage({**counted, "output_tokens_details": inside})
+    need(used, "model")
     return (Charge(model=text(used, "model"), usage=usage),)
 
 

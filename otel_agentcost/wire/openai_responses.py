@@ -140,7 +140,10 @@ def _images(call: Call, response: Any) -> tuple[tuple[Charge, ...], str | None]:
     """The usage of the image model that a tool called, and why it is not known, if so."""
     used = part(part(response, "tool_usage"), "image_gen")
     if used is not None and (count(used, "input_tokens") or count(used, "output_tokens")):
-        return (Charge(model=_image_model(call, response), usage=image_usage(used)),), None
+        usage, model = image_usage(used), _image_model(call, response)
+        if model is None:
+            return (), "the response does not say which model made its images"
+        return (Charge(model=model, usage=usage),), None
     if any(text(item, "type") == "image_generation_call" for item in items(response, "output")):
         return (), "the response does not say how many tokens its generated images used"
     return (), None
