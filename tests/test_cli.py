@@ -194,8 +194,7 @@ SDK = Sdk(name="toy", distribution="pytest", patches=(
     )
     monkeypatch.setattr(sdks, "__path__", [str(tmp_path)])
     code, report = doctor(capsys)
-    monkeypatch.delitem(sys.modules, "otel_agentcost.sdks.toy")
-    monkeypatch.delitem(sys.modules, "otel_agentcost.sdks.absent")
+    del sys.modules["otel_agentcost.sdks.toy"], sys.modules["otel_agentcost.sdks.absent"]
     assert code == 1
     (line,) = (line for line in report.splitlines() if line.startswith("! pytest "))
     assert "json.JSONEncoder.nope, json.Nobody is not there" in line

@@ -12,8 +12,12 @@ from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
+from otel_agentcost.errors import AgentCostError
 
-class PriceFileError(Exception):
+from otel_agentcost.errors import AgentCostError
+
+
+class PriceFileError(AgentCostError):
     """An own price file that cannot be used; the text quotes what is wrong and says what to do."""
 
     def __init__(self, path: Path, problem: str) -> None:
