@@ -12,8 +12,6 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from importlib import import_module
-
 from otel_agentcost.wire.format import (
     AnswerReader,
     Format,
@@ -48,12 +46,6 @@ __all__ = [
     "text",
     "texts",
 ]
-
-
-def load(name: str) -> Format:
-    """The wire format in the module `name` of this folder: imported when the first call needs it, not at start-up."""
-    form: Format = import_module(f"{__name__}.{name}").FORMAT
-    return form
 
 
 def load(name: str) -> Format:
