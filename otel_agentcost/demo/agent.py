@@ -1,7 +1,7 @@
 """A small research agent with two tools: what an application looks like that otel-agentcost watches.
 
 The agent is one loop: tell the model something, run the tools that it asks for, give it the results, until it asks for
-no more. The two lines that concern this package are marked (1) and (2); model calls need no line at all, because
+no more. The lines that concern this package are marked (1) and (2); model calls need no line at all, because
 `otel_agentcost.instrument()` patches the SDKs that `chats.py` uses.
 """
 
@@ -32,7 +32,7 @@ def web_search(query: str) -> str:
     return "\n".join(lines) or "Nothing found."
 
 
-@otel_agentcost.tool(usd="0.001")
+@otel_agentcost.tool(usd="0.001")  # (1)
 def read_page(url: str) -> str:
     """The text of a page."""
     page = corpus.read(url)

@@ -10,18 +10,17 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
-import socket
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricReader
+from opentelemetry.sdk.metrics.export import MetricReader, PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_ON
 
 import otel_agentcost
@@ -30,10 +29,14 @@ from otel_agentcost.demo.server import ModelServer
 from otel_agentcost.errors import AgentCostError
 
 if TYPE_CHECKING:
+    from otel_agentcost.demo.otlp import Collector
     from otel_agentcost.demo.terminal import LiveView
 
-PAUSES = {"tour": 0.25, "replay": 0.5}
-"""Seconds for which the server's model thinks, so that a person can follow."""
+SCENARIOS = {
+    # What the model says, what the user says, and how many seconds the model thinks so that a person can follow.
+    "tour": (script.TOUR, script.TOUR_ASSIGNMENTS, 0.18),
+    "replay": (script.REPLAY, script.REPLAY_ASSIGNMENTS, 0.5),
+}
 
 
 class CannotRun(AgentCostError):
@@ -119,10 +122,18 @@ def choose(options: Options, environ: Mapping[str, str]) -> Sequence[Surface]:
         surfaces = _with_keys(surfaces, environ)
     needed = ["rich", *(surface.package for surface in surfaces)]
     _require(needed, "otel-agentcost[demo]")
-    if options.otlp:
-        _require(["opentelemetry.exporter.otlp.proto.http"], "otel-agentcost[demo,otlp]")
-        _require_listener(options.otlp)
     return surfaces
+
+
+def reach(otlp: str) -> Collector:
+    """The collector at the address `otlp`. Raises `CannotRun` where there is none."""
+    _require(["opentelemetry.exporter.otlp.proto.http"], "otel-agentcost[demo,otlp]")
+    from otel_agentcost.demo.otlp import Collector  # noqa: PLC0415 (needs the exporters, which are an extra)
+
+    collector = Collector(otlp)
+    if reason := collector.unreachable():
+        raise CannotRun(f"{reason}: start one, or leave out --otlp.")
+    return collector
 
 
 def run(options: Options, surfaces: Sequence[Surface]) -> int:
@@ -131,37 +142,50 @@ def run(options: Options, surfaces: Sequence[Surface]) -> int:
 
     console = open_console()
     view = LiveView(console)
-    scenario = script.REPLAY if options.replay else script.TOUR
-    assignments = script.REPLAY_ASSIGNMENTS if options.replay else script.TOUR_ASSIGNMENTS
-    pause = PAUSES["replay" if options.replay else "tour"] if console.is_terminal and not options.fast else 0.0
-    local = contextlib.nullcontext() if options.real else ModelServer(scenario, pause=pause)
-    with telemetry(view, options.otlp), local as server:
+    collector = reach(options.otlp) if options.otlp else None
+    scenario, assignments, pause = SCENARIOS["replay" if options.replay else "tour"]
+    follow = console.is_terminal and not options.fast
+    local = contextlib.nullcontext() if options.real else ModelServer(scenario, pause=pause if follow else 0.0)
+    failed: list[str] = []
+    with telemetry(view, collector), local as server:
         url = server.url if server else None
         console.print(f"A research agent on {url or 'the real providers'}: {script.QUESTION}", soft_wrap=True)
         for surface in surfaces:
             view.heading(surface.title)
             chat = surface.chat(client(surface, url), surface.model, agent.INSTRUCTIONS, agent.TOOL_SPECS)
-            report = agent.research(chat, assignments, user="ada")
+            try:
+                report = agent.research(chat, assignments, user="ada")
+            except Exception as error:
+                if not options.real:  # our own server, our own fault
+                    raise
+                failed.append(f"{surface.title}: {type(error).__name__}: {error}")
+                continue
             if len(surfaces) == 1:
                 console.print(f"\n{report}", style="italic", soft_wrap=True, markup=False)
     print_bill(console, view.runs)
-    if options.otlp:
-        console.print(f"Spans and metrics were sent to {options.otlp}.", soft_wrap=True)
-    return check(view, len(surfaces))
+    if collector:
+        console.print(f"{collector.spans} spans, and the metrics, were sent to {collector.url}.", soft_wrap=True)
+    return conclude(failed or check(view, len(surfaces)), collector)
 
 
-def check(view: LiveView, expected: int) -> int:
-    """0 if all runs were seen and their roll-ups agree with their calls; otherwise says what does not agree."""
-    wrong = [text for run in view.runs for text in run.disagreements()]
+def check(view: LiveView, expected: int) -> list[str]:
+    """What is wrong with the spans that were seen; nothing, if every roll-up agrees with its calls."""
     if len(view.runs) < expected or not all(run.model_lines for run in view.runs):
-        wrong.append("spans are missing: is OpenTelemetry or this package switched off in the environment?")
+        return ["spans are missing: is OpenTelemetry or this package switched off in the environment?"]
+    return [text for run in view.runs for text in run.disagreements()]
+
+
+def conclude(wrong: Sequence[str], collector: Collector | None) -> int:
+    """Says what went wrong; returns the exit code."""
+    if collector and collector.failures:
+        wrong = [*wrong, f"{collector.url} did not take everything: does it receive OTLP over HTTP there?"]
     for text in wrong:
         print(f"agentcost demo: {text}", file=sys.stderr)
     return 1 if wrong else 0
 
 
 @contextlib.contextmanager
-def telemetry(view: LiveView, otlp: str | None) -> Generator[None, None, None]:
+def telemetry(view: LiveView, collector: Collector | None) -> Generator[None, None, None]:
     """OpenTelemetry as an application sets it up, with this instrumentation; flushed and undone at the end."""
     resource = Resource.create({"service.name": "agentcost-demo"})
     readers: list[MetricReader] = []
@@ -170,16 +194,9 @@ def telemetry(view: LiveView, otlp: str | None) -> Generator[None, None, None]:
         tracer_provider = TracerProvider(resource=resource, sampler=ALWAYS_ON, shutdown_on_exit=False)
         trace.set_tracer_provider(tracer_provider)
     tracer_provider.add_span_processor(view)
-    if otlp:
-        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter  # noqa: PLC0415 (an extra)
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter  # noqa: PLC0415 (an extra)
-        from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader  # noqa: PLC0415 (used here alone)
-        from opentelemetry.sdk.trace.export import BatchSpanProcessor  # noqa: PLC0415 (used here alone)
-
-        base = otlp.rstrip("/")
-        exporter = OTLPSpanExporter(endpoint=f"{base}/v1/traces", timeout=5)
-        tracer_provider.add_span_processor(BatchSpanProcessor(exporter))
-        readers = [PeriodicExportingMetricReader(OTLPMetricExporter(endpoint=f"{base}/v1/metrics", timeout=5))]
+    if collector:
+        tracer_provider.add_span_processor(BatchSpanProcessor(collector.span_exporter))
+        readers = [PeriodicExportingMetricReader(collector.metric_exporter)]
     meter_provider = MeterProvider(readers, resource=resource, shutdown_on_exit=False)
     metrics.set_meter_provider(meter_provider)
     otel_agentcost.instrument(tracer_provider=tracer_provider, meter_provider=meter_provider)
@@ -228,18 +245,6 @@ def _installed(package: str) -> bool:
         return importlib.util.find_spec(package) is not None
     except ModuleNotFoundError:  # a parent of it is missing
         return False
-
-
-def _require_listener(url: str) -> None:
-    """An exporter would retry for a minute before it gives up: better to say at once that nobody listens."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise CannotRun(f"--otlp needs the address of a collector, such as http://localhost:4318, not {url!r}.")
-    try:
-        port = parts.port or (443 if parts.scheme == "https" else 80)
-        socket.create_connection((parts.hostname, port), timeout=3).close()
-    except (OSError, ValueError) as error:
-        raise CannotRun(f"no collector answers at {url} ({error}): start one, or leave out --otlp.") from error
 
 
 def _bypass_proxies() -> None:

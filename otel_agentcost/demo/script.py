@@ -38,9 +38,9 @@ TOUR_ASSIGNMENTS = (QUESTION,)
 TOUR = Script(
     replies=(
         _search("honeybee colony winter cluster", text="I will look for how a colony winters first."),
-        _read("winter-cluster", "honey-stores"),
+        _read("winter-cluster", "honey-stores", "winter-bees"),
         _search("why colonies die in winter: mites, hunger, damp", text="So they keep warm. Now why it fails."),
-        _read("varroa", "winter-bees"),
+        _read("varroa"),
         _read("insulation", text="One more page, on damp: it may matter as much as the cold."),
         Reply(text=_REPORT),
     )

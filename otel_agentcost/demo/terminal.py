@@ -21,7 +21,7 @@ from rich.text import Text
 from otel_agentcost import names
 from otel_agentcost.core import money
 
-PLAIN_WIDTH = 100
+PLAIN_WIDTH = 108
 """Columns where there is no terminal to ask."""
 MODEL_CALLS = frozenset({names.CHAT, names.TEXT_COMPLETION, names.GENERATE_CONTENT, names.EMBEDDINGS})
 # Columns after the name: title, width.

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from decimal import Decimal
 
 import pytest
@@ -13,8 +14,11 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from otel_agentcost.demo import script
 from otel_agentcost.demo.server import ModelServer
+from tests.conftest import FOREIGN_PREFIXES, FOREIGN_SUFFIXES
 from tests.demo.otlp_receiver import OtlpReceiver, attributes
+from tests.documents import ROOT, block
 
+PAGE = ROOT / "docs" / "demo.md"
 MAIN = "import sys; from otel_agentcost.cli import main; sys.exit(main())"
 LINE = re.compile(r"^  (?P<name>\w.*?) {2,}.*\$(?P<usd>\d+\.\d{6}) +\$(?P<total>\d+\.\d{6})$", re.MULTILINE)
 SUMMARY = re.compile(
@@ -29,12 +33,21 @@ def demo(*arguments: str, main: str = MAIN, **environment: str) -> subprocess.Co
     """Runs `agentcost demo` with `arguments` to its end."""
     return subprocess.run(
         [sys.executable, "-c", main, "demo", *arguments],
-        env={**os.environ, **environment},
+        env={**clean_environment(), **environment},
         capture_output=True,
         text=True,
         timeout=60,
         check=False,
     )
+
+
+def clean_environment() -> dict[str, str]:
+    """The environment without a developer's own keys, settings and proxies."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.upper().startswith(FOREIGN_PREFIXES) and not name.upper().endswith(FOREIGN_SUFFIXES)
+    }
 
 
 def summary(run: subprocess.CompletedProcess[str]) -> dict[str, Decimal]:
@@ -45,9 +58,15 @@ def summary(run: subprocess.CompletedProcess[str]) -> dict[str, Decimal]:
     return {name: Decimal(text.replace(",", "")) for name, text in match.groupdict().items()}
 
 
-def test_the_replay_costs_what_the_example_costs() -> None:
+@pytest.fixture(scope="module")
+def replay() -> subprocess.CompletedProcess[str]:
+    """The replay, run once."""
+    return demo("--replay")
+
+
+def test_the_replay_costs_what_the_example_costs(replay: subprocess.CompletedProcess[str]) -> None:
     """38,800 input and 3,200 output tokens on gpt-4o, two searches and three pages: $0.142, to the last digit."""
-    run = demo("--replay")
+    run = replay
     assert summary(run) == {
         "calls": 10,
         "input": 38_800,
@@ -64,9 +83,32 @@ def test_the_replay_costs_what_the_example_costs() -> None:
     assert [line["total"] for line in LINE.finditer(run.stdout)][-1] == "0.142000"
 
 
-def test_all_sdks_come_to_the_total_of_their_spans() -> None:
+def test_the_page_shows_what_the_replay_prints(replay: subprocess.CompletedProcess[str]) -> None:
+    """`docs/demo.md` holds the replay's output, but for the port and spaces at the ends of lines."""
+    printed = re.sub(
+        r"(?m)127\.0\.0\.1:\d+|[ \t]+$", lambda found: "127.0.0.1:PORT" if found[0].strip() else "", replay.stdout
+    )
+    assert block(PAGE.read_text(encoding="utf-8"), "replay") == f"```text\n{printed}```\n"
+
+
+@dataclass(frozen=True)
+class Collected:
+    """One demo of all SDKs, and what a collector got of it."""
+
+    run: subprocess.CompletedProcess[str]
+    receiver: OtlpReceiver
+
+
+@pytest.fixture(scope="module")
+def collected() -> Collected:
+    """The demo of all SDKs, run once, with its telemetry sent to a collector."""
+    with OtlpReceiver() as receiver:
+        return Collected(demo("--otlp", receiver.url), receiver)
+
+
+def test_all_sdks_come_to_the_total_of_their_spans(collected: Collected) -> None:
     """Every SDK's calls are shown as they end, and their dollars add up to the total (rounded to 6 digits each)."""
-    run = demo()
+    run = collected.run
     found = summary(run)
     lines = list(LINE.finditer(run.stdout))
     assert found["calls"] == 4 * len(script.TOUR.replies) == 24
@@ -77,11 +119,10 @@ def test_all_sdks_come_to_the_total_of_their_spans() -> None:
     assert set(re.findall(r"(?m)^\W+([\w.-]+)\W+(?:openai|anthropic|gcp\.gemini)\b", run.stdout)) == MODELS
 
 
-def test_otlp_sends_spans_and_metrics_to_a_collector() -> None:
-    """A collector gets every span with its dollars, equal to the list prices, and the metrics with the same sum."""
-    with OtlpReceiver() as receiver:
-        run = demo("--otlp", receiver.url)
-    found = summary(run)
+def test_otlp_sends_spans_and_metrics_to_a_collector(collected: Collected) -> None:
+    """A collector gets every span with its dollars, and the metrics with the same sum."""
+    receiver, found = collected.receiver, summary(collected.run)
+    assert f"56 spans, and the metrics, were sent to {receiver.url}." in collected.run.stdout
     spans = [attributes(span.attributes) for span in receiver.spans]
     chats = [span for span in spans if span["gen_ai.operation.name"] in ("chat", "generate_content")]
     tools = [span for span in spans if span["gen_ai.operation.name"] == "execute_tool"]
@@ -103,13 +144,11 @@ def test_otlp_sends_spans_and_metrics_to_a_collector() -> None:
     assert sum(point.as_double for point in points) == pytest.approx(float(found["total"]), rel=1e-9)
 
 
-def test_dollars_are_those_of_the_price_list() -> None:
+def test_dollars_are_those_of_the_price_list(collected: Collected) -> None:
     """Every model call of the demo costs what the genai-prices library says, cache reads and writes included."""
     prices = pytest.importorskip("genai_prices", reason="genai-prices needs Python 3.11")
-    with OtlpReceiver() as receiver:
-        assert demo("--otlp", receiver.url).returncode == 0
     compared, cached = 0, 0
-    for span in map(_attributes, receiver.spans):
+    for span in map(_attributes, collected.receiver.spans):
         if "gen_ai.request.model" not in span:
             continue
         usage = prices.Usage(
@@ -125,7 +164,7 @@ def test_dollars_are_those_of_the_price_list() -> None:
         compared += 1
         cached += usage.cache_read_tokens > 0
     assert compared == 24
-    assert cached >= 8
+    assert cached == 12
 
 
 def _attributes(span: Span) -> dict[str, object]:
@@ -152,6 +191,32 @@ def test_real_asks_the_provider_that_the_environment_names(sdk: str) -> None:
     assert "on the real providers" in run.stdout
 
 
+def test_a_provider_that_refuses_is_named() -> None:
+    """What a real provider answers with an error is one line on stderr, after the bill of the other runs."""
+    with ModelServer(script.TOUR) as provider, OtlpReceiver() as no_provider:
+        run = demo(
+            "--real",
+            OPENAI_API_KEY="k",
+            OPENAI_BASE_URL=f"{provider.url}/v1",
+            ANTHROPIC_API_KEY="k",
+            ANTHROPIC_BASE_URL=no_provider.url,
+            NO_PROXY="127.0.0.1",
+        )
+    assert run.returncode == 1
+    assert "12 model calls" not in run.stdout  # the refused call is one more
+    assert re.search(r"gpt-4o\W+6\W+7\W", run.stdout)
+    assert "anthropic SDK, messages, streamed, prompt cached: NotFoundError: " in run.stderr
+
+
+def test_a_collector_that_takes_nothing_is_named() -> None:
+    """Where something listens that is no collector, the demo says that its telemetry did not arrive."""
+    with ModelServer(script.TOUR) as no_collector:
+        run = demo("--replay", "--otlp", no_collector.url)
+    assert run.returncode == 1
+    assert f"0 spans, and the metrics, were sent to {no_collector.url}" in run.stdout
+    assert "does it receive OTLP over HTTP there?" in run.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -161,7 +226,7 @@ def test_real_asks_the_provider_that_the_environment_names(sdk: str) -> None:
         (("--real", "--replay"), "choose one of them."),
         (("--replay", "--sdk", "anthropic"), "through the openai SDK only."),
         (("--otlp", "http://127.0.0.1:9"), "no collector answers at http://127.0.0.1:9"),
-        (("--otlp", "localhost:4318"), "not 'localhost:4318'."),
+        (("--otlp", "localhost:4318"), "'localhost:4318' is not the address"),
     ],
 )
 def test_what_cannot_run_is_said_in_one_sentence(arguments: tuple[str, ...], sentence: str) -> None:
@@ -212,7 +277,7 @@ def test_a_terminal_gets_the_same_bill() -> None:
 
     leader, follower = pty.openpty()
     arguments = [sys.executable, "-c", MAIN, "demo", "--replay", "--fast"]
-    environment = {**os.environ, "COLUMNS": "80", "TERM": "xterm-256color"}
+    environment = {**clean_environment(), "COLUMNS": "80", "TERM": "xterm-256color"}
     with subprocess.Popen(arguments, stdout=follower, stderr=follower, env=environment) as process:
         os.close(follower)
         written = b""
