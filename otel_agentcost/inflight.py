@@ -20,6 +20,7 @@ from otel_agentcost import names, streams
 from otel_agentcost.border import report
 from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.cost import FREE, Cost
+from otel_agentcost.core.usage import NO_TOKENS, Tokens
 from otel_agentcost.telemetry import spans
 from otel_agentcost.telemetry.spans import Record
 from otel_agentcost.wire import AnswerReader, Format
@@ -189,19 +190,19 @@ class InFlight:
     def _figures(self, answer: Answer, error: BaseException | None) -> dict[str, AttributeValue]:
         """Prices and counts the call; returns what its span is to say."""
         cost = self._cost(answer, error)
+        tokens = _tokens(answer)
         record = self._record
-        attributes = spans.answer_attributes(answer, cost) if record.span.is_recording() else {}
+        attributes = spans.answer_attributes(answer, tokens, cost) if record.span.is_recording() else {}
         if record.first_chunk is not None:
             attributes[names.TIME_TO_FIRST_CHUNK] = record.first_chunk
         if error is not None:
             attributes[names.ERROR_TYPE] = spans.error_type(error)
-        self._count(answer, cost, error)
+        self._count(answer, tokens, cost, error)
         if record.tally is not None:
-            usage = answer.usage
-            record.tally.add_llm(cost.usd, usage.input_tokens if usage else 0, usage.output_tokens if usage else 0)
+            record.tally.add_llm(cost.usd, tokens.input, tokens.output)
         return attributes
 
-    def _count(self, answer: Answer, cost: Cost, error: BaseException | None) -> None:
+    def _count(self, answer: Answer, tokens: Tokens, cost: Cost, error: BaseException | None) -> None:
         metrics, record, call = self._line.metrics, self._record, self._asked.call
         base: dict[str, str] = {names.OPERATION: call.operation, names.PROVIDER: self._asked.endpoint.provider}
         if call.model is not None:
@@ -209,8 +210,8 @@ class InFlight:
         if answer.model is not None:
             base[names.RESPONSE_MODEL] = metrics.bounded_model(answer.model)
         if answer.usage is not None:
-            metrics.tokens(answer.usage.input_tokens, answer.usage.output_tokens, base, record.context)
-        if cost.usd is not None and (error is None or cost.usd):
+            metrics.tokens(tokens.input, tokens.output, base, record.context)
+        if cost.usd is not None:
             metrics.cost(cost.usd, base, record.attribution, record.context)
         if cost.unpriced is not None:
             metrics.unpriced(cost.unpriced, base)
@@ -230,7 +231,7 @@ class InFlight:
         call, endpoint = self._asked.call, self._asked.endpoint
         cost = self._price(answer.usage, (answer.model, call.model), (*call.terms, *answer.terms), endpoint)
         for charge in answer.extra:
-            cost += self._price(charge.usage, (charge.model, answer.model), (*call.terms, *charge.terms), endpoint)
+            cost += self._price(charge.usage, (charge.model,), (*call.terms, *charge.terms), endpoint)
         return cost
 
     def _price(
@@ -239,6 +240,15 @@ class InFlight:
         return self._line.book.price(
             usage, provider=endpoint.provider, base_url=endpoint.base_url, models=models, at=self._at, terms=terms
         )
+
+
+def _tokens(answer: Answer) -> Tokens:
+    """All tokens of a call, with those that other models used within it: all of them are billed."""
+    if answer.usage is None:
+        return NO_TOKENS
+    if not answer.extra:
+        return answer.usage.tokens()
+    return sum((charge.usage for charge in answer.extra), start=answer.usage).tokens()
 
 
 class _Current:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Any
 
-from opentelemetry.instrumentation.instrumentor import BaseInstrumentor
+from opentelemetry.instrumentation.instrumentor import BaseInstrumentor  # type: ignore[attr-defined]  # opts out of mypy
 
 from otel_agentcost import runtime
 
 
-class AgentCostInstrumentor(BaseInstrumentor):
+class AgentCostInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # see the import
     """Puts tokens and dollars on every model call of the SDKs that the application uses.
 
     `instrument(tracer_provider=..., meter_provider=..., settings=...)`: all optional; by default the global providers

@@ -62,7 +62,7 @@ class Line:
             return
         try:
             with live.current():
-                events = iter(wrapped(*args, **kwargs))
+                events: Iterator[Any] = iter(wrapped(*args, **kwargs))
                 first = list(islice(events, 1))
         except BaseException as error:
             live.failed(error)

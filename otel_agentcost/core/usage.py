@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from otel_agentcost.core import money
 
@@ -271,6 +271,35 @@ CACHE_WRITE_TOKENS = _kinds(family="tokens", token_type="cache_write")
 REASONING_TOKENS = _kinds(family="tokens", token_type="reasoning")
 
 
+_INPUT, _OUTPUT, _CACHE_READ, _CACHE_WRITE, _REASONING = 1, 2, 4, 8, 16
+_ROLES: Mapping[str, int] = {
+    kind: _INPUT * (kind in INPUT_TOKENS)
+    | _OUTPUT * (kind in OUTPUT_TOKENS)
+    | _CACHE_READ * (kind in CACHE_READ_TOKENS)
+    | _CACHE_WRITE * (kind in CACHE_WRITE_TOKENS)
+    | _REASONING * (kind in REASONING_TOKENS)
+    for kind in DIMENSIONS
+}
+
+
+class Tokens(NamedTuple):
+    """The sums that the GenAI conventions name: the first two contain the other three."""
+
+    input: int = 0
+    """All input tokens, cached ones included (`gen_ai.usage.input_tokens`)."""
+    output: int = 0
+    """All output tokens, reasoning included (`gen_ai.usage.output_tokens`)."""
+    cache_read: int = 0
+    """Input tokens that were read from a cache, whatever their modality."""
+    cache_write: int = 0
+    """Input tokens that were written to a cache, whatever their time to live and modality."""
+    reasoning: int = 0
+    """Output tokens that the model thought and did not say."""
+
+
+NO_TOKENS = Tokens()
+
+
 def plus(left: Count, right: Count) -> Count:
     """The sum of two counts, exact whatever decimal context the application has set."""
     if isinstance(left, int) and isinstance(right, int):
@@ -328,6 +357,23 @@ class Usage:
     def reasoning_tokens(self) -> int:
         """Output tokens that the model thought and did not say."""
         return int(self._among(REASONING_TOKENS))
+
+    def tokens(self) -> Tokens:
+        """All five sums in one pass, for the call path."""
+        sums = [0, 0, 0, 0, 0]
+        for kind, count in self.counts.items():
+            roles = _ROLES[kind]
+            if roles & _INPUT:
+                sums[0] += count  # type: ignore[assignment]  # tokens are whole numbers
+                if roles & _CACHE_READ:
+                    sums[2] += count  # type: ignore[assignment]
+                elif roles & _CACHE_WRITE:
+                    sums[3] += count  # type: ignore[assignment]
+            elif roles & _OUTPUT:
+                sums[1] += count  # type: ignore[assignment]
+                if roles & _REASONING:
+                    sums[4] += count  # type: ignore[assignment]
+        return Tokens(*sums)
 
     def _among(self, kinds: frozenset[Kind]) -> Count:
         # Iterates what occurred (a handful), not the kinds there are (dozens): this is on the call path.

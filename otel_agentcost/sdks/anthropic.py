@@ -15,8 +15,7 @@ from otel_agentcost.sdks._stainless import StainlessSeam
 
 FORMATS = {
     "/v1/messages": "anthropic_messages",
-    "/v1/messages/batches": "anthropic_messages",
-    "/v1/complete": "anthropic_messages",
+    "/v1/messages/batches": "anthropic_batches",
 }
 
 PROVIDERS = {

@@ -22,6 +22,7 @@ from otel_agentcost.core import money
 Attributes = Mapping[str, str]
 
 _MOST_SETS = 1900  # under the SDK's own limit of 2000 attribute sets an instrument
+_ONE = Decimal(1)
 _OVERFLOW: tuple[tuple[str, Any], ...] = (("otel.metric.overflow", True),)
 
 
@@ -113,6 +114,7 @@ class Metrics:
             description="Model calls whose price is not, or not wholly, known.",
         )
         self.bounded_model = Bounded()
+        self._bounded_reason = Bounded(50)
 
     def tokens(self, input_tokens: int, output_tokens: int, base: Attributes, ctx: Context) -> None:
         """Tokens of one call."""
@@ -137,7 +139,7 @@ class Metrics:
 
     def unpriced(self, reason: str, base: Attributes) -> None:
         """One call without a price, or without a whole one."""
-        self._unpriced.add(Decimal(1), {**base, names.REASON: reason})
+        self._unpriced.add(_ONE, {**base, names.REASON: self._bounded_reason(reason)})
 
     def trace_ended(self, usd: Decimal, llm_calls: int, ctx: Context) -> None:
         """Totals of a trace whose local root has ended."""

@@ -19,7 +19,7 @@ from otel_agentcost import names
 from otel_agentcost.core import money
 from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.cost import Cost
-from otel_agentcost.core.usage import Usage
+from otel_agentcost.core.usage import Tokens
 from otel_agentcost.telemetry import attribution, rollup
 from otel_agentcost.telemetry.endings import HeldSpan
 from otel_agentcost.telemetry.rollup import Tally
@@ -136,7 +136,7 @@ def is_inference_span(span: Span) -> TypeGuard[SdkSpan]:
     return given.get("openinference.span.kind") in _OPENINFERENCE_KINDS
 
 
-def answer_attributes(answer: Answer, cost: Cost) -> dict[str, AttributeValue]:
+def answer_attributes(answer: Answer, tokens: Tokens, cost: Cost) -> dict[str, AttributeValue]:
     """What the answer says and costs, as span attributes; the costs come last, where no limit evicts them."""
     attributes: dict[str, AttributeValue] = {}
     if answer.attributes:
@@ -150,22 +150,22 @@ def answer_attributes(answer: Answer, cost: Cost) -> dict[str, AttributeValue]:
     if answer.tier is not None:
         attributes[names.OPENAI_RESPONSE_TIER] = answer.tier
     if answer.usage is not None:
-        _usage_attributes(answer.usage, attributes)
+        _usage_attributes(tokens, attributes)
+        if answer.usage.estimated:
+            attributes[names.ESTIMATED] = True
     _cost_attributes(cost, attributes)
     return attributes
 
 
-def _usage_attributes(usage: Usage, attributes: dict[str, AttributeValue]) -> None:
-    attributes[names.INPUT_TOKENS] = usage.input_tokens
-    attributes[names.OUTPUT_TOKENS] = usage.output_tokens
-    if cache_read := usage.cache_read_tokens:
-        attributes[names.CACHE_READ_TOKENS] = cache_read
-    if cache_write := usage.cache_write_tokens:
-        attributes[names.CACHE_WRITE_TOKENS] = cache_write
-    if reasoning := usage.reasoning_tokens:
-        attributes[names.REASONING_TOKENS] = reasoning
-    if usage.estimated:
-        attributes[names.ESTIMATED] = True
+def _usage_attributes(tokens: Tokens, attributes: dict[str, AttributeValue]) -> None:
+    attributes[names.INPUT_TOKENS] = tokens.input
+    attributes[names.OUTPUT_TOKENS] = tokens.output
+    if tokens.cache_read:
+        attributes[names.CACHE_READ_TOKENS] = tokens.cache_read
+    if tokens.cache_write:
+        attributes[names.CACHE_WRITE_TOKENS] = tokens.cache_write
+    if tokens.reasoning:
+        attributes[names.REASONING_TOKENS] = tokens.reasoning
 
 
 _PARTS = (
