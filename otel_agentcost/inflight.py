@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from dataclasses import dataclass
+from contextvars import ContextVar
+from dataclasses import dataclass, replace
+from decimal import Decimal
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,7 +20,8 @@ from opentelemetry import context
 
 from otel_agentcost import names, streams
 from otel_agentcost.border import report
-from otel_agentcost.core.call import Answer, AttributeValue, Call
+from otel_agentcost.core import money
+from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
 from otel_agentcost.core.cost import FREE, Cost
 from otel_agentcost.core.usage import NO_TOKENS, Tokens
 from otel_agentcost.telemetry import spans
@@ -39,6 +42,8 @@ class Endpoint:
     provider: str
     """`gen_ai.provider.name`."""
     base_url: str
+    known: bool
+    """Whether the address tells the provider; if not, a gateway may stand there."""
     attributes: Mapping[str, AttributeValue]
     """Provider, server address and port: what every span of this client starts with."""
 
@@ -67,7 +72,20 @@ class Seam(Protocol):
 class InFlight:
     """One call between its request and its figures. It settles exactly once, whichever way it ends."""
 
-    __slots__ = ("_asked", "_at", "_line", "_once", "_reader", "_record", "_unreadable", "bytes", "feed")
+    __slots__ = (
+        "_asked",
+        "_at",
+        "_attempt",
+        "_earlier",
+        "_line",
+        "_once",
+        "_reader",
+        "_record",
+        "_reported",
+        "_unreadable",
+        "bytes",
+        "feed",
+    )
 
     def __init__(self, line: Line, asked: Asked) -> None:
         self._line = line
@@ -76,15 +94,29 @@ class InFlight:
         self._reader: AnswerReader | None = None
         self._unreadable: str | None = None
         self._at = time.time()
+        self._attempt: weakref.ref[Any] | None = None
+        self._earlier: tuple[Any, ...] = ()
+        self._reported: Decimal | None = None
         self.bytes: streams.Bytes | None = None
         self.feed: Callable[[Any], object] = _ignore
         self._record: Record = line.spans.open(asked.call, asked.endpoint.attributes, self.closed)
 
-    def current(self) -> Any:
-        """A context manager that makes this call's span the current one, while the request is on its way."""
-        return _Current(self._record.context) if self._record.span.get_span_context().is_valid else nullcontext()
+    def current(self) -> _Current:
+        """A context manager for the time of the request: this call, and its span, are the current ones."""
+        return _Current(self, self._record.context)
 
     # --- how a call goes on ---
+
+    def attempted(self, response: Any) -> None:
+        """An attempt of the SDK's was answered with success: more than one is billed when an SDK tries other models.
+
+        The latest response is held weakly: a stream that is dropped must go at once, as it does without us.
+        """
+        if self._attempt is not None and (before := self._attempt()) is not None and before is not response:
+            self._earlier = (*self._earlier, before)
+        self._attempt = weakref.ref(response)
+        if not self._asked.endpoint.known:
+            self._reported = money.from_number(response.headers.get(_LITELLM_COST))
 
     def deliver(self, seam: Seam, result: Any) -> Any:
         """What the SDK returned, settled or under watch."""
@@ -189,6 +221,10 @@ class InFlight:
 
     def _figures(self, answer: Answer, error: BaseException | None) -> dict[str, AttributeValue]:
         """Prices and counts the call; returns what its span is to say."""
+        if self._reported is not None and answer.provider_usd is None and answer.usage is not None:
+            answer = replace(answer, provider_usd=self._reported)
+        if self._earlier:
+            answer = _with_attempts(answer, self._earlier, self._asked)
         cost = self._cost(answer, error)
         tokens = _tokens(answer)
         record = self._record
@@ -251,19 +287,40 @@ def _tokens(answer: Answer) -> Tokens:
     return sum((charge.usage for charge in answer.extra), start=answer.usage).tokens()
 
 
+def _with_attempts(answer: Answer, earlier: tuple[Any, ...], asked: Asked) -> Answer:
+    """`answer` with what earlier attempts within the same call were billed."""
+    for response in earlier:
+        if response.is_closed:
+            other = asked.format.read_response(asked.call, streams.parsed(response.content))
+            if other.usage is not None and other.response_id != answer.response_id:
+                charge = Charge(model=other.model, usage=other.usage, terms=other.terms)
+                answer = replace(answer, extra=(*answer.extra, charge, *other.extra))
+    return answer
+
+
+_LITELLM_COST = "x-litellm-response-cost"
+"""The header in which a LiteLLM proxy says what the call cost (its documentation, "cost tracking")."""
+
+CURRENT: ContextVar[InFlight | None] = ContextVar("agentcost_call", default=None)
+"""The call whose request is on its way in this context."""
+
+
 class _Current:
-    """Makes a context the current one for a block; a class, because this is entered on every call."""
+    """Makes a call the current one for a block; a class, because this is entered on every call."""
 
-    __slots__ = ("_context", "_token")
+    __slots__ = ("_call", "_context", "_live", "_token")
 
-    def __init__(self, ctx: context.Context) -> None:
+    def __init__(self, live: InFlight, ctx: context.Context) -> None:
+        self._live = live
         self._context = ctx
 
     def __enter__(self) -> None:
+        self._call = CURRENT.set(self._live)
         self._token = context.attach(self._context)
 
     def __exit__(self, *_exc: object) -> None:
         context.detach(self._token)
+        CURRENT.reset(self._call)
 
 
 def settle_pending() -> None:

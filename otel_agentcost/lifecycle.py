@@ -12,7 +12,7 @@ from itertools import chain, islice
 from typing import Any
 
 from otel_agentcost.border import report
-from otel_agentcost.inflight import PENDING, InFlight, Seam, settle_pending
+from otel_agentcost.inflight import CURRENT, PENDING, InFlight, Seam, settle_pending
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry.metrics import Metrics
 from otel_agentcost.telemetry.spans import Spans
@@ -68,6 +68,14 @@ class Line:
             live.failed(error)
             raise
         yield from live.deliver(seam, chain(first, events))
+
+    def attempt(self, _seam: Seam, wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:
+        """One HTTP response within a call, on its way to becoming what the SDK returns: noted, and passed on."""
+        live = CURRENT.get()
+        response = kwargs.get("response")
+        if live is not None and response is not None and self.active:
+            live.attempted(response)
+        return wrapped(*args, **kwargs)
 
     def _begin(self, seam: Seam, instance: Any, args: Any, kwargs: Any) -> InFlight | None:
         if not self.active:

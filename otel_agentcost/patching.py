@@ -29,9 +29,10 @@ class Target:
 
     module: str
     owner: str
-    method: str
-    applies: Callable[[type], bool] | None = None
-    """Looks at the class and says whether this version of the SDK is to be patched here; None: every version is."""
+    method: str | Callable[[type], str]
+    """Its name, or what tells the name from the class where versions of the SDK differ."""
+    optional: bool = False
+    """Whether calls are counted without it too, so that its absence is nothing to warn about."""
 
 
 class Patch:
@@ -40,7 +41,7 @@ class Patch:
     def __init__(self, target: Target, wrapper: Wrapper) -> None:
         self.target = target
         self._wrapper = wrapper
-        self._placed: list[tuple[type, Any, Any]] = []
+        self._placed: list[tuple[type, str, Any, Any]] = []
         self.active = False
 
     def install(self) -> None:
@@ -60,35 +61,31 @@ class Patch:
         target = self.target
         try:
             owner = getattr(module, target.owner, None)
-            if isinstance(owner, type) and target.applies is not None and not target.applies(owner):
+            name = target.method if isinstance(target.method, str) else target.method(owner) if owner else "its method"
+            if not isinstance(owner, type) or not callable(getattr(owner, name, None)):
+                if not target.optional:
+                    _warn_of_absence(f"{target.module}.{target.owner}.{name}")
                 return
-            if not isinstance(owner, type) or not callable(getattr(owner, target.method, None)):
-                warn_once(
-                    f"no target {target.module}.{target.owner}.{target.method}",
-                    f"otel-agentcost: {target.module}.{target.owner}.{target.method} is not there, so calls through "
-                    f"it are neither counted nor priced. This version of the SDK is newer (or older) than those "
-                    f"that otel-agentcost knows: an update may help",
-                )
-                return
-            original = _innermost(_holder(owner, target.method).__dict__[target.method])
-            for cls in (_holder(owner, target.method), *_subclasses(owner)):
-                method = cls.__dict__.get(target.method)
+            holder = _holder(owner, name)
+            original = _innermost(holder.__dict__[name])
+            for cls in (holder, *_subclasses(owner)):
+                method = cls.__dict__.get(name)
                 if method is not None and _innermost(method) is original:
-                    self._place(cls, method)
+                    self._place(cls, name, method)
         except Exception as error:
-            report(f"patching {target.module}.{target.owner}.{target.method}", error)
+            report(f"patching {target.module}.{target.owner}", error)
 
-    def _place(self, cls: type, outermost: Any) -> None:
+    def _place(self, cls: type, name: str, outermost: Any) -> None:
         above = None
         inner = outermost
         while isinstance(inner, wrapt.ObjectProxy):
             above, inner = inner, inner.__wrapped__
         ours = wrapt.FunctionWrapper(inner, self._wrapper)
         if above is None:
-            setattr(cls, self.target.method, ours)
+            setattr(cls, name, ours)
         else:
             above.__wrapped__ = ours
-        self._placed.append((cls, ours, inner))
+        self._placed.append((cls, name, ours, inner))
 
     def remove(self) -> None:
         """Restores what was there. A wrapper that somebody else put round ours stays, round the original."""
@@ -96,16 +93,25 @@ class Patch:
         while self._placed:
             self._take_off(*self._placed.pop())
 
-    def _take_off(self, cls: type, ours: Any, inner: Any) -> None:
-        current = cls.__dict__.get(self.target.method)
+    @staticmethod
+    def _take_off(owner: type, name: str, ours: Any, inner: Any) -> None:
+        current = owner.__dict__.get(name)
         if current is ours:
-            setattr(cls, self.target.method, inner)
+            setattr(owner, name, inner)
             return
         while isinstance(current, wrapt.ObjectProxy):
             if current.__wrapped__ is ours:
                 current.__wrapped__ = inner
                 return
             current = current.__wrapped__
+
+
+def _warn_of_absence(method: str) -> None:
+    warn_once(
+        f"no target {method}",
+        f"otel-agentcost: {method} is not there, so calls through it are neither counted nor priced. This version of "
+        f"the SDK is newer (or older) than those that otel-agentcost knows: an update may help",
+    )
 
 
 def _holder(cls: type, method: str) -> type:

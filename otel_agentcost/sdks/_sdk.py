@@ -19,7 +19,7 @@ class Patchable:
     target: Target
     seam: Seam
     kind: str = "call"
-    """`call`, `call_async`, `generator` or `call_async_generator`: how the method gives its result."""
+    """Which method of `lifecycle.Line` takes it: `call`, `call_async`, `generate` or `attempt`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,15 +85,14 @@ def _endpoint(base_url: str, default: str) -> Endpoint:
         port = port or {"https": 443, "http": 80}.get(parts.scheme)
     except ValueError:
         host, port = "", None
-    provider = next((name for end, name in _HOSTS if host == end or host.endswith("." + end)), default)
-    if provider == "gcp.gemini" and default == "gcp.vertex_ai":
-        provider = default
+    told = next((name for end, name in _HOSTS if host == end or host.endswith("." + end)), None)
+    provider = told or default
     attributes: dict[str, AttributeValue] = {names.PROVIDER: provider}
     if host:
         attributes[names.SERVER_ADDRESS] = host
         if port is not None:
             attributes[names.SERVER_PORT] = port
-    return Endpoint(provider=provider, base_url=base_url, attributes=attributes)
+    return Endpoint(provider=provider, base_url=base_url, known=told is not None, attributes=attributes)
 
 
 def match_path(path: str, formats: Mapping[str, str]) -> str | None:

@@ -9,12 +9,13 @@ streaming responses, parse helpers and tool runners, and above its retries.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from otel_agentcost import streams
 from otel_agentcost.inflight import Asked, Endpoint, InFlight
-from otel_agentcost.sdks._sdk import endpoint, match_path
+from otel_agentcost.patching import Target
+from otel_agentcost.sdks._sdk import Patchable, endpoint, match_path
 from otel_agentcost.wire import Format, load
 
 _MOST_PATHS = 1000
@@ -31,6 +32,14 @@ class StainlessSeam:
         self._by_path: dict[str, Format | None] = {}
         self._by_client: dict[tuple[type, int], tuple[Any, Endpoint]] = {}
         self._kinds: dict[type, str] = {}
+
+    def patches(
+        self, module: str, owner: str, method: str | Callable[[type], str], kind: str
+    ) -> tuple[Patchable, Patchable]:
+        """The seam itself, and the place where an HTTP response is turned into what the SDK returns."""
+        seam = Target(module=module, owner=owner, method=method)
+        attempt = Target(module=module, owner=owner, method="_process_response", optional=True)
+        return Patchable(target=seam, seam=self, kind=kind), Patchable(target=attempt, seam=self, kind="attempt")
 
     def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
         options = args[1] if len(args) > 1 else kwargs["options"]

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import inspect
 
-from otel_agentcost.patching import Target
-from otel_agentcost.sdks._sdk import Patchable, Sdk
+from otel_agentcost.sdks._sdk import Sdk
 from otel_agentcost.sdks._stainless import StainlessSeam
 
 FORMATS = {
@@ -29,21 +28,18 @@ PROVIDERS = {
 _SEAM = StainlessSeam("anthropic", FORMATS, PROVIDERS)
 
 
-def _traces_itself(client: type) -> bool:
-    """Whether this SDK's `request` opens a span and hands it on to `_request`."""
+def _seam_of(client: type) -> str:
+    """`_request` where this SDK's `request` opens a span and hands it on as `call`; else `request`."""
     inner = getattr(client, "_request", None)
-    return inner is not None and "call" in inspect.signature(inspect.unwrap(inner)).parameters
-
-
-def _patches(owner: str, kind: str) -> tuple[Patchable, ...]:
-    module = "anthropic._base_client"
-    inner = Target(module=module, owner=owner, method="_request", applies=_traces_itself)
-    outer = Target(module=module, owner=owner, method="request", applies=lambda client: not _traces_itself(client))
-    return tuple(Patchable(target=target, seam=_SEAM, kind=kind) for target in (inner, outer))
+    traces_itself = inner is not None and "call" in inspect.signature(inspect.unwrap(inner)).parameters
+    return "_request" if traces_itself else "request"
 
 
 SDK = Sdk(
     name="anthropic",
     distribution="anthropic",
-    patches=(*_patches("SyncAPIClient", "call"), *_patches("AsyncAPIClient", "call_async")),
+    patches=(
+        *_SEAM.patches("anthropic._base_client", "SyncAPIClient", _seam_of, "call"),
+        *_SEAM.patches("anthropic._base_client", "AsyncAPIClient", _seam_of, "call_async"),
+    ),
 )

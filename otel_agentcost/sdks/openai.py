@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from otel_agentcost.patching import Target
-from otel_agentcost.sdks._sdk import Patchable, Sdk
+from otel_agentcost.sdks._sdk import Sdk
 from otel_agentcost.sdks._stainless import StainlessSeam
 
 FORMATS = {
@@ -28,11 +27,7 @@ SDK = Sdk(
     name="openai",
     distribution="openai",
     patches=(
-        Patchable(target=Target(module="openai._base_client", owner="SyncAPIClient", method="request"), seam=_SEAM),
-        Patchable(
-            target=Target(module="openai._base_client", owner="AsyncAPIClient", method="request"),
-            seam=_SEAM,
-            kind="call_async",
-        ),
+        *_SEAM.patches("openai._base_client", "SyncAPIClient", "request", "call"),
+        *_SEAM.patches("openai._base_client", "AsyncAPIClient", "request", "call_async"),
     ),
 )
