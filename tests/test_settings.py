@@ -294,9 +294,9 @@ def test_settings_cannot_be_changed() -> None:
     """One object for the whole process: nobody can change it under another's feet."""
     settings = load({"OTEL_AGENTCOST_TOOL_PRICES": "a=1"})
     with pytest.raises(FrozenInstanceError):
-        settings.user = "u2"  # type: ignore[misc]
+        settings.user = "u2"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
     with pytest.raises(TypeError):
-        settings.tool_prices["a"] = Decimal(0)  # type: ignore[index]
+        settings.tool_prices["a"] = Decimal(0)  # type: ignore[index]  # pyright: ignore[reportIndexIssue]
 
 
 @given(st.dictionaries(st.sampled_from([row.variable for row in ROWS if row.field != "config"]), st.text(max_size=40)))
