@@ -176,14 +176,15 @@ from otel_agentcost.patching import Target
 from otel_agentcost.sdks import Sdk
 from otel_agentcost.sdks._sdk import Patchable
 
-def patch(module, owner, method, applies=None):
-    return Patchable(target=Target(module=module, owner=owner, method=method, applies=applies), seam=None)
+def patch(module, owner, method, **more):
+    return Patchable(target=Target(module=module, owner=owner, method=method, **more), seam=None)
 
 SDK = Sdk(name="toy", distribution="pytest", patches=(
     patch("json", "JSONEncoder", "nope"),
-    patch("json", "Nobody", "encode"),
-    patch("json", "JSONDecoder", "decode", lambda owner: False),
-    patch("json", "JSONDecoder", "decode", lambda owner: True),
+    patch("json", "Nobody", lambda owner: "encode"),
+    patch("json", "JSONDecoder", "nope", optional=True),
+    patch("json", "JSONDecoder", lambda owner: "decode"),
+    patch("json.no_such_module", "JSONDecoder", "decode"),
 ))
 """,
         encoding="utf-8",
@@ -197,7 +198,7 @@ SDK = Sdk(name="toy", distribution="pytest", patches=(
     del sys.modules["otel_agentcost.sdks.toy"], sys.modules["otel_agentcost.sdks.absent"]
     assert code == 1
     (line,) = (line for line in report.splitlines() if line.startswith("! pytest "))
-    assert "json.JSONEncoder.nope, json.Nobody is not there" in line
+    assert "json.JSONEncoder.nope, json.Nobody, json.no_such_module (ModuleNotFoundError" in line
     assert "JSONDecoder" not in line
     (line,) = (line for line in report.splitlines() if line.startswith("  no-such-sdk "))
     assert line.endswith("not installed")

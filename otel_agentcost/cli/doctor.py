@@ -14,10 +14,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, version
-from typing import Any, cast
+from typing import cast
 
 from otel_agentcost.cli import Subparsers
 from otel_agentcost.errors import AgentCostError, SettingsError
+from otel_agentcost.patching import Target
 from otel_agentcost.settings import ROWS, Settings, without_password
 from otel_agentcost.version import __version__
 
@@ -120,22 +121,17 @@ def _sdks() -> Iterator[Finding]:
             yield Finding(sdk.distribution, f"{installed}: every call is measured")
 
 
-def _missing(targets: Iterable[Any]) -> Iterator[str]:
+def _missing(targets: Iterable[Target]) -> Iterator[str]:
     """The seams that this version of the SDK does not have. Imports it: a doctor may take the time."""
-    served: dict[str, bool] = {}
     for target in targets:
-        seam = f"{target.module}.{target.owner}"
         try:
             owner = getattr(import_module(target.module), target.owner, None)
+            method = target.method if owner is None or isinstance(target.method, str) else target.method(owner)
         except Exception as error:  # an SDK may fail in any way at import
             yield f"{target.module} ({type(error).__name__}: {error})"
             return
-        # Of several patches for one class, each for other versions, one has to apply.
-        applies = isinstance(owner, type) and (target.applies is None or target.applies(owner))
-        if applies and not callable(getattr(owner, target.method, None)):
-            yield f"{seam}.{target.method}"
-        served[seam] = served.get(seam, False) or applies
-    yield from (seam for seam, found in served.items() if not found)
+        if not target.optional and not (isinstance(method, str) and callable(getattr(owner, method, None))):
+            yield f"{target.module}.{target.owner}" + (f".{method}" if owner is not None else "")
 
 
 def _telemetry() -> Iterator[Finding]:
