@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import threading
+from collections.abc import Iterable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -85,11 +86,10 @@ class _Handler(BaseHTTPRequestHandler):
         """Nothing."""
 
 
-def attributes(pairs: object) -> dict[str, object]:
+def attributes(pairs: Iterable[KeyValue]) -> dict[str, object]:
     """OTLP's key-value list as a dict."""
     found: dict[str, object] = {}
-    for pair in pairs:  # type: ignore[attr-defined]
-        assert isinstance(pair, KeyValue)
+    for pair in pairs:
         kind = pair.value.WhichOneof("value")
         found[pair.key] = getattr(pair.value, kind) if kind else None
     return found
