@@ -14,7 +14,7 @@ from otel_agentcost.pricebook.finder import Finder, Found, Missing
 from otel_agentcost.pricebook.own import OwnModels, OwnPrices, read_own
 from otel_agentcost.pricebook.pricefile import PriceFileError
 
-__all__ = ["Found", "Missing", "PriceBook", "PriceFileError", "open_book"]
+__all__ = ["BUNDLED", "BookFile", "Found", "Missing", "PriceBook", "PriceFileError", "open_book", "read_book"]
 
 
 def open_book(overrides: Path | None = None) -> PriceBook:

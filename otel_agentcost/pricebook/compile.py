@@ -19,6 +19,7 @@ from typing import Any
 
 from otel_agentcost.core.prices import PRICE_KEYS
 from otel_agentcost.core.usage import DIMENSIONS
+from otel_agentcost.errors import AgentCostError
 from otel_agentcost.pricebook.bundled import BUNDLED, FORMAT
 
 # A rule that the library has in code rather than in its data: Groq bills at least ten seconds of audio.
@@ -27,13 +28,20 @@ _MINIMUM_SECONDS = {("groq", "whisper-large-v3"): "10", ("groq", "whisper-large-
 _VERBS = frozenset({"equals", "starts_with", "ends_with", "contains", "regex", "or_", "and_"})
 
 
-class CompileError(Exception):
+class CompileError(AgentCostError):
     """The library says something that this compiler does not know."""
 
 
 def compile_book(as_of: date) -> str:
-    """The book, as text. Its date is that of the newest price change which the data records up to `as_of`."""
-    providers = importlib.import_module("genai_prices.data").providers
+    """The book, as text. Its date is that of the newest price change which the data records up to `as_of`.
+
+    Raises `CompileError` where the library is not installed, or says something that is not known here.
+    """
+    try:
+        providers = importlib.import_module("genai_prices.data").providers
+    except ImportError as error:
+        needs = "The price book is compiled from genai-prices, which is not installed (pip install genai-prices)"
+        raise CompileError(f"{needs}: {error}.") from None
     _check_units(importlib.import_module("genai_prices.data_units").unit_data)
     heads: list[dict[str, Any]] = []
     bodies: list[str] = []
@@ -56,7 +64,7 @@ def _check_units(units: Mapping[str, Any]) -> None:
         ours = PRICE_KEYS.get(unit["price_key"])
         theirs = (kind, unit["per"], frozenset(unit["dimensions"].items()))
         if ours is None or theirs != (ours.kind, ours.per, DIMENSIONS[ours.kind]):
-            raise CompileError(f"the library's unit {kind} ({unit}) is new or has changed: core/usage.py must follow")
+            raise CompileError(f"the library's unit {kind} ({unit}) is new or has changed: core/usage.py must follow.")
 
 
 def _head(provider: Any) -> dict[str, Any]:
@@ -101,7 +109,7 @@ def _literal_start(pattern: str) -> tuple[str, bool]:
 def _rule(clause: Any) -> Any:
     fields = clause.__dict__
     if len(fields) != 1 or (name := next(iter(fields))) not in _VERBS:
-        raise CompileError(f"a match rule of a kind that is not known here: {clause!r}")
+        raise CompileError(f"a match rule of a kind that is not known here: {clause!r}.")
     if name == "equals":
         return clause.equals.lower()
     if name in {"or_", "and_"}:
@@ -131,7 +139,7 @@ def _list(item: Any) -> dict[str, Any]:
         if price is None:
             continue
         if key not in PRICE_KEYS:
-            raise CompileError(f"a price key that is not known here: {key}")
+            raise CompileError(f"a price key that is not known here: {key}.")
         written[key] = _price(price)
     return written
 
@@ -149,7 +157,7 @@ def _constraint(constraint: Any) -> dict[str, Any]:
     begin, end = getattr(constraint, "start_time", None), getattr(constraint, "end_time", None)
     if isinstance(begin, time) and isinstance(end, time):
         return {"start_time": _utc(begin), "end_time": _utc(end)}
-    raise CompileError(f"a condition of a kind that is not known here: {constraint!r}")
+    raise CompileError(f"a condition of a kind that is not known here: {constraint!r}.")
 
 
 def _utc(moment: time) -> str:

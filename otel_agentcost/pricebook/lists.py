@@ -71,7 +71,11 @@ def _meant(key: object, known: Iterable[str]) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 (imports for a mistake that few files have)
 
     close = get_close_matches(str(key)[:80], list(known), n=1)
-    return f" (did you mean {close[0]}?)" if close else " (they are listed by: agentcost prices keys)"
+    return (
+        f" (did you mean {close[0]}?)"
+        if close
+        else " (they are named as in genai-prices: input_mtok, output_mtok, cache_read_mtok, ...)"
+    )
 
 
 def _price(key: str, value: object) -> Price:

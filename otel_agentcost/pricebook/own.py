@@ -125,6 +125,8 @@ def _models(path: Path, provider: str, written: Mapping[str, Any]) -> OwnModels:
     models = OwnModels()
     for name, entry in written.items():
         model = _model(path, provider, name.lower(), entry)
+        if model.name in models.exact or any(model.name == other.name for _, other in models.wild):
+            raise PriceFileError(path, f"{name!r:.80} is written twice: model names have no upper and lower case")
         if _WILD.search(name):
             models.wild.append((re.compile(translate(model.name)), model))
         else:

@@ -14,8 +14,6 @@ from typing import Any, cast
 
 from otel_agentcost.errors import AgentCostError
 
-from otel_agentcost.errors import AgentCostError
-
 
 class PriceFileError(AgentCostError):
     """An own price file that cannot be used; the text quotes what is wrong and says what to do."""

@@ -48,7 +48,8 @@ def providers() -> list[Any]:
 
 def registry() -> Mapping[str, Any]:
     """The library's units by their usage key."""
-    return importlib.import_module("genai_prices.data_units").unit_data  # type: ignore[no-any-return]
+    units: Mapping[str, Any] = importlib.import_module("genai_prices.data_units").unit_data
+    return units
 
 
 def inclusive(usage: Usage) -> dict[str, Count]:
@@ -93,8 +94,7 @@ def verdict(
 
 def names_of(model: Any, rng: random.Random) -> Iterator[str]:
     """Names that the model's rule is about: those it must match, and some that nearly do."""
-    for name in rule_names(model.match, rng):
-        yield name
+    yield from rule_names(model.match, rng)
     yield model.id
 
 
@@ -102,14 +102,15 @@ def rule_names(rule: Any, rng: random.Random) -> list[str]:
     """Names that satisfy `rule`, or come close."""
     noise = "".join(rng.choices(string.ascii_lowercase + string.digits + "-.:/@", k=rng.randint(1, 9)))
     fields = rule.__dict__
-    if "equals" in fields:
-        return [rng.choice([rule.equals, rule.equals.upper()])]
-    if "starts_with" in fields:
-        return [rule.starts_with + noise]
-    if "ends_with" in fields:
-        return [noise + rule.ends_with]
-    if "contains" in fields:
-        return [noise + rule.contains + noise]
+    simple = {
+        "equals": [rng.choice([str.upper, str.lower])(fields.get("equals", ""))],
+        "starts_with": [f"{fields.get('starts_with')}{noise}"],
+        "ends_with": [f"{noise}{fields.get('ends_with')}"],
+        "contains": [f"{noise}{fields.get('contains')}{noise}"],
+    }
+    (verb,) = fields
+    if verb in simple:
+        return simple[verb]
     if "regex" in fields:
         text = re.sub(r"\(\?[!:=][^()]*(\([^()]*\)[^()]*)*\)", "", rule.regex.strip("^$"))
         text = re.sub(r"\\d(\{(\d)\})?", lambda found: "1" * int(found[2] or 1), text)
@@ -140,7 +141,6 @@ def usages(rng: random.Random, amount: int) -> Iterator[Usage]:
         if rng.random() < 0.5:
             kinds += rng.sample(every, rng.randint(1, 8))
         counts: dict[Kind, Count] = {kind: rng.choice(_COUNTS) for kind in kinds}
-        for kind in counts:
-            if "seconds" in kind:
-                counts[kind] = rng.choice([Decimal("3.7"), Decimal("61.25"), 7, 3600])
+        seconds: list[Count] = [Decimal("3.7"), Decimal("61.25"), 7, 3600]
+        counts |= {kind: rng.choice(seconds) for kind in counts if "seconds" in kind}
         yield Usage(counts=counts)

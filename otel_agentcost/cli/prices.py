@@ -1,0 +1,218 @@
+"""`agentcost prices`: look up a price, check an own price file, see what changed, take over newer prices.
+
+Prints and returns an exit code; all knowledge of prices is in `otel_agentcost.pricebook`.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from datetime import datetime, timezone
+from decimal import Decimal
+from pathlib import Path
+
+from otel_agentcost.cli import Subparsers
+from otel_agentcost.core.prices import DAY, PRICE_KEY_OF, InconsistentPrices, Period, Price, PriceList
+from otel_agentcost.errors import AgentCostError
+from otel_agentcost.pricebook import BUNDLED, BookFile, Found, Missing, PriceBook, open_book, read_book
+from otel_agentcost.settings import Settings
+
+SUMMARY = "Look up prices, check a file of own prices, compare price books, and take over newer prices."
+
+_PER = {
+    "_mtok": "per million tokens",
+    "_mchars": "per million characters",
+    "_hours": "per hour",
+    "_gpixels": "per billion pixels",
+    "_kpages": "per thousand pages",
+    "_kcount": "per thousand",
+}
+
+
+class Unclear(AgentCostError):
+    """An argument that cannot be understood."""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Adds the subcommand to `agentcost`."""
+    parser = subparsers.add_parser("prices", help=SUMMARY, description=SUMMARY)
+    commands = parser.add_subparsers(dest="prices_command", metavar="COMMAND", title="commands", required=True)
+
+    command = commands.add_parser("show", help="what a model costs, and by which rule")
+    command.add_argument("model", help="the model's name, as a request or a response gives it")
+    command.add_argument("--provider", help="whose price: openai, aws, azure, google, openrouter, ...")
+    command.add_argument("--base-url", help="the address that the SDK calls")
+    command.add_argument("--at", help="the price on that day or at that moment (UTC), like 2026-01-31; default: now")
+    command.add_argument("--terms", action="append", default=[], metavar="KEY=VALUE", help="like service_tier=flex")
+    command.add_argument("--prices", type=Path, help="a file of own prices; default: OTEL_AGENTCOST_PRICES")
+    command.set_defaults(run=show)
+
+    command = commands.add_parser("check", help="whether a file of own prices can be used, and what it says")
+    command.add_argument("file", type=Path)
+    command.set_defaults(run=check)
+
+    command = commands.add_parser("diff", help="what is new in the installed genai-prices, or in another price book")
+    command.add_argument("old", type=Path, nargs="?", help="a compiled book; default: the one that is used")
+    command.add_argument("new", type=Path, nargs="?", help="a compiled book; default: the installed genai-prices")
+    command.set_defaults(run=diff)
+
+    command = commands.add_parser("sync", help="compile the installed genai-prices into a price book")
+    command.add_argument("file", type=Path, nargs="?", default=BUNDLED, help="default: the bundled book itself")
+    command.set_defaults(run=sync)
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Prints the prices of one model; returns 1 where it has none."""
+    book = open_book(arguments.prices if arguments.prices is not None else Settings.load().prices)
+    at = _moment(arguments.at)
+    terms = dict(_term(text) for text in arguments.terms)
+    found = book.find((arguments.model,), arguments.base_url, arguments.provider)
+    sellers = list(_sellers(book, arguments.model))
+    if isinstance(found, Missing):
+        print(f"Unpriced: {found.reason}.")
+        if sellers:
+            print(f"The name is known of: {', '.join(sellers)} (try --provider {sellers[0]}).")
+        return 1
+    print(f"{found.prices.name}  ({'own prices' if found.own else book.source}, billed by {found.provider})")
+    if terms and not found.terms_apply:
+        print(f"  {found.provider} sells this model at another provider's prices: terms do not change them")
+    try:
+        card = found.prices.quote(at.timestamp(), terms if found.terms_apply else {}).card
+    except InconsistentPrices as error:
+        print(f"Unpriced: the prices contradict each other: {error}.")
+        return 1
+    when = f"{at:%Y-%m-%d %H:%M} UTC" + "".join(f", {key}={value}" for key, value in terms.items())
+    print(f"  on {when}:")
+    _print_prices(PriceList(prices=card.prices))
+    _print_others(found)
+    others = [seller for seller in sellers if seller != found.provider]
+    if others and arguments.provider is None:
+        print(f"  also sold by: {', '.join(others)}")
+    return 0
+
+
+def _print_prices(entry: PriceList) -> None:
+    if not entry.prices:
+        print("    free")
+    rows = [(PRICE_KEY_OF[kind], _price(price)) for kind, price in entry.prices.items()]
+    wide = max((len(key) for key, _ in rows), default=0)
+    for key, text in rows:
+        unit = next(words for ending, words in _PER.items() if key.endswith(ending))
+        print(f"    {key:{wide}}  {text} {unit}")
+
+
+def _print_others(found: Found) -> None:
+    """The lists for other times and other terms, in the order in which they are tried."""
+    if len(found.prices.lists) > 1:
+        print("  price lists (the last that applies is used):")
+        for entry in found.prices.lists:
+            print(f"    {_when(entry.period)}: {_short(entry)}")
+    if found.prices.variants and found.terms_apply:
+        print("  with other terms (they replace the standard prices):")
+        for entry in found.prices.variants:
+            terms = ", ".join(f"{key}={value}" for key, value in (entry.terms or {}).items())
+            print(f"    {terms}, {_when(entry.period)}: {_short(entry)}")
+    if found.prices.minimum_seconds:
+        print(f"  at least {found.prices.minimum_seconds} seconds of audio are billed")
+
+
+def _short(entry: PriceList) -> str:
+    prices = (f"{PRICE_KEY_OF[kind]} {_price(price)}" for kind, price in entry.prices.items())
+    return ", ".join(prices) or ("as standard" if entry.terms else "free")
+
+
+def _price(price: Price) -> str:
+    if isinstance(price, Decimal):
+        return f"${price}"
+    return f"${price.base}" + "".join(f" (${tier} above {start:,} input tokens)" for start, tier in price.tiers)
+
+
+def _when(period: Period) -> str:
+    if period.start is not None:
+        return f"from {datetime.fromtimestamp(period.start, timezone.utc):%Y-%m-%d}"
+    if period.daily is None:
+        return "always"
+    begin, end = (datetime.fromtimestamp(time % DAY, timezone.utc) for time in period.daily)
+    return f"every day {begin:%H:%M} to {end:%H:%M} UTC"
+
+
+def _sellers(book: PriceBook, model: str) -> Iterator[str]:
+    """The providers of the book that know a model by this name."""
+    for provider in book.book.providers:
+        if isinstance(book.find((model,), None, provider), Found):
+            yield provider
+
+
+def _moment(text: str | None) -> datetime:
+    if text is None:
+        return datetime.now(timezone.utc)
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        problem = "which is neither a date like 2026-01-31 nor a moment like 2026-01-31T16:30"
+        raise Unclear(f"--at is {text!r}, {problem}.") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
+
+
+def _term(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key or not value:
+        raise Unclear(f"--terms is {text!r}, which is not like service_tier=flex.")
+    return key, value
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Prints what an own price file says; a mistake in it ends the command with its sentence."""
+    book = open_book(arguments.file)
+    own = book.finder.own
+    if own.path is None:
+        print(f"{arguments.file} is a price book ({book.source}): it replaces the bundled one.")
+        return 0
+    shelves = [(f"{entry.id}/", entry.models) for entry in own.providers.values()] + [("", own.models)]
+    rows = [(f"{shelf}{model.name}", model) for shelf, models in shelves for model in models]
+    print(f"{arguments.file} can be used: {len(rows)} models, over {book.source}.")
+    for name, model in rows:
+        if model.prices is None:
+            print(f"  {name}: as {model.alias}")
+        else:
+            print(f"  {name}: {' | '.join(_short(entry) for entry in (*model.prices.lists, *model.prices.variants))}")
+    return 0
+
+
+def _read(path: Path | None) -> BookFile:
+    if path is None:
+        from otel_agentcost.pricebook.compile import compile_book  # noqa: PLC0415 (a tool that few commands need)
+
+        return BookFile(compile_book(datetime.now(timezone.utc).date()).encode())
+    try:
+        return read_book(path)
+    except (ValueError, KeyError) as error:
+        raise Unclear(f"{path} is not a price book ({error}).") from None
+
+
+def diff(arguments: argparse.Namespace) -> int:
+    """Prints what changed from one book to another; returns 1 where something did."""
+    from otel_agentcost.pricebook.difference import differences  # noqa: PLC0415 (for two commands only)
+
+    old, new = _read(arguments.old or BUNDLED), _read(arguments.new)
+    lines = list(differences(old, new))
+    print(f"genai-prices {old.version} of {old.date} -> {new.version} of {new.date}: {len(lines)} differences")
+    for line in lines:
+        print(line)
+    return 1 if lines else 0
+
+
+def sync(arguments: argparse.Namespace) -> int:
+    """Compiles the installed genai-prices into a price book, which is replaced as a whole or not at all."""
+    from otel_agentcost.pricebook.compile import compile_book  # noqa: PLC0415 (a tool that few commands need)
+
+    target: Path = arguments.file
+    text = compile_book(datetime.now(timezone.utc).date())
+    unfinished = target.with_name(target.name + ".new")
+    unfinished.write_text(text, encoding="utf-8", newline="\n")
+    unfinished.replace(target)
+    book = BookFile(text.encode())
+    print(f"{target} is now genai-prices {book.version} of {book.date}.")
+    if target != BUNDLED:
+        print(f"Use it with OTEL_AGENTCOST_PRICES={target}, or as `book: {target.name}` in a file of own prices.")
+    return 0

@@ -1,0 +1,115 @@
+"""`agentcost prices show|check|diff|sync`: what people read, and the exit codes that scripts do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from otel_agentcost.cli import main
+from otel_agentcost.pricebook import BUNDLED, open_book
+from tests.pricebook import oracle
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str]:
+    code = main(["prices", *arguments])
+    streams = capsys.readouterr()
+    return code, streams.out + streams.err
+
+
+def test_show_tells_the_price_and_its_rules(capsys: pytest.CaptureFixture[str]) -> None:
+    """Prices with their units, tiers, other terms, whose they are, and who else sells the model."""
+    code, shown = run(capsys, "show", "claude-sonnet-4-5-20250929", "--at", "2026-11-18")
+    assert code == 0
+    assert shown.startswith(f"anthropic/claude-sonnet-4-5  ({open_book().source}, billed by anthropic)\n")
+    assert "on 2026-11-18 00:00 UTC:" in shown
+    assert "input_mtok           $3 ($6 above 200,000 input tokens) per million tokens" in shown
+    assert "web_searches_kcount  $10 per thousand" in shown
+    assert "processing=batch, from 2026-10-14: input_mtok $1.5" in shown
+    assert "also sold by: aws, azure, google" in shown
+
+
+def test_show_applies_terms_and_dates(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same model with another tier or on another day shows the price that holds then."""
+    _, shown = run(capsys, "show", "gpt-4o", "--terms", "service_tier=priority", "--at", "2026-11-18T12:00")
+    assert "input_mtok               $4.25 per million tokens" in shown
+    _, shown = run(capsys, "show", "gpt-4o", "--terms", "service_tier=priority", "--at", "2026-01-01")
+    assert "input_mtok               $2.5 per million tokens" in shown
+    _, shown = run(capsys, "show", "deepseek-chat", "--provider", "deepseek", "--at", "2025-03-01T02:00")
+    assert "every day 00:30 to 16:30 UTC: input_mtok $0.27" in shown
+
+
+def test_show_says_why_there_is_no_price(capsys: pytest.CaptureFixture[str]) -> None:
+    """An unknown model is unpriced, with exit code 1 and who knows the name."""
+    code, shown = run(capsys, "show", "amazon.nova-lite-v1:0", "--provider", "openai")
+    assert code == 1
+    assert "Unpriced: no price for 'amazon.nova-lite-v1:0' of openai" in shown
+    assert "The name is known of: aws (try --provider aws)." in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["show", "gpt-4o", "--at", "tomorrow"], "--at is 'tomorrow'"),
+        (["show", "gpt-4o", "--terms", "flex"], "--terms is 'flex', which is not like service_tier=flex."),
+        (["check", "/nowhere/prices.yaml"], "/nowhere/prices.yaml: it cannot be read"),
+        (["diff", __file__], f"{__file__} is not a price book"),
+    ],
+)
+def test_what_cannot_be_understood_is_one_sentence(
+    capsys: pytest.CaptureFixture[str], arguments: list[str], said: str
+) -> None:
+    """A mistake in an argument or a file is quoted, with exit code 2."""
+    code, shown = run(capsys, *arguments)
+    assert code == 2
+    assert shown.startswith("agentcost prices: ")
+    assert said in shown
+
+
+def test_check_and_show_read_own_prices(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`check` repeats what it understood, and `show` uses the file that the environment names."""
+    file = tmp_path / "own.yaml"
+    file.write_text(
+        "providers: {openai: {models: {gpt-4o: {input_mtok: 2, output_mtok: 8}, alias-of: {alias: gpt-4o}}}}"
+    )
+    code, shown = run(capsys, "check", str(file))
+    assert code == 0
+    assert f"{file} can be used: 2 models" in shown
+    assert "  openai/gpt-4o: input_mtok $2, output_mtok $8\n" in shown
+    assert "  openai/alias-of: as gpt-4o\n" in shown
+    monkeypatch.setenv("OTEL_AGENTCOST_PRICES", str(file))
+    _, shown = run(capsys, "show", "gpt-4o")
+    assert "openai/gpt-4o  (own prices, billed by openai)" in shown
+
+
+def test_diff_tells_what_changed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Changed, new and gone models are one line each; the exit code is 1 where there are any."""
+    assert run(capsys, "diff", str(BUNDLED), str(BUNDLED))[0] == 0
+    other = tmp_path / "other.jsonl"
+    text = BUNDLED.read_text(encoding="utf-8")
+    line = next(line for line in text.splitlines() if '"id":"davinci-002"' in line)
+    same_length = line.replace('"id":"davinci-002"', '"id":"davinci-003"')
+    dearer = next(line for line in text.splitlines() if line.startswith('{"id":"gpt-4o",') and '"2.5"' in line)
+    other.write_text(
+        text.replace(line, same_length).replace(dearer, dearer.replace('"input_mtok":"2.5"', '"input_mtok":"2.7"')),
+        encoding="utf-8",
+    )
+    code, shown = run(capsys, "diff", str(BUNDLED), str(other))
+    assert code == 1
+    assert "~ openai/gpt-4o: input_mtok 2.5 -> 2.7\n" in shown
+    assert "- openai/davinci-002\n" in shown
+    assert "+ openai/davinci-003: input_mtok" in shown
+
+
+@oracle.needs_library
+def test_sync_compiles_the_installed_library(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """The installed genai-prices becomes a book that opens, differs in nothing, and says how to use it."""
+    target = tmp_path / "book.jsonl"
+    code, shown = run(capsys, "sync", str(target))
+    assert code == 0
+    assert f"OTEL_AGENTCOST_PRICES={target}" in shown
+    assert [file.name for file in tmp_path.iterdir()] == ["book.jsonl"]
+    assert run(capsys, "check", str(target))[1].startswith(f"{target} is a price book")
+    assert run(capsys, "diff", str(target))[0] == 0
