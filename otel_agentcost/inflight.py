@@ -265,7 +265,10 @@ class InFlight:
                 return Cost()
             return Cost.unknown(answer.missing or "the response has no usage")
         call, endpoint = self._asked.call, self._asked.endpoint
-        cost = self._price(answer.usage, (answer.model, call.model), (*call.terms, *answer.terms), endpoint)
+        models = (answer.model, call.model)
+        if endpoint.provider == "aws.bedrock":  # the profile asked for ("global.", "us.") sets the price, and only
+            models = (call.model, answer.model)  # the request names it: the answer has the bare model
+        cost = self._price(answer.usage, models, (*call.terms, *answer.terms), endpoint)
         for charge in answer.extra:
             cost += self._price(charge.usage, (charge.model,), (*call.terms, *charge.terms), endpoint)
         return cost
