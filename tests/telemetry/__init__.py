@@ -1,0 +1,1 @@
+"""What is recorded: attributes, metrics, roll-ups, attribution, through the real SDKs and a local server."""
