@@ -11,7 +11,8 @@ module that is not loaded yet is patched when the application imports it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+import weakref
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,7 +42,9 @@ class Patch:
     def __init__(self, target: Target, wrapper: Wrapper) -> None:
         self.target = target
         self._wrapper = wrapper
-        self._placed: list[tuple[type, str, Any, Any]] = []
+        self._placed: list[tuple[type, str, Any]] = []
+        """Each class that was patched, the method's name, and our wrapper there."""
+        self._watched: list[weakref.ref[Any]] = []
         self.active = False
 
     def install(self) -> None:
@@ -67,43 +70,74 @@ class Patch:
                     _warn_of_absence(f"{target.module}.{target.owner}.{name}")
                 return
             holder = _holder(owner, name)
-            original = _innermost(holder.__dict__[name])
+            *_, original = _layers(holder.__dict__[name])
             for cls in (holder, *_subclasses(owner)):
-                method = cls.__dict__.get(name)
-                if method is not None and _innermost(method) is original:
-                    self._place(cls, name, method)
+                self._place(cls, name, original)
         except Exception as error:
             report(f"patching {target.module}.{target.owner}", error)
 
-    def _place(self, cls: type, name: str, outermost: Any) -> None:
-        above = None
-        inner = outermost
-        while isinstance(inner, wrapt.ObjectProxy):
-            above, inner = inner, inner.__wrapped__
+    def _place(self, cls: type, name: str, original: Any) -> None:
+        """Puts our wrapper right round `original` where `cls` has that, unless it is there already."""
+        *above, inner = _layers(cls.__dict__.get(name))
+        if inner is not original or any(layer is ours for layer in above for _, _, ours in self._placed):
+            return
         ours = wrapt.FunctionWrapper(inner, self._wrapper)
-        if above is None:
-            setattr(cls, name, ours)
+        self._placed.append((cls, name, ours))
+        if above:
+            above[-1].__wrapped__ = ours
+            self._watch(above[-1], cls, name, original)
         else:
-            above.__wrapped__ = ours
-        self._placed.append((cls, name, ours, inner))
+            setattr(cls, name, ours)
+
+    def _watch(self, wrapper: Any, cls: type, name: str, original: Any) -> None:
+        """Looks again when somebody else's wrapper goes away: ours may have gone with it.
+
+        OpenInference's `uninstrument` puts back the very method that it once found, whatever is round that by now.
+        """
+
+        def gone(_: object) -> None:
+            try:
+                if self.active:
+                    self._place(cls, name, original)
+            except Exception as error:
+                report(f"patching {cls.__name__}.{name} again", error)
+
+        self._watched.append(weakref.ref(wrapper, gone))
 
     def remove(self) -> None:
         """Restores what was there. A wrapper that somebody else put round ours stays, round the original."""
         self.active = False
+        self._watched.clear()
         while self._placed:
-            self._take_off(*self._placed.pop())
+            cls, name, ours = self._placed.pop()
+            for holder in (cls, *_subclasses(cls)):
+                _take_off(holder, name, ours)
 
-    @staticmethod
-    def _take_off(owner: type, name: str, ours: Any, inner: Any) -> None:
-        current = owner.__dict__.get(name)
-        if current is ours:
-            setattr(owner, name, inner)
-            return
-        while isinstance(current, wrapt.ObjectProxy):
-            if current.__wrapped__ is ours:
-                current.__wrapped__ = inner
-                return
-            current = current.__wrapped__
+
+_LAYER: Any = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)  # since wrapt 2, a wrapper is no `ObjectProxy`
+
+
+def _layers(method: Any) -> Iterator[Any]:
+    """The wrappers round a method, the outermost first, and last the method itself."""
+    # A wrapped method that was read off its class and put back there is a bound wrapper; it calls what it was bound
+    # from, whatever it may claim to wrap.
+    while isinstance(method, wrapt.BoundFunctionWrapper):
+        method = method._self_parent  # noqa: SLF001 (wrapt gives it no public name)
+    while isinstance(method, _LAYER):
+        yield method
+        method = method.__wrapped__
+    yield method
+
+
+def _take_off(cls: type, name: str, ours: Any) -> None:
+    above = None
+    for layer in _layers(cls.__dict__.get(name)):
+        if layer is not ours:
+            above = layer
+        elif above is not None:
+            above.__wrapped__ = ours.__wrapped__
+        else:
+            setattr(cls, name, ours.__wrapped__)
 
 
 def _warn_of_absence(method: str) -> None:
@@ -117,12 +151,6 @@ def _warn_of_absence(method: str) -> None:
 def _holder(cls: type, method: str) -> type:
     """The class that defines `method` as seen from `cls`."""
     return next(base for base in cls.__mro__ if method in base.__dict__)
-
-
-def _innermost(method: Any) -> Any:
-    while isinstance(method, wrapt.ObjectProxy):
-        method = method.__wrapped__
-    return method
 
 
 def _subclasses(cls: type) -> list[type]:
