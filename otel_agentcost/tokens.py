@@ -3,7 +3,8 @@
 With the `tokens` extra (splintr, whose wheel carries the vocabularies), or with tiktoken where its vocabulary is
 already on disk, texts for OpenAI's models are counted exactly. Nothing is ever downloaded, and no call waits for a
 vocabulary: it is loaded by a background thread that the first count starts, and until it is there (or where there
-is none) a rule of thumb counts: median error 4 %, where tokens = characters / 4 errs by 11 % (README, figures).
+is none) a rule of thumb counts. Over recorded exchanges with real providers, prompts counted with a vocabulary are
+off by 4 % (median; 21 % at the 95th percentile), by the rule of thumb by 12 % (22 %).
 """
 
 from __future__ import annotations

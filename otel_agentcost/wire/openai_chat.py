@@ -215,7 +215,8 @@ def collect_delta(delta: Any, said: list[str]) -> None:
 def estimate(call: Call, model: str | None, said: list[str]) -> Usage:
     """The usage of an answer whose provider gave none: the request's tokens, and those of the text that came."""
     counts: dict[Kind, Any] = {}
-    put(counts, "input_tokens", count_prompt(call.body, model))
+    raw = call.operation != names.CHAT
+    put(counts, "input_tokens", count_prompt(call.body, model, raw=raw))
     put(counts, "output_tokens", count_text(joined(said), model))
     return Usage(counts=counts, estimated=True)
 

@@ -40,28 +40,44 @@ _NO_TEXT: Final = frozenset(
 _DEEPEST: Final = 24
 
 
-def count_prompt(body: Any, model: str | None) -> int:
-    """The input tokens that the request `body` comes to for `model`, about."""
+def count_prompt(body: Any, model: str | None, *, raw: bool = False) -> int:
+    """The input tokens that the request `body` comes to for `model`, about.
+
+    `raw` is for what is no conversation (embeddings, legacy completions): nothing stands round its texts.
+    """
+    raw = raw or (model is not None and "gemini" in model)  # whose count has nothing round a message either
     tokens = 0
-    for name in _MESSAGES:
+    for name in (*_MESSAGES, *_INSTRUCTIONS):
         given = get(body, name)
-        if isinstance(given, (list, tuple)):
-            tokens += sum(_message(message, model) for message in cast("list[Any]", given))
-        elif given is not None:
-            tokens += _message(given, model)
-    for name in _INSTRUCTIONS:
-        given = get(body, name)
-        if given is not None:
-            tokens += _message(given, model)
-    tools = get(body, "tools")
-    if isinstance(tools, (list, tuple)) and tools:
-        claude = model is not None and "claude" in model
+        if given is None:
+            continue
+        messages = cast("list[Any]", given) if isinstance(given, (list, tuple)) and name in _MESSAGES else [given]
+        tokens += sum(_message(message, model) for message in messages)
+        tokens += 0 if raw else _PER_MESSAGE * len(messages)
+    claude = model is not None and "claude" in model
+    tools = [*_list(body, "tools"), *_list(body, "functions")]
+    if tools:
         tokens += _PER_TOOL_USE_CLAUDE if claude else _PER_TOOL_USE
-        tokens += sum(_tool(tool, model, claude=claude) for tool in cast("list[Any]", tools))
-    schema = get(get(get(body, "response_format"), "json_schema"), "schema")
-    if isinstance(schema, Mapping):
+        tokens += sum(_tool(tool, model, claude=claude) for tool in tools)
+    for schema in _schemas(body):
         tokens += count_text(_json(schema), model)
-    return tokens + _PER_ANSWER if tokens else 0
+    return tokens if raw or not tokens else tokens + _PER_ANSWER
+
+
+def _schemas(body: Any) -> list[Any]:
+    """The schemas that an answer must have: the model is shown them."""
+    places = (
+        get(get(get(body, "response_format"), "json_schema"), "schema"),
+        get(get(get(body, "text"), "format"), "schema"),
+        get(get(body, "output_format"), "schema"),
+        get(get(get(body, "output_config"), "format"), "schema"),
+    )
+    return [schema for schema in places if isinstance(schema, Mapping)]
+
+
+def _list(value: Any, name: str) -> list[Any]:
+    found = get(value, name)
+    return list(cast("list[Any]", found)) if isinstance(found, (list, tuple)) else []
 
 
 def _message(message: Any, model: str | None) -> int:
@@ -69,7 +85,7 @@ def _message(message: Any, model: str | None) -> int:
         return 1
     texts: list[str] = []
     media = _collect(message, texts.append, 0)
-    return sum(count_text(text, model) for text in texts) + media + _PER_MESSAGE
+    return sum(count_text(text, model) for text in texts) + media
 
 
 def _collect(value: Any, add: Callable[[str], object], depth: int) -> int:
@@ -101,9 +117,9 @@ def _tool(tool: Any, model: str | None, *, claude: bool) -> int:
     """A tool's definition: OpenAI shows it to the model as a TypeScript type, Anthropic as its JSON."""
     if claude:
         return count_text(_json(tool), model)
-    declared = get(tool, "functionDeclarations") or get(tool, "function_declarations")
-    if isinstance(declared, (list, tuple)):
-        return sum(_tool(function, model, claude=claude) for function in cast("list[Any]", declared))
+    declared = _list(tool, "functionDeclarations") or _list(tool, "function_declarations")
+    if declared:
+        return sum(_tool(function, model, claude=claude) for function in declared)
     function = get(tool, "function") or tool
     name, description = get(function, "name"), get(function, "description")
     schema = get(function, "parameters") or get(function, "parametersJsonSchema")
@@ -117,16 +133,15 @@ _PRIMITIVES: Final = {"integer": "number", "number": "number", "boolean": "boole
 
 def _type(schema: Any, depth: int) -> str:
     """A JSON schema as a TypeScript type."""
-    choices = get(schema, "enum")
-    if isinstance(choices, (list, tuple)):
-        return " | ".join(_json(choice) for choice in cast("list[Any]", choices))
+    choices = _list(schema, "enum")
+    if choices:
+        return " | ".join(_json(choice) for choice in choices)
     kind = get(schema, "type")
     if kind == "array":
         return f"{_type(get(schema, 'items'), depth + 1)}[]" if depth < _DEEPEST else "any[]"
     properties = get(schema, "properties")
     if isinstance(properties, Mapping) and depth < _DEEPEST:
-        required = get(schema, "required")
-        needed: tuple[Any, ...] = tuple(cast("list[Any]", required)) if isinstance(required, (list, tuple)) else ()
+        needed = _list(schema, "required")
         lines = ["{"]
         for name, of in cast("Mapping[str, Any]", properties).items():
             description = get(of, "description")

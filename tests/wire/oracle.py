@@ -9,9 +9,10 @@ import json
 import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from otel_agentcost.core.usage import DIMENSIONS, Usage
+from otel_agentcost.core.usage import DIMENSIONS, Kind, Usage
+from otel_agentcost.wire import Format, get, load
 
 FORMATS = {
     "/chat/completions": ("openai_chat", "chat"),
@@ -55,6 +56,18 @@ def format_of(line: Mapping[str, Any]) -> tuple[str, str] | None:
     return next((known for end, known in FORMATS.items() if path.endswith(end)), None)
 
 
+def reader_of(line: Mapping[str, Any]) -> Format:
+    known = format_of(line)
+    assert known is not None
+    return load(known[0])
+
+
+def flavor_of(line: Mapping[str, Any]) -> str:
+    known = format_of(line)
+    assert known is not None
+    return known[1]
+
+
 def is_stream(line: Mapping[str, Any]) -> bool:
     return "event-stream" in (line["content_type"] or "")
 
@@ -78,7 +91,7 @@ def merged(seen: list[Any]) -> Any:
     """What a stream amounts to, as one response such as the oracle reads; None where it carries no usage."""
     whole: dict[str, Any] | None = None
     for event in seen:
-        if (event.get("response") or {}).get("usage"):
+        if get(get(event, "response"), "usage"):
             return event["response"]
         if event.get("type") == "message_start":
             whole = {"model": event["message"]["model"], "usage": dict(event["message"]["usage"])}
@@ -86,7 +99,7 @@ def merged(seen: list[Any]) -> Any:
             whole["usage"].update({name: value for name, value in event["usage"].items() if value is not None})
         elif event.get("usage") or event.get("usageMetadata"):
             whole = event
-        elif (event.get("x_groq") or {}).get("usage"):
+        elif get(get(event, "x_groq"), "usage"):
             whole = {"model": event["model"], "usage": event["x_groq"]["usage"]}
     return whole
 
@@ -107,7 +120,7 @@ def overlapping(usage: Usage, keys: set[str]) -> dict[str, Any]:
     """Our counts under the oracle's `keys`: each is the sum of all kinds that are special cases of it."""
     found: dict[str, Any] = {}
     for key in keys | {"input_tokens", "output_tokens"}:
-        of_key = DIMENSIONS[key]  # type: ignore[index]
+        of_key = DIMENSIONS[cast(Kind, key)]
         total = sum(number for kind, number in usage.counts.items() if DIMENSIONS[kind] >= of_key)
         if total:
             found[key] = total

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from otel_agentcost.wire import load
+from otel_agentcost.core.call import Answer
+from otel_agentcost.wire import get
 from tests.wire import oracle
 
 LINES = oracle.recordings()
@@ -19,9 +20,9 @@ pytestmark = [
 ]
 
 
-def read(line: dict[str, Any]) -> tuple[Any, Any]:
+def read(line: dict[str, Any]) -> tuple[Answer, Any]:
     """Our answer to a recorded exchange, and the response as the oracle can read it."""
-    form = load(oracle.format_of(line)[0])  # type: ignore[index]
+    form = oracle.reader_of(line)
     call = form.read_request(oracle.request_of(line), line["path"])
     if not oracle.is_stream(line):
         response = json.loads(line["response"])
@@ -35,7 +36,7 @@ def read(line: dict[str, Any]) -> tuple[Any, Any]:
 def compare(line: dict[str, Any]) -> tuple[str, str | None]:
     """How a line was judged ("whole", "streamed", "no usage", "estimated"), and what differs, if anything does."""
     answer, response = read(line)
-    provider, flavor = oracle.provider_of(line), oracle.format_of(line)[1]  # type: ignore[index]
+    provider, flavor = oracle.provider_of(line), oracle.flavor_of(line)
     try:
         wanted = oracle.expected(provider or "", flavor, response)
     except ValueError as refusal:
@@ -69,14 +70,14 @@ def test_every_recording_names_its_model() -> None:
     """The served model is found wherever the provider names it, and the requested one wherever there is a body."""
     for line in LINES:
         answer, response = read(line)
-        if isinstance(response, dict) and (named := response.get("model") or response.get("modelVersion")):
+        if named := get(response, "model") or get(response, "modelVersion"):
             assert answer.model == named, line["id"]
 
 
 def test_a_truncated_recording_is_estimated_and_never_fails() -> None:
     """Every recorded stream, cut after every tenth event: a usage that says it is estimated, or a reason."""
     for line in filter(oracle.is_stream, LINES):
-        form = load(oracle.format_of(line)[0])  # type: ignore[index]
+        form = oracle.reader_of(line)
         call = form.read_request(oracle.request_of(line), line["path"])
         seen = list(oracle.events(line["response"]))
         for cut in range(0, len(seen), 10):
@@ -85,5 +86,6 @@ def test_a_truncated_recording_is_estimated_and_never_fails() -> None:
                 reader.feed(event)
             answer = reader.answer(complete=False)
             final = any(event.get("usage") or event.get("type") == "message_delta" for event in seen[:cut])
-            assert answer.missing or (answer.usage is not None and answer.usage.estimated is not final), (line["id"], cut)
+            assert answer.missing or answer.usage is not None, (line["id"], cut)
+            assert answer.usage is None or answer.usage.estimated is not final, (line["id"], cut)
             assert answer.usage is None or answer.usage.input_tokens > 0, (line["id"], cut)
