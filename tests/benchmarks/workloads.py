@@ -26,7 +26,12 @@ _CHAT = {
     "service_tier": "default",
     "system_fingerprint": "fp_1",
     "choices": [
-        {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "word " * 150}, "logprobs": None}
+        {
+            "index": 0,
+            "finish_reason": "stop",
+            "message": {"role": "assistant", "content": "word " * 150},
+            "logprobs": None,
+        }
     ],
     "usage": {
         "prompt_tokens": 1205,
@@ -111,7 +116,10 @@ def _responses_stream() -> bytes:
 def _message_stream() -> bytes:
     start = {**_MESSAGE, "content": [], "stop_reason": None, "usage": {**_MESSAGE["usage"], "output_tokens": 2}}  # type: ignore[dict-item]
     deltas = [
-        ("content_block_delta", {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "w "}})
+        (
+            "content_block_delta",
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "w "}},
+        )
         for _ in range(CHUNKS)
     ]
     return _sse(

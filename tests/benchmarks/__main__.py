@@ -1,0 +1,22 @@
+"""`python -m tests.benchmarks [--quick]`: all tables. They are ratios within one run: machines are noisy."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.benchmarks import bench_prices, calls, startup
+
+
+def main() -> int:
+    quick = "--quick" in sys.argv
+    print("CPU added to a call, over the floor (one span with 12 attributes, two histogram records):\n")
+    calls.table(quick=quick)
+    print("\nStart-up, over the bare OpenTelemetry SDK's own:\n")
+    startup.table(runs=3 if quick else 9)
+    print("\nPrice lookup:\n")
+    bench_prices.main()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
