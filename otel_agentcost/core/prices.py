@@ -145,15 +145,16 @@ class Card:
             if total > self._starts[0]:
                 tier = self._tier(total)
         rates = self._rates[tier]
-        parts = [money.ZERO, money.ZERO, money.ZERO, money.ZERO, money.ZERO]
-        usd = money.ZERO
+        usd = zero = money.ZERO
+        parts = [zero, zero, zero, zero, zero]
         add, multiply = money.exact_add, money.exact_multiply
         try:
             for kind, count in usage.counts.items():
                 rate, part = rates[kind]
                 dollars = multiply(rate, count)
-                parts[part] = add(parts[part], dollars)
-                usd = add(usd, dollars)
+                before = parts[part]
+                parts[part] = dollars if before is zero else add(before, dollars)
+                usd = dollars if usd is zero else add(usd, dollars)
         except (KeyError, Inexact):  # a kind that was not met before, has no plain rate, or needs rounding
             return self._cost_in_full(usage)
         return priced(usd, parts, self.name)

@@ -253,3 +253,22 @@ def test_the_compiler_is_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr(sys, "argv", ["compile", str(target)])
     assert compile_main() == 0
     assert open_book(target).book.version == open_book().book.version
+
+
+def test_the_examples_in_the_documentation_work(tmp_path: Path) -> None:
+    """Every YAML example of docs/prices.md is a file that opens, and prices what its comments say."""
+    text = (Path(__file__).parents[2] / "docs" / "prices.md").read_text(encoding="utf-8")
+    examples = [part.partition("```")[0] for part in text.split("```yaml\n")[1:]]
+    books: list[PriceBook] = []
+    for number, example in enumerate(examples):
+        file = tmp_path / f"{number}.yaml"
+        file.write_text(example, encoding="utf-8")
+        books.append(open_book(file))
+    first, second = books
+    assert usd(first, "gpt-4o-2024-11-20", provider="openai") == 10
+    assert usd(first, "ft:gpt-4.1-mini-2025-04-14:acme::x1", provider="openai") == 4
+    assert usd(first, "acme-large", base_url="https://eu.llm.acme.example/v1/chat") == 3
+    assert usd(first, "gpt-4o-mini", base_url="https://llm.acme.example/v1") == Decimal("0.75")
+    assert usd(first, "fast-claude", provider="openai") == usd(first, "claude-haiku-4-5", provider="anthropic")
+    assert usd(second, "tiered", provider="openai") == Decimal("17.5")
+    assert usd(second, "with-terms", provider="openai", terms=(("service_tier", "flex"),)) == Decimal("2.5")
