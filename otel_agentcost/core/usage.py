@@ -360,20 +360,23 @@ class Usage:
 
     def tokens(self) -> Tokens:
         """All five sums in one pass, for the call path."""
-        sums = [0, 0, 0, 0, 0]
+        read = write = reasoning = input_tokens = output_tokens = 0
         for kind, count in self.counts.items():
             roles = _ROLES[kind]
+            if not roles:
+                continue
+            tokens = int(count)
             if roles & _INPUT:
-                sums[0] += count  # type: ignore[assignment]  # tokens are whole numbers
-                if roles & _CACHE_READ:
-                    sums[2] += count  # type: ignore[assignment]
-                elif roles & _CACHE_WRITE:
-                    sums[3] += count  # type: ignore[assignment]
-            elif roles & _OUTPUT:
-                sums[1] += count  # type: ignore[assignment]
-                if roles & _REASONING:
-                    sums[4] += count  # type: ignore[assignment]
-        return Tokens(*sums)
+                input_tokens += tokens
+            else:
+                output_tokens += tokens
+            if roles & _CACHE_READ:
+                read += tokens
+            elif roles & _CACHE_WRITE:
+                write += tokens
+            elif roles & _REASONING:
+                reasoning += tokens
+        return Tokens(input_tokens, output_tokens, read, write, reasoning)
 
     def _among(self, kinds: frozenset[Kind]) -> Count:
         # Iterates what occurred (a handful), not the kinds there are (dozens): this is on the call path.
