@@ -53,7 +53,7 @@ def quote(value: object) -> str:
     try:
         return f"{value!r:.80}"
     except Exception:  # a repr that fails (or an integer too long to print) still has a type
-        return f"a {type(value).__name__}"
+        return f"a value of type {type(value).__name__}"
 
 
 def count(value: Any, name: str) -> int:
