@@ -115,13 +115,13 @@ async def helper_async(client: AsyncAnthropic) -> list[Any]:
 
 def raw(response: Any) -> list[Any]:
     """A raw response, and the object in it."""
-    return [type(response).__qualname__, response.status_code, response.text, response.parse()]
+    return [type(response).__qualname__, response.status_code, response.text(), response.parse()]
 
 
 async def raw_async(client: AsyncAnthropic) -> list[Any]:
     """A raw response of an asynchronous client."""
     response = await client.messages.with_raw_response.create(**ASK)
-    return [type(response).__qualname__, response.text, response.parse()]
+    return [type(response).__qualname__, await response.text(), await response.parse()]
 
 
 def streaming(read: Callable[[Any], Any], **more: Any) -> Callable[[Anthropic], Any]:
