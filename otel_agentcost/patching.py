@@ -119,14 +119,15 @@ _LAYER: Any = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)  # since wrap
 
 def _layers(method: Any) -> Iterator[Any]:
     """The wrappers round a method, the outermost first, and last the method itself."""
-    # A wrapped method that was read off its class and put back there is a bound wrapper; it calls what it was bound
-    # from, whatever it may claim to wrap.
-    while isinstance(method, wrapt.BoundFunctionWrapper):
-        method = method._self_parent  # noqa: SLF001 (wrapt gives it no public name)
-    while isinstance(method, _LAYER):
+    while True:
+        # A wrapped method that was read off its class and put back there is a bound wrapper: what it calls is what its
+        # parent wraps, whatever it may say that it wraps itself.
+        while isinstance(method, wrapt.BoundFunctionWrapper):
+            method = method._self_parent  # noqa: SLF001 (wrapt gives it no public name)
         yield method
+        if not isinstance(method, _LAYER):
+            return
         method = method.__wrapped__
-    yield method
 
 
 def _take_off(cls: type, name: str, ours: Any) -> None:
