@@ -1,0 +1,1 @@
+"""Recorded exchanges with real providers, through the real SDKs."""
