@@ -57,6 +57,8 @@ class Answer:
     missing: str | None = None
     """Why the usage or the price is not known, for people ("the response has no usage"). A `missing` beside a usage
     means that the usage must not be billed at list prices (provisioned throughput, malformed counts)."""
+    uncounted: str | None = None
+    """What the call used besides, which the response does not count: the dollars of `usage` do not cover it."""
     model: str | None = None
     """The model that served the call, as the provider names it."""
     response_id: str | None = None

@@ -63,7 +63,7 @@ class Responses:
         response = fields(response)
         usage: Usage | None = None
         extra: tuple[Charge, ...] = ()
-        usd = None
+        usd = uncounted = None
         tier = text(response, "service_tier")
         terms, missing = served(tier)
         try:
@@ -73,14 +73,17 @@ class Responses:
             else:
                 usd = provider_cost(counted)
                 usage, unknown = responses_usage(counted)
-                usage = usage + Usage(counts=_tools(response, counted))
-                extra, unseen = _images(call, response)
-                missing = missing or unknown or unseen
+                tools, searched = _tools(call, response, counted)
+                usage = usage + Usage(counts=tools)
+                extra, drawn = _images(call, response)
+                missing = missing or unknown
+                uncounted = searched or drawn
         except Malformed as problem:
-            usage, extra, missing = None, (), str(problem)
+            usage, extra, missing, uncounted = None, (), str(problem), None
         return Answer(
             usage=usage,
             missing=missing,
+            uncounted=uncounted,
             model=text(response, "model"),
             response_id=text(response, "id"),
             finish_reasons=_finish_reasons(response),
@@ -111,8 +114,8 @@ def _finish_reasons(response: Any) -> tuple[str, ...]:
     return (status,) if status is not None and status not in _UNFINISHED else ()
 
 
-def _tools(response: Any, usage: Any) -> Counts:
-    """What tools at the provider did, in units that are billed beside the tokens."""
+def _tools(call: Call, response: Any, usage: Any) -> tuple[Counts, str | None]:
+    """What tools at the provider did, in units that are billed beside the tokens; and what is not known of it."""
     searches = files = runs = 0
     for item in items(response, "output"):
         kind = text(item, "type")
@@ -124,16 +127,26 @@ def _tools(response: Any, usage: Any) -> Counts:
         elif kind == "code_interpreter_call":
             runs += 1
     billed = part(part(response, "tool_usage"), "web_search")
-    if billed is not None:
-        searches = count(billed, "num_requests")
-    else:  # Perplexity counts the searches of this format in the usage
-        details = part(part(usage, "tool_calls_details"), "search_web")
-        searches = searches if details is None else count(details, "invocation")
+    perplexity = part(part(usage, "tool_calls_details"), "search_web")  # which counts them in the usage
+    counted = 0
+    if billed is not None and not _previews(call, response):
+        counted = searches = count(billed, "num_requests")
+    elif perplexity is not None:
+        counted = searches = count(perplexity, "invocation")
     counts: Counts = {}
-    put(counts, "web_searches", searches)
+    put(counts, "web_searches", counted)
     put(counts, "storage_searches", files)
     put(counts, "code_executions", runs)
-    return counts
+    plural = "es" if searches != 1 else ""
+    return counts, None if counted == searches else f"the price of {searches} web search{plural} is not known"
+
+
+def _previews(call: Call, response: Any) -> bool:
+    """Whether the searches were those of the preview tool, whose price depends on the kind of model (OpenAI's price
+    list: 10 dollars a thousand for reasoning models, 25 for others; the price book knows the first only).
+    """
+    tools = (*items(response, "tools"), *items(call.body, "tools"))
+    return any((text(tool, "type") or "").startswith("web_search_preview") for tool in tools)
 
 
 def _images(call: Call, response: Any) -> tuple[tuple[Charge, ...], str | None]:

@@ -89,7 +89,7 @@ def test_an_error_instead_of_a_response_is_quoted() -> None:
 
 
 def test_searches_are_what_the_provider_bills() -> None:
-    """`tool_usage` counts billable searches; without it, opening a page is no search."""
+    """`tool_usage` counts billable searches; without it, or with the preview tool, their price is said to be unknown."""
     output = [
         {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "a"}},
         {"type": "web_search_call", "status": "completed", "action": {"type": "open_page"}},
@@ -100,10 +100,17 @@ def test_searches_are_what_the_provider_bills() -> None:
     ]
     answer = whole("openai_responses", response(output=output))
     counts = used(answer).counts
-    assert (counts["web_searches"], counts["storage_searches"], counts["code_executions"]) == (2, 1, 1)
+    assert (counts["storage_searches"], counts["code_executions"]) == (1, 1)
+    assert "web_searches" not in counts
+    assert answer.uncounted == "the price of 2 web searches is not known"
     assert answer.finish_reasons == ("tool_calls",)
     billed = whole("openai_responses", response(output=output, tool_usage={"web_search": {"num_requests": 1}}))
     assert used(billed).counts["web_searches"] == 1
+    assert billed.uncounted is None
+    preview = response(
+        output=output, tool_usage={"web_search": {"num_requests": 1}}, tools=[{"type": "web_search_preview"}]
+    )
+    assert whole("openai_responses", preview).uncounted == "the price of 2 web searches is not known"
 
 
 def test_generated_images_are_another_model_s_usage() -> None:
@@ -128,12 +135,12 @@ def test_generated_images_are_another_model_s_usage() -> None:
     assert used(answer).input_tokens == 1205
 
 
-def test_images_of_unknown_size_leave_the_call_unpriced() -> None:
-    """A price that leaves out what the images cost would be wrong."""
+def test_images_of_unknown_size_are_said_to_be_left_out_of_the_price() -> None:
+    """The tokens have their price; that it leaves out what the images cost is said."""
     answer = whole("openai_responses", response(output=[{"type": "image_generation_call"}]))
-    assert "images" in (answer.missing or "")
+    assert "images" in (answer.uncounted or "")
     unnamed = {"image_gen": {"input_tokens": 1, "output_tokens": 1}}
-    assert "which model" in (whole("openai_responses", response(tool_usage=unnamed)).missing or "")
+    assert "which model" in (whole("openai_responses", response(tool_usage=unnamed)).uncounted or "")
 
 
 def test_writes_to_the_long_cache_have_no_known_price() -> None:
