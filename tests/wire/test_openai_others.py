@@ -89,7 +89,7 @@ def test_an_error_instead_of_a_response_is_quoted() -> None:
 
 
 def test_searches_are_what_the_provider_bills() -> None:
-    """`tool_usage` counts billable searches; without it, or with the preview tool, their price is said to be unknown."""
+    """`tool_usage` counts billable searches; without it, or with the preview tool, their price is unknown."""
     output = [
         {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "a"}},
         {"type": "web_search_call", "status": "completed", "action": {"type": "open_page"}},
