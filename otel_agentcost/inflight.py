@@ -73,6 +73,7 @@ class InFlight:
     """One call between its request and its figures. It settles exactly once, whichever way it ends."""
 
     __slots__ = (
+        "__weakref__",
         "_asked",
         "_at",
         "_attempt",

@@ -79,20 +79,24 @@ def watch_close(response: Any, live: InFlight, running: Callable[[], bool]) -> N
     A close that comes from inside the stream itself (`running`: its last event, or its error, is on its way) is left
     to the tap, which knows how it ended.
     """
-    reference = weakref.ref(response)  # no cycle: a dropped response must go at once, as it does without us
     kind: Any = type(response)
+    watching = weakref.ref(live)  # a stream that is dropped unread settles at once: the response must not hold it
+
+    def over() -> None:
+        if (alive := watching()) is not None and not running():
+            alive.closed()
+        # What we put on the response refers to the response (a weak reference would be dead when a collection closes
+        # a dropped stream, and its connection would never be released): so it goes as soon as it has done its work.
+        vars(response).pop("close", None)
+        vars(response).pop("aclose", None)
 
     def close() -> None:
-        if not running():
-            live.closed()
-        if (alive := reference()) is not None:
-            kind.close(alive)
+        over()
+        kind.close(response)
 
     async def aclose() -> None:
-        if not running():
-            live.closed()
-        if (alive := reference()) is not None:
-            await kind.aclose(alive)
+        over()
+        await kind.aclose(response)
 
     if hasattr(kind, "close"):
         response.close = close
