@@ -6,6 +6,7 @@ once, with what was known by then. Called by `lifecycle.Line` and, for streams, 
 
 from __future__ import annotations
 
+import atexit
 import threading
 import time
 import weakref
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from functools import cache
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -31,8 +33,11 @@ from otel_agentcost.wire import AnswerReader, Format
 if TYPE_CHECKING:
     from otel_agentcost.lifecycle import Line
 
-PENDING: SimpleQueue[InFlight] = SimpleQueue()
-"""Dropped streams that could not settle where they were dropped (see `streams.inside_telemetry`)."""
+PENDING: SimpleQueue[Callable[[], None]] = SimpleQueue()
+"""How to settle the streams that could not settle where they were dropped (see `streams.inside_telemetry`)."""
+
+_OPEN: weakref.WeakSet[InFlight] = weakref.WeakSet()
+"""The streams that may still be open when the process exits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +91,7 @@ class InFlight:
         "_unreadable",
         "bytes",
         "feed",
+        "running",
     )
 
     def __init__(self, line: Line, asked: Asked) -> None:
@@ -100,7 +106,9 @@ class InFlight:
         self._reported: Decimal | None = None
         self.bytes: streams.Bytes | None = None
         self.feed: Callable[[Any], object] = _ignore
-        self._record: Record = line.spans.open(asked.call, asked.endpoint.attributes, self.closed)
+        self.running: Callable[[], bool] = _idle
+        """Whether the stream is being pulled right now: whoever closes it then is inside of it."""
+        self._record: Record = line.spans.open(asked.call, asked.endpoint.attributes, self.owner_ended)
 
     def current(self) -> _Current:
         """A context manager for the time of the request: this call, and its span, are the current ones."""
@@ -140,6 +148,8 @@ class InFlight:
         reader = self._asked.format.open_stream(self._asked.call)
         self._reader = prepare(reader) if prepare is not None else reader
         self.feed = self._reader.feed
+        _OPEN.add(self)
+        _settle_at_exit()
 
     def first_chunk(self) -> None:
         """The first chunk is here; later ones change nothing."""
@@ -167,21 +177,38 @@ class InFlight:
             self._settle_stream(error, complete=error is None)
 
     def closed(self) -> None:
-        """The application, or the owner of the span, closed the stream before its end."""
+        """The application closed the stream before its end."""
         self._settle_stream(None, complete=False)
+
+    def owner_ended(self) -> None:
+        """The owner of an adopted span has ended it: for a stream, a sign that nobody reads on.
+
+        Not where the answer is on its way: anthropic ends its span as it reads the response, before we are given it.
+        """
+        if self._reader is not None and not self.running():
+            self.closed()
+
+    def lost(self) -> None:
+        """Nobody is left to read the stream on, nor to end an adopted span."""
+        self.closed()
+        self._record.lost()
 
     def abandoned(self) -> None:
         """The stream was dropped: this may run in a finalizer, where telemetry must not always be touched."""
         if self._once.locked():
             return
         if streams.inside_telemetry():
-            PENDING.put(self)
+            PENDING.put(self.closed)
         else:
-            self._settle_stream(None, complete=False)
+            self.closed()
 
     def __del__(self) -> None:
-        if not self._once.locked():
-            self.abandoned()
+        if not hasattr(self, "_record") or (self._once.locked() and self._record.ended):
+            return
+        if streams.inside_telemetry():
+            PENDING.put(self.lost)
+        else:
+            self.lost()
 
     def _settle_stream(self, error: BaseException | None, *, complete: bool) -> None:
         if self._once.locked():
@@ -270,6 +297,8 @@ class InFlight:
         if endpoint.provider == "aws.bedrock":  # the profile asked for ("global.", "us.") sets the price, and only
             models = (call.model, answer.model)  # the request names it: the answer has the bare model
         cost = self._price(answer.usage, models, (*call.terms, *answer.terms), endpoint)
+        if answer.uncounted is not None and cost.unpriced is None:
+            cost = replace(cost, unpriced=answer.uncounted)
         for charge in answer.extra:
             cost += self._price(charge.usage, (charge.model,), (*call.terms, *charge.terms), endpoint)
         return cost
@@ -331,10 +360,25 @@ def settle_pending() -> None:
     """Settles the dropped streams that could not settle where they were dropped."""
     while True:
         try:
-            live = PENDING.get_nowait()
+            settle = PENDING.get_nowait()
         except Empty:
             return
-        live.closed()
+        settle()
+
+
+@cache
+def _settle_at_exit() -> None:
+    """Has open streams settled when the process exits, before the telemetry is shut down: what came first ends last."""
+
+    def settle() -> None:
+        try:
+            settle_pending()
+            for live in list(_OPEN):
+                live.lost()
+        except Exception as error:
+            report("settling open streams at exit", error)
+
+    atexit.register(settle)
 
 
 def _not_answered(error: BaseException) -> str | None:
@@ -342,6 +386,11 @@ def _not_answered(error: BaseException) -> str | None:
     if getattr(error, "status_code", None) is not None or getattr(error, "code", None) is not None:
         return None
     return f"no answer came ({type(error).__name__}): whether the provider bills it is not known"
+
+
+def _idle() -> bool:
+    """Nothing is being pulled."""
+    return False
 
 
 def _ignore(_event: Any) -> None:

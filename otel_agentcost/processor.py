@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from otel_agentcost import names
 from otel_agentcost.border import report
 from otel_agentcost.inflight import settle_pending
-from otel_agentcost.telemetry import rollup
+from otel_agentcost.telemetry import neighbours, rollup
 from otel_agentcost.telemetry.endings import before_end
 from otel_agentcost.telemetry.metrics import Metrics
 from otel_agentcost.telemetry.rollup import Tally
@@ -44,6 +44,7 @@ class AgentCostProcessor(SpanProcessor):
             report("starting a span's tally", error)
 
     def _start(self, span: Span, parent_context: Context | None) -> None:
+        neighbours.note(span)
         parent = trace.get_current_span(parent_context)
         outer = rollup.tally_of(parent)
         local_root = span.parent is None or span.parent.is_remote

@@ -41,7 +41,7 @@ class HeldSpan:
 
     __slots__ = ("_end", "_end_time", "_ended", "_lock", "_on_owner_end", "_released", "span")
 
-    def __init__(self, span: Span, on_owner_end: Callable[[], None] | None = None) -> None:
+    def __init__(self, span: Span, on_owner_end: Callable[[], None]) -> None:
         self.span = span
         self._lock = threading.Lock()
         self._end: Callable[..., None] = span.end
@@ -50,6 +50,11 @@ class HeldSpan:
         self._released: Callable[[], None] | None = None
         self._on_owner_end = on_owner_end
         _shadow(span, self._owner_ends)
+
+    @property
+    def ended(self) -> bool:
+        """Whether its owner has ended it, or was found to be gone."""
+        return self._ended
 
     def _owner_ends(self, end_time: int | None = None) -> None:
         with self._lock:
@@ -60,7 +65,7 @@ class HeldSpan:
             write = self._released
         if write is not None:
             self._finish(write)
-        elif self._on_owner_end is not None:
+        else:
             self._on_owner_end()
 
     def release(self, write: Callable[[], None]) -> None:
@@ -78,6 +83,10 @@ class HeldSpan:
         except Exception as error:
             report("writing a call's figures", error)
         self._end(end_time=self._end_time)
+
+    def lost(self) -> None:
+        """Its owner is gone without ending it (some forget a stream that was not read out): it ends now."""
+        self._owner_ends()
 
 
 def _shadow(span: Span, end: Callable[..., None]) -> None:

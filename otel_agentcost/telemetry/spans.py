@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from typing import Any, TypeGuard
+from typing import Any
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
-from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
 from otel_agentcost import names
@@ -20,25 +19,17 @@ from otel_agentcost.core import money
 from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Tokens
-from otel_agentcost.telemetry import attribution, rollup
+from otel_agentcost.telemetry import attribution, neighbours, rollup
 from otel_agentcost.telemetry.endings import HeldSpan
 from otel_agentcost.telemetry.rollup import Tally
-
-_MODEL_OPERATIONS = frozenset(
-    {names.CHAT, names.TEXT_COMPLETION, names.GENERATE_CONTENT, names.EMBEDDINGS, "responses", "completion"}
-)
-_OPENINFERENCE_KINDS = frozenset({"LLM", "EMBEDDING"})
-_ADOPTED = "_agentcost_adopted"
 
 
 class Record:
     """The span of one call, from its request to its figures."""
 
-    __slots__ = ("_held", "attribution", "context", "first_chunk", "span", "started", "tally")
+    __slots__ = ("_asked", "_held", "attribution", "context", "first_chunk", "span", "started", "tally")
 
-    def __init__(
-        self, span: Span, ctx: Context, who: Mapping[str, str], tally: Tally | None, held: HeldSpan | None
-    ) -> None:
+    def __init__(self, span: Span, ctx: Context, who: Mapping[str, str], tally: Tally | None) -> None:
         self.span = span
         self.context = ctx
         self.attribution = who
@@ -46,24 +37,44 @@ class Record:
         self.first_chunk: float | None = None
         """Seconds from the request to the first chunk of a stream."""
         self.started = time.perf_counter()
-        self._held = held
+        self._held: HeldSpan | None = None
+        self._asked: Mapping[str, AttributeValue] = {}
 
-    def close(self, attributes: Mapping[str, AttributeValue], error: BaseException | None) -> None:
-        """Writes the figures and ends the span. An adopted span ends when its owner has ended it too."""
+    def adopt(self, asked: Mapping[str, AttributeValue], on_owner_end: Callable[[], None]) -> None:
+        """The span is somebody else's: it gets what it lacks of `asked`, and does not end before its figures."""
+        self._asked = asked
+        self._held = HeldSpan(self.span, on_owner_end)
 
-        def write() -> None:
-            if attributes:
-                self.span.set_attributes(attributes)
+    @property
+    def ended(self) -> bool:
+        """Whether the span has ended, or will without further ado."""
+        return self._held is None or self._held.ended
 
+    def lost(self) -> None:
+        """Nobody else is left who could end the span."""
         if self._held is not None:
-            self._held.release(write)
+            self._held.lost()
+
+    def close(self, attributes: dict[str, AttributeValue], error: BaseException | None) -> None:
+        """Writes the figures and ends the span. An adopted span ends when its owner has ended it too."""
+        if self._held is not None:
+            self._held.release(lambda: self._write_on_adopted(attributes))
             return
         try:
-            write()
+            if attributes:
+                self.span.set_attributes(attributes)
             if error is not None:
                 self.span.set_status(Status(StatusCode.ERROR, _description(error)))
         finally:
             self.span.end()
+
+    def _write_on_adopted(self, attributes: dict[str, AttributeValue]) -> None:
+        span: Any = self.span
+        given: Mapping[str, AttributeValue] = span.attributes or {}
+        if names.ERROR_TYPE in given or span.status.status_code is not StatusCode.ERROR:
+            attributes.pop(names.ERROR_TYPE, None)  # it may have tried again: whether it failed, its owner knows
+        asked = {name: value for name, value in self._asked.items() if name not in given}
+        span.set_attributes({**asked, **attributes})
 
 
 class Spans:
@@ -83,8 +94,6 @@ class Spans:
         ctx = context.get_current()
         parent = trace.get_current_span(ctx)
         who = attribution.current(ctx, self._defaults)
-        if is_inference_span(parent) and not hasattr(parent, _ADOPTED):
-            return self._adopt(parent, call, who, ctx, on_owner_end)
         attributes: dict[str, AttributeValue] = {**endpoint, names.OPERATION: call.operation}
         if call.model is not None:
             attributes[names.REQUEST_MODEL] = call.model
@@ -92,48 +101,26 @@ class Spans:
             attributes.update(call.parameters)
         if who:
             attributes.update(who)
-        span = self._tracer.start_span(
+        theirs = neighbours.span_of(call, parent)
+        span = theirs or self._tracer.start_span(
             f"{call.operation} {call.model}" if call.model is not None else call.operation,
             context=ctx,
             kind=SpanKind.CLIENT,
             attributes=attributes,
         )
+        neighbours.take(span)
         tally = tally_under(span, parent)
         if tally is None and span.is_recording():
             self._unseen()
-        return Record(span, trace.set_span_in_context(span, ctx), who, tally, None)
-
-    def _adopt(
-        self, span: SdkSpan, call: Call, who: Mapping[str, str], ctx: Context, on_owner_end: Callable[[], None]
-    ) -> Record:
-        setattr(span, _ADOPTED, True)
-        given = span.attributes or {}
-        ours = {**call.parameters, **who, names.OPERATION: call.operation}
-        if call.model is not None:
-            ours[names.REQUEST_MODEL] = call.model
-        span.set_attributes({name: value for name, value in ours.items() if name not in given})
-        return Record(span, ctx, who, tally_under(span, span), HeldSpan(span, on_owner_end))
+        record = Record(span, trace.set_span_in_context(span, ctx), who, tally)
+        if theirs is not None:
+            record.adopt(attributes, on_owner_end)
+        return record
 
 
 def tally_under(span: Span, parent: Span) -> Tally | None:
     """The tally that the call with `span` adds to: its own where the processor gave it one, else its parent's."""
     return rollup.tally_of(span) or rollup.tally_of(parent)
-
-
-def is_inference_span(span: Span) -> TypeGuard[SdkSpan]:
-    """Whether `span` stands for one model call and can still be written to."""
-    if not isinstance(span, SdkSpan) or not span.is_recording():
-        return False
-    # The live mapping: `attributes` of the SDK's span is a copy-free view behind a property.
-    given = span.attributes
-    if not given:
-        return False
-    operation = given.get(names.OPERATION)
-    if operation is not None:
-        return operation in _MODEL_OPERATIONS
-    if "llm.request.type" in given:  # OpenLLMetry before it spoke the conventions
-        return True
-    return given.get("openinference.span.kind") in _OPENINFERENCE_KINDS
 
 
 def answer_attributes(answer: Answer, tokens: Tokens, cost: Cost) -> dict[str, AttributeValue]:

@@ -1,0 +1,76 @@
+"""Recognising the span that somebody else has opened for the very call that we are about to open one for.
+
+Most instrumentations make their span the current one while the SDK works, and our seam is inside of it. OpenLLMetry's
+for anthropic does not: such a span is noted when it starts, and found again if the next call in the same
+context, under the same parent, asks for the same model.
+"""
+
+from __future__ import annotations
+
+import weakref
+from contextvars import ContextVar
+from typing import Any, TypeGuard
+
+from opentelemetry.sdk.trace import Span as SdkSpan
+from opentelemetry.trace import Span
+
+from otel_agentcost import names
+from otel_agentcost.core.call import Call
+
+_OPERATIONS = frozenset(
+    {names.CHAT, names.TEXT_COMPLETION, names.GENERATE_CONTENT, names.EMBEDDINGS, "responses", "completion"}
+)
+_OPENINFERENCE_KINDS = frozenset({"LLM", "EMBEDDING"})
+_TAKEN = "_agentcost_taken"
+
+_noted: ContextVar[weakref.ref[SdkSpan] | None] = ContextVar("agentcost_noted", default=None)
+
+
+def note(span: SdkSpan) -> None:
+    """`span` has just started: remembers it in this context if it stands for a model call."""
+    if _is_inference(span):
+        _noted.set(weakref.ref(span))
+
+
+def take(span: Span) -> None:
+    """`span` has its call: no other call may have it."""
+    if isinstance(span, SdkSpan):
+        setattr(span, _TAKEN, True)
+
+
+def span_of(call: Call, current: Span) -> SdkSpan | None:
+    """The span that somebody else has opened for `call`, be it the current one or one that was noted; else None."""
+    current = _bare(current)
+    if _is_free(current):
+        return current
+    reference = _noted.get()
+    noted = reference() if reference is not None else None
+    if noted is None or not _is_free(noted) or not _is_child(noted, current):
+        return None
+    return noted if (noted.attributes or {}).get(names.REQUEST_MODEL) == call.model else None
+
+
+def _bare(span: Any) -> Any:
+    """The SDK's own span: OpenInference makes a proxy current."""
+    return getattr(span, "__wrapped__", span)
+
+
+def _is_free(span: Span) -> TypeGuard[SdkSpan]:
+    """Whether `span` stands for a model call, still records, and has no call yet."""
+    return isinstance(span, SdkSpan) and span.is_recording() and _is_inference(span) and not hasattr(span, _TAKEN)
+
+
+def _is_inference(span: SdkSpan) -> bool:
+    given = span.attributes
+    if not given:
+        return False
+    operation = given.get(names.OPERATION)
+    if operation is not None:
+        return operation in _OPERATIONS
+    if "llm.request.type" in given:  # OpenLLMetry before it spoke the conventions
+        return True
+    return given.get("openinference.span.kind") in _OPENINFERENCE_KINDS
+
+
+def _is_child(span: SdkSpan, parent: Span) -> bool:
+    return (span.parent.span_id if span.parent is not None else 0) == parent.get_span_context().span_id
