@@ -51,7 +51,9 @@ def count_prompt(body: Any, model: str | None, *, raw: bool = False) -> int:
         given = get(body, name)
         if given is None:
             continue
-        messages = cast("list[Any]", given) if isinstance(given, (list, tuple)) and name in _MESSAGES else [given]
+        messages: list[Any] = [given]
+        if name in _MESSAGES and isinstance(given, (list, tuple)):
+            messages = _list(body, name)
         tokens += sum(_message(message, model) for message in messages)
         tokens += 0 if raw else _PER_MESSAGE * len(messages)
     claude = model is not None and "claude" in model

@@ -6,7 +6,7 @@ from typing import Any
 
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.usage import Usage
-from otel_agentcost.wire import load
+from otel_agentcost.wire import AnswerReader, load
 
 PATHS = {
     "openai_chat": "/chat/completions",
@@ -46,3 +46,7 @@ def chat(usage: Any, **more: Any) -> dict[str, Any]:
 def delta(words: str | None, **more: Any) -> dict[str, Any]:
     choice = {"index": 0, "delta": {"content": words}, "finish_reason": None}
     return {"id": "c1", "model": "gpt-4o-2024-08-06", "choices": [choice], "usage": None, **more}
+
+
+def load_reader(form: str) -> AnswerReader:
+    return load(form).open_stream(ask(form))

@@ -156,8 +156,8 @@ def test_iterations_that_do_not_add_up_are_refused(entries: list[Any], reason: s
     assert reason in (answer.missing or "")
 
 
-START = {"type": "message_start", "message": {**message(output_tokens=2), "stop_reason": None}}
-WORDS = [
+START: dict[str, Any] = {"type": "message_start", "message": {**message(output_tokens=2), "stop_reason": None}}
+WORDS: list[dict[str, Any]] = [
     {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
     {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Why did the collector"}},
     {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": " go to therapy?"}},
