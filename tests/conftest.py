@@ -10,6 +10,9 @@ import pytest
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer
 
+# Before any test module imports it: its assertions are to be explained when they fail.
+pytest.register_assert_rewrite("tests.sdks.kit")
+
 # What SDKs, exporters and HTTP clients read: a developer's own keys and endpoints must neither leak into a test
 # nor decide it.
 FOREIGN_PREFIXES = ("OTEL_", "OPENAI_", "ANTHROPIC_", "GOOGLE_", "GEMINI_", "AZURE_", "AWS_", "VERTEX")

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-pytest.register_assert_rewrite("tests.sdks.kit")
-
 
 @pytest.fixture(scope="session", autouse=True)
 def imported_modules_are_not_collected() -> Iterator[None]:
