@@ -16,6 +16,7 @@ from otel_agentcost.core.usage import Usage
 from otel_agentcost.pricebook.bundled import BookFile
 from otel_agentcost.pricebook.finder import REMEDY, Finder, Found, Missing
 from otel_agentcost.pricebook.own import OwnPrices
+from otel_agentcost.pricebook.served import Surcharged, surcharge, without_price
 
 Terms = tuple[tuple[str, str], ...]
 
@@ -93,10 +94,33 @@ class PriceBook:
             answer = _Answer(_Unpriced(found.reason))
         else:
             try:
-                answer = _Answer(*found.prices.quote(at, dict(terms) if found.terms_apply else {}))
+                answer = self._quoted(found, dict(terms), at)
             except InconsistentPrices as error:
                 reason = f"the prices of {found.prices.name} contradict each other: {error}{REMEDY}"
                 answer = _Answer(_Unpriced(reason))
+        return self._remembered(answer, provider, base_url, models, terms)
+
+    def _quoted(self, found: Found, terms: dict[str, str], at: float) -> _Answer:
+        """The card of what was found, if it has a price for what served the call."""
+        quote = found.prices.quote(at, terms if found.terms_apply else {})
+        if found.own:
+            return _Answer(*quote)
+        owner = found.prices.name.partition("/")[0]
+        variants = found.prices.variants if found.terms_apply else ()
+        if missing := without_price(terms, variants, self.book.shelf(owner).terms, at):
+            reason = f"the price book has no price of {found.prices.name} for {missing}{REMEDY}"
+            return _Answer(_Unpriced(reason), quote.since, quote.until)
+        factor = surcharge(terms.items(), found.prices)
+        return _Answer(*quote) if factor is None else _Answer(Surcharged(quote.card, factor), quote.since, quote.until)
+
+    def _remembered(
+        self,
+        answer: _Answer,
+        provider: str | None,
+        base_url: str | None,
+        models: tuple[str | None, ...],
+        terms: Terms,
+    ) -> _Answer:
         texts = (provider, base_url, *models, *(text for term in terms for text in term))
         if sum(len(text) for text in texts if text is not None) <= _LONGEST:
             if len(self._answers) >= _LIMIT:

@@ -40,13 +40,15 @@ class Provider:
 class Shelf:
     """The models of one provider."""
 
-    __slots__ = ("_index", "_prices", "entries", "provider")
+    __slots__ = ("_index", "_prices", "entries", "provider", "terms")
 
     def __init__(self, provider: str, entries: Sequence[Mapping[str, Any]]) -> None:
         self.provider = provider
         self.entries = entries
         self._index = ModelIndex([cast("Rule", entry["match"]) for entry in entries])
         self._prices: dict[int, ModelPrices] = {}
+        self.terms = _terms(entries)
+        """What this provider prices apart, for any of its models: `service_tier` with `flex` and `priority`, ..."""
 
     def find(self, name: str) -> tuple[str, ModelPrices] | None:
         """The id and the prices of the first model that goes by `name` (in lower case)."""
@@ -58,6 +60,15 @@ class Shelf:
         if prices is None:
             prices = self._prices[position] = read_model(f"{self.provider}/{entry['id']}", entry)
         return entry["id"], prices
+
+
+def _terms(entries: Sequence[Mapping[str, Any]]) -> Mapping[str, frozenset[str]]:
+    found: dict[str, set[str]] = {}
+    for entry in entries:
+        for variant in entry.get("variants", ()):
+            for key, value in variant["when"].items():
+                found.setdefault(key, set()).add(value)
+    return {key: frozenset(values) for key, values in found.items()}
 
 
 class BookFile:

@@ -1,0 +1,67 @@
+"""What served a call sets its price, and what has no price of its own is unpriced."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from decimal import Decimal
+
+import pytest
+
+from otel_agentcost.core.cost import Cost
+from otel_agentcost.core.usage import Usage
+from otel_agentcost.pricebook import open_book
+
+AT = datetime(2026, 11, 20, tzinfo=timezone.utc).timestamp()
+USAGE = Usage(counts={"input_tokens": 1000, "output_tokens": 100})
+BOOK = open_book()
+
+
+def price(provider: str, model: str, *terms: tuple[str, str], usage: Usage = USAGE) -> Cost:
+    return BOOK.price(usage, provider=provider, base_url=None, models=(model,), at=AT, terms=terms)
+
+
+def test_a_served_tier_with_a_price_is_priced_at_it() -> None:
+    """gpt-4.1 served with priority costs what its priority list says: 3.50 and 14 dollars a million."""
+    cost = price("openai", "gpt-4.1", ("service_tier", "priority"))
+    assert cost.usd == Decimal("0.0049")
+
+
+@pytest.mark.parametrize("tier", ["default", "standard", "on_demand"])
+def test_the_standard_tier_is_the_standard_price(tier: str) -> None:
+    """However a provider calls it."""
+    assert price("openai", "gpt-4o", ("service_tier", tier)).usd == price("openai", "gpt-4o").usd
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "term"),
+    [
+        ("openai", "gpt-3.5-turbo", ("service_tier", "priority")),
+        ("google", "gemini-2.5-flash", ("service_tier", "flex")),
+        ("anthropic", "claude-sonnet-4-5", ("speed", "fast")),
+        ("azure", "gpt-4o", ("service_tier", "priority")),
+    ],
+)
+def test_a_tier_without_a_price_is_not_priced_as_standard(provider: str, model: str, term: tuple[str, str]) -> None:
+    """The provider prices such terms apart, but has no price of this model for it: unpriced, and it says for what."""
+    cost = price(provider, model, term)
+    assert cost.usd is None
+    assert term[0] in (cost.unpriced or "")
+    assert term[1] in (cost.unpriced or "")
+
+
+def test_a_term_that_a_provider_never_prices_apart_changes_nothing() -> None:
+    """Groq names its tiers in each response and has one price."""
+    plain = price("groq", "llama-3.3-70b-versatile")
+    assert plain.usd
+    assert price("groq", "llama-3.3-70b-versatile", ("service_tier", "flex")).usd == plain.usd
+
+
+def test_inference_in_the_us_alone_costs_a_tenth_more_on_tokens_and_nothing_on_searches() -> None:
+    """All token prices times 1.1, the searches as they are, and the parts still sum to the whole."""
+    usage = USAGE + Usage(counts={"cache_read_tokens": 500, "cache_write_1h_tokens": 300, "web_searches": 2})
+    plain = price("anthropic", "claude-opus-4-6", usage=usage)
+    us = price("anthropic", "claude-opus-4-6", ("inference_geo", "us"), usage=usage)
+    assert plain.usd
+    assert us.usd == (plain.usd - plain.tool_usd) * Decimal("1.1") + plain.tool_usd
+    assert us.usd == us.input_usd + us.output_usd + us.cache_read_usd + us.cache_write_usd + us.tool_usd
+    assert us.tool_usd == plain.tool_usd == Decimal("0.02")
