@@ -22,28 +22,43 @@ PATHS = (":generateContent", ":streamGenerateContent", ":embedContent", ":batchE
 FORMATS: dict[str, str] = dict.fromkeys(PATHS, "gemini")
 
 
+_MOST_CHUNKS = 20_000
+
+
 class _Chunks:
-    """Reads a stream's chunks, which come as JSON text with running totals: only the last ones are ever parsed."""
+    """Reads a stream's chunks, which come as JSON text, with the usage so far in each or in the last one.
+
+    Parsing all of them costs as much again as the SDK's own parsing. So they are kept as they are, and of a stream
+    that came to its end with its usage only those are parsed that say something about the price.
+    """
 
     def __init__(self, reader: AnswerReader) -> None:
         self._reader = reader
-        self._last: str | None = None
-        self._last_with_usage: str | None = None
+        self._bodies: list[str] = []
+        self._headers: Any = None
 
     def feed(self, event: Any) -> None:
-        body = event.body
-        if body and '"usageMetadata"' in body:
-            self._last_with_usage = body
-        self._last = body
+        if len(self._bodies) < _MOST_CHUNKS:
+            self._bodies.append(event.body or "")
+        else:
+            self._bodies[-1] = event.body or ""
+        self._headers = event.headers
 
     def answer(self, *, complete: bool) -> Answer:
-        kept = [self._last_with_usage]
-        if self._last is not self._last_with_usage:
-            kept.append(self._last)
-        for body in kept:
-            if body and (event := streams.parsed(body)) is not None:
-                self._reader.feed(event)
+        last = next((body for body in reversed(self._bodies) if '"usageMetadata"' in body), None)
+        counted = complete and last is not None
+        for body in self._bodies:
+            if not counted or body is last or body is self._bodies[-1] or '"groundingMetadata"' in body:
+                event = _with_headers(body, self._headers)
+                if event is not None:
+                    self._reader.feed(event)
         return self._reader.answer(complete=complete)
+
+
+def _with_headers(body: str | None, headers: Any) -> Any:
+    """The JSON value of `body`, with the headers where the SDK's own objects have them: one names the served tier."""
+    event = streams.parsed(body or "")
+    return {**event, "sdkHttpResponse": {"headers": headers}} if isinstance(event, dict) and headers else event
 
 
 class _Seam:
@@ -69,7 +84,7 @@ class _Seam:
         if hasattr(result, "__next__"):
             live.streaming(_Chunks)
             return streams.tap(result, live)
-        live.answered(streams.parsed(result.body or ""))
+        live.answered(_with_headers(result.body, result.headers))
         return result
 
 
