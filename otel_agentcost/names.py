@@ -46,8 +46,10 @@ TOOL_DESCRIPTION: Final = "gen_ai.tool.description"
 INPUT_MESSAGES: Final = "gen_ai.input.messages"
 OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
 SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
+TOOL_DEFINITIONS: Final = "gen_ai.tool.definitions"
 OPENAI_REQUEST_TIER: Final = "openai.request.service_tier"
 OPENAI_RESPONSE_TIER: Final = "openai.response.service_tier"
+ANTHROPIC_RESPONSE_TIER: Final = "anthropic.response.service_tier"  # as the SDK's own spans call it
 SERVER_ADDRESS: Final = "server.address"
 SERVER_PORT: Final = "server.port"
 ERROR_TYPE: Final = "error.type"
@@ -57,6 +59,9 @@ USER: Final = "user.id"
 COST_AMOUNT: Final = "gen_ai.usage.cost.amount"
 COST_CURRENCY: Final = "gen_ai.usage.cost.currency"
 COST_SOURCE: Final = "gen_ai.usage.cost.source"
+
+E_DETAILS: Final = "gen_ai.client.inference.operation.details"
+"""The event that carries content, where it is to be kept apart from spans."""
 
 # Values of gen_ai.operation.name.
 CHAT: Final = "chat"
@@ -82,7 +87,7 @@ ESTIMATED: Final = "agentcost.usage.estimated"
 TENANT: Final = "agentcost.tenant"
 TEAM: Final = "agentcost.team"
 FEATURE: Final = "agentcost.feature"
-SERVED_TIER: Final = "agentcost.served.tier"
+SERVED_TIER: Final = "agentcost.served.tier"  # Gemini's: the conventions have a name for OpenAI's only
 
 # Roll-ups, on agent spans and on the local root.
 TRACE_COST: Final = "agentcost.trace.cost_usd"

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-from otel_agentcost.core.usage import Usage
+from otel_agentcost.core.usage import NO_TOKENS, Tokens, Usage
 
 AttributeValue = str | bool | int | float | tuple[str, ...]
 
@@ -66,7 +66,7 @@ class Answer:
     terms: tuple[tuple[str, str], ...] = ()
     """What served the call, where it sets the price: `("service_tier", "flex")`, `("speed", "fast")`."""
     tier: str | None = None
-    """The service tier as the provider reports it, for the span (`openai.response.service_tier`)."""
+    """The service tier as an OpenAI-compatible provider reports it, for the span (`openai.response.service_tier`)."""
     extra: tuple[Charge, ...] = ()
     """What other models did within the call. Their usage is not part of `usage`."""
     provider_usd: Decimal | None = None
@@ -75,3 +75,11 @@ class Answer:
     """The provider does not charge for this kind of call at all."""
     attributes: Mapping[str, AttributeValue] = field(default_factory=lambda: NO_PARAMETERS)
     """Further span attributes that describe the response, by their convention names."""
+
+    def tokens(self) -> Tokens:
+        """All tokens of the call, with those that other models used within it: all of them are billed."""
+        if self.usage is None:
+            return NO_TOKENS
+        if not self.extra:
+            return self.usage.tokens()
+        return sum((charge.usage for charge in self.extra), start=self.usage).tokens()

@@ -5,7 +5,7 @@ functions here read both alike. It imports no SDK, does no I/O, changes nothing 
 raises on what it reads: a count that is not a count makes the usage unknown, with the reason.
 
 A format is a module with an object called `FORMAT`. The SDK modules say which path is served by which format.
-The modules without one (`format`, `parameters`, `split`, `prompt`, `content`) are what the formats share.
+The modules without one (`format`, `parameters`, `split`, `prompt`, `content`, `transcript`) are what the formats share.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ __all__ = [
     "items",
     "load",
     "measure",
+    "name_of",
     "need",
     "part",
     "plain",
@@ -52,3 +53,8 @@ def load(name: str) -> Format:
     """The wire format in the module `name` of this folder: imported when the first call needs it, not at start-up."""
     form: Format = import_module(f"{__name__}.{name}").FORMAT
     return form
+
+
+def name_of(form: Format) -> str:
+    """The name by which `load` finds `form`."""
+    return type(form).__module__.rpartition(".")[2]

@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from otel_agentcost import names
-from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
+from otel_agentcost.core.call import NO_PARAMETERS, Answer, AttributeValue, Call, Charge
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.tokens import count_text
 from otel_agentcost.wire import parameters
@@ -100,7 +100,7 @@ def _answer(call: Call, message: Any, counted: Any, reason: str | None) -> Answe
         response_id=text(message, "id"),
         finish_reasons=(reason,) if reason else (),
         terms=terms,
-        tier=tier,
+        attributes={names.ANTHROPIC_RESPONSE_TIER: tier} if tier else NO_PARAMETERS,
         extra=extra,
     )
 
@@ -293,7 +293,7 @@ class MessageReader:
             model=answer.model,
             response_id=answer.response_id,
             terms=answer.terms,
-            tier=answer.tier,
+            attributes=answer.attributes,
         )
 
 

@@ -41,6 +41,11 @@ def system_instructions(form: str, body: Any) -> str | None:
     return _json(_parts(given))
 
 
+def tool_definitions(form: str, body: Any) -> str | None:
+    """`gen_ai.tool.definitions`: the tools that a request offers; None where it offers none."""
+    return _json(_gemini_tools(body) if form == "gemini" else map(_tool, items(body, "tools")))
+
+
 def _json(found: Iterable[Mapping[str, Any]]) -> str | None:
     try:
         values = list(found)
@@ -67,7 +72,15 @@ def _called(id_: Any, name: Any, arguments: Any) -> Part:
 
 
 def _returned(id_: Any, response: Any) -> Part:
-    return {"type": "tool_call_response", "id": id_, "response": response}
+    return {"type": "tool_call_response", "id": id_, "response": _shown(response)}
+
+
+def _shown(result: Any) -> Any:
+    """The result of a tool without the bytes in it: screenshots come with every step of a computer's use."""
+    if not isinstance(result, (list, tuple)):
+        return result
+    blocks = cast("list[Any]", result)
+    return [_media(_MEDIA[kind], _address(b)) if (kind := text(b, "type") or "") in _MEDIA else b for b in blocks]
 
 
 def _media(modality: str, where: Any) -> Part:
@@ -109,7 +122,7 @@ def _block(block: Any) -> Iterator[Part]:
     kind = text(block, "type") or ""
     if isinstance(block, str):
         yield _said(block)
-    elif kind in ("tool_use", "server_tool_use"):
+    elif kind.endswith("tool_use"):
         yield _called(get(block, "id"), get(block, "name"), get(block, "input"))
     elif kind.endswith("tool_result"):
         yield _returned(get(block, "tool_use_id"), get(block, "content"))
@@ -124,7 +137,7 @@ def _block(block: Any) -> Iterator[Part]:
 
 def _chat_message(message: Any) -> Message:
     parts: list[Part] = []
-    if words := text(message, "reasoning_content"):
+    if words := text(message, "reasoning_content") or text(message, "reasoning"):
         parts.append({"type": "reasoning", "content": words})
     if get(message, "role") == "tool":
         parts.append(_returned(get(message, "tool_call_id"), get(message, "content")))
@@ -132,6 +145,10 @@ def _chat_message(message: Any) -> Message:
         parts += _parts(get(message, "content"))
     if words := text(message, "refusal"):
         parts.append(_said(words))
+    if words := text(get(message, "audio"), "transcript"):
+        parts.append(_said(words))
+    if (function := get(message, "function_call")) is not None:  # what tool calls were called in 2023
+        parts.append(_called(None, get(function, "name"), get(function, "arguments")))
     for call in items(message, "tool_calls"):
         function = get(call, "function") or get(call, "custom")
         arguments = get(function, "arguments")
@@ -146,6 +163,32 @@ def _chat_input(body: Any) -> Iterator[Message]:
 def _chat_output(response: Any) -> Iterator[Message]:
     for choice in items(response, "choices"):
         yield {**_chat_message(get(choice, "message")), "finish_reason": get(choice, "finish_reason")}
+
+
+def _tool(tool: Any) -> Mapping[str, Any]:
+    """A tool in OpenAI's or Anthropic's writing."""
+    given = get(tool, "function") or get(tool, "custom") or tool
+    kind = text(tool, "type") or "function"
+    parameters = get(given, "input_schema") if get(given, "parameters") is None else get(given, "parameters")
+    said = {"name": text(given, "name") or kind, "description": text(given, "description"), "parameters": parameters}
+    return {"type": kind, **{name: value for name, value in said.items() if value is not None}}
+
+
+def _gemini_tools(body: Any) -> Iterator[Mapping[str, Any]]:
+    for tool in items(body, "tools"):
+        for name, given in tool.items() if isinstance(tool, dict) else ():  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+            if name in ("functionDeclarations", "function_declarations"):
+                for function in items(tool, name):
+                    schema = get(function, "parameters") or get(function, "parametersJsonSchema")
+                    yield _tool(
+                        {
+                            "name": get(function, "name"),
+                            "description": get(function, "description"),
+                            "parameters": schema,
+                        }
+                    )
+            elif given is not None:
+                yield {"type": name, "name": name}
 
 
 def _prompt(body: Any) -> Iterator[Message]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from otel_agentcost import names
-from otel_agentcost.core.call import Answer, AttributeValue, Call
+from otel_agentcost.core.call import NO_PARAMETERS, Answer, AttributeValue, Call
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.tokens import count_text
 from otel_agentcost.wire import parameters
@@ -208,7 +208,7 @@ def _answer(call: Call, response: Any, used: Any, seen: _Seen) -> Answer:
         response_id=text(response, "responseId") or text(response, "response_id"),
         finish_reasons=tuple(reason for _, reason in sorted(seen.reasons.items())),
         terms=terms,
-        tier=tier,
+        attributes={names.SERVED_TIER: tier} if tier else NO_PARAMETERS,
     )
 
 
@@ -359,7 +359,7 @@ class GeminiReader:
             response_id=answer.response_id,
             finish_reasons=answer.finish_reasons,
             terms=answer.terms,
-            tier=answer.tier,
+            attributes=answer.attributes,
         )
 
 
