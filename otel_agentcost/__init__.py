@@ -35,13 +35,24 @@ __all__ = [
 ]
 
 
-def instrument(*, tracer_provider: Any = None, meter_provider: Any = None, settings: Settings | None = None) -> None:
+def instrument(
+    *,
+    tracer_provider: Any = None,
+    meter_provider: Any = None,
+    logger_provider: Any = None,
+    settings: Settings | None = None,
+) -> None:
     """Puts tokens and dollars on every model call from now on, of SDKs imported already and of those to come.
 
     Without arguments it uses the global providers and the environment's settings. Doing it twice is harmless. A
     setting that cannot be understood is logged in one sentence and nothing is instrumented; nothing is raised.
     """
-    runtime.start(tracer_provider=tracer_provider, meter_provider=meter_provider, settings=settings)
+    runtime.start(
+        tracer_provider=tracer_provider,
+        meter_provider=meter_provider,
+        logger_provider=logger_provider,
+        settings=settings,
+    )
 
 
 def uninstrument() -> None:

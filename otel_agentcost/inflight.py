@@ -25,7 +25,7 @@ from otel_agentcost.border import report
 from otel_agentcost.core import money
 from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
 from otel_agentcost.core.cost import FREE, Cost
-from otel_agentcost.core.usage import NO_TOKENS, Tokens
+from otel_agentcost.core.usage import Tokens
 from otel_agentcost.telemetry import spans
 from otel_agentcost.telemetry.spans import Record
 from otel_agentcost.wire import AnswerReader, Format
@@ -82,6 +82,7 @@ class InFlight:
         "_asked",
         "_at",
         "_attempt",
+        "_conversation",
         "_earlier",
         "_line",
         "_once",
@@ -109,6 +110,7 @@ class InFlight:
         self.running: Callable[[], bool] = _idle
         """Whether the stream is being pulled right now: whoever closes it then is inside of it."""
         self._record: Record = line.spans.open(asked.call, asked.endpoint.attributes, self.owner_ended)
+        self._conversation = line.capture.begin(asked, self._record) if line.capture is not None else None
 
     def current(self) -> _Current:
         """A context manager for the time of the request: this call, and its span, are the current ones."""
@@ -138,6 +140,8 @@ class InFlight:
 
     def answered(self, response: Any) -> None:
         """A whole response has come."""
+        if self._conversation is not None:
+            self._conversation.response = response
         self.settle(self._asked.format.read_response(self._asked.call, response))
 
     def streaming(self, prepare: Callable[[AnswerReader], AnswerReader] | None = None) -> None:
@@ -148,6 +152,8 @@ class InFlight:
         reader = self._asked.format.open_stream(self._asked.call)
         self._reader = prepare(reader) if prepare is not None else reader
         self.feed = self._reader.feed
+        if self._conversation is not None:
+            self.feed = self._conversation.overhearing(self.feed)
         _OPEN.add(self)
         _settle_at_exit()
 
@@ -227,6 +233,8 @@ class InFlight:
             body = self.bytes.body()
             if body is None and not complete:
                 return Answer(missing="the response was closed before it was read")
+            if self._conversation is not None:
+                self._conversation.response = body
             return self._asked.format.read_response(self._asked.call, body)
         if self._reader is None:
             return Answer(missing="the response was dropped before it was read")
@@ -242,6 +250,8 @@ class InFlight:
         except Exception as bug:
             report("settling a call", bug)
             attributes = {names.UNPRICED: f"otel-agentcost failed to price it ({type(bug).__name__})"}
+        if self._conversation is not None:
+            self._conversation.ended(attributes)
         try:
             self._record.close(attributes, error)
         except Exception as bug:
@@ -254,7 +264,7 @@ class InFlight:
         if self._earlier:
             answer = _with_attempts(answer, self._earlier, self._asked)
         cost = self._cost(answer, error)
-        tokens = _tokens(answer)
+        tokens = answer.tokens()
         record = self._record
         attributes = spans.answer_attributes(answer, tokens, cost) if record.span.is_recording() else {}
         if record.first_chunk is not None:
@@ -309,15 +319,6 @@ class InFlight:
         return self._line.book.price(
             usage, provider=endpoint.provider, base_url=endpoint.base_url, models=models, at=self._at, terms=terms
         )
-
-
-def _tokens(answer: Answer) -> Tokens:
-    """All tokens of a call, with those that other models used within it: all of them are billed."""
-    if answer.usage is None:
-        return NO_TOKENS
-    if not answer.extra:
-        return answer.usage.tokens()
-    return sum((charge.usage for charge in answer.extra), start=answer.usage).tokens()
 
 
 def _with_attempts(answer: Answer, earlier: tuple[Any, ...], asked: Asked) -> Answer:

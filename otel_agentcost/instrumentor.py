@@ -17,8 +17,9 @@ from otel_agentcost import runtime
 class AgentCostInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # see the import
     """Puts tokens and dollars on every model call of the SDKs that the application uses.
 
-    `instrument(tracer_provider=..., meter_provider=..., settings=...)`: all optional; by default the global providers
-    and the settings of the environment. The same as `otel_agentcost.instrument`, whichever comes first.
+    `instrument(tracer_provider=..., meter_provider=..., logger_provider=..., settings=...)`: all optional; by default
+    the global providers and the settings of the environment. The same as `otel_agentcost.instrument`, whichever comes
+    first.
     """
 
     @property
@@ -37,6 +38,7 @@ class AgentCostInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # see the 
         runtime.start(
             tracer_provider=kwargs.get("tracer_provider"),
             meter_provider=kwargs.get("meter_provider"),
+            logger_provider=kwargs.get("logger_provider"),
             settings=kwargs.get("settings"),
         )
 

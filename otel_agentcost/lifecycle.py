@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import chain, islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from otel_agentcost.border import report
 from otel_agentcost.inflight import CURRENT, PENDING, InFlight, Seam, settle_pending
@@ -17,14 +17,18 @@ from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry.metrics import Metrics
 from otel_agentcost.telemetry.spans import Spans
 
+if TYPE_CHECKING:
+    from otel_agentcost.capture import Capture
+
 
 class Line:
-    """What every call needs: prices, spans, metrics."""
+    """What every call needs: prices, spans, metrics, and where to put what was said, if anywhere."""
 
-    def __init__(self, book: PriceBook, spans: Spans, metrics: Metrics) -> None:
+    def __init__(self, book: PriceBook, spans: Spans, metrics: Metrics, capture: Capture | None = None) -> None:
         self.book = book
         self.spans = spans
         self.metrics = metrics
+        self.capture = capture
         self.active = True
         """False after `uninstrument`: a wrapper that somebody else still holds then passes through."""
 

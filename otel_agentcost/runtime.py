@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
 from opentelemetry import metrics, trace
@@ -27,6 +27,9 @@ from otel_agentcost.settings import Settings
 from otel_agentcost.telemetry.metrics import Metrics
 from otel_agentcost.telemetry.spans import Spans
 from otel_agentcost.version import __version__
+
+if TYPE_CHECKING:
+    from otel_agentcost.capture import Capture
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
 
@@ -54,7 +57,13 @@ def running() -> bool:
     return bool(_running)
 
 
-def start(*, tracer_provider: Any = None, meter_provider: Any = None, settings: Settings | None = None) -> None:
+def start(
+    *,
+    tracer_provider: Any = None,
+    meter_provider: Any = None,
+    logger_provider: Any = None,
+    settings: Settings | None = None,
+) -> None:
     """Puts everything in force. Harmless where that has been done already, and it never raises."""
     with _lock:
         if _running:
@@ -64,7 +73,7 @@ def start(*, tracer_provider: Any = None, meter_provider: Any = None, settings: 
             for notice in settings.notices:
                 logger.warning("otel-agentcost: %s", notice)
             if settings.enabled:
-                _running.append(_start(settings, tracer_provider, meter_provider))
+                _running.append(_start(settings, tracer_provider, meter_provider, logger_provider))
         except AgentCostError as error:
             logger.error("otel-agentcost: %s", error)  # for people: a traceback would not help them
         except Exception as error:
@@ -83,7 +92,7 @@ def stop() -> None:
                 patch.remove()
 
 
-def _start(settings: Settings, tracer_provider: Any, meter_provider: Any) -> Runtime:
+def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> Runtime:
     border.forget_causes()
     attribution = _attribution(settings)
     tracer = trace.get_tracer("otel_agentcost", __version__, tracer_provider, SCHEMA_URL)
@@ -92,7 +101,8 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any) -> Run
     provider = tracer_provider or trace.get_tracer_provider()
     processor = _once_for(provider, _PROCESSORS, lambda: AgentCostProcessor(figures))
     processor.begin(figures)
-    line = Line(open_book(settings.prices), Spans(tracer, attribution, _watcher(provider, processor)), figures)
+    spans = Spans(tracer, attribution, _watcher(provider, processor))
+    line = Line(open_book(settings.prices), spans, figures, _capture(settings, logger_provider))
     patches = tuple(_patch(patchable, line) for sdk in sdks.discover() for patchable in sdk.patches)
     runtime = Runtime(
         settings=settings,
@@ -122,6 +132,17 @@ def _once_for(provider: Any, known: WeakKeyDictionary[Any, _T], make: Callable[[
     if found is None:
         found = known[provider] = make()
     return found
+
+
+def _capture(settings: Settings, logger_provider: Any) -> Capture | None:
+    if settings.capture_content == "NO_CONTENT":
+        return None
+    from opentelemetry import _logs  # noqa: PLC0415 (both are imported for nobody who does not ask for content)
+
+    from otel_agentcost.capture import Capture  # noqa: PLC0415
+
+    logger = _logs.get_logger("otel_agentcost", __version__, logger_provider, SCHEMA_URL)
+    return Capture(settings.capture_content, logger)
 
 
 def _attribution(settings: Settings) -> dict[str, str]:

@@ -37,6 +37,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "patching": [*FREE],
     "streams": [*FREE],
     "telemetry": [*FREE, "core", "telemetry"],
+    "capture": [*FREE, "core", "wire", "telemetry"],
     "inflight": [*FREE, "core", "wire", "streams", "telemetry"],
     "lifecycle": [*FREE, "core", "wire", "inflight", "pricebook", "telemetry"],
     "processor": [*FREE, "core", "inflight", "telemetry"],
@@ -44,7 +45,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "tools": [*FREE, "core", "telemetry"],
     "runtime": [
         *FREE, "core", "settings", "pricebook", "telemetry", "inflight", "lifecycle", "processor", "patching", "sdks",
-        "tools",
+        "tools", "capture",
     ],
     "instrumentor": [*FREE, "settings", "runtime"],
     "__init__": [*FREE, "core", "settings", "telemetry", "tools", "runtime", "instrumentor"],
@@ -59,6 +60,7 @@ OUTSIDE: dict[str, set[str]] = {
     "runtime": {"opentelemetry"},
     "instrumentor": {"opentelemetry"},
     "inflight": {"opentelemetry"},  # the context: which span is current, and what suppresses instrumentation
+    "capture": {"opentelemetry"},  # events are log records
     "tools": {"opentelemetry"},  # a hand-written tool is a span of its own
     "patching": {"wrapt"},
     "demo": {"opentelemetry", "rich"},  # an application, and nothing imports it but its command

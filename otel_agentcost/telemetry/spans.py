@@ -27,13 +27,15 @@ from otel_agentcost.telemetry.rollup import Tally
 class Record:
     """The span of one call, from its request to its figures."""
 
-    __slots__ = ("_asked", "_held", "attribution", "context", "first_chunk", "span", "started", "tally")
+    __slots__ = ("_asked", "_held", "attribution", "content", "context", "first_chunk", "span", "started", "tally")
 
     def __init__(self, span: Span, ctx: Context, who: Mapping[str, str], tally: Tally | None) -> None:
         self.span = span
         self.context = ctx
         self.attribution = who
         self.tally = tally
+        self.content: Mapping[str, str] | None = None
+        """What was said, where the span is to have it. It goes before the figures: what comes first, limits evict."""
         self.first_chunk: float | None = None
         """Seconds from the request to the first chunk of a stream."""
         self.started = time.perf_counter()
@@ -57,6 +59,8 @@ class Record:
 
     def close(self, attributes: dict[str, AttributeValue], error: BaseException | None) -> None:
         """Writes the figures and ends the span. An adopted span ends when its owner has ended it too."""
+        if self.content is not None:
+            attributes = {**self.content, **attributes}
         if self._held is not None:
             self._held.release(lambda: self._write_on_adopted(attributes))
             return
@@ -94,13 +98,7 @@ class Spans:
         ctx = context.get_current()
         parent = trace.get_current_span(ctx)
         who = attribution.current(ctx, self._defaults)
-        attributes: dict[str, AttributeValue] = {**endpoint, names.OPERATION: call.operation}
-        if call.model is not None:
-            attributes[names.REQUEST_MODEL] = call.model
-        if call.parameters:
-            attributes.update(call.parameters)
-        if who:
-            attributes.update(who)
+        attributes = asked_attributes(call, endpoint, who)
         theirs = neighbours.span_of(call, parent)
         span = theirs or self._tracer.start_span(
             f"{call.operation} {call.model}" if call.model is not None else call.operation,
@@ -121,6 +119,20 @@ class Spans:
 def tally_under(span: Span, parent: Span) -> Tally | None:
     """The tally that the call with `span` adds to: its own where the processor gave it one, else its parent's."""
     return rollup.tally_of(span) or rollup.tally_of(parent)
+
+
+def asked_attributes(
+    call: Call, endpoint: Mapping[str, AttributeValue], who: Mapping[str, str]
+) -> dict[str, AttributeValue]:
+    """What is asked, of whom and for whom, as span attributes."""
+    attributes: dict[str, AttributeValue] = {**endpoint, names.OPERATION: call.operation}
+    if call.model is not None:
+        attributes[names.REQUEST_MODEL] = call.model
+    if call.parameters:
+        attributes.update(call.parameters)
+    if who:
+        attributes.update(who)
+    return attributes
 
 
 def answer_attributes(answer: Answer, tokens: Tokens, cost: Cost) -> dict[str, AttributeValue]:

@@ -176,17 +176,13 @@ def _tool(tool: Any) -> Mapping[str, Any]:
 
 def _gemini_tools(body: Any) -> Iterator[Mapping[str, Any]]:
     for tool in items(body, "tools"):
-        for name, given in tool.items() if isinstance(tool, dict) else ():  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        for name, given in tool.items() if isinstance(tool, dict) else ():  # pyright: ignore[reportUnknownVariableType]
             if name in ("functionDeclarations", "function_declarations"):
                 for function in items(tool, name):
-                    schema = get(function, "parameters") or get(function, "parametersJsonSchema")
-                    yield _tool(
-                        {
-                            "name": get(function, "name"),
-                            "description": get(function, "description"),
-                            "parameters": schema,
-                        }
-                    )
+                    said = {field: get(function, field) for field in ("name", "description")}
+                    schemas = ("parameters", "parametersJsonSchema", "parameters_json_schema")
+                    given_as = (schema for field in schemas if (schema := get(function, field)) is not None)
+                    yield _tool({**said, "parameters": next(given_as, None)})
             elif given is not None:
                 yield {"type": name, "name": name}
 
