@@ -33,6 +33,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "tokens": [*FREE],
     "settings": [*FREE, "core"],
     "pricebook": [*FREE, "core", "pricebook"],
+    "ledger": [*FREE, "ledger"],
     "wire": [*FREE, "core", "tokens", "wire"],
     "patching": [*FREE],
     "streams": [*FREE],
@@ -70,6 +71,7 @@ OUTSIDE: dict[str, set[str]] = {
 LATE: dict[str, set[str]] = {
     "settings": {"yaml"},
     "pricebook": {"yaml", "genai_prices"},
+    "ledger": {"redis"},
     "tokens": {"tiktoken"},
     "cli": {"opentelemetry"},
     "demo": {"openai", "anthropic", "google", "rich", "opentelemetry"},

@@ -18,7 +18,9 @@ from otel_agentcost.version import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCHER = Path(sys.executable).parent / "opentelemetry-instrument"
-DATA = {"otel_agentcost/py.typed", "otel_agentcost/pricebook/book.jsonl"}
+DATA = {"otel_agentcost/py.typed", "otel_agentcost/pricebook/book.jsonl"} | {
+    f"otel_agentcost/ledger/{script}.lua" for script in ("_common", "reserve", "settle", "release", "standing")
+}
 VARIABLES = [row.variable for row in ROWS if row.variable.startswith("OTEL_AGENTCOST_")]
 
 

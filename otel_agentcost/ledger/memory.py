@@ -1,0 +1,215 @@
+"""The ledger of one process (`memory://`): dictionaries under one lock. The guard's default; it opens it by URL.
+
+Memory is bounded: what has ended is dropped a little at a time, as calls come in. A forked child keeps what had been
+spent by then, so that it cannot spend it again, and drops what was held: those calls are its parent's. From then
+on the two count apart; budgets over several processes need one of the other ledgers.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from otel_agentcost.ledger import (
+    GRACE,
+    REMEMBER,
+    UNITS,
+    Amounts,
+    Claim,
+    LedgerError,
+    Refusal,
+    Standing,
+    Unit,
+    checked,
+    ends,
+    refusal,
+    without_password,
+)
+from otel_agentcost.ledger._forks import ForkSafe
+
+__all__ = ["MemoryLedger", "open_ledger"]
+
+SETTLED_AT_MOST = 50_000
+"""Settled calls that are remembered, at most: nothing in one process sends a settle again an hour later."""
+
+_NOTHING: dict[Unit, int] = dict.fromkeys(UNITS, 0)
+
+
+def open_ledger(url: str) -> MemoryLedger:
+    """A new ledger, empty."""
+    if url.partition("://")[2]:
+        raise LedgerError(f"The ledger {without_password(url)!r:.120} has a path, and memory:// takes none.")
+    return MemoryLedger()
+
+
+class _Account:
+    """A key's figures."""
+
+    __slots__ = ("held", "spent", "until")
+
+    def __init__(self) -> None:
+        self.spent = _NOTHING.copy()
+        self.held = _NOTHING.copy()
+        self.until = 0.0
+
+
+class _Hold:
+    """What a call in flight holds, and where."""
+
+    __slots__ = ("accounts", "amounts", "expires")
+
+    def __init__(self, accounts: list[_Account], amounts: Amounts, expires: float) -> None:
+        self.accounts = accounts
+        self.amounts = amounts
+        self.expires = expires
+
+
+class MemoryLedger(ForkSafe):
+    """Implements `Ledger`."""
+
+    def __init__(self) -> None:
+        self._accounts: OrderedDict[str, _Account] = OrderedDict()
+        self._holds: dict[str, _Hold] = {}
+        self._expiries: list[tuple[float, str]] = []
+        """A heap of the holds' ends. An entry whose hold is gone, or holds longer, says nothing."""
+        self._unswept = 0
+        """Accounts to look at: two of the oldest for each new one, so that ended ones never outnumber the others."""
+        self._settled: OrderedDict[str, float] = OrderedDict()
+        super().__init__()
+
+    def reserve(
+        self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float, lease: float
+    ) -> Refusal | None:
+        """See `Ledger`."""
+        checked(amounts)
+        with self._lock:
+            self._expire(now)
+            if call_id in self._holds or self._settled.get(call_id, now) > now:
+                return None
+            if (found := self._refusal(claims, amounts, now)) is not None:
+                return found
+            expires = now + lease
+            accounts: list[_Account] = []
+            for key, until in _distinct(claims).items():
+                account = self._open(key, now, max(until, expires))
+                for unit, amount in amounts.items():
+                    account.held[unit] += amount
+                accounts.append(account)
+            self._holds[call_id] = _Hold(accounts, dict(amounts), expires)
+            heapq.heappush(self._expiries, (expires, call_id))
+            return None
+
+    def settle(
+        self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float
+    ) -> Sequence[tuple[Claim, Standing]]:
+        """See `Ledger`."""
+        checked(amounts)
+        with self._lock:
+            self._expire(now)
+            if self._settled.get(call_id, now) <= now:
+                self._drop(call_id)
+                for key, until in _distinct(claims).items():
+                    account = self._open(key, now, until)
+                    for unit, amount in amounts.items():
+                        account.spent[unit] += amount
+                self._remember(call_id, now)
+            return [(claim, self._standing(claim.key)) for claim in claims]
+
+    def release(self, call_id: str, *, now: float) -> None:
+        """See `Ledger`."""
+        with self._lock:
+            self._expire(now)
+            self._drop(call_id)
+
+    def standing(self, key: str, *, now: float) -> Standing:
+        """See `Ledger`."""
+        with self._lock:
+            self._expire(now)
+            self._forget_if_ended(key, now)
+            return self._standing(key)
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def after_fork(self) -> None:
+        """Drops what the parent's calls hold."""
+        for call_id in list(self._holds):
+            self._drop(call_id)
+        self._expiries.clear()
+
+    # --- under the lock ---
+
+    def _refusal(self, claims: Sequence[Claim], amounts: Amounts, now: float) -> Refusal | None:
+        first = None
+        for claim in claims:
+            self._forget_if_ended(claim.key, now)
+            account = self._accounts.get(claim.key)
+            spent, held = (_NOTHING, _NOTHING) if account is None else (account.spent, account.held)
+            found = refusal(claim, spent, held, amounts)
+            if found is not None and (first is None or first.only_held):
+                first = found
+        return first
+
+    def _standing(self, key: str) -> Standing:
+        account = self._accounts.get(key)
+        if account is None:
+            return Standing(spent=_NOTHING.copy(), held=_NOTHING.copy())
+        return Standing(spent=account.spent.copy(), held=account.held.copy())
+
+    def _open(self, key: str, now: float, until: float) -> _Account:
+        self._forget_if_ended(key, now)
+        account = self._accounts.get(key)
+        if account is None:
+            account = self._accounts[key] = _Account()
+            self._unswept += 2
+        account.until = max(account.until, until)
+        return account
+
+    def _forget_if_ended(self, key: str, now: float) -> bool:
+        account = self._accounts.get(key)
+        if account is None or account.until + GRACE > now:
+            return False
+        del self._accounts[key]
+        return True
+
+    def _expire(self, now: float) -> None:
+        """Drops the holds whose lease has ended, and a little of what else has ended."""
+        expiries = self._expiries
+        while expiries and expiries[0][0] <= now:
+            call_id = heapq.heappop(expiries)[1]
+            hold = self._holds.get(call_id)
+            if hold is not None and hold.expires <= now:
+                self._drop(call_id)
+        if len(expiries) > 64 + 2 * len(self._holds):
+            self._expiries = [(hold.expires, call_id) for call_id, hold in self._holds.items()]
+            heapq.heapify(self._expiries)
+        while self._unswept:
+            self._unswept -= 1
+            oldest = next(iter(self._accounts), None)
+            if oldest is not None and not self._forget_if_ended(oldest, now):
+                self._accounts.move_to_end(oldest)
+
+    def _drop(self, call_id: str) -> None:
+        hold = self._holds.pop(call_id, None)
+        if hold is not None:
+            for account in hold.accounts:
+                for unit, amount in hold.amounts.items():
+                    account.held[unit] -= amount
+
+    def _remember(self, call_id: str, now: float) -> None:
+        settled = self._settled
+        settled[call_id] = now + REMEMBER
+        settled.move_to_end(call_id)
+        oldest = next(iter(settled))
+        while len(settled) > SETTLED_AT_MOST or settled[oldest] <= now:
+            del settled[oldest]
+            oldest = next(iter(settled))
+
+
+def _distinct(claims: Sequence[Claim]) -> dict[str, float]:
+    """The keys, and when each may be forgotten. Two rules can have limits on one key: it is counted once."""
+    keys: dict[str, float] = {}
+    for claim in claims:
+        keys[claim.key] = max(keys.get(claim.key, 0.0), ends(claim))
+    return keys

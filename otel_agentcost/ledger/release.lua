@@ -1,0 +1,3 @@
+-- KEYS: the call.
+drop(KEYS[1])
+return false

@@ -1,0 +1,299 @@
+"""The ledger of several processes on one machine (`sqlite:///path`): one file, which any number of them open.
+
+Every verb is one `BEGIN IMMEDIATE` transaction: it has the right to write before it reads. (A transaction that reads
+first and writes then overspends, or fails, as soon as two processes do it at once.) What is held is summed up by
+triggers, so that it cannot come apart from the holds. A killed process loses nothing settled; a power cut may lose the
+last instants, which is the price of not waiting for the disk on each call. One connection a process, under a lock.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from otel_agentcost.ledger import (
+    GRACE,
+    REMEMBER,
+    UNITS,
+    Amounts,
+    Claim,
+    LedgerError,
+    Refusal,
+    Standing,
+    Unit,
+    checked,
+    encoded,
+    ends,
+    refusal,
+    without_password,
+)
+from otel_agentcost.ledger._forks import ForkSafe
+
+__all__ = ["SqliteLedger", "open_ledger"]
+
+VERSION = 1
+"""Of the tables below. Another one is refused, not guessed at."""
+
+APPLICATION = 0x61676C31
+"""Marks the file as ours ("agl1"), so that no budget is counted in another program's database."""
+
+PATIENCE = 1.0
+"""Seconds to wait for other processes' transactions, each of which takes a fraction of a millisecond."""
+
+_SPENT = ", ".join(UNITS)
+_HELD = ", ".join(f"held_{unit}" for unit in UNITS)
+
+_TABLES = f"""
+CREATE TABLE accounts (
+    key BLOB PRIMARY KEY, until REAL NOT NULL,
+    {", ".join(f"{unit} INTEGER NOT NULL DEFAULT 0, held_{unit} INTEGER NOT NULL DEFAULT 0" for unit in UNITS)}
+) WITHOUT ROWID;
+CREATE INDEX accounts_until ON accounts (until);
+CREATE TABLE holds (
+    call_id BLOB NOT NULL, key BLOB NOT NULL, expires REAL NOT NULL,
+    {", ".join(f"{unit} INTEGER NOT NULL" for unit in UNITS)},
+    PRIMARY KEY (call_id, key)
+) WITHOUT ROWID;
+CREATE INDEX holds_expires ON holds (expires);
+CREATE TABLE settled (call_id BLOB PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
+CREATE INDEX settled_until ON settled (until);
+CREATE TRIGGER hold AFTER INSERT ON holds BEGIN
+    UPDATE accounts SET {", ".join(f"held_{unit} = held_{unit} + NEW.{unit}" for unit in UNITS)} WHERE key = NEW.key;
+END;
+CREATE TRIGGER unhold AFTER DELETE ON holds BEGIN
+    UPDATE accounts SET {", ".join(f"held_{unit} = held_{unit} - OLD.{unit}" for unit in UNITS)} WHERE key = OLD.key;
+END;
+PRAGMA application_id = {APPLICATION};
+PRAGMA user_version = {VERSION};
+"""  # noqa: S608 - constants
+
+_KNOWN = """
+SELECT 1 FROM holds WHERE call_id = ?1 UNION ALL SELECT 1 FROM settled WHERE call_id = ?1 AND until > ?2 LIMIT 1
+"""
+_SETTLED = "SELECT 1 FROM settled WHERE call_id = ? AND until > ?"
+_REMEMBER = "INSERT OR REPLACE INTO settled (call_id, until) VALUES (?, ?)"
+_ROW = f"SELECT until, {_SPENT}, {_HELD} FROM accounts WHERE key = ?"  # noqa: S608 - constants
+_ADD = f"""
+INSERT INTO accounts (key, until, {_SPENT}) VALUES (?, ?, {", ".join("?" * len(UNITS))})
+ON CONFLICT (key) DO UPDATE SET until = max(until, excluded.until),
+    {", ".join(f"{unit} = {unit} + excluded.{unit}" for unit in UNITS)}
+"""  # noqa: S608 - constants
+_HOLD = f"""
+INSERT OR IGNORE INTO holds (call_id, key, expires, {_SPENT}) VALUES (?, ?, ?, {", ".join("?" * len(UNITS))})
+"""  # noqa: S608 - constants
+_FORGET = "DELETE FROM accounts WHERE key IN (SELECT key FROM accounts WHERE until <= ? LIMIT 200)"
+_FORGET_SETTLED = "DELETE FROM settled WHERE call_id IN (SELECT call_id FROM settled WHERE until <= ? LIMIT 200)"
+
+_EVERY = 32
+"""Verbs of this process between two clean-ups, each of which deletes a few hundred rows at most."""
+
+_NOTHING = (0,) * len(UNITS)
+
+_INHERITED: list[sqlite3.Connection | None] = []
+"""Connections of a parent process: never used, never closed."""
+
+
+def open_ledger(url: str) -> SqliteLedger:
+    """The ledger in the file that `url` names: three slashes and a path, which may itself be absolute (four)."""
+    rest = url.partition("://")[2]
+    if not rest.startswith("/") or rest in ("/", "/:memory:"):
+        raise LedgerError(
+            f"The ledger {without_password(url)!r:.120} names no file: "
+            "it is sqlite:///relative/path or sqlite:////absolute/path."
+        )
+    # Absolute at once: a program may change its directory before its first call.
+    try:
+        return SqliteLedger(Path(rest[1:]).expanduser().absolute())
+    except RuntimeError as error:
+        raise LedgerError(f"The ledger {url!r:.120} is in a home directory that is not known.") from error
+
+
+class SqliteLedger(ForkSafe):
+    """Implements `Ledger`."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._connection: sqlite3.Connection | None = None
+        self._verbs = 0
+        super().__init__()
+
+    def reserve(
+        self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float, lease: float
+    ) -> Refusal | None:
+        """See `Ledger`."""
+        counts = _counts(amounts)
+        call = encoded(call_id)
+        with self._transaction(now) as execute:
+            if execute(_KNOWN, (call, now)).fetchone():
+                return None
+            first = None
+            for claim in claims:
+                standing = _standing(execute, encoded(claim.key), now)
+                found = refusal(claim, standing.spent, standing.held, amounts)
+                if found is not None and (first is None or first.only_held):
+                    first = found
+            if first is not None:
+                return first
+            expires = now + lease
+            for claim in claims:
+                key = encoded(claim.key)
+                execute(_ADD, (key, max(ends(claim), expires), *_NOTHING))
+                execute(_HOLD, (call, key, expires, *counts))
+            return None
+
+    def settle(
+        self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float
+    ) -> Sequence[tuple[Claim, Standing]]:
+        """See `Ledger`."""
+        counts = _counts(amounts)
+        call = encoded(call_id)
+        with self._transaction(now) as execute:
+            if not execute(_SETTLED, (call, now)).fetchone():
+                execute("DELETE FROM holds WHERE call_id = ?", (call,))
+                added: set[bytes] = set()
+                for claim in claims:
+                    key = encoded(claim.key)
+                    if key not in added:
+                        _forget_if_ended(execute, key, now)
+                    execute(_ADD, (key, ends(claim), *(_NOTHING if key in added else counts)))
+                    added.add(key)
+                execute(_REMEMBER, (call, now + REMEMBER))
+            return [(claim, _read(execute, encoded(claim.key))) for claim in claims]
+
+    def release(self, call_id: str, *, now: float) -> None:
+        """See `Ledger`."""
+        with self._transaction(now) as execute:
+            execute("DELETE FROM holds WHERE call_id = ?", (encoded(call_id),))
+
+    def standing(self, key: str, *, now: float) -> Standing:
+        """See `Ledger`."""
+        with self._transaction(now) as execute:
+            return _standing(execute, encoded(key), now)
+
+    def close(self) -> None:
+        """See `Ledger`."""
+        with self._lock:
+            self._disconnect()
+
+    def before_fork(self) -> None:
+        """Closes the connection: SQLite's locks are the process's, and neither child nor parent could use it safely."""
+        self._disconnect()
+
+    def after_fork(self) -> None:
+        """Leaves alone a connection that a fork of which Python was not told in advance has brought along."""
+        _INHERITED.append(self._connection)
+        self._connection = None
+
+    # --- under the lock ---
+
+    @contextmanager
+    def _transaction(self, now: float) -> Generator[_Execute, None, None]:
+        """Runs a verb: alone among all processes, wholly or not at all, and without the holds that have expired."""
+        with self._lock:
+            try:
+                connection = self._connection or self._connect()
+                connection.execute("BEGIN IMMEDIATE")
+                try:
+                    connection.execute("DELETE FROM holds WHERE expires <= ?", (now,))
+                    yield connection.execute
+                    self._clean_up(connection, now)
+                    connection.execute("COMMIT")
+                except BaseException:
+                    if connection.in_transaction:
+                        connection.execute("ROLLBACK")
+                    raise
+            except (sqlite3.Error, OSError) as error:
+                self._disconnect()
+                raise self._error(error) from error
+
+    def _clean_up(self, connection: sqlite3.Connection, now: float) -> None:
+        self._verbs += 1
+        if self._verbs % _EVERY == 0:
+            connection.execute(_FORGET, (now - GRACE,))
+            connection.execute(_FORGET_SETTLED, (now,))
+
+    def _connect(self) -> sqlite3.Connection:
+        # Made here for its mode, which SQLite then gives its other files. Never opened where it exists: closing any
+        # descriptor of it would drop the locks of all this process's connections.
+        with suppress(FileExistsError):
+            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        connection = sqlite3.connect(self._path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        self._connection = connection
+        return connection
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Makes the tables in a new file; refuses one that is another's."""
+        connection.execute("BEGIN IMMEDIATE")
+        (application,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        if (application, version, tables) == (0, 0, 0):
+            for statement in _statements():
+                connection.execute(statement)
+        elif application != APPLICATION:
+            raise LedgerError(f"The ledger file {str(self._path)!r} is another program's database.")
+        elif version != VERSION:
+            raise LedgerError(
+                f"The ledger file {str(self._path)!r} is of version {version}, and this otel-agentcost reads {VERSION}."
+            )
+        connection.execute("COMMIT")
+        connection.execute("PRAGMA synchronous = NORMAL")
+        for _ in range(50):  # not waited for by SQLite itself; without it all is slower, and as right
+            with suppress(sqlite3.OperationalError):
+                connection.execute("PRAGMA journal_mode = WAL")
+                break
+            time.sleep(0.01)
+
+    def _disconnect(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _error(self, error: Exception) -> LedgerError:
+        cause = " ".join(str(error).split())
+        if isinstance(error, OSError):
+            cause = error.strerror or cause
+        return LedgerError(f"The ledger file {str(self._path)!r} cannot be used: {cause}.")
+
+
+_Execute = Callable[..., sqlite3.Cursor]
+
+
+def _statements() -> Iterator[str]:
+    """The statements of `_TABLES`, one by one: `executescript` would end the transaction."""
+    statement = ""
+    for line in _TABLES.splitlines():
+        statement += line + "\n"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+
+
+def _counts(amounts: Amounts) -> tuple[int, ...]:
+    checked(amounts)
+    return tuple(amounts.get(unit, 0) for unit in UNITS)
+
+
+def _standing(execute: _Execute, key: bytes, now: float) -> Standing:
+    _forget_if_ended(execute, key, now)
+    return _read(execute, key)
+
+
+def _forget_if_ended(execute: _Execute, key: bytes, now: float) -> None:
+    execute("DELETE FROM accounts WHERE key = ? AND until <= ?", (key, now - GRACE))
+
+
+def _read(execute: _Execute, key: bytes) -> Standing:
+    row: tuple[int, ...] = (execute(_ROW, (key,)).fetchone() or (0, *_NOTHING, *_NOTHING))[1:]
+    spent: dict[Unit, int] = dict(zip(UNITS, row[: len(UNITS)], strict=True))
+    held: dict[Unit, int] = dict(zip(UNITS, row[len(UNITS) :], strict=True))
+    return Standing(spent=spent, held=held)
