@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from otel_agentcost.wire.format import get, items, text
+from otel_agentcost.wire.format import fields, get, items, text
 
 MOST = 4 * 1024 * 1024
 """Characters of one answer that are kept."""
@@ -106,8 +106,8 @@ class _Choice:
         self._by_index: dict[int | None, _ToolCall] = {}
 
     def feed(self, choice: Any) -> None:
-        keep = self._room.keep
-        delta = get(choice, "delta")
+        keep, choice = self._room.keep, fields(choice)
+        delta = fields(get(choice, "delta"))
         self.finish_reason = text(choice, "finish_reason") or self.finish_reason
         self.role = text(delta, "role") or self.role
         keep(self.said, get(choice, "text"))
@@ -275,7 +275,7 @@ class _Message:
             self._blocks[index] = _Block(started if started is not None else {"type": "text"})
         if index in self._blocks:
             block = self._blocks[index]
-            said = started if started is not None else get(event, "delta")
+            said = fields(started if started is not None else get(event, "delta"))
             for name in ("text", "thinking", "partial_json"):
                 if words := text(said, name):
                     self._room.keep(block.pieces.setdefault(name, []), words)
