@@ -106,9 +106,13 @@ def _load_soon(name: str) -> None:
         if name in _loading or name in _counters:
             return
         _loading.add(name)
+    if not threading.main_thread().is_alive():  # the interpreter is on its way out: see below
+        return
     try:
-        threading.Thread(target=_load, args=(name,), name="agentcost-vocabulary", daemon=True).start()
-    except RuntimeError:  # no more threads, or the interpreter is on its way out
+        # No daemon: one that imports when the interpreter ends takes the import lock to its grave, and a finalizer that
+        # imports (openai's streams have one) waits for ever. The interpreter waits for this one instead, half a second.
+        threading.Thread(target=_load, args=(name,), name="agentcost-vocabulary", daemon=False).start()
+    except RuntimeError:  # no more threads
         _counters[name] = None
 
 
