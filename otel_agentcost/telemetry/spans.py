@@ -78,7 +78,9 @@ class Record:
         if names.ERROR_TYPE in given or span.status.status_code is not StatusCode.ERROR:
             attributes.pop(names.ERROR_TYPE, None)  # it may have tried again: whether it failed, its owner knows
         asked = {name: value for name, value in self._asked.items() if name not in given}
-        span.set_attributes({**asked, **attributes})
+        theirs = given.keys() & (self.content or {}).keys()
+        figures = {name: value for name, value in attributes.items() if name not in theirs}
+        span.set_attributes({**asked, **figures})
 
 
 class Spans:

@@ -227,3 +227,19 @@ def test_thoughts_of_a_stream_are_told_from_its_words() -> None:
         anthropic.feed({"type": "content_block_start", "index": index, "content_block": {"type": kind, kind: words}})
     (message,) = json.loads(content.output_messages("anthropic_messages", anthropic.response()) or "")
     assert message["parts"] == wanted
+
+
+@pytest.mark.parametrize(("scope", "events"), [("opentelemetry.instrumentation.genai.openai", 0), ("another", 1)])
+def test_an_adopted_span_keeps_what_its_owner_wrote(scene: Scene, scope: str, events: int) -> None:
+    """The owner's content stands, what it lacks is added, and who writes the same event has written it already."""
+    given: dict[str, Any] = {names.OPERATION: "chat", names.REQUEST_MODEL: CHAT["model"]}
+    scene.server.replies(json_reply(replies.chat()))
+    tracer = scene.telemetry.tracer_provider.get_tracer(scope)
+    with scene.capturing("SPAN_AND_EVENT"), tracer.start_as_current_span("chat gpt-4o-mini", attributes=given) as span:
+        scene.openai().chat.completions.create(**CHAT)
+        span.set_attribute(names.INPUT_MESSAGES, "[]")
+    said = scene.said()
+    assert said[names.INPUT_MESSAGES] == []
+    assert said[names.OUTPUT_MESSAGES][0]["finish_reason"] == "stop"
+    assert len(scene.events.records) == events
+    assert scene.telemetry.attributes()[names.COST] == replies.PLAIN_USD
