@@ -127,7 +127,9 @@ EMBEDDED = Spend(
 
 SHAPES = [
     shape("generate_content", lambda c: c.models.generate_content(**ASK), [CONTENT], SPENT),
-    shape("generate_content_stream", lambda c: list(c.models.generate_content_stream(**ASK)), [content_stream()], SPENT),
+    shape(
+        "generate_content_stream", lambda c: list(c.models.generate_content_stream(**ASK)), [content_stream()], SPENT
+    ),
     Shape(name="real address", run=real_address, replies=[CONTENT], spends=[SPENT]),
     shape("chats", chat, [CONTENT, content_stream()], SPENT, SPENT),
     shape(

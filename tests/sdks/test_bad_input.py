@@ -11,7 +11,19 @@ import pytest
 
 from tests.in_memory import Telemetry
 from tests.model_server import sse_event
-from tests.sdks.bodies import CHAT, EMBEDDINGS, GEMINI, MESSAGES, RESPONSES, STREAMS, WHOLE, Method, answer, compare, on_openai
+from tests.sdks.bodies import (
+    CHAT,
+    EMBEDDINGS,
+    GEMINI,
+    MESSAGES,
+    RESPONSES,
+    STREAMS,
+    WHOLE,
+    Method,
+    answer,
+    compare,
+    on_openai,
+)
 from tests.sdks.kit import instrumented, warnings_of_ours
 from tests.sdks.openai_shapes import QUESTION
 from tests.sdks.replies import CACHED, GEMINI as GEMINI_USAGE, MESSAGE_CACHED, RESPONSE_CACHED
@@ -144,7 +156,7 @@ EVENTS: dict[str, list[bytes]] = {
     "an empty object": [b"data: {}\n\n", b"data: {}\n\n"],
     "a comment": [b": keep-alive\n\n"],
     "only [DONE]": [b"data: [DONE]\n\n"],
-    "not UTF-8": [b"data: {\"a\": \"\xff\"}\n\n"],
+    "not UTF-8": [b'data: {"a": "\xff"}\n\n'],
     "no line end": [b'data: {"id": "x"}'],
 }
 

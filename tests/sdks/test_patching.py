@@ -268,16 +268,21 @@ import openai, wrapt
 import otel_agentcost
 otel_agentcost.instrument()
 import anthropic._base_client, google.genai._api_client
-for cls in (openai._base_client.SyncAPIClient, anthropic._base_client.AsyncAPIClient,
-            google.genai._api_client.BaseApiClient):
-    assert not any(isinstance(method, wrapt.ObjectProxy) for method in vars(cls).values())
-print("runs on")
+classes = (openai._base_client.SyncAPIClient, anthropic._base_client.AsyncAPIClient,
+           google.genai._api_client.BaseApiClient)
+patched = [cls for cls in classes if any(isinstance(method, wrapt.FunctionWrapper) for method in vars(cls).values())]
+print("runs on,", len(patched), "patched")
 """
+
+
+def test_enabled_touches_all_three() -> None:
+    """The look that the tests below take at the SDKs' classes does see a patch where there is one."""
+    assert python(UNTOUCHED).strip() == "runs on, 3 patched"
 
 
 def test_disabled_leaves_everything_untouched() -> None:
     """`OTEL_AGENTCOST_ENABLED=false` patches nothing and says nothing."""
-    assert python(UNTOUCHED, OTEL_AGENTCOST_ENABLED="false").strip() == "runs on"
+    assert python(UNTOUCHED, OTEL_AGENTCOST_ENABLED="false").strip() == "runs on, 0 patched"
 
 
 @pytest.mark.parametrize(
@@ -294,7 +299,7 @@ def test_disabled_leaves_everything_untouched() -> None:
 def test_setting_that_cannot_be_understood_is_one_line(settings: dict[str, str]) -> None:
     """A bad setting leaves the application running and untouched, with one line in the log that quotes it."""
     lines = python(UNTOUCHED, **settings).strip().splitlines()
-    assert lines[0] == "runs on"
+    assert lines[0] == "runs on, 0 patched"
     assert len(lines) == 2
     assert lines[1].startswith("ERROR otel_agentcost ")
     value = next(iter(settings.values())).rpartition("/")[2]
