@@ -92,7 +92,6 @@ class InFlight:
         "_unreadable",
         "bytes",
         "feed",
-        "running",
     )
 
     def __init__(self, line: Line, asked: Asked) -> None:
@@ -107,14 +106,16 @@ class InFlight:
         self._reported: Decimal | None = None
         self.bytes: streams.Bytes | None = None
         self.feed: Callable[[Any], object] = _ignore
-        self.running: Callable[[], bool] = _idle
-        """Whether the stream is being pulled right now: whoever closes it then is inside of it."""
-        self._record: Record = line.spans.open(asked.call, asked.endpoint.attributes, self.owner_ended)
+        self._record: Record = line.spans.open(asked.call, asked.endpoint.attributes, self)
         self._conversation = line.capture.begin(asked, self._record) if line.capture is not None else None
 
     def current(self) -> _Current:
         """A context manager for the time of the request: this call, and its span, are the current ones."""
         return _Current(self, self._record.context)
+
+    def is_for(self, asked: Asked) -> bool:
+        """Whether this is the very call of `asked`: a method that somebody has wrapped may be patched twice over."""
+        return asked.call.body is not None and asked.call.body is self._asked.call.body
 
     # --- how a call goes on ---
 
@@ -185,14 +186,6 @@ class InFlight:
     def closed(self) -> None:
         """The application closed the stream before its end."""
         self._settle_stream(None, complete=False)
-
-    def owner_ended(self) -> None:
-        """The owner of an adopted span has ended it: for a stream, a sign that nobody reads on.
-
-        Not where the answer is on its way: anthropic ends its span as it reads the response, before we are given it.
-        """
-        if self._reader is not None and not self.running():
-            self.closed()
 
     def lost(self) -> None:
         """Nobody is left to read the stream on, nor to end an adopted span."""
@@ -387,11 +380,6 @@ def _not_answered(error: BaseException) -> str | None:
     if getattr(error, "status_code", None) is not None or getattr(error, "code", None) is not None:
         return None
     return f"no answer came ({type(error).__name__}): whether the provider bills it is not known"
-
-
-def _idle() -> bool:
-    """Nothing is being pulled."""
-    return False
 
 
 def _ignore(_event: Any) -> None:

@@ -88,7 +88,9 @@ class Line:
             if not PENDING.empty():
                 settle_pending()
             asked = seam.read(instance, args, kwargs)
-            return InFlight(self, asked) if asked is not None else None
+            if asked is None or ((live := CURRENT.get()) is not None and live.is_for(asked)):
+                return None
+            return InFlight(self, asked)
         except Exception as error:
             report("reading a request", error)
             return None

@@ -77,15 +77,21 @@ class Patch:
             report(f"patching {target.module}.{target.owner}", error)
 
     def _place(self, cls: type, name: str, original: Any) -> None:
-        """Puts our wrapper right round `original` where `cls` has that, unless it is there already."""
-        *above, inner = _layers(cls.__dict__.get(name))
-        if inner is not original or any(layer is ours for layer in above for _, _, ours in self._placed):
+        """Puts our wrapper right round `original` where `cls` has that, unless it is there already.
+
+        A plain function that wraps it (Logfire's) cannot be made to call anything else: our wrapper goes round that.
+        """
+        layers = list(_layers(cls.__dict__.get(name)))
+        if not any(layer is original for layer in layers):
             return
-        ours = wrapt.FunctionWrapper(inner, self._wrapper)
+        if any(layer is ours for layer in layers for _, _, ours in self._placed):
+            return
+        depth = next(depth for depth, layer in enumerate(layers) if not isinstance(layer, _LAYER))
+        ours = wrapt.FunctionWrapper(layers[depth], self._wrapper)
         self._placed.append((cls, name, ours))
-        if above:
-            above[-1].__wrapped__ = ours
-            self._watch(above[-1], cls, name, original)
+        if depth:
+            layers[depth - 1].__wrapped__ = ours
+            self._watch(layers[depth - 1], cls, name, original)
         else:
             setattr(cls, name, ours)
 
@@ -125,7 +131,7 @@ def _layers(method: Any) -> Iterator[Any]:
         while isinstance(method, wrapt.BoundFunctionWrapper):
             method = method._self_parent  # noqa: SLF001 (wrapt gives it no public name)
         yield method
-        if not isinstance(method, _LAYER):
+        if not hasattr(method, "__wrapped__"):
             return
         method = method.__wrapped__
 
@@ -135,10 +141,10 @@ def _take_off(cls: type, name: str, ours: Any) -> None:
     for layer in _layers(cls.__dict__.get(name)):
         if layer is not ours:
             above = layer
-        elif above is not None:
-            above.__wrapped__ = ours.__wrapped__
-        else:
+        elif above is None:
             setattr(cls, name, ours.__wrapped__)
+        elif isinstance(above, _LAYER):
+            above.__wrapped__ = ours.__wrapped__
 
 
 def _warn_of_absence(method: str) -> None:

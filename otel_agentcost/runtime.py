@@ -7,10 +7,10 @@ runs on uninstrumented. Nothing here raises.
 from __future__ import annotations
 
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakKeyDictionary
 
 from opentelemetry import metrics, trace
 from opentelemetry.trace import Tracer
@@ -121,16 +121,18 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
 
 # A provider can neither let go of an instrument nor of a processor: whoever instruments, uninstruments and instruments
 # again with the same provider gets the same ones.
-_METRICS: WeakKeyDictionary[Any, Metrics] = WeakKeyDictionary()
-_PROCESSORS: WeakKeyDictionary[Any, AgentCostProcessor] = WeakKeyDictionary()
+# Told apart by identity: Logfire's providers cannot be hashed.
+_METRICS: dict[int, tuple[weakref.ref[Any], Metrics]] = {}
+_PROCESSORS: dict[int, tuple[weakref.ref[Any], AgentCostProcessor]] = {}
 
 _T = TypeVar("_T")
 
 
-def _once_for(provider: Any, known: WeakKeyDictionary[Any, _T], make: Callable[[], _T]) -> _T:
-    found = known.get(provider)
-    if found is None:
-        found = known[provider] = make()
+def _once_for(provider: Any, known: dict[int, tuple[weakref.ref[Any], _T]], make: Callable[[], _T]) -> _T:
+    reference, found = known.get(id(provider), (None, None))
+    if found is None or reference is None or reference() is not provider:
+        found = make()
+        known[id(provider)] = weakref.ref(provider), found
     return found
 
 

@@ -79,7 +79,6 @@ def watch_close(response: Any, live: InFlight, running: Callable[[], bool]) -> N
     A close that comes from inside the stream itself (`running`: its last event, or its error, is on its way) is left
     to the tap, which knows how it ended.
     """
-    live.running = running
     kind: Any = type(response)
     watching = weakref.ref(live)  # a stream that is dropped unread settles at once: the response must not hold it
 

@@ -36,19 +36,21 @@ def before_end(span: Span, write: Callable[[], None]) -> None:
 class HeldSpan:
     """A span of somebody else's that must not end before our figures are on it.
 
-    Whoever comes last ends it, at the time at which its owner ended it. Thread-safe.
+    Whoever comes last ends it, at the time at which its owner ended it: that may be long before the figures are there
+    (anthropic ends its span before it hands the answer over, Logfire before a stream is read). Thread-safe.
     """
 
-    __slots__ = ("_end", "_end_time", "_ended", "_lock", "_on_owner_end", "_released", "span")
+    __slots__ = ("_end", "_end_time", "_ended", "_keeper", "_lock", "_released", "span")
 
-    def __init__(self, span: Span, on_owner_end: Callable[[], None]) -> None:
+    def __init__(self, span: Span, keeper: object) -> None:
+        """`keeper` lives as long as the span has not ended: when both are found unused, it can still end the span."""
         self.span = span
+        self._keeper = keeper
         self._lock = threading.Lock()
         self._end: Callable[..., None] = span.end
         self._end_time: int | None = None
         self._ended = False
         self._released: Callable[[], None] | None = None
-        self._on_owner_end = on_owner_end
         _shadow(span, self._owner_ends)
 
     @property
@@ -65,8 +67,6 @@ class HeldSpan:
             write = self._released
         if write is not None:
             self._finish(write)
-        else:
-            self._on_owner_end()
 
     def release(self, write: Callable[[], None]) -> None:
         """Our figures are ready: `write` puts them on the span, last of all, right before it ends."""

@@ -1,8 +1,9 @@
 """Recognising the span that somebody else has opened for the very call that we are about to open one for.
 
 Most instrumentations make their span the current one while the SDK works, and our seam is inside of it. OpenLLMetry's
-for anthropic does not: such a span is noted when it starts, and found again if the next call in the same
-context, under the same parent, asks for the same model.
+for anthropic does not, nor does OpenInference's for anthropic's stream helper, which sends its request only when it is
+entered: such a span is noted when it starts, and found again by the next call in the same context, under the same
+parent, that asks for the same model.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def take(span: Span) -> None:
         setattr(span, _TAKEN, True)
 
 
-def span_of(call: Call, current: Span) -> SdkSpan | None:
+def span_of(call: Call, provider: object, current: Span) -> SdkSpan | None:
     """The span that somebody else has opened for `call`, be it the current one or one that was noted; else None."""
     current = _bare(current)
     if _is_free(current):
@@ -47,12 +48,13 @@ def span_of(call: Call, current: Span) -> SdkSpan | None:
     noted = reference() if reference is not None else None
     if noted is None or not _is_free(noted) or not _is_child(noted, current):
         return None
-    return noted if (noted.attributes or {}).get(names.REQUEST_MODEL) == call.model else None
+    return noted if _is_for(noted, call, provider) else None
 
 
 def _bare(span: Any) -> Any:
-    """The SDK's own span: OpenInference makes a proxy current."""
-    return getattr(span, "__wrapped__", span)
+    """The SDK's own span: OpenInference and Logfire make one current that stands for it."""
+    inner = getattr(span, "__wrapped__", None) or getattr(span, "span", None)
+    return inner if isinstance(inner, SdkSpan) else span
 
 
 def _is_free(span: Span) -> TypeGuard[SdkSpan]:
@@ -74,3 +76,12 @@ def _is_inference(span: SdkSpan) -> bool:
 
 def _is_child(span: SdkSpan, parent: Span) -> bool:
     return (span.parent.span_id if span.parent is not None else 0) == parent.get_span_context().span_id
+
+
+def _is_for(span: SdkSpan, call: Call, provider: object) -> bool:
+    """Whether `span` asks for the model of `call`; or, if it does not say yet for which, a model of its provider."""
+    given = span.attributes or {}
+    model = given.get(names.REQUEST_MODEL, given.get("llm.model_name"))
+    if model is not None:
+        return model == call.model
+    return provider in (given.get(names.PROVIDER), given.get("llm.provider"))

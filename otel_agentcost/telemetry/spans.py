@@ -23,6 +23,8 @@ from otel_agentcost.telemetry import attribution, neighbours, rollup
 from otel_agentcost.telemetry.endings import HeldSpan
 from otel_agentcost.telemetry.rollup import Tally
 
+_FIGURES = ("agentcost.", "gen_ai.usage.")
+
 
 class Record:
     """The span of one call, from its request to its figures."""
@@ -42,10 +44,10 @@ class Record:
         self._held: HeldSpan | None = None
         self._asked: Mapping[str, AttributeValue] = {}
 
-    def adopt(self, asked: Mapping[str, AttributeValue], on_owner_end: Callable[[], None]) -> None:
+    def adopt(self, asked: Mapping[str, AttributeValue], keeper: object) -> None:
         """The span is somebody else's: it gets what it lacks of `asked`, and does not end before its figures."""
         self._asked = asked
-        self._held = HeldSpan(self.span, on_owner_end)
+        self._held = HeldSpan(self.span, keeper)
 
     @property
     def ended(self) -> bool:
@@ -73,14 +75,13 @@ class Record:
             self.span.end()
 
     def _write_on_adopted(self, attributes: dict[str, AttributeValue]) -> None:
+        """Tokens and dollars are ours; of the rest the owner's word stands, and what it does not say is added."""
         span: Any = self.span
         given: Mapping[str, AttributeValue] = span.attributes or {}
-        if names.ERROR_TYPE in given or span.status.status_code is not StatusCode.ERROR:
+        if span.status.status_code is not StatusCode.ERROR:
             attributes.pop(names.ERROR_TYPE, None)  # it may have tried again: whether it failed, its owner knows
-        asked = {name: value for name, value in self._asked.items() if name not in given}
-        theirs = given.keys() & (self.content or {}).keys()
-        figures = {name: value for name, value in attributes.items() if name not in theirs}
-        span.set_attributes({**asked, **figures})
+        said = {**self._asked, **attributes}
+        span.set_attributes({name: said[name] for name in said if name not in given or name.startswith(_FIGURES)})
 
 
 class Spans:
@@ -92,16 +93,16 @@ class Spans:
         self._defaults = defaults
         self._unseen = unseen
 
-    def open(self, call: Call, endpoint: Mapping[str, AttributeValue], on_owner_end: Callable[[], None]) -> Record:
+    def open(self, call: Call, endpoint: Mapping[str, AttributeValue], keeper: object) -> Record:
         """The record of `call`, with a span of ours or, where the call already has one, with that.
 
-        `on_owner_end` is called when the owner of an adopted span ends it: for a stream, the sign that it is over.
+        `keeper` closes the record; a span that is not ours keeps it alive until then.
         """
         ctx = context.get_current()
         parent = trace.get_current_span(ctx)
         who = attribution.current(ctx, self._defaults)
         attributes = asked_attributes(call, endpoint, who)
-        theirs = neighbours.span_of(call, parent)
+        theirs = neighbours.span_of(call, endpoint.get(names.PROVIDER), parent)
         span = theirs or self._tracer.start_span(
             f"{call.operation} {call.model}" if call.model is not None else call.operation,
             context=ctx,
@@ -114,7 +115,7 @@ class Spans:
             self._unseen()
         record = Record(span, trace.set_span_in_context(span, ctx), who, tally)
         if theirs is not None:
-            record.adopt(attributes, on_owner_end)
+            record.adopt(attributes, keeper)
         return record
 
 
