@@ -179,7 +179,7 @@ def refusal(claim: Claim, spent: Amounts, held: Amounts, amounts: Amounts) -> Re
 
 def ends(claim: Claim) -> float:
     """When the claim's key may be forgotten, as a number that stores can compare."""
-    return KEEP if claim.until is None else min(claim.until, KEEP)
+    return KEEP if claim.until is None or claim.until > KEEP else claim.until
 
 
 def encoded(text: str) -> bytes:

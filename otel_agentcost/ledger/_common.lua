@@ -5,7 +5,8 @@
 -- {agentcost}:call:<id>    list   "held" or "settled", the time until which that is so, the zset's member, and
 --                                 the names of the hash and the zset of each key that is held
 --
--- All names have one hash tag, so that a cluster keeps them in one slot and scripts may go from one to another.
+-- All names have one hash tag, so that a cluster keeps them in one slot and scripts may go from one to another: KEYS
+-- has the call and the hashes. Figures come as words of one argument, which is cheaper than an argument each.
 -- Counts stay text, and Redis adds them: Lua's numbers are exact to 2^53 only, which is nine million dollars.
 
 local UNITS = {'nano_usd', 'tokens', 'calls', 'tool_calls'}
@@ -13,6 +14,13 @@ local FIELDS = {}
 for u, unit in ipairs(UNITS) do
   FIELDS[u] = unit
   FIELDS[u + #UNITS] = 'held:' .. unit
+end
+FIELDS[#FIELDS + 1] = 'until'
+
+local function words(text)
+  local found = {}
+  for word in string.gmatch(text, '%S+') do found[#found + 1] = word end
+  return found
 end
 
 -- Whether the sum of the counts is above the limit: dollars and billionths are added apart.
@@ -42,33 +50,62 @@ local function drop(call)
   redis.call('DEL', call)
 end
 
--- Brings a key up to date: without the holds that have expired, and empty if it has ended.
-local function refresh(key, holds, now)
-  local ends = redis.call('HGET', key, 'until')
+-- What is spent and held of a key, unit by unit, and after it when the key ends (false: there is no such key).
+local function figures(key)
+  local found = redis.call('HMGET', key, unpack(FIELDS))
+  for i = 1, 2 * #UNITS do
+    if not found[i] or string.sub(found[i], 1, 1) == '-' then found[i] = '0' end
+  end
+  return found
+end
+
+-- A key brought up to date: without the holds that have expired, and empty if it has ended.
+local function open(key, now)
+  local account = {key = key, holds = '{agentcost}:holds:' .. string.sub(key, #'{agentcost}:key:' + 1)}
+  for _, member in ipairs(redis.call('ZRANGEBYSCORE', account.holds, '-inf', now)) do
+    unhold(key, account.holds, member)
+  end
+  account.counts = figures(key)
+  local ends = account.counts[#FIELDS]
   if ends and tonumber(ends) + GRACE <= now then
-    redis.call('DEL', key, holds)
+    redis.call('DEL', key, account.holds)
+    account.counts = figures(key)
+    ends = false
+  end
+  account.ends = ends
+  return account
+end
+
+-- The accounts of the claims, from KEYS[2] on. Two rules can have limits on one key: it is one account.
+local function accounts(now)
+  local found, opened = {}, {}
+  for k = 2, #KEYS do
+    opened[KEYS[k]] = opened[KEYS[k]] or open(KEYS[k], now)
+    found[k - 1] = opened[KEYS[k]]
+  end
+  return found
+end
+
+-- Has both names of a key live until `ends`, or until later if they do. Redis' own clock only ever takes away late.
+local function keep(account, ends, now, added)
+  local later = not account.ends or tonumber(ends) > tonumber(account.ends)
+  if later then
+    redis.call('HSET', account.key, 'until', ends)
+  elseif not added then
     return
   end
-  for _, member in ipairs(redis.call('ZRANGEBYSCORE', holds, '-inf', now)) do unhold(key, holds, member) end
-end
-
--- Puts off a key's end, and with it the end of both that belong to it. Redis' own clock only ever takes away late.
-local function keep(key, holds, ends, now)
-  local before = redis.call('HGET', key, 'until')
-  if before and tonumber(before) > tonumber(ends) then ends = before else redis.call('HSET', key, 'until', ends) end
-  local left = string.format('%.0f', (math.max(tonumber(ends) - now, 0) + GRACE) * 1000)
-  for _, name in ipairs({key, holds}) do
-    if tonumber(ends) >= KEEP then redis.call('PERSIST', name) else redis.call('PEXPIRE', name, left) end
+  local before = account.ends
+  if later then account.ends = ends end
+  if tonumber(account.ends) >= KEEP then
+    if before and later then
+      redis.call('PERSIST', account.key)
+      redis.call('PERSIST', account.holds)
+    end
+    return
   end
-end
-
--- What is spent and held of a key, unit by unit.
-local function standing(key)
-  local counts = redis.call('HMGET', key, unpack(FIELDS))
-  for i, count in ipairs(counts) do
-    if not count or string.sub(count, 1, 1) == '-' then counts[i] = '0' end
-  end
-  return counts
+  local left = string.format('%.0f', (math.max(tonumber(account.ends) - now, 0) + GRACE) * 1000)
+  if later then redis.call('PEXPIRE', account.key, left) end
+  redis.call('PEXPIRE', account.holds, left)
 end
 
 local function remember(call, state, ends, now, ...)

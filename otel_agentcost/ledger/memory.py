@@ -90,12 +90,11 @@ class MemoryLedger(ForkSafe):
             if (found := self._refusal(claims, amounts, now)) is not None:
                 return found
             expires = now + lease
-            accounts: list[_Account] = []
-            for key, until in _distinct(claims).items():
-                account = self._open(key, now, max(until, expires))
+            accounts = self._open(claims, now, expires)
+            for account in accounts:
+                held = account.held
                 for unit, amount in amounts.items():
-                    account.held[unit] += amount
-                accounts.append(account)
+                    held[unit] += amount
             self._holds[call_id] = _Hold(accounts, dict(amounts), expires)
             heapq.heappush(self._expiries, (expires, call_id))
             return None
@@ -109,10 +108,10 @@ class MemoryLedger(ForkSafe):
             self._expire(now)
             if self._settled.get(call_id, now) <= now:
                 self._drop(call_id)
-                for key, until in _distinct(claims).items():
-                    account = self._open(key, now, until)
+                for account in self._open(claims, now, 0.0):
+                    spent = account.spent
                     for unit, amount in amounts.items():
-                        account.spent[unit] += amount
+                        spent[unit] += amount
                 self._remember(call_id, now)
             return [(claim, self._standing(claim.key)) for claim in claims]
 
@@ -143,10 +142,11 @@ class MemoryLedger(ForkSafe):
     def _refusal(self, claims: Sequence[Claim], amounts: Amounts, now: float) -> Refusal | None:
         first = None
         for claim in claims:
-            self._forget_if_ended(claim.key, now)
             account = self._accounts.get(claim.key)
-            spent, held = (_NOTHING, _NOTHING) if account is None else (account.spent, account.held)
-            found = refusal(claim, spent, held, amounts)
+            if account is None or account.until + GRACE <= now:
+                found = refusal(claim, _NOTHING, _NOTHING, amounts)
+            else:
+                found = refusal(claim, account.spent, account.held, amounts)
             if found is not None and (first is None or first.only_held):
                 first = found
         return first
@@ -157,14 +157,18 @@ class MemoryLedger(ForkSafe):
             return Standing(spent=_NOTHING.copy(), held=_NOTHING.copy())
         return Standing(spent=account.spent.copy(), held=account.held.copy())
 
-    def _open(self, key: str, now: float, until: float) -> _Account:
-        self._forget_if_ended(key, now)
-        account = self._accounts.get(key)
-        if account is None:
-            account = self._accounts[key] = _Account()
-            self._unswept += 2
-        account.until = max(account.until, until)
-        return account
+    def _open(self, claims: Sequence[Claim], now: float, until: float) -> list[_Account]:
+        """The accounts of `claims`, new where there is none, each once: two rules can have limits on one key."""
+        opened: list[_Account] = []
+        for claim in claims:
+            account = self._accounts.get(claim.key)
+            if account is None or (account.until + GRACE <= now and account not in opened):
+                account = self._accounts[claim.key] = _Account()
+                self._unswept += 2
+            account.until = max(account.until, ends(claim), until)
+            if account not in opened:
+                opened.append(account)
+        return opened
 
     def _forget_if_ended(self, key: str, now: float) -> bool:
         account = self._accounts.get(key)
@@ -205,11 +209,3 @@ class MemoryLedger(ForkSafe):
         while len(settled) > SETTLED_AT_MOST or settled[oldest] <= now:
             del settled[oldest]
             oldest = next(iter(settled))
-
-
-def _distinct(claims: Sequence[Claim]) -> dict[str, float]:
-    """The keys, and when each may be forgotten. Two rules can have limits on one key: it is counted once."""
-    keys: dict[str, float] = {}
-    for claim in claims:
-        keys[claim.key] = max(keys.get(claim.key, 0.0), ends(claim))
-    return keys

@@ -33,7 +33,8 @@ from otel_agentcost.ledger._forks import ForkSafe
 
 __all__ = ["RedisLedger", "open_ledger"]
 
-PREFIX = b"{agentcost}:"
+CALL = b"{agentcost}:call:"
+KEY = b"{agentcost}:key:"
 
 CONNECT_SECONDS = 0.5
 ANSWER_SECONDS = 1.0
@@ -93,11 +94,11 @@ class RedisLedger(ForkSafe):
         """See `Ledger`."""
         counts = _counts(amounts)
         member = b"%d %d %d %d " % counts + encoded(call_id)
-        args: list[Any] = [repr(now), repr(now + lease), member, *counts]
+        words: list[Any] = [now, now + lease, *counts]
         for claim in claims:
-            args.append(repr(ends(claim)))
-            args.extend(claim.limits.get(unit, "") for unit in UNITS)
-        refused: list[Any] | None = self._run("reserve", [_call(call_id), *_keys(claims)], args)
+            words.append(ends(claim))
+            words.extend([claim.limits.get(unit, "-") for unit in UNITS])
+        refused: list[Any] | None = self._run("reserve", _keys(call_id, claims), [member, _joined(words)])
         if refused is None:
             return None
         claim, unit = claims[int(refused[0]) - 1], UNITS[int(refused[1]) - 1]
@@ -114,18 +115,18 @@ class RedisLedger(ForkSafe):
         self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float
     ) -> Sequence[tuple[Claim, Standing]]:
         """See `Ledger`."""
-        args = [repr(now), repr(now + REMEMBER), *_counts(amounts), *(repr(ends(claim)) for claim in claims)]
-        counts: list[Any] = self._run("settle", [_call(call_id), *_keys(claims)], args)
+        words = [now, now + REMEMBER, *_counts(amounts), *map(ends, claims)]
+        counts: list[Any] = self._run("settle", _keys(call_id, claims), [_joined(words)])
         width = 2 * len(UNITS)
         return [(claim, _standing(counts[i * width : (i + 1) * width])) for i, claim in enumerate(claims)]
 
     def release(self, call_id: str, *, now: float) -> None:  # noqa: ARG002 - what has expired needs no dropping
         """See `Ledger`."""
-        self._run("release", [_call(call_id)], [])
+        self._run("release", _keys(call_id, ()), [])
 
     def standing(self, key: str, *, now: float) -> Standing:
         """See `Ledger`."""
-        return _standing(self._run("standing", _names(key), [repr(now)]))
+        return _standing(self._run("standing", [KEY + encoded(key)], [repr(now)]))
 
     def close(self) -> None:
         """See `Ledger`."""
@@ -184,17 +185,13 @@ def _shown(url: str) -> str:
     return f"{without_password(url)!r:.120}"
 
 
-def _call(call_id: str) -> bytes:
-    return PREFIX + b"call:" + encoded(call_id)
+def _keys(call_id: str, claims: Sequence[Claim]) -> list[bytes]:
+    return [CALL + encoded(call_id), *[KEY + encoded(claim.key) for claim in claims]]
 
 
-def _names(key: str) -> tuple[bytes, bytes]:
-    name = encoded(key)
-    return PREFIX + b"key:" + name, PREFIX + b"holds:" + name
-
-
-def _keys(claims: Sequence[Claim]) -> list[bytes]:
-    return [name for claim in claims for name in _names(claim.key)]
+def _joined(words: Sequence[object]) -> str:
+    # `str` of a float is all of its digits: what one machine wrote, another compares exactly.
+    return " ".join(map(str, words))
 
 
 def _counts(amounts: Amounts) -> tuple[int, ...]:

@@ -1,24 +1,23 @@
--- KEYS: the call, then hash and zset of each claim.
--- ARGV: now, when the hold expires, the zset's member, an amount a unit; then for each claim its end, a limit a unit
--- (empty: none). Returns nothing, or the refusal: claim and unit (from 1), spent, held.
-local now = tonumber(ARGV[1])
-local expires, member = ARGV[2], ARGV[3]
-local claims = (#KEYS - 1) / 2
-local width = #UNITS + 1
+-- KEYS: the call, then the hash of each claim. ARGV: the member of the zsets; then words: now, when the hold expires,
+-- an amount a unit; and for each claim its end and a limit a unit ("-": none). Returns nothing, or the refusal: claim
+-- and unit (from 1), spent, held; of several, one that waiting cannot help.
+local member = ARGV[1]
+local given = words(ARGV[2])
+local now, expires = tonumber(given[1]), given[2]
 
 local record = redis.call('LRANGE', KEYS[1], 0, 1)
-if record[1] and tonumber(record[2]) > now then return false end
-drop(KEYS[1])
+if record[1] then
+  if tonumber(record[2]) > now then return false end
+  drop(KEYS[1])
+end
 
-local refusal = false
-local waiting = false
-for c = 1, claims do
-  refresh(KEYS[2 * c], KEYS[2 * c + 1], now)
-  local counts = standing(KEYS[2 * c])
+local claimed = accounts(now)
+local refusal, waiting = false, false
+for c, account in ipairs(claimed) do
   for u = 1, #UNITS do
-    local limit, amount = ARGV[3 + #UNITS + width * (c - 1) + 1 + u], ARGV[3 + u]
-    local spent, held = counts[u], counts[u + #UNITS]
-    if limit ~= '' and (not refusal or waiting) and above(limit, {spent, held, amount}) then
+    local limit, amount = given[2 + c * (#UNITS + 1) + u], given[2 + u]
+    local spent, held = account.counts[u], account.counts[u + #UNITS]
+    if limit ~= '-' and (not refusal or waiting) and above(limit, {spent, held, amount}) then
       local helps = not above(limit, {spent, amount})
       if not refusal or not helps then refusal, waiting = {c, u, spent, held}, helps end
     end
@@ -26,16 +25,19 @@ for c = 1, claims do
 end
 if refusal then return refusal end
 
-for c = 1, claims do
-  local key, holds = KEYS[2 * c], KEYS[2 * c + 1]
-  if redis.call('ZADD', holds, expires, member) == 1 then
+local names = {}
+for c, account in ipairs(claimed) do
+  local added = redis.call('ZADD', account.holds, expires, member) == 1
+  if added then
+    names[#names + 1] = account.key
+    names[#names + 1] = account.holds
     for u, unit in ipairs(UNITS) do
-      if ARGV[3 + u] ~= '0' then redis.call('HINCRBY', key, 'held:' .. unit, ARGV[3 + u]) end
+      if given[2 + u] ~= '0' then redis.call('HINCRBY', account.key, 'held:' .. unit, given[2 + u]) end
     end
   end
-  local ends = ARGV[3 + #UNITS + width * (c - 1) + 1]
+  local ends = given[2 + c * (#UNITS + 1)]
   if tonumber(ends) < tonumber(expires) then ends = expires end
-  keep(key, holds, ends, now)
+  keep(account, ends, now, added)
 end
-remember(KEYS[1], 'held', expires, now, member, unpack(KEYS, 2))
+remember(KEYS[1], 'held', expires, now, member, unpack(names))
 return false

@@ -1,28 +1,28 @@
--- KEYS: the call, then hash and zset of each claim. ARGV: now, until when the call is remembered, an amount a unit;
--- then for each claim its end. Returns each claim's standing, one after the other.
-local now = tonumber(ARGV[1])
-local claims = (#KEYS - 1) / 2
+-- KEYS: the call, then the hash of each claim. ARGV: words: now, until when the call is remembered, an amount a unit;
+-- and for each claim its end. Returns each claim's standing, one after the other.
+local given = words(ARGV[1])
+local now = tonumber(given[1])
 
 local record = redis.call('LRANGE', KEYS[1], 0, 1)
 local counted = record[1] == 'settled' and tonumber(record[2]) > now
-if not counted then drop(KEYS[1]) end
+if record[1] == 'held' then drop(KEYS[1]) end
 
-local seen = {}
-for c = 1, claims do
-  local key, holds = KEYS[2 * c], KEYS[2 * c + 1]
-  if not seen[key] then refresh(key, holds, now) end
-  if not counted then
+local claimed = accounts(now)
+if not counted then
+  local seen = {}
+  for c, account in ipairs(claimed) do
     for u, unit in ipairs(UNITS) do
-      if not seen[key] and ARGV[2 + u] ~= '0' then redis.call('HINCRBY', key, unit, ARGV[2 + u]) end
+      if not seen[account] and given[2 + u] ~= '0' then redis.call('HINCRBY', account.key, unit, given[2 + u]) end
     end
-    keep(key, holds, ARGV[2 + #UNITS + c], now)
+    seen[account] = true
+    keep(account, given[2 + #UNITS + c], now, false)
   end
-  seen[key] = true
+  remember(KEYS[1], 'settled', given[2], now)
 end
-if not counted then remember(KEYS[1], 'settled', ARGV[2], now) end
 
 local standings = {}
-for c = 1, claims do
-  for _, count in ipairs(standing(KEYS[2 * c])) do standings[#standings + 1] = count end
+for _, account in ipairs(claimed) do
+  local counts = figures(account.key)
+  for i = 1, 2 * #UNITS do standings[#standings + 1] = counts[i] end
 end
 return standings

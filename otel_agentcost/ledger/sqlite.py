@@ -9,6 +9,7 @@ last instants, which is the price of not waiting for the disk on each call. One 
 from __future__ import annotations
 
 import os
+import random
 import sqlite3
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
@@ -196,7 +197,7 @@ class SqliteLedger(ForkSafe):
         with self._lock:
             try:
                 connection = self._connection or self._connect()
-                connection.execute("BEGIN IMMEDIATE")
+                self._begin(connection)
                 try:
                     connection.execute("DELETE FROM holds WHERE expires <= ?", (now,))
                     yield connection.execute
@@ -209,6 +210,19 @@ class SqliteLedger(ForkSafe):
             except (sqlite3.Error, OSError) as error:
                 self._disconnect()
                 raise self._error(error) from error
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Waits for its turn in short naps: those of SQLite grow to a tenth of a second, and processes starve."""
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                connection.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if "locked" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(random.uniform(0.0002, 0.002))
+            else:
+                return
 
     def _clean_up(self, connection: sqlite3.Connection, now: float) -> None:
         self._verbs += 1
@@ -247,6 +261,7 @@ class SqliteLedger(ForkSafe):
             )
         connection.execute("COMMIT")
         connection.execute("PRAGMA synchronous = NORMAL")
+        connection.execute("PRAGMA busy_timeout = 0")  # from here on `_begin` waits
         for _ in range(50):  # not waited for by SQLite itself; without it all is slower, and as right
             with suppress(sqlite3.OperationalError):
                 connection.execute("PRAGMA journal_mode = WAL")

@@ -1,3 +1,4 @@
--- KEYS: hash and zset of a key. ARGV: now. Returns its standing.
-refresh(KEYS[1], KEYS[2], tonumber(ARGV[1]))
-return standing(KEYS[1])
+-- KEYS: the hash of a key. ARGV: now. Returns its standing.
+local counts = open(KEYS[1], tonumber(ARGV[1])).counts
+counts[#FIELDS] = nil
+return counts
