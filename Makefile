@@ -2,6 +2,7 @@
 #
 #   make demo    the demo: a research agent, a local model server, and what each call costs   (ARGS="--replay")
 #   make test    the tests                                                                  (ARGS="tests/core -x")
+#   make neighbours   the tests beside other instrumentations, in an environment that has them
 #   make check   linters and type checkers
 #   make bench   the benchmarks
 #   make docs    rewrites what is generated from the code: the README's tables, the list of variables
@@ -11,13 +12,18 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := $(VENV)/bin
 
-.PHONY: demo test check lint types docs bench clean
+.PHONY: demo test neighbours check lint types docs bench clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/agentcost demo $(ARGS)
 
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(ARGS)
+
+# An environment of its own: whatever is installed, `opentelemetry-instrument` loads, in all other tests too.
+neighbours:
+	@$(MAKE) --no-print-directory $(VENV)-neighbours/.coexist VENV=$(VENV)-neighbours
+	$(VENV)-neighbours/bin/python -m pytest tests/coexistence $(ARGS)
 
 check: lint types
 
@@ -36,15 +42,16 @@ bench: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-neighbours .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # A stamp for each extra, renewed when pyproject.toml changes: the second run installs nothing.
 
 $(VENV)/.demo: EXTRAS = demo,otlp
 $(VENV)/.test: EXTRAS = test
 $(VENV)/.dev: EXTRAS = dev
+$(VENV)/.coexist: EXTRAS = test,coexist
 
-$(VENV)/.demo $(VENV)/.test $(VENV)/.dev: $(BIN)/python pyproject.toml
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.coexist: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 
