@@ -42,11 +42,11 @@ local function unhold(key, holds, member)
   end
 end
 
--- Drops all that a call holds, wherever that is.
-local function drop(call)
-  local record = redis.call('LRANGE', call, 0, -1)
-  if record[1] ~= 'held' then return end
-  for i = 4, #record, 2 do unhold(record[i], record[i + 1], record[3]) end
+-- Forgets a call, of which `record` is all that is kept, and drops what it holds, wherever that is.
+local function drop(call, record)
+  if record[1] == 'held' then
+    for i = 4, #record, 2 do unhold(record[i], record[i + 1], record[3]) end
+  end
   redis.call('DEL', call)
 end
 
@@ -108,8 +108,8 @@ local function keep(account, ends, now, added)
   redis.call('PEXPIRE', account.holds, left)
 end
 
+-- Writes down what is known of a call; nothing was, or it has been dropped.
 local function remember(call, state, ends, now, ...)
-  redis.call('DEL', call)
   redis.call('RPUSH', call, state, ends, ...)
   redis.call('PEXPIRE', call, string.format('%.0f', (math.max(tonumber(ends) - now, 0) + GRACE) * 1000))
 end

@@ -116,7 +116,7 @@ class RedisLedger(ForkSafe):
     ) -> Sequence[tuple[Claim, Standing]]:
         """See `Ledger`."""
         words = [now, now + REMEMBER, *_counts(amounts), *map(ends, claims)]
-        counts: list[Any] = self._run("settle", _keys(call_id, claims), [_joined(words)])
+        counts: list[bytes] = self._run("settle", _keys(call_id, claims), [_joined(words)]).split()
         width = 2 * len(UNITS)
         return [(claim, _standing(counts[i * width : (i + 1) * width])) for i, claim in enumerate(claims)]
 
@@ -126,7 +126,7 @@ class RedisLedger(ForkSafe):
 
     def standing(self, key: str, *, now: float) -> Standing:
         """See `Ledger`."""
-        return _standing(self._run("standing", [KEY + encoded(key)], [repr(now)]))
+        return _standing(self._run("standing", [KEY + encoded(key)], [repr(now)]).split())
 
     def close(self) -> None:
         """See `Ledger`."""
@@ -199,7 +199,7 @@ def _counts(amounts: Amounts) -> tuple[int, ...]:
     return tuple(amounts.get(unit, 0) for unit in UNITS)
 
 
-def _standing(counts: Sequence[Any]) -> Standing:
+def _standing(counts: Sequence[bytes]) -> Standing:
     figures = [int(count) for count in counts]
     spent: dict[Unit, int] = dict(zip(UNITS, figures[: len(UNITS)], strict=True))
     held: dict[Unit, int] = dict(zip(UNITS, figures[len(UNITS) :], strict=True))

@@ -1,3 +1,4 @@
 -- KEYS: the call.
-drop(KEYS[1])
+local record = redis.call('LRANGE', KEYS[1], 0, -1)
+if record[1] == 'held' then drop(KEYS[1], record) end
 return false

@@ -5,10 +5,10 @@ local member = ARGV[1]
 local given = words(ARGV[2])
 local now, expires = tonumber(given[1]), given[2]
 
-local record = redis.call('LRANGE', KEYS[1], 0, 1)
+local record = redis.call('LRANGE', KEYS[1], 0, -1)
 if record[1] then
   if tonumber(record[2]) > now then return false end
-  drop(KEYS[1])
+  drop(KEYS[1], record)
 end
 
 local claimed = accounts(now)

@@ -1,11 +1,11 @@
 -- KEYS: the call, then the hash of each claim. ARGV: words: now, until when the call is remembered, an amount a unit;
--- and for each claim its end. Returns each claim's standing, one after the other.
+-- and for each claim its end. Returns the words of each claim's standing.
 local given = words(ARGV[1])
 local now = tonumber(given[1])
 
-local record = redis.call('LRANGE', KEYS[1], 0, 1)
+local record = redis.call('LRANGE', KEYS[1], 0, -1)
 local counted = record[1] == 'settled' and tonumber(record[2]) > now
-if record[1] == 'held' then drop(KEYS[1]) end
+if record[1] and not counted then drop(KEYS[1], record) end
 
 local claimed = accounts(now)
 if not counted then
@@ -21,8 +21,5 @@ if not counted then
 end
 
 local standings = {}
-for _, account in ipairs(claimed) do
-  local counts = figures(account.key)
-  for i = 1, 2 * #UNITS do standings[#standings + 1] = counts[i] end
-end
-return standings
+for c, account in ipairs(claimed) do standings[c] = table.concat(figures(account.key), ' ', 1, 2 * #UNITS) end
+return table.concat(standings, ' ')

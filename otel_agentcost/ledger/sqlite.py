@@ -73,7 +73,7 @@ PRAGMA user_version = {VERSION};
 """  # noqa: S608 - constants
 
 _KNOWN = """
-SELECT 1 FROM holds WHERE call_id = ?1 UNION ALL SELECT 1 FROM settled WHERE call_id = ?1 AND until > ?2 LIMIT 1
+SELECT 1 FROM holds WHERE call_id = ? UNION ALL SELECT 1 FROM settled WHERE call_id = ? AND until > ? LIMIT 1
 """
 _SETTLED = "SELECT 1 FROM settled WHERE call_id = ? AND until > ?"
 _REMEMBER = "INSERT OR REPLACE INTO settled (call_id, until) VALUES (?, ?)"
@@ -129,7 +129,7 @@ class SqliteLedger(ForkSafe):
         counts = _counts(amounts)
         call = encoded(call_id)
         with self._transaction(now) as execute:
-            if execute(_KNOWN, (call, now)).fetchone():
+            if execute(_KNOWN, (call, call, now)).fetchone():
                 return None
             first = None
             for claim in claims:
@@ -214,15 +214,8 @@ class SqliteLedger(ForkSafe):
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Waits for its turn in short naps: those of SQLite grow to a tenth of a second, and processes starve."""
         deadline = time.monotonic() + PATIENCE
-        while True:
-            try:
-                connection.execute("BEGIN IMMEDIATE")
-            except sqlite3.OperationalError as error:
-                if "locked" not in str(error) or time.monotonic() > deadline:
-                    raise
-                time.sleep(random.uniform(0.0002, 0.002))
-            else:
-                return
+        while not _begun(connection, last_try=time.monotonic() > deadline):
+            time.sleep(random.uniform(0.0002, 0.002))  # at random, so that not all come back at once
 
     def _clean_up(self, connection: sqlite3.Connection, now: float) -> None:
         self._verbs += 1
@@ -281,6 +274,16 @@ class SqliteLedger(ForkSafe):
 
 
 _Execute = Callable[..., sqlite3.Cursor]
+
+
+def _begun(connection: sqlite3.Connection, *, last_try: bool) -> bool:
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+    except sqlite3.OperationalError as error:
+        if last_try or "locked" not in str(error):
+            raise
+        return False
+    return True
 
 
 def _statements() -> Iterator[str]:
