@@ -12,14 +12,9 @@ from collections.abc import Callable
 from struct import pack
 from typing import Any
 
-from anthropic import (
-    AnthropicBedrock,
-    AnthropicFoundry,
-    AnthropicVertex,
-    AsyncAnthropicBedrock,
-    AsyncAnthropicFoundry,
-    AsyncAnthropicVertex,
-)
+from anthropic import AnthropicFoundry, AsyncAnthropicFoundry
+from anthropic.lib.bedrock import AnthropicBedrock, AsyncAnthropicBedrock
+from anthropic.lib.vertex import AnthropicVertex, AsyncAnthropicVertex
 
 from tests.model_server import Reply, json_reply
 from tests.sdks.anthropic_shapes import ASK, CACHED, CACHED_SPEND, whole
@@ -33,7 +28,8 @@ _GCP: dict[str, Any] = {"region": "global", "project_id": "p", "access_token": "
 
 def bedrock(url: str, **options: Any) -> AnthropicBedrock:
     """A client for Bedrock with made-up credentials."""
-    return AnthropicBedrock(**{**_AWS, "base_url": url, **options})
+    made: dict[str, Any] = {**_AWS, "base_url": url, **options}
+    return AnthropicBedrock(**made)
 
 
 def asking(model: str, open_client: Callable[[str], Any], read: Callable[[Any], Any] = lambda r: r, **more: Any) -> Any:

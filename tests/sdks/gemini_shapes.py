@@ -94,12 +94,13 @@ def real_address(url: str) -> Any:
             return client.models.generate_content(**ASK)
 
 
+_credentials: Any = Credentials  # which has no types
 VERTEX: dict[str, Any] = {
     "api_key": None,
     "vertexai": True,
     "project": "p",
     "location": "us-central1",
-    "credentials": Credentials(token="t"),
+    "credentials": _credentials(token="t"),
 }
 ON_VERTEX = replace(SPENT, provider="gcp.vertex_ai")
 

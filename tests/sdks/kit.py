@@ -11,7 +11,7 @@ import contextlib
 import gc
 import inspect
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,7 @@ class Shape:
 
 
 @contextlib.contextmanager
-def instrumented(telemetry: Telemetry, **more: Any) -> Iterator[None]:
+def instrumented(telemetry: Telemetry, **more: Any) -> Generator[None]:
     """Instruments with this test's own telemetry, for a block."""
     otel_agentcost.instrument(
         tracer_provider=telemetry.tracer_provider, meter_provider=telemetry.meter_provider, **more
@@ -95,9 +95,9 @@ def seen(value: Any) -> Any:
         return (kind, dump, extra, with_types)
     if isinstance(value, Mapping):
         # The server's clock is no part of what is compared.
-        return {key: seen(item) for key, item in value.items() if str(key).lower() != "date"}  # pyright: ignore[reportUnknownVariableType]
+        return {key: seen(item) for key, item in value.items() if str(key).lower() != "date"}
     if isinstance(value, (list, tuple)):
-        return [seen(item) for item in value]  # pyright: ignore[reportUnknownVariableType]
+        return [seen(item) for item in value]
     if value is None or isinstance(value, (str, bytes, int, float, bool)):
         return value
     return kind
@@ -192,7 +192,7 @@ def check_shape(shape: Shape, server: ModelServer, telemetry: Telemetry) -> None
 
 
 @contextlib.contextmanager
-def warnings_of_ours() -> Iterator[list[str]]:
+def warnings_of_ours() -> Generator[list[str]]:
     """What this package logs at WARNING and above within a block, and whatever the OpenTelemetry context logs."""
     found: list[str] = []
 

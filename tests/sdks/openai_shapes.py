@@ -24,8 +24,8 @@ from tests.sdks.replies import (
 
 QUESTION: list[Any] = [{"role": "user", "content": "What is the answer?"}]
 ASK: dict[str, Any] = {"model": "gpt-4o-mini", "messages": QUESTION}
-STREAM = {**ASK, "stream": True}
-WITH_USAGE = {**STREAM, "stream_options": {"include_usage": True}}
+STREAM: dict[str, Any] = {**ASK, "stream": True}
+WITH_USAGE: dict[str, Any] = {**STREAM, "stream_options": {"include_usage": True}}
 
 
 class Verdict(BaseModel):
@@ -38,7 +38,8 @@ def sync(use: Callable[[OpenAI], Any], **options: Any) -> Callable[[str], Any]:
     """Opens a client for `use`, and closes it."""
 
     def run(url: str) -> Any:
-        with OpenAI(**{"base_url": f"{url}/v1", "api_key": "none", "max_retries": 0, **options}) as client:
+        made: dict[str, Any] = {"base_url": f"{url}/v1", "api_key": "none", "max_retries": 0, **options}
+        with OpenAI(**made) as client:
             return use(client)
 
     return run
@@ -48,7 +49,8 @@ def asynchronous(use: Callable[[AsyncOpenAI], Awaitable[Any]], **options: Any) -
     """`sync` for an asynchronous client."""
 
     async def run(url: str) -> Any:
-        async with AsyncOpenAI(**{"base_url": f"{url}/v1", "api_key": "none", "max_retries": 0, **options}) as client:
+        made: dict[str, Any] = {"base_url": f"{url}/v1", "api_key": "none", "max_retries": 0, **options}
+        async with AsyncOpenAI(**made) as client:
             return await use(client)
 
     return run
@@ -56,7 +58,8 @@ def asynchronous(use: Callable[[AsyncOpenAI], Awaitable[Any]], **options: Any) -
 
 def completed(name: str = "chat gpt-4o-mini", **more: Any) -> Spend:
     """A plain completion: 100 tokens in, 50 out."""
-    return Spend(**{"name": name, "served": MINI, "input": 100, "output": 50, "usd": PLAIN_USD, **more})
+    spent: dict[str, Any] = {"name": name, "served": MINI, "input": 100, "output": 50, "usd": PLAIN_USD, **more}
+    return Spend(**spent)
 
 
 CACHED_SPEND = Spend(name="chat gpt-4o-mini", served=MINI, input=1205, output=183, cache_read=1024, usd=CACHED_USD)

@@ -190,8 +190,13 @@ def message_stream(usage: Mapping[str, Any] = MESSAGE_CACHED, *, drop: bool = Fa
 
 # --- Gemini ---
 
-GEMINI = {"promptTokenCount": 1000, "cachedContentTokenCount": 400, "candidatesTokenCount": 50}
-GEMINI |= {"thoughtsTokenCount": 30, "totalTokenCount": 1080}
+GEMINI = {
+    "promptTokenCount": 1000,
+    "cachedContentTokenCount": 400,
+    "candidatesTokenCount": 50,
+    "thoughtsTokenCount": 30,
+    "totalTokenCount": 1080,
+}
 GEMINI_USD = 0.000392  # gemini-2.5-flash: 600 x 0.30 + 400 x 0.03 + 80 x 2.50
 
 

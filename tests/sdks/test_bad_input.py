@@ -26,8 +26,19 @@ from tests.sdks.bodies import (
 )
 from tests.sdks.kit import instrumented, warnings_of_ours
 from tests.sdks.openai_shapes import QUESTION
-from tests.sdks.replies import CACHED, GEMINI as GEMINI_USAGE, MESSAGE_CACHED, RESPONSE_CACHED
-from tests.sdks.replies import chat, chat_chunks, content, message, message_events, response, response_events
+from tests.sdks.replies import (
+    CACHED,
+    MESSAGE_CACHED,
+    RESPONSE_CACHED,
+    chat,
+    chat_chunks,
+    content,
+    message,
+    message_events,
+    response,
+    response_events,
+)
+from tests.sdks.replies import GEMINI as GEMINI_USAGE
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:The model .* is deprecated:DeprecationWarning", "ignore:Pydantic serializer warnings"
@@ -179,14 +190,14 @@ MIXED: dict[str, list[bytes]] = {
 @pytest.mark.parametrize("events", MIXED.values(), ids=MIXED.keys())
 @pytest.mark.parametrize("method", STREAMS, ids=lambda method: method.name)
 def test_stream_of_another_provider(method: Method, events: list[bytes], telemetry: Telemetry) -> None:
-    """The events of one provider through the SDK of another, as a wrongly configured gateway sends them, break nothing."""
+    """The events of one provider through the SDK of another, as a misconfigured gateway sends them, break nothing."""
     compare(method, events, telemetry)
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 429, 500, 529])
 @pytest.mark.parametrize("method", [*WHOLE, *STREAMS], ids=lambda method: method.name)
 def test_error_status_passes_unchanged(method: Method, status: int, telemetry: Telemetry) -> None:
-    """A provider's refusal reaches the application as the SDK's own exception; it costs nothing, and the span says it."""
+    """A provider's refusal reaches the application as the SDK's own exception, costs nothing, and is on the span."""
     body = [b'{"error": {"message": "no", "type": "x", "code": "y"}}']
     headers = {"content-type": "application/json", "x-request-id": "r1"}
     without = answer(method, body, headers, status)

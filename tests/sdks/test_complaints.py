@@ -9,7 +9,7 @@ The rows of the survey of peers (section 3), and where each is held; a name with
 | 4, 5, 6 | the requested tier billed in place of the served one; streams that lose it | test_openai_hosts.py: \
 test_requested_tier_is_not_billed_in_place_of_the_served_one |
 | 7 | a breakdown that exceeds its total | test_parts_do_not_exceed_the_total |
-| 8 | another model served than asked for, and the stream at $0 | test_model_asked_for_is_not_billed_in_place_of_the_\
+| 8 | another model served than asked for | test_model_asked_for_is_not_billed_in_place_of_the_\
 served_one |
 | 9 | an Azure alias at $0 | test_openai_hosts.py: test_azure |
 | 10 | cache writes left out | test_cache_writes_are_not_left_out |
@@ -27,7 +27,7 @@ served_one |
 | 26, 27, 28 | streamed responses without a span, without cached tokens | test_openai.py: test_other_endpoints |
 | 29, 30, 31, 32 | streams without tokens or cache counts | test_openai.py, test_anthropic.py, test_google_genai.py |
 | 33 | no cost on a stream | the same: the span of a stream has its dollars |
-| 34 to 39 | two spans, or two charges, for one call | tests/coexistence; test_parent_does_not_repeat_its_childrens_usage |
+| 34 to 39 | two spans, or two charges, for one call | tests/coexistence; test_parent_does_not_repeat_usage |
 | 40 | attempts counted as calls | test_errors.py: test_retries_of_the_sdk_are_one_span |
 | 58, 61 | a raw response taken for a parsed one | test_raw_response_is_not_taken_for_an_answer |
 | 59 | a stream wrapper without parse | test_openai.py: test_chat[with_raw_response stream] |
@@ -105,7 +105,7 @@ CACHES = [
 def test_cached_tokens_are_not_billed_twice(
     method: Method, body: Any, usd: float, cached: float, telemetry: Telemetry
 ) -> None:
-    """Cached tokens are billed once, at the cached rate, whether the provider counts them within the input or beside."""
+    """Cached tokens are billed once, at the cached rate, whether they are counted within the input or beside it."""
     given = told(method, body, telemetry)
     assert given["agentcost.cost.usd"] == usd
     assert given["agentcost.cost.cache_read_usd"] == pytest.approx(cached, rel=1e-12)
@@ -162,7 +162,7 @@ def test_cached_tokens_are_not_free(telemetry: Telemetry) -> None:
 
 
 def test_base_input_is_not_clamped_away(telemetry: Telemetry) -> None:
-    """Anthropic's input leaves out what was cached: with more cached than fresh tokens the fresh ones are still billed."""
+    """Anthropic's input leaves out what was cached: fresh tokens are billed however few they are."""
     usage = {**MESSAGE_CACHED, "input_tokens": 5, "cache_read_input_tokens": 100_000}
     given = told(MESSAGES, message(usage), telemetry)
     assert given["agentcost.cost.input_usd"] == 0.000015  # 5 x 3.00
@@ -194,10 +194,10 @@ def test_dated_and_regional_names_do_not_lose_their_price(model: str, telemetry:
     assert told(asking(model), chat(model=model), telemetry)["agentcost.cost.usd"] > 0
 
 
-def test_parent_does_not_repeat_its_childrens_usage(telemetry: Telemetry) -> None:
+def test_parent_does_not_repeat_usage(telemetry: Telemetry) -> None:
     """An agent's span says what was spent under it in names of its own, which no sum over calls picks up again."""
     tracer = telemetry.tracer_provider.get_tracer("framework")
-    agent = {"gen_ai.operation.name": "invoke_agent", "gen_ai.usage.input_tokens": 100}
+    agent: dict[str, Any] = {"gen_ai.operation.name": "invoke_agent", "gen_ai.usage.input_tokens": 100}
     with instrumented(telemetry), tracer.start_as_current_span("agent", attributes=agent):
         CHAT.call(Wire([json.dumps(chat()).encode()], {"content-type": "application/json"}).transport())
     priced = [span.name for span in telemetry.spans if "agentcost.cost.usd" in (span.attributes or {})]

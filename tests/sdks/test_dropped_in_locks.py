@@ -37,7 +37,7 @@ def in_time(action: Callable[[], None]) -> None:
     def run() -> None:
         try:
             action()
-        except BaseException as error:  # noqa: BLE001 (shown by the assertion)
+        except BaseException as error:
             errors.append(error)
 
     thread = threading.Thread(target=run, daemon=True)

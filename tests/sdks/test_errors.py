@@ -27,22 +27,26 @@ BROKEN = json_reply({"error": {"message": "oops"}}, status=500, headers={"retry-
 
 
 def openai(url: str, **options: Any) -> Any:
-    with OpenAI(**{"base_url": f"{url}/v1", "api_key": "none", "max_retries": 2, **options}) as client:
+    made: dict[str, Any] = {"base_url": f"{url}/v1", "api_key": "none", "max_retries": 2, **options}
+    with OpenAI(**made) as client:
         return client.chat.completions.create(**openai_shapes.ASK)
 
 
 async def openai_async(url: str, **options: Any) -> Any:
-    async with AsyncOpenAI(**{"base_url": f"{url}/v1", "api_key": "none", "max_retries": 2, **options}) as client:
+    made: dict[str, Any] = {"base_url": f"{url}/v1", "api_key": "none", "max_retries": 2, **options}
+    async with AsyncOpenAI(**made) as client:
         return await client.chat.completions.create(**openai_shapes.ASK)
 
 
 def anthropic(url: str, **options: Any) -> Any:
-    with Anthropic(**{"base_url": url, "api_key": "none", "max_retries": 2, **options}) as client:
+    made: dict[str, Any] = {"base_url": url, "api_key": "none", "max_retries": 2, **options}
+    with Anthropic(**made) as client:
         return client.messages.create(**anthropic_shapes.ASK)
 
 
 async def anthropic_async(url: str, **options: Any) -> Any:
-    async with AsyncAnthropic(**{"base_url": url, "api_key": "none", "max_retries": 2, **options}) as client:
+    made: dict[str, Any] = {"base_url": url, "api_key": "none", "max_retries": 2, **options}
+    async with AsyncAnthropic(**made) as client:
         return await client.messages.create(**anthropic_shapes.ASK)
 
 
@@ -126,7 +130,7 @@ def test_refused_connection(ask: Ask, reply: Reply, spend: Spend, telemetry: Tel
 
 def raised_by(action: Callable[[str], Any], url: str) -> Any:
     """The exception of an action, described."""
-    with pytest.raises(Exception) as caught:  # noqa: PT011 (which one, is compared)
+    with pytest.raises(Exception) as caught:
         run(action, url)
     return seen(caught.value)
 
@@ -137,7 +141,7 @@ def test_connection_dropped_in_a_whole_response(
 ) -> None:
     """A response that breaks off half-way was probably billed: unpriced, not free."""
     model_server.replies(Reply(body=b'{"id": "x"', drop=True))
-    with instrumented(telemetry), pytest.raises(Exception):  # noqa: B017, PT011 (each SDK has its own)
+    with instrumented(telemetry), pytest.raises(Exception):  # noqa: B017 (each SDK has its own)
         run(lambda url: ask(url, max_retries=0), model_server.url)
     span = telemetry.span(spend.name)
     assert span.status.status_code.name == "ERROR"

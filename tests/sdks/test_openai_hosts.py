@@ -35,8 +35,15 @@ def at(base_url: str, model: str) -> Callable[[str], Any]:
 
 def compatible(name: str, base_url: str, model: str, usage: Any, **spent: Any) -> Shape:
     """A provider that copies OpenAI's API."""
-    spend = Spend(**{"name": f"chat {model}", "provider": name, "served": model, "input": 1000, "output": 50, **spent})
-    return Shape(name=name, run=at(base_url, model), replies=[chat_reply(usage, model=model)], spends=[spend])
+    spend: dict[str, Any] = {
+        "name": f"chat {model}",
+        "provider": name,
+        "served": model,
+        "input": 1000,
+        "output": 50,
+        **spent,
+    }
+    return Shape(name=name, run=at(base_url, model), replies=[chat_reply(usage, model=model)], spends=[Spend(**spend)])
 
 
 HIT = {**USED, "prompt_cache_hit_tokens": 400, "prompt_cache_miss_tokens": 600}
@@ -91,7 +98,7 @@ def test_compatible_hosts(shape: Shape, model_server: ModelServer, telemetry: Te
 def azure(url: str, **options: Any) -> AzureOpenAI:
     """A client for one Azure resource."""
     made: dict[str, Any] = {"api_key": "none", "api_version": "2024-10-21", "max_retries": 0, "http_client": led(url)}
-    return AzureOpenAI(**made, **options)
+    return AzureOpenAI(**{**made, **options})
 
 
 def azure_create(url: str) -> Any:
@@ -102,8 +109,9 @@ def azure_create(url: str) -> Any:
 
 def azure_stream(url: str) -> Any:
     """The same, streamed."""
+    ask: dict[str, Any] = {**WITH_USAGE, "model": "our-deployment"}
     with azure(url, azure_endpoint="https://acme.openai.azure.com", azure_deployment="our-deployment") as client:
-        return whole(client.chat.completions.create(**{**WITH_USAGE, "model": "our-deployment"}))
+        return whole(client.chat.completions.create(**ask))
 
 
 def azure_local(url: str) -> Any:
@@ -124,7 +132,7 @@ async def azure_async(url: str) -> Any:
         return await client.chat.completions.create(model="our-deployment", messages=QUESTION)
 
 
-ON_AZURE = {"name": "chat our-deployment", "provider": "azure.ai.openai"}
+ON_AZURE: dict[str, Any] = {"name": "chat our-deployment", "provider": "azure.ai.openai"}
 AZURE = [
     Shape(name="create", run=azure_create, replies=[chat_reply()], spends=[completed(**ON_AZURE)]),
     Shape(name="local address", run=azure_local, replies=[chat_reply()], spends=[completed(**ON_AZURE)]),

@@ -44,7 +44,8 @@ def methods() -> dict[str, Any]:
 
 def _family(cls: type) -> Iterator[type]:
     yield cls
-    for sub in type.__subclasses__(cls):
+    subclasses: list[type] = type.__subclasses__(cls)
+    for sub in subclasses:
         yield from _family(sub)
 
 
@@ -108,7 +109,7 @@ class Other:
         return wrapped(*args, **kwargs)
 
     def _replace(self) -> None:
-        owner = openai._base_client.SyncAPIClient
+        owner: Any = openai._base_client.SyncAPIClient
         original = owner.request
 
         @functools.wraps(original)
@@ -116,7 +117,7 @@ class Other:
             self.calls += 1
             return original(client, *args, **kwargs)
 
-        owner.request = request  # type: ignore[method-assign]
+        owner.request = request
         self._original = original
 
     def remove(self) -> None:
@@ -128,10 +129,12 @@ class Other:
             owner.request = self._original
 
 
-ORDERS = ["other in, ours in, ours out, other out", "ours in, other in, other out, ours out"]
-ORDERS += ["other in, ours in, other out, ours out", "ours in, other in, ours out, other out"]
-
-
+ORDERS = [
+    "other in, ours in, ours out, other out",
+    "ours in, other in, other out, ours out",
+    "other in, ours in, other out, ours out",
+    "ours in, other in, ours out, other out",
+]
 # Who replaces a method by a plain function puts back what he found: what came in between is then not ours to undo.
 COMBINATIONS = [*(("wrapt", order) for order in ORDERS), *(("plain", order) for order in ORDERS[:2])]
 
@@ -162,8 +165,9 @@ def test_wrappers_of_others_in_any_order(
             assert other.calls - calls == ("other" in there), step
             assert len(telemetry.spans) - spans == ("ours" in there), step
     finally:
-        left = openai._base_client.SyncAPIClient.__dict__["request"]
-        openai._base_client.SyncAPIClient.request = original
+        owner: Any = openai._base_client.SyncAPIClient
+        left = owner.__dict__["request"]
+        owner.request = original
         otel_agentcost.uninstrument()
     assert left is original
 

@@ -210,7 +210,7 @@ def test_types_and_methods_of_a_stream_stay(case: Streamed, telemetry: Telemetry
 
 @pytest.mark.parametrize("case", [CHAT, RESPONSES, MESSAGES], ids=lambda case: case.name)
 def test_closing_the_http_response_settles(case: Streamed, telemetry: Telemetry) -> None:
-    """An application that closes the HTTP response under the stream has ended the call, before the stream is dropped."""
+    """An application that closes the HTTP response under the stream has ended the call, there and then."""
     wire = Wire(case.chunks)
     with instrumented(telemetry):
         stream = case.ask(wire.transport())

@@ -243,7 +243,7 @@ def test_one_thread_closes_while_another_reads(case: Streamed, telemetry: Teleme
     def read(stream: Any) -> None:
         try:
             list(stream)
-        except BaseException as error:  # noqa: BLE001 (whatever it is, the assertion shows it)
+        except BaseException as error:
             errors.append(error)
 
     with warnings_of_ours() as warned, instrumented(telemetry):

@@ -143,10 +143,9 @@ def test_attribute_limit_does_not_evict_the_roll_up_of_a_root() -> None:
     """A root span that the application has filled up still says what its trace cost."""
     telemetry = limited(32)
     tracer = telemetry.tracer_provider.get_tracer("application")
-    with instrumented(telemetry):
-        with tracer.start_as_current_span("turn") as turn:
-            ask()
-            turn.set_attributes({f"app.{number}": number for number in range(200)})
+    with instrumented(telemetry), tracer.start_as_current_span("turn") as turn:
+        ask()
+        turn.set_attributes({f"app.{number}": number for number in range(200)})
     assert telemetry.attributes("turn")["agentcost.trace.cost_usd"] == USD
     telemetry.shutdown()
 

@@ -72,9 +72,10 @@ def test_from_the_environment(telemetry: Telemetry, monkeypatch: pytest.MonkeyPa
 def test_the_nearest_wins(telemetry: Telemetry) -> None:
     """The code beats baggage, baggage beats the environment, and an inner block beats an outer one."""
     token = context.attach(baggage.set_baggage("agentcost.team", "baggage"))
-    with instrumented(telemetry, settings=Settings.load({}, user="env", team="env", tenant="env")):
-        with attribute(user="outer", feature="outer"), attribute(feature="inner"):
-            ask()
+    settings = Settings.load({}, user="env", team="env", tenant="env")
+    outer, inner = attribute(user="outer", feature="outer"), attribute(feature="inner")
+    with instrumented(telemetry, settings=settings), outer, inner:
+        ask()
     context.detach(token)
     assert given_to(telemetry) == {"user": "outer", "feature": "inner", "team": "baggage", "tenant": "env"}
 

@@ -51,18 +51,18 @@ def test_root_and_nested_agents(telemetry: Telemetry) -> None:
 def test_sum_over_calls_is_the_sum_over_roots(telemetry: Telemetry) -> None:
     """The dollars on the calls' own spans come to those on the root: nothing is counted twice, nothing is left out."""
     tracer = telemetry.tracer_provider.get_tracer("application")
-    with instrumented(telemetry), tracer.start_as_current_span("root"):
-        with tracer.start_as_current_span("agent", attributes=AGENT):
-            for _ in range(7):
-                ask()
+    root, agent = tracer.start_as_current_span("root"), tracer.start_as_current_span("agent", attributes=AGENT)
+    with instrumented(telemetry), root, agent:
+        for _ in range(7):
+            ask()
     calls = [span.attributes or {} for span in telemetry.spans if span.name.startswith("chat")]
     spent = [cost for call in calls if isinstance(cost := call["agentcost.cost.usd"], float)]
     assert sum(spent) == pytest.approx(7 * USD)
     assert rolled(telemetry, "root")[2] == pytest.approx(7 * USD)
     assert telemetry.total("agentcost.cost") == pytest.approx(7 * USD)
-    agent = telemetry.attributes("agent")
-    assert "agentcost.cost.usd" not in agent
-    assert "gen_ai.usage.input_tokens" not in agent
+    on_agent = telemetry.attributes("agent")
+    assert "agentcost.cost.usd" not in on_agent
+    assert "gen_ai.usage.input_tokens" not in on_agent
 
 
 async def test_gather(telemetry: Telemetry) -> None:
