@@ -151,17 +151,21 @@ class RedisLedger(ForkSafe):
         try:
             try:
                 return self._scripts[verb](keys, args)
-            except self._redis.exceptions.MovedError as moved:
-                self._follow(moved, pool)
+            except self._redis.ResponseError as error:
+                # Older redis-py has the whole answer in the text, newer one a class and the text after the word.
+                if not isinstance(error, self._redis.exceptions.MovedError) and not str(error).startswith("MOVED "):
+                    raise
+                self._follow(str(error).split()[-1], pool)
                 return self._scripts[verb](keys, args)
         except (self._redis.RedisError, OSError) as error:
             raise self._error(error) from error
 
-    def _follow(self, moved: Any, asked: Any) -> None:
+    def _follow(self, moved_to: str, asked: Any) -> None:
         """Turns to another node of the cluster: ours is the one that has the slot of our keys."""
         with self._lock:
             if self._pool is asked:
-                self._node = {"host": moved.host or asked.connection_kwargs["host"], "port": moved.port}
+                host, _, port = moved_to.rpartition(":")
+                self._node = {"host": host or asked.connection_kwargs["host"], "port": int(port)}
                 self._connect()
 
     def _error(self, error: Exception) -> LedgerError:
