@@ -10,7 +10,7 @@ from __future__ import annotations
 import gc
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -61,7 +61,7 @@ class Sdk:
         self.meters.shutdown()
 
 
-_ATTRIBUTES = {
+_ATTRIBUTES: dict[str, str | int] = {
     names.OPERATION: "chat",
     names.PROVIDER: "openai",
     names.REQUEST_MODEL: "gpt-4o-mini",
@@ -109,7 +109,7 @@ def _cpu(run: Callable[[int], None], n: int) -> float:
 
 
 @contextmanager
-def ours() -> Iterator[Sdk]:
+def ours() -> Generator[Sdk]:
     """Instrumented, for a block, with providers of its own (which cannot let go of a span processor)."""
     sdk = Sdk.fresh()
     otel_agentcost.instrument(tracer_provider=sdk.tracers, meter_provider=sdk.meters)

@@ -114,7 +114,8 @@ def _responses_stream() -> bytes:
 
 
 def _message_stream() -> bytes:
-    start = {**_MESSAGE, "content": [], "stop_reason": None, "usage": {**_MESSAGE["usage"], "output_tokens": 2}}  # type: ignore[dict-item]
+    usage: Any = _MESSAGE["usage"]
+    start = {**_MESSAGE, "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 2}}  # type: ignore[dict-item]
     deltas = [
         (
             "content_block_delta",
@@ -193,7 +194,7 @@ def workloads() -> list[Workload]:
     chat: dict[str, Any] = {"model": "gpt-4o-mini", "messages": MESSAGES, "temperature": 0.2, "max_tokens": 400}
     response: dict[str, Any] = {"model": "gpt-4o-mini", "input": MESSAGES, "temperature": 0.2, "max_output_tokens": 400}
     message: dict[str, Any] = {"model": "claude-sonnet-4-5", "messages": MESSAGES[1:], "max_tokens": 400}
-    usage = {"include_usage": True}
+    usage: Any = {"include_usage": True}
 
     def drain(stream: Any) -> None:
         for _ in stream:
