@@ -115,7 +115,7 @@ def _responses_stream() -> bytes:
 
 def _message_stream() -> bytes:
     usage: Any = _MESSAGE["usage"]
-    start = {**_MESSAGE, "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 2}}  # type: ignore[dict-item]
+    start = {**_MESSAGE, "content": [], "stop_reason": None, "usage": {**usage, "output_tokens": 2}}
     deltas = [
         (
             "content_block_delta",
