@@ -25,7 +25,7 @@ from otel_agentcost.border import report
 from otel_agentcost.core import money
 from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
 from otel_agentcost.core.cost import FREE, Cost
-from otel_agentcost.core.usage import Tokens
+from otel_agentcost.core.usage import NOTHING, Tokens
 from otel_agentcost.telemetry import spans
 from otel_agentcost.telemetry.spans import Record
 from otel_agentcost.wire import AnswerReader, Format
@@ -101,7 +101,7 @@ class InFlight:
         self._reader: AnswerReader | None = None
         self._unreadable: str | None = None
         self._at = time.time()
-        self._attempt: weakref.ref[Any] | None = None
+        self._attempt: Callable[[], Any] | None = None
         self._earlier: tuple[Any, ...] = ()
         self._reported: Decimal | None = None
         self.bytes: streams.Bytes | None = None
@@ -122,11 +122,13 @@ class InFlight:
     def attempted(self, response: Any) -> None:
         """An attempt of the SDK's was answered with success: more than one is billed when an SDK tries other models.
 
-        The latest response is held weakly: a stream that is dropped must go at once, as it does without us.
+        A stream is held weakly: one that is dropped must go at once, as it does without us.
         """
-        if self._attempt is not None and (before := self._attempt()) is not None and before is not response:
-            self._earlier = (*self._earlier, before)
-        self._attempt = weakref.ref(response)
+        before = self._attempt
+        if before is not None and before() is not response:
+            self._earlier = (*self._earlier, before())
+        whole = "json" in str(response.headers.get("content-type"))
+        self._attempt = (lambda: response) if whole else weakref.ref(response)
         if not self._asked.endpoint.known:
             self._reported = money.from_number(response.headers.get(_LITELLM_COST))
 
@@ -256,6 +258,8 @@ class InFlight:
             answer = replace(answer, provider_usd=self._reported)
         if self._earlier:
             answer = _with_attempts(answer, self._earlier, self._asked)
+            self._earlier = ()
+        self._attempt = None
         cost = self._cost(answer, error)
         tokens = answer.tokens()
         record = self._record
@@ -315,13 +319,17 @@ class InFlight:
 
 
 def _with_attempts(answer: Answer, earlier: tuple[Any, ...], asked: Asked) -> Answer:
-    """`answer` with what earlier attempts within the same call were billed."""
+    """`answer` with what earlier attempts within the same call were billed, also where the last one was refused."""
     for response in earlier:
-        if response.is_closed:
+        try:
             other = asked.format.read_response(asked.call, streams.parsed(response.content))
-            if other.usage is not None and other.response_id != answer.response_id:
-                charge = Charge(model=other.model, usage=other.usage, terms=other.terms)
-                answer = replace(answer, extra=(*answer.extra, charge, *other.extra))
+        except Exception:  # a stream, which is gone, or a response that nobody has read
+            other = Answer()
+        if other.usage is None or other.missing is not None:
+            answer = replace(answer, uncounted=answer.uncounted or "what an earlier attempt was billed is not known")
+        elif other.response_id is None or other.response_id != answer.response_id:
+            charge = Charge(model=other.model, usage=other.usage, terms=other.terms)
+            answer = replace(answer, usage=answer.usage or NOTHING, extra=(*answer.extra, charge, *other.extra))
     return answer
 
 

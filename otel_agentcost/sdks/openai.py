@@ -10,6 +10,7 @@ FORMATS = {
     "/completions": "openai_completions",
     "/responses": "openai_responses",
     "/responses/compact": "openai_responses",
+    "/decisions": "openai_responses",
     "/embeddings": "openai_embeddings",
     "/images/generations": "openai_images",
     "/images/edits": "openai_images",
