@@ -55,7 +55,15 @@ COMPACTED = {
     "usage": response()["usage"],
 }
 
+DECIDED = {"object": "decision", "model": MINI, "answers": [], "usage": response()["usage"]}
+
 RESPONSES = [
+    shape(
+        "decisions.create",
+        lambda c: c.decisions.create(**RESPOND, questions=[]),
+        [json_reply(DECIDED)],
+        SPENT,
+    ),
     shape("responses.create", lambda c: c.responses.create(**RESPOND), [json_reply(response())], SPENT),
     shape("responses stream", lambda c: whole(c.responses.create(**RESPOND, stream=True)), [response_stream()], SPENT),
     shape(
