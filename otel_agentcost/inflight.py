@@ -270,7 +270,7 @@ class InFlight:
             attributes[names.ERROR_TYPE] = spans.error_type(error)
         self._count(answer, tokens, cost, error)
         if record.tally is not None:
-            record.tally.add_llm(cost.usd, tokens.input, tokens.output)
+            record.tally.add_llm(cost.usd, tokens.input, tokens.output, unpriced=cost.unpriced is not None)
         return attributes
 
     def _count(self, answer: Answer, tokens: Tokens, cost: Cost, error: BaseException | None) -> None:

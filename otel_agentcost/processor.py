@@ -66,7 +66,7 @@ class AgentCostProcessor(SpanProcessor):
         span.set_attributes(tally.attributes())
         if local_root:
             ctx = trace.set_span_in_context(span, context.Context())
-            self._metrics.trace_ended(tally.usd, tally.llm_calls, ctx)
+            self._metrics.trace_ended(tally.usd if tally.priced else None, tally.llm_calls, ctx)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Nothing: an ended span cannot be written to."""

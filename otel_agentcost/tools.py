@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
 
 from opentelemetry import context, trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
@@ -39,14 +39,22 @@ def deactivate(runtime: Runtime) -> None:
         _active.remove(runtime)
 
 
+@overload
+def tool(function: Callable[_P, _R], /) -> Callable[_P, _R]: ...
+@overload
 def tool(
     *, usd: Decimal | float | str | None = None, name: str | None = None
-) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]:
+) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]: ...
+
+
+def tool(
+    function: Callable[..., Any] | None = None, /, *, usd: Decimal | float | str | None = None, name: str | None = None
+) -> Any:
     """Makes each call of the decorated function (plain or `async`) an `execute_tool` span with its price.
 
     `usd` is what one call costs in US dollars; without it the price of `OTEL_AGENTCOST_TOOL_PRICES` counts, and
     without that the tool is free of charge here. `name` is the tool's name, by default the function's. A call that
-    raises is charged too: the tool's provider has done its work, or at least may say so.
+    raises is charged too: the tool's provider has done its work, or at least may say so. Works bare (`@tool`) too.
 
     Raises ValueError for a price that is no amount of money.
     """
@@ -55,24 +63,27 @@ def tool(
         raise ValueError(f"usd={usd!r} is not an amount of dollars: write a number that is not negative, such as 0.005")
 
     def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
-        called = str(name or getattr(function, "__name__", "tool"))
-        if inspect.iscoroutinefunction(function):
+        return _decorated(function, str(name or getattr(function, "__name__", "tool")), price)
 
-            @functools.wraps(function)
-            async def asynchronous(*args: _P.args, **kwargs: _P.kwargs) -> Any:
-                with _executing(called, price):
-                    return await function(*args, **kwargs)
+    return decorate(function) if function is not None else decorate
 
-            return cast("Callable[_P, _R]", asynchronous)
+
+def _decorated(function: Callable[_P, _R], called: str, price: Decimal | None) -> Callable[_P, _R]:
+    if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
-        def synchronous(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        async def asynchronous(*args: _P.args, **kwargs: _P.kwargs) -> Any:
             with _executing(called, price):
-                return function(*args, **kwargs)
+                return await function(*args, **kwargs)
 
-        return synchronous
+        return cast("Callable[_P, _R]", asynchronous)
 
-    return decorate
+    @functools.wraps(function)
+    def synchronous(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+        with _executing(called, price):
+            return function(*args, **kwargs)
+
+    return synchronous
 
 
 @contextmanager

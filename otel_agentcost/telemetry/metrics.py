@@ -141,7 +141,8 @@ class Metrics:
         """One call without a price, or without a whole one."""
         self._unpriced.add(_ONE, {**base, names.REASON: self._bounded_reason(reason)})
 
-    def trace_ended(self, usd: Decimal, llm_calls: int, ctx: Context) -> None:
-        """Totals of a trace whose local root has ended."""
-        self._trace_cost.record(money.to_float(usd), None, ctx)
+    def trace_ended(self, usd: Decimal | None, llm_calls: int, ctx: Context) -> None:
+        """Totals of a trace whose local root has ended; `usd` is None where none of its calls has a price."""
+        if usd is not None:
+            self._trace_cost.record(money.to_float(usd), None, ctx)
         self._trace_llm_calls.record(llm_calls, None, ctx)

@@ -22,7 +22,18 @@ _ATTRIBUTE = "_agentcost_tally"
 class Tally:
     """Running totals of one trace or one agent. Safe to add to from several threads."""
 
-    __slots__ = ("_lock", "input_tokens", "llm_calls", "llm_usd", "outer", "output_tokens", "tool_calls", "tool_usd")
+    __slots__ = (
+        "_lock",
+        "_priced_calls",
+        "input_tokens",
+        "llm_calls",
+        "llm_usd",
+        "outer",
+        "output_tokens",
+        "tool_calls",
+        "tool_usd",
+        "unpriced_calls",
+    )
 
     def __init__(self, outer: Tally | None = None) -> None:
         self.outer = outer
@@ -30,20 +41,25 @@ class Tally:
         self.tool_usd = money.ZERO
         self.llm_calls = 0
         self.tool_calls = 0
+        self._priced_calls = 0
+        self.unpriced_calls = 0
+        """Model calls that the dollars do not, or not wholly, contain: with any, the dollars are a lower bound."""
         self.input_tokens = 0
         self.output_tokens = 0
         self._lock = threading.Lock()
 
-    def add_llm(self, usd: Decimal | None, input_tokens: int, output_tokens: int) -> None:
+    def add_llm(self, usd: Decimal | None, input_tokens: int, output_tokens: int, *, unpriced: bool) -> None:
         """One model call, here and in every agent and trace round this one. Unpriced calls add no dollars."""
         with self._lock:
             self.llm_calls += 1
+            self.unpriced_calls += unpriced
             self.input_tokens += input_tokens
             self.output_tokens += output_tokens
             if usd is not None:
+                self._priced_calls += 1
                 self.llm_usd = money.add(self.llm_usd, usd)
         if self.outer is not None:
-            self.outer.add_llm(usd, input_tokens, output_tokens)
+            self.outer.add_llm(usd, input_tokens, output_tokens, unpriced=unpriced)
 
     def add_tool(self, usd: Decimal | None) -> None:
         """One tool call, here and in every agent and trace round this one."""
@@ -60,6 +76,11 @@ class Tally:
         return self.llm_calls + self.tool_calls
 
     @property
+    def priced(self) -> bool:
+        """Whether the dollars say anything: not where there were model calls and none of them has a price."""
+        return self._priced_calls > 0 or not self.llm_calls
+
+    @property
     def usd(self) -> Decimal:
         """Model and tool dollars together."""
         return money.add(self.llm_usd, self.tool_usd)
@@ -67,7 +88,7 @@ class Tally:
     def attributes(self) -> dict[str, AttributeValue]:
         """The totals as span attributes."""
         with self._lock:
-            return {
+            totals: dict[str, AttributeValue] = {
                 names.TRACE_COST: money.to_float(money.add(self.llm_usd, self.tool_usd)),
                 names.TRACE_LLM_COST: money.to_float(self.llm_usd),
                 names.TRACE_TOOL_COST: money.to_float(self.tool_usd),
@@ -76,6 +97,11 @@ class Tally:
                 names.TRACE_INPUT_TOKENS: self.input_tokens,
                 names.TRACE_OUTPUT_TOKENS: self.output_tokens,
             }
+            if self.unpriced_calls:
+                totals[names.TRACE_UNPRICED_CALLS] = self.unpriced_calls
+            if not self.priced:  # nothing is known to have cost nothing: no dollars, rather than none spent
+                del totals[names.TRACE_COST], totals[names.TRACE_LLM_COST]
+            return totals
 
 
 def tally_of(span: Span) -> Tally | None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -159,7 +160,10 @@ class Workload:
 
     name: str
     run: Callable[[int], None]
-    chunks: int = 0
+    stream: Callable[[], Iterable[Any]] | None = None
+    """Makes the call once, for its events; None for a call that is not streamed."""
+    format: str = ""
+    body: Any = None
 
 
 def _loop(call: Callable[[], object]) -> Callable[[int], None]:
@@ -196,29 +200,28 @@ def workloads() -> list[Workload]:
     message: dict[str, Any] = {"model": "claude-sonnet-4-5", "messages": MESSAGES[1:], "max_tokens": 400}
     usage: Any = {"include_usage": True}
 
-    def drain(stream: Any) -> None:
-        for _ in stream:
-            pass
+    def streamed(name: str, stream: Callable[[], Iterable[Any]], form: str, body: Any) -> Workload:
+        return Workload(f"{name} stream 200 chunks", _loop(lambda: deque(stream(), maxlen=0)), stream, form, body)
 
     return [
         Workload("openai chat sync", _loop(lambda: oai.chat.completions.create(**chat))),
         Workload("openai chat async x50", _gather(lambda: oai_async.chat.completions.create(**chat))),
-        Workload(
-            "openai chat stream 200 chunks",
-            _loop(lambda: drain(oai.chat.completions.create(**chat, stream=True, stream_options=usage))),
-            CHUNKS,
+        streamed(
+            "openai chat",
+            lambda: oai.chat.completions.create(**chat, stream=True, stream_options=usage),
+            "openai_chat",
+            chat,
         ),
         Workload("openai responses sync", _loop(lambda: oai.responses.create(**response))),
-        Workload(
-            "openai responses stream 200 chunks",
-            _loop(lambda: drain(oai.responses.create(**response, stream=True))),
-            CHUNKS,
+        streamed(
+            "openai responses", lambda: oai.responses.create(**response, stream=True), "openai_responses", response
         ),
         Workload("anthropic messages sync", _loop(lambda: ant.messages.create(**message))),
         Workload("anthropic messages async x50", _gather(lambda: ant_async.messages.create(**message))),
-        Workload(
-            "anthropic messages stream 200 chunks",
-            _loop(lambda: drain(ant.messages.create(**message, stream=True))),
-            CHUNKS,
+        streamed(
+            "anthropic messages",
+            lambda: ant.messages.create(**message, stream=True),
+            "anthropic_messages",
+            message,
         ),
     ]

@@ -147,3 +147,20 @@ def test_span_that_ends_before_its_call_is_not_written_to(telemetry: Telemetry) 
         context.detach(token)
     assert telemetry.attributes("chat gpt-4o-mini")["agentcost.cost.usd"] == USD
     assert rolled(telemetry, "root") == (None, None, None)
+
+
+def test_calls_without_a_price_are_counted_on_the_root_and_are_not_zero_dollars(telemetry: Telemetry) -> None:
+    """A lower bound says how many calls it leaves out; a trace of which nothing is priced has no dollars at all."""
+    tracer = telemetry.tracer_provider.get_tracer("application")
+    with instrumented(telemetry):
+        with tracer.start_as_current_span("some"):
+            ask()
+            ask(model="nobodys-model")
+        with tracer.start_as_current_span("none"):
+            ask(model="nobodys-model")
+    some, none = telemetry.attributes("some"), telemetry.attributes("none")
+    assert (some["agentcost.trace.unpriced_calls"], some["agentcost.trace.cost_usd"]) == (1, pytest.approx(USD))
+    assert (none["agentcost.trace.unpriced_calls"], none["agentcost.trace.llm_calls"]) == (1, 1)
+    assert "agentcost.trace.cost_usd" not in none
+    assert "agentcost.trace.llm_cost_usd" not in none
+    assert telemetry.histogram("agentcost.trace.cost").count == 1
