@@ -5,32 +5,40 @@ names of the environment variables (`environment_variables.py`) and the README's
 
 Nothing else in this package reads a setting from the environment. Nothing here logs, knows OpenTelemetry, or opens
 a price file. The instrumentor calls `Settings.load` once at start-up, logs its `notices`, and on a `SettingsError`
-logs that and leaves the application uninstrumented.
+logs that and leaves the application uninstrumented. The rule: a value that cannot be understood stops the
+instrumentation with one sentence; an unknown name, and a value of the switch that is not ours alone, is a notice.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from otel_agentcost import names
-from otel_agentcost.core import money
 from otel_agentcost.errors import SettingsError
+from otel_agentcost.understanding import (
+    CaptureContent,
+    Unclear,
+    quoted,
+    to_boolean,
+    to_capture_content,
+    to_path,
+    to_text,
+    to_tool_prices,
+    without_password,
+)
 from otel_agentcost.version import __version__
 
 __all__ = ["ROWS", "CaptureContent", "Row", "Settings", "from_environment", "markdown_table", "without_password"]
 
 PREFIX = "OTEL_AGENTCOST_"
 CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
-
-CaptureContent = Literal["NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT"]
 
 LATER = frozenset(
     {
@@ -53,83 +61,6 @@ LATER = frozenset(
 """Names that belong to budgets and loop detection. This version has neither, and whoever sets one must be told so."""
 
 T = TypeVar("T")
-
-
-# --- Parsers: a value as it was written -> a value of the field's type, or `Unclear` ---
-
-
-class Unclear(Exception):
-    """A value cannot be understood; the text completes "X is 'v', ". Caught in this module."""
-
-
-def to_boolean(value: object) -> bool:
-    """True or false, in the words that people use for them."""
-    word = str(value).lower()
-    if word in ("true", "1", "yes", "on"):
-        return True
-    if word in ("false", "0", "no", "off"):
-        return False
-    raise Unclear("which is neither true nor false")
-
-
-def to_text(value: object) -> str:
-    """Text, or a number that is meant as text."""
-    if isinstance(value, (str, int)) and not isinstance(value, bool):
-        return str(value)
-    raise Unclear("which is not text")
-
-
-def to_path(value: object) -> Path:
-    """A path; `~` is the home directory."""
-    if not isinstance(value, (str, Path)):
-        raise Unclear("which is not a path")
-    try:
-        return Path(value).expanduser()
-    except RuntimeError as error:
-        raise Unclear("whose home directory is not known") from error
-
-
-def to_tool_prices(value: object) -> Mapping[str, Decimal]:
-    """US dollars a call, by tool: a mapping, or text like `web_search=0.005,read_page=0.001`."""
-    pairs: Iterable[tuple[object, object]]
-    if isinstance(value, str):
-        pairs = [_pair(item) for item in value.split(",") if item.strip()]
-    elif isinstance(value, Mapping):
-        pairs = cast("Mapping[object, object]", value).items()
-    else:
-        raise Unclear("which is not of the form tool=dollars,tool=dollars")
-    prices: dict[str, Decimal] = {}
-    for tool, written in pairs:
-        usd = money.from_number(written)
-        if usd is None:
-            raise Unclear(f"where the price of {tool} is {_quoted(written)}, which is not an amount of US dollars")
-        if str(tool) in prices:
-            raise Unclear(f"which gives {tool} two prices")
-        prices[str(tool)] = usd
-    return MappingProxyType(prices)
-
-
-def _pair(item: str) -> tuple[str, str]:
-    # From the right: a tool may have any name, a price has no `=` in it.
-    tool, equals, usd = item.rpartition("=")
-    if not equals or not tool.strip():
-        raise Unclear(f"where {_quoted(item.strip())} is not of the form tool=dollars")
-    return tool.strip(), usd.strip()
-
-
-def to_capture_content(value: object) -> CaptureContent:
-    """Where message content may go. `true` is what older instrumentations called `SPAN_ONLY`."""
-    match str(value).upper():
-        case "NO_CONTENT" | "FALSE":
-            return "NO_CONTENT"
-        case "SPAN_ONLY" | "TRUE":
-            return "SPAN_ONLY"
-        case "EVENT_ONLY":
-            return "EVENT_ONLY"
-        case "SPAN_AND_EVENT":
-            return "SPAN_AND_EVENT"
-        case _:
-            raise Unclear("which is none of NO_CONTENT, SPAN_ONLY, EVENT_ONLY and SPAN_AND_EVENT")
 
 
 # --- The table --------------------------------------------------------------------------------------------------------
@@ -159,7 +90,11 @@ def setting(default: T, parse: Callable[[object], T], *, values: str, meaning: s
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the user set, understood. `Settings.load()` reads it; `Settings()` is all defaults."""
+    """What the user set, understood. `Settings.load()` reads it; `Settings()` is all defaults.
+
+    However one is made, its values go through the parsers of the table: `Settings(prices="own.json")` holds a path,
+    None and blank text count as not given, and what cannot be understood raises a `SettingsError` that quotes it.
+    """
 
     enabled: bool = setting(
         True, to_boolean, values="`true`, `false`", meaning="`false` leaves every SDK untouched: nothing is measured."
@@ -198,7 +133,8 @@ class Settings:
         "NO_CONTENT",
         to_capture_content,
         values="`NO_CONTENT`, `SPAN_ONLY`, `EVENT_ONLY`, `SPAN_AND_EVENT`",
-        meaning="Whether prompts and answers are recorded, and where; all GenAI instrumentations share this switch.",
+        meaning="Whether prompts and answers are recorded, and where (`true` means `SPAN_ONLY`); all GenAI "
+        "instrumentations share this switch.",
     )
 
     sources: Mapping[str, str] = field(default_factory=dict[str, str], compare=False, repr=False)
@@ -206,6 +142,19 @@ class Settings:
     is not in it has its default."""
     notices: tuple[str, ...] = field(default=(), compare=False, repr=False)
     """Sentences to log at start-up: what was set and has no effect."""
+
+    def __post_init__(self) -> None:
+        problems: list[str] = []
+        for row in ROWS:
+            value: object = getattr(self, row.field)
+            try:
+                understood = row.parse(value) if _is_set(value) else _DEFAULTS[row.field]
+            except Unclear as error:
+                problems.append(f"{row.field} of Settings is {quoted(value)}, {error}.")
+            else:
+                object.__setattr__(self, row.field, understood)
+        if problems:
+            raise SettingsError(" ".join([*problems, "Correct or remove it."]))
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **arguments: object) -> Settings:
@@ -234,12 +183,17 @@ def _variable(name: str) -> str:
     return CAPTURE_CONTENT if name == "capture_content" else PREFIX + name.upper()
 
 
+_DEFAULTS: Mapping[str, object] = {
+    entry.name: cast("Any", entry.default_factory)() for entry in fields(Settings) if entry.metadata
+}
+
+
 def _rows() -> tuple[Row, ...]:
     rows: list[Row] = []
     for entry in fields(Settings):
         if not entry.metadata:
             continue
-        default: object = cast("Any", entry.default_factory)()
+        default = _DEFAULTS[entry.name]
         shown = "" if default in (None, {}) else f"`{default}`".replace("True", "true")
         rows.append(Row(field=entry.name, variable=_variable(entry.name), default=shown, **entry.metadata))
     return tuple(rows)
@@ -291,7 +245,7 @@ def from_environment(environ: Mapping[str, str], **arguments: object) -> Setting
         except Unclear as error:
             # A variable that all instrumentations share is not ours to stop for, and its default records no content.
             shared = not row.variable.startswith(PREFIX) and layer.source == "environment"
-            sentence = f"{layer.spelling(row.field)} is {_quoted(value)}, {error}"
+            sentence = f"{layer.spelling(row.field)} is {quoted(value)}, {error}"
             if shared:
                 notices.append(f"{sentence}: no content is recorded.")
             else:
@@ -332,7 +286,7 @@ def _file_layers(layers: list[_Layer], problems: list[str]) -> list[_Layer]:
         file = to_path(value)
         written = _read_file(file)
     except Unclear as error:
-        problems.append(f"{spelled} is {_quoted(value)}, {error}.")
+        problems.append(f"{spelled} is {quoted(value)}, {error}.")
         return []
     return [_Layer(source=str(file), written=written, spelling=lambda name: f"{name} in {file}")]
 
@@ -369,8 +323,11 @@ def _parse_yaml(content: str) -> object:
 
 def _without_effect(layer: _Layer, name: str) -> str:
     """One sentence or two on a name that this version does not know."""
-    written = f"{layer.spelling(name)} is {_quoted(layer.written[name])}, but"
-    no_budget = "NO BUDGET IS ENFORCED and no loop detected: this version measures what calls cost, and stops none."
+    written = f"{layer.spelling(name)} is {quoted(layer.written[name])}, but"
+    no_budget = (
+        "NO BUDGET IS ENFORCED and no loop detected: this version measures what calls cost, and stops none. "
+        "Remove it, or set a limit with the provider."
+    )
     if name in LATER:
         return f"{written} {no_budget}"
     import difflib  # noqa: PLC0415 (only a misspelt name needs it)
@@ -379,16 +336,6 @@ def _without_effect(layer: _Layer, name: str) -> str:
     hint = f"; did you mean {layer.spelling(nearest[0])}?" if nearest else ": the README lists the settings."
     unknown = f"{written} otel-agentcost {__version__} has no such setting, and ignores it{hint}"
     return f"{unknown} {no_budget}" if nearest and nearest[0] in LATER else unknown
-
-
-def without_password(written: str) -> str:
-    """`written`, with the user and password of any URL in it made unreadable."""
-    return re.sub(r"(//)[^/@\s]*@", r"\1***@", written)
-
-
-def _quoted(value: object) -> str:
-    """`value` as it was written, short, and fit for a log that others read."""
-    return without_password(f"{value!r:.120}" if isinstance(value, str) else f"{value!s:.120}")
 
 
 def _one_line(error: Exception) -> str:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import FrozenInstanceError, fields
+from dataclasses import FrozenInstanceError, fields, replace
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -249,6 +250,60 @@ def test_an_unknown_name_like_no_other_points_to_the_readme() -> None:
     (notice,) = load({"OTEL_AGENTCOST_ZZZ": "1"}).notices
     assert "did you mean" not in notice
     assert "the README lists the settings" in notice
+
+
+@pytest.mark.parametrize("name", ["trace_budget_usd", "trace_buget_usd"])
+def test_a_budget_that_is_not_enforced_has_a_remedy(name: str) -> None:
+    """Whoever reads that no budget is enforced reads what to do about it."""
+    (notice,) = load({f"OTEL_AGENTCOST_{name.upper()}": "5"}).notices
+    assert notice.endswith("Remove it, or set a limit with the provider.")
+
+
+def test_settings_made_in_code_are_understood_like_those_of_the_environment() -> None:
+    """Text becomes what it stands for, whichever way a Settings is made; None and blank count as not given."""
+    made: dict[str, Any] = {
+        "enabled": "false",
+        "prices": "~/own.json",
+        "tool_prices": {"web_search": "0.005", "read_page": 0.001},
+        "user": 42,
+        "team": " ",
+        "agent": None,
+        "capture_content": "span_only",
+    }
+    settings = Settings(**made)
+    assert settings == load(**made)
+    assert settings.enabled is False
+    assert settings.prices == Path.home() / "own.json"
+    assert settings.tool_prices == {"web_search": Decimal("0.005"), "read_page": Decimal("0.001")}
+    assert (settings.user, settings.team, settings.agent) == ("42", None, None)
+    assert settings.capture_content == "SPAN_ONLY"
+    assert replace(settings, user="u2").user == "u2"
+
+
+def test_settings_made_in_code_that_cannot_be_understood_are_quoted() -> None:
+    """All mistakes are named at once, with their values and what to do."""
+    wrong: dict[str, Any] = {"enabled": "maybe", "tool_prices": {"a": "x"}, "capture_content": "SPAN"}
+    with pytest.raises(SettingsError) as caught:
+        Settings(**wrong)
+    said = str(caught.value)
+    assert "enabled of Settings is 'maybe', which is neither true nor false." in said
+    assert "where the price of a is 'x', which is not an amount of US dollars." in said
+    assert "capture_content of Settings is 'SPAN', which is none of NO_CONTENT, " in said
+    assert said.endswith(" Correct or remove it.")
+
+
+def test_a_settings_object_does_not_follow_the_mapping_it_was_made_from() -> None:
+    """Prices are copied: who changes the dictionary later does not change the settings."""
+    prices = {"a": Decimal(1)}
+    settings = Settings(tool_prices=prices)
+    prices["a"] = Decimal(2)
+    assert settings.tool_prices == {"a": Decimal(1)}
+
+
+def test_the_table_says_what_true_means_for_content() -> None:
+    """`true` is no value of the list, so its row says what it stands for."""
+    (row,) = (row for row in ROWS if row.field == "capture_content")
+    assert "`true` means `SPAN_ONLY`" in row.meaning
 
 
 def test_a_password_in_a_url_is_not_repeated() -> None:
