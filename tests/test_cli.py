@@ -11,6 +11,7 @@ import pytest
 from otel_agentcost import cli, sdks
 from otel_agentcost.cli import main
 from otel_agentcost.version import __version__
+from tests import documents
 
 BIN = Path(sys.executable).parent
 
@@ -202,6 +203,37 @@ SDK = Sdk(name="toy", distribution="pytest", patches=(
     assert "JSONDecoder" not in line
     (line,) = (line for line in report.splitlines() if line.startswith("  no-such-sdk "))
     assert line.endswith("not installed")
+
+
+@pytest.mark.parametrize(
+    ("distribution", "older", "oldest"),
+    [("openai", "1.65.5", "1.66"), ("anthropic", "0.50.0", "0.51"), ("google-genai", "1.9.0", "1.32")],
+)
+def test_the_doctor_does_not_vouch_for_untested_versions(
+    distribution: str,
+    older: str,
+    oldest: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """An SDK older than the supported range may well work, but nothing is promised: it is marked."""
+    metadata = tmp_path / f"{distribution.replace('-', '_')}-{older}.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text(f"Metadata-Version: 2.1\nName: {distribution}\nVersion: {older}\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    code, report = doctor(capsys)
+    assert code == 1
+    (line,) = (line for line in report.splitlines() if line.startswith(f"! {distribution} "))
+    assert line.endswith(f"{older}: older than {oldest}, untested")
+
+
+def test_the_oldest_tested_versions_are_those_of_the_package() -> None:
+    """What an SDK's module calls its oldest release is what the extra `demo` asks for."""
+    written = (documents.ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (extra,) = (line for line in written.splitlines() if line.startswith("demo = "))
+    for sdk in sdks.discover():
+        assert f'"{sdk.distribution}>={sdk.oldest}"' in extra
 
 
 def test_the_doctor_sees_what_the_launcher_sets_up(tmp_path: Path) -> None:

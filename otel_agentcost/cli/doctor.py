@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import platform
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -117,6 +118,8 @@ def _sdks() -> Iterator[Finding]:
         if missing:
             text = f"{installed}: {', '.join(missing)} is not there, so calls through it are not measured"
             yield Finding(sdk.distribution, text, fine=False)
+        elif _release(installed) < _release(sdk.oldest):
+            yield Finding(sdk.distribution, f"{installed}: older than {sdk.oldest}, untested", fine=False)
         else:
             yield Finding(sdk.distribution, f"{installed}: every call is measured")
 
@@ -180,6 +183,12 @@ def _variable(name: str, value: str) -> Finding:
     )
     shown = without_password(value)
     return Finding(name, f"{shown} (nothing is measured)" if off else shown, fine=not off)
+
+
+def _release(written: str) -> tuple[int, ...]:
+    """The numbers that a version begins with, for comparison; () where there are none."""
+    found = re.match(r"\d+(?:\.\d+)*", written)
+    return tuple(int(number) for number in found[0].split(".")) if found else ()
 
 
 def _version(distribution: str) -> str | None:

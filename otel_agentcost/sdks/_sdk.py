@@ -29,6 +29,8 @@ class Sdk:
     name: str
     distribution: str
     patches: tuple[Patchable, ...]
+    oldest: str = ""
+    """The oldest release that the tests cover; patches may well fit older ones, but nobody has looked."""
 
 
 # Where the address tells the provider, by the end of the host name; the conventions' names, where they have one.

@@ -38,6 +38,7 @@ def _seam_of(client: type) -> str:
 SDK = Sdk(
     name="anthropic",
     distribution="anthropic",
+    oldest="0.51",
     patches=(
         *_SEAM.patches("anthropic._base_client", "SyncAPIClient", _seam_of, "call"),
         *_SEAM.patches("anthropic._base_client", "AsyncAPIClient", _seam_of, "call_async"),

@@ -99,6 +99,7 @@ def _patch(method: str, kind: str) -> Patchable:
 SDK = Sdk(
     name="google_genai",
     distribution="google-genai",
+    oldest="1.32",
     patches=(
         _patch("request", "call"),
         _patch("async_request", "call_async"),

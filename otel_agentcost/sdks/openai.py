@@ -27,6 +27,7 @@ _SEAM = StainlessSeam("openai", FORMATS, {"BaseAzureClient": "azure.ai.openai"})
 SDK = Sdk(
     name="openai",
     distribution="openai",
+    oldest="1.66",
     patches=(
         *_SEAM.patches("openai._base_client", "SyncAPIClient", "request", "call"),
         *_SEAM.patches("openai._base_client", "AsyncAPIClient", "request", "call_async"),
