@@ -80,3 +80,17 @@ def test_the_readmes_python_example_runs(model_server: ModelServer, tmp_path: Pa
     assert printed.count('"user.id": "u1"') >= 2
     assert '"agentcost.team": "search"' in printed
     assert "Traceback" not in printed
+
+
+def test_every_relative_link_leads_somewhere() -> None:
+    """In the README and in docs/: the file is there, and so is the heading where the link names one."""
+    root = Path(__file__).resolve().parent.parent
+    pages = [root / "README.md", root / "CHANGELOG.md", *sorted((root / "docs").glob("*.md"))]
+    for page in pages:
+        for link in re.findall(r"\]\((?!https?:|mailto:)([^)\s]+)\)", page.read_text(encoding="utf-8")):
+            file, _, heading = link.partition("#")
+            target = page.parent / file if file else page
+            assert target.is_file(), (page.name, link)
+            headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.MULTILINE)
+            anchors = [re.sub(r"[^\w\- ]", "", text).strip().lower().replace(" ", "-") for text in headings]
+            assert not heading or heading in anchors, (page.name, link)
