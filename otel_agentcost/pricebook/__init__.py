@@ -12,7 +12,7 @@ from otel_agentcost.pricebook.book import PriceBook
 from otel_agentcost.pricebook.bundled import BUNDLED, FORMAT, BookFile, read_book
 from otel_agentcost.pricebook.finder import Finder, Found, Missing
 from otel_agentcost.pricebook.own import OwnModels, OwnPrices, read_own
-from otel_agentcost.pricebook.pricefile import PriceFileError
+from otel_agentcost.pricebook.pricefile import PriceFileError, unreadable
 
 __all__ = ["BUNDLED", "BookFile", "Found", "Missing", "PriceBook", "PriceFileError", "open_book", "read_book"]
 
@@ -38,14 +38,17 @@ def _compiled(path: Path) -> bool:
         with path.open("rb") as file:
             return FORMAT.rpartition(" ")[0].encode() in file.read(100)
     except OSError as error:
-        raise PriceFileError(path, f"it cannot be read ({error})") from None
+        raise unreadable(path, error) from None
 
 
 def _other_book(path: Path, named_by: Path) -> BookFile:
     try:
         return read_book(path) if path != BUNDLED else read_book()
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise PriceFileError(named_by, f"{path} is not a price book ({error})") from None
+    except OSError as error:
+        raise PriceFileError(named_by, f"its book {path} cannot be read ({error.strerror})") from None
+    except (ValueError, KeyError, TypeError) as error:
+        which = "it" if path == named_by else f"its book {path}"
+        raise PriceFileError(named_by, f"{which} is not a price book ({error})") from None
 
 
 def _check_references(own: OwnPrices, book: BookFile, path: Path) -> None:

@@ -14,24 +14,37 @@ from typing import Any, cast
 
 from otel_agentcost.errors import AgentCostError
 
+_CONSEQUENCE = (
+    "An application that has it in OTEL_AGENTCOST_PRICES runs on without otel-agentcost: its model calls are neither "
+    "measured nor priced"
+)
+"""What `runtime.start` does. The built-in book alone would put wrong dollars on whatever the file was to override."""
+
 
 class PriceFileError(AgentCostError):
-    """An own price file that cannot be used; the text quotes what is wrong and says what to do."""
+    """An own price file that cannot be used; the text quotes what is wrong, says what follows and what to do."""
 
-    def __init__(self, path: Path, problem: str) -> None:
+    def __init__(self, path: Path, problem: str, remedy: str = "") -> None:
+        """`remedy` is a sentence, where the remedy is not to correct what the file says."""
         self.path = path
         self.problem = problem
-        super().__init__(
-            f"{path}: {problem}. None of its prices are used; correct it and try: agentcost prices check {path}"
-        )
+        remedy = remedy or f"Correct the file and try: agentcost prices check {path}"
+        super().__init__(f"{path}: {problem}. {_CONSEQUENCE}. {remedy}")
+
+
+def unreadable(path: Path, error: OSError) -> PriceFileError:
+    """The error for a file that is not there, or not to be read."""
+    return PriceFileError(path, f"it cannot be read ({error.strerror})", "Name a file that can, or none.")
 
 
 def read_text(path: Path) -> Mapping[str, Any]:
     """The mapping in `path`. Raises `PriceFileError`."""
     try:
         content = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise PriceFileError(path, f"it cannot be read ({error})") from None
+    except OSError as error:
+        raise unreadable(path, error) from None
+    except UnicodeDecodeError as error:
+        raise PriceFileError(path, f"it is not text in UTF-8 ({error.reason} at byte {error.start})") from None
     read: object = _json(path, content) if path.suffix.lower() == ".json" else _yaml(path, content)
     if read is None or read == "":
         return {}
@@ -60,7 +73,9 @@ def _yaml(path: Path, content: str) -> Any:
         yaml: Any = importlib.import_module("yaml")
     except ImportError:
         raise PriceFileError(
-            path, "reading YAML takes PyYAML, which is not installed (pip install 'otel-agentcost[yaml]', or use JSON)"
+            path,
+            "reading YAML takes PyYAML, which is not installed",
+            "Install it (pip install 'otel-agentcost[yaml]'), or write the file in JSON.",
         ) from None
     try:
         return _plain(path, yaml.compose(content, Loader=yaml.BaseLoader), set())

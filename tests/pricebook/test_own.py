@@ -12,6 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import otel_agentcost
+from otel_agentcost import runtime
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.pricebook import BUNDLED, PriceBook, PriceFileError, open_book
 from otel_agentcost.pricebook.compile import main as compile_main
@@ -154,7 +156,7 @@ def test_json_says_the_same(tmp_path: Path) -> None:
         ("providers: {p: {like: nobody}}", "provider p is like 'nobody'"),
         ("providers: {aws: {models: {}}, bedrock: {models: {}}}", "provider aws is written twice"),
         ("book: [x]", "book is ['x']"),
-        ("book: nowhere.jsonl", "nowhere.jsonl is not a price book"),
+        ("book: nowhere.jsonl", "nowhere.jsonl cannot be read (No such file or directory)"),
         ("- a", "it holds ['a'], not a mapping"),
         ("a: [", "it is not YAML"),
         ("models: &m {x: *m}", "it contains itself"),
@@ -169,14 +171,15 @@ def test_each_mistake_has_its_sentence(tmp_path: Path, written: str, said: str) 
         open_book(file)
     assert said in str(refused.value)
     assert str(refused.value).startswith(f"{file}: ")
-    assert f"None of its prices are used; correct it and try: agentcost prices check {file}" in str(refused.value)
+    assert "its model calls are neither measured nor priced. Correct the file and try: " in str(refused.value)
+    assert str(refused.value).endswith(f"agentcost prices check {file}")
 
 
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
         ("absent.yaml", None, "it cannot be read"),
-        ("latin.yaml", b"models: {caf\xe9: free}", "it cannot be read"),
+        ("latin.yaml", b"models: {caf\xe9: free}", "it is not text in UTF-8"),
         ("broken.json", b"{", "it is not JSON"),
         ("twice.json", b'{"models": {"a": "free", "a": "free"}}', "'a' is written twice"),
         ("deep.json", b"[" * 100_000, "it is not JSON"),
@@ -202,8 +205,37 @@ def test_missing_yaml_is_said_with_its_remedy(tmp_path: Path, monkeypatch: pytes
     file = tmp_path / "prices.yaml"
     file.write_text("models: {m: free}", encoding="utf-8")
     monkeypatch.setitem(sys.modules, "yaml", None)
-    with pytest.raises(PriceFileError, match=r"otel-agentcost\[yaml\]', or use JSON"):
+    with pytest.raises(PriceFileError) as refused:
         open_book(file)
+    assert str(refused.value).endswith("Install it (pip install 'otel-agentcost[yaml]'), or write the file in JSON.")
+    assert "Correct the file" not in str(refused.value)
+
+
+def test_a_file_that_is_not_there_is_named_once(tmp_path: Path) -> None:
+    """The sentence says once which file, that it is not there, what names it, and what follows."""
+    file = tmp_path / "absent.yaml"
+    with pytest.raises(PriceFileError) as refused:
+        open_book(file)
+    said = str(refused.value)
+    assert said.startswith(f"{file}: it cannot be read (No such file or directory). ")
+    assert said.count(str(file)) == 1
+    assert "OTEL_AGENTCOST_PRICES" in said
+
+
+def test_a_broken_file_leaves_the_application_uninstrumented(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At start-up a mistake in the file is one log line that says what follows, and that is what happens."""
+    file = tmp_path / "prices.json"
+    file.write_text('{"models": {"m": {"input_mtok": "two dollars"}}}', encoding="utf-8")
+    monkeypatch.setenv("OTEL_AGENTCOST_PRICES", str(file))
+    otel_agentcost.instrument()
+    instrumented = runtime.running()
+    otel_agentcost.uninstrument()
+    assert not instrumented
+    (record,) = caplog.records
+    assert "which is not an amount of dollars" in record.getMessage()
+    assert "runs on without otel-agentcost: its model calls are neither measured nor priced" in record.getMessage()
 
 
 def test_a_compiled_book_can_replace_the_bundled_one(tmp_path: Path) -> None:
