@@ -183,8 +183,12 @@ def chunk_cost(work: Workload) -> float:
     return (taps - bare) / (len(events) - 1) * 1e6
 
 
-def measure(work: Workload, blocks: int, calls: int) -> Result:
-    """Interleaved blocks: bare calls, bare calls with the floor round each, and ours."""
+def measure(work: Workload, blocks: int, calls: int, known_floor: float | None) -> Result:
+    """Interleaved blocks: bare calls, bare calls with the floor round each, and ours.
+
+    Beside a long stream, or inside an event loop, the floor drowns in the noise of the call: there `known_floor` is
+    that of the same API's plain synchronous call, measured just before.
+    """
     sdk = Sdk.fresh()
     once = floor(sdk)
 
@@ -194,27 +198,19 @@ def measure(work: Workload, blocks: int, calls: int) -> Result:
                 work.run(1)
                 once()
 
-    def alone(n: int) -> None:
-        with sdk.trace():
-            for _ in range(n):
-                once()
-
-    # Beside a long stream, or inside an event loop, 60 microseconds drown in the noise of the call: there the floor
-    # is measured by itself, in turn with the rest.
-    inside = work.stream is None and "async" not in work.name
     work.run(calls)
     bare, floored, added = [], [], []
     for _ in range(blocks):
         gc.collect()
         before = _cpu(work.run, calls)
-        floored_call = _cpu(floors, calls) if inside else _cpu(alone, 200)
+        floored_call = _cpu(floors, calls) if known_floor is None else 0.0
         between = _cpu(work.run, calls)
         with ours() as fresh:
             work.run(2)
             instrumented = _cpu(work.run, calls)
         fresh.shut_down()
         after = _cpu(work.run, calls)
-        floored.append(floored_call - (before + between) / 2 if inside else floored_call)
+        floored.append(floored_call - (before + between) / 2 if known_floor is None else known_floor)
         added.append(instrumented - (between + after) / 2)
         bare.append(between)
     sdk.shut_down()
@@ -226,10 +222,13 @@ def measure(work: Workload, blocks: int, calls: int) -> Result:
 def table(*, quick: bool) -> list[Result]:
     """Measures all workloads and prints them."""
     print(f"{'call':40} {'bare µs':>9} {'floor µs':>9} {'added µs':>9} {'floors':>7} {'µs/chunk':>9}")
-    results = []
+    results: list[Result] = []
+    floors: dict[str, float] = {}
     for work in workloads():
         calls = 200 if work.stream is None else 20
-        result = measure(work, blocks=5 if quick else 25, calls=calls if not quick else calls // 2)
+        api = " ".join(work.name.split()[:2])
+        result = measure(work, 5 if quick else 25, calls // 2 if quick else calls, floors.get(api))
+        floors[api] = result.floor
         results.append(result)
         chunk = f"{result.chunk:9.2f}" if result.chunk is not None else ""
         print(
