@@ -12,7 +12,7 @@ import os
 import sys
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.version import __version__
@@ -46,11 +46,20 @@ def main(argv: list[str] | None = None) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Speaks of itself in sentences, like everything else that the command line says."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options, add_help=False)
+        self.add_argument("-h", "--help", action="help", help="Show this help.")
+
+
 def _parser(first: str) -> argparse.ArgumentParser:
     """The parser of the command that the first word names; of all commands, where it names none."""
-    parser = argparse.ArgumentParser(prog="agentcost", description="What AI agents cost, on OpenTelemetry.")
-    parser.add_argument("--version", action="version", version=f"otel-agentcost {__version__}")
-    subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
+    parser = _Parser(prog="agentcost", description="What AI agents cost, on OpenTelemetry.")
+    version = f"otel-agentcost {__version__}"
+    parser.add_argument("--version", action="version", version=version, help="Show the version.")
+    subparsers = cast("Subparsers", parser.add_subparsers(dest="command", metavar="COMMAND", title="commands"))
     modules = {module.name.replace("_", "-"): module.name for module in iter_modules(__path__)}
     for name in [modules[first]] if first in modules else sorted(modules.values()):
         import_module(f"{__name__}.{name}").add_parser(subparsers)

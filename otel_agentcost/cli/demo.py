@@ -8,32 +8,32 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from otel_agentcost.cli import Subparsers
 
-SUMMARY = "run a research agent against a local model server, and watch what it spends; needs no API key"
+SUMMARY = "Run a research agent against a local model server, and watch what it spends; needs no API key."
 
 
 def add_parser(subparsers: Subparsers) -> None:
     """Adds the subcommand."""
-    parser = subparsers.add_parser("demo", help=SUMMARY, description=f"{SUMMARY[0].upper()}{SUMMARY[1:]}.")
+    parser = subparsers.add_parser("demo", help=SUMMARY, description=SUMMARY)
     parser.add_argument(
         "--replay",
         action="store_true",
-        help="replay one run on gpt-4o: ten steps, 38,800 input and 3,200 output tokens, five tool calls, $0.142",
+        help="Replay one run on gpt-4o: ten steps, 38,800 input and 3,200 output tokens, five tool calls, $0.142.",
     )
     parser.add_argument(
         "--sdk",
         choices=("openai", "anthropic", "google", "all"),
         default="all",
-        help="which SDK to run (default: all three)",
+        help="Which SDK to run (default: all three).",
     )
     parser.add_argument(
         "--otlp",
         metavar="URL",
-        help="also send spans and metrics to this collector, by OTLP over HTTP: http://localhost:4318",
+        help="Also send spans and metrics to this collector, by OTLP over HTTP, like http://localhost:4318.",
     )
     parser.add_argument(
-        "--real", action="store_true", help="ask the real providers, with the API keys in the environment; costs cents"
+        "--real", action="store_true", help="Ask the real providers, with the API keys in the environment; costs cents."
     )
-    parser.add_argument("--fast", action="store_true", help="do not slow down so that a person can follow")
+    parser.add_argument("--fast", action="store_true", help="Do not slow down so that a person can follow.")
     parser.set_defaults(run=run)
 
 

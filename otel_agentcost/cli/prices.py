@@ -6,7 +6,8 @@ Prints and returns an exit code; all knowledge of prices is in `otel_agentcost.p
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+import re
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +15,8 @@ from pathlib import Path
 from otel_agentcost.cli import Subparsers
 from otel_agentcost.core.prices import DAY, PRICE_KEY_OF, InconsistentPrices, Period, Price, PriceList
 from otel_agentcost.errors import AgentCostError
-from otel_agentcost.pricebook import BUNDLED, BookFile, Found, Missing, PriceBook, open_book, read_book
+from otel_agentcost.pricebook import BUNDLED, BookFile, Found, Missing, PriceBook, nearest, open_book, read_book
+from otel_agentcost.pricebook.served import STANDARD, SURCHARGES, surcharge
 from otel_agentcost.settings import Settings
 
 SUMMARY = "Look up prices, check a file of own prices, compare price books, and take over newer prices."
@@ -29,6 +31,10 @@ _PER = {
 }
 
 
+_MOST_LINES = 20
+"""How many differences between two books are printed where nobody asks for all."""
+
+
 class Unclear(AgentCostError):
     """An argument that cannot be understood."""
 
@@ -38,26 +44,33 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("prices", help=SUMMARY, description=SUMMARY)
     commands = parser.add_subparsers(dest="prices_command", metavar="COMMAND", title="commands", required=True)
 
-    command = commands.add_parser("show", help="what a model costs, and by which rule")
-    command.add_argument("model", help="the model's name, as a request or a response gives it")
-    command.add_argument("--provider", help="whose price: openai, aws, azure, google, openrouter, ...")
-    command.add_argument("--base-url", help="the address that the SDK calls")
-    command.add_argument("--at", help="the price on that day or at that moment (UTC), like 2026-01-31; default: now")
-    command.add_argument("--terms", action="append", default=[], metavar="KEY=VALUE", help="like service_tier=flex")
-    command.add_argument("--prices", type=Path, help="a file of own prices; default: OTEL_AGENTCOST_PRICES")
+    text = "Show what a model costs, and by which rule; exit code 1 where it has no price."
+    example = "Example: agentcost prices show gpt-4o --provider azure --at 2026-01-31"
+    command = commands.add_parser("show", help=text, description=text, epilog=example)
+    command.add_argument("model", help="The model's name, as a request or a response gives it.")
+    command.add_argument("--provider", help="Whose price: openai, aws, azure, google, openrouter, ...")
+    command.add_argument("--base-url", help="The address that the SDK calls.")
+    command.add_argument("--at", help="The price on that day or at that moment (UTC), like 2026-01-31; default: now.")
+    command.add_argument("--terms", action="append", default=[], metavar="KEY=VALUE", help="Like service_tier=flex.")
+    command.add_argument("--prices", type=Path, help="A file of own prices; default: OTEL_AGENTCOST_PRICES.")
     command.set_defaults(run=show)
 
-    command = commands.add_parser("check", help="whether a file of own prices can be used, and what it says")
-    command.add_argument("file", type=Path)
+    text = "Say whether a file of own prices can be used, and what it says."
+    command = commands.add_parser("check", help=text, description=text)
+    command.add_argument("file", type=Path, help="The file, YAML or JSON.")
     command.set_defaults(run=check)
 
-    command = commands.add_parser("diff", help="what is new in the installed genai-prices, or in another price book")
-    command.add_argument("old", type=Path, nargs="?", help="a compiled book; default: the one that is used")
-    command.add_argument("new", type=Path, nargs="?", help="a compiled book; default: the installed genai-prices")
+    text = "Show what is new in the installed genai-prices, or in another price book; exit code 1 where something is."
+    command = commands.add_parser("diff", help=text, description=text)
+    command.add_argument("old", type=Path, nargs="?", help="A compiled book; default: the bundled one.")
+    command.add_argument("new", type=Path, nargs="?", help="A compiled book; default: the installed genai-prices.")
+    command.add_argument("--all", action="store_true", help=f"Print all differences, not the first {_MOST_LINES}.")
     command.set_defaults(run=diff)
 
-    command = commands.add_parser("sync", help="compile the installed genai-prices into a price book")
-    command.add_argument("file", type=Path, nargs="?", default=BUNDLED, help="default: the bundled book itself")
+    text = "Compile the installed genai-prices into a price book."
+    command = commands.add_parser("sync", help=text, description=text)
+    command.add_argument("file", type=Path, nargs="?", default=BUNDLED, help="Default: the bundled book itself.")
+    command.add_argument("--force", action="store_true", help="Also where that is older, or the file is no price book.")
     command.set_defaults(run=sync)
 
 
@@ -67,11 +80,13 @@ def show(arguments: argparse.Namespace) -> int:
     at = _moment(arguments.at)
     terms = dict(_term(text) for text in arguments.terms)
     found = book.find((arguments.model,), arguments.base_url, arguments.provider)
-    sellers = list(_sellers(book, arguments.model))
     if isinstance(found, Missing):
         print(f"Unpriced: {found.reason}.")
-        if sellers:
-            print(f"The name is known of: {', '.join(sellers)} (try --provider {sellers[0]}).")
+        _suggest(book, arguments.model, arguments.provider)
+        return 1
+    if refused := book.terms_without_price(found, terms, at.timestamp()):
+        print(f"Unpriced: the price book has no price of {found.prices.name} for {refused}.")
+        _print_others(found)
         return 1
     print(f"{found.prices.name}  ({'own prices' if found.own else book.source}, billed by {found.provider})")
     if terms and not found.terms_apply:
@@ -84,11 +99,38 @@ def show(arguments: argparse.Namespace) -> int:
     when = f"{at:%Y-%m-%d %H:%M} UTC" + "".join(f", {key}={value}" for key, value in terms.items())
     print(f"  on {when}:")
     _print_prices(PriceList(prices=card.prices))
+    _print_terms(found, terms)
     _print_others(found)
-    others = [seller for seller in sellers if seller != found.provider]
+    others = [seller for seller in nearest.sellers(book, arguments.model) if seller != found.provider]
     if others and arguments.provider is None:
-        print(f"  also sold by: {', '.join(others)}")
+        print(f"  also sold by: {_some(others)}")
     return 0
+
+
+def _suggest(book: PriceBook, model: str, provider: str | None) -> None:
+    """What may have been meant by a name that has no price: other sellers of the model, and other names."""
+    sellers = nearest.sellers(book, model)
+    if sellers:
+        print(f"The name is known of: {_some(sellers)} (try --provider {sellers[0]}).")
+    if (provider is not None or not sellers) and (near := nearest.near_models(book, model, provider)):
+        print(f"Did you mean {' or '.join(filter(None, (', '.join(near[:-1]), near[-1])))}?")
+
+
+def _some(names: Sequence[str], most: int = 8) -> str:
+    more = [f"and {len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*names[:most], *more])
+
+
+def _print_terms(found: Found, terms: Mapping[str, str]) -> None:
+    """What the terms do that no price list holds, or that they do nothing."""
+    named = {item for variant in found.prices.variants for item in (variant.terms or {}).items()}
+    factor = None if found.own else surcharge(terms.items(), found.prices)
+    if factor is not None:
+        print(f"    all tokens at {factor} times these prices")
+    for key, value in terms.items():
+        known = (key, value) in named or value in STANDARD or ((key, value) in SURCHARGES and factor is not None)
+        if found.terms_apply and not known:
+            print(f"    ({key}={value} is not a term of these prices, and changes nothing)")
 
 
 def _print_prices(entry: PriceList) -> None:
@@ -136,13 +178,6 @@ def _when(period: Period) -> str:
     return f"every day {begin:%H:%M} to {end:%H:%M} UTC"
 
 
-def _sellers(book: PriceBook, model: str) -> Iterator[str]:
-    """The providers of the book that know a model by this name."""
-    for provider in book.book.providers:
-        if isinstance(book.find((model,), None, provider), Found):
-            yield provider
-
-
 def _moment(text: str | None) -> datetime:
     if text is None:
         return datetime.now(timezone.utc)
@@ -170,13 +205,25 @@ def check(arguments: argparse.Namespace) -> int:
         return 0
     shelves = [(f"{entry.id}/", entry.models) for entry in own.providers.values()] + [("", own.models)]
     rows = [(f"{shelf}{model.name}", model) for shelf, models in shelves for model in models]
-    print(f"{arguments.file} can be used: {len(rows)} models, over {book.source}.")
+    if rows:
+        print(f"{arguments.file} can be used: {_counted(len(rows), 'model')}, over {book.source}.")
+    else:
+        print(f"{arguments.file} can be used, but holds no prices: everything is priced by {book.source}.")
     for name, model in rows:
         if model.prices is None:
             print(f"  {name}: as {model.alias}")
         else:
             print(f"  {name}: {' | '.join(_short(entry) for entry in (*model.prices.lists, *model.prices.variants))}")
+    for entry in own.providers.values():
+        if not entry.urls and entry.id not in book.book.providers:
+            near = nearest.near_provider(book, entry.id)
+            hint = f"; did you mean {near}?" if near else ": give it the address of its calls."
+            print(f"! provider {entry.id} is not in the book and has no base_url{hint}")
     return 0
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number:,} {what}" + ("" if number == 1 else "s")
 
 
 def _read(path: Path | None) -> BookFile:
@@ -196,9 +243,13 @@ def diff(arguments: argparse.Namespace) -> int:
 
     old, new = _read(arguments.old or BUNDLED), _read(arguments.new)
     lines = list(differences(old, new))
-    print(f"genai-prices {old.version} of {old.date} -> {new.version} of {new.date}: {len(lines)} differences")
-    for line in lines:
+    count = _counted(len(lines), "difference")
+    print(f"genai-prices {old.version} of {old.date} -> {new.version} of {new.date}: {count}")
+    shown = lines if arguments.all else lines[:_MOST_LINES]
+    for line in shown:
         print(line)
+    if len(shown) < len(lines):
+        print(f"... and {len(lines) - len(shown):,} more (--all shows them)")
     return 1 if lines else 0
 
 
@@ -208,11 +259,33 @@ def sync(arguments: argparse.Namespace) -> int:
 
     target: Path = arguments.file
     text = compile_book(datetime.now(timezone.utc).date())
+    book = BookFile(text.encode())
+    if not arguments.force:
+        _refuse_older(book, target)
     unfinished = target.with_name(target.name + ".new")
     unfinished.write_text(text, encoding="utf-8", newline="\n")
     unfinished.replace(target)
-    book = BookFile(text.encode())
     print(f"{target} is now genai-prices {book.version} of {book.date}.")
     if target != BUNDLED:
         print(f"Use it with OTEL_AGENTCOST_PRICES={target}, or as `book: {target.name}` in a file of own prices.")
     return 0
+
+
+def _refuse_older(book: BookFile, target: Path) -> None:
+    """Raises where `book` is older than the one in `target` or the bundled one, or `target` is something else."""
+    for path in dict.fromkeys((target, BUNDLED)):
+        if not path.exists():
+            continue
+        try:
+            present = read_book(path)
+        except (ValueError, KeyError) as error:
+            raise Unclear(f"{path} is not a price book ({error}); --force replaces it all the same.") from None
+        if (_release(book.version), book.date) < (_release(present.version), present.date):
+            installed = f"The installed genai-prices ({book.version} of {book.date})"
+            older = f"is older than {path} ({present.version} of {present.date})"
+            remedy = "Install a newer one (pip install -U genai-prices), or take the older prices over with --force."
+            raise Unclear(f"{installed} {older}. {remedy}")
+
+
+def _release(version: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in re.findall(r"\d+", version))

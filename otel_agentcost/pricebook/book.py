@@ -7,7 +7,7 @@ two microseconds. `price` never raises. Threads may share a book: every step rea
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from otel_agentcost.core.cost import Cost
@@ -86,6 +86,16 @@ class PriceBook:
         """The prices that apply to a call, or why there are none."""
         return self.finder.find(models, base_url, provider)
 
+    def terms_without_price(self, found: Found, terms: Mapping[str, str], at: float) -> str:
+        """Those of `terms` for which the book has no price of what was found, as text; "" for none. Own prices hold
+        for all terms that they do not name.
+        """
+        if found.own:
+            return ""
+        owner = found.prices.name.partition("/")[0]
+        variants = found.prices.variants if found.terms_apply else ()
+        return without_price(terms, variants, self.book.shelf(owner).terms, at)
+
     def _answer(
         self, provider: str | None, base_url: str | None, models: tuple[str | None, ...], at: float, terms: Terms
     ) -> _Answer:
@@ -105,9 +115,7 @@ class PriceBook:
         quote = found.prices.quote(at, terms if found.terms_apply else {})
         if found.own:
             return _Answer(*quote)
-        owner = found.prices.name.partition("/")[0]
-        variants = found.prices.variants if found.terms_apply else ()
-        if missing := without_price(terms, variants, self.book.shelf(owner).terms, at):
+        if missing := self.terms_without_price(found, terms, at):
             reason = f"the price book has no price of {found.prices.name} for {missing}{REMEDY}"
             return _Answer(_Unpriced(reason), quote.since, quote.until)
         factor = surcharge(terms.items(), found.prices)

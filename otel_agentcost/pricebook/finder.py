@@ -59,10 +59,18 @@ class Finder:
         for seller, spelled in self._sellers(names, base_url, provider):
             if (found := self._on_sale(seller, spelled)) is not None:
                 return found
-        if seller is None:
-            whose = _whose(base_url, provider)
-            return Missing(f"no price for {_quoted(names)}: {whose} is not in the price book{REMEDY}")
-        return Missing(f"no price for {_quoted(names)} of {seller}{REMEDY}")
+        if seller is not None:
+            return Missing(f"no price for {_quoted(names)} of {seller}{REMEDY}")
+        if (found := self._whoever_sells(names, provider)) is not None:
+            return found
+        if base_url is None and provider is None:
+            return Missing(f"no price for {_quoted(names)}: nothing says which provider sells it{REMEDY}")
+        whose = _whose(base_url, provider)
+        return Missing(f"no price for {_quoted(names)}: {whose} is not in the price book{REMEDY}")
+
+    def maker(self, name: str) -> str | None:
+        """The provider of the book whose own models are called like `name`."""
+        return self._first(lambda known: known.models, name.lower())
 
     def provider_id(self, name: str) -> str | None:
         """The provider that goes by `name`: its id, its name in the GenAI conventions, or as the book describes it."""
@@ -94,7 +102,7 @@ class Finder:
             yield prefixed
         elif base_url is None and (provider is None or through_litellm):
             for name in names:
-                if (owner := self._first(lambda known: known.models, name.lower())) is not None:
+                if (owner := self.maker(name)) is not None:
                     yield owner, names
                     return
 
@@ -153,6 +161,12 @@ class Finder:
             yield own.models
         yield self.own.models
 
+    def _whoever_sells(self, names: Names, provider: str | None) -> Found | None:
+        """The own model for all providers, where the call is of a provider that the book does not know, or of none."""
+        models = (self.own.models.find(name.lower()) for name in names)
+        model = next((model for model in models if model is not None), None)
+        return None if model is None else self._own_price(canonical(provider or "any provider"), model, None)
+
     def _own_price(self, seller: str, model: OwnModel, shelf: str | None) -> Found | None:
         if model.prices is None:
             return self.alias(model, shelf)
@@ -183,7 +197,7 @@ def _quoted(names: Names) -> str:
 
 def _whose(base_url: str | None, provider: str | None) -> str:
     if base_url is None:
-        return f"provider {provider[:80]!r}" if provider is not None else "whoever sells it"
+        return f"provider {(provider or '')[:80]!r}"
     scheme, _, rest = base_url.partition("://")
     host = rest.partition("/")[0].rpartition("@")[2]  # a password in the address stays out of telemetry
     address = f"{scheme}://{host}"[:200] if host else "the address of the call"
