@@ -28,7 +28,7 @@ MODEL_CALLS = frozenset({names.CHAT, names.TEXT_COMPLETION, names.GENERATE_CONTE
 COUNTS = (("in", 7), ("out", 6), ("cached", 7), ("dollars", 10), ("total", 10))
 MODEL_WIDTH = 18
 GAP = "  "
-BY_RUN = ("run", "steps", "tool calls", "input", "output", "model $", "tool $", "total")
+BY_RUN = ("run", "steps", "tools", "input", "output", "model $", "tool $", "total")
 BY_MODEL = ("model", "provider", "calls", "input", "cached", "output", "dollars")
 
 
@@ -118,7 +118,7 @@ class LiveView(SpanProcessor):
     def heading(self, title: str) -> None:
         """Announces a run, and names the columns."""
         self._console.print(Text(f"\n{title}", style="bold"))
-        self._row("span", "model", [column for column, _ in COUNTS], "dim")
+        self._row("span", "model", "model or tool", [column for column, _ in COUNTS], "dim")
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002 (the SDK's signature)
         """Shows, on a terminal, what is in flight."""
@@ -141,20 +141,22 @@ class LiveView(SpanProcessor):
                 self._open = Run()
 
     def _show(self, line: Line) -> None:
-        cost = "unpriced" if line.usd is None else f"${line.usd:.6f}"
-        running = f"${self._usd:.6f}"
+        cost, running = rounded(line.usd), rounded(self._usd)
         if line.operation == names.EXECUTE_TOOL:
-            self._row(line.name, "", ["", "", "", cost, running], "cyan")
+            self._row(line.name, "", line.name, ["", "", "", cost, running], "cyan")
         else:
             counts = [f"{line.input:,}", f"{line.output:,}", f"{line.cached:,}"]
-            self._row(line.name, line.model, [*counts, cost, running], "")
+            self._row(line.name, line.model, line.model, [*counts, cost, running], "")
         if line.usd is None and line.unpriced:
             self._console.print(Text(f"{GAP}unpriced: {line.unpriced}", style="yellow"))
 
-    def _row(self, name: str, model: str, values: Iterable[str], style: str) -> None:
+    def _row(self, name: str, model: str, short: str, values: Iterable[str], style: str) -> None:
+        """One line; on a terminal with little room `short` stands for the name and the model."""
         cells = "".join(GAP + value.rjust(width) for value, (_, width) in zip(values, COUNTS, strict=True))
         room = self._console.width - len(cells) - len(GAP)
-        if room >= 2 * MODEL_WIDTH:  # a narrow terminal does without the model: most names contain it
+        if room < 2 * MODEL_WIDTH:
+            name = short
+        else:
             cells = GAP + _clip(model, MODEL_WIDTH) + cells
             room -= MODEL_WIDTH + len(GAP)
         self._console.print(Text(GAP + _clip(name, max(room, 10)) + cells, style=style), soft_wrap=True)
@@ -171,28 +173,30 @@ def print_bill(console: Console, runs: list[Run]) -> None:
         table.add_row(
             models,
             *(f"{_count(run.rollup, name):,}" for name in counts),
-            *(dollars(money.from_number(run.rollup.get(name, 0))) for name in amounts),
+            *(rounded(money.from_number(run.rollup.get(name, 0))) for name in amounts),
         )
     console.print(table)
+    console.print()
     lines = [line for run in runs for line in run.model_lines]
     table = _table("by model, from the span of each call", BY_MODEL)
     for provider, model in sorted({(line.provider, line.model) for line in lines}):
         mine = [line for line in lines if (line.provider, line.model) == (provider, model)]
         columns: list[Callable[[Line], int]] = [lambda x: x.input, lambda x: x.cached, lambda x: x.output]
         sums = [f"{sum(map(column, mine)):,}" for column in columns]
-        table.add_row(model, provider, str(len(mine)), *sums, dollars(total(line.usd for line in mine)))
+        table.add_row(model, provider, str(len(mine)), *sums, rounded(total(line.usd for line in mine)))
     console.print(table)
+    console.print()
     console.print(summary(runs), style="bold", soft_wrap=True, highlight=False)
 
 
 def summary(runs: list[Run]) -> str:
-    """All runs in one sentence, added up from the spans of their calls."""
+    """All runs in one sentence on two lines, added up from the spans of their calls: every digit of it."""
     lines = [line for run in runs for line in run.model_lines]
     usd, tools = total(run.usd for run in runs), total(run.tool_usd for run in runs)
     return (
         f"{len(lines)} model calls, {sum(line.input for line in lines):,} input and"
-        f" {sum(line.output for line in lines):,} output tokens: {dollars(money.subtract(usd, tools))} for models"
-        f" + {dollars(tools)} for tools = {dollars(usd)}"
+        f" {sum(line.output for line in lines):,} output tokens:\n"
+        f"{GAP}{dollars(money.subtract(usd, tools))} for models + {dollars(tools)} for tools = {dollars(usd)}"
     )
 
 
@@ -202,6 +206,11 @@ def dollars(usd: Decimal | None) -> str:
         return "unpriced"
     whole, _, fraction = f"{usd:f}".partition(".")
     return f"${whole}.{fraction.rstrip('0'):0<2}"
+
+
+def rounded(usd: Decimal | None) -> str:
+    """An amount to the millionth of a dollar, for columns."""
+    return "unpriced" if usd is None else f"${usd:.6f}"
 
 
 def total(amounts: Iterable[Decimal | None]) -> Decimal:
@@ -219,9 +228,19 @@ def open_console() -> Console:
 
 
 def _table(title: str, columns: Iterable[str]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", header_style="dim")
+    """A table without borders. Where there is little room names are folded, and numbers never."""
+    table = Table(
+        title=title,
+        title_justify="left",
+        title_style="bold",
+        header_style="dim",
+        box=None,
+        pad_edge=False,
+        padding=(0, len(GAP), 0, 0),
+    )
     for column in columns:
-        table.add_column(column, justify="left" if column in ("run", "model", "provider") else "right", no_wrap=True)
+        words = column in ("run", "model", "provider")
+        table.add_column(column, justify="left" if words else "right", no_wrap=not words, overflow="fold")
     return table
 
 

@@ -22,8 +22,8 @@ PAGE = ROOT / "docs" / "demo.md"
 MAIN = "import sys; from otel_agentcost.cli import main; sys.exit(main())"
 LINE = re.compile(r"^  (?P<name>\w.*?) {2,}.*\$(?P<usd>\d+\.\d{6}) +\$(?P<total>\d+\.\d{6})$", re.MULTILINE)
 SUMMARY = re.compile(
-    r"^(?P<calls>\d+) model calls, (?P<input>[\d,]+) input and (?P<output>[\d,]+) output tokens:"
-    r" \$(?P<models>[\d.]+) for models \+ \$(?P<tools>[\d.]+) for tools = \$(?P<total>[\d.]+)$",
+    r"^(?P<calls>\d+) model calls, (?P<input>[\d,]+) input and (?P<output>[\d,]+) output tokens:\n"
+    r"  \$(?P<models>[\d.]+) for models \+ \$(?P<tools>[\d.]+) for tools = \$(?P<total>[\d.]+)$",
     re.MULTILINE,
 )
 MODELS = {"gpt-4o", "gpt-4o-mini", "claude-haiku-4-5", "gemini-2.5-flash"}
@@ -75,7 +75,7 @@ def test_the_replay_costs_what_the_example_costs(replay: subprocess.CompletedPro
         "tools": Decimal("0.013"),
         "total": Decimal("0.142"),
     }
-    assert re.search(r"gpt-4o\W+10\W+5\W+38,800\W+3,200\W+\$0\.129\W+\$0\.013\W+\$0\.142\W", run.stdout)
+    assert re.search(r"gpt-4o\W+10\W+5\W+38,800\W+3,200\W+\$0\.129000\W+\$0\.013000\W+\$0\.142000\W", run.stdout)
     names = [line["name"] for line in LINE.finditer(run.stdout)]
     assert names.count("chat gpt-4o") == 10
     assert names.count("execute_tool web_search") == 2
@@ -116,7 +116,7 @@ def test_all_sdks_come_to_the_total_of_their_spans(collected: Collected) -> None
     assert sum(Decimal(line["usd"]) for line in lines) == pytest.approx(found["total"], abs=Decimal("0.00002"))
     assert found["models"] + found["tools"] == found["total"]
     assert found["tools"] == 4 * Decimal("0.015")
-    assert set(re.findall(r"(?m)^\W+([\w.-]+)\W+(?:openai|anthropic|gcp\.gemini)\b", run.stdout)) == MODELS
+    assert set(re.findall(r"(?m)^([\w.-]+)\W+(?:openai|anthropic|gcp\.gemini)\b", run.stdout)) == MODELS
 
 
 def test_otlp_sends_spans_and_metrics_to_a_collector(collected: Collected) -> None:
@@ -290,5 +290,6 @@ def test_a_terminal_gets_the_same_bill() -> None:
             os.close(leader)
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written.decode())
     assert process.returncode == 0
-    assert "38,800 input and 3,200 output tokens: $0.129 for models + $0.013 for tools = $0.142" in text
+    assert "38,800 input and 3,200 output tokens:" in text
+    assert "  $0.129 for models + $0.013 for tools = $0.142" in text
     assert "so far" in text

@@ -103,17 +103,53 @@ def test_lines_keep_to_the_width(width: int) -> None:
 
 
 def test_the_bill_adds_up() -> None:
-    """The tables and the sentence show the roll-ups and the sums of the calls to the last digit."""
+    """The tables show the roll-ups and the sums of the calls, and the sentence shows them to the last digit."""
     shown = Shown()
     shown.run()
     assert shown.view.runs[0].disagreements() == []
     print_bill(shown.console, shown.view.runs)
-    assert shown.lines[-1] == (
-        "1 model calls, 12,345 input and 678 output tokens: $0.0363625 for models + $0.005 for tools = $0.0413625"
-    )
+    assert shown.lines[-2:] == [
+        "1 model calls, 12,345 input and 678 output tokens:",
+        "  $0.0363625 for models + $0.005 for tools = $0.0413625",
+    ]
     text = shown.written.getvalue()
-    assert "$0.0413625" in text.split("by model")[0].split("by run")[1]
-    assert re.search(r"gpt-4o-2024-08-06\W+openai\W+1\W+12,345\W+1,024\W+678\W+\$0\.0363625", text.split("by model")[1])
+    assert "$0.041362" in text.split("by model")[0].split("by run")[1]
+    assert re.search(r"gpt-4o-2024-08-06\W+openai\W+1\W+12,345\W+1,024\W+678\W+\$0\.036362", text.split("by model")[1])
+
+
+def test_the_bill_fits_eighty_columns() -> None:
+    """In a terminal of 80 columns every number of the tables is whole, and a long name goes over two lines."""
+    shown = Shown(80)
+    model = "claude-haiku-4-5-20251001-and-more"
+    figures: Attributes = {"agentcost.trace.input_tokens": 123_456, "agentcost.trace.cost_usd": 0.01234567890123}
+    shown.span("chat", {**CHAT, "gen_ai.response.model": model, "agentcost.cost.usd": 0.01234567890123})
+    shown.span("invoke_agent researcher", {**ROLLUP, **figures})
+    print_bill(shown.console, shown.view.runs)
+    assert max(map(len, shown.lines)) <= 80
+    text = shown.written.getvalue()
+    assert "\u2026" not in text
+    rows = text.split("by model")[0].partition(" total")[2].split("\n")[1:]
+    assert "".join(row[:16].strip() for row in rows) == model
+    (row,) = (line for line in shown.lines if " 123,456 " in line)
+    assert re.fullmatch(r"claude\S+ +1 +1 +123,456 +678 +\$0\.036362 +\$0\.005000 +\$0\.012346\s*", row)
+
+
+def test_tables_stand_apart() -> None:
+    """A blank line goes before each table and before the sentence."""
+    shown = Shown()
+    shown.run()
+    print_bill(shown.console, shown.view.runs)
+    starts = [number for number, line in enumerate(shown.lines) if line.startswith(("by run", "by model", "1 model"))]
+    assert [shown.lines[number - 1].strip() for number in starts] == ["", "", ""]
+
+
+def test_a_narrow_terminal_names_the_model() -> None:
+    """Where there is room for one name only, it is the model's, whatever the span is called."""
+    shown = Shown(80)
+    shown.span("anthropic.messages.create", CHAT)
+    shown.span("execute_tool web_search", TOOL)
+    assert shown.lines[0].startswith("  gpt-4o-2024-08-06 ")
+    assert shown.lines[1].startswith("  execute_tool web_search ")
 
 
 @pytest.mark.parametrize("name", [name for name in ROLLUP if name.startswith("agentcost.") and "llm_cost" not in name])
