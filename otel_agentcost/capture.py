@@ -25,7 +25,7 @@ from otel_agentcost.wire import content, name_of
 from otel_agentcost.wire.transcript import Transcript
 
 if TYPE_CHECKING:
-    from otel_agentcost.inflight import Asked
+    from otel_agentcost.charging import Asked
 
 _OFFICIAL = "opentelemetry.instrumentation.genai."
 """How the scopes of those begin that write the same event, at the same switch."""

@@ -7,12 +7,14 @@ once, with what was known by then. Called by `lifecycle.Line` and, for streams, 
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from functools import cache
 from queue import Empty, SimpleQueue
@@ -20,15 +22,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry import context
 
-from otel_agentcost import names, streams
+from otel_agentcost import charging, names, streams
 from otel_agentcost.border import report
+from otel_agentcost.charging import Asked
 from otel_agentcost.core import money
-from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
-from otel_agentcost.core.cost import FREE, Cost
-from otel_agentcost.core.usage import NOTHING, Tokens
+from otel_agentcost.core.call import Answer, AttributeValue
+from otel_agentcost.core.cost import Cost
+from otel_agentcost.core.usage import Tokens
 from otel_agentcost.telemetry import spans
 from otel_agentcost.telemetry.spans import Record
-from otel_agentcost.wire import AnswerReader, Format
+from otel_agentcost.wire import AnswerReader
 
 if TYPE_CHECKING:
     from otel_agentcost.lifecycle import Line
@@ -38,28 +41,6 @@ PENDING: SimpleQueue[Callable[[], None]] = SimpleQueue()
 
 _OPEN: weakref.WeakSet[InFlight] = weakref.WeakSet()
 """The streams that may still be open when the process exits."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """Where a client sends its calls."""
-
-    provider: str
-    """`gen_ai.provider.name`."""
-    base_url: str
-    known: bool
-    """Whether the address tells the provider; if not, a gateway may stand there."""
-    attributes: Mapping[str, AttributeValue]
-    """Provider, server address and port: what every span of this client starts with."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """One call as a seam reads it from an SDK's arguments."""
-
-    call: Call
-    endpoint: Endpoint
-    format: Format
 
 
 class Seam(Protocol):
@@ -82,6 +63,7 @@ class InFlight:
         "_asked",
         "_at",
         "_attempt",
+        "_client",
         "_conversation",
         "_earlier",
         "_line",
@@ -94,8 +76,9 @@ class InFlight:
         "feed",
     )
 
-    def __init__(self, line: Line, asked: Asked) -> None:
+    def __init__(self, line: Line, asked: Asked, client: object = None) -> None:
         self._line = line
+        self._client = client
         self._asked = asked
         self._once = threading.Lock()
         self._reader: AnswerReader | None = None
@@ -112,6 +95,10 @@ class InFlight:
     def current(self) -> _Current:
         """A context manager for the time of the request: this call, and its span, are the current ones."""
         return _Current(self, self._record.context)
+
+    def is_of(self, client: object) -> bool:
+        """Whether `client` makes this call: what another client does meanwhile, within a transport, is its own."""
+        return client is self._client
 
     def is_for(self, asked: Asked) -> bool:
         """Whether this is the very call of `asked`: a method that somebody has wrapped may be patched twice over."""
@@ -175,8 +162,21 @@ class InFlight:
     # --- how a call ends ---
 
     def failed(self, error: BaseException) -> None:
-        """The call raised, before anything came back."""
-        self.settle(Answer(missing=_not_answered(error)), error)
+        """The call raised. The provider may have answered all the same: an answer that the SDK refuses is billed."""
+        answer: Answer | None = None
+        try:
+            answer = self._refused_answer()
+        except Exception as bug:
+            report("reading a refused answer", bug)
+        self.settle(answer if answer is not None else Answer(missing=_not_answered(error)), error)
+
+    def _refused_answer(self) -> Answer | None:
+        """The answer that came with success and which the SDK would not parse (cut off by its limit, say)."""
+        response = self._attempt() if self._attempt is not None else None
+        if response is None or not response.is_closed or not response.is_success:
+            return None
+        answer = self._asked.format.read_response(self._asked.call, streams.parsed(response.content))
+        return answer if answer.usage is not None else None
 
     def ended(self, error: BaseException | None) -> None:
         """The stream was read out, or broke."""
@@ -193,6 +193,10 @@ class InFlight:
         """Nobody is left to read the stream on, nor to end an adopted span."""
         self.closed()
         self._record.lost()
+
+    def disown(self) -> None:
+        """Somebody else settles this call: a copy of it in a forked child must not."""
+        self._once.acquire(blocking=False)
 
     def abandoned(self) -> None:
         """The stream was dropped: this may run in a finalizer, where telemetry must not always be touched."""
@@ -257,10 +261,10 @@ class InFlight:
         if self._reported is not None and answer.provider_usd is None and answer.usage is not None:
             answer = replace(answer, provider_usd=self._reported)
         if self._earlier:
-            answer = _with_attempts(answer, self._earlier, self._asked)
+            answer = charging.with_attempts(answer, self._earlier, self._asked)
             self._earlier = ()
         self._attempt = None
-        cost = self._cost(answer, error)
+        cost = charging.cost_of(self._line.book, self._asked, answer, at=self._at, failed=error is not None)
         tokens = answer.tokens()
         record = self._record
         attributes = spans.answer_attributes(answer, tokens, cost) if record.span.is_recording() else {}
@@ -290,48 +294,6 @@ class InFlight:
             base[names.ERROR_TYPE] = spans.error_type(error)
         metrics.duration(time.perf_counter() - record.started, base, record.context)
 
-    def _cost(self, answer: Answer, error: BaseException | None) -> Cost:
-        if answer.provider_usd is not None:
-            return Cost(usd=answer.provider_usd, source="provider")
-        if answer.free:
-            return FREE
-        if answer.usage is None or answer.missing is not None:
-            if error is not None and answer.missing is None:
-                return Cost()
-            return Cost.unknown(answer.missing or "the response has no usage")
-        call, endpoint = self._asked.call, self._asked.endpoint
-        models = (answer.model, call.model)
-        if endpoint.provider == "aws.bedrock":  # the profile asked for ("global.", "us.") sets the price, and only
-            models = (call.model, answer.model)  # the request names it: the answer has the bare model
-        cost = self._price(answer.usage, models, (*call.terms, *answer.terms), endpoint)
-        if answer.uncounted is not None and cost.unpriced is None:
-            cost = replace(cost, unpriced=answer.uncounted)
-        for charge in answer.extra:
-            cost += self._price(charge.usage, (charge.model,), (*call.terms, *charge.terms), endpoint)
-        return cost
-
-    def _price(
-        self, usage: Any, models: tuple[str | None, ...], terms: tuple[tuple[str, str], ...], endpoint: Endpoint
-    ) -> Cost:
-        return self._line.book.price(
-            usage, provider=endpoint.provider, base_url=endpoint.base_url, models=models, at=self._at, terms=terms
-        )
-
-
-def _with_attempts(answer: Answer, earlier: tuple[Any, ...], asked: Asked) -> Answer:
-    """`answer` with what earlier attempts within the same call were billed, also where the last one was refused."""
-    for response in earlier:
-        try:
-            other = asked.format.read_response(asked.call, streams.parsed(response.content))
-        except Exception:  # a stream, which is gone, or a response that nobody has read
-            other = Answer()
-        if other.usage is None or other.missing is not None:
-            answer = replace(answer, uncounted=answer.uncounted or "what an earlier attempt was billed is not known")
-        elif other.response_id is None or other.response_id != answer.response_id:
-            charge = Charge(model=other.model, usage=other.usage, terms=other.terms)
-            answer = replace(answer, usage=answer.usage or NOTHING, extra=(*answer.extra, charge, *other.extra))
-    return answer
-
 
 _LITELLM_COST = "x-litellm-response-cost"
 """The header in which a LiteLLM proxy says what the call cost (its documentation, "cost tracking")."""
@@ -354,8 +316,12 @@ class _Current:
         self._token = context.attach(self._context)
 
     def __exit__(self, *_exc: object) -> None:
-        context.detach(self._token)
-        CURRENT.reset(self._call)
+        # A coroutine may be resumed or closed in another context than it was entered in (frameworks that drive it by
+        # hand, a loop that stops): there is nothing of ours to take back there.
+        if context.get_current() is self._context:
+            context.detach(self._token)
+        with suppress(ValueError):
+            CURRENT.reset(self._call)
 
 
 def settle_pending() -> None:
@@ -366,6 +332,17 @@ def settle_pending() -> None:
         except Empty:
             return
         settle()
+
+
+def _leave_to_the_parent() -> None:
+    """After a fork: the streams that were open are the parent's, who settles them."""
+    for live in list(_OPEN):
+        live.disown()
+    _OPEN.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_leave_to_the_parent)
 
 
 @cache

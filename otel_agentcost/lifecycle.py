@@ -73,11 +73,11 @@ class Line:
             raise
         yield from live.deliver(seam, chain(first, events))
 
-    def attempt(self, _seam: Seam, wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:
+    def attempt(self, _seam: Seam, wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
         """One HTTP response within a call, on its way to becoming what the SDK returns: noted, and passed on."""
         live = CURRENT.get()
         response = kwargs.get("response")
-        if live is not None and response is not None and self.active:
+        if live is not None and response is not None and self.active and live.is_of(instance):
             live.attempted(response)
         return wrapped(*args, **kwargs)
 
@@ -90,7 +90,7 @@ class Line:
             asked = seam.read(instance, args, kwargs)
             if asked is None or ((live := CURRENT.get()) is not None and live.is_for(asked)):
                 return None
-            return InFlight(self, asked)
+            return InFlight(self, asked, instance)
         except Exception as error:
             report("reading a request", error)
             return None

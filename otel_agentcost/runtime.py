@@ -94,6 +94,7 @@ def stop() -> None:
 
 def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> Runtime:
     border.forget_causes()
+    book = open_book(settings.prices)  # first of all: what cannot start must leave nothing behind
     attribution = _attribution(settings)
     tracer = trace.get_tracer("otel_agentcost", __version__, tracer_provider, SCHEMA_URL)
     meter = metrics.get_meter("otel_agentcost", __version__, meter_provider, SCHEMA_URL)
@@ -102,7 +103,7 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
     processor = _once_for(provider, _PROCESSORS, lambda: AgentCostProcessor(figures))
     processor.begin(figures)
     spans = Spans(tracer, attribution, _watcher(provider, processor))
-    line = Line(open_book(settings.prices), spans, figures, _capture(settings, logger_provider))
+    line = Line(book, spans, figures, _capture(settings, logger_provider))
     patches = tuple(_patch(patchable, line) for sdk in sdks.discover() for patchable in sdk.patches)
     runtime = Runtime(
         settings=settings,

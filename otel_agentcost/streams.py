@@ -270,7 +270,18 @@ def inside_telemetry() -> bool:
     while frame is not None and frame.f_globals.get("__name__") in _FINALIZERS:
         frame = frame.f_back
     while frame is not None:
-        if str(frame.f_globals.get("__name__", "")).startswith(_LOCKED):
+        if str(frame.f_globals.get("__name__", "")).startswith(_LOCKED) or _of_a_processor(frame):
             return True
         frame = frame.f_back
     return False
+
+
+def _of_a_processor(frame: FrameType) -> bool:
+    """Whether it is a method of a span processor or an exporter, whoever wrote it: it may hold a lock of its own."""
+    code = frame.f_code
+    if not code.co_argcount or code.co_varnames[0] != "self":
+        return False
+    kind: Any = type(frame.f_locals.get("self"))
+    return (hasattr(kind, "on_start") and hasattr(kind, "on_end")) or (
+        hasattr(kind, "export") and hasattr(kind, "shutdown")
+    )

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from otel_agentcost import names
+from otel_agentcost.charging import Endpoint
 from otel_agentcost.core.call import AttributeValue
-from otel_agentcost.inflight import Endpoint, Seam
+from otel_agentcost.inflight import Seam
 from otel_agentcost.patching import Target
 
 
@@ -44,7 +45,6 @@ _HOSTS: tuple[tuple[str, str], ...] = (
     ("api.anthropic.com", "anthropic"),
     ("generativelanguage.googleapis.com", "gcp.gemini"),
     ("aiplatform.googleapis.com", "gcp.vertex_ai"),
-    ("amazonaws.com", "aws.bedrock"),
     ("api.deepseek.com", "deepseek"),
     ("api.groq.com", "groq"),
     ("api.mistral.ai", "mistral_ai"),
@@ -61,6 +61,9 @@ _HOSTS: tuple[tuple[str, str], ...] = (
     ("api.cerebras.ai", "cerebras"),
     ("ml.cloud.ibm.com", "ibm.watsonx.ai"),
 )
+
+_GATEWAYS = (".azure-api.net",)
+"""Hosts of a provider's that are gateways: what they say of the price is believed."""
 
 _ENDPOINTS: dict[tuple[str, str], Endpoint] = {}
 _MOST_ENDPOINTS = 1000
@@ -88,13 +91,20 @@ def _endpoint(base_url: str, default: str) -> Endpoint:
     except ValueError:
         host, port = "", None
     told = next((name for end, name in _HOSTS if host == end or host.endswith("." + end)), None)
+    if host.startswith("bedrock") and host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
+        told = "aws.bedrock"  # other hosts there are load balancers and gateways, in front of anything
     provider = told or default
     attributes: dict[str, AttributeValue] = {names.PROVIDER: provider}
     if host:
         attributes[names.SERVER_ADDRESS] = host
         if port is not None:
             attributes[names.SERVER_PORT] = port
-    return Endpoint(provider=provider, base_url=base_url, known=told is not None, attributes=attributes)
+    return Endpoint(
+        provider=provider,
+        base_url=base_url,
+        known=told is not None and not host.endswith(_GATEWAYS),
+        attributes=attributes,
+    )
 
 
 def match_path(path: str, formats: Mapping[str, str]) -> str | None:

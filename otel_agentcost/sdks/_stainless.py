@@ -13,7 +13,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from otel_agentcost import streams
-from otel_agentcost.inflight import Asked, Endpoint, InFlight
+from otel_agentcost.charging import Asked, Endpoint
+from otel_agentcost.inflight import InFlight
 from otel_agentcost.patching import Target
 from otel_agentcost.sdks._sdk import Patchable, endpoint, match_path
 from otel_agentcost.wire import Format, load

@@ -12,8 +12,9 @@ from __future__ import annotations
 from typing import Any
 
 from otel_agentcost import streams
+from otel_agentcost.charging import Asked
 from otel_agentcost.core.call import Answer
-from otel_agentcost.inflight import Asked, InFlight
+from otel_agentcost.inflight import InFlight
 from otel_agentcost.patching import Target
 from otel_agentcost.sdks._sdk import Patchable, Sdk, endpoint, match_path
 from otel_agentcost.wire import AnswerReader, Format, load

@@ -42,7 +42,7 @@ def take(span: Span) -> None:
 def span_of(call: Call, provider: object, current: Span) -> SdkSpan | None:
     """The span that somebody else has opened for `call`, be it the current one or one that was noted; else None."""
     current = _bare(current)
-    if _is_free(current):
+    if _is_free(current) and not _is_for_another(current, call):
         return current
     reference = _noted.get()
     noted = reference() if reference is not None else None
@@ -76,6 +76,16 @@ def _is_inference(span: SdkSpan) -> bool:
 
 def _is_child(span: SdkSpan, parent: Span) -> bool:
     return (span.parent.span_id if span.parent is not None else 0) == parent.get_span_context().span_id
+
+
+def _is_for_another(span: SdkSpan, call: Call) -> bool:
+    """Whether `span` says that it stands for another model's call, or for a call of another kind."""
+    given = span.attributes or {}
+    model = given.get(names.REQUEST_MODEL, given.get("llm.model_name"))
+    if model is not None and call.model is not None and model != call.model:
+        return True
+    operation = given.get(names.OPERATION)
+    return operation is not None and (operation == names.EMBEDDINGS) != (call.operation == names.EMBEDDINGS)
 
 
 def _is_for(span: SdkSpan, call: Call, provider: object) -> bool:

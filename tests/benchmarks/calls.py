@@ -24,7 +24,8 @@ from opentelemetry.trace import SpanKind
 
 import otel_agentcost
 from otel_agentcost import names, streams
-from otel_agentcost.inflight import Asked, InFlight
+from otel_agentcost.charging import Asked
+from otel_agentcost.inflight import InFlight
 from otel_agentcost.lifecycle import Line
 from otel_agentcost.pricebook import open_book
 from otel_agentcost.sdks._sdk import endpoint
