@@ -36,6 +36,8 @@ MAY_IMPORT: dict[str, list[str]] = {
     "pricebook": [*FREE, "core", "pricebook"],
     "ledger": [*FREE, "ledger"],
     "wire": [*FREE, "core", "tokens", "wire"],
+    "estimate": [*FREE, "core", "wire"],
+    "guard": [*FREE, "core", "estimate", "ledger", "guard"],
     "patching": [*FREE],
     "streams": [*FREE],
     "telemetry": [*FREE, "core", "telemetry"],

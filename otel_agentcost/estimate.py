@@ -1,0 +1,288 @@
+"""What a call can cost at most, worked out from its request before it is made. Pure: no clock, no ledger, no I/O.
+
+Two forms of the input: a bound, which is quick and never below what the provider will count, and a count, which is
+near it. The guard asks for the bound first, and counts only where the bound does not fit.
+
+The bound rests on this: a token of a text is at least one byte of it in UTF-8, in every vocabulary in use. What
+stands round the text (roles, separators, the instructions for tools) and each image has an allowance, documented
+below. What cannot be bounded from the request alone (history kept at the provider, documents, video, tools that
+the provider runs and whose results it bills as input) makes the bound None.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Final, cast
+
+from otel_agentcost.core import money
+from otel_agentcost.core.call import Call
+from otel_agentcost.core.cost import Cost
+from otel_agentcost.core.usage import Count, Kind, Usage
+from otel_agentcost.wire import get
+from otel_agentcost.wire.prompt import count_prompt
+
+__all__ = ["Estimate", "input_bound", "input_count", "output_bound", "worst_case"]
+
+PER_CALL: Final = 64
+"""Round the whole conversation: its start, the answer's start, a date or a line of instructions that providers add."""
+
+PER_OBJECT: Final = 12
+"""Round each object of the request (a message, a part of one, a tool, a property of a schema): roles, separators, what
+a provider writes round it where it shows it to the model. The object's own keys count as text besides."""
+
+PER_TOOLS: Final = 1_200
+"""Where there are tools: the instructions for their use. Anthropic documents up to 804 tokens for a model with its
+built-in tools, 346 for others; nobody documents more."""
+
+PER_IMAGE: Final = 50_000
+"""An image of any size. The dearest documented is gpt-4o-mini's: 2,833 tokens and 5,667 for each of at most 8 tiles."""
+
+MARGIN: Final = 1.25
+"""What a count is multiplied with before it is held: it is an estimate, and may be below the truth."""
+MARGIN_TOKENS: Final = 100
+MARGIN_PER_IMAGE: Final = 850
+"""The count takes an image of unknown size for one of 765 tokens; Anthropic's usual ones are up to 1,600."""
+
+_ELSEWHERE: Final = (
+    "previous_response_id",
+    "conversation",
+    "cachedContent",
+    "cached_content",
+    "container",
+    "mcp_servers",
+)
+"""Fields that bring in what is kept at the provider."""
+
+_IMAGES: Final = frozenset({"image", "image_url", "input_image"})
+_SOUNDS: Final = frozenset({"audio", "input_audio"})
+_OPAQUE: Final = frozenset({"document", "file", "input_file", "video", "container_upload", "item_reference"})
+_LINKED: Final = frozenset({"fileData", "file_data"})
+_INLINE: Final = frozenset({"inlineData", "inline_data"})
+_OWN_TOOLS: Final = frozenset({"function", "custom", None})
+_DEEPEST: Final = 100
+
+
+class _Unbounded(Exception):
+    """Something in the request says nothing of its size."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a call can take at most."""
+
+    usd: int | None
+    """In billionths of a dollar; None where it has no price, and then `unpriced` says why."""
+    tokens: int
+    input_tokens: int
+    output_tokens: int
+    bounded: bool
+    """Whether no more than this can come. If not, these are the figures of what is known, and of an answer of
+    `output_tokens`."""
+    unpriced: str | None = None
+
+
+# --- Input ------------------------------------------------------------------------------------------------------------
+
+
+def input_bound(call: Call) -> int | None:
+    """More input tokens than this the provider cannot count; None where the request does not tell."""
+    body = call.body
+    if body is None or any(get(body, name) for name in _ELSEWHERE) or _tools_elsewhere(body):
+        return None
+    try:
+        total = PER_CALL + _bytes(body, 0)
+    except _Unbounded:
+        return None
+    return total + PER_TOOLS if get(body, "tools") or get(body, "functions") else total
+
+
+def input_count(call: Call) -> int:
+    """About how many input tokens the provider will count, with a margin: for what the bound is too wide for."""
+    raw = call.operation in ("embeddings", "text_completion")
+    images = _images(call.body, 0) * MARGIN_PER_IMAGE
+    return round(count_prompt(call.body, call.model, raw=raw) * MARGIN) + MARGIN_TOKENS + images
+
+
+def _images(value: Any, depth: int) -> int:
+    if depth > _DEEPEST or not isinstance(value, (Mapping, list, tuple)):
+        return 0
+    if isinstance(value, Mapping):
+        fields = cast("Mapping[str, Any]", value)
+        kind = fields.get("type")
+        if (isinstance(kind, str) and kind in _IMAGES) or not _INLINE.isdisjoint(fields):
+            return 1
+        return sum(_images(item, depth + 1) for item in fields.values())
+    return sum(_images(item, depth + 1) for item in cast("list[Any]", value))
+
+
+def _tools_elsewhere(body: Any) -> bool:
+    """Whether the provider runs tools of its own during the call: their results are input, too."""
+    for tool in _list(get(body, "tools")):
+        kind = get(tool, "type")
+        if kind not in _OWN_TOOLS:
+            return True
+        if kind is None and get(tool, "name") is None and _runs(tool):
+            return True
+    return bool(get(body, "web_search_options"))
+
+
+def _runs(tool: Any) -> bool:
+    """Whether a tool of Gemini's form is more than declarations of functions."""
+    fields = cast("Mapping[str, Any]", tool) if isinstance(tool, Mapping) else getattr(tool, "__dict__", {})
+    return any(item for name, item in fields.items() if name not in ("functionDeclarations", "function_declarations"))
+
+
+def _list(value: Any) -> list[Any]:
+    return list(cast("list[Any]", value)) if isinstance(value, (list, tuple)) else []
+
+
+def _bytes(value: Any, depth: int) -> int:
+    """The bytes of all text in `value`, and the allowances of what is not text. Raises `_Unbounded`."""
+    if isinstance(value, str):
+        return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+    if value is None or isinstance(value, (bool, int, float)):
+        return 1 if type(value) is int else 8  # a prompt may be given as tokens; other numbers are settings
+    if depth > _DEEPEST:
+        raise _Unbounded
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return sum(_bytes(item, depth + 1) for item in cast("list[Any]", value))
+    if not isinstance(value, Mapping):
+        value = getattr(value, "__dict__", None)  # an SDK's object that was put into the request
+        if not isinstance(value, dict):
+            raise _Unbounded
+    return _object(cast("Mapping[Any, Any]", value), depth)
+
+
+def _object(fields: Mapping[Any, Any], depth: int) -> int:
+    kind = fields.get("type")
+    if isinstance(kind, str) and kind in _OPAQUE | _IMAGES | _SOUNDS:
+        # A schema has fields of these names too ("file", "image"), but no type of one.
+        return _medium(kind, fields, depth)
+    for name in _INLINE | _LINKED:
+        if name in fields and (data := fields[name]) is not None:
+            return PER_OBJECT + _blob(data, linked=name in _LINKED)
+    total = PER_OBJECT
+    for name, item in fields.items():
+        total += _bytes(str(name), depth) + _bytes(item, depth + 1)
+    return total
+
+
+def _medium(kind: str, fields: Mapping[Any, Any], depth: int) -> int:
+    """A part of a message that is no text, in the forms of OpenAI and Anthropic."""
+    if kind in _IMAGES:
+        return PER_OBJECT + PER_IMAGE
+    if kind in _SOUNDS:
+        data = get(fields.get(kind), "data")
+        if isinstance(data, str):  # no provider makes a token of less than 30 ms, or a codec less than a byte of it
+            return PER_OBJECT + len(data)
+        raise _Unbounded
+    source = fields.get("source")
+    if kind == "document" and get(source, "type") in ("text", "content"):
+        return PER_OBJECT + sum(_bytes(item, depth + 1) for name, item in fields.items() if name != "type")
+    raise _Unbounded
+
+
+def _blob(blob: Any, *, linked: bool) -> int:
+    """A part of a message that is no text, in the forms of Gemini."""
+    mime, data = get(blob, "mimeType") or get(blob, "mime_type"), get(blob, "data")
+    family = str(mime).partition("/")[0]
+    if family == "image":
+        return PER_IMAGE
+    if family in ("audio", "text") and not linked and isinstance(data, (str, bytes)):
+        return len(data)
+    raise _Unbounded
+
+
+# --- Output and price -------------------------------------------------------------------------------------------------
+
+
+def output_bound(call: Call, fallback: int | None = None) -> int | None:
+    """More output tokens than this cannot come, all choices together; None where nothing limits them.
+
+    `fallback` is the limit of one choice where the request sets none: the model's own maximum, if it is known.
+    """
+    limit = call.max_output_tokens if call.max_output_tokens is not None else fallback
+    return None if limit is None else limit * max(1, call.choices)
+
+
+def worst_case(
+    call: Call,
+    price: Callable[[Usage], Cost],
+    *,
+    input_tokens: int,
+    output_tokens: int,
+    bounded: bool = True,
+) -> Estimate:
+    """What these tokens cost if all of them are of the dearest kinds that this call can have."""
+    usd: int | None = None
+    unpriced: str | None = None
+    for into, out in product(_input_kinds(call), _output_kinds(call)):
+        counts: dict[Kind, Count] = {}
+        if input_tokens:
+            counts[into] = input_tokens
+        if output_tokens:
+            counts[out] = output_tokens
+        cost = price(Usage(counts=counts))
+        if cost.usd is None:
+            unpriced = unpriced or cost.unpriced
+        else:
+            usd = max(usd or 0, money.to_nano(cost.usd))
+    return Estimate(
+        usd=usd,
+        tokens=input_tokens + output_tokens,
+        input_tokens=input_tokens,
+        output_tokens=output_tokens,
+        bounded=bounded,
+        unpriced=None if usd is not None else unpriced or "it has no price",
+    )
+
+
+def _input_kinds(call: Call) -> Iterator[Kind]:
+    """The dearest kinds that this call's input can be counted as."""
+    model = call.model or ""
+    yield "input_tokens"
+    if "claude" in model:  # also through gateways; whether it writes to a cache depends on the request, and costs more
+        if _mentions(call.body, "cache_control"):
+            yield "cache_write_1h_tokens"
+            yield "cache_write_5m_tokens"
+    else:
+        yield "cache_write_tokens"
+    if _mentions_sound(call.body):
+        yield "input_audio_tokens"
+
+
+def _output_kinds(call: Call) -> Iterator[Kind]:
+    yield "output_tokens"
+    asked = get(call.body, "modalities") or get(_generation(call.body), "responseModalities")
+    asked = asked or get(_generation(call.body), "response_modalities")
+    wanted = {str(item).lower() for item in _list(asked)}
+    if "audio" in wanted:
+        yield "output_audio_tokens"
+    if "image" in wanted or "image" in (call.model or ""):
+        yield "output_image_tokens"
+
+
+def _generation(body: Any) -> Any:
+    return get(body, "generationConfig") or get(body, "generation_config") or get(body, "config")
+
+
+def _mentions(value: Any, name: str, depth: int = 0) -> bool:
+    """Whether an object anywhere in `value` has a field of that name with something in it."""
+    if depth > _DEEPEST or value is None or isinstance(value, (str, int, float, bytes)):
+        return False
+    if isinstance(value, (list, tuple)):
+        return any(_mentions(item, name, depth + 1) for item in cast("list[Any]", value))
+    if not isinstance(value, Mapping):
+        value = getattr(value, "__dict__", None)
+        if not isinstance(value, dict):
+            return False
+    fields = cast("Mapping[str, Any]", value)
+    if fields.get(name):
+        return True
+    return any(_mentions(item, name, depth + 1) for item in fields.values())
+
+
+def _mentions_sound(body: Any) -> bool:
+    return any(_mentions(body, name) for name in ("input_audio", "inlineData", "inline_data", "fileData", "file_data"))

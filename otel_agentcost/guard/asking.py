@@ -1,0 +1,141 @@
+"""What a call asks a ledger to hold: its worst case, and the least with which it may run.
+
+Where the output is limited the two are the same, and the call can never take more than it holds. Where it is not,
+the call asks for the longest answer there is, and runs with the rest of its tightest budget if only its input fits.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import timezone, tzinfo
+from typing import Literal
+
+from otel_agentcost.core.budgets import Action
+from otel_agentcost.core.cost import Cost
+from otel_agentcost.core.usage import Usage
+from otel_agentcost.estimate import Estimate, input_bound, input_count, output_bound, worst_case
+from otel_agentcost.guard.values import CallFacts, Unlimited
+from otel_agentcost.ledger import MOST, Unit
+
+NO_MODELS: Mapping[str, str] = {}
+
+
+def _unknown(_model: str | None) -> int | None:
+    return None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the settings say, besides the budgets."""
+
+    on_exceed: Action = "block"
+    soft_limit: float = 0.8
+    wait_seconds: float = 10.0
+    ledger_down: Literal["allow", "refuse"] = "allow"
+    downgrade: Mapping[str, str] = field(default_factory=lambda: NO_MODELS)
+    """Which model takes the place of which."""
+    unlimited: Unlimited = "rest"
+    longest_answer: int = 128_000
+    """Output tokens of one choice that no model exceeds; with `unlimited="assume"`, those that are assumed."""
+    max_output: Callable[[str | None], int | None] = _unknown
+    """A model's own output limit, where it is known."""
+    useful_answer: int = 64
+    """Output tokens below which no call is clamped: it is refused instead."""
+    lease: float = 900.0
+    """Seconds for which a call may hold what it holds; longer than any call should take."""
+    zone: tzinfo = timezone.utc
+    """Where days begin."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What to ask a ledger for."""
+
+    wanted: Mapping[Unit, int]
+    least: Mapping[Unit, int]
+    """With less in any unit, the call may not run."""
+    by_bound: bool
+    """Whether the input was only bounded: counting it would ask for less."""
+    unpriced: str | None = None
+    dearest: Callable[[int], Mapping[Unit, int]] | None = None
+    """What the call asks for with an answer of so many tokens."""
+
+
+JUST_A_CALL = Ask(wanted={"calls": 1}, least={"calls": 1}, by_bound=False)
+
+
+class Request:
+    """One request for admission: the call, and what it asks for, worked out once however often the ledger is asked."""
+
+    def __init__(self, facts: CallFacts, policy: Policy) -> None:
+        self.facts = facts
+        self.model = facts.call.model
+        self._policy = policy
+        self._asks: dict[tuple[str | None, bool, bool], Ask] = {}
+
+    def unlimited(self, model: str | None) -> bool:
+        """Whether nothing limits the output."""
+        return output_bound(self.facts.call, self._policy.max_output(model)) is None
+
+    def ask(self, model: str | None, *, count: bool = False, clamp: bool = False) -> Ask:
+        """By the bound of the input first; once it was counted, by its count."""
+        known = self._asks
+        key = (model, count or (model, True, clamp) in known, clamp)
+        if key not in known:
+            known[key] = ask_for(self.facts, model, self._policy, count=key[1], clamp=clamp)
+        return known[key]
+
+
+def ask_for(facts: CallFacts, model: str | None, policy: Policy, *, count: bool = False, clamp: bool = False) -> Ask:
+    """What the call asks for if `model` answers it. `count`: its input is counted, not only bounded."""
+    call = facts.call if model == facts.call.model else replace(facts.call, model=model)
+
+    def price(usage: Usage) -> Cost:
+        return facts.price(usage, model)
+
+    bound = input_bound(call)
+    if bound is None or count:
+        counted = input_count(call)
+        into = counted if bound is None else min(bound, counted)
+    else:
+        into = bound
+    limit = output_bound(call, policy.max_output(model))
+    longest = policy.longest_answer * max(1, call.choices)
+    bounded = bound is not None and limit is not None
+    surplus = 0 if bound is not None else policy.longest_answer
+    wanted = worst_case(
+        call, price, input_tokens=into + surplus, output_tokens=longest if limit is None else limit, bounded=bounded
+    )
+    least = wanted
+    if clamp:
+        useful = policy.useful_answer * max(1, call.choices)
+        least = worst_case(call, price, input_tokens=into, output_tokens=min(useful, wanted.output_tokens))
+    elif not bounded and policy.unlimited == "rest":
+        least = worst_case(call, price, input_tokens=into, output_tokens=limit or 0, bounded=False)
+    return Ask(
+        wanted=_amounts(wanted),
+        least=_amounts(least),
+        by_bound=bound is not None and not count,
+        unpriced=wanted.unpriced,
+        dearest=lambda out: _amounts(worst_case(call, price, input_tokens=into, output_tokens=out)),
+    )
+
+
+def _amounts(estimate: Estimate) -> dict[Unit, int]:
+    # At least one of each: a call whose input is nothing must still find that nothing is left.
+    usd = 0 if estimate.usd is None else min(MOST, estimate.usd)
+    return {"nano_usd": usd, "tokens": min(MOST, max(1, estimate.tokens)), "calls": 1}
+
+
+def fitting_output(ask: Ask, held: Mapping[Unit, int], most: int) -> int:
+    """The longest answer, in tokens of all choices together, whose worst case stays within `held`."""
+    low, high = 0, most if ask.dearest is not None else 0
+    while low < high and ask.dearest is not None:
+        middle = (low + high + 1) // 2
+        amounts = ask.dearest(middle)
+        if amounts["nano_usd"] <= held["nano_usd"] and amounts["tokens"] <= held["tokens"]:
+            low = middle
+        else:
+            high = middle - 1
+    return low

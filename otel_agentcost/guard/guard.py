@@ -1,0 +1,372 @@
+"""The decisions: who is admitted, who waits, who is refused, and what a settled call has crossed.
+
+`_steps` is the life of one request for admission. It is written once, as a generator that yields what takes time (the
+ledger, a wait); `admit` does that in its thread, `admit_async` without ever blocking the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from contextlib import closing, suppress
+from dataclasses import replace
+from decimal import Decimal
+from typing import NamedTuple, cast
+
+from otel_agentcost.core import money
+from otel_agentcost.core.budgets import FOREVER, Action, Budget, Period, Scope, Window, period
+from otel_agentcost.guard.asking import JUST_A_CALL, Ask, Policy, Request, fitting_output
+from otel_agentcost.guard.beginnings import Beginnings
+from otel_agentcost.guard.keeper import Keeper
+from otel_agentcost.guard.reports import exceeded, levels
+from otel_agentcost.guard.values import CallFacts, Counted, Level, Refused, Ticket
+from otel_agentcost.guard.waiting import AnyWaiter, Queues, TaskWaiter, Waiter
+from otel_agentcost.ledger import MOST, Amounts, Claim, Ledger, LedgerError, Refusal, Unit
+from otel_agentcost.ledger.memory import MemoryLedger
+
+POLL = 0.05
+"""Seconds after which the first of a queue looks by itself: calls of other processes settle without waking it."""
+
+IDLE = 86_400.0
+"""Seconds for which a trace, a run or a process is remembered after its last call."""
+
+_PASSING: frozenset[Scope] = frozenset({"trace", "run", "process"})
+
+
+class _Reserve(NamedTuple):
+    call_id: str
+    claims: Sequence[Claim]
+    amounts: Amounts
+    now: float
+
+
+class _Wait(NamedTuple):
+    waiter: AnyWaiter
+    seconds: float
+
+
+_Answer = Refusal | LedgerError | None
+_Steps = Generator["_Reserve | _Wait", _Answer, "Ticket | Refused"]
+_Outcome = Generator["_Reserve | _Wait", _Answer, "Ticket | Refused | Refusal"]
+
+
+class Guard:
+    """Holds calls to budgets. One a process; used from any thread and any event loop."""
+
+    def __init__(
+        self,
+        budgets: Iterable[Budget],
+        ledger: Ledger,
+        policy: Policy | None = None,
+        *,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.budgets = tuple(budgets)
+        self.policy = policy or Policy()
+        allowed = "Calls are made without their budgets meanwhile; what they take is counted when it answers again."
+        refused = "Calls that fall under a budget are refused meanwhile."
+        self.keeper = Keeper(ledger, monotonic, allowed if self.policy.ledger_down == "allow" else refused)
+        self._quick = isinstance(ledger, MemoryLedger)
+        self._monotonic = monotonic
+        self._queues = Queues()
+        self._periods: dict[Window | None, Period] = {None: FOREVER}
+        self._began = Beginnings()
+        self._lock = threading.Lock()
+
+    # --- asked by the line ---
+
+    def admit(self, facts: CallFacts) -> Ticket | Refused:
+        """Whether the call may be made. Blocks this thread while it waits."""
+        with closing(self._steps(facts, Waiter)) as steps:
+            answer: _Answer = None
+            while True:
+                try:
+                    step = steps.send(answer)
+                except StopIteration as end:
+                    decided: Ticket | Refused = end.value
+                    return decided
+                if isinstance(step, _Reserve):
+                    answer = self._reserve(step)
+                elif isinstance(step.waiter, Waiter):
+                    step.waiter.wait(step.seconds)
+
+    async def admit_async(self, facts: CallFacts) -> Ticket | Refused:
+        """Whether the call may be made. The event loop runs on while it waits."""
+        aside = not self._quick and _in_asyncio()
+        # Other kinds of event loops have no such events: there a call is admitted or refused at once.
+        with closing(self._steps(facts, TaskWaiter if _in_asyncio() else None)) as steps:
+            answer: _Answer = None
+            while True:
+                try:
+                    step = steps.send(answer)
+                except StopIteration as end:
+                    decided: Ticket | Refused = end.value
+                    return decided
+                if isinstance(step, _Reserve):
+                    answer = await self._reserve_aside(step) if aside else self._reserve(step)
+                elif isinstance(step.waiter, TaskWaiter):
+                    await step.waiter.wait(step.seconds)
+
+    def settle(self, ticket: Ticket, usd: Decimal | None, tokens: int, now: float) -> tuple[Level, ...]:
+        """Says what the call took; without dollars, only its tokens count. Returns how its budgets stand now."""
+        with self._lock:
+            if ticket.done:
+                return ()
+            ticket.done = True
+        nano = 0 if usd is None else min(MOST, max(0, money.to_nano(usd)))
+        amounts: dict[Unit, int] = {"nano_usd": nano, "tokens": min(MOST, max(0, tokens)), "calls": 1}
+        return self._settle(ticket.call_id, ticket.counted, amounts, now)
+
+    def release(self, ticket: Ticket, now: float) -> None:
+        """Says that the call was not made after all."""
+        with self._lock:
+            if ticket.done:
+                return
+            ticket.done = True
+        if ticket.counted:
+            self.keeper.release(ticket.call_id, now)
+            self._queues.wake(counted.claim.key for counted in ticket.counted)
+
+    def tool_used(self, facts: CallFacts, usd: Decimal | None) -> tuple[Level, ...]:
+        """Counts a call of a tool, which is never refused: the next model call is."""
+        amounts: dict[Unit, int] = {"nano_usd": min(MOST, money.to_nano(usd)) if usd else 0, "tool_calls": 1}
+        return self._settle(facts.call_id, self.counted(facts, facts.call.model, facts.now), amounts, facts.now)
+
+    def forget(self, scope: Scope, value: str) -> None:
+        """The trace or run has ended: how long it took is of no interest any more."""
+        self._began.forget(scope, value)
+
+    @property
+    def waiting(self) -> int:
+        """How many calls wait just now."""
+        return len(self._queues)
+
+    # --- which budgets ---
+
+    def counted(self, facts: CallFacts, model: str | None, now: float) -> tuple[Counted, ...]:
+        """The budgets that the call counts in, each with its claim."""
+        scopes: Mapping[Scope, str] = facts.scopes if model is None else {**facts.scopes, "model": model}
+        found: list[Counted] = []
+        for budget in self.budgets:
+            value = budget.value(scopes)
+            if value is not None:
+                found.append(self._claimed(budget, value, now))
+        found += (self._claimed(budget, value, now) for budget, value in facts.allowances)
+        return tuple(found)
+
+    def _claimed(self, budget: Budget, value: str, now: float) -> Counted:
+        within = self._periods.get(budget.window)
+        if within is None or not within.starts <= now or (within.ends is not None and within.ends <= now):
+            within = self._periods[budget.window] = period(budget.window, now, self.policy.zone)
+        until = now + IDLE if budget.scope in _PASSING and within.ends is None else within.ends
+        limits: dict[Unit, int] = {}
+        if self._action(budget) != "warn":
+            limits = {unit: limit for unit, limit in budget.limits.items() if unit != "seconds"}
+        return Counted(budget, value, Claim(key=budget.key(value, within), limits=limits, until=until))
+
+    def _action(self, budget: Budget) -> Action:
+        return budget.on_exceed or self.policy.on_exceed
+
+    # --- the life of a request for admission ---
+
+    def _steps(self, facts: CallFacts, new_waiter: Callable[[], AnyWaiter] | None) -> _Steps:
+        counted = self.counted(facts, facts.call.model, facts.now)
+        if not counted:
+            return Ticket(call_id=facts.call_id, counted=())
+        over = self._out_of_time(facts, counted)
+        if isinstance(over, Refused):
+            return over
+        request = Request(facts, self.policy)
+        started = self._monotonic()
+        patient = self.policy.wait_seconds > 0 and new_waiter is not None
+        behind = self._queues.busy(each.claim.key for each in counted) if patient else None
+        outcome: Ticket | Refused | Refusal | None = None
+        if behind is None:
+            outcome = yield from self._attempt(request, request.model, facts.now, counted)
+        if isinstance(outcome, Refusal) and outcome.only_held:
+            behind = outcome.key
+        if new_waiter is not None and patient and behind is not None:
+            outcome = yield from self._wait(request, behind, new_waiter(), started)
+        waited = self._monotonic() - started
+        if isinstance(outcome, Refusal):
+            outcome = yield from self._instead(request, outcome, facts.now + waited)
+        if isinstance(outcome, Ticket):
+            outcome.waited, outcome.over = waited, over
+        return cast("Ticket | Refused", outcome)
+
+    def _wait(self, request: Request, key: str, waiter: AnyWaiter, started: float) -> _Outcome:
+        """Waits in line until the call fits, or cannot fit any more, or the time is over."""
+        self._queues.join(key, waiter)
+        try:
+            while True:
+                waiter.clear()
+                elapsed = self._monotonic() - started
+                left = self.policy.wait_seconds - elapsed
+                if left <= 0 or self._queues.is_first(key, waiter):
+                    outcome = yield from self._attempt(request, request.model, request.facts.now + elapsed)
+                    if left <= 0 or not isinstance(outcome, Refusal) or not outcome.only_held:
+                        return outcome
+                    if outcome.key != key:  # another budget is in the way now: its queue is the one to stand in
+                        self._queues.leave(key, waiter)
+                        key = outcome.key
+                        self._queues.join(key, waiter)
+                    left = min(POLL, left)
+                yield _Wait(waiter, left)
+        finally:
+            self._queues.leave(key, waiter)
+
+    def _attempt(
+        self, request: Request, model: str | None, now: float, counted: tuple[Counted, ...] = (), *, clamp: bool = False
+    ) -> _Outcome:
+        """Asks the ledger once over: by the bound of the input first, and by its count where that does not fit."""
+        counted = counted or self.counted(request.facts, model, now)
+        units = {unit for each in counted for unit in each.claim.limits}
+        matters = "nano_usd" in units or "tokens" in units
+        last = clamp  # or a call without any output limit, which would hold the rest: it is given one at once
+        clamp = clamp or (request.unlimited(model) and any(self._action(each.budget) == "clamp" for each in counted))
+        ask = request.ask(model, count=last, clamp=clamp) if matters else JUST_A_CALL
+        outcome = yield from self._hold(request.facts, counted, ask, now)
+        if isinstance(outcome, Refusal) and ask.by_bound and outcome.unit in ("nano_usd", "tokens"):
+            ask = request.ask(model, count=True, clamp=clamp)
+            outcome = yield from self._hold(request.facts, counted, ask, now)
+        if isinstance(outcome, Ticket):
+            outcome.unpriced = ask.unpriced if "nano_usd" in units else None
+            if clamp:
+                self._clamp(request.facts, ask, outcome)
+        return outcome
+
+    def _hold(self, facts: CallFacts, counted: tuple[Counted, ...], ask: Ask, now: float) -> _Outcome:
+        """Holds what is wanted, or, in the units that have not so much, what is left, if the least fits."""
+        claims = [each.claim for each in counted]
+        amounts = dict(ask.wanted)
+        while True:  # each refusal lowers a figure, and none is lowered below the least
+            answer = yield _Reserve(facts.call_id, claims, amounts, now)
+            if answer is None:
+                return Ticket(call_id=facts.call_id, counted=counted, held=amounts)
+            if isinstance(answer, LedgerError):
+                return self._without_ledger(facts, counted, answer)
+            left = answer.limit - answer.spent - answer.held
+            least = ask.least.get(answer.unit, 0)
+            if left < least or left >= amounts.get(answer.unit, 0):
+                return replace(answer, requested=least)
+            amounts[answer.unit] = left
+
+    def _instead(self, request: Request, refusal: Refusal, now: float) -> _Steps:
+        """What the budget that refuses says is to be done: another model, a shorter answer, or nothing."""
+        facts = request.facts
+        refusing = self._refusing(self.counted(facts, request.model, now), refusal)
+        action = self._action(refusing.budget)
+        if action == "downgrade":
+            tried = {request.model}
+            model = self.policy.downgrade.get(request.model or "")
+            while model is not None and model not in tried:
+                tried.add(model)
+                outcome = yield from self._attempt(request, model, now)
+                if isinstance(outcome, Ticket):
+                    outcome.model = model
+                if not isinstance(outcome, Refusal):
+                    return outcome
+                model = self.policy.downgrade.get(model)
+        elif action == "clamp" and refusal.unit in ("nano_usd", "tokens"):
+            outcome = yield from self._attempt(request, request.model, now, clamp=True)
+            if not isinstance(outcome, Refusal):
+                return outcome
+            refusal, refusing = outcome, self._refusing(self.counted(facts, request.model, now), outcome)
+        error = exceeded(facts, refusing, refusal.unit, refusal)
+        return Refused(action=action, error=error, only_held=refusal.only_held)
+
+    def _refusing(self, counted: tuple[Counted, ...], refusal: Refusal) -> Counted:
+        exact = (each for each in counted if each.claim.key == refusal.key and _limits(each, refusal))
+        alike = (each for each in counted if _limits(each, refusal))  # the window has turned since
+        return next(exact, None) or next(alike, counted[0])
+
+    def _clamp(self, facts: CallFacts, ask: Ask, ticket: Ticket) -> None:
+        """Lowers the output limit to what was got, never raising it."""
+        if all(ticket.held.get(unit, 0) >= amount for unit, amount in ask.wanted.items()):
+            return
+        choices = max(1, facts.call.choices)
+        asked = facts.call.max_output_tokens
+        most = choices * (self.policy.longest_answer if asked is None else asked)
+        ticket.max_output_tokens = fitting_output(ask, ticket.held, most) // choices
+
+    # --- what the ledger says ---
+
+    def _reserve(self, step: _Reserve) -> Refusal | LedgerError | None:
+        try:
+            return self.keeper.reserve(step.call_id, step.claims, step.amounts, step.now, self.policy.lease)
+        except LedgerError as error:
+            return error
+
+    async def _reserve_aside(self, step: _Reserve) -> Refusal | LedgerError | None:
+        """Asks a ledger that takes its time in a thread. If the task is cancelled meanwhile, nothing stays held."""
+        lock, state = threading.Lock(), {"finished": False, "abandoned": False}
+
+        def ask() -> Refusal | LedgerError | None:
+            answer = self._reserve(step)
+            with lock:
+                state["finished"] = True
+                abandoned = state["abandoned"]
+            if abandoned and answer is None:
+                self._give_back(step)
+            return answer
+
+        try:
+            return await asyncio.to_thread(ask)
+        except asyncio.CancelledError:
+            with lock:
+                state["abandoned"] = True
+                finished = state["finished"]
+            if finished:
+                with suppress(RuntimeError):  # the loop is closing; the hold ends with its lease
+                    asyncio.get_running_loop().run_in_executor(None, self._give_back, step)
+            raise
+
+    def _give_back(self, step: _Reserve) -> None:
+        self.keeper.release(step.call_id, step.now)
+        self._queues.wake(claim.key for claim in step.claims)
+
+    def _without_ledger(self, facts: CallFacts, counted: tuple[Counted, ...], why: LedgerError) -> Ticket | Refused:
+        refusing = next((each for each in counted if each.claim.limits), None)
+        if self.policy.ledger_down == "allow" or refusing is None:
+            return Ticket(call_id=facts.call_id, counted=counted, unenforced=str(why))
+        return Refused(action="block", error=exceeded(facts, refusing, next(iter(refusing.claim.limits)), None))
+
+    def _settle(self, call_id: str, counted: tuple[Counted, ...], amounts: Amounts, now: float) -> tuple[Level, ...]:
+        if not counted:
+            return ()
+        standings = self.keeper.settle(call_id, [each.claim for each in counted], amounts, now)
+        self._queues.wake(each.claim.key for each in counted)
+        return levels(counted, standings, amounts, self.policy.soft_limit)
+
+    # --- time ---
+
+    def _out_of_time(self, facts: CallFacts, counted: tuple[Counted, ...]) -> Refused | tuple[Level, ...]:
+        """Whether a trace has taken longer than it may; budgets that only warn are returned."""
+        over: list[Level] = []
+        for each in counted:
+            limit = each.budget.limits.get("seconds")
+            if limit is None:
+                continue
+            passed = int(facts.now - self._began.first(each.budget.scope, each.value, facts.now))
+            if passed < limit:
+                continue
+            if self._action(each.budget) == "warn":
+                over.append(Level(each.budget, each.value, "seconds", passed, limit, "limit"))
+                continue
+            figures = Refusal(key="", unit="calls", limit=limit, spent=passed, held=0, requested=0)
+            return Refused(action="block", error=exceeded(facts, each, "seconds", figures))
+        return tuple(over)
+
+
+def _in_asyncio() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
+def _limits(each: Counted, refusal: Refusal) -> bool:
+    return each.claim.limits.get(refusal.unit) == refusal.limit

@@ -1,0 +1,49 @@
+"""What the guard reports: how far budgets are used, what a call has crossed, and why one was refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from otel_agentcost.core.budgets import Unit
+from otel_agentcost.errors import BudgetExceeded
+from otel_agentcost.guard.values import CallFacts, Counted, Level
+from otel_agentcost.ledger import UNITS, Amounts, Claim, Refusal, Standing
+
+
+def levels(
+    counted: Sequence[Counted], standings: Sequence[tuple[Claim, Standing]], amounts: Amounts, soft: float
+) -> tuple[Level, ...]:
+    """How each budget stands after a call that took `amounts`; nothing where the ledger gave no standings.
+
+    A crossing is seen from the sums before and after: the ledger adds in one step, so exactly one call sees each.
+    """
+    found: list[Level] = []
+    for each, (_, standing) in zip(counted, standings, strict=False):
+        for unit, limit in each.budget.limits.items():
+            if unit in UNITS:
+                spent = standing.spent.get(unit, 0)
+                crossed = _crossed(spent - amounts.get(unit, 0), spent, limit, soft)
+                found.append(Level(each.budget, each.value, unit, spent, limit, crossed))
+    return tuple(found)
+
+
+def _crossed(before: int, spent: int, limit: int, soft: float) -> Literal["soft", "limit"] | None:
+    if before < limit <= spent:
+        return "limit"
+    return "soft" if before < limit * soft <= spent < limit else None
+
+
+def exceeded(facts: CallFacts, each: Counted, unit: Unit, figures: Refusal | None) -> BudgetExceeded:
+    """The exception for a refusal by the budget `each`; without figures, its ledger did not answer."""
+    return BudgetExceeded(
+        budget=each.budget.text,
+        scope=each.budget.scope,
+        value=each.value,
+        unit=unit,
+        limit=figures.limit if figures else None,
+        spent=figures.spent if figures else None,
+        held=figures.held if figures else None,
+        requested=figures.requested if figures else None,
+        trace_id=facts.trace_id,
+    )
