@@ -117,7 +117,7 @@ class InFlight:
         whole = "json" in str(response.headers.get("content-type"))
         self._attempt = (lambda: response) if whole else weakref.ref(response)
         if not self._asked.endpoint.known:
-            self._reported = money.from_number(response.headers.get(_LITELLM_COST))
+            self._reported = money.reported(response.headers.get(_LITELLM_COST))
 
     def deliver(self, seam: Seam, result: Any) -> Any:
         """What the SDK returned, settled or under watch."""
@@ -172,10 +172,14 @@ class InFlight:
 
     def _refused_answer(self) -> Answer | None:
         """The answer that came with success and which the SDK would not parse (cut off by its limit, say)."""
-        response = self._attempt() if self._attempt is not None else None
+        response = self._attempt() if self._attempt is not None and self._reader is None else None
         if response is None or not response.is_closed or not response.is_success:
             return None
-        answer = self._asked.format.read_response(self._asked.call, streams.parsed(response.content))
+        try:
+            body = streams.parsed(response.content)
+        except Exception:  # a stream that was never read, or that broke
+            return None
+        answer = self._asked.format.read_response(self._asked.call, body)
         return answer if answer.usage is not None else None
 
     def ended(self, error: BaseException | None) -> None:

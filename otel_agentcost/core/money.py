@@ -21,8 +21,8 @@ _WIDE = Context(prec=10_000, rounding=ROUND_HALF_EVEN, traps=[InvalidOperation])
 _UP = Context(prec=60, rounding=ROUND_CEILING, traps=[InvalidOperation])
 
 ZERO = Decimal(0)
-MOST = Decimal(10**9)
-"""No amount that is written down somewhere is as large; without a bound, one absurd figure spoils every sum."""
+MOST = Decimal(10**6)
+"""No call costs a million dollars; without a bound, one absurd figure of a provider's spoils every sum."""
 
 add = _CONTEXT.add
 subtract = _CONTEXT.subtract
@@ -54,7 +54,7 @@ def to_float(usd: Decimal) -> float:
 def from_number(value: object) -> Decimal | None:
     """A dollar amount that a provider or a user wrote as a number or text; None where it is not one.
 
-    Booleans, NaN, infinities, negative amounts and a billion dollars are not amounts of money spent.
+    Booleans, NaN, infinities and negative amounts are not amounts of money spent.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
         return None
@@ -62,4 +62,10 @@ def from_number(value: object) -> Decimal | None:
         amount = Decimal(repr(value)) if isinstance(value, float) else Decimal(value)
     except InvalidOperation:
         return None
-    return amount if amount.is_finite() and 0 <= amount < MOST else None
+    return amount if amount.is_finite() and amount >= 0 else None
+
+
+def reported(value: object) -> Decimal | None:
+    """What a provider says that one call cost; None where that is no amount, or no amount that a call can cost."""
+    amount = from_number(value)
+    return amount if amount is not None and amount < MOST else None

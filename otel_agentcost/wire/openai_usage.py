@@ -132,13 +132,13 @@ def provider_cost(usage: Any) -> Decimal | None:
     if cost is None:
         return None
     if isinstance(cost, (int, float, str)):
-        usd = money.from_number(cost)
+        usd = money.reported(cost)
         if usd is not None and get(usage, "is_byok") is True:
             # With the caller's own key, OpenRouter's cost is its fee; the provider bills the rest.
-            upstream = money.from_number(get(get(usage, "cost_details"), "upstream_inference_cost"))
+            upstream = money.reported(get(get(usage, "cost_details"), "upstream_inference_cost"))
             return None if upstream is None else money.add(usd, upstream)
         return usd
-    return money.from_number(get(cost, "total_cost"))
+    return money.reported(get(cost, "total_cost"))
 
 
 def served(tier: str | None) -> tuple[tuple[tuple[str, str], ...], str | None]:

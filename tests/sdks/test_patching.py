@@ -65,7 +65,8 @@ def test_uninstrument_restores_the_very_same_functions(telemetry: Telemetry) -> 
     for _ in range(3):
         with instrumented(telemetry):
             patched = differing(before, methods())
-            assert {name.partition(".")[0] for name in patched} == {"openai", "anthropic", "google"}
+            # Other tests leave subclasses of the clients behind, which are patched too.
+            assert {name.partition(".")[0] for name in patched} - {"tests"} == {"openai", "anthropic", "google"}
         assert differing(before, methods()) == []
 
 
