@@ -205,6 +205,34 @@ _COUNTS: Final = (
 )
 
 
+_INPUTS: Final = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
+
+
+def _latest(name: str, before: Any, now: Any) -> Any:
+    """What the end of a stream says, or its start where the end says nothing, or less.
+
+    Totals never shrink, but some gateways write zeros for the input at the end.
+    """
+    if now is None:
+        return before
+    if name in _INPUTS:
+        return before if _less(now, before) else now
+    return before if name == "cache_creation" and _less(_written(now), _written(before)) else now
+
+
+def _less(now: Any, before: Any) -> bool:
+    return type(now) in (int, float) and type(before) in (int, float) and 0 <= now < before
+
+
+def _written(split: Any) -> int | None:
+    """The tokens of a `cache_creation`; None where it has something else than counts."""
+    try:
+        inside = part({"cache_creation": split}, "cache_creation")
+        return count(inside, "ephemeral_5m_input_tokens") + count(inside, "ephemeral_1h_input_tokens")
+    except Malformed:
+        return None
+
+
 class MessageReader:
     """Reads the events of one answer.
 
@@ -263,7 +291,7 @@ class MessageReader:
         if self._usage is not None:
             usage, started = fields(self._usage), fields(started)
             latest = {name: get(usage, name) for name in _COUNTS}
-            merged: Any = {name: get(started, name) if now is None else now for name, now in latest.items()}
+            merged: Any = {name: _latest(name, get(started, name), now) for name, now in latest.items()}
             if plain(self._usage):
                 merged = self._usage  # to be quoted as what it is
             return _answer(self._call, self._message, merged, self._why)

@@ -179,6 +179,29 @@ def test_totals_that_grow_during_a_stream_replace_the_earlier_ones() -> None:
     assert (counts["cache_write_1h_tokens"], counts["cache_write_tokens"]) == (256, 44)
 
 
+@pytest.mark.parametrize(
+    "zeros",
+    [
+        {"input_tokens": 0},
+        {"input_tokens": 0, "cache_read_input_tokens": 0, "cache_creation_input_tokens": 0},
+        {"cache_creation": {"ephemeral_5m_input_tokens": 0, "ephemeral_1h_input_tokens": 0}},
+        {"cache_creation_input_tokens": 0, "cache_creation": {}},
+    ],
+)
+def test_zeros_at_the_end_of_a_stream_do_not_erase_its_input(zeros: dict[str, Any]) -> None:
+    """Totals never shrink: a gateway that writes zeros for the input into message_delta takes nothing back."""
+    end = {**END, "usage": {"output_tokens": 183, **zeros}}
+    assert streamed("anthropic_messages", [START, *WORDS, end]) == whole("anthropic_messages", message())
+
+
+def test_a_count_that_is_none_at_the_end_of_a_stream_is_not_hidden_by_its_start() -> None:
+    """A negative count is no smaller total: there is no price."""
+    end = {**END, "usage": {"output_tokens": 183, "input_tokens": -1}}
+    answer = streamed("anthropic_messages", [START, *WORDS, end])
+    assert answer.usage is None
+    assert "input_tokens is -1" in str(answer.missing)
+
+
 def test_an_interrupted_stream_does_not_report_its_placeholder() -> None:
     """The input is exact, the output counted from the text that came, and the usage marked as an estimate."""
     answer = streamed("anthropic_messages", [START, *WORDS], complete=False)
