@@ -46,14 +46,20 @@ class _Chunks:
         self._headers = event.headers
 
     def answer(self, *, complete: bool) -> Answer:
-        last = next((body for body in reversed(self._bodies) if '"usageMetadata"' in body), None)
-        counted = complete and last is not None
-        for body in self._bodies:
-            if not counted or body is last or body is self._bodies[-1] or '"groundingMetadata"' in body:
+        bodies = self._bodies
+        counted = next((n for n in range(len(bodies) - 1, -1, -1) if _has_counts(bodies[n])), None)
+        since = counted if complete and counted is not None else 0  # what comes after the counts is at most a few
+        for n, body in enumerate(bodies):
+            if n >= since or '"groundingMetadata"' in body:
                 event = _with_headers(body, self._headers)
                 if event is not None:
                     self._reader.feed(event)
         return self._reader.answer(complete=complete)
+
+
+def _has_counts(body: str) -> bool:
+    """Whether a chunk has a usage with counts: that of the last one may be a traffic type alone."""
+    return '"promptTokenCount"' in body and '"usageMetadata"' in body
 
 
 def _with_headers(body: str | None, headers: Any) -> Any:
