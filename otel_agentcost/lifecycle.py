@@ -71,7 +71,12 @@ class Line:
         except BaseException as error:
             live.failed(error)
             raise
-        yield from live.deliver(seam, chain(first, events))
+        try:
+            yield from live.deliver(seam, chain(first, events))
+        finally:  # who throws into our generator, or closes it, ends the SDK's: it releases its connection then
+            close = getattr(events, "close", None)
+            if close is not None:
+                close()
 
     def attempt(self, _seam: Seam, wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
         """One HTTP response within a call, on its way to becoming what the SDK returns: noted, and passed on."""
