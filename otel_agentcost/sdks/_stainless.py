@@ -49,7 +49,7 @@ class StainlessSeam:
         if form is None or options.method.lower() != "post":
             return None
         call = form.read_request(_body(options), url)
-        return Asked(call=call, endpoint=self._endpoint(instance), format=form)
+        return Asked(call=call, endpoint=self._endpoint(instance, url), format=form)
 
     def _format(self, url: str) -> Format | None:
         found = match_path(url, self._formats)
@@ -58,21 +58,24 @@ class StainlessSeam:
             self._by_path[url] = form
         return form
 
-    def _endpoint(self, client: Any) -> Endpoint:
+    def _endpoint(self, client: Any, path: str) -> Endpoint:
+        if path[:8].lower().startswith(("http://", "https://")):  # as SDKs do: a whole address goes past `base_url`
+            return endpoint(path.partition("?")[0], self._provider(client))
         # Keyed by the URL object, which a client keeps for life: turning it into text costs more than a price.
         url = client._base_url
         key = (type(client), id(url))
         known = self._by_client.get(key)
         if known is not None and known[0] is url:
             return known[1]
-        provider = next(
-            (self._providers[c.__name__] for c in type(client).__mro__ if c.__name__ in self._providers), None
-        )
-        found = endpoint(str(url), provider or self._default)
+        found = endpoint(str(url), self._provider(client))
         if len(self._by_client) >= _MOST_PATHS:
             self._by_client.clear()
         self._by_client[key] = (url, found)
         return found
+
+    def _provider(self, client: Any) -> str:
+        named = (self._providers[c.__name__] for c in type(client).__mro__ if c.__name__ in self._providers)
+        return next(named, self._default)
 
     def deliver(self, result: Any, live: InFlight) -> Any:
         kind = self._kinds.get(type(result)) or self._classify(result)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from types import GeneratorType
 from typing import Any
 
 import httpx2
@@ -13,9 +15,10 @@ from openai import OpenAI
 from otel_agentcost import names
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer, sse_reply
+from tests.sdks.hosts import led
 from tests.sdks.kit import instrumented
 from tests.sdks.openai_shapes import ASK, QUESTION
-from tests.sdks.replies import MESSAGE_CACHED_USD, PLAIN, PLAIN_USD, chat_stream, message_stream
+from tests.sdks.replies import MESSAGE_CACHED_USD, PLAIN, PLAIN_USD, chat_reply, chat_stream, message_stream
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model .* is deprecated:DeprecationWarning")
 
@@ -83,3 +86,60 @@ def test_gemini_stream_without_any_counts_is_estimated_by_all_its_text(
     tokens = given["gen_ai.usage.output_tokens"]
     assert isinstance(tokens, int)
     assert tokens >= 50
+
+
+@pytest.mark.parametrize("ending", ["throw", "close"])
+def test_gemini_stream_that_is_ended_from_outside_ends_the_sdk_s(
+    ending: str, model_server: ModelServer, telemetry: Telemetry
+) -> None:
+    """An error thrown into a stream (or its close) ends the SDK's own generator at once, whoever keeps the error."""
+    model_server.replies(sse_reply([chunk(n) for n in range(20)], pause=0.02))
+    made = gemini(model_server)
+    api: Any = made._api_client
+    before = {id(each) for each in running()}
+    with instrumented(telemetry):
+        stream = api.request_streamed("post", "models/gemini-2.5-flash:streamGenerateContent?alt=sse", {"contents": []})
+        next(stream)
+        if ending == "throw":
+            with pytest.raises(RuntimeError, match="enough") as kept:
+                stream.throw(RuntimeError("enough"))
+            assert kept.value.__traceback__ is not None
+        else:
+            stream.close()
+        assert [each for each in running() if id(each) not in before] == []
+    assert len(telemetry.spans) == 1
+
+
+def running() -> list[Any]:
+    """The generators of the SDK that are not over."""
+    found = [each for each in gc.get_objects() if isinstance(each, GeneratorType)]
+    return [each for each in found if each.gi_frame is not None and each.__name__ == "request_streamed"]
+
+
+@pytest.mark.parametrize(
+    ("address", "provider", "host", "model", "usd"),
+    [
+        ("https://openrouter.ai/api/v1/chat/completions?x=1", "openrouter", "openrouter.ai", "openai/gpt-4o", 0.00075),
+        ("HTTPS://api.openai.com/v1/chat/completions", "openai", "api.openai.com", "gpt-4o-mini", PLAIN_USD),
+        ("https://gateway.example/v1/chat/completions", "openai", "gateway.example", "gpt-4o-mini", PLAIN_USD),
+    ],
+)
+def test_whole_address_goes_past_the_base_url(
+    address: str,
+    provider: str,
+    host: str,
+    model: str,
+    usd: float,
+    model_server: ModelServer,
+    telemetry: Telemetry,
+) -> None:
+    """A call to a whole address is named and priced by that address, and other calls by the client's."""
+    model_server.replies(chat_reply(model=model), chat_reply())
+    with instrumented(telemetry), OpenAI(api_key="x", http_client=led(model_server.url)) as made:
+        made.post(address, body={"model": model, "messages": QUESTION}, cast_to=object)
+        made.chat.completions.create(**ASK)
+    first, second = (dict(span.attributes or {}) for span in telemetry.spans)
+    assert (first["gen_ai.provider.name"], first["server.address"]) == (provider, host)
+    assert first.get(names.COST) == pytest.approx(usd)
+    assert second["server.address"] == "api.openai.com"
+    assert second[names.COST] == pytest.approx(PLAIN_USD)
