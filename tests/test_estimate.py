@@ -132,7 +132,7 @@ def test_images_and_tools_have_their_allowances() -> None:
         chat("hi", web_search_options={"search_context_size": "low"}),
         chat("hi", tools=[{"type": "web_search_preview"}]),
         chat("hi", tools=[{"type": "web_search_20250305", "name": "web_search"}]),
-        chat("hi", tools=[{"googleSearch": {"x": 1}}]),
+        chat("hi", tools=[{"googleSearch": {}}]),
         chat({"type": "file", "file": {"file_id": "f1"}}),
         chat({"type": "document", "source": {"type": "base64", "data": "AAAA"}}),
         chat({"type": "input_audio", "input_audio": {"id": "a1"}}),

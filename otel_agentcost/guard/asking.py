@@ -12,9 +12,7 @@ from datetime import timezone, tzinfo
 from typing import Literal
 
 from otel_agentcost.core.budgets import Action
-from otel_agentcost.core.cost import Cost
-from otel_agentcost.core.usage import Usage
-from otel_agentcost.estimate import Estimate, input_bound, input_count, output_bound, worst_case
+from otel_agentcost.estimate import Estimate, input_count, output_bound, shape_of, worst_case
 from otel_agentcost.guard.values import CallFacts, Unlimited
 from otel_agentcost.ledger import MOST, Unit
 
@@ -91,10 +89,18 @@ def ask_for(facts: CallFacts, model: str | None, policy: Policy, *, count: bool 
     """What the call asks for if `model` answers it. `count`: its input is counted, not only bounded."""
     call = facts.call if model == facts.call.model else replace(facts.call, model=model)
 
-    def price(usage: Usage) -> Cost:
-        return facts.price(usage, model)
+    def worst(into: int, out: int, *, bounded: bool = True) -> Estimate:
+        return worst_case(
+            call,
+            lambda usage: facts.price(usage, model),
+            input_tokens=into,
+            output_tokens=out,
+            bounded=bounded,
+            shape=shape,
+        )
 
-    bound = input_bound(call)
+    shape = shape_of(call)
+    bound = shape.bound
     if bound is None or count:
         counted = input_count(call)
         into = counted if bound is None else min(bound, counted)
@@ -104,21 +110,18 @@ def ask_for(facts: CallFacts, model: str | None, policy: Policy, *, count: bool 
     longest = policy.longest_answer * max(1, call.choices)
     bounded = bound is not None and limit is not None
     surplus = 0 if bound is not None else policy.longest_answer
-    wanted = worst_case(
-        call, price, input_tokens=into + surplus, output_tokens=longest if limit is None else limit, bounded=bounded
-    )
+    wanted = worst(into + surplus, longest if limit is None else limit, bounded=bounded)
     least = wanted
     if clamp:
-        useful = policy.useful_answer * max(1, call.choices)
-        least = worst_case(call, price, input_tokens=into, output_tokens=min(useful, wanted.output_tokens))
+        least = worst(into, min(policy.useful_answer * max(1, call.choices), wanted.output_tokens))
     elif not bounded and policy.unlimited == "rest":
-        least = worst_case(call, price, input_tokens=into, output_tokens=limit or 0, bounded=False)
+        least = worst(into, limit or 0, bounded=False)
     return Ask(
         wanted=_amounts(wanted),
         least=_amounts(least),
         by_bound=bound is not None and not count,
         unpriced=wanted.unpriced,
-        dearest=lambda out: _amounts(worst_case(call, price, input_tokens=into, output_tokens=out)),
+        dearest=lambda out: _amounts(worst(into, out)),
     )
 
 
