@@ -45,28 +45,19 @@ class Patch:
         self._placed: list[tuple[type, str, Any]] = []
         """Each class that was patched, the method's name, and our wrapper there."""
         self._watched: list[weakref.ref[Any]] = []
-        self._waiting = False
         self.active = False
 
     def install(self) -> None:
-        """Patches now if the module is loaded, and whenever it is imported."""
+        """Patches now if the module is loaded, else when it is imported."""
         self.active = True
-        _AGAIN.watch(self)
         module = sys.modules.get(self.target.module)
         if module is not None and hasattr(module, self.target.owner):
             self._patch(module)
-        else:
-            self.wait()
-
-    def wait(self) -> None:
-        """Has wrapt call us when the module is imported next, once."""
-        if not self._waiting:
-            self._waiting = True
-            wrapt.register_post_import_hook(self._imported, self.target.module)
+            return
+        wrapt.register_post_import_hook(self._imported, self.target.module)
 
     def _imported(self, module: Any) -> None:
-        self._waiting = False
-        if self.active:
+        if self.active and not self._placed:
             self._patch(module)
 
     def _patch(self, module: Any) -> None:
@@ -122,7 +113,6 @@ class Patch:
     def remove(self) -> None:
         """Restores what was there. A wrapper that somebody else put round ours stays, round the original."""
         self.active = False
-        _AGAIN.leave(self)
         self._watched.clear()
         while self._placed:
             cls, name, ours = self._placed.pop()
@@ -130,43 +120,6 @@ class Patch:
                 _take_off(holder, name, ours)
 
 
-class _Again:
-    """Has a module patched that is imported once more, after somebody (a reloader) took it out of `sys.modules`.
-
-    wrapt forgets a hook as soon as it has run. This finder, which finds nothing and stands before wrapt's, puts the
-    hook there again when such an import begins.
-    """
-
-    def __init__(self) -> None:
-        self._patches: list[Patch] = []
-
-    def watch(self, patch: Patch) -> None:
-        wrapt.register_post_import_hook(_nothing, __name__)  # wrapt's own finder is there from now on, and behind us
-        self._patches.append(patch)
-        if self not in sys.meta_path:
-            sys.meta_path.insert(0, self)
-
-    def leave(self, patch: Patch) -> None:
-        if patch in self._patches:
-            self._patches.remove(patch)
-        if not self._patches and self in sys.meta_path:
-            sys.meta_path.remove(self)
-
-    def find_spec(self, name: str, _path: object = None, _target: object = None) -> None:
-        """Called for every import of a module that is not loaded."""
-        for patch in self._patches:
-            if patch.target.module == name and name not in sys.modules:
-                try:
-                    patch.wait()
-                except Exception as error:
-                    report(f"watching the import of {name}", error)
-
-
-def _nothing(_module: object) -> None:
-    """A hook that does nothing."""
-
-
-_AGAIN: Any = _Again()
 _LAYER: Any = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)  # since wrapt 2, a wrapper is no `ObjectProxy`
 
 
