@@ -208,29 +208,18 @@ _COUNTS: Final = (
 _INPUTS: Final = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
-def _latest(name: str, before: Any, now: Any) -> Any:
-    """What the end of a stream says, or its start where the end says nothing, or less.
+def _merged(started: Any, ended: Any) -> dict[str, Any]:
+    """The usage of a stream: what its end says, and what its start said of which the end says nothing.
 
-    Totals never shrink, but some gateways write zeros for the input at the end.
+    Some gateways write zeros for all of the input at the end: that says nothing either, for totals never shrink.
     """
-    if now is None:
-        return before
-    if name in _INPUTS:
-        return before if _less(now, before) else now
-    return before if name == "cache_creation" and _less(_written(now), _written(before)) else now
-
-
-def _less(now: Any, before: Any) -> bool:
-    return type(now) in (int, float) and type(before) in (int, float) and 0 <= now < before
-
-
-def _written(split: Any) -> int | None:
-    """The tokens of a `cache_creation`; None where it has something else than counts."""
-    try:
-        inside = part({"cache_creation": split}, "cache_creation")
-        return count(inside, "ephemeral_5m_input_tokens") + count(inside, "ephemeral_1h_input_tokens")
-    except Malformed:
-        return None
+    silent = all(get(ended, name) in (None, 0) for name in _INPUTS)
+    merged: dict[str, Any] = {}
+    for name in _COUNTS:
+        before, now = get(started, name), get(ended, name)
+        of_input = name in _INPUTS or name == "cache_creation"
+        merged[name] = before if now is None or (silent and of_input and before is not None) else now
+    return merged
 
 
 class MessageReader:
@@ -290,8 +279,7 @@ class MessageReader:
         started = get(self._message, "usage")
         if self._usage is not None:
             usage, started = fields(self._usage), fields(started)
-            latest = {name: get(usage, name) for name in _COUNTS}
-            merged: Any = {name: _latest(name, get(started, name), now) for name, now in latest.items()}
+            merged: Any = _merged(started, usage)
             if plain(self._usage):
                 merged = self._usage  # to be quoted as what it is
             return _answer(self._call, self._message, merged, self._why)
