@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from otel_agentcost.guard import Guard, Refused, Ticket
+from otel_agentcost.guard import guard as guard_module
 from otel_agentcost.ledger import open_ledger
 from tests.guard.scene import NOW, facts, guard, refused, spent, ticket, usd
 from tests.ledger.calls import in_a_child
@@ -117,8 +118,9 @@ async def test_first_come_first_served() -> None:
     assert order == sorted(order)
 
 
-def test_a_settled_call_wakes_the_next_at_once() -> None:
+def test_a_settled_call_wakes_the_next_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """In the same process nobody waits for the next look."""
+    monkeypatch.setattr(guard_module, "POLL", 5.0)
     g = guard("trace:usd=0.15", wait_seconds=10.0)
     first = ticket(g.admit(facts()))
     with ThreadPoolExecutor(1) as pool:
@@ -189,6 +191,23 @@ async def test_a_cancelled_task_leaves_the_line_and_holds_nothing(url: str) -> N
             await asyncio.sleep(0.005)
         assert spent(g, "trace", "t1") == 0
         assert g.waiting == 0
+
+
+async def test_a_task_that_is_cancelled_just_after_the_ledger_answered_holds_nothing(tmp_path: Path) -> None:
+    """The thread has reserved, and the loop has not heard of it yet."""
+    g = guard("trace:usd=1", open_ledger(f"sqlite:///{tmp_path / 'ledger.db'}"))
+    task = asyncio.create_task(g.admit_async(facts()))
+    await asyncio.sleep(0)
+    until(lambda: spent(g, "trace", "t1") > 0)  # blocks the loop
+    time.sleep(0.05)  # noqa: ASYNC251 (the same)
+    task.cancel()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    for _ in range(500):
+        if spent(g, "trace", "t1") == 0:
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError("it is still held")
 
 
 async def test_the_one_behind_a_cancelled_task_moves_up() -> None:
