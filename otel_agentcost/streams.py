@@ -27,11 +27,29 @@ if TYPE_CHECKING:
 _MOST_BODY = 32 * 1024 * 1024
 
 
+class _Passing:
+    """The time in which a stream passes: tells `live` how it ended, and lets every exception through."""
+
+    __slots__ = ("_live",)
+
+    def __init__(self, live: InFlight) -> None:
+        self._live = live
+
+    def __enter__(self) -> None:
+        """Nothing: the stream has begun already."""
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
+        if kind is GeneratorExit:
+            self._live.abandoned()
+        else:
+            self._live.ended(error)
+
+
 def tap(events: Iterator[Any], live: InFlight) -> Iterator[Any]:
     """The same events, each shown to the reader of `live` first."""
     feed = live.feed
     first = True
-    try:
+    with _Passing(live):
         for event in events:
             if first:
                 first = False
@@ -41,20 +59,13 @@ def tap(events: Iterator[Any], live: InFlight) -> Iterator[Any]:
             except Exception as bug:
                 feed = live.unreadable(bug)
             yield event
-    except GeneratorExit:
-        live.abandoned()
-        raise
-    except BaseException as error:
-        live.ended(error)
-        raise
-    live.ended(None)
 
 
 async def tap_async(events: AsyncIterator[Any], live: InFlight) -> AsyncIterator[Any]:
     """`tap` for an asynchronous stream."""
     feed = live.feed
     first = True
-    try:
+    with _Passing(live):
         async for event in events:
             if first:
                 first = False
@@ -64,13 +75,6 @@ async def tap_async(events: AsyncIterator[Any], live: InFlight) -> AsyncIterator
             except Exception as bug:
                 feed = live.unreadable(bug)
             yield event
-    except GeneratorExit:
-        live.abandoned()
-        raise
-    except BaseException as error:
-        live.ended(error)
-        raise
-    live.ended(None)
 
 
 def watch_close(response: Any, live: InFlight, running: Callable[[], bool]) -> None:
@@ -214,7 +218,7 @@ def _alive(reference: weakref.ref[Any]) -> Any:
 
 
 def _tap_bytes(chunks: Iterator[bytes], seen: Bytes, live: InFlight) -> Iterator[bytes]:
-    try:
+    with _Passing(live):
         while True:
             seen.reading = True
             try:
@@ -225,17 +229,10 @@ def _tap_bytes(chunks: Iterator[bytes], seen: Bytes, live: InFlight) -> Iterator
                 break
             seen.feed(chunk)
             yield chunk
-    except GeneratorExit:
-        live.abandoned()
-        raise
-    except BaseException as error:
-        live.ended(error)
-        raise
-    live.ended(None)
 
 
 async def _tap_bytes_async(chunks: AsyncIterator[bytes], seen: Bytes, live: InFlight) -> AsyncIterator[bytes]:
-    try:
+    with _Passing(live):
         while True:
             seen.reading = True
             try:
@@ -246,13 +243,6 @@ async def _tap_bytes_async(chunks: AsyncIterator[bytes], seen: Bytes, live: InFl
                 break
             seen.feed(chunk)
             yield chunk
-    except GeneratorExit:
-        live.abandoned()
-        raise
-    except BaseException as error:
-        live.ended(error)
-        raise
-    live.ended(None)
 
 
 _LOCKED = ("opentelemetry.sdk", "opentelemetry.exporter", "otel_agentcost.")
