@@ -51,7 +51,12 @@ def launch(code: str, server: ModelServer, tmp_path: Path) -> str:
         "OTEL_LOGS_EXPORTER": "none",
     }
     done = subprocess.run(
-        [launcher, "python", str(script)], env=environment, capture_output=True, text=True, timeout=120, check=False
+        [launcher, sys.executable, str(script)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout + done.stderr

@@ -31,7 +31,8 @@ STREAM = (
 
 def client(answer: Callable[[httpx2.Request], httpx2.Response], **more: Any) -> OpenAI:
     http = httpx2.Client(transport=httpx2.MockTransport(answer))
-    return OpenAI(**{"api_key": "none", "max_retries": 0, "http_client": http, **more})
+    given: dict[str, Any] = {"api_key": "none", "max_retries": 0, "http_client": http, **more}
+    return OpenAI(**given)
 
 
 def streaming(_request: httpx2.Request) -> httpx2.Response:
