@@ -1,7 +1,7 @@
 """The openai SDK on other hosts (Azure, and all who copy the API), and clients that were made in other ways.
 
-List prices in dollars per million tokens: llama-3.3-70b-versatile at Groq 0.59/0.79, deepseek-chat 0.27/1.10 (cached
-0.07), Llama-3.3-70B-Instruct-Turbo at Together 0.88/0.88, gpt-4o-mini 0.15/0.60.
+List prices in dollars per million tokens: llama-3.3-70b-versatile at Groq 0.59/0.79, deepseek-v3.1-terminus 0.27/0.95
+(cached 0.13), Llama-3.3-70B-Instruct-Turbo at Together 0.88/0.88, gpt-4o-mini 0.15/0.60.
 """
 
 from __future__ import annotations
@@ -58,10 +58,10 @@ HOSTS = [
     compatible(
         "deepseek",
         "https://api.deepseek.com",
-        "deepseek-chat",
+        "deepseek-v3.1-terminus",  # not deepseek-chat, whose price depends on the time of day
         HIT,
         cache_read=400,
-        usd=0.000245,  # 600 x 0.27 + 400 x 0.07 + 50 x 1.10
+        usd=0.0002615,  # 600 x 0.27 + 400 x 0.13 + 50 x 0.95
     ),
     compatible(
         "together",
