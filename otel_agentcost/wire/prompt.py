@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
 from otel_agentcost.tokens import count_text
-from otel_agentcost.wire.format import get
+from otel_agentcost.wire.format import get, text
 
 # What stands round a message (its start, its role, its end) and what starts the answer, as OpenAI documents them.
 _PER_MESSAGE: Final = 3
@@ -105,7 +105,7 @@ def _collect(value: Any, add: Callable[[str], object], depth: int) -> int:
             return 0
         value = cast("dict[str, Any]", fields)
     fields = cast("Mapping[str, Any]", value)
-    if fields.get("type") in _MEDIA or not _MEDIA.isdisjoint(fields):
+    if text(fields, "type") in _MEDIA or not _MEDIA.isdisjoint(fields):
         small = "low" in (fields.get("detail"), get(fields.get("image_url"), "detail"))
         return _PER_SMALL_IMAGE if small else _PER_IMAGE
     media = 0

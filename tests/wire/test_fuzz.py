@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from otel_agentcost.core.call import Answer
 from otel_agentcost.core.usage import KINDS
 from otel_agentcost.wire import load
+from otel_agentcost.wire.prompt import count_prompt
 
 FORMATS = [
     ("openai_chat", "/chat/completions"),
@@ -227,3 +228,8 @@ def test_the_parts_of_a_generation_sum_to_the_provider_s_totals(
     assert answer.usage.input_tokens + answer.usage.output_tokens == total
     assert answer.usage.cache_read_tokens == sum(of_cache.values())
     assert answer.usage.unsplit == ()
+
+
+def test_a_request_whose_type_is_a_list_is_counted() -> None:
+    """What a run of the above once found: a field that is looked up, and cannot be."""
+    assert count_prompt({"messages": [{"type": [], "text": "some words"}]}, None) > 0
