@@ -5,7 +5,6 @@ Pure but for the price book that it is given. Called by `inflight.py`, once a ca
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,6 +13,7 @@ from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
 from otel_agentcost.core.cost import FREE, Cost
 from otel_agentcost.core.usage import NOTHING, Usage
 from otel_agentcost.pricebook import PriceBook
+from otel_agentcost.streams import parsed
 from otel_agentcost.wire import Format
 
 
@@ -79,7 +79,7 @@ def with_attempts(answer: Answer, earlier: tuple[Any, ...], asked: Asked) -> Ans
     """`answer` with what earlier attempts within the same call were billed, also where the last one was refused."""
     for response in earlier:
         try:
-            other = asked.format.read_response(asked.call, _parsed(response.content))
+            other = asked.format.read_response(asked.call, parsed(response.content))
         except Exception:  # a stream, which is gone, or a response that nobody has read
             other = Answer()
         if other.usage is None or other.missing is not None:
@@ -88,10 +88,3 @@ def with_attempts(answer: Answer, earlier: tuple[Any, ...], asked: Asked) -> Ans
             charge = Charge(model=other.model, usage=other.usage, terms=other.terms)
             answer = replace(answer, usage=answer.usage or NOTHING, extra=(*answer.extra, charge, *other.extra))
     return answer
-
-
-def _parsed(content: bytes) -> Any:
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return None

@@ -42,7 +42,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "streams": [*FREE],
     "telemetry": [*FREE, "core", "telemetry"],
     "capture": [*FREE, "core", "wire", "telemetry"],
-    "charging": [*FREE, "core", "wire", "pricebook"],
+    "charging": [*FREE, "core", "wire", "pricebook", "streams"],
     "inflight": [*FREE, "core", "wire", "charging", "streams", "telemetry"],
     "lifecycle": [*FREE, "core", "wire", "charging", "inflight", "pricebook", "telemetry"],
     "processor": [*FREE, "core", "inflight", "telemetry"],

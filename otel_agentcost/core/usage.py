@@ -336,27 +336,27 @@ class Usage:
     @property
     def input_tokens(self) -> int:
         """All input tokens, cached ones included (the meaning of `gen_ai.usage.input_tokens`)."""
-        return int(self._among(INPUT_TOKENS))
+        return self.tokens().input
 
     @property
     def output_tokens(self) -> int:
         """All output tokens, reasoning included (the meaning of `gen_ai.usage.output_tokens`)."""
-        return int(self._among(OUTPUT_TOKENS))
+        return self.tokens().output
 
     @property
     def cache_read_tokens(self) -> int:
         """Input tokens that were read from a cache, whatever their modality."""
-        return int(self._among(CACHE_READ_TOKENS))
+        return self.tokens().cache_read
 
     @property
     def cache_write_tokens(self) -> int:
         """Input tokens that were written to a cache, whatever their time to live and modality."""
-        return int(self._among(CACHE_WRITE_TOKENS))
+        return self.tokens().cache_write
 
     @property
     def reasoning_tokens(self) -> int:
         """Output tokens that the model thought and did not say."""
-        return int(self._among(REASONING_TOKENS))
+        return self.tokens().reasoning
 
     def tokens(self) -> Tokens:
         """All five sums in one pass, for the call path."""
@@ -377,10 +377,6 @@ class Usage:
             elif roles & _REASONING:
                 reasoning += tokens
         return Tokens(input_tokens, output_tokens, read, write, reasoning)
-
-    def _among(self, kinds: frozenset[Kind]) -> Count:
-        # Iterates what occurred (a handful), not the kinds there are (dozens): this is on the call path.
-        return sum(count for kind, count in self.counts.items() if kind in kinds)
 
     def __add__(self, other: Usage) -> Usage:
         counts: dict[Kind, Count] = dict(self.counts)
