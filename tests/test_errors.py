@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import copy
 import pickle
+import traceback
+from decimal import Decimal, Inexact, localcontext
 
 from otel_agentcost.errors import AgentCostError, BudgetExceeded
 
 USED_UP = BudgetExceeded(
-    budget="user/day:usd=0.50", scope="user", value="u1", unit="nano_usd", limit=500_000_000, spent=482_100_000,
-    held=10_000_000, requested=20_000_000, trace_id="abc",
+    budget="user/day:usd=0.50", scope="user", value="u1", unit="usd", limit=Decimal("0.50"), spent=Decimal("0.4821"),
+    held=Decimal("0.01"), requested=Decimal("0.02"), trace_id="abc",
+)  # fmt: skip
+CUT_OFF = BudgetExceeded(
+    budget="trace:usd=1500", scope="trace", value="abc", unit="usd", limit=Decimal(1500), spent=Decimal("1234.5"),
+    requested=Decimal(300), trace_id="abc", cut_off=True,
+)  # fmt: skip
+UNPRICED = BudgetExceeded(
+    budget="total:usd=1", scope="total", value="", unit="usd", limit=Decimal(1), trace_id="abc",
+    unpriced="no price for 'new'",
 )  # fmt: skip
 
 
@@ -43,13 +53,48 @@ def test_time_and_a_silent_ledger_have_their_own_sentences() -> None:
     """Neither has anything to do with the size of the call."""
     late = BudgetExceeded(budget="trace:seconds=60", scope="trace", value="t", unit="seconds", limit=60, spent=61)
     assert "61 of 60 seconds" in str(late)
-    silent = BudgetExceeded(budget="total:usd=1", scope="total", value="", unit="nano_usd")
+    silent = BudgetExceeded(budget="total:usd=1", scope="total", value="", unit="usd")
     assert "OTEL_AGENTCOST_LEDGER_DOWN=allow" in str(silent)
+
+
+def test_a_stream_that_was_closed_says_what_happened() -> None:
+    """It was made, and what came is charged: nothing says that nothing was sent."""
+    assert CUT_OFF.cut_off
+    assert not USED_UP.cut_off
+    assert str(CUT_OFF) == (
+        "The budget trace:usd=1500 of trace abc has no room for more of this call's answer, whose stream was closed "
+        "(trace abc): $1,234.50 of $1,500.00 was spent before it, and this call would have come to as much as $300.00. "
+        "What was received is charged. Raise the limit, or give the call an output limit that fits."
+    )
+
+
+def test_a_model_without_a_price_is_refused_with_the_reason() -> None:
+    """And with both ways out."""
+    assert str(UNPRICED) == (
+        "The budget total:usd=1 cannot be held to, because the price of the model is not known, and the call was not "
+        "made (trace abc): no price for 'new'. Give it a price in a file of your own (OTEL_AGENTCOST_PRICES), or set "
+        "OTEL_AGENTCOST_UNPRICED=allow."
+    )
+
+
+def test_the_applications_own_decimal_settings_do_not_matter() -> None:
+    """Sums of dollars are neither rounded by them nor made an error."""
+    with localcontext() as context:
+        context.prec, context.traps[Inexact] = 2, True
+        twin = pickle.loads(pickle.dumps(USED_UP))
+    assert str(twin) == str(USED_UP)
+
+
+def test_it_is_called_what_people_import() -> None:
+    """Tracebacks and `error.type` name the package, not the module within it."""
+    assert BudgetExceeded.__module__ == "otel_agentcost"
+    assert traceback.format_exception_only(USED_UP)[0].startswith("otel_agentcost.BudgetExceeded: The budget ")
 
 
 def test_it_survives_pickle_and_copy() -> None:
     """Worker processes send exceptions to one another: figures, sentence and notes arrive."""
-    for twin in (pickle.loads(pickle.dumps(USED_UP)), copy.copy(USED_UP), copy.deepcopy(USED_UP)):
-        assert vars(twin) == vars(USED_UP)
-        assert str(twin) == str(USED_UP)
-        assert type(twin) is BudgetExceeded
+    for error in (USED_UP, CUT_OFF, UNPRICED):
+        for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error), copy.deepcopy(error)):
+            assert vars(twin) == vars(error)
+            assert str(twin) == str(error)
+            assert type(twin) is BudgetExceeded

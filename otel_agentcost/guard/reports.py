@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 from typing import Literal
 
+from otel_agentcost.core import money
 from otel_agentcost.core.budgets import Unit
 from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard.values import CallFacts, Counted, Level
@@ -34,16 +36,33 @@ def _crossed(before: int, spent: int, limit: int, soft: float) -> Literal["soft"
     return "soft" if before < limit * soft <= spent < limit else None
 
 
-def exceeded(facts: CallFacts, each: Counted, unit: Unit, figures: Refusal | None) -> BudgetExceeded:
+def exceeded(
+    facts: CallFacts,
+    each: Counted,
+    unit: Unit,
+    figures: Refusal | None,
+    *,
+    cut_off: bool = False,
+    unpriced: str | None = None,
+) -> BudgetExceeded:
     """The exception for a refusal by the budget `each`; without figures, its ledger did not answer."""
+    shown = _dollars if unit == "nano_usd" else int
     return BudgetExceeded(
         budget=each.budget.text,
         scope=each.budget.scope,
         value=each.value,
-        unit=unit,
-        limit=figures.limit if figures else None,
-        spent=figures.spent if figures else None,
-        held=figures.held if figures else None,
-        requested=figures.requested if figures else None,
+        unit="usd" if unit == "nano_usd" else unit,
+        limit=shown(figures.limit) if figures else None,
+        spent=shown(figures.spent) if figures else None,
+        held=shown(figures.held) if figures else None,
+        requested=shown(figures.requested) if figures else None,
         trace_id=facts.trace_id,
+        cut_off=cut_off,
+        unpriced=unpriced,
     )
+
+
+def _dollars(nano: int) -> Decimal:
+    """Exact, and with no more digits than people write: `Decimal("0.50")`."""
+    dollars, rest = divmod(nano, money.NANO_PER_USD)
+    return Decimal(f"{dollars}.{f'{rest:09d}'.rstrip('0').ljust(2, '0')}")

@@ -31,10 +31,11 @@ def test_a_call_fits_or_is_refused_before_it_is_made() -> None:
     g = guard("trace:usd=0.60")
     tickets = [ticket(g.admit(facts())) for _ in range(5)]
     error = refused(g.admit(facts())).error
-    assert (error.scope, error.value, error.unit, error.limit) == ("trace", "t1", "nano_usd", 600_000_000)
+    assert (error.scope, error.value, error.unit, error.limit) == ("trace", "t1", "usd", usd("0.60"))
     assert error.trace_id == "t1"
     assert error.held is not None
-    assert error.held > 500_000_000
+    assert error.held > usd("0.5")
+    assert str(error.limit) == "0.60"
     for each in tickets:
         g.settle(each, usd("0.05"), 50, NOW)
     assert spent(g, "trace", "t1") == 250_000_000
