@@ -17,7 +17,7 @@ from otel_agentcost.core.call import Answer
 from otel_agentcost.inflight import InFlight
 from otel_agentcost.patching import Target
 from otel_agentcost.sdks._sdk import Patchable, Sdk, endpoint, match_path
-from otel_agentcost.wire import AnswerReader, Format, load
+from otel_agentcost.wire import AnswerReader, Format, SoFar, load
 
 PATHS = (":generateContent", ":streamGenerateContent", ":embedContent", ":batchEmbedContents", ":predict")
 FORMATS: dict[str, str] = dict.fromkeys(PATHS, "gemini")
@@ -30,7 +30,8 @@ class _Chunks:
     """Reads a stream's chunks, which come as JSON text, with the usage so far in each or in the last one.
 
     Parsing all of them costs as much again as the SDK's own parsing. So they are kept as they are, and of a stream
-    that came to its end with its usage only those are parsed that say something about the price.
+    that came to its end with its usage only those are parsed that say something about the price. A stream that may
+    have to be cut off is read as it comes.
     """
 
     def __init__(self, reader: AnswerReader) -> None:
@@ -45,16 +46,25 @@ class _Chunks:
             self._bodies[-1] = event.body or ""
         self._headers = event.headers
 
+    def so_far(self) -> SoFar:
+        for body in self._bodies:
+            self._show(body)
+        self._bodies.clear()
+        return self._reader.so_far()
+
     def answer(self, *, complete: bool) -> Answer:
         bodies = self._bodies
         counted = next((n for n in range(len(bodies) - 1, -1, -1) if _has_counts(bodies[n])), None)
         since = counted if complete and counted is not None else 0  # what comes after the counts is at most a few
         for n, body in enumerate(bodies):
             if n >= since or '"groundingMetadata"' in body:
-                event = _with_headers(body, self._headers)
-                if event is not None:
-                    self._reader.feed(event)
+                self._show(body)
         return self._reader.answer(complete=complete)
+
+    def _show(self, body: str) -> None:
+        event = _with_headers(body, self._headers)
+        if event is not None:
+            self._reader.feed(event)
 
 
 def _has_counts(body: str) -> bool:

@@ -5,7 +5,8 @@ functions here read both alike. It imports no SDK, does no I/O, changes nothing 
 raises on what it reads: a count that is not a count makes the usage unknown, with the reason.
 
 A format is a module with an object called `FORMAT`. The SDK modules say which path is served by which format.
-The modules without one (`format`, `parameters`, `split`, `prompt`, `content`, `transcript`) are what the formats share.
+The modules without one (`format`, `parameters`, `rewriting`, `split`, `prompt`, `content`, `transcript`, ...) are what the
+formats share.
 """
 
 from __future__ import annotations
@@ -14,8 +15,11 @@ from importlib import import_module
 
 from otel_agentcost.wire.format import (
     AnswerReader,
+    CannotRewrite,
+    Change,
     Format,
     Malformed,
+    SoFar,
     count,
     fields,
     get,
@@ -31,8 +35,11 @@ from otel_agentcost.wire.format import (
 
 __all__ = [
     "AnswerReader",
+    "CannotRewrite",
+    "Change",
     "Format",
     "Malformed",
+    "SoFar",
     "count",
     "fields",
     "get",

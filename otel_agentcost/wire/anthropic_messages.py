@@ -15,7 +15,20 @@ from otel_agentcost.core.call import NO_PARAMETERS, Answer, AttributeValue, Call
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.tokens import count_text
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Malformed, count, fields, get, items, need, part, plain, quote, text, texts
+from otel_agentcost.wire.format import (
+    Malformed,
+    SoFar,
+    count,
+    fields,
+    get,
+    items,
+    need,
+    part,
+    plain,
+    quote,
+    text,
+    texts,
+)
 from otel_agentcost.wire.openai_chat import joined
 from otel_agentcost.wire.openai_usage import error_text
 from otel_agentcost.wire.prompt import count_prompt
@@ -262,7 +275,7 @@ class MessageReader:
 
     def _feed_other(self, kind: Any, event: Any) -> None:
         if kind == "content_block_delta":
-            self._texts.extend(texts(get(event, "delta"), "partial_json", "thinking"))
+            self._texts.extend(texts(get(event, "delta"), "partial_json", "thinking", "content"))
         elif kind == "content_block_start":
             self._texts.extend(texts(get(event, "content_block"), "name", "text"))
         elif kind == "message_start":
@@ -273,6 +286,11 @@ class MessageReader:
                 self._usage = get(event, "usage")
         elif kind == "error":
             self._error = event
+
+    def so_far(self) -> SoFar:
+        """The output up to now; what `message_start` says of it is a placeholder."""
+        told = get(self._usage, "output_tokens")
+        return SoFar(self._texts, told if type(told) is int else 0, self._why is not None)
 
     def answer(self, *, complete: bool) -> Answer:
         """What the events so far amount to."""

@@ -8,8 +8,9 @@ count that is not a count raises `Malformed`, which every format turns into an `
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from otel_agentcost.core.call import Answer, Call
 
@@ -19,6 +20,26 @@ MOST = 2**53
 
 class Malformed(Exception):
     """A field holds something it cannot hold; the text quotes both. Caught in this package, never seen outside."""
+
+
+class CannotRewrite(Exception):
+    """A request cannot be made to ask for what it should; the text says why, and follows on "the call cannot be changed:".
+
+    Raised on purpose, by `Format.rewrite` alone.
+    """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """What a request is to ask for in place of what it asks for."""
+
+    model: str | None = None
+    """None: as it is."""
+    max_output_tokens: int | None = None
+    """Per choice; None: as it is. A limit that is lower already stays."""
+    provider: str = ""
+    """Who is asked, and `known`: whether the address tells that, or only the SDK that is used."""
+    known: bool = True
 
 
 def get(value: Any, name: str) -> Any:
@@ -123,11 +144,28 @@ def items(value: Any, name: str) -> Sequence[Any]:
     return found if isinstance(found, (list, tuple)) else ()  # pyright: ignore[reportUnknownVariableType] (mypy bars the cast)
 
 
+class SoFar(NamedTuple):
+    """What a stream has brought up to now, as far as it is billed as output."""
+
+    said: list[str]
+    """Every piece of text, in order (words, refusals, thoughts, tool calls, all choices): it grows with the stream."""
+    tokens: int = 0
+    """The output tokens up to now that the stream itself reports; 0 where it has not said."""
+    over: bool = False
+    """Whether the answer has come to its end: nothing more is produced."""
+
+
 class AnswerReader(Protocol):
     """Reads the events of one stream, in order, as they pass."""
 
     def feed(self, event: Any, /) -> None:
         """Takes in one event. Called for every chunk: whatever can wait for `answer` waits."""
+        ...
+
+    def so_far(self) -> SoFar:
+        """The output up to now; of formats whose output is no text, nothing. Asked after every event of a stream that
+        may have to be cut off, and of no other.
+        """
         ...
 
     def answer(self, *, complete: bool) -> Answer:
@@ -140,6 +178,13 @@ class Format(Protocol):
 
     def read_request(self, body: Any, path: str) -> Call:
         """What the request asks for."""
+        ...
+
+    def rewrite(self, call: Call, path: str, change: Change) -> tuple[dict[str, Any], str]:
+        """The body and the path of the request that `call` was read from, with `change` made in them.
+
+        They are new where they differ: nothing that was given is changed. Raises `CannotRewrite`.
+        """
         ...
 
     def read_response(self, call: Call, response: Any) -> Answer:

@@ -16,7 +16,20 @@ from otel_agentcost.core.call import NO_PARAMETERS, Answer, AttributeValue, Call
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.tokens import count_text
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import MOST, Malformed, count, fields, get, items, need, plain, quote, text, texts
+from otel_agentcost.wire.format import (
+    MOST,
+    Malformed,
+    SoFar,
+    count,
+    fields,
+    get,
+    items,
+    need,
+    plain,
+    quote,
+    text,
+    texts,
+)
 from otel_agentcost.wire.openai_chat import joined
 from otel_agentcost.wire.openai_usage import error_text
 from otel_agentcost.wire.prompt import count_prompt
@@ -255,6 +268,15 @@ def generate_usage(usage: Any) -> Usage:
     return Usage(counts=counts, unsplit=unsplit)
 
 
+def _produced(usage: Any) -> int:
+    """The output tokens in a usage; 0 where there is no such count, or one that is none."""
+    try:
+        said = _number(usage, "candidatesTokenCount") or _number(usage, "responseTokenCount")
+        return said + _number(usage, "thoughtsTokenCount")
+    except Malformed:
+        return 0
+
+
 def _prompt(counts: Counts, usage: Any) -> tuple[Kind, ...]:
     prompt, cached = _number(usage, "promptTokenCount"), _number(usage, "cachedContentTokenCount")
     media = _by_modality(usage, "promptTokensDetails", prompt, "promptTokenCount")
@@ -299,7 +321,7 @@ def _embeddings(response: Any) -> Answer:
 class GeminiReader:
     """Reads the chunks of one answer: counts are totals so far, and the last ones count."""
 
-    __slots__ = ("_call", "_last", "_seen", "_texts", "_used")
+    __slots__ = ("_call", "_covered", "_last", "_seen", "_texts", "_used")
 
     def __init__(self, call: Call) -> None:
         self._call = call
@@ -307,6 +329,8 @@ class GeminiReader:
         self._seen = _Seen()
         self._used: Any = None
         self._last: Any = None
+        self._covered = (0, 0)
+        """The output tokens that the stream reports so far, and how many of the texts they are the count of."""
 
     def feed(self, event: Any) -> None:
         """Takes in one chunk."""
@@ -323,6 +347,14 @@ class GeminiReader:
                     self._texts.append(words)
                 elif (function := either(piece, "functionCall")) is not None:
                     self._texts.append(f"{get(function, 'name')}{get(function, 'args')}")
+                elif (written := either(piece, "executableCode")) is not None:
+                    self._texts.extend(texts(written, "code"))
+        if used is not None and used is self._used and (tokens := _produced(used)) > self._covered[0]:
+            self._covered = (tokens, len(self._texts))
+
+    def so_far(self) -> SoFar:
+        """The output up to now, hidden thoughts included where the stream counts them."""
+        return SoFar(self._texts, self._covered[0], len(self._seen.reasons) >= self._call.choices)
 
     def answer(self, *, complete: bool) -> Answer:
         """What the chunks so far amount to."""
@@ -348,9 +380,9 @@ class GeminiReader:
             counts.update(answer.usage.counts)
         else:
             put(counts, "input_tokens", count_prompt(self._call.body, model))
-        produced = Usage(counts=counts).output_tokens
-        heard = count_text(joined(self._texts), model)
-        put(counts, "output_tokens", max(0, heard - produced))
+        # A count is believed for what came with it; one that stays behind while the text goes on says nothing of that.
+        unheard = self._texts[self._covered[1] :] if counted else self._texts
+        put(counts, "output_tokens", count_text(joined(unheard), model))
         served = _served(self._call, self._last, self._used)
         return Answer(
             usage=Usage(counts=counts, estimated=True, unsplit=answer.usage.unsplit if answer.usage else ()),

@@ -14,7 +14,7 @@ from otel_agentcost import names
 from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Malformed, count, get, need, part, text
+from otel_agentcost.wire.format import Malformed, SoFar, count, get, need, part, text
 from otel_agentcost.wire.openai_chat import model_in
 from otel_agentcost.wire.openai_usage import duration, error_text
 from otel_agentcost.wire.split import Counts, input_counts, put
@@ -97,6 +97,10 @@ class AudioReader:
         """Takes in one event; neither sound nor text is kept."""
         if text(event, "type") in ("transcript.text.done", "speech.audio.done") or get(event, "error") is not None:
             self._done = event
+
+    def so_far(self) -> SoFar:
+        """Nothing: no text is kept."""
+        return SoFar([])
 
     def answer(self, *, complete: bool) -> Answer:
         """What the events so far amount to: without the last one, how long the sound was is not known."""

@@ -7,6 +7,7 @@ and from the text that came; such a usage says that it is estimated.
 # ruff: noqa: ARG002 (every format has the same methods, and not every one needs all arguments)
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any, Final
 
 from otel_agentcost import names
@@ -14,7 +15,7 @@ from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.tokens import count_text
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Malformed, fields, get, items, part, text, texts
+from otel_agentcost.wire.format import Malformed, SoFar, fields, get, items, part, text, texts
 from otel_agentcost.wire.openai_usage import chat_usage, error_text, provider_cost, served
 from otel_agentcost.wire.prompt import count_prompt
 from otel_agentcost.wire.split import put
@@ -175,6 +176,14 @@ class ChatReader:
             if reason := text(choice, "finish_reason"):
                 index = get(choice, "index")
                 self._finished[index if type(index) is int else 0] = reason
+
+    def so_far(self) -> SoFar:
+        """The output up to now; some servers report a usage with every chunk."""
+        tokens = 0
+        if self._used is not None:
+            with suppress(Malformed):
+                tokens = chat_usage(part(self._used, "usage"), self._call.model).output_tokens
+        return SoFar(self._texts, tokens, len(self._finished) >= self._call.choices)
 
     def answer(self, *, complete: bool) -> Answer:
         """What the chunks so far amount to."""

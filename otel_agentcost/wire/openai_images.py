@@ -12,7 +12,7 @@ from typing import Any, Final
 from otel_agentcost import names
 from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Malformed, get, need, part, text
+from otel_agentcost.wire.format import Malformed, SoFar, get, need, part, text
 from otel_agentcost.wire.openai_chat import model_in
 from otel_agentcost.wire.openai_usage import error_text, image_usage, responses_usage
 
@@ -81,6 +81,10 @@ class ImageReader:
             self._finished.append(get(event, "usage"))
         elif kind == "error" or get(event, "error") is not None:
             self._error = event
+
+    def so_far(self) -> SoFar:
+        """Nothing: no text is kept."""
+        return SoFar([])
 
     def answer(self, *, complete: bool) -> Answer:
         """What the events so far amount to: nothing can be said of an image that did not come to its end."""

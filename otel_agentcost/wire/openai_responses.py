@@ -13,7 +13,7 @@ from otel_agentcost import names
 from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Malformed, count, fields, get, items, part, text
+from otel_agentcost.wire.format import Malformed, SoFar, count, fields, get, items, part, text
 from otel_agentcost.wire.openai_chat import estimate
 from otel_agentcost.wire.openai_usage import error_text, image_usage, provider_cost, responses_usage, served
 from otel_agentcost.wire.split import Counts, put
@@ -179,6 +179,8 @@ _DELTAS: Final = frozenset(
         "response.function_call_arguments.delta",
         "response.custom_tool_call_input.delta",
         "response.mcp_call_arguments.delta",
+        "response.code_interpreter_call_code.delta",
+        "response.shell_call_command.delta",
         "response.audio.transcript.delta",
     }
 )
@@ -222,6 +224,10 @@ class ResponseReader:
             self._error = event
         elif kind == "response.output_item.added" and (name := text(get(event, "item"), "name")):
             self._texts.append(name)
+
+    def so_far(self) -> SoFar:
+        """The output up to now; its count is in the last event alone."""
+        return SoFar(self._texts, over=self._ended is not None)
 
     def answer(self, *, complete: bool) -> Answer:
         """What the events so far amount to."""

@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from otel_agentcost.core.call import Answer
+from otel_agentcost.wire.format import SoFar
 
 
 class Uncounted:
@@ -18,6 +19,10 @@ class Uncounted:
 
     def feed(self, event: Any) -> None:
         """Takes in one event."""
+
+    def so_far(self) -> SoFar:
+        """Nothing: no text is kept."""
+        return SoFar([])
 
     def answer(self, *, complete: bool) -> Answer:
         """The answer that was known beforehand."""
