@@ -42,7 +42,8 @@ __all__ = [
 
 Unit = Literal["nano_usd", "tokens", "calls", "tool_calls"]
 Amounts = Mapping[Unit, int]
-"""Whole numbers from 0 to `MOST`; a unit that is not named is 0. Money is in billionths of a dollar."""
+"""Whole numbers from 0 to `MOST`; a unit that is not named is 0. Money is in billionths of a dollar. Only what is
+settled may be negative, down to `-MOST`: a refund."""
 
 UNITS: tuple[Unit, ...] = ("nano_usd", "tokens", "calls", "tool_calls")
 
@@ -126,6 +127,8 @@ class Ledger(Protocol):
 
         It may be more than was held, and more than the limit: the money is gone. It counts where no hold is left, or
         never was, or was released; a second settle of the same call counts nothing, for `REMEMBER` seconds.
+
+        A negative amount is given back, in each claim as much of it as was spent there: no sum falls below 0.
         """
         ...
 
@@ -157,10 +160,10 @@ def open_ledger(url: str) -> Ledger:
 # --- What the kinds share ---
 
 
-def checked(amounts: Amounts) -> Amounts:
-    """`amounts`, if all of them can be counted. A negative one would make room where there is none."""
+def checked(amounts: Amounts, least: int = 0) -> Amounts:
+    """`amounts`, if all of them can be counted: a negative hold would make room where there is none."""
     for unit, amount in amounts.items():
-        if unit not in UNITS or type(amount) is not int or not 0 <= amount <= MOST:
+        if unit not in UNITS or type(amount) is not int or not least <= amount <= MOST:
             raise ValueError(f"{unit}={amount!r} is not an amount that a ledger counts")
     return amounts
 

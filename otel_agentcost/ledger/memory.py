@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from otel_agentcost.ledger import (
     GRACE,
+    MOST,
     REMEMBER,
     UNITS,
     Amounts,
@@ -103,7 +104,7 @@ class MemoryLedger(ForkSafe):
         self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float
     ) -> Sequence[tuple[Claim, Standing]]:
         """See `Ledger`."""
-        checked(amounts)
+        checked(amounts, -MOST)
         with self._lock:
             self._expire(now)
             if self._settled.get(call_id, now) <= now:
@@ -111,7 +112,7 @@ class MemoryLedger(ForkSafe):
                 for account in self._open(claims, now, 0.0):
                     spent = account.spent
                     for unit, amount in amounts.items():
-                        spent[unit] += amount
+                        spent[unit] = max(0, spent[unit] + amount)
                 self._remember(call_id, now)
             return [(claim, self._standing(claim.key)) for claim in claims]
 

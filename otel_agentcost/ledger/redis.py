@@ -16,6 +16,7 @@ from typing import Any
 from otel_agentcost.ledger import (
     GRACE,
     KEEP,
+    MOST,
     REMEMBER,
     UNITS,
     Amounts,
@@ -115,7 +116,7 @@ class RedisLedger(ForkSafe):
         self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float
     ) -> Sequence[tuple[Claim, Standing]]:
         """See `Ledger`."""
-        words = [now, now + REMEMBER, *_counts(amounts), *map(ends, claims)]
+        words = [now, now + REMEMBER, *_counts(amounts, -MOST), *map(ends, claims)]
         counts: list[bytes] = self._run("settle", _keys(call_id, claims), [_joined(words)]).split()
         width = 2 * len(UNITS)
         return [(claim, _standing(counts[i * width : (i + 1) * width])) for i, claim in enumerate(claims)]
@@ -198,8 +199,8 @@ def _joined(words: Sequence[object]) -> str:
     return " ".join(map(str, words))
 
 
-def _counts(amounts: Amounts) -> tuple[int, ...]:
-    checked(amounts)
+def _counts(amounts: Amounts, least: int = 0) -> tuple[int, ...]:
+    checked(amounts, least)
     return tuple(amounts.get(unit, 0) for unit in UNITS)
 
 

@@ -1,5 +1,5 @@
 -- KEYS: the call, then the hash of each claim. ARGV: words: now, until when the call is remembered, an amount a unit;
--- and for each claim its end. Returns the words of each claim's standing.
+-- and for each claim its end. Returns the words of each claim's standing. A negative amount leaves no sum below 0.
 local given = words(ARGV[1])
 local now = tonumber(given[1])
 
@@ -12,7 +12,10 @@ if not counted then
   local seen = {}
   for c, account in ipairs(claimed) do
     for u, unit in ipairs(UNITS) do
-      if not seen[account] and given[2 + u] ~= '0' then redis.call('HINCRBY', account.key, unit, given[2 + u]) end
+      if not seen[account] and given[2 + u] ~= '0' then
+        local sum = redis.call('HINCRBY', account.key, unit, given[2 + u])
+        if sum < 0 then redis.call('HSET', account.key, unit, '0') end
+      end
     end
     seen[account] = true
     keep(account, given[2 + #UNITS + c], now, false)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from otel_agentcost.ledger import (
     GRACE,
+    MOST,
     REMEMBER,
     UNITS,
     Amounts,
@@ -83,6 +84,7 @@ INSERT INTO accounts (key, until, {_SPENT}) VALUES (?, ?, {", ".join("?" * len(U
 ON CONFLICT (key) DO UPDATE SET until = max(until, excluded.until),
     {", ".join(f"{unit} = {unit} + excluded.{unit}" for unit in UNITS)}
 """  # noqa: S608 - constants
+_CORRECT = f"UPDATE accounts SET {', '.join(f'{unit} = max(0, {unit} + ?)' for unit in UNITS)} WHERE key = ?"  # noqa: S608 - constants
 _HOLD = f"""
 INSERT OR IGNORE INTO holds (call_id, key, expires, {_SPENT}) VALUES (?, ?, ?, {", ".join("?" * len(UNITS))})
 """  # noqa: S608 - constants
@@ -150,7 +152,7 @@ class SqliteLedger(ForkSafe):
         self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float
     ) -> Sequence[tuple[Claim, Standing]]:
         """See `Ledger`."""
-        counts = _counts(amounts)
+        counts = _counts(amounts, -MOST)
         call = encoded(call_id)
         with self._transaction(now) as execute:
             if not execute(_SETTLED, (call, now)).fetchone():
@@ -160,7 +162,7 @@ class SqliteLedger(ForkSafe):
                     key = encoded(claim.key)
                     if key not in added:
                         _forget_if_ended(execute, key, now)
-                    execute(_ADD, (key, ends(claim), *(_NOTHING if key in added else counts)))
+                    _add(execute, key, ends(claim), _NOTHING if key in added else counts)
                     added.add(key)
                 execute(_REMEMBER, (call, now + REMEMBER))
             return [(claim, _read(execute, encoded(claim.key))) for claim in claims]
@@ -296,8 +298,16 @@ def _statements() -> Iterator[str]:
             statement = ""
 
 
-def _counts(amounts: Amounts) -> tuple[int, ...]:
-    checked(amounts)
+def _add(execute: _Execute, key: bytes, until: float, counts: tuple[int, ...]) -> None:
+    if min(counts) >= 0:
+        execute(_ADD, (key, until, *counts))
+    else:
+        execute(_ADD, (key, until, *_NOTHING))
+        execute(_CORRECT, (*counts, key))
+
+
+def _counts(amounts: Amounts, least: int = 0) -> tuple[int, ...]:
+    checked(amounts, least)
     return tuple(amounts.get(unit, 0) for unit in UNITS)
 
 

@@ -170,12 +170,31 @@ class LedgerContract:
         ledger.settle("c", [budget], amounts(1), now=NOW)
         assert ledger.standing(budget.key, now=NOW) == stands(spent=amounts(half - 7), held=amounts(8))
 
+    def test_a_refund_is_given_back_once_and_never_more_than_was_spent(self, ledger: Ledger) -> None:
+        """A negative amount makes room again; no sum falls below 0, and every budget stands for itself."""
+        user, total = claim("user", nano_usd=100), claim("total", nano_usd=100, until=None)
+        ledger.settle("a", [user, total], amounts(90, 7), now=NOW)
+        ledger.settle("b", [total], amounts(5), now=NOW)
+        for _ in range(2):
+            ledger.settle("refund", [user, total, user], amounts(-92), now=NOW)
+        assert ledger.standing("user", now=NOW) == stands(spent=amounts(0, 7))
+        assert ledger.standing("total", now=NOW) == stands(spent=amounts(3, 7))
+        assert admitted(ledger, "c", [user], 100)
+        fresh = ledger.settle("d", [claim("fresh")], amounts(-(10**18)), now=NOW)
+        assert [standing for _, standing in fresh] == [stands()]
+
     @pytest.mark.parametrize("wrong", [-1, 10**18 + 1, 1.5, True])
-    def test_what_is_no_amount_is_not_counted(self, ledger: Ledger, wrong: int) -> None:
-        """A negative amount would make room: it is a programming error, and changes nothing."""
+    def test_what_is_no_amount_is_not_held(self, ledger: Ledger, wrong: int) -> None:
+        """A negative hold would make room: it is a programming error, and changes nothing."""
         budget = claim(nano_usd=10)
         with pytest.raises(ValueError, match="nano_usd"):
             ledger.reserve("a", [budget], {"nano_usd": wrong}, now=NOW, lease=60)
+        assert ledger.standing(budget.key, now=NOW) == stands()
+
+    @pytest.mark.parametrize("wrong", [-(10**18) - 1, 10**18 + 1, 1.5, True])
+    def test_what_is_no_amount_is_not_counted(self, ledger: Ledger, wrong: int) -> None:
+        """Nor is anything spent that no sum could hold."""
+        budget = claim(nano_usd=10)
         with pytest.raises(ValueError, match="nano_usd"):
             ledger.settle("a", [budget], {"nano_usd": wrong}, now=NOW)
         assert ledger.standing(budget.key, now=NOW) == stands()

@@ -15,6 +15,7 @@ KEYS = ("total", "user=ü\x00\ud800", "trace {agentcost}:holds:total")
 
 amount = st.integers(min_value=0, max_value=6)
 amounts_of_a_call = st.dictionaries(st.sampled_from(UNITS), amount, max_size=3)
+amounts_with_refunds = st.dictionaries(st.sampled_from(UNITS), st.integers(min_value=-6, max_value=6), max_size=3)
 limits = st.dictionaries(st.sampled_from(UNITS), st.integers(min_value=0, max_value=15), max_size=2)
 call_ids = st.sampled_from(["a", "b", "c", "d", "e"])
 leases = st.sampled_from([1.0, 30.0, 500.0])
@@ -74,7 +75,7 @@ class Model:
                 self.touch(claim, 0)
             for key in {claim.key for claim in claims}:
                 for unit, taken in amounts.items():
-                    self.spent[key][unit] += taken
+                    self.spent[key][unit] = max(0, self.spent[key][unit] + taken)
             self.settled[call_id] = self.now + REMEMBER
         return [(claim, self.standing(claim.key)) for claim in claims]
 
@@ -103,7 +104,7 @@ class Machine(RuleBasedStateMachine):
         refusals = self.model.reserve(call_id, claims, amounts, lease)
         assert told in refusals if refusals else told is None
 
-    @rule(call_id=call_ids, drawn=claims_of_a_call, amounts=amounts_of_a_call)
+    @rule(call_id=call_ids, drawn=claims_of_a_call, amounts=amounts_with_refunds)
     def settle(self, call_id: str, drawn: Any, amounts: dict[Unit, int]) -> None:
         self.model.tidy()
         claims = self.claims(drawn)
