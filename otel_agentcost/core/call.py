@@ -35,6 +35,9 @@ class Call:
     terms: tuple[tuple[str, str], ...] = ()
     """What the request alone says about the price: `("processing", "batch")`. The tier that was merely asked for
     does not belong here: the tier that served the call is in the answer."""
+    asked_terms: tuple[tuple[str, str], ...] = ()
+    """What the request asks for that sets the price if the provider serves it so, in the form of `Answer.terms`: for
+    the worst case before the call, and for nothing after it."""
     body: Any = None
     """The request body, for what is read only when it is needed (message content, estimates). Never changed."""
 

@@ -5,8 +5,8 @@ functions here read both alike. It imports no SDK, does no I/O, changes nothing 
 raises on what it reads: a count that is not a count makes the usage unknown, with the reason.
 
 A format is a module with an object called `FORMAT`. The SDK modules say which path is served by which format.
-The modules without one (`format`, `parameters`, `rewriting`, `split`, `prompt`, `content`, `transcript`, ...) are what the
-formats share.
+The modules without one (`format`, `parameters`, `rewriting`, `split`, `prompt`, `content`, `transcript`, ...) are what
+the formats share.
 """
 
 from __future__ import annotations

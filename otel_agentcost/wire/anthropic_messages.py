@@ -16,6 +16,7 @@ from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.tokens import count_text
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.format import (
+    Change,
     Malformed,
     SoFar,
     count,
@@ -32,6 +33,7 @@ from otel_agentcost.wire.format import (
 from otel_agentcost.wire.openai_chat import joined
 from otel_agentcost.wire.openai_usage import error_text
 from otel_agentcost.wire.prompt import count_prompt
+from otel_agentcost.wire.rewriting import Rewritten, copied, kept, lower_in, rename
 from otel_agentcost.wire.split import Counts, put, rest
 
 Terms = tuple[tuple[str, str], ...]
@@ -68,8 +70,19 @@ class Messages:
             stream=names.REQUEST_STREAM in found,
             max_output_tokens=parameters.limit(found),
             parameters=found,
+            asked_terms=_asked(body),
             body=body,
         )
+
+    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
+        """The same request with `change` made in it."""
+        if call.operation == _COUNTING:
+            return kept(call, path, change)
+        body = copied(call)
+        if change.model is not None:
+            path = rename(body, path, change.model)
+        lower_in(call, body, change, "max_tokens")
+        return body, path
 
     def read_response(self, call: Call, response: Any) -> Answer:
         """What a whole response says."""
@@ -138,6 +151,15 @@ def _terms(usage: Any) -> tuple[Terms, str | None]:
     elif geo not in (None, "global", "not_available"):
         missing = missing or f"the price of inference in {quote(geo)} is not known"
     return tuple(terms), missing
+
+
+def _asked(body: Any) -> Terms:
+    """What the request asks for that sets the price of its answer. Its service tier does not: the choice is between
+    the list price and capacity paid in advance.
+    """
+    if type(body) is dict and "speed" not in body and "inference_geo" not in body:
+        return ()
+    return _terms({name: get(body, name) for name in ("speed", "inference_geo")})[0]
 
 
 def message_usage(usage: Any) -> Usage:

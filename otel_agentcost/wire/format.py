@@ -23,9 +23,9 @@ class Malformed(Exception):
 
 
 class CannotRewrite(Exception):
-    """A request cannot be made to ask for what it should; the text says why, and follows on "the call cannot be changed:".
+    """A request cannot be made to ask for what it should. The text says why ("its body is no JSON object").
 
-    Raised on purpose, by `Format.rewrite` alone.
+    Raised on purpose, by `Format.rewrite` and by the seams; caught in this package, never seen outside.
     """
 
 

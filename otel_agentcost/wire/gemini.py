@@ -8,16 +8,17 @@ have the same names in `snake_case`.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 from otel_agentcost import names
-from otel_agentcost.core.call import NO_PARAMETERS, Answer, AttributeValue, Call
+from otel_agentcost.core.call import NO_PARAMETERS, Answer, Call
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.tokens import count_text
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.format import (
     MOST,
+    Change,
     Malformed,
     SoFar,
     count,
@@ -30,53 +31,23 @@ from otel_agentcost.wire.format import (
     text,
     texts,
 )
+from otel_agentcost.wire.gemini_requests import (
+    TABLE,
+    asked,
+    either,
+    embedding_config,
+    last,
+    model_in,
+    rewrite,
+    snake,
+    word,
+)
 from otel_agentcost.wire.openai_chat import joined
 from otel_agentcost.wire.openai_usage import error_text
 from otel_agentcost.wire.prompt import count_prompt
+from otel_agentcost.wire.rewriting import Rewritten
 from otel_agentcost.wire.split import Counts, input_counts, input_kind, output_kind, put, rest, tool_kind
 
-
-def either(value: Any, name: str) -> Any:
-    """The field that JSON calls `name`, from JSON or from an SDK object."""
-    found = get(value, name)
-    return get(value, _snake(name)) if found is None else found
-
-
-_SNAKE: dict[str, str] = {}
-
-
-def _snake(name: str) -> str:
-    known = _SNAKE.get(name)
-    if known is None:
-        known = _SNAKE[name] = re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
-    return known
-
-
-def _mime(value: Any) -> AttributeValue | None:
-    return "json" if value == "application/json" else "text" if value == "text/plain" else None
-
-
-def _modalities(value: Any) -> AttributeValue | None:
-    kinds = {kind.upper() for kind in parameters.strings(value) or ()}
-    return "image" if "IMAGE" in kinds else "speech" if "AUDIO" in kinds else None
-
-
-_TABLE: Final[parameters.Table] = {
-    "temperature": (names.REQUEST_TEMPERATURE, parameters.number),
-    "topP": (names.REQUEST_TOP_P, parameters.number),
-    "topK": (names.REQUEST_TOP_K, parameters.whole),
-    "maxOutputTokens": (names.REQUEST_MAX_TOKENS, parameters.integer),
-    "candidateCount": (names.REQUEST_CHOICES, parameters.several),
-    "stopSequences": (names.REQUEST_STOP_SEQUENCES, parameters.strings),
-    "frequencyPenalty": (names.REQUEST_FREQUENCY_PENALTY, parameters.number),
-    "presencePenalty": (names.REQUEST_PRESENCE_PENALTY, parameters.number),
-    "seed": (names.REQUEST_SEED, parameters.integer),
-    "responseMimeType": (names.OUTPUT_TYPE, _mime),
-    "responseModalities": (names.OUTPUT_TYPE, _modalities),
-    "thinkingConfig": (names.REQUEST_REASONING_LEVEL, parameters.field("thinkingLevel")),
-    "outputDimensionality": (names.EMBEDDING_DIMENSIONS, parameters.integer),
-}
-_TABLE_OF_OBJECTS: Final[parameters.Table] = {**_TABLE, **{_snake(name): row for name, row in _TABLE.items()}}
 _EMBED: Final = ("embedContent", "batchEmbedContents")
 
 
@@ -86,12 +57,12 @@ class Gemini:
     def read_request(self, body: Any, path: str) -> Call:
         """What the request asks for. The path says of which model, and whether to stream."""
         configured = either(body, "generationConfig") or get(body, "config")
-        found = parameters.read(configured, _TABLE_OF_OBJECTS)
-        model = _model_in(path) or _last(text(body, "model"))
+        found = parameters.read(configured, TABLE)
+        model = model_in(path) or last(text(body, "model"))
         # On Vertex `predict` serves embeddings and image models alike; of an unknown one nothing else can be said.
         embeds = any(name in path for name in _EMBED) or (":predict" in path and "embed" in (model or "embed"))
         if embeds:
-            found.update(parameters.read(_embedding_config(body), _TABLE_OF_OBJECTS))
+            found.update(parameters.read(embedding_config(body), TABLE))
         stream = "streamGenerateContent" in path
         if stream:
             found[names.REQUEST_STREAM] = True
@@ -103,8 +74,13 @@ class Gemini:
             max_output_tokens=0 if embeds else parameters.limit(found),
             choices=choices if isinstance(choices, int) else 1,
             parameters=found,
+            asked_terms=asked(body),
             body=body,
         )
+
+    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
+        """The same request with `change` made in it."""
+        return rewrite(call, path, change)
 
     def read_response(self, call: Call, response: Any) -> Answer:
         """What a whole response says."""
@@ -117,28 +93,6 @@ class Gemini:
     def open_stream(self, call: Call) -> GeminiReader:
         """A reader for the chunks of the answer to `call`."""
         return GeminiReader(call)
-
-
-def _model_in(path: str) -> str | None:
-    """`models/gemini-2.5-flash:generateContent`, or that with a project, a location and a publisher before it."""
-    resource = path.partition("?")[0].rpartition(":")[0]
-    return _last(resource) if resource else None
-
-
-def _last(resource: str | None) -> str | None:
-    return resource.rpartition("/")[2] or None if resource else None
-
-
-def _embedding_config(body: Any) -> Any:
-    """Where an embedding request keeps its settings: in itself, in a config, in its parts, or in `parameters`."""
-    for place in (
-        either(body, "embedContentConfig"),
-        get(body, "parameters"),
-        next(iter(items(body, "requests")), None),
-    ):
-        if place is not None:
-            return place
-    return body
 
 
 class _Seen:
@@ -182,22 +136,14 @@ def _served(call: Call, response: Any, used: Any) -> tuple[str | None, tuple[tup
     """The tier that served the call, what it means for the price, and why there is no price, if so."""
     traffic, stated = either(used, "trafficType"), either(used, "serviceTier")
     headers = get(either(response, "sdkHttpResponse"), "headers")
-    tier = _word(traffic, _TIERS) or _word(stated, {}) or text(headers, "x-gemini-service-tier")
+    tier = word(traffic, _TIERS) or word(stated, {}) or text(headers, "x-gemini-service-tier")
     if tier == "provisioned_throughput":
         return tier, (), "the tokens were served from capacity paid in advance (provisioned throughput)"
     if tier is None or tier.endswith("unspecified"):
-        asked = _word(either(call.body, "serviceTier") or get(get(call.body, "config"), "service_tier"), {})
-        if asked in ("flex", "priority"):
-            return None, (), f"the response does not say whether the {asked} tier that was asked for served it"
+        for _, wanted in asked(call.body):
+            return None, (), f"the response does not say whether the {wanted} tier that was asked for served it"
         return None, (), None
     return tier, (() if tier == "standard" else (("service_tier", tier),)), None
-
-
-def _word(value: Any, known: Mapping[str, str]) -> str | None:
-    if not isinstance(value, str) or not value:
-        return None
-    word = str(getattr(value, "value", value))
-    return known.get(word) or word.lower().removeprefix("service_tier_")
 
 
 def _answer(call: Call, response: Any, used: Any, seen: _Seen) -> Answer:
@@ -217,7 +163,7 @@ def _answer(call: Call, response: Any, used: Any, seen: _Seen) -> Answer:
     return Answer(
         usage=usage,
         missing=missing,
-        model=_last(model),
+        model=last(model),
         response_id=text(response, "responseId") or text(response, "response_id"),
         finish_reasons=tuple(reason for _, reason in sorted(seen.reasons.items())),
         terms=terms,
@@ -230,13 +176,13 @@ _MODALITIES: Final = {"TEXT": "text", "AUDIO": "audio", "IMAGE": "image", "VIDEO
 
 
 def _number(usage: Any, name: str) -> int:
-    return count(usage, name) if get(usage, name) is not None else count(usage, _snake(name))
+    return count(usage, name) if get(usage, name) is not None else count(usage, snake(name))
 
 
 def _by_modality(usage: Any, name: str, total: int, total_name: str) -> dict[str, int]:
     """The counts in a list of `{"modality": "AUDIO", "tokenCount": 3}`; together no more than the total."""
     found: dict[str, int] = {}
-    for entry in items(usage, name) or items(usage, _snake(name)):
+    for entry in items(usage, name) or items(usage, snake(name)):
         kind = get(entry, "modality")
         modality = _MODALITIES.get(str(getattr(kind, "value", kind)).upper(), "")
         number = _number(entry, "tokenCount")

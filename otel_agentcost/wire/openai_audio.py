@@ -14,9 +14,10 @@ from otel_agentcost import names
 from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Malformed, SoFar, count, get, need, part, text
+from otel_agentcost.wire.format import Change, Malformed, SoFar, count, get, need, part, text
 from otel_agentcost.wire.openai_chat import model_in
 from otel_agentcost.wire.openai_usage import duration, error_text
+from otel_agentcost.wire.rewriting import Rewritten, renamed
 from otel_agentcost.wire.split import Counts, input_counts, put
 
 _TABLE: Final[parameters.Table] = {
@@ -40,6 +41,10 @@ class Audio:
             parameters=found,
             body=body,
         )
+
+    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
+        """The same request with `change` made in it."""
+        return renamed(call, path, change)
 
     def read_response(self, call: Call, response: Any) -> Answer:
         """What a whole response says."""

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Any, Final
 
 from otel_agentcost.core.call import Answer, Call
-from otel_agentcost.wire.format import get, items, text
+from otel_agentcost.wire.format import Change, get, items, text
 from otel_agentcost.wire.openai_usage import error_text
+from otel_agentcost.wire.rewriting import Rewritten, kept
 from otel_agentcost.wire.uncounted import Uncounted
 
 _LATER: Final = "a batch is billed as it runs, after it was created"
@@ -25,6 +26,10 @@ class Batches:
         first = next(iter(items(body, "requests")), None)
         model = text(body, "model") or text(get(first, "params"), "model")
         return Call(operation="create_batch", model=model, terms=(("processing", "batch"),), body=body)
+
+    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
+        """The same request with `change` made in it."""
+        return kept(call, path, change)
 
     def read_response(self, call: Call, response: Any) -> Answer:
         """What the response says: an identity, and nothing that was used."""

@@ -15,9 +15,10 @@ from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.tokens import count_text
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Malformed, SoFar, fields, get, items, part, text, texts
-from otel_agentcost.wire.openai_usage import chat_usage, error_text, provider_cost, served
+from otel_agentcost.wire.format import CannotRewrite, Change, Malformed, SoFar, fields, get, items, part, text, texts
+from otel_agentcost.wire.openai_usage import asked, chat_usage, error_text, provider_cost, served
 from otel_agentcost.wire.prompt import count_prompt
+from otel_agentcost.wire.rewriting import Rewritten, copied, limit_name, lower_in, rename
 from otel_agentcost.wire.split import put
 
 _OUTPUT_TYPES: Final = {"json_object": "json", "json_schema": "json", "text": "text"}
@@ -65,8 +66,20 @@ class Chat:
             max_output_tokens=parameters.limit(found),
             choices=choices if isinstance(choices, int) else 1,
             parameters=found,
+            asked_terms=asked(found) if names.OPENAI_REQUEST_TIER in found else (),
             body=body,
         )
+
+    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
+        """The same request with `change` made in it."""
+        body = copied(call)
+        if change.model is not None:
+            path = rename(body, path, change.model)
+        named = limit_name(change, change.model or call.model)
+        if named not in body and "prediction" in body and "max_tokens" not in body and change.max_output_tokens:
+            raise CannotRewrite("predicted outputs allow of no output limit")
+        lower_in(call, body, change, "max_completion_tokens", "max_tokens", default=named)
+        return body, path
 
     def read_response(self, call: Call, response: Any) -> Answer:
         """What a whole response says."""

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Final
 
 from otel_agentcost import names
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import fields, get, items, text
+from otel_agentcost.wire.format import Change, fields, get, items, text
 from otel_agentcost.wire.openai_chat import TABLE, ChatReader, chat_answer, finish_reasons, model_in
+from otel_agentcost.wire.openai_usage import asked
+from otel_agentcost.wire.rewriting import Rewritten, copied, lower_in, rename
 
 _TABLE: Final[parameters.Table] = {
     name: TABLE[name]
     for name in TABLE
     if name not in ("max_completion_tokens", "reasoning_effort", "response_format", "modalities")
 }
+
+_DEFAULT: Final = 16
+"""The output limit where a request sets none (OpenAI's reference). To set a higher one would raise it."""
+_SHORT: Final = ("openai", "azure.ai.openai")
 
 
 class Completions:
@@ -30,8 +37,19 @@ class Completions:
             max_output_tokens=parameters.limit(found),
             choices=_choices(body),
             parameters=found,
+            asked_terms=asked(found) if names.OPENAI_REQUEST_TIER in found else (),
             body=body,
         )
+
+    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
+        """The same request with `change` made in it."""
+        body = copied(call)
+        if change.model is not None:
+            path = rename(body, path, change.model)
+        if change.provider in _SHORT and body.get("max_tokens") is None and change.max_output_tokens is not None:
+            change = replace(change, max_output_tokens=min(_DEFAULT, change.max_output_tokens))
+        lower_in(call, body, change, "max_tokens")
+        return body, path
 
     def read_response(self, call: Call, response: Any) -> Answer:
         """What a whole response says."""

@@ -9,9 +9,10 @@ from otel_agentcost import names
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Malformed, count, need, part, text
+from otel_agentcost.wire.format import Change, Malformed, count, need, part, text
 from otel_agentcost.wire.openai_chat import ChatReader, model_in
 from otel_agentcost.wire.openai_usage import error_text, provider_cost, served
+from otel_agentcost.wire.rewriting import NO_OTHER_VECTORS, Rewritten, kept
 from otel_agentcost.wire.split import Counts, put
 
 _TABLE: Final[parameters.Table] = {
@@ -32,6 +33,10 @@ class Embeddings:
             parameters=parameters.read(body, _TABLE),
             body=body,
         )
+
+    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
+        """The same request with `change` made in it."""
+        return kept(call, path, change, because=NO_OTHER_VECTORS)
 
     def read_response(self, call: Call, response: Any) -> Answer:
         """What a whole response says."""

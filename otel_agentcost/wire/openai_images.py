@@ -12,9 +12,10 @@ from typing import Any, Final
 from otel_agentcost import names
 from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Malformed, SoFar, get, need, part, text
+from otel_agentcost.wire.format import Change, Malformed, SoFar, get, need, part, text
 from otel_agentcost.wire.openai_chat import model_in
 from otel_agentcost.wire.openai_usage import error_text, image_usage, responses_usage
+from otel_agentcost.wire.rewriting import Rewritten, renamed
 
 _TABLE: Final[parameters.Table] = {
     "n": (names.REQUEST_CHOICES, parameters.several),
@@ -37,6 +38,10 @@ class Images:
             parameters=found,
             body=body,
         )
+
+    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
+        """The same request with `change` made in it."""
+        return renamed(call, path, change)
 
     def read_response(self, call: Call, response: Any) -> Answer:
         """What a whole response says."""

@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from otel_agentcost.core.call import Answer, Call
-from otel_agentcost.wire.format import text
+from otel_agentcost.wire.format import Change, text
+from otel_agentcost.wire.rewriting import Rewritten, kept
 from otel_agentcost.wire.uncounted import Uncounted
 
 
@@ -16,6 +17,10 @@ class Moderations:
     def read_request(self, body: Any, path: str) -> Call:
         """What the request asks for."""
         return Call(operation="moderation", model=text(body, "model"), max_output_tokens=0, body=body)
+
+    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
+        """The same request with `change` made in it."""
+        return kept(call, path, change)
 
     def read_response(self, call: Call, response: Any) -> Answer:
         """What the response says: there is nothing to pay."""

@@ -13,9 +13,10 @@ from otel_agentcost import names
 from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Malformed, SoFar, count, fields, get, items, part, text
+from otel_agentcost.wire.format import Change, Malformed, SoFar, count, fields, get, items, part, text
 from otel_agentcost.wire.openai_chat import estimate
-from otel_agentcost.wire.openai_usage import error_text, image_usage, provider_cost, responses_usage, served
+from otel_agentcost.wire.openai_usage import asked, error_text, image_usage, provider_cost, responses_usage, served
+from otel_agentcost.wire.rewriting import Rewritten, copied, lower_in, rename, renamed
 from otel_agentcost.wire.split import Counts, put
 
 
@@ -40,6 +41,8 @@ _TABLE: Final[parameters.Table] = {
     "text": (names.OUTPUT_TYPE, _text_format),
 }
 
+_LEAST: Final = 16
+"""The least `max_output_tokens` (OpenAI's reference)."""
 _UNFINISHED: Final = frozenset({"queued", "in_progress"})
 
 
@@ -55,8 +58,19 @@ class Responses:
             stream=names.REQUEST_STREAM in found,
             max_output_tokens=parameters.limit(found),
             parameters=found,
+            asked_terms=asked(found) if names.OPENAI_REQUEST_TIER in found else (),
             body=body,
         )
+
+    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
+        """The same request with `change` made in it."""
+        if path.partition("?")[0].rstrip("/").endswith(("/compact", "/decisions")):
+            return renamed(call, path, change)
+        body = copied(call)
+        if change.model is not None:
+            path = rename(body, path, change.model)
+        lower_in(call, body, change, "max_output_tokens", least=_LEAST)
+        return body, path
 
     def read_response(self, call: Call, response: Any) -> Answer:
         """What a whole response says."""

@@ -7,10 +7,13 @@ deviation is recognised by the numbers or by a field that nobody else sends, nev
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+from otel_agentcost import names
 from otel_agentcost.core import money
+from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.wire.format import count, get, measure, need, part, quote
 from otel_agentcost.wire.split import Counts, input_counts, output_kind, put, rest
@@ -151,6 +154,12 @@ def served(tier: str | None) -> tuple[tuple[tuple[str, str], ...], str | None]:
     if tier == "scale":
         return (), "the tokens were served from capacity paid in advance (service_tier scale)"
     return (("service_tier", tier),), None
+
+
+def asked(parameters: Mapping[str, AttributeValue]) -> tuple[tuple[str, str], ...]:
+    """What the tier that a request asks for means for the price, if it serves the call."""
+    tier = parameters.get(names.OPENAI_REQUEST_TIER)
+    return served(tier)[0] if isinstance(tier, str) and tier != "default" else ()
 
 
 def error_text(response: Any) -> str | None:

@@ -71,7 +71,7 @@ def field(name: str, reader: Reader = string) -> Reader:
 def read(body: Any, table: Table) -> dict[str, AttributeValue]:
     """The attributes of all known fields of `body`."""
     found: dict[str, AttributeValue] = {}
-    if not isinstance(body, Mapping):
+    if type(body) is not dict and not isinstance(body, Mapping):
         return found
     for name, given in body.items():  # pyright: ignore[reportUnknownVariableType]
         if given is not None and (known := table.get(name)) is not None:  # pyright: ignore[reportUnknownArgumentType]
