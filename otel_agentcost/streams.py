@@ -16,10 +16,12 @@ import json
 import sys
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from otel_agentcost.border import report
+from otel_agentcost.errors import BudgetExceeded
 
 if TYPE_CHECKING:
     from otel_agentcost.inflight import InFlight
@@ -46,7 +48,10 @@ class _Passing:
 
 
 def tap(events: Iterator[Any], live: InFlight) -> Iterator[Any]:
-    """The same events, each shown to the reader of `live` first."""
+    """The same events, each shown to the reader of `live` first.
+
+    Raises `BudgetExceeded`, and closes the stream behind it, before the event with which the answer passes its budget.
+    """
     feed = live.feed
     first = True
     with _Passing(live):
@@ -56,6 +61,9 @@ def tap(events: Iterator[Any], live: InFlight) -> Iterator[Any]:
                 live.first_chunk()
             try:
                 feed(event)
+            except BudgetExceeded as outrun:
+                _cut_off(events, outrun)
+                raise
             except Exception as bug:
                 feed = live.unreadable(bug)
             yield event
@@ -72,9 +80,34 @@ async def tap_async(events: AsyncIterator[Any], live: InFlight) -> AsyncIterator
                 live.first_chunk()
             try:
                 feed(event)
+            except BudgetExceeded as outrun:
+                await _cut_off_async(events, outrun)
+                raise
             except Exception as bug:
                 feed = live.unreadable(bug)
             yield event
+
+
+def _cut_off(events: Any, outrun: BudgetExceeded, response: Any = None) -> None:
+    """Ends the SDK's own iterator as if it had raised `outrun` itself: it closes its HTTP response, and whatever else
+    watches it there (anthropic's own tracing) learns why. Of bytes, the `response` is closed as well.
+    """
+    trace = outrun.__traceback__
+    for of, end, *why in ((events, "throw", outrun), (events, "close"), (response, "close")):
+        with suppress(Exception):
+            if (method := getattr(of, end, None)) is not None:
+                method(*why)
+    outrun.__traceback__ = trace  # it went through this frame, which knows it: a cycle
+
+
+async def _cut_off_async(events: Any, outrun: BudgetExceeded, response: Any = None) -> None:
+    """`_cut_off` for an asynchronous stream."""
+    trace = outrun.__traceback__
+    for of, end, *why in ((events, "athrow", outrun), (events, "aclose"), (response, "aclose")):
+        with suppress(Exception):
+            if (method := getattr(of, end, None)) is not None:
+                await method(*why)
+    outrun.__traceback__ = trace
 
 
 def watch_close(response: Any, live: InFlight, running: Callable[[], bool]) -> None:
@@ -142,7 +175,7 @@ class Bytes:
         """Whether the bytes are being pulled right now: a close from inside is then the natural end."""
 
     def feed(self, data: bytes) -> None:
-        """Takes in decoded bytes, cut anywhere."""
+        """Takes in decoded bytes, cut anywhere. Raises `BudgetExceeded` if the application must not get them."""
         try:
             self._live.first_chunk()
             if self._sse:
@@ -151,6 +184,8 @@ class Bytes:
                 self._size += len(data)
                 if self._size <= _MOST_BODY:
                     self._body.append(data)
+        except BudgetExceeded:
+            raise
         except Exception as error:
             report("reading a raw response", error)
 
@@ -193,20 +228,20 @@ def watch_bytes(response: Any, live: InFlight) -> None:
     def iter_bytes(chunk_size: int | None = None) -> Iterator[bytes]:
         nonlocal decoding
         decoding = True
-        return _tap_bytes(kind.iter_bytes(_alive(reference), chunk_size), seen, live)
+        return _tap_bytes(kind.iter_bytes(_alive(reference), chunk_size), seen, live, reference)
 
     def iter_raw(chunk_size: int | None = None) -> Iterator[bytes]:
         raw: Iterator[bytes] = kind.iter_raw(_alive(reference), chunk_size)
-        return raw if decoding or encoded else _tap_bytes(raw, seen, live)
+        return raw if decoding or encoded else _tap_bytes(raw, seen, live, reference)
 
     def aiter_bytes(chunk_size: int | None = None) -> AsyncIterator[bytes]:
         nonlocal decoding
         decoding = True
-        return _tap_bytes_async(kind.aiter_bytes(_alive(reference), chunk_size), seen, live)
+        return _tap_bytes_async(kind.aiter_bytes(_alive(reference), chunk_size), seen, live, reference)
 
     def aiter_raw(chunk_size: int | None = None) -> AsyncIterator[bytes]:
         raw: AsyncIterator[bytes] = kind.aiter_raw(_alive(reference), chunk_size)
-        return raw if decoding or encoded else _tap_bytes_async(raw, seen, live)
+        return raw if decoding or encoded else _tap_bytes_async(raw, seen, live, reference)
 
     response.iter_bytes, response.iter_raw = iter_bytes, iter_raw
     response.aiter_bytes, response.aiter_raw = aiter_bytes, aiter_raw
@@ -217,7 +252,7 @@ def _alive(reference: weakref.ref[Any]) -> Any:
     return reference()
 
 
-def _tap_bytes(chunks: Iterator[bytes], seen: Bytes, live: InFlight) -> Iterator[bytes]:
+def _tap_bytes(chunks: Iterator[bytes], seen: Bytes, live: InFlight, response: weakref.ref[Any]) -> Iterator[bytes]:
     with _Passing(live):
         while True:
             seen.reading = True
@@ -227,11 +262,18 @@ def _tap_bytes(chunks: Iterator[bytes], seen: Bytes, live: InFlight) -> Iterator
                 seen.reading = False
             if chunk is None:
                 break
-            seen.feed(chunk)
+            try:
+                seen.feed(chunk)
+            except BudgetExceeded as outrun:
+                seen.reading = True
+                _cut_off(chunks, outrun, _alive(response))
+                raise
             yield chunk
 
 
-async def _tap_bytes_async(chunks: AsyncIterator[bytes], seen: Bytes, live: InFlight) -> AsyncIterator[bytes]:
+async def _tap_bytes_async(
+    chunks: AsyncIterator[bytes], seen: Bytes, live: InFlight, response: weakref.ref[Any]
+) -> AsyncIterator[bytes]:
     with _Passing(live):
         while True:
             seen.reading = True
@@ -241,7 +283,12 @@ async def _tap_bytes_async(chunks: AsyncIterator[bytes], seen: Bytes, live: InFl
                 seen.reading = False
             if chunk is None:
                 break
-            seen.feed(chunk)
+            try:
+                seen.feed(chunk)
+            except BudgetExceeded as outrun:
+                seen.reading = True
+                await _cut_off_async(chunks, outrun, _alive(response))
+                raise
             yield chunk
 
 

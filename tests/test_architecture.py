@@ -40,6 +40,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "guard": [*FREE, "core", "estimate", "ledger", "guard"],
     "patching": [*FREE],
     "streams": [*FREE],
+    "metering": [*FREE, "tokens", "wire"],
     "telemetry": [*FREE, "core", "telemetry"],
     "capture": [*FREE, "core", "wire", "telemetry"],
     "charging": [*FREE, "core", "wire", "pricebook", "streams"],
