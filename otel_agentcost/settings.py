@@ -2,63 +2,73 @@
 
 The fields of `Settings` are the table: each says how it is parsed, its default and its meaning, and from them come the
 names of the environment variables (`environment_variables.py`) and the README's table; tests hold the three equal.
+`understanding.py` has the parsers, `layers.py` what is written where.
 
 Nothing else in this package reads a setting from the environment. Nothing here logs, knows OpenTelemetry, or opens
-a price file. The instrumentor calls `Settings.load` once at start-up, logs its `notices`, and on a `SettingsError`
-logs that and leaves the application uninstrumented. The rule: a value that cannot be understood stops the
-instrumentation with one sentence; an unknown name, and a value of the switch that is not ours alone, is a notice.
+a price file or a ledger. The instrumentor calls `Settings.load` once at start-up, logs its `notices`, and on a
+`SettingsError` logs that and leaves the application uninstrumented. The rule: a value that cannot be understood stops
+the instrumentation with one sentence; an unknown name, and a value of the switch that is not ours alone, is a notice;
+and where a budget was meant and none is enforced, that is said in capitals.
 """
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from datetime import timezone, tzinfo
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, TypeVar, cast
 
 from otel_agentcost import names
+from otel_agentcost.core.budgets import Action, Budget, Unit, to_limit
 from otel_agentcost.errors import SettingsError
+from otel_agentcost.layers import PREFIX, Layer, environment, file_layer, is_set
 from otel_agentcost.understanding import (
     CaptureContent,
+    Permission,
     Unclear,
+    Unlimited,
     quoted,
     to_boolean,
+    to_budgets,
     to_capture_content,
+    to_count,
+    to_downgrade,
+    to_exceeding,
+    to_ledger,
     to_path,
+    to_permission,
+    to_share,
     to_text,
+    to_timeout,
     to_tool_prices,
+    to_unlimited,
+    to_usd_limit,
+    to_wait,
+    to_zone,
     without_password,
 )
-from otel_agentcost.version import __version__
+from otel_agentcost.unheeded import LATER, NO_BUDGET, is_limit, unknown, without_effect
 
-__all__ = ["ROWS", "CaptureContent", "Row", "Settings", "from_environment", "markdown_table", "without_password"]
+__all__ = [
+    "LATER",
+    "NO_BUDGET",
+    "PREFIX",
+    "ROWS",
+    "CaptureContent",
+    "Row",
+    "Settings",
+    "from_environment",
+    "markdown_table",
+    "without_password",
+]
 
-PREFIX = "OTEL_AGENTCOST_"
 CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
-LATER = frozenset(
-    {
-        "trace_budget_usd",
-        "trace_budget_tokens",
-        "trace_max_llm_calls",
-        "trace_max_tool_calls",
-        "trace_max_seconds",
-        "budgets",
-        "on_exceed",
-        "downgrade",
-        "soft_limit",
-        "loop_max_repeats",
-        "loop_action",
-        "wait_seconds",
-        "ledger",
-        "ledger_down",
-    }
-)
-"""Names that belong to budgets and loop detection. This version has neither, and whoever sets one must be told so."""
+UTC: tzinfo = timezone.utc
 
 T = TypeVar("T")
 
@@ -80,11 +90,13 @@ class Row:
     default: str
     """What holds where nothing is written, for people, in Markdown."""
     meaning: str
+    budget: bool
+    """Whether whoever sets it means to have a budget."""
 
 
-def setting(default: T, parse: Callable[[object], T], *, values: str, meaning: str) -> T:
+def setting(default: T, parse: Callable[[object], T], *, values: str, meaning: str, budget: bool = False) -> T:
     """A field of `Settings` with its row of the table."""
-    row = {"parse": parse, "values": values, "meaning": meaning}
+    row = {"parse": parse, "values": values, "meaning": meaning, "budget": budget}
     return field(default_factory=lambda: default, metadata=row)
 
 
@@ -110,6 +122,94 @@ class Settings:
         to_tool_prices,
         values="`web_search=0.005,read_page=0.001`",
         meaning="What one call of a tool costs, in US dollars.",
+    )
+    trace_budget_usd: Decimal | None = setting(
+        None, to_usd_limit, values="`0.50`", meaning="US dollars that one trace may spend.", budget=True
+    )
+    trace_budget_tokens: int | None = setting(
+        None, to_count, values="`200000`", meaning="Tokens, input and output, that one trace may use.", budget=True
+    )
+    trace_max_llm_calls: int | None = setting(
+        None, to_count, values="`50`", meaning="Model calls that one trace may make.", budget=True
+    )
+    trace_max_tool_calls: int | None = setting(
+        None, to_count, values="`100`", meaning="Tool calls that one trace may make.", budget=True
+    )
+    trace_max_seconds: int | None = setting(
+        None, to_count, values="`600`", meaning="Seconds after which a trace may make no further call.", budget=True
+    )
+    budgets: tuple[Budget, ...] = setting(
+        (),
+        to_budgets,
+        values="`user/day:usd=1;agent=researcher/day:usd=50;total/month:usd=1000,on_exceed=warn`",
+        meaning="Other budgets, joined by `;`: `scope[=name][/window]:limit=value[,limit=value][,on_exceed=action]`.",
+        budget=True,
+    )
+    on_exceed: Action = setting(
+        "block",
+        to_exceeding,
+        values="`block`, `warn`, `downgrade`, `clamp`",
+        meaning="What happens to a call that does not fit into a budget: it is refused; it is made, with a warning; it "
+        "goes to a cheaper model; its output limit is lowered.",
+        budget=True,
+    )
+    downgrade: Mapping[str, str] = setting(
+        MappingProxyType({}),
+        to_downgrade,
+        values="`gpt-4o=gpt-4o-mini,gpt-4o-mini=gpt-4.1-nano`",
+        meaning="Which model takes the place of which, where a budget downgrades.",
+        budget=True,
+    )
+    soft_limit: float = setting(
+        0.8, to_share, values="`0.8`", meaning="The share of a budget at which a warning is given.", budget=True
+    )
+    wait_seconds: float = setting(
+        10.0,
+        to_wait,
+        values="seconds",
+        meaning="How long a call waits for money that calls in flight only hold, before it is refused.",
+        budget=True,
+    )
+    unpriced: Permission = setting(
+        "allow",
+        to_permission,
+        values="`allow`, `refuse`",
+        meaning="What happens to a call whose model has no known price, where a budget in dollars applies.",
+        budget=True,
+    )
+    unlimited_output: Unlimited = setting(
+        "rest",
+        to_unlimited,
+        values="`rest`, `assume`",
+        meaning="What a call without an output limit holds: the rest of its tightest budget, or the longest answer.",
+        budget=True,
+    )
+    longest_answer: int = setting(
+        128_000, to_count, values="tokens", meaning="The longest answer that a model is taken to give.", budget=True
+    )
+    time_zone: tzinfo = setting(
+        UTC,
+        to_zone,
+        values="`Europe/Berlin`",
+        meaning="Where the hours, days and months of budgets begin.",
+        budget=True,
+    )
+    ledger: str = setting(
+        "memory://",
+        to_ledger,
+        values="`memory://`, `sqlite:///path`, `redis://host:port/db`",
+        meaning="Where budgets are counted: in each process, for all on one machine, or for a fleet.",
+        budget=True,
+    )
+    ledger_down: Permission = setting(
+        "allow",
+        to_permission,
+        values="`allow`, `refuse`",
+        meaning="What happens to calls while the ledger does not answer.",
+        budget=True,
+    )
+    ledger_timeout: float = setting(
+        0.05, to_timeout, values="seconds", meaning="How long a call waits for the ledger's answer.", budget=True
     )
     config: Path | None = setting(
         None,
@@ -142,19 +242,35 @@ class Settings:
     is not in it has its default."""
     notices: tuple[str, ...] = field(default=(), compare=False, repr=False)
     """Sentences to log at start-up: what was set and has no effect."""
+    rules: tuple[Budget, ...] = field(default=(), init=False, compare=False, repr=False)
+    """The budgets in force: the limits of traces as one budget, if there are any, then `budgets`."""
 
     def __post_init__(self) -> None:
         problems: list[str] = []
         for row in ROWS:
             value: object = getattr(self, row.field)
             try:
-                understood = row.parse(value) if _is_set(value) else _DEFAULTS[row.field]
+                understood = row.parse(value) if is_set(value) else _DEFAULTS[row.field]
             except Unclear as error:
-                problems.append(f"{row.field} of Settings is {quoted(value)}, {error}.")
+                problems.append(f"{row.field} of Settings is {_quoted(row, value)}, {error}.")
             else:
                 object.__setattr__(self, row.field, understood)
         if problems:
-            raise SettingsError(" ".join([*problems, "Correct or remove it."]))
+            meant = any(row.budget and getattr(self, row.field) != _DEFAULTS[row.field] for row in ROWS)
+            raise SettingsError(" ".join([*problems, "Correct or remove it.", *([NO_BUDGET] if meant else [])]))
+        object.__setattr__(self, "rules", (*self._trace_rule(), *self.budgets))
+
+    def _trace_rule(self) -> Iterator[Budget]:
+        written: Mapping[Unit, object] = {
+            "nano_usd": self.trace_budget_usd,
+            "tokens": self.trace_budget_tokens,
+            "calls": self.trace_max_llm_calls,
+            "tool_calls": self.trace_max_tool_calls,
+            "seconds": self.trace_max_seconds,
+        }
+        limits: dict[Unit, int] = {unit: to_limit(unit, limit) for unit, limit in written.items() if limit is not None}
+        if limits:
+            yield Budget(scope="trace", limits=MappingProxyType(limits))
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **arguments: object) -> Settings:
@@ -194,7 +310,8 @@ def _rows() -> tuple[Row, ...]:
         if not entry.metadata:
             continue
         default = _DEFAULTS[entry.name]
-        shown = "" if default in (None, {}) else f"`{default}`".replace("True", "true")
+        written = f"{default:g}" if isinstance(default, float) else str(default)
+        shown = "" if default in (None, {}, ()) else f"`{written}`".replace("True", "true")
         rows.append(Row(field=entry.name, variable=_variable(entry.name), default=shown, **entry.metadata))
     return tuple(rows)
 
@@ -213,130 +330,62 @@ def markdown_table() -> str:
 # --- Reading ----------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Layer:
-    """One of the places that settings come from: what it says, by field or unknown name, and how it spells a name."""
-
-    source: str
-    written: Mapping[str, object]
-    spelling: Callable[[str], str]
-
-
 def from_environment(environ: Mapping[str, str], **arguments: object) -> Settings:
     """The settings in `environ`, in the file that it or an argument names, and in `arguments` (see `Settings.load`)."""
-    problems: list[str] = []
-    given = {name: value for name, value in arguments.items() if _is_set(value)}
+    given = {name: value for name, value in arguments.items() if is_set(value)}
+    variables = environment(environ, {row.variable: row.field for row in ROWS})
     layers = [
-        _Layer(source="argument", written=given, spelling="the argument {}".format),
-        _Layer(source="environment", written=_environment(environ), spelling=_variable),
+        Layer(source="argument", written=given, spelling="the argument {}".format),
+        Layer(source="environment", written=variables, spelling=_variable),
     ]
-    layers += _file_layers(layers, problems)
+    problems = _add_file(layers)
+    meant = bool(problems)  # what is written in a file that cannot be read may well be a budget
     values: dict[str, Any] = {}
-    sources: dict[str, str] = {}
+    found: dict[str, Layer] = {}
     notices: list[str] = []
     for row in ROWS:
         layer = next((layer for layer in layers if row.field in layer.written), None)
         if layer is None:
             continue
+        meant = meant or row.budget
         value = layer.written[row.field]
         try:
             values[row.field] = row.parse(value)
-            sources[row.field] = layer.source
+            found[row.field] = layer
         except Unclear as error:
             # A variable that all instrumentations share is not ours to stop for, and its default records no content.
             shared = not row.variable.startswith(PREFIX) and layer.source == "environment"
-            sentence = f"{layer.spelling(row.field)} is {quoted(value)}, {error}"
+            sentence = f"{layer.spelling(row.field)} is {_quoted(row, value)}, {error}"
             if shared:
                 notices.append(f"{sentence}: no content is recorded.")
-            else:
+            elif not (row.field == "config" and problems):
                 problems.append(f"{sentence}.")
-    for layer in layers:
-        notices += [_without_effect(layer, name) for name in layer.written if name not in _FIELDS]
+    unheeded = [(layer, name) for layer in layers for name in layer.written if name not in _FIELDS]
+    notices += [unknown(layer, name, _FIELDS) for layer, name in unheeded]
     if problems:
         consequence = (
             "The application runs on without otel-agentcost: its model calls are neither measured nor priced. "
             "Correct or remove the value, and start again."
         )
-        raise SettingsError(" ".join([*problems, consequence, *notices]))
-    return Settings(**values, sources=sources, notices=tuple(notices))
+        meant = meant or any(is_limit(name, _FIELDS) for _, name in unheeded)
+        raise SettingsError(" ".join([*problems, consequence, *notices, *([NO_BUDGET] if meant else [])]))
+    sources = {name: layer.source for name, layer in found.items()}
+    settings = Settings(**values, sources=sources)
+    notices += without_effect(settings, {name: layer.spelling(name) for name, layer in found.items()})
+    return replace(settings, notices=tuple(notices))
 
 
-def _is_set(value: object) -> bool:
-    # Nothing, or blank text, counts as not set: for variables that is OpenTelemetry's rule, and one rule serves all.
-    return value is not None and not (isinstance(value, str) and not value.strip())
-
-
-def _environment(environ: Mapping[str, str]) -> dict[str, object]:
-    """What the environment says, by field."""
-    fields_by_variable = {row.variable: row.field for row in ROWS}
-    written: dict[str, object] = {}
-    for name, value in environ.items():
-        if _is_set(value) and (name in fields_by_variable or name.startswith(PREFIX)):
-            written[fields_by_variable.get(name) or name.removeprefix(PREFIX).lower()] = value.strip()
-    return written
-
-
-def _file_layers(layers: list[_Layer], problems: list[str]) -> list[_Layer]:
-    """The layer of the settings file, where the layers above name one."""
+def _add_file(layers: list[Layer]) -> list[str]:
+    """Adds the layer of the settings file, where the layers above name one; returns what is wrong with it."""
     above = next((layer for layer in layers if "config" in layer.written), None)
     if above is None:
         return []
-    spelled, value = above.spelling("config"), above.written["config"]
     try:
-        file = to_path(value)
-        written = _read_file(file)
+        layers.append(file_layer(above))
     except Unclear as error:
-        problems.append(f"{spelled} is {quoted(value)}, {error}.")
-        return []
-    return [_Layer(source=str(file), written=written, spelling=lambda name: f"{name} in {file}")]
+        return [f"{above.spelling('config')} is {quoted(above.written['config'])}, {error}."]
+    return []
 
 
-def _read_file(file: Path) -> dict[str, object]:
-    try:
-        content = file.read_text(encoding="utf-8")
-        settings: object = json.loads(content) if file.suffix == ".json" else _parse_yaml(content)
-    except OSError as error:
-        raise Unclear(f"which cannot be read ({error.strerror})") from error
-    except ValueError as error:
-        raise Unclear(f"which cannot be understood ({_one_line(error)})") from error
-    if settings is None:
-        return {}
-    if not isinstance(settings, Mapping):
-        raise Unclear("which does not hold a mapping of settings")
-    items = cast("Mapping[object, object]", settings).items()
-    named = {str(name).upper().removeprefix(PREFIX).lower(): value for name, value in items}
-    if "config" in named:
-        raise Unclear("which names a further settings file: there is only one")
-    return {name: value for name, value in named.items() if _is_set(value)}
-
-
-def _parse_yaml(content: str) -> object:
-    try:
-        import yaml  # noqa: PLC0415 (an extra, needed by whoever has a settings file in YAML)
-    except ImportError:
-        raise Unclear("and YAML needs a package: pip install 'otel-agentcost[yaml]', or write JSON") from None
-    try:
-        return yaml.safe_load(content)
-    except yaml.YAMLError as error:
-        raise ValueError(str(error)) from error
-
-
-def _without_effect(layer: _Layer, name: str) -> str:
-    """One sentence or two on a name that this version does not know."""
-    written = f"{layer.spelling(name)} is {quoted(layer.written[name])}, but"
-    no_budget = (
-        "NO BUDGET IS ENFORCED and no loop detected: this version measures what calls cost, and stops none. "
-        "Remove it, or set a limit with the provider."
-    )
-    if name in LATER:
-        return f"{written} {no_budget}"
-    import difflib  # noqa: PLC0415 (only a misspelt name needs it)
-
-    nearest = difflib.get_close_matches(name, sorted(_FIELDS | LATER), n=1)
-    hint = f"; did you mean {layer.spelling(nearest[0])}?" if nearest else ": the README lists the settings."
-    unknown = f"{written} otel-agentcost {__version__} has no such setting, and ignores it{hint}"
-    return f"{unknown} {no_budget}" if nearest and nearest[0] in LATER else unknown
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
+def _quoted(row: Row, value: object) -> str:
+    return quoted(value, url=row.field == "ledger")

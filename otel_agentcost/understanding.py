@@ -8,15 +8,23 @@ how a value is quoted in a sentence that others read.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from datetime import timezone, tzinfo
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal, cast
+from typing import Literal, TypeVar, cast, get_args
 
 from otel_agentcost.core import money
+from otel_agentcost.core.budgets import ACTIONS, Action, Budget, UnclearRule, Unit, read, to_limit
 
 CaptureContent = Literal["NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT"]
+Permission = Literal["allow", "refuse"]
+Unlimited = Literal["rest", "assume"]
+
+LEDGERS = ("memory", "sqlite", "redis", "rediss", "valkey", "valkeys")
+
+Word = TypeVar("Word", bound=str)
 
 
 class Unclear(Exception):
@@ -52,15 +60,8 @@ def to_path(value: object) -> Path:
 
 def to_tool_prices(value: object) -> Mapping[str, Decimal]:
     """US dollars a call, by tool: a mapping, or text like `web_search=0.005,read_page=0.001`."""
-    pairs: Iterable[tuple[object, object]]
-    if isinstance(value, str):
-        pairs = [_pair(item) for item in value.split(",") if item.strip()]
-    elif isinstance(value, Mapping):
-        pairs = cast("Mapping[object, object]", value).items()
-    else:
-        raise Unclear("which is not of the form tool=dollars,tool=dollars")
     prices: dict[str, Decimal] = {}
-    for tool, written in pairs:
+    for tool, written in _pairs(value, "tool=dollars"):
         usd = money.from_number(written)
         if usd is None:
             raise Unclear(f"where the price of {tool} is {quoted(written)}, which is not an amount of US dollars")
@@ -70,12 +71,21 @@ def to_tool_prices(value: object) -> Mapping[str, Decimal]:
     return MappingProxyType(prices)
 
 
-def _pair(item: str) -> tuple[str, str]:
+def _pairs(value: object, form: str) -> Iterable[tuple[object, object]]:
+    """What a mapping holds, or a text like `a=b,c=d`, where `form` says what stands on the two sides of the sign."""
+    if isinstance(value, Mapping):
+        return cast("Mapping[object, object]", value).items()
+    if isinstance(value, str):
+        return [_pair(item, form) for item in value.split(",") if item.strip()]
+    raise Unclear(f"which is not of the form {form},{form}")
+
+
+def _pair(item: str, form: str) -> tuple[str, str]:
     # From the right: a tool may have any name, a price has no `=` in it.
-    tool, equals, usd = item.rpartition("=")
-    if not equals or not tool.strip():
-        raise Unclear(f"where {quoted(item.strip())} is not of the form tool=dollars")
-    return tool.strip(), usd.strip()
+    left, equals, right = item.rpartition("=")
+    if not equals or not left.strip():
+        raise Unclear(f"where {quoted(item.strip())} is not of the form {form}")
+    return left.strip(), right.strip()
 
 
 def to_capture_content(value: object) -> CaptureContent:
@@ -93,11 +103,139 @@ def to_capture_content(value: object) -> CaptureContent:
             raise Unclear("which is none of NO_CONTENT, SPAN_ONLY, EVENT_ONLY and SPAN_AND_EVENT")
 
 
+# --- Budgets ----------------------------------------------------------------------------------------------------------
+
+
+def to_usd_limit(value: object) -> Decimal:
+    """US dollars above zero."""
+    _limit("nano_usd", value)
+    return cast("Decimal", money.from_number(value))
+
+
+def to_count(value: object) -> int:
+    """A whole number above zero."""
+    return _limit("calls", value)
+
+
+def _limit(unit: Unit, value: object) -> int:
+    try:
+        return to_limit(unit, value)
+    except UnclearRule as error:
+        raise Unclear(str(error)) from error
+
+
+def to_budgets(value: object) -> tuple[Budget, ...]:
+    """Rules, as `core.budgets` reads them. An empty list is none; a text that says none was meant to say some."""
+    try:
+        rules = read(value)
+    except UnclearRule as error:
+        raise Unclear(f"where {error}") from error
+    if not rules and isinstance(value, str):
+        raise Unclear("which holds no rule: write scope[=name][/window]:limit=value, such as user/day:usd=1")
+    return rules
+
+
+def to_downgrade(value: object) -> Mapping[str, str]:
+    """Which model takes the place of which: a mapping, or text like `gpt-4o=gpt-4o-mini,o1=o1-mini`."""
+    chain: dict[str, str] = {}
+    for model, cheaper in _pairs(value, "model=model"):
+        if not (isinstance(model, str) and isinstance(cheaper, str) and model.strip() and cheaper.strip()):
+            raise Unclear(f"where {quoted(cheaper)} for {quoted(model)} is not the name of a model")
+        if model == cheaper:
+            raise Unclear(f"where {model} would take the place of itself")
+        if model in chain:
+            raise Unclear(f"which names two models for {model}")
+        chain[model] = cheaper
+    return MappingProxyType(chain)
+
+
+def one_of(words: tuple[Word, ...]) -> Callable[[object], Word]:
+    """The parser of a setting that is one of a few words."""
+
+    def to_word(value: object) -> Word:
+        found = next((word for word in words if word == str(value).strip().lower()), None)
+        if found is None:
+            raise Unclear(f"which is none of {', '.join(words[:-1])} and {words[-1]}")
+        return found
+
+    return to_word
+
+
+to_exceeding: Callable[[object], Action] = one_of(ACTIONS)
+to_permission: Callable[[object], Permission] = one_of(get_args(Permission))
+to_unlimited: Callable[[object], Unlimited] = one_of(get_args(Unlimited))
+
+
+def to_share(value: object) -> float:
+    """A part of a whole: above 0, at most 1."""
+    share = money.from_number(value)
+    if share is None or not 0 < share <= 1:
+        raise Unclear("which is not a share of a budget: write a number above 0 and at most 1, such as 0.8")
+    return float(share)
+
+
+def to_wait(value: object) -> float:
+    """Seconds to wait, from none to an hour."""
+    seconds = money.from_number(value)
+    if seconds is None or seconds > 3600:
+        raise Unclear("which is not a time to wait: write seconds from 0 to 3600, such as 10")
+    return float(seconds)
+
+
+def to_timeout(value: object) -> float:
+    """Seconds that every call may lose: whoever writes 50 means milliseconds, and would stop the application."""
+    seconds = money.from_number(value)
+    if seconds is None or not Decimal("0.001") <= seconds <= 30:
+        raise Unclear("which is not a time to wait for an answer: write seconds from 0.001 to 30, such as 0.05")
+    return float(seconds)
+
+
+def to_ledger(value: object) -> str:
+    """The URL of a ledger. Only its scheme is looked at: whether it can be opened is seen when it is opened."""
+    scheme, marked, _ = value.strip().partition("://") if isinstance(value, str) else ("", "", "")
+    if not isinstance(value, str) or not marked or scheme.lower() not in LEDGERS:
+        raise Unclear(
+            "which is no ledger: write memory://, sqlite:///path/to/file or redis://host:port/db "
+            f"(the schemes are {', '.join(LEDGERS)})"
+        )
+    return value.strip()
+
+
+def to_zone(value: object) -> tzinfo:
+    """A time zone by its IANA name."""
+    if isinstance(value, tzinfo):
+        return value
+    if value == "UTC":
+        return timezone.utc  # known without a database of zones
+    from zoneinfo import ZoneInfo  # noqa: PLC0415 (few applications count their days elsewhere)
+
+    try:
+        return ZoneInfo(value if isinstance(value, str) else "")
+    except (LookupError, ValueError, OSError) as error:
+        raise Unclear(
+            "which is not a time zone that this machine knows: write a name such as Europe/Berlin; "
+            "where those are unknown too, pip install tzdata"
+        ) from error
+
+
+# --- Quoting ----------------------------------------------------------------------------------------------------------
+
+
 def without_password(written: str) -> str:
-    """`written`, with the user and password of any URL in it made unreadable."""
-    return re.sub(r"(//)[^/@\s]*@", r"\1***@", written)
+    """`written`, with the user and password of any URL in it made unreadable.
+
+    A password may hold any character, also those that should have been escaped: too much is hidden, not too little.
+    """
+    written = re.sub(r"(?is)((?:redis|valkey)s?:/*|//).*@", r"\1***@", written)
+    return re.sub(r"(?i)([?&][^=&]*(?:pass|secret|token)[^=&]*=)[^&]*", r"\1***", written)
 
 
-def quoted(value: object) -> str:
-    """`value` as it was written, short, and fit for a log that others read."""
-    return without_password(f"{value!r:.120}" if isinstance(value, str) else f"{value!s:.120}")
+def quoted(value: object, *, url: bool = False) -> str:
+    """`value` as it was written, short, and fit for a log that others read; of what was to be a URL, only what is
+    behind the last `@`, for a password may stand before it in any form.
+    """
+    if not isinstance(value, str):
+        return f"{without_password(str(value)):.120}"
+    if url and "://" not in value:
+        value = re.sub(r"(?s).*@", "***@", value)
+    return f"{without_password(value)!r:.120}"

@@ -4,7 +4,8 @@
 
 A rule is a scope, perhaps narrowed to one name, perhaps per calendar window, with one or more limits. A rule without
 a name is a budget for each value of its scope. All budgets that apply to a call must admit it. A settings file may
-hold the same as a list of such texts or of mappings (`{scope: user, window: day, usd: 1}`).
+hold the same as a list of such texts or of mappings (`{scope: user, window: day, usd: 1}`), or as what YAML makes of
+a text with a blank in it (`user/day: usd=1`).
 """
 
 from __future__ import annotations
@@ -46,6 +47,9 @@ MOST = 10**18
 _WRITTEN: Mapping[Unit, str] = {unit: written for written, unit in LIMITS.items() if written != "llm_calls"}
 _NAMELESS: frozenset[Scope] = frozenset({"total", "trace", "process"})
 _TIMED: frozenset[Scope] = frozenset({"trace", "run"})
+
+_PARTS = frozenset({"scope", "name", "window", "on_exceed", *LIMITS})
+"""What the keys of a mapping are that holds one rule."""
 
 _FORM = "write scope[=name][/window]:limit=value, such as user/day:usd=1"
 
@@ -153,16 +157,21 @@ _QUOTED = re.compile(
 
 
 def read(written: object) -> tuple[Budget, ...]:
-    """The budgets that a setting says: a text, or a list of texts and mappings. Raises `UnclearRule`."""
+    """The budgets that a setting says: a text, a mapping, or a list of texts, mappings and budgets.
+
+    Raises `UnclearRule`.
+    """
     if isinstance(written, str):
         return parse(written)
-    items: object = [cast("object", written)] if isinstance(written, Mapping) else written
+    items: object = [cast("object", written)] if isinstance(written, (Mapping, Budget)) else written
     if not isinstance(items, Sequence):
         raise UnclearRule(f"{written!r:.200} is no list of rules: {_FORM}")
     found: list[Budget] = []
     for item in cast("Sequence[object]", items):
-        if isinstance(item, Mapping):
-            found.append(_from_mapping(cast("Mapping[object, object]", item)))
+        if isinstance(item, Budget):
+            found.append(item)
+        elif isinstance(item, Mapping):
+            found += _from_mapping(cast("Mapping[object, object]", item))
         else:
             found += parse(item if isinstance(item, str) else repr(item))
     return tuple(found)
@@ -176,15 +185,7 @@ def parse(rules: str) -> tuple[Budget, ...]:
 def parse_rule(rule: str) -> Budget:
     """The budget that one rule says. Raises `UnclearRule`."""
     rule = rule.strip()
-    quoted = _QUOTED.fullmatch(rule)
-    if quoted is not None:
-        scope, window, tail = quoted["scope"], quoted["window"], quoted["limits"]
-        name: str | None = quoted["name"].replace('""', '"')
-    else:
-        head, colon, tail = rule.rpartition(":")
-        if not colon:
-            raise UnclearRule(f"{rule!r} has no limit: {_FORM}")
-        scope, name, window = _head(head)
+    scope, name, window, tail = _split(rule)
     items: list[tuple[str, object]] = []
     for item in tail.split(","):
         key, equals, value = (part.strip() for part in item.partition("="))
@@ -192,6 +193,17 @@ def parse_rule(rule: str) -> Budget:
             raise UnclearRule(f"{item.strip()!r} in {rule!r} is no limit: write limit=value, such as usd=1")
         items.append((key, value))
     return _budget(rule, scope, name, window, items)
+
+
+def _split(rule: str) -> tuple[str, str | None, str | None, str]:
+    """The scope, name, window and limits of a rule."""
+    quoted = _QUOTED.fullmatch(rule)
+    if quoted is not None:
+        return quoted["scope"], quoted["name"].replace('""', '"'), quoted["window"], quoted["limits"]
+    head, colon, tail = rule.rpartition(":")
+    if not colon:
+        raise UnclearRule(f"{rule!r} has no limit: {_FORM}")
+    return *_head(head), tail
 
 
 def _head(head: str) -> tuple[str, str | None, str | None]:
@@ -205,12 +217,26 @@ def _head(head: str) -> tuple[str, str | None, str | None]:
     return scope, name.strip() if equals else None, window if slash and written != head else None
 
 
-def _from_mapping(rule: Mapping[object, object]) -> Budget:
+def _from_mapping(rule: Mapping[object, object]) -> list[Budget]:
+    """One budget, where the keys say its parts; else one or more, each under its scope, name and window."""
+    if _PARTS.isdisjoint(rule):
+        return [budget for head, limits in rule.items() for budget in _under(str(head).strip(), limits)]
     written = repr(dict(rule))
     items = {str(key): value for key, value in rule.items()}
     scope, name, window = (items.pop(key, None) for key in ("scope", "name", "window"))
-    name, window = (str(value) if value is not None else None for value in (name, window))
-    return _budget(written, str(scope), name, window, list(items.items()))
+    if isinstance(name, bool) or not (name is None or isinstance(name, (str, int))):
+        # YAML has made something else of it (`on`, 4.10), and a budget of another name would hold nobody.
+        raise UnclearRule(f"{name!r} in {written} is no text: put the name in quotes")
+    window = str(window) if window is not None else None
+    return [_budget(written, str(scope), name if name is None else str(name), window, list(items.items()))]
+
+
+def _under(head: str, limits: object) -> Sequence[Budget]:
+    if not isinstance(limits, Mapping):
+        return parse(f"{head}:{limits}")
+    scope, name, window, _ = _split(f"{head}:")
+    items = {str(key): value for key, value in cast("Mapping[object, object]", limits).items()}
+    return [_budget(f"{head}: {items}", scope, name, window, list(items.items()))]
 
 
 def _budget(rule: str, scope: str, name: str | None, window: str | None, items: list[tuple[str, object]]) -> Budget:
@@ -249,20 +275,24 @@ def _limits(rule: str, scope: Scope, items: list[tuple[str, object]]) -> tuple[d
     return limits, on_exceed
 
 
-def to_limit(unit: Unit, value: object, rule: str) -> int:
-    """A limit as it was written, in whole units. Raises `UnclearRule`."""
+def to_limit(unit: Unit, value: object, rule: str | None = None) -> int:
+    """A limit as it was written, in whole units.
+
+    Raises `UnclearRule`; without a rule that the value stands in, its text completes "X is 'v', ".
+    """
+    where = "which" if rule is None else f"{value!r} in {rule!r}"
     if isinstance(value, str) and _CURRENCY.search(value):
-        raise UnclearRule(f"{value!r} in {rule!r} is no number: write 1.50 for a dollar fifty, without a currency")
+        raise UnclearRule(f"{where} is no number: write 1.50 for a dollar fifty, without a currency")
     amount = money.from_number(value.strip() if isinstance(value, str) else value)
     scale = money.NANO_PER_USD if unit == "nano_usd" else 1
     if amount is None or amount == 0:
-        raise UnclearRule(f"{value!r} in {rule!r} is no limit: write a number above zero")
+        raise UnclearRule(f"{where} is no limit: write a number above zero")
     if amount > Decimal(MOST) / scale:
-        raise UnclearRule(f"{value!r} in {rule!r} is too large a limit: the largest is {MOST // scale}")
+        raise UnclearRule(f"{where} is too large a limit: the largest is {MOST // scale}")
     whole = int(money.multiply(amount, Decimal(scale)))
     if whole == 0 or (scale == 1 and whole != amount):
         what = "a billionth of a dollar or more" if scale > 1 else "a whole number"
-        raise UnclearRule(f"{value!r} in {rule!r} cannot be counted: write {what}")
+        raise UnclearRule(f"{where} cannot be counted: write {what}")
     return whole
 
 

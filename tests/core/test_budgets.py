@@ -58,6 +58,10 @@ def test_a_settings_file_may_hold_lists_and_mappings() -> None:
     written = [{"scope": "user", "window": "day", "usd": 1, "on_exceed": "clamp"}, "agent=a/day:tokens=5;total:calls=7"]
     assert budgets.read(written) == budgets.parse(text) == budgets.read(text)
     assert budgets.read({"scope": "agent", "name": 7, "usd": 0.25})[0].name == "7"
+    under = [{"user/day": {"usd": 1, "on_exceed": "clamp"}}, {'agent="a"/day': "tokens=5", "total": "calls=7"}]
+    assert budgets.read(under) == budgets.read(budgets.read(text)) == budgets.parse(text)
+    assert budgets.read(budgets.read(text)[0]) == budgets.parse(text)[:1]
+    assert budgets.read([]) == budgets.read({}) == ()
 
 
 @given(st.lists(rules(), max_size=4))
@@ -105,7 +109,14 @@ def test_what_cannot_be_understood_is_quoted(rule: str, says: str) -> None:
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("written", [5, None, [5], {"usd": 1}, {"scope": "user", "usd": None}, [["user:usd=1"]]])
+@pytest.mark.parametrize(
+    "written",
+    [
+        *(5, None, [5], {"usd": 1}, {"scope": "user", "usd": None}, [["user:usd=1"]]),
+        *({"user/day": 1}, {"user/day": {}}, {"usr/day": "usd=1"}, {5: {"usd": 1}}, {"user/day": {"scope": "user"}}),
+        *({"scope": "agent", "name": name, "usd": 1} for name in (True, 4.1, ["a"])),
+    ],
+)
 def test_what_is_no_rule_at_all_is_refused(written: object) -> None:
     """Whatever a settings file holds, there is a sentence and no other error."""
     with pytest.raises(UnclearRule):

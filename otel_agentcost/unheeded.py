@@ -1,0 +1,84 @@
+"""What was set and does nothing: the sentences that are logged about it at start-up.
+
+A name that no setting has, a name of a later version, a setting without the budget that it belongs to. They stop
+nobody; but where a budget was meant, that none is enforced is said in capitals. Called by `settings.py` alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import Protocol
+
+from otel_agentcost.core.budgets import Action, Budget
+from otel_agentcost.layers import PREFIX, Layer
+from otel_agentcost.understanding import quoted
+from otel_agentcost.version import __version__
+
+NO_BUDGET = "NO BUDGET IS ENFORCED."
+"""What is said, in capitals, wherever a budget was meant and nothing holds anybody to it."""
+
+LATER = frozenset({"loop_max_repeats", "loop_action"})
+"""Names that belong to loop detection. This version has none, and whoever sets one must be told so."""
+
+
+class Meant(Protocol):
+    """What is looked at of the settings."""
+
+    @property
+    def enabled(self) -> bool: ...
+    @property
+    def rules(self) -> tuple[Budget, ...]: ...
+    @property
+    def on_exceed(self) -> Action: ...
+    @property
+    def downgrade(self) -> Mapping[str, str]: ...
+    @property
+    def ledger(self) -> str: ...
+
+
+def unknown(layer: Layer, name: str, fields: Collection[str]) -> str:
+    """What is said of a name that no setting has: it is ignored, and what was meant by it, if that can be guessed."""
+    written = f"{layer.spelling(name)} is {quoted(layer.written[name])}, but"
+    no_loops = "loops are not detected: this version has no such check. Remove it, and set a budget of calls instead."
+    if name in LATER:
+        return f"{written} {no_loops}"
+    meant = _meant(name, fields)
+    hint = f"; did you mean {layer.spelling(meant)}?" if meant else ": the README lists the settings."
+    sentence = f"{written} otel-agentcost {__version__} has no such setting, and ignores it{hint}"
+    if meant in LATER:
+        return f"{sentence} Anyhow, {no_loops}"
+    return f"{sentence} NO SUCH BUDGET IS ENFORCED." if is_limit(name, fields) else sentence
+
+
+def is_limit(name: str, fields: Collection[str]) -> bool:
+    """Whether whoever wrote this name, known or not, meant to limit something."""
+    meant = name if name in fields else _meant(name, fields) or name
+    return meant.startswith("trace_") or "budget" in meant or "budget" in name
+
+
+def _meant(name: str, fields: Collection[str]) -> str | None:
+    import difflib  # noqa: PLC0415 (only a misspelt name needs it)
+
+    return next(iter(difflib.get_close_matches(name, sorted({*fields, *LATER}), n=1)), None)
+
+
+def without_effect(settings: Meant, spelled: Mapping[str, str]) -> Iterator[str]:
+    """Sentences on what was understood and does nothing, where `spelled` has what was set, as its place spells it."""
+    rules = settings.rules
+    if rules and not settings.enabled:
+        yield f"{spelled['enabled']} is false: {NO_BUDGET}"
+    if not rules and "ledger" in spelled and settings.ledger != "memory://":
+        shown = quoted(settings.ledger)
+        yield f"{spelled['ledger']} is {shown}, but no budget is set: only those that the code opens would use it."
+    actions = {rule.on_exceed or settings.on_exceed for rule in rules} or {settings.on_exceed}
+    if settings.downgrade and "downgrade" not in actions:
+        yield (
+            f"{spelled['downgrade']} is set, but no budget downgrades: what does not fit meets "
+            f"on_exceed={'/'.join(sorted(actions))}. Set on_exceed=downgrade, or remove it."
+        )
+    if "downgrade" in actions and not settings.downgrade:
+        where = spelled.get("on_exceed") if settings.on_exceed == "downgrade" else None
+        yield (
+            f"{where or spelled.get('budgets', 'on_exceed')} says to downgrade, but no cheaper model is named, so "
+            f"calls that do not fit are refused. Name them in {PREFIX}DOWNGRADE."
+        )
