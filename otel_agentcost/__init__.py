@@ -13,7 +13,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otel_agentcost import runtime
-from otel_agentcost.errors import AgentCostError, SettingsError
+from otel_agentcost.errors import AgentCostError, BudgetExceeded, SettingsError
+from otel_agentcost.runs import adjust, refund, run
 from otel_agentcost.settings import Settings
 from otel_agentcost.telemetry.attribution import attribute
 from otel_agentcost.tools import tool
@@ -25,11 +26,15 @@ if TYPE_CHECKING:
 __all__ = [
     "AgentCostError",
     "AgentCostInstrumentor",
+    "BudgetExceeded",
     "Settings",
     "SettingsError",
     "__version__",
+    "adjust",
     "attribute",
     "instrument",
+    "refund",
+    "run",
     "tool",
     "uninstrument",
 ]

@@ -75,7 +75,8 @@ class BudgetExceeded(AgentCostError):
         return _unpickled, (dict(self.__dict__),)
 
     def _sentence(self) -> str:
-        whose = f" of {self.scope} {self.value:.80}" if self.value and self.scope != "total" else ""
+        # A run's own name is in its rule; what tells it from others of that name says nothing to people.
+        whose = f" of {self.scope} {self.value:.80}" if self.value and self.scope not in ("total", "run") else ""
         budget = f"The budget {self.budget}{whose}"
         trace = f" (trace {self.trace_id})" if self.trace_id else ""
         if self.unpriced is not None:
@@ -94,9 +95,9 @@ class BudgetExceeded(AgentCostError):
                 f"{budget} is used up: {self.spent} of {self.limit} seconds have passed, and the call was not "
                 f"made{trace}. Raise the limit, or start a new trace."
             )
-        spent, limit = _written(self.spent, self.unit), _written(self.limit, self.unit)
-        holding = f" and {_written(self.held, self.unit)} held by calls in flight" if self.held else ""
-        requested = _written(self.requested, self.unit) if self.requested else ""
+        spent, limit = written(self.spent, self.unit), written(self.limit, self.unit)
+        holding = f" and {written(self.held, self.unit)} held by calls in flight" if self.held else ""
+        requested = written(self.requested, self.unit) if self.requested else ""
         if self.cut_off:
             reached = f", and this call would have come to as much as {requested}" if requested else ""
             return (
@@ -106,7 +107,10 @@ class BudgetExceeded(AgentCostError):
             )
         request = f"; this call could take up to {requested}" if requested else ""
         over = _EXACT.add(self.spent, self.requested or 0) > self.limit
-        remedy = "Raise the limit, or ask for less: a shorter prompt, a lower output limit, a cheaper model."
+        less = (
+            "" if "calls" in self.unit else ", or ask for less: a shorter prompt, a lower output limit, a cheaper model"
+        )
+        remedy = f"Raise the limit{less}."
         waiting = "Retry when they have ended, or make fewer calls at once."
         return (
             f"{budget} has no room for this call, which was not made{trace}: {spent} of {limit} is "
@@ -131,7 +135,8 @@ _EXACT = Context(prec=60)
 _WORDS = {"tokens": "tokens", "calls": "calls", "tool_calls": "tool calls"}
 
 
-def _written(amount: Decimal | int, unit: str) -> str:
+def written(amount: Decimal | int, unit: str) -> str:
+    """An amount of a budget for people: `$1.50`, `1,000 tokens`."""
     if unit != "usd":
         return f"{amount:,} {_WORDS.get(unit, unit)}"
     dollars, _, cents = f"{amount:,f}".partition(".")

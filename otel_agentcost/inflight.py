@@ -6,8 +6,6 @@ once, with what was known by then. Called by `lifecycle.Line` and, for streams, 
 
 from __future__ import annotations
 
-import atexit
-import os
 import threading
 import time
 import weakref
@@ -16,13 +14,11 @@ from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import replace
 from decimal import Decimal
-from functools import cache
-from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, Protocol
 
 from opentelemetry import context
 
-from otel_agentcost import charging, names, streams
+from otel_agentcost import charging, dropped, names, streams
 from otel_agentcost.border import report
 from otel_agentcost.charging import Asked
 from otel_agentcost.core import money
@@ -34,13 +30,8 @@ from otel_agentcost.telemetry.spans import Record
 from otel_agentcost.wire import AnswerReader
 
 if TYPE_CHECKING:
+    from otel_agentcost.admission import Admission
     from otel_agentcost.lifecycle import Line
-
-PENDING: SimpleQueue[Callable[[], None]] = SimpleQueue()
-"""How to settle the streams that could not settle where they were dropped (see `streams.inside_telemetry`)."""
-
-_OPEN: weakref.WeakSet[InFlight] = weakref.WeakSet()
-"""The streams that may still be open when the process exits."""
 
 
 class Seam(Protocol):
@@ -48,6 +39,21 @@ class Seam(Protocol):
 
     def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
         """What this call asks for; None where it is no call to a model."""
+        ...
+
+    def rewrite(
+        self,
+        asked: Asked,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        model: str | None,
+        max_output_tokens: int | None,
+    ) -> tuple[Asked, tuple[Any, ...], dict[str, Any]]:
+        """The same call asking for `model`, with at most so many output tokens a choice; None: as it is.
+
+        What it was given is not changed. Raises `CannotRewrite` where the request has no place for it.
+        """
         ...
 
     def deliver(self, result: Any, live: InFlight) -> Any:
@@ -60,8 +66,6 @@ class InFlight:
 
     __slots__ = (
         "__weakref__",
-        "_asked",
-        "_at",
         "_attempt",
         "_client",
         "_conversation",
@@ -69,32 +73,40 @@ class InFlight:
         "_line",
         "_once",
         "_reader",
-        "_record",
         "_reported",
         "_unreadable",
+        "admission",
+        "asked",
+        "at",
         "bytes",
         "feed",
+        "record",
+        "sent",
     )
 
     def __init__(self, line: Line, asked: Asked, client: object = None) -> None:
         self._line = line
         self._client = client
-        self._asked = asked
+        self.asked = asked
         self._once = threading.Lock()
         self._reader: AnswerReader | None = None
         self._unreadable: str | None = None
-        self._at = time.time()
+        self.at = time.time()
         self._attempt: Callable[[], Any] | None = None
         self._earlier: tuple[Any, ...] = ()
         self._reported: Decimal | None = None
+        self.sent = False
+        """Whether the call was admitted, and the SDK asked to make it."""
+        self.admission: Admission | None = None
+        """What the budgets hold for it."""
         self.bytes: streams.Bytes | None = None
         self.feed: Callable[[Any], object] = _ignore
-        self._record: Record = line.spans.open(asked.call, asked.endpoint.attributes, self)
-        self._conversation = line.capture.begin(asked, self._record) if line.capture is not None else None
+        self.record: Record = line.spans.open(asked.call, asked.endpoint.attributes, self)
+        self._conversation = line.capture.begin(asked, self.record) if line.capture is not None else None
 
     def current(self) -> _Current:
         """A context manager for the time of the request: this call, and its span, are the current ones."""
-        return _Current(self, self._record.context)
+        return _Current(self, self.record.context)
 
     def is_of(self, client: object) -> bool:
         """Whether `client` makes this call: what another client does meanwhile, within a transport, is its own."""
@@ -102,9 +114,14 @@ class InFlight:
 
     def is_for(self, asked: Asked) -> bool:
         """Whether this is the very call of `asked`: a method that somebody has wrapped may be patched twice over."""
-        return asked.call.body is not None and asked.call.body is self._asked.call.body
+        return asked.call.body is not None and asked.call.body is self.asked.call.body
 
     # --- how a call goes on ---
+
+    def rewritten(self, asked: Asked) -> None:
+        """The call is made with another model, or a lower output limit, than it came with."""
+        self.record.rewritten(self.asked.call, asked.call)
+        self.asked = asked
 
     def attempted(self, response: Any) -> None:
         """An attempt of the SDK's was answered with success: more than one is billed when an SDK tries other models.
@@ -116,7 +133,7 @@ class InFlight:
             self._earlier = (*self._earlier, before())
         whole = "json" in str(response.headers.get("content-type"))
         self._attempt = (lambda: response) if whole else weakref.ref(response)
-        if not self._asked.endpoint.known:
+        if not self.asked.endpoint.known:
             self._reported = money.reported(response.headers.get(_LITELLM_COST))
 
     def deliver(self, seam: Seam, result: Any) -> Any:
@@ -132,25 +149,24 @@ class InFlight:
         """A whole response has come."""
         if self._conversation is not None:
             self._conversation.response = response
-        self.settle(self._asked.format.read_response(self._asked.call, response))
+        self.settle(self.asked.format.read_response(self.asked.call, response))
 
     def streaming(self, prepare: Callable[[AnswerReader], AnswerReader] | None = None) -> None:
         """A stream has come: from now on `feed` shows its events to a reader.
 
         `prepare` wraps the reader, for an SDK whose events are not yet what the wire format's reader reads.
         """
-        reader = self._asked.format.open_stream(self._asked.call)
+        reader = self.asked.format.open_stream(self.asked.call)
         self._reader = prepare(reader) if prepare is not None else reader
         self.feed = self._reader.feed
         if self._conversation is not None:
             self.feed = self._conversation.overhearing(self.feed)
-        _OPEN.add(self)
-        _settle_at_exit()
+        dropped.watch(self)
 
     def first_chunk(self) -> None:
         """The first chunk is here; later ones change nothing."""
-        if self._record.first_chunk is None:
-            self._record.first_chunk = time.perf_counter() - self._record.started
+        if self.record.first_chunk is None:
+            self.record.first_chunk = time.perf_counter() - self.record.started
 
     def unreadable(self, bug: Exception) -> Callable[[Any], object]:
         """A reader failed on an event: what comes after it is passed on unread."""
@@ -163,6 +179,9 @@ class InFlight:
 
     def failed(self, error: BaseException) -> None:
         """The call raised. The provider may have answered all the same: an answer that the SDK refuses is billed."""
+        if not self.sent:
+            self.settle(Answer(), error)
+            return
         answer: Answer | None = None
         try:
             answer = self._refused_answer()
@@ -179,12 +198,12 @@ class InFlight:
             body = streams.parsed(response.content)
         except Exception:  # a stream that was never read, or that broke
             return None
-        answer = self._asked.format.read_response(self._asked.call, body)
+        answer = self.asked.format.read_response(self.asked.call, body)
         return answer if answer.usage is not None else None
 
     def ended(self, error: BaseException | None) -> None:
         """The stream was read out, or broke."""
-        if error is not None and self._record.first_chunk is None:
+        if error is not None and self.record.first_chunk is None:
             self.failed(error)
         else:
             self._settle_stream(error, complete=error is None)
@@ -196,7 +215,7 @@ class InFlight:
     def lost(self) -> None:
         """Nobody is left to read the stream on, nor to end an adopted span."""
         self.closed()
-        self._record.lost()
+        self.record.lost()
 
     def disown(self) -> None:
         """Somebody else settles this call: a copy of it in a forked child must not."""
@@ -207,15 +226,15 @@ class InFlight:
         if self._once.locked():
             return
         if streams.inside_telemetry():
-            PENDING.put(self.closed)
+            dropped.PENDING.put(self.closed)
         else:
             self.closed()
 
     def __del__(self) -> None:
-        if not hasattr(self, "_record") or (self._once.locked() and self._record.ended):
+        if not hasattr(self, "record") or (self._once.locked() and self.record.ended):
             return
         if streams.inside_telemetry():
-            PENDING.put(self.lost)
+            dropped.PENDING.put(self.lost)
         else:
             self.lost()
 
@@ -238,7 +257,7 @@ class InFlight:
                 return Answer(missing="the response was closed before it was read")
             if self._conversation is not None:
                 self._conversation.response = body
-            return self._asked.format.read_response(self._asked.call, body)
+            return self.asked.format.read_response(self.asked.call, body)
         if self._reader is None:
             return Answer(missing="the response was dropped before it was read")
         return self._reader.answer(complete=complete)
@@ -253,37 +272,45 @@ class InFlight:
         except Exception as bug:
             report("settling a call", bug)
             attributes = {names.UNPRICED: f"otel-agentcost failed to price it ({type(bug).__name__})"}
+        if self.admission is not None:
+            self.admission.end()
         if self._conversation is not None:
             self._conversation.ended(attributes)
         try:
-            self._record.close(attributes, error)
+            self.record.close(attributes, error)
         except Exception as bug:
             report("ending a span", bug)
 
     def _figures(self, answer: Answer, error: BaseException | None) -> dict[str, AttributeValue]:
         """Prices and counts the call; returns what its span is to say."""
+        if not self.sent:
+            return {} if error is None else {names.ERROR_TYPE: spans.error_type(error)}
         if self._reported is not None and answer.provider_usd is None and answer.usage is not None:
             answer = replace(answer, provider_usd=self._reported)
         if self._earlier:
-            answer = charging.with_attempts(answer, self._earlier, self._asked)
+            answer = charging.with_attempts(answer, self._earlier, self.asked)
             self._earlier = ()
         self._attempt = None
-        cost = charging.cost_of(self._line.book, self._asked, answer, at=self._at, failed=error is not None)
+        cost = charging.cost_of(self._line.book, self.asked, answer, at=self.at, failed=error is not None)
         tokens = answer.tokens()
-        record = self._record
+        record = self.record
         attributes = spans.answer_attributes(answer, tokens, cost) if record.span.is_recording() else {}
         if record.first_chunk is not None:
             attributes[names.TIME_TO_FIRST_CHUNK] = record.first_chunk
         if error is not None:
             attributes[names.ERROR_TYPE] = spans.error_type(error)
         self._count(answer, tokens, cost, error)
+        if self.admission is not None:
+            self.admission.settle(self, answer, cost, tokens)
+        for run in record.runs:
+            run.tally.add_llm(cost.usd, tokens.input, tokens.output, unpriced=cost.unpriced is not None)
         if record.tally is not None:
             record.tally.add_llm(cost.usd, tokens.input, tokens.output, unpriced=cost.unpriced is not None)
         return attributes
 
     def _count(self, answer: Answer, tokens: Tokens, cost: Cost, error: BaseException | None) -> None:
-        metrics, record, call = self._line.metrics, self._record, self._asked.call
-        base: dict[str, str] = {names.OPERATION: call.operation, names.PROVIDER: self._asked.endpoint.provider}
+        metrics, record, call = self._line.metrics, self.record, self.asked.call
+        base: dict[str, str] = {names.OPERATION: call.operation, names.PROVIDER: self.asked.endpoint.provider}
         if call.model is not None:
             base[names.REQUEST_MODEL] = metrics.bounded_model(call.model)
         if answer.model is not None:
@@ -316,6 +343,7 @@ class _Current:
         self._context = ctx
 
     def __enter__(self) -> None:
+        self._live.sent = True
         self._call = CURRENT.set(self._live)
         self._token = context.attach(self._context)
 
@@ -326,42 +354,6 @@ class _Current:
             context.detach(self._token)
         with suppress(ValueError):
             CURRENT.reset(self._call)
-
-
-def settle_pending() -> None:
-    """Settles the dropped streams that could not settle where they were dropped."""
-    while True:
-        try:
-            settle = PENDING.get_nowait()
-        except Empty:
-            return
-        settle()
-
-
-def _leave_to_the_parent() -> None:
-    """After a fork: the streams that were open are the parent's, who settles them."""
-    for live in list(_OPEN):
-        live.disown()
-    _OPEN.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_leave_to_the_parent)
-
-
-@cache
-def _settle_at_exit() -> None:
-    """Has open streams settled when the process exits, before the telemetry is shut down: what came first ends last."""
-
-    def settle() -> None:
-        try:
-            settle_pending()
-            for live in list(_OPEN):
-                live.lost()
-        except Exception as error:
-            report("settling open streams at exit", error)
-
-    atexit.register(settle)
 
 
 def _not_answered(error: BaseException) -> str | None:

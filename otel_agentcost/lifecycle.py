@@ -1,8 +1,9 @@
 """The line: the life of one model call, from its request to its figures.
 
-`Line.call` and `Line.call_async` below are the whole of it, in order: what is asked, the span, the call itself, and
-then (at once, or when a stream ends) what was used, what it cost, and the span's end. Nothing of ours may raise
-here; what the SDK raises passes unchanged. The steps themselves are in `inflight.py`.
+`Line.call` and `Line.call_async` below are the whole of it, in order: what is asked, the span, whether the budgets
+admit it, the call itself, and then (at once, or when a stream ends) what was used, what it cost, what the budgets
+are charged, and the span's end. Admission is the one step of ours that may raise, or change the request; what the
+SDK raises passes unchanged. The steps themselves are in `inflight.py`.
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
 from otel_agentcost.border import report
-from otel_agentcost.inflight import CURRENT, PENDING, InFlight, Seam, settle_pending
+from otel_agentcost.dropped import PENDING, settle_pending
+from otel_agentcost.inflight import CURRENT, InFlight, Seam
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry.metrics import Metrics
-from otel_agentcost.telemetry.spans import Spans
+from otel_agentcost.telemetry.spans import Spans, called_from
 
 if TYPE_CHECKING:
+    from otel_agentcost.admission import Gate
     from otel_agentcost.capture import Capture
 
 
@@ -29,6 +32,8 @@ class Line:
         self.spans = spans
         self.metrics = metrics
         self.capture = capture
+        self.gate: Gate | None = None
+        """Where calls are admitted; None where nothing is limited."""
         self.active = True
         """False after `uninstrument`: a wrapper that somebody else still holds then passes through."""
 
@@ -38,6 +43,8 @@ class Line:
         if live is None:
             return wrapped(*args, **kwargs)
         try:
+            if self.gate is not None:
+                args, kwargs = self.gate.admit(live, seam, args, kwargs)
             with live.current():
                 result = wrapped(*args, **kwargs)
         except BaseException as error:
@@ -51,6 +58,8 @@ class Line:
         if live is None:
             return await wrapped(*args, **kwargs)
         try:
+            if self.gate is not None:
+                args, kwargs = await self.gate.admit_async(live, seam, args, kwargs)
             with live.current():
                 result = await wrapped(*args, **kwargs)
         except BaseException as error:
@@ -65,6 +74,8 @@ class Line:
             yield from wrapped(*args, **kwargs)
             return
         try:
+            if self.gate is not None:
+                args, kwargs = self.gate.admit(live, seam, args, kwargs)
             with live.current():
                 events: Iterator[Any] = iter(wrapped(*args, **kwargs))
                 first = list(islice(events, 1))
@@ -77,6 +88,18 @@ class Line:
             close = getattr(events, "close", None)
             if close is not None:
                 close()
+
+    def around(self, _seam: Seam, wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:
+        """A method that opens a span of the SDK's own, and then comes to a seam: what it is called under is noted."""
+        with called_from():
+            return wrapped(*args, **kwargs)
+
+    async def around_async(
+        self, _seam: Seam, wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any
+    ) -> Any:
+        """`around`, asynchronous."""
+        with called_from():
+            return await wrapped(*args, **kwargs)
 
     def attempt(self, _seam: Seam, wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
         """One HTTP response within a call, on its way to becoming what the SDK returns: noted, and passed on."""

@@ -7,13 +7,16 @@ raises: an exception in a processor would reach the application (`on_start`) or 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
 from otel_agentcost import names
 from otel_agentcost.border import report
-from otel_agentcost.inflight import settle_pending
+from otel_agentcost.core.budgets import Scope
+from otel_agentcost.dropped import settle_pending
 from otel_agentcost.telemetry import neighbours, rollup
 from otel_agentcost.telemetry.endings import before_end
 from otel_agentcost.telemetry.metrics import Metrics
@@ -29,6 +32,8 @@ class AgentCostProcessor(SpanProcessor):
         """Whether a tracer provider has it."""
         self.active = True
         """False after `uninstrument`: a provider cannot let go of a processor, so it falls silent instead."""
+        self.forget: Callable[[Scope, str], object] = _nothing
+        """Tells the guard that a trace has ended, so that nothing of it is kept."""
 
     def begin(self, metrics: Metrics) -> None:
         """In force (again): totals go to `metrics`."""
@@ -48,10 +53,11 @@ class AgentCostProcessor(SpanProcessor):
         parent = trace.get_current_span(parent_context)
         outer = rollup.tally_of(parent)
         local_root = span.parent is None or span.parent.is_remote
-        if outer is not None and not local_root and not self._is_agent(span):
+        agent = self._is_agent(span)
+        if outer is not None and not local_root and not agent:
             rollup.attach(span, outer)
             return
-        tally = Tally(None if local_root else outer)
+        tally = Tally(None if local_root else outer, span if agent else None)
         rollup.attach(span, tally)
         before_end(span, lambda: self._end(span, tally, local_root=local_root))
 
@@ -61,6 +67,8 @@ class AgentCostProcessor(SpanProcessor):
         return given is not None and given.get(names.OPERATION) in names.AGENT_OPERATIONS
 
     def _end(self, span: Span, tally: Tally, *, local_root: bool) -> None:
+        if local_root and span.parent is None:  # where a part of a trace ends, others of it may come here again
+            self.forget("trace", f"{span.get_span_context().trace_id:032x}")
         if not tally.calls or not self.active:
             return
         span.set_attributes(tally.attributes())
@@ -79,3 +87,7 @@ class AgentCostProcessor(SpanProcessor):
         del timeout_millis
         settle_pending()
         return True
+
+
+def _nothing(_scope: Scope, _value: str) -> None:
+    """Where there is no guard."""

@@ -10,13 +10,18 @@ import threading
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry import metrics, trace
-from opentelemetry.trace import Tracer
+from opentelemetry.context import Context
+from opentelemetry.metrics import Meter
+from opentelemetry.trace import Span, Tracer
 
-from otel_agentcost import border, names, sdks, tools
+from otel_agentcost import border, in_force, names, sdks
+from otel_agentcost.admission import Gate
 from otel_agentcost.border import logger, report
+from otel_agentcost.budgeting import open_guard
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.lifecycle import Line
 from otel_agentcost.patching import Patch, Wrapper
@@ -24,6 +29,7 @@ from otel_agentcost.pricebook import open_book
 from otel_agentcost.processor import AgentCostProcessor
 from otel_agentcost.sdks._sdk import Patchable
 from otel_agentcost.settings import Settings
+from otel_agentcost.telemetry.budgets import BudgetReports
 from otel_agentcost.telemetry.metrics import Metrics
 from otel_agentcost.telemetry.spans import Spans
 from otel_agentcost.version import __version__
@@ -46,10 +52,27 @@ class Runtime:
     line: Line
     processor: AgentCostProcessor
     patches: tuple[Patch, ...]
+    reports: Callable[[], BudgetReports]
+
+    def gate(self) -> Gate:
+        """Where calls are admitted. Opened at start-up where there are budgets, else by the first run that has one."""
+        with _opening:
+            gate = self.line.gate
+            if gate is None:
+                guard = open_guard(self.settings)
+                gate = self.line.gate = Gate(guard, self.line.book, self.reports(), self.attribution)
+                self.processor.forget = guard.forget
+            return gate
+
+    def tool_used(self, span: Span, ctx: Context, usd: Decimal | None) -> None:
+        """A tool was called: it counts in budgets."""
+        if self.line.gate is not None:
+            self.line.gate.tool_used(span, ctx, usd)
 
 
 _running: list[Runtime] = []
 _lock = threading.Lock()
+_opening = threading.Lock()
 
 
 def running() -> bool:
@@ -78,6 +101,8 @@ def start(
             logger.error("otel-agentcost: %s", error)  # for people: a traceback would not help them
         except Exception as error:
             report("starting", error)
+            if settings is not None and settings.rules:
+                logger.error("otel-agentcost: NO BUDGET IS ENFORCED, because starting failed.")
 
 
 def stop() -> None:
@@ -85,7 +110,7 @@ def stop() -> None:
     with _lock:
         while _running:
             runtime = _running.pop()
-            tools.deactivate(runtime)
+            in_force.deactivate(runtime)
             runtime.line.active = False
             runtime.processor.active = False
             for patch in runtime.patches:
@@ -113,8 +138,11 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
         line=line,
         processor=processor,
         patches=patches,
+        reports=lambda: _reports(meter, meter_provider, settings),
     )
-    tools.activate(runtime)
+    if settings.rules or not settings.ledger.startswith("memory:"):  # runs of other services come with their requests
+        runtime.gate()
+    in_force.activate(runtime)
     for patch in patches:
         patch.install()
     return runtime
@@ -126,7 +154,15 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
 _METRICS: dict[int, tuple[weakref.ref[Any], Metrics]] = {}
 _PROCESSORS: dict[int, tuple[weakref.ref[Any], AgentCostProcessor]] = {}
 
+_REPORTS: dict[int, tuple[weakref.ref[Any], BudgetReports]] = {}
+
 _T = TypeVar("_T")
+
+
+def _reports(meter: Meter, meter_provider: Any, settings: Settings) -> BudgetReports:
+    found = _once_for(meter_provider or metrics.get_meter_provider(), _REPORTS, lambda: BudgetReports(meter))
+    found.zone = settings.time_zone
+    return found
 
 
 def _once_for(provider: Any, known: dict[int, tuple[weakref.ref[Any], _T]], make: Callable[[], _T]) -> _T:

@@ -7,36 +7,19 @@ import inspect
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast, overload
+from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from opentelemetry import context, trace
 from opentelemetry.trace import SpanKind, Status, StatusCode
 
-from otel_agentcost import names
+from otel_agentcost import in_force, names
 from otel_agentcost.border import report
 from otel_agentcost.core import money
-from otel_agentcost.telemetry import attribution, rollup
+from otel_agentcost.telemetry import attribution, rollup, runs
 from otel_agentcost.telemetry.spans import error_type
-
-if TYPE_CHECKING:
-    from otel_agentcost.runtime import Runtime
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
-
-_active: list[Runtime] = []
-"""The runtimes in force; the last one counts. Kept here because a tool is decorated long before `instrument()`."""
-
-
-def activate(runtime: Runtime) -> None:
-    """From now on decorated tools report to `runtime`."""
-    _active.append(runtime)
-
-
-def deactivate(runtime: Runtime) -> None:
-    """Takes `activate` back."""
-    if runtime in _active:
-        _active.remove(runtime)
 
 
 @overload
@@ -89,10 +72,10 @@ def _decorated(function: Callable[_P, _R], called: str, price: Decimal | None) -
 @contextmanager
 def _executing(name: str, price: Decimal | None) -> Generator[None]:
     """One tool call, from its span's start to its end; a bare block where nothing is instrumented."""
-    if not _active:
+    runtime = in_force.active()
+    if runtime is None:
         yield
         return
-    runtime = _active[-1]
     usd = price if price is not None else runtime.settings.tool_prices.get(name)
     ctx = context.get_current()
     who = attribution.current(ctx, runtime.attribution)
@@ -116,6 +99,9 @@ def _executing(name: str, price: Decimal | None) -> Generator[None]:
             tally = rollup.tally_of(span) or rollup.tally_of(parent)
             if tally is not None:
                 tally.add_tool(usd)
+            for run in runs.current(ctx):
+                run.tally.add_tool(usd)
+            runtime.tool_used(span, ctx, usd)
         except Exception as error:
             report("settling a tool call", error)
         span.end()

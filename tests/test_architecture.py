@@ -46,17 +46,22 @@ MAY_IMPORT: dict[str, list[str]] = {
     "telemetry": [*FREE, "core", "telemetry"],
     "capture": [*FREE, "core", "wire", "telemetry"],
     "charging": [*FREE, "core", "wire", "pricebook", "streams"],
-    "inflight": [*FREE, "core", "wire", "charging", "streams", "telemetry"],
-    "lifecycle": [*FREE, "core", "wire", "charging", "inflight", "pricebook", "telemetry"],
-    "processor": [*FREE, "core", "inflight", "telemetry"],
+    "dropped": [*FREE],
+    "inflight": [*FREE, "core", "wire", "charging", "streams", "metering", "dropped", "telemetry"],
+    "admission": [*FREE, "core", "charging", "guard", "ledger", "pricebook", "telemetry"],
+    "lifecycle": [*FREE, "core", "wire", "charging", "inflight", "dropped", "pricebook", "telemetry"],
+    "processor": [*FREE, "core", "dropped", "telemetry"],
+    "in_force": [*FREE],
+    "runs": [*FREE, "core", "in_force", "admission", "telemetry"],
+    "budgeting": [*FREE, "guard", "ledger", "settings"],
     "sdks": [*FREE, "core", "wire", "charging", "inflight", "streams", "patching", "sdks"],
-    "tools": [*FREE, "core", "telemetry"],
+    "tools": [*FREE, "core", "in_force", "telemetry"],
     "runtime": [
-        *FREE, "core", "settings", "pricebook", "telemetry", "inflight", "lifecycle", "processor", "patching", "sdks",
-        "tools", "capture",
+        *FREE, "core", "settings", "pricebook", "telemetry", "lifecycle", "processor", "patching", "sdks", "in_force",
+        "capture", "admission", "budgeting",
     ],
     "instrumentor": [*FREE, "settings", "runtime"],
-    "__init__": [*FREE, "core", "settings", "telemetry", "tools", "runtime", "instrumentor"],
+    "__init__": [*FREE, "core", "settings", "telemetry", "tools", "runs", "runtime", "instrumentor"],
     "cli": [*FREE, "core", "settings", "pricebook", "ledger", "patching", "sdks", "demo", "cli"],
     "demo": [*FREE, "__init__", "core", "tokens", "demo"],
 }  # fmt: skip
@@ -69,6 +74,8 @@ OUTSIDE: dict[str, set[str]] = {
     "instrumentor": {"opentelemetry"},
     "inflight": {"opentelemetry"},  # the context: which span is current, and what suppresses instrumentation
     "capture": {"opentelemetry"},  # events are log records
+    "admission": {"opentelemetry"},  # the context: whose call it is
+    "runs": {"opentelemetry"},  # a run is a span
     "tools": {"opentelemetry"},  # a hand-written tool is a span of its own
     "patching": {"wrapt"},
     "demo": {"opentelemetry", "rich"},  # an application, and nothing imports it but its command

@@ -145,15 +145,19 @@ class Ledger(Protocol):
         ...
 
 
-def open_ledger(url: str) -> Ledger:
-    """The ledger that `url` names; a `LedgerError` with one sentence about it where there is none such."""
+def open_ledger(url: str, *, timeout: float = 1.0) -> Ledger:
+    """The ledger that `url` names; a `LedgerError` with one sentence about it where there is none such.
+
+    `timeout` is for how many seconds a call waits for the answer of a server. A file that other processes are writing
+    to is not down: it is waited for longer.
+    """
     scheme, marked, _ = url.partition("://")
     name = _ALIASES.get(scheme.lower(), scheme.lower())
     kinds = {module.name for module in iter_modules(__path__) if not module.name.startswith("_")}
     if not marked or name not in kinds:
         forms = "memory://, sqlite:///path/to/file or redis://host:port/db"
         raise LedgerError(f"The ledger {without_password(url)!r:.120} is of no known kind: it is {forms}.")
-    ledger: Ledger = import_module(f"{__name__}.{name}").open_ledger(url)
+    ledger: Ledger = import_module(f"{__name__}.{name}").open_ledger(url, timeout=timeout)
     return ledger
 
 

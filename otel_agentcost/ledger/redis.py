@@ -38,7 +38,7 @@ CALL = b"{agentcost}:call:"
 KEY = b"{agentcost}:key:"
 
 CONNECT_SECONDS = 0.5
-ANSWER_SECONDS = 1.0
+"""A connection is made once, and over TLS takes several round trips: it may take longer than an answer."""
 
 _CONSTANTS = f"local GRACE, KEEP = {GRACE!r}, {KEEP!r}\n"
 _INHERITED: list[Any] = []
@@ -47,7 +47,7 @@ _INHERITED: list[Any] = []
 _VERBS = ("reserve", "settle", "release", "standing")
 
 
-def open_ledger(url: str) -> RedisLedger:
+def open_ledger(url: str, *, timeout: float) -> RedisLedger:
     """The ledger on the server that `url` names. Nothing is connected yet."""
     try:
         import redis.backoff  # noqa: PLC0415 - an extra, and half a second
@@ -64,8 +64,8 @@ def open_ledger(url: str) -> RedisLedger:
     make: Callable[[], Any] = partial(
         library.ConnectionPool.from_url,
         f"redis{'s' * secure}://{rest}",
-        socket_connect_timeout=CONNECT_SECONDS,
-        socket_timeout=ANSWER_SECONDS,
+        socket_connect_timeout=max(timeout, CONNECT_SECONDS),
+        socket_timeout=timeout,
         retry=retry,
     )
     try:

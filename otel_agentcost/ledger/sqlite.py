@@ -100,8 +100,9 @@ _INHERITED: list[sqlite3.Connection | None] = []
 """Connections of a parent process: never used, never closed."""
 
 
-def open_ledger(url: str) -> SqliteLedger:
+def open_ledger(url: str, *, timeout: float) -> SqliteLedger:
     """The ledger in the file that `url` names: three slashes and a path, which may itself be absolute (four)."""
+    del timeout  # no server is asked
     rest = url.partition("://")[2]
     if not rest.startswith("/") or rest in ("/", "/:memory:"):
         raise LedgerError(

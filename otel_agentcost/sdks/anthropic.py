@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import inspect
 
-from otel_agentcost.sdks._sdk import Sdk
+from otel_agentcost.patching import Target
+from otel_agentcost.sdks._sdk import Patchable, Sdk
 from otel_agentcost.sdks._stainless import StainlessSeam
 
 FORMATS = {
@@ -35,6 +36,16 @@ def _seam_of(client: type) -> str:
     return "_request" if traces_itself else "request"
 
 
+def _outside_of(client: type) -> str:
+    """Where the SDK's own span is not open yet: that span alone, unsampled, does not tell whether it has a parent."""
+    return "request" if _seam_of(client) == "_request" else "not there"
+
+
+def _around(owner: str, kind: str) -> Patchable:
+    target = Target(module="anthropic._base_client", owner=owner, method=_outside_of, optional=True)
+    return Patchable(target=target, seam=_SEAM, kind=kind)
+
+
 SDK = Sdk(
     name="anthropic",
     distribution="anthropic",
@@ -42,5 +53,7 @@ SDK = Sdk(
     patches=(
         *_SEAM.patches("anthropic._base_client", "SyncAPIClient", _seam_of, "call"),
         *_SEAM.patches("anthropic._base_client", "AsyncAPIClient", _seam_of, "call_async"),
+        _around("SyncAPIClient", "around"),
+        _around("AsyncAPIClient", "around_async"),
     ),
 )

@@ -1,9 +1,10 @@
 """Who and what a call is for: user, tenant, team, feature, agent, conversation.
 
-Three sources, the nearest wins: `attribute(...)` in the code, W3C baggage that came with a request, and the
-environment. What `attribute` sets lives in the OpenTelemetry context, so it follows tasks, `asyncio.gather`, and
-(through the threading instrumentation) worker threads, as the current span does. It is not written into baggage:
-a user's id must not leave the process in a header that nobody asked for.
+Four sources, the nearest wins: `attribute(...)` in the code, W3C baggage that came with a request, the span of the
+agent that makes the call (its name, its conversation), and the environment. What `attribute` sets lives in the
+OpenTelemetry context, so it follows tasks, `asyncio.gather`, and (through the threading instrumentation) worker
+threads, as the current span does. It is not written into baggage: a user's id must not leave the process in a header
+that nobody asked for.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from opentelemetry.context import Context
 
 from otel_agentcost import names
 from otel_agentcost.border import report
+from otel_agentcost.telemetry.rollup import Tally
 
 _KEY = context.create_key("agentcost-attribution")
 
@@ -50,7 +52,7 @@ def attribute(
         names.AGENT: agent,
         names.CONVERSATION: conversation,
     }
-    _follow_into_threads()
+    follow_into_threads()
     given_here = {key: str(value) for key, value in given.items() if value is not None}
     merged = {**_set_in(context.get_current()), **given_here}
     token = context.attach(context.set_value(_KEY, merged))
@@ -60,7 +62,7 @@ def attribute(
         context.detach(token)
 
 
-def _follow_into_threads() -> None:
+def follow_into_threads() -> None:
     """Lets the context follow into threads, from the first `attribute` on, unless something does so already.
 
     Imported here because it costs as much as all of this package, and whoever attributes nothing does not need it.
@@ -83,10 +85,16 @@ def _follow_into_threads() -> None:
 _asked_threads = False
 
 
-def current(ctx: Context, defaults: Mapping[str, str]) -> Mapping[str, str]:
-    """The attribution in force in `ctx`, as span attributes; `defaults` are the environment's."""
+def current(ctx: Context, defaults: Mapping[str, str], tally: Tally | None = None) -> Mapping[str, str]:
+    """The attribution in force in `ctx`, as span attributes; `defaults` are the environment's.
+
+    `tally` is the one that the call adds to: the span of the agent that it belongs to may name agent and conversation.
+    """
     own = _set_in(ctx)
     carried = baggage.get_all(ctx)
+    told = tally.said() if tally is not None else NOBODY
+    if told:
+        defaults = {**defaults, **told}
     if carried:
         return {**defaults, **{key: str(carried[key]) for key in BAGGAGE_KEYS if carried.get(key)}, **own}
     return {**defaults, **own} if own else defaults

@@ -8,13 +8,17 @@ under, and so to those of all agents round it.
 from __future__ import annotations
 
 import threading
+import weakref
 from decimal import Decimal
 
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Span
 
 from otel_agentcost import names
 from otel_agentcost.core import money
 from otel_agentcost.core.call import AttributeValue
+
+_SAID = (names.AGENT, names.CONVERSATION)
 
 _ATTRIBUTE = "_agentcost_tally"
 
@@ -25,6 +29,7 @@ class Tally:
     __slots__ = (
         "_lock",
         "_priced_calls",
+        "_speaker",
         "input_tokens",
         "llm_calls",
         "llm_usd",
@@ -35,8 +40,10 @@ class Tally:
         "unpriced_calls",
     )
 
-    def __init__(self, outer: Tally | None = None) -> None:
+    def __init__(self, outer: Tally | None = None, speaker: ReadableSpan | None = None) -> None:
+        """`speaker` is the agent's span, which says whose tally it is."""
         self.outer = outer
+        self._speaker = weakref.ref(speaker) if speaker is not None else None
         self.llm_usd = money.ZERO
         self.tool_usd = money.ZERO
         self.llm_calls = 0
@@ -69,6 +76,14 @@ class Tally:
                 self.tool_usd = money.add(self.tool_usd, usd)
         if self.outer is not None:
             self.outer.add_tool(usd)
+
+    def said(self) -> dict[str, str]:
+        """What the spans of the agents round a call say of them: the name, the conversation. The nearest wins."""
+        told = self.outer.said() if self.outer is not None else {}
+        span = self._speaker() if self._speaker is not None else None
+        if span is not None and (given := span.attributes):
+            told.update({name: str(given[name]) for name in _SAID if given.get(name)})
+        return told
 
     @property
     def calls(self) -> int:

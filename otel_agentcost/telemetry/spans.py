@@ -7,7 +7,9 @@ theirs is the current span when we are called: that span gets our figures and no
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any
 
 from opentelemetry import context, trace
@@ -19,9 +21,10 @@ from otel_agentcost.core import money
 from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Tokens
-from otel_agentcost.telemetry import attribution, neighbours, rollup
+from otel_agentcost.telemetry import attribution, neighbours, rollup, runs
 from otel_agentcost.telemetry.endings import HeldSpan
 from otel_agentcost.telemetry.rollup import Tally
+from otel_agentcost.telemetry.runs import Run
 
 _FIGURES = ("agentcost.", "gen_ai.usage.")
 
@@ -29,13 +32,29 @@ _FIGURES = ("agentcost.", "gen_ai.usage.")
 class Record:
     """The span of one call, from its request to its figures."""
 
-    __slots__ = ("_asked", "_held", "attribution", "content", "context", "first_chunk", "span", "started", "tally")
+    __slots__ = (
+        "_asked",
+        "_held",
+        "alone",
+        "attribution",
+        "content",
+        "context",
+        "first_chunk",
+        "runs",
+        "span",
+        "started",
+        "tally",
+    )
 
-    def __init__(self, span: Span, ctx: Context, who: Mapping[str, str], tally: Tally | None) -> None:
+    def __init__(self, span: Span, ctx: Context, who: Mapping[str, str], tally: Tally | None, *, alone: bool) -> None:
         self.span = span
         self.context = ctx
         self.attribution = who
         self.tally = tally
+        self.alone = alone
+        """Whether the call is under no span: its trace is then that of this one call."""
+        self.runs: tuple[Run, ...] = runs.current(ctx)
+        """The runs that the call is made in, the innermost first."""
         self.content: Mapping[str, str] | None = None
         """What was said, where the span is to have it. It goes before the figures: what comes first, limits evict."""
         self.first_chunk: float | None = None
@@ -48,6 +67,18 @@ class Record:
         """The span is somebody else's: it gets what it lacks of `asked`, and does not end before its figures."""
         self._asked = asked
         self._held = HeldSpan(self.span, keeper)
+
+    def rewritten(self, before: Call, after: Call) -> None:
+        """The call is made otherwise than it was asked for: the span says both."""
+        told: dict[str, AttributeValue] = dict(after.parameters)
+        if after.model != before.model and after.model is not None:
+            told[names.REQUEST_MODEL] = after.model
+            told[names.DOWNGRADED_FROM] = str(before.model)
+            if self._held is None:
+                self.span.update_name(f"{after.operation} {after.model}")
+        if after.max_output_tokens != before.max_output_tokens:
+            told[names.CLAMPED_FROM] = before.max_output_tokens or 0
+        self.span.set_attributes(told)
 
     @property
     def ended(self) -> bool:
@@ -100,7 +131,7 @@ class Spans:
         """
         ctx = context.get_current()
         parent = trace.get_current_span(ctx)
-        who = attribution.current(ctx, self._defaults)
+        who = attribution.current(ctx, self._defaults, rollup.tally_of(parent))
         attributes = asked_attributes(call, endpoint, who)
         theirs = neighbours.span_of(call, endpoint.get(names.PROVIDER), parent)
         span = theirs or self._tracer.start_span(
@@ -113,10 +144,26 @@ class Spans:
         tally = tally_under(span, parent)
         if tally is None and span.is_recording():
             self._unseen()
-        record = Record(span, trace.set_span_in_context(span, ctx), who, tally)
+        around = _CALLED_FROM.get() or parent
+        alone = not around.get_span_context().is_valid if theirs is None else theirs.parent is None
+        record = Record(span, trace.set_span_in_context(span, ctx), who, tally, alone=alone)
         if theirs is not None:
             record.adopt(attributes, keeper)
         return record
+
+
+_CALLED_FROM: ContextVar[Span | None] = ContextVar("agentcost_called_from", default=None)
+
+
+@contextmanager
+def called_from() -> Generator[None]:
+    """Notes the current span as what the SDK is called under: it may open a span of its own before the call."""
+    token = _CALLED_FROM.set(trace.get_current_span())
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # a coroutine that is closed in another context than it ran in
+            _CALLED_FROM.reset(token)
 
 
 def tally_under(span: Span, parent: Span) -> Tally | None:

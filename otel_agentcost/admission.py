@@ -1,0 +1,302 @@
+"""Between the line and the guard: what a call brings to its budgets, and what their answer means for the call.
+
+`Gate.admit` is the one step of the line that may raise on purpose (`BudgetExceeded`) or rewrite the request. What
+goes wrong in here otherwise lets the call through, and says so. The guard decides; telemetry tells.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from opentelemetry import context, trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span
+
+from otel_agentcost import names
+from otel_agentcost.border import report, warn_once
+from otel_agentcost.charging import Asked
+from otel_agentcost.core.budgets import Budget, Scope
+from otel_agentcost.core.call import Answer, Call
+from otel_agentcost.core.cost import FREE, Cost
+from otel_agentcost.core.usage import Tokens, Usage
+from otel_agentcost.guard import CallFacts, Guard, Refused, Ticket
+from otel_agentcost.ledger import LedgerError
+from otel_agentcost.ledger.memory import MemoryLedger
+from otel_agentcost.pricebook import PriceBook
+from otel_agentcost.telemetry import attribution, runs
+from otel_agentcost.telemetry.budgets import BudgetReports
+from otel_agentcost.telemetry.runs import Run
+
+if TYPE_CHECKING:
+    from otel_agentcost.inflight import InFlight, Seam
+
+_SCOPES: tuple[tuple[str, Scope], ...] = (
+    (names.USER, "user"),
+    (names.TENANT, "tenant"),
+    (names.TEAM, "team"),
+    (names.AGENT, "agent"),
+    (names.FEATURE, "feature"),
+    (names.CONVERSATION, "conversation"),
+)
+
+_FREE_OPERATIONS = frozenset({"moderation"})
+"""What no provider charges for, whatever is left."""
+
+_NO_CALL = Call(operation="", model=None)
+
+Allowances = tuple[tuple[Budget, str], ...]
+Arguments = tuple[Any, dict[str, Any]]
+
+
+class Gate:
+    """Where calls are admitted. One for each `instrument()` under which a budget applies, or a run has an allowance."""
+
+    def __init__(self, guard: Guard, book: PriceBook, reports: BudgetReports, defaults: Mapping[str, str]) -> None:
+        """`defaults` are the environment's attribution."""
+        self.carries = not isinstance(guard.keeper.ledger, MemoryLedger)
+        """Whether runs count in other processes too, which share the ledger."""
+        self.guard = guard
+        self.reports = reports
+        self._book = book
+        self._defaults = defaults
+
+    # --- model calls ---
+
+    def admit(self, live: InFlight, seam: Seam, args: Any, kwargs: dict[str, Any]) -> Arguments:
+        """The arguments to make the call with. Waits where that helps. Raises `BudgetExceeded` if it is refused."""
+        facts = self._facts_of(live)
+        if facts is None:
+            return args, kwargs
+        try:
+            decision = self.guard.admit(facts)
+        except Exception as bug:
+            return self._unguarded(live, bug, args, kwargs)
+        return self._decided(decision, facts, live, seam, args, kwargs)
+
+    async def admit_async(self, live: InFlight, seam: Seam, args: Any, kwargs: dict[str, Any]) -> Arguments:
+        """`admit`, without ever blocking the event loop."""
+        facts = self._facts_of(live)
+        if facts is None:
+            return args, kwargs
+        try:
+            decision = await self.guard.admit_async(facts)
+        except Exception as bug:
+            return self._unguarded(live, bug, args, kwargs)
+        return self._decided(decision, facts, live, seam, args, kwargs)
+
+    def _facts_of(self, live: InFlight) -> CallFacts | None:
+        asked, record = live.asked, live.record
+        if asked.call.operation in _FREE_OPERATIONS:
+            return None
+        try:
+            return CallFacts(
+                call_id=_new_id(),
+                call=asked.call,
+                scopes=_scopes(record.span, record.attribution, alone=record.alone),
+                price=_pricing(self._book, asked, live.at),
+                now=live.at,
+                allowances=self._allowances(record.runs, record.context),
+                trace_id=f"{record.span.get_span_context().trace_id:032x}",
+            )
+        except Exception as bug:
+            report("asking the budgets", bug)
+            return None
+
+    def _allowances(self, around: tuple[Run, ...], ctx: Context) -> Allowances:
+        own = tuple((run.budget, run.value) for run in around if run.budget is not None)
+        return (*own, *runs.carried(ctx, around)) if self.carries else own
+
+    def _unguarded(self, live: InFlight, bug: Exception, args: Any, kwargs: dict[str, Any]) -> Arguments:
+        report("asking the budgets", bug)
+        self.reports.unenforced(live.record.span, f"otel-agentcost failed ({type(bug).__name__})")
+        return args, kwargs
+
+    def _decided(
+        self,
+        decision: Ticket | Refused,
+        facts: CallFacts,
+        live: InFlight,
+        seam: Seam,
+        args: Any,
+        kwargs: dict[str, Any],
+    ) -> Arguments:
+        if isinstance(decision, Refused):
+            self._refuse(live, decision)
+        live.admission = Admission(self, facts, decision)
+        try:
+            if decision.unpriced or decision.unenforced or decision.waited or decision.over:
+                self._tell(live, decision, facts)
+            if decision.model is None and decision.max_output_tokens is None:
+                return args, kwargs
+            asked, args, kwargs = seam.rewrite(
+                live.asked, args, kwargs, model=decision.model, max_output_tokens=decision.max_output_tokens
+            )
+            live.rewritten(asked)
+        except Exception as bug:
+            # Neither another model nor a lower limit can be asked for: what the budget would have said then, it says.
+            self.guard.release(decision, time.time())
+            if decision.instead is None:
+                return self._unguarded(live, bug, args, kwargs)
+            self._refuse(live, Refused(action="block", error=decision.instead))
+        return args, kwargs
+
+    def _refuse(self, live: InFlight, refused: Refused) -> NoReturn:
+        try:
+            self.reports.refused(live.record.span, refused.error, refused.action)
+        except Exception as bug:
+            report("telling of a refusal", bug)
+        raise refused.error
+
+    def _tell(self, live: InFlight, ticket: Ticket, facts: CallFacts) -> None:
+        span = live.record.span
+        if ticket.unenforced is not None:
+            self.reports.unenforced(span, ticket.unenforced)
+        elif ticket.unpriced is not None:
+            self.reports.unenforced(span, ticket.unpriced)
+            warn_once(
+                f"unpriced under a budget: {facts.call.model}",
+                f"otel-agentcost: no budget of dollars holds calls of {facts.call.model!r:.120}, because its price is "
+                f"not known ({ticket.unpriced:.200}). Give its price in a file (OTEL_AGENTCOST_PRICES), limit tokens "
+                "or calls, or set OTEL_AGENTCOST_UNPRICED=refuse.",
+            )
+        if ticket.waited > 0.001:
+            span.set_attribute(names.WAITED, round(ticket.waited, 6))
+        for level in ticket.over:
+            self.reports.level(span, *level)
+
+    # --- what is spent without asking ---
+
+    def tool_used(self, span: Span, ctx: Context, usd: Decimal | None) -> None:
+        """Counts a call of a tool, which is never refused: the next model call is."""
+        facts = self._facts_in(span, ctx)
+        for level in self.guard.tool_used(facts, usd):
+            self.reports.level(span, *level)
+
+    def adjust(self, usd: Decimal, reason: str) -> None:
+        """Counts `usd` more, or less where negative, in every budget that applies here, and says why."""
+        ctx = context.get_current()
+        span = trace.get_current_span(ctx)
+        self.reports.adjusted(span, usd, reason)
+        for level in self.guard.adjust(self._facts_in(span, ctx), usd):
+            self.reports.level(span, *level)
+
+    def spent(self, run: Run) -> int | None:
+        """Billionths of a dollar that the ledger has for `run`; None where it does not answer."""
+        if run.budget is None:
+            return None
+        try:
+            (counted,) = self.guard.counted(self._facts({}, ((run.budget, run.value),)), None, time.time())
+            return self.guard.keeper.ledger.standing(counted.claim.key, now=time.time()).spent["nano_usd"]
+        except (LedgerError, OSError):
+            return None
+
+    def _facts_in(self, span: Span, ctx: Context) -> CallFacts:
+        who = attribution.current(ctx, self._defaults)
+        alone = not trace.get_current_span(ctx).get_span_context().is_valid
+        return self._facts(_scopes(span, who, alone=alone), self._allowances(runs.current(ctx), ctx))
+
+    @staticmethod
+    def _facts(scopes: Mapping[Scope, str], allowances: Allowances) -> CallFacts:
+        return CallFacts(
+            call_id=_new_id(),
+            call=_NO_CALL,
+            scopes=scopes,
+            price=lambda _usage, _model: FREE,
+            now=time.time(),
+            allowances=allowances,
+        )
+
+
+class Admission:
+    """What the budgets hold for one call, from its admission to its settlement."""
+
+    __slots__ = ("_asked", "_facts", "_gate", "ticket")
+
+    def __init__(self, gate: Gate, facts: CallFacts, ticket: Ticket) -> None:
+        self._gate = gate
+        self._facts = facts
+        self.ticket = ticket
+
+    def settle(self, live: InFlight, answer: Answer, cost: Cost, tokens: Tokens) -> None:
+        """The call has ended, and took this."""
+        gate, record = self._gate, live.record
+        for level in gate.guard.settle(self.ticket, cost.usd, tokens.input + tokens.output, time.time()):
+            gate.reports.level(record.span, *level)
+        if self.ticket.model is not None and cost.usd is not None and answer.usage is not None:
+            before = self._facts.price(answer.usage, self._facts.call.model).usd
+            if before is not None:
+                base = {names.REQUEST_MODEL: str(self._facts.call.model), names.RESPONSE_MODEL: self.ticket.model}
+                gate.reports.saved(before - cost.usd, base)
+
+    def end(self) -> None:
+        """Gives back what is still held: the call was not made, or could not be settled."""
+        if not self.ticket.done:
+            try:
+                self._gate.guard.release(self.ticket, time.time())
+            except Exception as bug:
+                report("giving back what a call held", bug)
+
+
+def _scopes(span: Span, who: Mapping[str, str], *, alone: bool) -> dict[Scope, str]:
+    process = _process()
+    around = span.get_span_context()
+    scopes: dict[Scope, str] = {
+        # Calls under no span are not a trace each, which no limit could ever stop: they share one allowance.
+        "trace": f"{around.trace_id:032x}" if around.is_valid and not alone else f"{process} (calls under no span)",
+        "process": process,
+        "total": "",
+    }
+    for attribute, scope in _SCOPES:
+        if attribute in who:
+            scopes[scope] = who[attribute]
+    return scopes
+
+
+def _pricing(book: PriceBook, asked: Asked, at: float) -> Any:
+    """What the guard prices a worst case with: the dearer of what is asked for and of what may be served instead."""
+    endpoint, call = asked.endpoint, asked.call
+
+    def price(usage: Usage, model: str | None) -> Cost:
+        def with_terms(terms: tuple[tuple[str, str], ...]) -> Cost:
+            return book.price(
+                usage, provider=endpoint.provider, base_url=endpoint.base_url, models=(model,), at=at, terms=terms
+            )
+
+        plain = with_terms(call.terms)
+        if not call.asked_terms:
+            return plain
+        asked_for = with_terms((*call.terms, *call.asked_terms))
+        if asked_for.usd is None or (plain.usd is not None and plain.usd >= asked_for.usd):
+            return plain
+        return asked_for
+
+    return price
+
+
+# --- Names that no other process uses ---
+
+_ids = itertools.count(1)
+_own: tuple[int, str] = (0, "")
+
+
+def _process() -> str:
+    """The name of this process: another one after a fork."""
+    global _own  # noqa: PLW0603
+    pid = os.getpid()
+    if _own[0] != pid:
+        _own = pid, f"process {pid}-{os.urandom(6).hex()}"
+    return _own[1]
+
+
+def _new_id() -> str:
+    return f"{_process()}-{next(_ids)}"
+
+
+def new_value() -> str:
+    """A name for a run."""
+    return _new_id().removeprefix("process ")

@@ -1,0 +1,165 @@
+"""What is told of budgets: events on the calls' spans, log records, and metrics.
+
+A crossing (the soft limit, the limit itself) is told once a budget and window: the ledger sees to it that exactly one
+call crosses. Called by `admission.py` with what the guard has decided; nothing is decided here.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+from datetime import timezone, tzinfo
+from decimal import Decimal
+from typing import Literal
+
+from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.trace import Span
+
+from otel_agentcost import names
+from otel_agentcost.border import logger
+from otel_agentcost.core import budgets, money
+from otel_agentcost.core.budgets import Budget, Scope, Unit
+from otel_agentcost.core.call import AttributeValue
+from otel_agentcost.errors import BudgetExceeded, written
+from otel_agentcost.telemetry.metrics import Attributes, Bounded, Sum
+
+_ONE = Decimal(1)
+_MOST_GAUGES = 1000
+_PASSING: frozenset[Scope] = frozenset({"trace", "run", "conversation", "process"})
+"""Scopes with a value for each piece of work: on metrics, their values would be without number."""
+
+
+class BudgetReports:
+    """The instruments of one meter, and the words."""
+
+    def __init__(self, meter: Meter) -> None:
+        self.zone: tzinfo = timezone.utc
+        """Where days begin."""
+        self._used: dict[tuple[tuple[str, str], ...], tuple[float, float | None]] = {}
+        self._lock = threading.Lock()
+        self._bounded_value = Bounded()
+        meter.create_observable_gauge(
+            names.M_UTILIZATION,
+            callbacks=[self._observe],
+            unit=names.UNIT_RATIO,
+            description="How far a budget is used: 1 is all of it.",
+        )
+        self._refusals = _counted(meter, names.M_REFUSALS, names.UNIT_CALL, "Model calls that a budget refused.")
+        self._warnings = _counted(
+            meter, names.M_WARNINGS, names.UNIT_WARNING, "Budgets that came to their soft limit or to their limit."
+        )
+        self._unenforced = _counted(
+            meter, names.M_UNENFORCED, names.UNIT_CALL, "Model calls that budgets could not, or not wholly, look at."
+        )
+        self._savings = _counted(
+            meter, names.M_SAVINGS, names.UNIT_USD, "Dollars that calls cost less because another model answered them."
+        )
+
+    def refused(self, span: Span, error: BudgetExceeded, action: str) -> None:
+        """A call was not made."""
+        span.add_event(names.E_BUDGET_EXCEEDED, _figures(error, action))
+        base = {names.BUDGET: error.budget, names.BUDGET_SCOPE: error.scope}
+        self._refusals.add(_ONE, {**base, names.BUDGET_UNIT: error.unit, names.BUDGET_ACTION: action})
+
+    def unenforced(self, span: Span, reason: str) -> None:
+        """A call was made although its budgets could not look at it; the log has said so already."""
+        span.add_event(names.E_UNENFORCED, {names.BUDGET_REASON: reason[:300]})
+        self._unenforced.add(_ONE, {})
+
+    def level(
+        self,
+        span: Span,
+        budget: Budget,
+        value: str,
+        unit: Unit,
+        spent: int,
+        limit: int,
+        crossed: Literal["soft", "limit"] | None,
+    ) -> None:
+        """How a budget stands after a call; what that call has crossed is told."""
+        base = {names.BUDGET: budget.text, names.BUDGET_SCOPE: budget.scope}
+        named = {} if budget.scope in _PASSING or not value else {names.BUDGET_VALUE: self._bounded_value(value)}
+        self._keep(budget, {**base, **named, names.BUDGET_UNIT: _UNITS[unit]}, spent / limit)
+        if crossed is None:
+            return
+        self._warnings.add(_ONE, {**base, names.BUDGET_LEVEL: crossed})
+        event = names.E_SOFT_LIMIT if crossed == "soft" else names.E_BUDGET_EXCEEDED
+        said: dict[str, AttributeValue] = {**base, names.BUDGET_VALUE: value, names.BUDGET_UNIT: _UNITS[unit]}
+        said |= {names.BUDGET_LIMIT: _number(limit, unit), names.BUDGET_SPENT: _number(spent, unit)}
+        span.add_event(event, said)
+        logger.warning("otel-agentcost: %s", _sentence(budget, value, unit, spent, limit, crossed))
+
+    def saved(self, usd: Decimal, base: Attributes) -> None:
+        """Another model has answered, for so many dollars less."""
+        if usd > 0:
+            self._savings.add(usd, base)
+
+    def adjusted(self, span: Span, usd: Decimal, reason: str) -> None:
+        """The application has corrected what was spent."""
+        span.add_event(names.E_ADJUSTED, {names.ADJUSTED: float(usd), names.BUDGET_REASON: reason})
+        logger.info("otel-agentcost: what was spent is adjusted by $%s, because %s.", f"{usd:f}", reason)
+
+    def _keep(self, budget: Budget, attributes: Attributes, ratio: float) -> None:
+        ends = budgets.period(budget.window, time.time(), self.zone).ends if budget.window else None
+        key = tuple(attributes.items())
+        with self._lock:
+            if key in self._used or len(self._used) < _MOST_GAUGES:
+                self._used[key] = ratio, ends
+
+    def _observe(self, _options: CallbackOptions) -> Iterable[Observation]:
+        now = time.time()
+        with self._lock:
+            for key in [key for key, (_, ends) in self._used.items() if ends is not None and ends <= now]:
+                del self._used[key]  # a new window has begun, and nothing is used of it
+            used = list(self._used.items())
+        return [Observation(ratio, dict(key)) for key, (ratio, _) in used]
+
+
+def _counted(meter: Meter, name: str, unit: str, description: str) -> Sum:
+    total = Sum()
+    meter.create_observable_counter(name, callbacks=[total.observe], unit=unit, description=description)
+    return total
+
+
+_UNITS: dict[Unit, str] = {
+    "nano_usd": "usd",
+    "tokens": "tokens",
+    "calls": "calls",
+    "tool_calls": "tool_calls",
+    "seconds": "seconds",
+}
+
+
+def _figures(error: BudgetExceeded, action: str) -> dict[str, AttributeValue]:
+    said: dict[str, AttributeValue] = {
+        names.BUDGET: error.budget,
+        names.BUDGET_SCOPE: error.scope,
+        names.BUDGET_VALUE: error.value,
+        names.BUDGET_UNIT: error.unit,
+        names.BUDGET_ACTION: action,
+    }
+    amounts = (
+        (names.BUDGET_LIMIT, error.limit),
+        (names.BUDGET_SPENT, error.spent),
+        (names.BUDGET_HELD, error.held),
+        (names.BUDGET_REQUESTED, error.requested),
+    )
+    said |= {name: float(amount) for name, amount in amounts if amount is not None}
+    return said
+
+
+def _number(amount: int, unit: Unit) -> float:
+    return money.to_float(money.from_nano(amount)) if unit == "nano_usd" else float(amount)
+
+
+def _written(amount: int, unit: Unit) -> str:
+    return written(money.from_nano(amount) if unit == "nano_usd" else amount, _UNITS[unit])
+
+
+def _sentence(budget: Budget, value: str, unit: Unit, spent: int, limit: int, crossed: str) -> str:
+    whose = f" of {budget.scope} {value:.80}" if value and budget.scope != "run" else ""
+    figures = f"{_written(spent, unit)} of {_written(limit, unit)}"
+    if crossed == "soft":
+        return f"the budget {budget.text}{whose} is {spent / limit:.0%} used: {figures}."
+    return f"the budget {budget.text}{whose} is used up: {figures}."
