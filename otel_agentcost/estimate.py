@@ -25,7 +25,7 @@ from otel_agentcost.core.usage import Count, Kind, Usage
 from otel_agentcost.wire import get
 from otel_agentcost.wire.prompt import count_prompt
 
-__all__ = ["Estimate", "Shape", "input_bound", "input_count", "output_bound", "shape_of", "worst_case"]
+__all__ = ["Estimate", "Price", "Shape", "input_bound", "input_count", "output_bound", "shape_of", "worst_case"]
 
 PER_CALL: Final = 64
 """Round the whole conversation: its start, the answer's start, a date or a line of instructions that providers add."""
@@ -77,6 +77,10 @@ _MEDIUM: Final = re.compile(
 _TOOLS: Final = re.compile(r'"(?:tools|functions)"')
 
 
+Price = Callable[[Usage, "str | None"], Cost]
+"""What a usage costs with a model (the name that would be asked for)."""
+
+
 class _Unbounded(Exception):
     """Something in the request says nothing of its size."""
 
@@ -90,9 +94,6 @@ class Estimate:
     tokens: int
     input_tokens: int
     output_tokens: int
-    bounded: bool
-    """Whether no more than this can come. If not, these are the figures of what is known, and of an answer of
-    `output_tokens`."""
     unpriced: str | None = None
 
 
@@ -259,11 +260,10 @@ def output_bound(call: Call, fallback: int | None = None) -> int | None:
 
 def worst_case(
     call: Call,
-    price: Callable[[Usage], Cost],
+    price: Price,
     *,
     input_tokens: int,
     output_tokens: int,
-    bounded: bool = True,
     shape: Shape | None = None,
 ) -> Estimate:
     """What these tokens cost if all of them are of the dearest kinds that this call can have."""
@@ -275,7 +275,7 @@ def worst_case(
             counts[into] = input_tokens
         if output_tokens:
             counts[out] = output_tokens
-        cost = price(Usage(counts=counts))
+        cost = price(Usage(counts=counts), call.model)
         if cost.usd is None:
             unpriced = unpriced or cost.unpriced
         else:
@@ -285,7 +285,6 @@ def worst_case(
         tokens=input_tokens + output_tokens,
         input_tokens=input_tokens,
         output_tokens=output_tokens,
-        bounded=bounded,
         unpriced=None if usd is not None else unpriced or "it has no price",
     )
 

@@ -176,7 +176,7 @@ def test_output_is_bounded_by_its_limit_for_each_choice() -> None:
 def usd(call: Call, provider: str) -> int | None:
     book = open_book()
 
-    def price(usage: Usage) -> Cost:
+    def price(usage: Usage, _model: str | None = None) -> Cost:
         return book.price(usage, provider=provider, base_url=None, models=(call.model,), at=1.79e9)
 
     return worst_case(call, price, input_tokens=1000, output_tokens=100).usd
@@ -195,7 +195,7 @@ def test_the_dearest_split_is_taken() -> None:
 
 def test_without_a_price_the_reason_is_given() -> None:
     """Tokens are known all the same."""
-    found = worst_case(chat("hi"), lambda _: Cost.unknown("no such model"), input_tokens=5, output_tokens=7)
+    found = worst_case(chat("hi"), lambda *_: Cost.unknown("no such model"), input_tokens=5, output_tokens=7)
     assert (found.usd, found.tokens, found.unpriced) == (None, 12, "no such model")
 
 
@@ -205,7 +205,7 @@ def test_nothing_within_the_limits_costs_more(into: int, out: int) -> None:
     call = chat({"type": "text", "text": "hi", "cache_control": {"type": "ephemeral"}}, model="claude-sonnet-4-5")
     book = open_book()
 
-    def price(usage: Usage) -> Cost:
+    def price(usage: Usage, _model: str | None = None) -> Cost:
         return book.price(usage, provider="anthropic", base_url=None, models=(call.model,), at=1.79e9)
 
     worst = worst_case(call, price, input_tokens=into, output_tokens=out).usd

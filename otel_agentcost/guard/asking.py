@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import timezone, tzinfo
 from typing import Literal
 
-from otel_agentcost.core.budgets import Action
+from otel_agentcost.core.budgets import Action, Budget
 from otel_agentcost.estimate import Estimate, input_count, output_bound, shape_of, worst_case
-from otel_agentcost.guard.values import CallFacts, Unlimited
+from otel_agentcost.guard.values import Ask, CallFacts, Unlimited
 from otel_agentcost.ledger import MOST, Unit
 
 NO_MODELS: Mapping[str, str] = {}
@@ -31,6 +31,8 @@ class Policy:
     soft_limit: float = 0.8
     wait_seconds: float = 10.0
     ledger_down: Literal["allow", "refuse"] = "allow"
+    unpriced: Literal["allow", "refuse"] = "allow"
+    """What happens to a call whose price is not known, where a budget of dollars applies that does more than warn."""
     downgrade: Mapping[str, str] = field(default_factory=lambda: NO_MODELS)
     """Which model takes the place of which."""
     unlimited: Unlimited = "rest"
@@ -45,22 +47,12 @@ class Policy:
     zone: tzinfo = timezone.utc
     """Where days begin."""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ask:
-    """What to ask a ledger for."""
-
-    wanted: Mapping[Unit, int]
-    least: Mapping[Unit, int]
-    """With less in any unit, the call may not run."""
-    by_bound: bool
-    """Whether the input was only bounded: counting it would ask for less."""
-    unpriced: str | None = None
-    dearest: Callable[[int], Mapping[Unit, int]] | None = None
-    """What the call asks for with an answer of so many tokens."""
+    def action(self, budget: Budget) -> Action:
+        """What happens to a call for which `budget` has no room."""
+        return budget.on_exceed or self.on_exceed
 
 
-JUST_A_CALL = Ask(wanted={"calls": 1}, least={"calls": 1}, by_bound=False)
+JUST_A_CALL = Ask({"calls": 1}, {"calls": 1}, by_bound=False)
 
 
 class Request:
@@ -88,57 +80,29 @@ class Request:
 def ask_for(facts: CallFacts, model: str | None, policy: Policy, *, count: bool = False, clamp: bool = False) -> Ask:
     """What the call asks for if `model` answers it. `count`: its input is counted, not only bounded."""
     call = facts.call if model == facts.call.model else replace(facts.call, model=model)
-
-    def worst(into: int, out: int, *, bounded: bool = True) -> Estimate:
-        return worst_case(
-            call,
-            lambda usage: facts.price(usage, model),
-            input_tokens=into,
-            output_tokens=out,
-            bounded=bounded,
-            shape=shape,
-        )
-
     shape = shape_of(call)
     bound = shape.bound
-    if bound is None or count:
-        counted = input_count(call)
-        into = counted if bound is None else min(bound, counted)
-    else:
+    into = input_count(call) if bound is None or count else bound
+    if bound is not None and into > bound:
         into = bound
-    limit = output_bound(call, policy.max_output(model))
-    longest = policy.longest_answer * max(1, call.choices)
-    bounded = bound is not None and limit is not None
+    choices = max(1, call.choices)
+    limit = output_bound(call, None if call.max_output_tokens is not None else policy.max_output(model))
+    longest = policy.longest_answer * choices if limit is None else limit
     surplus = 0 if bound is not None else policy.longest_answer
-    wanted = worst(into + surplus, longest if limit is None else limit, bounded=bounded)
-    least = wanted
+
+    def dearest(out: int) -> dict[Unit, int]:
+        return _amounts(worst_case(call, facts.price, input_tokens=into, output_tokens=out, shape=shape))
+
+    worst = worst_case(call, facts.price, input_tokens=into + surplus, output_tokens=longest, shape=shape)
+    wanted = least = _amounts(worst)
     if clamp:
-        least = worst(into, min(policy.useful_answer * max(1, call.choices), wanted.output_tokens))
-    elif not bounded and policy.unlimited == "rest":
-        least = worst(into, limit or 0, bounded=False)
-    return Ask(
-        wanted=_amounts(wanted),
-        least=_amounts(least),
-        by_bound=bound is not None and not count,
-        unpriced=wanted.unpriced,
-        dearest=lambda out: _amounts(worst(into, out)),
-    )
+        least = dearest(min(policy.useful_answer * choices, longest))
+    elif (bound is None or limit is None) and policy.unlimited == "rest":
+        least = dearest(limit or 0)
+    return Ask(wanted, least, bound is not None and not count, worst.unpriced, longest, dearest)
 
 
 def _amounts(estimate: Estimate) -> dict[Unit, int]:
     # At least one of each: a call whose input is nothing must still find that nothing is left.
     usd = 0 if estimate.usd is None else min(MOST, estimate.usd)
     return {"nano_usd": usd, "tokens": min(MOST, max(1, estimate.tokens)), "calls": 1}
-
-
-def fitting_output(ask: Ask, held: Mapping[Unit, int], most: int) -> int:
-    """The longest answer, in tokens of all choices together, whose worst case stays within `held`."""
-    low, high = 0, most if ask.dearest is not None else 0
-    while low < high and ask.dearest is not None:
-        middle = (low + high + 1) // 2
-        amounts = ask.dearest(middle)
-        if amounts["nano_usd"] <= held["nano_usd"] and amounts["tokens"] <= held["tokens"]:
-            low = middle
-        else:
-            high = middle - 1
-    return low

@@ -9,30 +9,27 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from decimal import Decimal
 from typing import NamedTuple, cast
 
 from otel_agentcost.core import money
-from otel_agentcost.core.budgets import FOREVER, Action, Budget, Period, Scope, Window, period
-from otel_agentcost.guard.asking import JUST_A_CALL, Ask, Policy, Request, fitting_output
+from otel_agentcost.core.budgets import Budget, Scope
+from otel_agentcost.errors import BudgetExceeded
+from otel_agentcost.guard.applying import Applied, Applying
+from otel_agentcost.guard.asking import JUST_A_CALL, Policy, Request, ask_for
 from otel_agentcost.guard.beginnings import Beginnings
 from otel_agentcost.guard.keeper import Keeper
-from otel_agentcost.guard.reports import exceeded, levels
-from otel_agentcost.guard.values import CallFacts, Counted, Level, Refused, Ticket
+from otel_agentcost.guard.reports import exceeded, levels, outrun, refusing
+from otel_agentcost.guard.values import NOTHING_HELD, Ask, CallFacts, Counted, Level, Refused, Ticket, fits
 from otel_agentcost.guard.waiting import AnyWaiter, Queues, TaskWaiter, Waiter
 from otel_agentcost.ledger import MOST, Amounts, Claim, Ledger, LedgerError, Refusal, Unit
 from otel_agentcost.ledger.memory import MemoryLedger
 
 POLL = 0.05
 """Seconds after which the first of a queue looks by itself: calls of other processes settle without waking it."""
-
-IDLE = 86_400.0
-"""Seconds for which a trace, a run or a process is remembered after its last call."""
-
-_PASSING: frozenset[Scope] = frozenset({"trace", "run", "process"})
 
 
 class _Reserve(NamedTuple):
@@ -71,7 +68,7 @@ class Guard:
         self._quick = isinstance(ledger, MemoryLedger)
         self._monotonic = monotonic
         self._queues = Queues()
-        self._periods: dict[Window | None, Period] = {None: FOREVER}
+        self._applying = Applying(self.budgets, self.policy)
         self._began = Beginnings()
         self._lock = threading.Lock()
 
@@ -79,7 +76,10 @@ class Guard:
 
     def admit(self, facts: CallFacts) -> Ticket | Refused:
         """Whether the call may be made. Blocks this thread while it waits."""
-        with closing(self._steps(facts, Waiter)) as steps:
+        applied = self._applying.to(facts, facts.call.model, facts.now)
+        if (at_once := self._at_once(facts, applied)) is not None:
+            return at_once
+        with closing(self._steps(facts, applied, Waiter)) as steps:
             answer: _Answer = None
             while True:
                 try:
@@ -94,9 +94,12 @@ class Guard:
 
     async def admit_async(self, facts: CallFacts) -> Ticket | Refused:
         """Whether the call may be made. The event loop runs on while it waits."""
+        applied = self._applying.to(facts, facts.call.model, facts.now)
+        if (at_once := self._at_once(facts, applied)) is not None:
+            return at_once
         aside = not self._quick and _in_asyncio()
         # Other kinds of event loops have no such events: there a call is admitted or refused at once.
-        with closing(self._steps(facts, TaskWaiter if _in_asyncio() else None)) as steps:
+        with closing(self._steps(facts, applied, TaskWaiter if _in_asyncio() else None)) as steps:
             answer: _Answer = None
             while True:
                 try:
@@ -129,10 +132,25 @@ class Guard:
             self.keeper.release(ticket.call_id, now)
             self._queues.wake(counted.claim.key for counted in ticket.counted)
 
+    def outrun(self, ticket: Ticket, facts: CallFacts, output_tokens: int) -> BudgetExceeded:
+        """What to raise where a stream is closed because it has come to more than `ticket.most_output_tokens`."""
+        return outrun(ticket, facts, output_tokens)
+
     def tool_used(self, facts: CallFacts, usd: Decimal | None) -> tuple[Level, ...]:
         """Counts a call of a tool, which is never refused: the next model call is."""
         amounts: dict[Unit, int] = {"nano_usd": min(MOST, money.to_nano(usd)) if usd else 0, "tool_calls": 1}
         return self._settle(facts.call_id, self.counted(facts, facts.call.model, facts.now), amounts, facts.now)
+
+    def adjust(self, facts: CallFacts, usd: Decimal) -> tuple[Level, ...]:
+        """Corrects what was spent in every budget that applies: more dollars, or fewer (negative: a refund). It counts
+        no call. No budget falls below 0. The call id makes it count once.
+        """
+        amounts: dict[Unit, int] = {"nano_usd": max(-MOST, min(MOST, money.to_nano(usd)))}
+        return self._settle(facts.call_id, self.counted(facts, facts.call.model, facts.now), amounts, facts.now)
+
+    def begin(self, scope: Scope, value: str, now: float) -> None:
+        """The trace or run has begun; without this, it begins with its first call."""
+        self._began.first(scope, value, now)
 
     def forget(self, scope: Scope, value: str) -> None:
         """The trace or run has ended: how long it took is of no interest any more."""
@@ -143,48 +161,44 @@ class Guard:
         """How many calls wait just now."""
         return len(self._queues)
 
-    # --- which budgets ---
-
     def counted(self, facts: CallFacts, model: str | None, now: float) -> tuple[Counted, ...]:
         """The budgets that the call counts in, each with its claim."""
-        scopes: Mapping[Scope, str] = facts.scopes if model is None else {**facts.scopes, "model": model}
-        found: list[Counted] = []
-        for budget in self.budgets:
-            value = budget.value(scopes)
-            if value is not None:
-                found.append(self._claimed(budget, value, now))
-        found += (self._claimed(budget, value, now) for budget, value in facts.allowances)
-        return tuple(found)
-
-    def _claimed(self, budget: Budget, value: str, now: float) -> Counted:
-        within = self._periods.get(budget.window)
-        if within is None or not within.starts <= now or (within.ends is not None and within.ends <= now):
-            within = self._periods[budget.window] = period(budget.window, now, self.policy.zone)
-        until = now + IDLE if budget.scope in _PASSING and within.ends is None else within.ends
-        limits: dict[Unit, int] = {}
-        if self._action(budget) != "warn":
-            limits = {unit: limit for unit, limit in budget.limits.items() if unit != "seconds"}
-        return Counted(budget, value, Claim(key=budget.key(value, within), limits=limits, until=until))
-
-    def _action(self, budget: Budget) -> Action:
-        return budget.on_exceed or self.policy.on_exceed
+        return self._applying.to(facts, model, now).counted
 
     # --- the life of a request for admission ---
 
-    def _steps(self, facts: CallFacts, new_waiter: Callable[[], AnyWaiter] | None) -> _Steps:
-        counted = self.counted(facts, facts.call.model, facts.now)
-        if not counted:
-            return Ticket(call_id=facts.call_id, counted=())
-        over = self._out_of_time(facts, counted)
+    def _at_once(self, facts: CallFacts, applied: Applied) -> Ticket | Refused | None:
+        """The usual case, without ceremony: nobody waits, and the call fits by the bound of its input. None: the steps
+        below are to decide. Only for a ledger that answers within microseconds.
+        """
+        call, policy = facts.call, self.policy
+        if not applied.counted:
+            return Ticket(facts.call_id, (), NOTHING_HELD)
+        if not self._quick or applied.timed or (applied.clamps and call.max_output_tokens is None):
+            return None
+        ask = ask_for(facts, call.model, policy) if applied.measured else JUST_A_CALL
+        unpriced = ask.unpriced if applied.dollars else None
+        if (unpriced is not None and policy.unpriced == "refuse") or self._queues.busy(applied.keys) is not None:
+            return None
+        try:
+            refusal = self.keeper.reserve(facts.call_id, applied.claims, ask.wanted, facts.now, policy.lease)
+        except LedgerError as error:
+            return self._without_ledger(facts, applied.counted, error)
+        if refusal is not None:
+            return None
+        return Ticket(facts.call_id, applied.counted, ask.wanted, ask, unpriced=unpriced)
+
+    def _steps(self, facts: CallFacts, applied: Applied, new_waiter: Callable[[], AnyWaiter] | None) -> _Steps:
+        over = self._out_of_time(facts, applied.counted) if applied.timed else ()
         if isinstance(over, Refused):
             return over
         request = Request(facts, self.policy)
         started = self._monotonic()
         patient = self.policy.wait_seconds > 0 and new_waiter is not None
-        behind = self._queues.busy(each.claim.key for each in counted) if patient else None
+        behind = self._queues.busy(applied.keys) if patient else None
         outcome: Ticket | Refused | Refusal | None = None
         if behind is None:
-            outcome = yield from self._attempt(request, request.model, facts.now, counted)
+            outcome = yield from self._attempt(request, request.model, facts.now)
         if isinstance(outcome, Refusal) and outcome.only_held:
             behind = outcome.key
         if new_waiter is not None and patient and behind is not None:
@@ -217,47 +231,49 @@ class Guard:
         finally:
             self._queues.leave(key, waiter)
 
-    def _attempt(
-        self, request: Request, model: str | None, now: float, counted: tuple[Counted, ...] = (), *, clamp: bool = False
-    ) -> _Outcome:
+    def _attempt(self, request: Request, model: str | None, now: float, *, clamp: bool = False) -> _Outcome:
         """Asks the ledger once over: by the bound of the input first, and by its count where that does not fit."""
-        counted = counted or self.counted(request.facts, model, now)
-        units = {unit for each in counted for unit in each.claim.limits}
-        matters = "nano_usd" in units or "tokens" in units
+        facts = request.facts
+        applied = self._applying.to(facts, model, now)
         last = clamp  # or a call without any output limit, which would hold the rest: it is given one at once
-        clamp = clamp or (request.unlimited(model) and any(self._action(each.budget) == "clamp" for each in counted))
-        ask = request.ask(model, count=last, clamp=clamp) if matters else JUST_A_CALL
-        outcome = yield from self._hold(request.facts, counted, ask, now)
+        clamp = clamp or (applied.clamps and request.unlimited(model))
+        ask = request.ask(model, count=last, clamp=clamp) if applied.measured else JUST_A_CALL
+        unpriced = ask.unpriced if applied.dollars else None
+        if unpriced is not None and self.policy.unpriced == "refuse":
+            return self._without_price(facts, applied.counted, unpriced)
+        outcome = yield from self._hold(facts, applied, ask, now)
         if isinstance(outcome, Refusal) and ask.by_bound and outcome.unit in ("nano_usd", "tokens"):
             ask = request.ask(model, count=True, clamp=clamp)
-            outcome = yield from self._hold(request.facts, counted, ask, now)
+            outcome = yield from self._hold(facts, applied, ask, now)
         if isinstance(outcome, Ticket):
-            outcome.unpriced = ask.unpriced if "nano_usd" in units else None
-            if clamp:
-                self._clamp(request.facts, ask, outcome)
+            outcome.unpriced = unpriced
+            if clamp and not fits(ask.wanted, outcome.held):  # lowers the output limit to what was got
+                outcome.max_output_tokens = ask.fitting_output(outcome.held) // max(1, facts.call.choices)
         return outcome
 
-    def _hold(self, facts: CallFacts, counted: tuple[Counted, ...], ask: Ask, now: float) -> _Outcome:
+    def _hold(self, facts: CallFacts, applied: Applied, ask: Ask, now: float) -> _Outcome:
         """Holds what is wanted, or, in the units that have not so much, what is left, if the least fits."""
-        claims = [each.claim for each in counted]
         amounts = dict(ask.wanted)
+        tight: list[Refusal] = []
         while True:  # each refusal lowers a figure, and none is lowered below the least
-            answer = yield _Reserve(facts.call_id, claims, amounts, now)
+            answer = yield _Reserve(facts.call_id, applied.claims, amounts, now)
             if answer is None:
-                return Ticket(call_id=facts.call_id, counted=counted, held=amounts)
+                return Ticket(facts.call_id, applied.counted, amounts, ask, tight)
             if isinstance(answer, LedgerError):
-                return self._without_ledger(facts, counted, answer)
+                return self._without_ledger(facts, applied.counted, answer)
             left = answer.limit - answer.spent - answer.held
             least = ask.least.get(answer.unit, 0)
             if left < least or left >= amounts.get(answer.unit, 0):
                 return replace(answer, requested=least)
             amounts[answer.unit] = left
+            tight.append(answer)
 
     def _instead(self, request: Request, refusal: Refusal, now: float) -> _Steps:
         """What the budget that refuses says is to be done: another model, a shorter answer, or nothing."""
         facts = request.facts
-        refusing = self._refusing(self.counted(facts, request.model, now), refusal)
-        action = self._action(refusing.budget)
+        each = refusing(self.counted(facts, request.model, now), refusal)
+        action = self.policy.action(each.budget)
+        error = exceeded(facts, each, refusal.unit, refusal)
         if action == "downgrade":
             tried = {request.model}
             model = self.policy.downgrade.get(request.model or "")
@@ -265,31 +281,20 @@ class Guard:
                 tried.add(model)
                 outcome = yield from self._attempt(request, model, now)
                 if isinstance(outcome, Ticket):
-                    outcome.model = model
-                if not isinstance(outcome, Refusal):
+                    outcome.model, outcome.instead = model, error
+                if not isinstance(outcome, Refusal) and not _unpriced(outcome):
                     return outcome
                 model = self.policy.downgrade.get(model)
         elif action == "clamp" and refusal.unit in ("nano_usd", "tokens"):
             outcome = yield from self._attempt(request, request.model, now, clamp=True)
+            if isinstance(outcome, Ticket):
+                outcome.instead = error
             if not isinstance(outcome, Refusal):
                 return outcome
-            refusal, refusing = outcome, self._refusing(self.counted(facts, request.model, now), outcome)
-        error = exceeded(facts, refusing, refusal.unit, refusal)
+            refusal = outcome
+            each = refusing(self.counted(facts, request.model, now), refusal)
+            error = exceeded(facts, each, refusal.unit, refusal)
         return Refused(action=action, error=error, only_held=refusal.only_held)
-
-    def _refusing(self, counted: tuple[Counted, ...], refusal: Refusal) -> Counted:
-        exact = (each for each in counted if each.claim.key == refusal.key and _limits(each, refusal))
-        alike = (each for each in counted if _limits(each, refusal))  # the window has turned since
-        return next(exact, None) or next(alike, counted[0])
-
-    def _clamp(self, facts: CallFacts, ask: Ask, ticket: Ticket) -> None:
-        """Lowers the output limit to what was got, never raising it."""
-        if all(ticket.held.get(unit, 0) >= amount for unit, amount in ask.wanted.items()):
-            return
-        choices = max(1, facts.call.choices)
-        asked = facts.call.max_output_tokens
-        most = choices * (self.policy.longest_answer if asked is None else asked)
-        ticket.max_output_tokens = fitting_output(ask, ticket.held, most) // choices
 
     # --- what the ledger says ---
 
@@ -328,10 +333,14 @@ class Guard:
         self._queues.wake(claim.key for claim in step.claims)
 
     def _without_ledger(self, facts: CallFacts, counted: tuple[Counted, ...], why: LedgerError) -> Ticket | Refused:
-        refusing = next((each for each in counted if each.claim.limits), None)
-        if self.policy.ledger_down == "allow" or refusing is None:
-            return Ticket(call_id=facts.call_id, counted=counted, unenforced=str(why))
-        return Refused(action="block", error=exceeded(facts, refusing, next(iter(refusing.claim.limits)), None))
+        limiting = next((each for each in counted if each.claim.limits), None)
+        if self.policy.ledger_down == "allow" or limiting is None:
+            return Ticket(facts.call_id, counted, NOTHING_HELD, unenforced=str(why))
+        return Refused(action="block", error=exceeded(facts, limiting, next(iter(limiting.claim.limits)), None))
+
+    def _without_price(self, facts: CallFacts, counted: tuple[Counted, ...], why: str) -> Refused:
+        limiting = next(each for each in counted if "nano_usd" in each.claim.limits)
+        return Refused(action="block", error=exceeded(facts, limiting, "nano_usd", None, unpriced=why))
 
     def _settle(self, call_id: str, counted: tuple[Counted, ...], amounts: Amounts, now: float) -> tuple[Level, ...]:
         if not counted:
@@ -352,7 +361,7 @@ class Guard:
             passed = int(facts.now - self._began.first(each.budget.scope, each.value, facts.now))
             if passed < limit:
                 continue
-            if self._action(each.budget) == "warn":
+            if self.policy.action(each.budget) == "warn":
                 over.append(Level(each.budget, each.value, "seconds", passed, limit, "limit"))
                 continue
             figures = Refusal(key="", unit="calls", limit=limit, spent=passed, held=0, requested=0)
@@ -368,5 +377,5 @@ def _in_asyncio() -> bool:
     return True
 
 
-def _limits(each: Counted, refusal: Refusal) -> bool:
-    return each.claim.limits.get(refusal.unit) == refusal.limit
+def _unpriced(outcome: Ticket | Refused) -> bool:
+    return isinstance(outcome, Refused) and outcome.error.unpriced is not None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from decimal import Decimal
 from typing import Literal
 
 from otel_agentcost.core import money
 from otel_agentcost.core.budgets import Unit
 from otel_agentcost.errors import BudgetExceeded
-from otel_agentcost.guard.values import CallFacts, Counted, Level
+from otel_agentcost.guard.values import CallFacts, Counted, Level, Ticket
 from otel_agentcost.ledger import UNITS, Amounts, Claim, Refusal, Standing
 
 
@@ -36,6 +37,24 @@ def _crossed(before: int, spent: int, limit: int, soft: float) -> Literal["soft"
     return "soft" if before < limit * soft <= spent < limit else None
 
 
+def refusing(counted: Sequence[Counted], refusal: Refusal) -> Counted:
+    """The budget that a refusal of the ledger's is about."""
+    alike = [each for each in counted if each.claim.limits.get(refusal.unit) == refusal.limit]
+    exact = (each for each in alike if each.claim.key == refusal.key)
+    return next(exact, None) or next(iter(alike), counted[0])  # the window may have turned since
+
+
+def outrun(ticket: Ticket, facts: CallFacts, output_tokens: int) -> BudgetExceeded:
+    """The exception for a stream that has come to more than its call could hold."""
+    if ticket.ask is None or ticket.ask.dearest is None or not ticket.tight:
+        raise ValueError("what is held covers whatever this call may come to")
+    amounts = ticket.ask.dearest(output_tokens)
+    over = (each for each in reversed(ticket.tight) if amounts.get(each.unit, 0) > ticket.held.get(each.unit, 0))
+    tightest = next(over, ticket.tight[-1])
+    figures = replace(tightest, requested=amounts.get(tightest.unit, 0))
+    return exceeded(facts, refusing(ticket.counted, figures), figures.unit, figures, cut_off=True)
+
+
 def exceeded(
     facts: CallFacts,
     each: Counted,
@@ -45,7 +64,9 @@ def exceeded(
     cut_off: bool = False,
     unpriced: str | None = None,
 ) -> BudgetExceeded:
-    """The exception for a refusal by the budget `each`; without figures, its ledger did not answer."""
+    """The exception for a refusal by the budget `each`; without figures, its ledger did not answer, or `unpriced` says
+    why dollars could not be looked at.
+    """
     shown = _dollars if unit == "nano_usd" else int
     return BudgetExceeded(
         budget=each.budget.text,
