@@ -10,16 +10,20 @@ streaming responses, parse helpers and tool runners, and above its retries.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from otel_agentcost import streams
 from otel_agentcost.charging import Asked, Endpoint
 from otel_agentcost.inflight import InFlight
 from otel_agentcost.patching import Target
+from otel_agentcost.sdks._arguments import argument, with_argument
 from otel_agentcost.sdks._sdk import Patchable, endpoint, match_path
-from otel_agentcost.wire import Format, load
+from otel_agentcost.wire import CannotRewrite, Change, Format, load
 
 _MOST_PATHS = 1000
+_DEPLOYMENT = "/deployments/"
+"""How an Azure address names what answers: there the model in the body is not looked at."""
 
 
 class StainlessSeam:
@@ -43,13 +47,33 @@ class StainlessSeam:
         return Patchable(target=seam, seam=self, kind=kind), Patchable(target=attempt, seam=self, kind="attempt")
 
     def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
-        options = args[1] if len(args) > 1 else kwargs["options"]
+        options = argument(args, kwargs, 1, "options")
         url = options.url
         form = self._by_path[url] if url in self._by_path else self._format(url)
         if form is None or options.method.lower() != "post":
             return None
         call = form.read_request(_body(options), url)
         return Asked(call=call, endpoint=self._endpoint(instance, url), format=form)
+
+    def rewrite(
+        self,
+        asked: Asked,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        model: str | None,
+        max_output_tokens: int | None,
+    ) -> tuple[Asked, tuple[Any, ...], dict[str, Any]]:
+        options, there = argument(args, kwargs, 1, "options"), asked.endpoint
+        if model is not None and _DEPLOYMENT in there.base_url and _DEPLOYMENT not in options.url:
+            raise CannotRewrite("its client is bound to one deployment")
+        change = Change(model=model, max_output_tokens=max_output_tokens, provider=there.provider, known=there.known)
+        body, url = asked.format.rewrite(asked.call, options.url, change)
+        options = _copy(options)
+        _put(options, asked.call.body, body)
+        options.url = url
+        call = asked.format.read_request(_body(options), url)
+        return replace(asked, call=call), *with_argument(args, kwargs, 1, "options", options)
 
     def _format(self, url: str) -> Format | None:
         found = match_path(url, self._formats)
@@ -121,3 +145,19 @@ def _body(options: Any) -> Any:
     """The request body as the SDK will send it: `extra_body` goes over what the method built."""
     body, extra = options.json_data, options.extra_json
     return {**body, **extra} if extra and isinstance(body, dict) else body
+
+
+def _copy(options: Any) -> Any:
+    """The options of a request for us to change: what is in them is still the application's."""
+    return options.model_copy() if hasattr(options, "model_copy") else options.copy()  # pydantic 2, or 1
+
+
+def _put(options: Any, before: Mapping[str, Any], body: Mapping[str, Any]) -> None:
+    """Writes what differs between two bodies where it was: clients take the model out of `json_data` alone, and what
+    is in `extra_json` goes over that.
+    """
+    changed = {name: value for name, value in body.items() if name not in before or before[name] is not value}
+    options.json_data = {**options.json_data, **changed}
+    if options.extra_json:
+        over = {name: value for name, value in changed.items() if name in options.extra_json}
+        options.extra_json = {**options.extra_json, **over}

@@ -9,15 +9,18 @@ there can make several billed calls, of which the SDK returns the usage of the l
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, cast
 
 from otel_agentcost import streams
 from otel_agentcost.charging import Asked
 from otel_agentcost.core.call import Answer
 from otel_agentcost.inflight import InFlight
 from otel_agentcost.patching import Target
+from otel_agentcost.sdks._arguments import argument, with_argument
 from otel_agentcost.sdks._sdk import Patchable, Sdk, endpoint, match_path
-from otel_agentcost.wire import AnswerReader, Format, SoFar, load
+from otel_agentcost.wire import AnswerReader, CannotRewrite, Change, Format, SoFar, get, load
 
 PATHS = (":generateContent", ":streamGenerateContent", ":embedContent", ":batchEmbedContents", ":predict")
 FORMATS: dict[str, str] = dict.fromkeys(PATHS, "gemini")
@@ -84,15 +87,36 @@ class _Seam:
     _format: Format | None = None
 
     def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
-        method = args[0] if args else kwargs["http_method"]
-        path = args[1] if len(args) > 1 else kwargs["path"]
+        method = argument(args, kwargs, 0, "http_method")
+        path = argument(args, kwargs, 1, "path")
         if method.lower() != "post" or match_path(path, FORMATS) is None:
             return None
-        body = args[2] if len(args) > 2 else kwargs["request_dict"]
+        body = argument(args, kwargs, 2, "request_dict")
+        extra = _extra_body(instance, args[3] if len(args) > 3 else kwargs.get("http_options"))
+        if extra:
+            body = _over(body, extra)
         base_url = instance._http_options.base_url or ""
         default = "gcp.vertex_ai" if instance.vertexai else "gcp.gemini"
         form = self._format = self._format or load("gemini")
         return Asked(call=form.read_request(body, path), endpoint=endpoint(base_url, default), format=form)
+
+    def rewrite(
+        self,
+        asked: Asked,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        model: str | None,
+        max_output_tokens: int | None,
+    ) -> tuple[Asked, tuple[Any, ...], dict[str, Any]]:
+        if asked.call.body is not argument(args, kwargs, 2, "request_dict"):
+            raise CannotRewrite("an extra_body goes over it")
+        path, there = argument(args, kwargs, 1, "path"), asked.endpoint
+        change = Change(model=model, max_output_tokens=max_output_tokens, provider=there.provider, known=there.known)
+        body, path = asked.format.rewrite(asked.call, path, change)
+        args, kwargs = with_argument(args, kwargs, 1, "path", path)
+        args, kwargs = with_argument(args, kwargs, 2, "request_dict", body)
+        return replace(asked, call=asked.format.read_request(body, path)), args, kwargs
 
     def deliver(self, result: Any, live: InFlight) -> Any:
         if hasattr(result, "__anext__"):
@@ -103,6 +127,27 @@ class _Seam:
             return streams.tap(result, live)
         live.answered(_with_headers(result.body, result.headers))
         return result
+
+
+def _extra_body(client: Any, options: Any) -> Mapping[str, Any] | None:
+    """What the SDK writes over the body as it sends it: that of the request's options, or else the client's."""
+    for given in (options, client._http_options):
+        extra = get(given, "extra_body") or get(given, "extraBody")
+        if isinstance(extra, Mapping):
+            return extra
+    return None
+
+
+def _over(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """`body` with `extra` written over it as the SDK does: fields within fields, under either spelling of a name."""
+    whole = dict(body)
+    spelt = {name.replace("_", "").lower(): name for name in whole}
+    for given, value in extra.items():
+        name = spelt.get(given.replace("_", "").lower(), given)
+        inner = whole.get(name)
+        both = isinstance(inner, dict) and isinstance(value, dict)
+        whole[name] = _over(cast("dict[str, Any]", inner), cast("dict[str, Any]", value)) if both else value
+    return whole
 
 
 _SEAM = _Seam()

@@ -137,7 +137,7 @@ def _lower(call: Call, body: dict[str, Any], most: int) -> None:
     """Lowers the output limit, and the budget for thoughts, which count within it."""
     places = [name for name in ("generationConfig", "generation_config", "config") if body.get(name) is not None]
     place = places[0] if places else "generationConfig"
-    given = body.get(place) or {}
+    given: Any = body.get(place) or {}
     if not isinstance(given, Mapping):
         raise CannotRewrite(f"its {place} is no JSON object")
     settings = dict(cast("Mapping[str, Any]", given))

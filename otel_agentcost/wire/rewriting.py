@@ -38,9 +38,10 @@ NO_OTHER_VECTORS: Final = "embeddings of different models cannot be compared"
 
 def copied(call: Call) -> dict[str, Any]:
     """The body of the request, to be changed: its values are still the application's. Raises `CannotRewrite`."""
-    if not isinstance(call.body, Mapping):
+    body: Any = call.body
+    if not isinstance(body, Mapping):
         raise CannotRewrite("its body is no JSON object")
-    return dict(cast("Mapping[str, Any]", call.body))
+    return dict(cast("Mapping[str, Any]", body))
 
 
 # --- The model --------------------------------------------------------------------------------------------------------
@@ -102,12 +103,12 @@ def lower(fields: dict[str, Any], names: tuple[str, ...], most: int, *, default:
     return min((fields[name] for name in given), default=most)
 
 
-def _at_most(given: Any, most: int, name: str) -> Any:
+def _at_most(given: Any, most: int, name: str) -> int:
     if given is None:
         return most
     if isinstance(given, bool) or not isinstance(given, (int, float)) or isnan(given):
         raise CannotRewrite(f"{name} is {quote(given)}, which is no number of tokens")
-    return given if 0 <= given <= most else most  # some servers take -1 for "as many as you like"
+    return int(given) if 0 <= given <= most else most  # some servers take -1 for "as many as you like"
 
 
 def lower_in(call: Call, body: dict[str, Any], change: Change, *names: str, default: str = "", least: int = 1) -> None:
