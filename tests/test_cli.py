@@ -166,7 +166,8 @@ def test_the_doctor_shows_settings_with_their_source(
     [
         ("OTEL_AGENTCOST_ENABLED", "maybe", "OTEL_AGENTCOST_ENABLED is 'maybe', which is neither true nor false."),
         ("OTEL_AGENTCOST_ENABLED", "false", "every SDK is left untouched"),
-        ("OTEL_AGENTCOST_TRACE_BUDGET_USD", "1", "NO BUDGET IS ENFORCED"),
+        ("OTEL_AGENTCOST_TRACE_BUDGET_USD", "-1", "NO BUDGET IS ENFORCED"),
+        ("OTEL_AGENTCOST_TRACE_BUDGET", "1", "NO SUCH BUDGET IS ENFORCED"),
         ("OTEL_AGENTCOST_PRICES", "/nowhere/prices.yaml", "/nowhere/prices.yaml"),
         ("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "redis, agentcost", "redis, agentcost (nothing is measured)"),
         ("OTEL_SDK_DISABLED", "true", "true (nothing is measured)"),

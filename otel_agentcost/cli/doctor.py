@@ -1,8 +1,9 @@
 """`agentcost doctor`: what this installation would do with an application, and what stands in its way.
 
-It looks at the settings, the price book, the SDKs and OpenTelemetry as they are here and now, and changes nothing.
-Started as `opentelemetry-instrument agentcost doctor`, it sees what an application started that way would get. The
-exit code is 1 where something needs attention.
+It looks at the settings, the budgets, the price book, the SDKs and OpenTelemetry as they are here and now, and asks
+the ledger whether it answers (one that is a file is made thereby). Nothing else is changed. Started as
+`opentelemetry-instrument agentcost doctor`, it sees what an application started that way would get. The exit code is
+1 where something needs attention.
 """
 
 from __future__ import annotations
@@ -11,24 +12,30 @@ import argparse
 import os
 import platform
 import re
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import cast
 
 from otel_agentcost.cli import Subparsers
+from otel_agentcost.core import money
+from otel_agentcost.core.budgets import Action, Budget, Unit, period
 from otel_agentcost.errors import AgentCostError, SettingsError
 from otel_agentcost.patching import Target
 from otel_agentcost.settings import ROWS, Settings, without_password
 from otel_agentcost.version import __version__
 
-SUMMARY = "Show the settings as understood, the price book, the SDKs that can be measured, and where telemetry goes."
+SUMMARY = "Show the settings and budgets as understood, the price book, the SDKs, the ledger, and where telemetry goes."
+
+DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
 # What decides, beside our own settings, whether and where telemetry goes.
 TELEMETRY_VARIABLES = (
     "OTEL_SDK_DISABLED",
-    "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS",
+    DISABLED,
     "OTEL_TRACES_EXPORTER",
     "OTEL_METRICS_EXPORTER",
     "OTEL_EXPORTER_OTLP_ENDPOINT",
@@ -63,9 +70,11 @@ def run(arguments: argparse.Namespace) -> int:
         settings = Settings.load()
     except SettingsError as error:
         settings, problem = Settings(), Finding("not used", str(error), fine=False)
+    prices = list(_prices(settings))
     sections = {
         "Settings": [problem] if problem else list(_settings(settings)),
-        "Prices": list(_prices(settings)),
+        "Budgets": list(_budgets(settings, _obstacle(settings, problem, prices))),
+        "Prices": prices,
         "SDKs": list(_sdks()),
         "OpenTelemetry": list(_telemetry()),
     }
@@ -80,16 +89,138 @@ def run(arguments: argparse.Namespace) -> int:
 def _settings(settings: Settings) -> Iterator[Finding]:
     for row in ROWS:
         if row.field in settings.sources:
-            value: object = getattr(settings, row.field)
-            if row.field == "tool_prices":
-                value = ", ".join(f"{tool} ${usd}" for tool, usd in settings.tool_prices.items())
-            yield Finding(row.variable, f"{value} ({settings.sources[row.field]})")
+            yield Finding(row.variable, f"{_shown(settings, row.field)} ({settings.sources[row.field]})")
     if not settings.sources:
         yield Finding("", "all defaults")
     if not settings.enabled:
         yield Finding("disabled", "every SDK is left untouched: nothing is measured.", fine=False)
     for notice in settings.notices:
         yield Finding("no effect", notice, fine=False)
+
+
+def _shown(settings: Settings, field: str) -> str:
+    """The value of a setting, for people."""
+    match field:
+        case "tool_prices":
+            return ", ".join(f"{tool} ${usd}" for tool, usd in settings.tool_prices.items())
+        case "budgets":
+            return "; ".join(rule.text for rule in settings.budgets) or "none"
+        case "downgrade":
+            return ", ".join(f"{model} -> {cheaper}" for model, cheaper in settings.downgrade.items())
+        case _:
+            return without_password(str(getattr(settings, field)))
+
+
+# --- Budgets ----------------------------------------------------------------------------------------------------------
+
+_ACTIONS: Mapping[Action, str] = {
+    "block": "is blocked",
+    "warn": "is made, with a warning",
+    "downgrade": "goes to a cheaper model",
+    "clamp": "gets a shorter answer",
+}
+_COUNTED: Mapping[Unit, str] = {
+    "tokens": "token",
+    "calls": "model call",
+    "tool_calls": "tool call",
+    "seconds": "second",
+}
+_UNPRICED = {
+    "allow": "a call whose model has no known price is made, and no budget in dollars counts it",
+    "refuse": "a call whose model has no known price is refused where a budget in dollars applies",
+}
+_UNLIMITED = {
+    "rest": "a call without an output limit holds the rest of its tightest budget until it ends",
+    "assume": "a call without an output limit holds the longest answer, {:,} tokens, or is not made",
+}
+
+
+def _obstacle(settings: Settings, problem: Finding | None, prices: list[Finding]) -> str | None:
+    """Why no budget is enforced, where one was meant: an application would run without otel-agentcost."""
+    if problem is not None:
+        return "the settings cannot be understood"
+    if not settings.rules:
+        return None
+    if not settings.enabled:
+        return "OTEL_AGENTCOST_ENABLED is false"
+    if not all(finding.fine for finding in prices):
+        return "the own prices cannot be used"
+    if not _variable(DISABLED, os.environ.get(DISABLED, "")).fine:
+        return f"{DISABLED} names agentcost"
+    return None
+
+
+def _budgets(settings: Settings, obstacle: str | None) -> Iterator[Finding]:
+    """The rules as they were understood, and what goes with them."""
+    if obstacle is not None:
+        yield Finding("not enforced", f"NO BUDGET IS ENFORCED: {obstacle}, so otel-agentcost is not used.", fine=False)
+    for rule in settings.rules:
+        yield Finding("budget", f"{rule.text} | {_in_words(rule, settings, time.time())}")
+    if settings.rules:
+        yield Finding(
+            "on exceed", f"a call over a budget {_ACTIONS[settings.on_exceed]}, unless its rule says otherwise"
+        )
+        if settings.downgrade:
+            yield Finding("downgrade", _shown(settings, "downgrade"))
+        yield Finding("soft limit", f"a warning at {settings.soft_limit * 100:g} % of a budget")
+        waits = f"up to {settings.wait_seconds:g} s" if settings.wait_seconds else "not at all"
+        yield Finding("waiting", f"{waits}, where calls in flight hold what a call lacks")
+        yield Finding("unpriced", _UNPRICED[settings.unpriced])
+        yield Finding("unlimited output", _UNLIMITED[settings.unlimited_output].format(settings.longest_answer))
+    elif obstacle is None:
+        yield Finding("", "no budget is set")
+    if settings.rules or "ledger" in settings.sources:
+        yield _ledger(settings)
+
+
+def _in_words(rule: Budget, settings: Settings, now: float) -> str:
+    whole = {"total": "all calls together", "process": "each process"}.get(rule.scope, f"each {rule.scope}")
+    whose = whole if rule.name is None else f"{rule.scope} {rule.name}"
+    limits = ", ".join(_amount(unit, limit) for unit, limit in rule.limits.items())
+    then = f"a call over it {_ACTIONS[rule.on_exceed or settings.on_exceed]}"
+    ends = period(rule.window, now, settings.time_zone).ends
+    if ends is None:
+        return f"{whose}{'' if rule.scope in ('trace', 'process') else ', for good'}: {limits}; {then}"
+    until = datetime.fromtimestamp(ends, settings.time_zone).strftime("%Y-%m-%d %H:%M")
+    return f"{whose}, per {rule.window} ({settings.time_zone}): {limits}; {then}; this {rule.window} ends {until}"
+
+
+def _amount(unit: Unit, limit: int) -> str:
+    if unit != "nano_usd":
+        return f"{limit:,} {_COUNTED[unit]}{'' if limit == 1 else 's'}"
+    dollars, _, rest = f"{money.from_nano(limit):,.9f}".partition(".")
+    return f"${dollars}.{rest.rstrip('0').ljust(2, '0')}"
+
+
+def _ledger(settings: Settings) -> Finding:
+    """Which ledger counts, whether it answers, and how fast once it is connected."""
+    from otel_agentcost.ledger import open_ledger  # noqa: PLC0415 (keeps the command line quick to start)
+
+    try:
+        ledger = open_ledger(settings.ledger)
+    except AgentCostError as error:
+        return Finding("ledger", f"{error} NO BUDGET IS ENFORCED.", fine=False)
+    took = 0.0
+    try:
+        for _ in range(2):
+            began = time.perf_counter()
+            ledger.standing("agentcost/doctor", now=time.time())
+            took = time.perf_counter() - began
+    except AgentCostError as error:
+        allowed = settings.ledger_down == "allow"
+        then = "NO BUDGET IS ENFORCED" if allowed else "Every call that has a budget is refused"
+        return Finding("ledger", f"{error} {then} until it answers.", fine=False)
+    finally:
+        ledger.close()
+    text = f"{without_password(settings.ledger)} answers in {took * 1000:.2f} ms"
+    if took > settings.ledger_timeout and not settings.ledger.lower().startswith("sqlite:"):  # which is waited for
+        late = f"{text}, and calls wait {settings.ledger_timeout * 1000:g} ms: raise OTEL_AGENTCOST_LEDGER_TIMEOUT"
+        return Finding("ledger", late, fine=False)
+    alone = settings.ledger.lower().startswith("memory:")
+    return Finding("ledger", f"{text}: each process counts for itself" if alone else text)
+
+
+# --- What is installed ------------------------------------------------------------------------------------------------
 
 
 def _prices(settings: Settings) -> Iterator[Finding]:
@@ -178,8 +309,7 @@ def _exporter(processor: object) -> str:
 
 def _variable(name: str, value: str) -> Finding:
     off = (name == "OTEL_SDK_DISABLED" and value.lower() == "true") or (
-        name == "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
-        and not {"agentcost", "*"}.isdisjoint(item.strip() for item in value.split(","))
+        name == DISABLED and not {"agentcost", "*"}.isdisjoint(item.strip() for item in value.split(","))
     )
     shown = without_password(value)
     return Finding(name, f"{shown} (nothing is measured)" if off else shown, fine=not off)
