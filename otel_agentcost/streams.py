@@ -15,8 +15,9 @@ from __future__ import annotations
 import json
 import sys
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
@@ -69,8 +70,10 @@ def tap(events: Iterator[Any], live: InFlight) -> Iterator[Any]:
             yield event
 
 
-async def tap_async(events: AsyncIterator[Any], live: InFlight) -> AsyncIterator[Any]:
-    """`tap` for an asynchronous stream."""
+async def tap_async(
+    events: AsyncIterator[Any], live: InFlight, close: Callable[[], Awaitable[object]] | None = None
+) -> AsyncIterator[Any]:
+    """`tap` for an asynchronous stream. `close` closes the HTTP response, where `events` does not by being closed."""
     feed = live.feed
     first = True
     with _Passing(live):
@@ -81,32 +84,36 @@ async def tap_async(events: AsyncIterator[Any], live: InFlight) -> AsyncIterator
             try:
                 feed(event)
             except BudgetExceeded as outrun:
-                await _cut_off_async(events, outrun)
+                await _cut_off_async(events, outrun, close)
                 raise
             except Exception as bug:
                 feed = live.unreadable(bug)
             yield event
 
 
-def _cut_off(events: Any, outrun: BudgetExceeded, response: Any = None) -> None:
+def _cut_off(events: Any, outrun: BudgetExceeded, close: Callable[[], object] | None = None) -> None:
     """Ends the SDK's own iterator as if it had raised `outrun` itself: it closes its HTTP response, and whatever else
-    watches it there (anthropic's own tracing) learns why. Of bytes, the `response` is closed as well.
+    watches it there (anthropic's own tracing) learns why. Where it does not close that, `close` does.
     """
     trace = outrun.__traceback__
-    for of, end, *why in ((events, "throw", outrun), (events, "close"), (response, "close")):
+    throw = partial(events.throw, outrun) if hasattr(events, "throw") else None
+    for end in (close, throw, getattr(events, "close", None)):
         with suppress(Exception):
-            if (method := getattr(of, end, None)) is not None:
-                method(*why)
+            if end is not None:
+                end()
     outrun.__traceback__ = trace  # it went through this frame, which knows it: a cycle
 
 
-async def _cut_off_async(events: Any, outrun: BudgetExceeded, response: Any = None) -> None:
+async def _cut_off_async(
+    events: Any, outrun: BudgetExceeded, close: Callable[[], Awaitable[object]] | None = None
+) -> None:
     """`_cut_off` for an asynchronous stream."""
     trace = outrun.__traceback__
-    for of, end, *why in ((events, "athrow", outrun), (events, "aclose"), (response, "aclose")):
+    throw = partial(events.athrow, outrun) if hasattr(events, "athrow") else None
+    for end in (close, throw, getattr(events, "aclose", None)):
         with suppress(Exception):
-            if (method := getattr(of, end, None)) is not None:
-                await method(*why)
+            if end is not None:
+                await end()
     outrun.__traceback__ = trace
 
 
@@ -266,7 +273,7 @@ def _tap_bytes(chunks: Iterator[bytes], seen: Bytes, live: InFlight, response: w
                 seen.feed(chunk)
             except BudgetExceeded as outrun:
                 seen.reading = True
-                _cut_off(chunks, outrun, _alive(response))
+                _cut_off(chunks, outrun, _alive(response).close)
                 raise
             yield chunk
 
@@ -287,7 +294,7 @@ async def _tap_bytes_async(
                 seen.feed(chunk)
             except BudgetExceeded as outrun:
                 seen.reading = True
-                await _cut_off_async(chunks, outrun, _alive(response))
+                await _cut_off_async(chunks, outrun, _alive(response).aclose)
                 raise
             yield chunk
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any, cast
 
 from otel_agentcost import streams
@@ -81,6 +82,18 @@ def _with_headers(body: str | None, headers: Any) -> Any:
     return {**event, "sdkHttpResponse": {"headers": headers}} if isinstance(event, dict) and headers else event
 
 
+async def _close(stream: Any) -> None:
+    """Closes the HTTP response behind an asynchronous stream. Closing the stream does not: the SDK's response and its
+    generator refer to each other, and only a garbage collection would find them.
+    """
+    segments = stream.ag_frame.f_locals["response"]
+    response = segments.response_stream
+    closed = response.aclose() if hasattr(response, "aclose") else response.close()  # aiohttp's closes at once
+    if closed is not None:
+        await closed
+    await segments.segment_iterator.aclose()
+
+
 class _Seam:
     """Reads calls of `request(http_method, path, request_dict, http_options)` and its three siblings."""
 
@@ -121,7 +134,7 @@ class _Seam:
     def deliver(self, result: Any, live: InFlight) -> Any:
         if hasattr(result, "__anext__"):
             live.streaming(_Chunks)
-            return streams.tap_async(result, live)
+            return streams.tap_async(result, live, partial(_close, result))
         if hasattr(result, "__next__"):
             live.streaming(_Chunks)
             return streams.tap(result, live)
