@@ -270,7 +270,7 @@ class Settings:
         }
         limits: dict[Unit, int] = {unit: to_limit(unit, limit) for unit, limit in written.items() if limit is not None}
         if limits:
-            yield Budget(scope="trace", limits=MappingProxyType(limits))
+            yield Budget(scope="trace", limits=limits)
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **arguments: object) -> Settings:

@@ -6,6 +6,7 @@ nobody; but where a budget was meant, that none is enforced is said in capitals.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Protocol
 
@@ -19,6 +20,8 @@ NO_BUDGET = "NO BUDGET IS ENFORCED."
 
 LATER = frozenset({"loop_max_repeats", "loop_action"})
 """Names that belong to loop detection. This version has none, and whoever sets one must be told so."""
+
+_LIMITS = re.compile("^trace_|budget|max|spen[dt]|usd|cost")
 
 
 class Meant(Protocol):
@@ -39,21 +42,23 @@ class Meant(Protocol):
 def unknown(layer: Layer, name: str, fields: Collection[str]) -> str:
     """What is said of a name that no setting has: it is ignored, and what was meant by it, if that can be guessed."""
     written = f"{layer.spelling(name)} is {quoted(layer.written[name])}, but"
-    no_loops = "loops are not detected: this version has no such check. Remove it, and set a budget of calls instead."
+    not_yet = "are not detected: this version has no such check. Remove it, and set a budget of calls instead."
     if name in LATER:
-        return f"{written} {no_loops}"
+        return f"{written} loops {not_yet}"
     meant = _meant(name, fields)
     hint = f"; did you mean {layer.spelling(meant)}?" if meant else ": the README lists the settings."
     sentence = f"{written} otel-agentcost {__version__} has no such setting, and ignores it{hint}"
     if meant in LATER:
-        return f"{sentence} Anyhow, {no_loops}"
+        return f"{sentence} Loops {not_yet}"
     return f"{sentence} NO SUCH BUDGET IS ENFORCED." if is_limit(name, fields) else sentence
 
 
 def is_limit(name: str, fields: Collection[str]) -> bool:
-    """Whether whoever wrote this name, known or not, meant to limit something."""
-    meant = name if name in fields else _meant(name, fields) or name
-    return meant.startswith("trace_") or "budget" in meant or "budget" in name
+    """Whether whoever wrote this name, which no setting has, meant to limit something."""
+    meant = _meant(name, fields)
+    if meant is None and "limit" in name:
+        return True
+    return meant not in LATER and any(_LIMITS.search(words) for words in (name, meant or ""))
 
 
 def _meant(name: str, fields: Collection[str]) -> str | None:
@@ -69,7 +74,7 @@ def without_effect(settings: Meant, spelled: Mapping[str, str]) -> Iterator[str]
         yield f"{spelled['enabled']} is false: {NO_BUDGET}"
     if not rules and "ledger" in spelled and settings.ledger != "memory://":
         shown = quoted(settings.ledger)
-        yield f"{spelled['ledger']} is {shown}, but no budget is set: only those that the code opens would use it."
+        yield f"{spelled['ledger']} is {shown}, but no budget is set: only those of runs would use it."
     actions = {rule.on_exceed or settings.on_exceed for rule in rules} or {settings.on_exceed}
     if settings.downgrade and "downgrade" not in actions:
         yield (

@@ -290,12 +290,27 @@ def test_a_misspelt_budget_is_loudly_not_enforced(name: str, nearest: str) -> No
     assert notice.endswith(f"; did you mean OTEL_AGENTCOST_{nearest}? NO SUCH BUDGET IS ENFORCED.")
 
 
+@pytest.mark.parametrize("name", ["MONTHLY_SPENDING", "COST_LIMIT", "USD", "MAXIMUM", "RATE_LIMITS"])
+def test_an_unknown_name_that_speaks_of_a_limit_is_loud(name: str) -> None:
+    """Where somebody wanted to limit something, under whatever name, it is said that this is not done."""
+    (notice,) = load({f"OTEL_AGENTCOST_{name}": "5"}).notices
+    assert notice.endswith(" NO SUCH BUDGET IS ENFORCED.")
+
+
+@pytest.mark.parametrize("name", ["SOFT_LIMT", "LEDGER_URL", "ONEXCEED", "TIMEZONE"])
+def test_what_only_belongs_to_budgets_is_not_called_a_budget(name: str) -> None:
+    """A misspelt companion of budgets is ignored, and the budgets are enforced without it."""
+    (notice,) = load({f"OTEL_AGENTCOST_{name}": "5"}, trace_max_llm_calls=5).notices
+    assert "did you mean" in notice
+    assert "ENFORCED" not in notice
+
+
 @pytest.mark.parametrize("name", sorted(LATER))
 def test_loops_are_not_detected_yet(name: str) -> None:
     """Whoever means loop detection must learn that this version has none, and budgets are not spoken ill of."""
     for written_as in (name, name[:-1]):
         (notice,) = load({f"OTEL_AGENTCOST_{written_as.upper()}": "3"}, trace_max_llm_calls=5).notices
-        assert "loops are not detected" in notice
+        assert "oops are not detected: this version has no such check." in notice
         assert "ENFORCED" not in notice
 
 
