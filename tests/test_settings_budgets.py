@@ -290,7 +290,7 @@ def test_a_misspelt_budget_is_loudly_not_enforced(name: str, nearest: str) -> No
     assert notice.endswith(f"; did you mean OTEL_AGENTCOST_{nearest}? NO SUCH BUDGET IS ENFORCED.")
 
 
-@pytest.mark.parametrize("name", ["MONTHLY_SPENDING", "COST_LIMIT", "USD", "MAXIMUM", "RATE_LIMITS"])
+@pytest.mark.parametrize("name", ["MONTHLY_SPENDING", "COST_LIMIT", "USD", "MAXIMUM", "LIMIT_OF_ALL_CALLS"])
 def test_an_unknown_name_that_speaks_of_a_limit_is_loud(name: str) -> None:
     """Where somebody wanted to limit something, under whatever name, it is said that this is not done."""
     (notice,) = load({f"OTEL_AGENTCOST_{name}": "5"}).notices
