@@ -9,8 +9,9 @@ from __future__ import annotations
 import itertools
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from opentelemetry import context, trace
@@ -24,13 +25,16 @@ from otel_agentcost.core.budgets import Budget, Scope
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.cost import FREE, Cost
 from otel_agentcost.core.usage import Tokens, Usage
+from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard import CallFacts, Guard, Refused, Ticket
 from otel_agentcost.ledger import LedgerError
 from otel_agentcost.ledger.memory import MemoryLedger
+from otel_agentcost.metering import Meter
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry import attribution, runs
 from otel_agentcost.telemetry.budgets import BudgetReports
 from otel_agentcost.telemetry.runs import Run
+from otel_agentcost.wire import AnswerReader
 
 if TYPE_CHECKING:
     from otel_agentcost.inflight import InFlight, Seam
@@ -51,6 +55,7 @@ _NO_CALL = Call(operation="", model=None)
 
 Allowances = tuple[tuple[Budget, str], ...]
 Arguments = tuple[Any, dict[str, Any]]
+Feed = Callable[[Any], object]
 
 
 class Gate:
@@ -221,6 +226,26 @@ class Admission:
         self._gate = gate
         self._facts = facts
         self.ticket = ticket
+
+    def metered(self, feed: Feed, reader: AnswerReader, live: InFlight) -> Feed:
+        """`feed`, with a meter in front of it where what is held does not cover whatever the stream may bring."""
+        try:
+            most = self.ticket.most_output_tokens
+        except Exception as bug:
+            report("asking how far a stream may go", bug)
+            return feed
+        if most is None:
+            return feed
+        # The span, not the call itself: a dropped stream must not be kept by its own meter.
+        return Meter(feed, reader, live.asked.call.model, most, partial(self._outrun, live.record.span))
+
+    def _outrun(self, span: Span, output_tokens: int) -> BudgetExceeded:
+        error = self._gate.guard.outrun(self.ticket, self._facts, output_tokens)
+        try:
+            self._gate.reports.refused(span, error, "cut_off")
+        except Exception as bug:
+            report("telling of a stream that was cut off", bug)
+        return error
 
     def settle(self, live: InFlight, answer: Answer, cost: Cost, tokens: Tokens) -> None:
         """The call has ended, and took this."""

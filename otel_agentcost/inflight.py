@@ -151,16 +151,22 @@ class InFlight:
             self._conversation.response = response
         self.settle(self.asked.format.read_response(self.asked.call, response))
 
-    def streaming(self, prepare: Callable[[AnswerReader], AnswerReader] | None = None) -> None:
-        """A stream has come: from now on `feed` shows its events to a reader.
+    def streaming(
+        self, prepare: Callable[[AnswerReader], AnswerReader] | None = None, *, arrived: bool = False
+    ) -> None:
+        """A stream has come: from now on `feed` shows its events to a reader, and raises `BudgetExceeded` before one
+        that its budget has no room for.
 
-        `prepare` wraps the reader, for an SDK whose events are not yet what the wire format's reader reads.
+        `prepare` wraps the reader, for an SDK whose events are not yet what the wire format's reader reads. A stream
+        that has wholly `arrived` is not cut off: nothing would be saved.
         """
         reader = self.asked.format.open_stream(self.asked.call)
         self._reader = prepare(reader) if prepare is not None else reader
         self.feed = self._reader.feed
         if self._conversation is not None:
             self.feed = self._conversation.overhearing(self.feed)
+        if self.admission is not None and not arrived:
+            self.feed = self.admission.metered(self.feed, self._reader, self)
         dropped.watch(self)
 
     def first_chunk(self) -> None:

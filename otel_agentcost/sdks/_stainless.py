@@ -134,7 +134,7 @@ def _deliver_raw(response: Any, live: InFlight) -> None:
     content_type = str(response.headers.get("content-type", ""))
     if "event-stream" in content_type:  # the events are all there: a hook of the application's has read them
         content = response.content + b"\n"
-        live.streaming()
+        live.streaming(arrived=True)
         streams.Bytes(live, content_type).feed(content)
         live.ended(None)
     else:
