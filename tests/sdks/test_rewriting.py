@@ -181,6 +181,21 @@ def test_a_retry_sends_the_changed_request_again(model_server: ModelServer) -> N
     assert [(body["model"], body["max_tokens"]) for body in sent] == [("cheaper", LIMIT)] * 3
 
 
+def test_a_file_is_sent_to_another_model(model_server: ModelServer) -> None:
+    """A form with a file in it has its model beside the file; it has no output limit, and says so before it is sent."""
+    sound: dict[str, Any] = {"model": "whisper-1", "file": ("sound.wav", b"RIFF....WAVE", "audio/wav")}
+    model_server.replies(json_reply({"text": "Forty-two."}))
+    with OpenAI(base_url=f"{model_server.url}/v1", api_key="none", max_retries=0) as client:
+        with rewriting(SDKS["openai"], most=LIMIT), pytest.raises(CannotRewrite, match="no output limit"):
+            client.audio.transcriptions.create(**sound)
+        with rewriting(SDKS["openai"], model="cheaper"):
+            client.audio.transcriptions.create(**sound)
+    (request,) = model_server.requests
+    assert b"cheaper" in request.body
+    assert b"whisper-1" not in request.body
+    assert b"RIFF....WAVE" in request.body
+
+
 AZURE: dict[str, Any] = {
     "api_key": "none",
     "api_version": "2024-10-21",

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import copy
 import re
+from importlib import import_module
+from pkgutil import iter_modules
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from otel_agentcost import wire
 from otel_agentcost.core.call import Call
 from otel_agentcost.wire import CannotRewrite, Change, load
 from tests.wire.reading import ask
@@ -312,6 +315,14 @@ def test_pictures_and_sound_have_a_model_and_no_limit(form: str) -> None:
     assert sent(form, {"model": "dear", "n": 2}, "/x", model="cheap")[0] == {"model": "cheap", "n": 2}
     with pytest.raises(CannotRewrite, match="no output limit"):
         sent(form, {"model": "dear"}, "/x", max_output_tokens=100)
+
+
+def test_every_format_can_be_asked_to_change() -> None:
+    """Found by listing the folder: a format that cannot change its requests says so with `CannotRewrite`."""
+    modules = (import_module(f"{wire.__name__}.{module.name}") for module in iter_modules(wire.__path__))
+    formats = [(module.__name__, module.FORMAT) for module in modules if hasattr(module, "FORMAT")]
+    assert len(formats) >= 10
+    assert [name for name, form in formats if not callable(getattr(form, "rewrite", None))] == []
 
 
 _NAMES = re.findall(
