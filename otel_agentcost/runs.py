@@ -13,7 +13,7 @@ from __future__ import annotations
 import functools
 import inspect
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack
 from decimal import Decimal
 from types import TracebackType
@@ -133,7 +133,7 @@ class Opening(AbstractContextManager[Run], AbstractAsyncContextManager[Run]):
             @functools.wraps(function)
             def generating(*args: Any, **kwargs: Any) -> Any:
                 with Opening(name, budget, who):
-                    return (yield from function(*args, **kwargs))
+                    return (yield from cast("Generator[Any, Any, Any]", function(*args, **kwargs)))
 
             return cast("_F", generating)
 

@@ -6,11 +6,14 @@ runs on uninstrumented. Nothing here raises.
 
 from __future__ import annotations
 
+import atexit
+import logging
 import threading
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from opentelemetry import metrics, trace
@@ -18,7 +21,7 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import Meter
 from opentelemetry.trace import Span, Tracer
 
-from otel_agentcost import border, in_force, names, sdks
+from otel_agentcost import border, in_force, sdks
 from otel_agentcost.admission import Gate
 from otel_agentcost.border import logger, report
 from otel_agentcost.budgeting import open_guard
@@ -28,7 +31,7 @@ from otel_agentcost.patching import Patch, Wrapper
 from otel_agentcost.pricebook import open_book
 from otel_agentcost.processor import AgentCostProcessor
 from otel_agentcost.sdks._sdk import Patchable
-from otel_agentcost.settings import Settings
+from otel_agentcost.settings import NO_BUDGET, Settings
 from otel_agentcost.telemetry.budgets import BudgetReports
 from otel_agentcost.telemetry.metrics import Metrics
 from otel_agentcost.telemetry.spans import Spans
@@ -64,6 +67,14 @@ class Runtime:
                 self.processor.forget = guard.forget
             return gate
 
+    def close(self) -> None:
+        """Lets go of the ledger; calls that settle later open it again."""
+        try:
+            if self.line.gate is not None:
+                self.line.gate.guard.keeper.close()
+        except Exception as error:
+            report("closing the ledger", error)
+
     def tool_used(self, span: Span, ctx: Context, usd: Decimal | None) -> None:
         """A tool was called: it counts in budgets."""
         if self.line.gate is not None:
@@ -94,15 +105,22 @@ def start(
         try:
             settings = settings if settings is not None else Settings.load()
             for notice in settings.notices:
-                logger.warning("otel-agentcost: %s", notice)
+                logger.log(
+                    logging.ERROR if "BUDGET IS ENFORCED" in notice else logging.WARNING, "otel-agentcost: %s", notice
+                )
             if settings.enabled:
                 _running.append(_start(settings, tracer_provider, meter_provider, logger_provider))
-        except AgentCostError as error:
-            logger.error("otel-agentcost: %s", error)  # for people: a traceback would not help them
+        except AgentCostError as error:  # for people: a traceback would not help them
+            logger.error("otel-agentcost: %s%s", error, _unheld(settings))
         except Exception as error:
             report("starting", error)
-            if settings is not None and settings.rules:
-                logger.error("otel-agentcost: NO BUDGET IS ENFORCED, because starting failed.")
+            if _unheld(settings):
+                logger.error("otel-agentcost: starting failed.%s", _unheld(settings))
+
+
+def _unheld(settings: Settings | None) -> str:
+    """What must be said loudly where nothing could be started; unclear settings have said it themselves."""
+    return f" {NO_BUDGET}" if settings is not None and settings.rules else ""
 
 
 def stop() -> None:
@@ -115,12 +133,13 @@ def stop() -> None:
             runtime.processor.active = False
             for patch in runtime.patches:
                 patch.remove()
+            runtime.close()
 
 
 def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> Runtime:
     border.forget_causes()
     book = open_book(settings.prices)  # first of all: what cannot start must leave nothing behind
-    attribution = _attribution(settings)
+    attribution = settings.attribution
     tracer = trace.get_tracer("otel_agentcost", __version__, tracer_provider, SCHEMA_URL)
     meter = metrics.get_meter("otel_agentcost", __version__, meter_provider, SCHEMA_URL)
     figures = _once_for(meter_provider or metrics.get_meter_provider(), _METRICS, lambda: Metrics(meter))
@@ -145,7 +164,19 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
     in_force.activate(runtime)
     for patch in patches:
         patch.install()
+    _close_at_exit()
     return runtime
+
+
+@cache
+def _close_at_exit() -> None:
+    """Has ledgers closed when the process exits: after open streams are settled, whose hook is registered later."""
+
+    def close() -> None:
+        for runtime in _running:
+            runtime.close()
+
+    atexit.register(close)
 
 
 # A provider can neither let go of an instrument nor of a processor: whoever instruments, uninstruments and instruments
@@ -182,18 +213,6 @@ def _capture(settings: Settings, logger_provider: Any) -> Capture | None:
 
     logger = _logs.get_logger("otel_agentcost", __version__, logger_provider, SCHEMA_URL)
     return Capture(settings.capture_content, logger)
-
-
-def _attribution(settings: Settings) -> dict[str, str]:
-    given = {
-        names.USER: settings.user,
-        names.TENANT: settings.tenant,
-        names.TEAM: settings.team,
-        names.FEATURE: settings.feature,
-        names.AGENT: settings.agent,
-        names.CONVERSATION: settings.conversation,
-    }
-    return {name: value for name, value in given.items() if value is not None}
 
 
 def _watcher(provider: Any, processor: AgentCostProcessor) -> Callable[[], None]:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from otel_agentcost.border import warn_once
+from otel_agentcost.border import logger, warn_once
 from otel_agentcost.ledger import Amounts, Claim, Ledger, LedgerError, Refusal, Standing
 
 FIRST_PAUSE = 1.0
@@ -84,6 +85,22 @@ class Keeper:
             return
         self._answered()
 
+    def close(self) -> None:
+        """The end of the process, or of the instrumentation: what is yet to be settled is tried once more, or said."""
+        late = len(self._unsettled)
+        if late:
+            self._until = 0.0
+            with suppress(LedgerError):
+                self._knock()
+                self._settle_late(late)
+        if self._unsettled or self.lost:
+            missing = len(self._unsettled) + self.lost
+            logger.error(
+                "otel-agentcost: what %d call(s) have spent is missing in the ledger of budgets, which did not answer.",
+                missing,
+            )
+        self.ledger.close()
+
     def _knock(self) -> None:
         if not self._pause:
             return
@@ -115,7 +132,10 @@ class Keeper:
         if not self._pause and not self._unsettled:
             return
         self._pause = 0.0
-        for _ in range(AT_ONCE):
+        self._settle_late(AT_ONCE)
+
+    def _settle_late(self, most: int) -> None:
+        for _ in range(most):
             try:
                 call_id, claims, amounts, now = late = self._unsettled.popleft()
             except IndexError:

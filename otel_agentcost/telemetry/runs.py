@@ -120,7 +120,9 @@ def carried(ctx: Context, own: tuple[Run, ...]) -> list[tuple[Budget, str]]:
     known = {run.value for run in own}
     found: list[tuple[Budget, str]] = []
     for each in _carried(ctx):
-        limits = {unit: limit for unit, limit in each["limits"].items() if unit in _UNITS and type(limit) is int}
+        limits: dict[Unit, int] = {
+            unit: limit for unit, limit in each["limits"].items() if unit in _UNITS and type(limit) is int
+        }
         if each["run"] not in known and limits and all(0 < limit <= MOST for limit in limits.values()):
             found.append((Budget(scope="run", name=str(each["name"]), limits=limits), str(each["run"])))
     return found
