@@ -13,10 +13,9 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import product
-from typing import Any, Final, cast
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from typing import Any, Final, NamedTuple, cast
 
 from otel_agentcost.core import money
 from otel_agentcost.core.call import Call
@@ -47,14 +46,16 @@ MARGIN_TOKENS: Final = 100
 MARGIN_PER_IMAGE: Final = 850
 """The count takes an image of unknown size for one of 765 tokens; Anthropic's usual ones are up to 1,600."""
 
-_ELSEWHERE: Final = (
-    "previous_response_id",
-    "conversation",
-    "cachedContent",
-    "cached_content",
-    "container",
-    "mcp_servers",
-    "web_search_options",
+_ELSEWHERE: Final = frozenset(
+    {
+        "previous_response_id",
+        "conversation",
+        "cachedContent",
+        "cached_content",
+        "container",
+        "mcp_servers",
+        "web_search_options",
+    }
 )
 """Fields that bring in what is kept at the provider, or found by it."""
 
@@ -75,6 +76,13 @@ _MEDIUM: Final = re.compile(
 )
 """How JSON looks in which something is that is no text. Text that merely looks so is read more slowly, and no more."""
 _TOOLS: Final = re.compile(r'"(?:tools|functions)"')
+_SPECIAL: Final = _INLINE | _LINKED | {"type"}
+"""What at the top of a request would make all of it something else than text."""
+_MODALITIES: Final = frozenset({"modalities", "generationConfig", "generation_config", "config"})
+"""Where a request says in what form it wants its answer."""
+_SCALARS: Final = frozenset({int, float, bool, type(None)})
+_NUMBER: Final = 8
+_MESSAGE: Final = PER_OBJECT + len("role") + len("content")
 
 
 Price = Callable[[Usage, "str | None"], Cost]
@@ -85,23 +93,19 @@ class _Unbounded(Exception):
     """Something in the request says nothing of its size."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
+class Estimate(NamedTuple):
     """What a call can take at most."""
 
     usd: int | None
     """In billionths of a dollar; None where it has no price, and then `unpriced` says why."""
     tokens: int
-    input_tokens: int
-    output_tokens: int
     unpriced: str | None = None
 
 
 # --- Input ------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Shape:
+class Shape(NamedTuple):
     """What the size and the kinds of a call's input depend on, read once."""
 
     bound: int | None
@@ -118,12 +122,13 @@ def input_bound(call: Call) -> int | None:
 
 
 def shape_of(call: Call) -> Shape:
-    """Reads the request. Nearly all are plain JSON without media: their text is as long as their bound, and C measures
-    it twenty times as fast as a walk does.
+    """Reads the request. Messages of text alone tell their size. The rest is nearly always JSON without media: its text
+    is as long as its bound, and C measures it twenty times as fast as a walk does.
     """
     body = call.body
     try:
-        text: str = json.dumps(body)
+        size, rest = _plain(body)
+        text: str = json.dumps(rest) if rest else ""
     except (TypeError, ValueError, RecursionError):  # SDK objects, bytes, or nested without end
         return Shape(bound=_walked(body), caches=True, sounds=True)
     caches, media = '"cache_control"' in text, _MEDIUM.search(text) is not None
@@ -132,8 +137,47 @@ def shape_of(call: Call) -> Shape:
     elif media:
         bound = _walked(body)
     else:
-        bound = PER_CALL + len(text) + PER_OBJECT * text.count("{") + (PER_TOOLS if _TOOLS.search(text) else 0)
+        size += PER_CALL + len(text) + PER_OBJECT * text.count("{")
+        bound = size + PER_TOOLS if text and _TOOLS.search(text) else size
     return Shape(bound=bound, caches=caches, sounds=media)
+
+
+def _plain(body: Any) -> tuple[int, Any]:
+    """The bytes of what is nothing but text in a request, with the allowances; and the rest of it."""
+    if body.__class__ is not dict or not _SPECIAL.isdisjoint(body):
+        return 0, body
+    size, rest = PER_OBJECT, dict[str, Any]()
+    for name, value in body.items():
+        kind = value.__class__
+        if kind is str:
+            size += len(name) + _length(value)
+        elif kind in _SCALARS:
+            size += len(name) + _NUMBER
+        elif kind is list:
+            texts, others = _messages(value)
+            size += len(name) + texts
+            if others:
+                rest[name] = others
+        else:
+            rest[name] = value
+    return size, rest
+
+
+def _messages(items: list[Any]) -> tuple[int, list[Any]]:
+    """The bytes of the messages that have a role and a text and nothing else, with their allowances; and the others."""
+    size, others = 0, list[Any]()
+    for item in items:
+        if item.__class__ is dict and len(item) == 2:
+            role, content = item.get("role"), item.get("content")
+            if content.__class__ is str and role.__class__ is str:
+                size += _MESSAGE + len(role) + (len(content) if content.isascii() else _length(content))
+                continue
+        others.append(item)
+    return size, others
+
+
+def _length(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def _walked(body: Any) -> int | None:
@@ -169,7 +213,10 @@ def _elsewhere(body: Any) -> bool:
     """Whether something counts as input that is not in the request: history that the provider keeps, or what tools find
     that it runs itself during the call.
     """
-    if any(get(body, name) for name in _ELSEWHERE):
+    if body.__class__ is dict and _ELSEWHERE.isdisjoint(body):
+        if "tools" not in body:
+            return False
+    elif any(get(body, name) for name in _ELSEWHERE):
         return True
     for tool in _list(get(body, "tools")):
         kind = get(tool, "type")
@@ -192,9 +239,9 @@ def _list(value: Any) -> list[Any]:
 def _bytes(value: Any, depth: int) -> int:
     """The bytes of all text in `value`, and the allowances of what is not text. Raises `_Unbounded`."""
     if isinstance(value, str):
-        return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+        return _length(value)
     if value is None or isinstance(value, (bool, int, float)):
-        return 1 if type(value) is int else 8  # a prompt may be given as tokens; other numbers are settings
+        return 1 if type(value) is int else _NUMBER  # a prompt may be given as tokens; other numbers are settings
     if depth > _DEEPEST:
         raise _Unbounded
     if isinstance(value, (list, tuple, set, frozenset)):
@@ -267,49 +314,56 @@ def worst_case(
     shape: Shape | None = None,
 ) -> Estimate:
     """What these tokens cost if all of them are of the dearest kinds that this call can have."""
-    usd: int | None = None
+    dearest: Decimal | None = None
     unpriced: str | None = None
-    for into, out in product(_input_kinds(call, shape or shape_of(call)), _output_kinds(call)):
-        counts: dict[Kind, Count] = {}
-        if input_tokens:
-            counts[into] = input_tokens
-        if output_tokens:
-            counts[out] = output_tokens
-        cost = price(Usage(counts=counts), call.model)
-        if cost.usd is None:
-            unpriced = unpriced or cost.unpriced
-        else:
-            usd = max(usd or 0, money.to_nano(cost.usd))
-    return Estimate(
-        usd=usd,
-        tokens=input_tokens + output_tokens,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        unpriced=None if usd is not None else unpriced or "it has no price",
-    )
+    counts: dict[Kind, Count] = {}
+    usage = Usage(counts=counts)  # one for all questions, with other counts: making it costs as much as pricing it
+    for out in _output_kinds(call):
+        for into in _input_kinds(call, shape or shape_of(call)):
+            counts.clear()
+            if input_tokens:
+                counts[into] = input_tokens
+            if output_tokens:
+                counts[out] = output_tokens
+            cost = price(usage, call.model)
+            if cost.usd is None:
+                unpriced = unpriced or cost.unpriced
+            elif dearest is None or cost.usd > dearest:
+                dearest = cost.usd
+    if dearest is None:
+        return Estimate(None, input_tokens + output_tokens, unpriced or "it has no price")
+    return Estimate(money.to_nano(dearest), input_tokens + output_tokens)
 
 
-def _input_kinds(call: Call, shape: Shape) -> Iterator[Kind]:
+def _input_kinds(call: Call, shape: Shape) -> tuple[Kind, ...]:
     """The dearest kinds that this call's input can be counted as."""
-    yield "input_tokens"
+    kinds: tuple[Kind, ...]
     if "claude" not in (call.model or ""):
-        yield "cache_write_tokens"
+        kinds = _WRITTEN
     elif shape.caches:  # without being asked it writes none
-        yield "cache_write_1h_tokens"
-        yield "cache_write_5m_tokens"
-    if shape.sounds:
-        yield "input_audio_tokens"
+        kinds = _WRITTEN_WHEN_ASKED
+    else:
+        kinds = _NOT_WRITTEN
+    return (*kinds, "input_audio_tokens") if shape.sounds else kinds
 
 
-def _output_kinds(call: Call) -> Iterator[Kind]:
-    yield "output_tokens"
-    settings = _generation(call.body)
-    asked = get(call.body, "modalities") or get(settings, "responseModalities") or get(settings, "response_modalities")
-    wanted = {str(item).lower() for item in _list(asked)} if asked else ()
-    if "audio" in wanted:
-        yield "output_audio_tokens"
-    if "image" in wanted or "image" in (call.model or ""):
-        yield "output_image_tokens"
+_NOT_WRITTEN: tuple[Kind, ...] = ("input_tokens",)
+_WRITTEN: tuple[Kind, ...] = ("input_tokens", "cache_write_tokens")
+_WRITTEN_WHEN_ASKED: tuple[Kind, ...] = ("input_tokens", "cache_write_1h_tokens", "cache_write_5m_tokens")
+_TEXT: tuple[Kind, ...] = ("output_tokens",)
+
+
+def _output_kinds(call: Call) -> tuple[Kind, ...]:
+    """The dearest kinds that its output can be counted as."""
+    body, paints = call.body, "image" in (call.model or "")
+    if body.__class__ is dict and _MODALITIES.isdisjoint(body) and not paints:
+        return _TEXT
+    settings = _generation(body)
+    asked = get(body, "modalities") or get(settings, "responseModalities") or get(settings, "response_modalities")
+    wanted = {str(item).lower() for item in _list(asked)} if asked else set[str]()
+    speaks: tuple[Kind, ...] = ("output_audio_tokens",) if "audio" in wanted else ()
+    draws: tuple[Kind, ...] = ("output_image_tokens",) if paints or "image" in wanted else ()
+    return (*_TEXT, *speaks, *draws)
 
 
 def _generation(body: Any) -> Any:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import cast
 
 from otel_agentcost.core.budgets import FOREVER, Budget, Period, Scope, Window, period
 from otel_agentcost.guard.asking import Policy
@@ -60,7 +61,7 @@ class Applying:
 
     def to(self, facts: CallFacts, model: str | None, now: float) -> Applied:
         """The budgets that apply to the call if `model` answers it: the rules', and those that the code has opened."""
-        value: Callable[[Scope], str | None] = facts.scopes.get
+        value = cast("Callable[[str], str | None]", facts.scopes.get)
         key = (*map(value, self._scopes), model if self._by_model else None)
         applied = self._known.get(key)
         if applied is None or not applied.since <= now < applied.until:

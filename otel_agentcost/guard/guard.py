@@ -74,12 +74,12 @@ class Guard:
 
     # --- asked by the line ---
 
-    def admit(self, facts: CallFacts) -> Ticket | Refused:
-        """Whether the call may be made. Blocks this thread while it waits."""
+    def admit(self, facts: CallFacts, *, patient: bool = True) -> Ticket | Refused:
+        """Whether the call may be made. Blocks this thread while it waits, if it is `patient`."""
         applied = self._applying.to(facts, facts.call.model, facts.now)
         if (at_once := self._at_once(facts, applied)) is not None:
             return at_once
-        with closing(self._steps(facts, applied, Waiter)) as steps:
+        with closing(self._steps(facts, applied, Waiter if patient else None)) as steps:
             answer: _Answer = None
             while True:
                 try:

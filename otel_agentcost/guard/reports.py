@@ -11,7 +11,7 @@ from otel_agentcost.core import money
 from otel_agentcost.core.budgets import Unit
 from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard.values import CallFacts, Counted, Level, Ticket
-from otel_agentcost.ledger import UNITS, Amounts, Claim, Refusal, Standing
+from otel_agentcost.ledger import Amounts, Claim, Refusal, Standing
 
 
 def levels(
@@ -22,12 +22,13 @@ def levels(
     A crossing is seen from the sums before and after: the ledger adds in one step, so exactly one call sees each.
     """
     found: list[Level] = []
-    for each, (_, standing) in zip(counted, standings, strict=False):
-        for unit, limit in each.budget.limits.items():
-            if unit in UNITS:
-                spent = standing.spent.get(unit, 0)
-                crossed = _crossed(spent - amounts.get(unit, 0), spent, limit, soft)
-                found.append(Level(each.budget, each.value, unit, spent, limit, crossed))
+    for (budget, value, _), (_, standing) in zip(counted, standings, strict=False):
+        for unit, limit in budget.limits.items():
+            if unit == "seconds":
+                continue
+            spent = standing.spent.get(unit, 0)
+            crossed = None if spent < limit * soft else _crossed(spent - amounts.get(unit, 0), spent, limit, soft)
+            found.append(Level(budget, value, unit, spent, limit, crossed))
     return tuple(found)
 
 

@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pkgutil import iter_modules
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from otel_agentcost.errors import AgentCostError
 
@@ -46,6 +46,8 @@ Amounts = Mapping[Unit, int]
 settled may be negative, down to `-MOST`: a refund."""
 
 UNITS: tuple[Unit, ...] = ("nano_usd", "tokens", "calls", "tool_calls")
+
+_UNITS = frozenset(UNITS)
 
 MOST = 10**18
 """The largest amount of one call: a billion dollars. Sums then fit into the 64 bits of every store."""
@@ -98,8 +100,7 @@ class Refusal:
         return self.spent + self.requested <= self.limit
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Standing:
+class Standing(NamedTuple):
     """What a key has spent, and what is held of it; each with all units."""
 
     spent: Amounts
@@ -167,7 +168,7 @@ def open_ledger(url: str, *, timeout: float = 1.0) -> Ledger:
 def checked(amounts: Amounts, least: int = 0) -> Amounts:
     """`amounts`, if all of them can be counted: a negative hold would make room where there is none."""
     for unit, amount in amounts.items():
-        if unit not in UNITS or type(amount) is not int or not least <= amount <= MOST:
+        if unit not in _UNITS or amount.__class__ is not int or not least <= amount <= MOST:
             raise ValueError(f"{unit}={amount!r} is not an amount that a ledger counts")
     return amounts
 

@@ -56,12 +56,24 @@ class _Account:
         self.until = 0.0
 
 
+_NEW = _Account()
+"""What an account that is not there yet holds. Never changed."""
+
+
+def _standing(account: _Account | None) -> Standing:
+    account = account or _NEW
+    return Standing(account.spent.copy(), account.held.copy())
+
+
 class _Hold:
     """What a call in flight holds, and where."""
 
-    __slots__ = ("accounts", "amounts", "expires")
+    __slots__ = ("accounts", "amounts", "claims", "expires")
 
-    def __init__(self, accounts: list[_Account], amounts: Amounts, expires: float) -> None:
+    def __init__(
+        self, claims: tuple[Claim, ...], accounts: list[_Account], amounts: dict[Unit, int], expires: float
+    ) -> None:
+        self.claims = claims
         self.accounts = accounts
         self.amounts = amounts
         self.expires = expires
@@ -93,11 +105,12 @@ class MemoryLedger(ForkSafe):
                 return found
             expires = now + lease
             accounts = self._open(claims, now, expires)
+            taken = dict(amounts)
             for account in accounts:
                 held = account.held
-                for unit, amount in amounts.items():
+                for unit, amount in taken.items():
                     held[unit] += amount
-            self._holds[call_id] = _Hold(accounts, dict(amounts), expires)
+            self._holds[call_id] = _Hold(tuple(claims), accounts, taken, expires)
             heapq.heappush(self._expiries, (expires, call_id))
             return None
 
@@ -109,13 +122,15 @@ class MemoryLedger(ForkSafe):
         with self._lock:
             self._expire(now)
             if self._settled.get(call_id, now) <= now:
-                self._drop(call_id)
-                for account in self._open(claims, now, 0.0):
+                hold = self._drop(call_id)
+                # Nearly always the claims are those of the hold, and as long as there is one its accounts are there.
+                accounts = hold.accounts if hold and hold.claims == tuple(claims) else self._open(claims, now, 0.0)
+                for account in accounts:
                     spent = account.spent
                     for unit, amount in amounts.items():
-                        spent[unit] = max(0, spent[unit] + amount)
+                        spent[unit] = spent[unit] + amount if amount >= 0 else max(0, spent[unit] + amount)
                 self._remember(call_id, now)
-            return [(claim, self._standing(claim.key)) for claim in claims]
+            return [(claim, _standing(self._accounts.get(claim.key))) for claim in claims]
 
     def release(self, call_id: str, *, now: float) -> None:
         """See `Ledger`."""
@@ -128,7 +143,7 @@ class MemoryLedger(ForkSafe):
         with self._lock:
             self._expire(now)
             self._forget_if_ended(key, now)
-            return self._standing(key)
+            return _standing(self._accounts.get(key))
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -146,18 +161,14 @@ class MemoryLedger(ForkSafe):
         for claim in claims:
             account = self._accounts.get(claim.key)
             if account is None or account.until + GRACE <= now:
-                found = refusal(claim, _NOTHING, _NOTHING, amounts)
-            else:
-                found = refusal(claim, account.spent, account.held, amounts)
-            if found is not None and (first is None or first.only_held):
-                first = found
+                account = _NEW
+            spent, held = account.spent, account.held
+            for unit, limit in claim.limits.items():
+                if spent[unit] + held[unit] + amounts.get(unit, 0) > limit:
+                    if first is None or first.only_held:
+                        first = refusal(claim, spent, held, amounts)
+                    break
         return first
-
-    def _standing(self, key: str) -> Standing:
-        account = self._accounts.get(key)
-        if account is None:
-            return Standing(spent=_NOTHING.copy(), held=_NOTHING.copy())
-        return Standing(spent=account.spent.copy(), held=account.held.copy())
 
     def _open(self, claims: Sequence[Claim], now: float, until: float) -> list[_Account]:
         """The accounts of `claims`, new where there is none, each once: two rules can have limits on one key."""
@@ -196,12 +207,15 @@ class MemoryLedger(ForkSafe):
             if oldest is not None and not self._forget_if_ended(oldest, now):
                 self._accounts.move_to_end(oldest)
 
-    def _drop(self, call_id: str) -> None:
+    def _drop(self, call_id: str) -> _Hold | None:
         hold = self._holds.pop(call_id, None)
         if hold is not None:
+            taken = hold.amounts.items()
             for account in hold.accounts:
-                for unit, amount in hold.amounts.items():
-                    account.held[unit] -= amount
+                held = account.held
+                for unit, amount in taken:
+                    held[unit] -= amount
+        return hold
 
     def _remember(self, call_id: str, now: float) -> None:
         settled = self._settled
