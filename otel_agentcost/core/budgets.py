@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Literal, NamedTuple, cast, get_args
@@ -72,9 +72,13 @@ class Budget:
     on_exceed: Action | None = None
     """What happens to a call that does not fit; None: what the setting `ON_EXCEED` says."""
 
-    @property
-    def text(self) -> str:
-        """The rule as it is written."""
+    text: str = field(init=False, compare=False)
+    """The rule as it is written."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "text", self._written())  # it is wanted with every call
+
+    def _written(self) -> str:
         name = "" if self.name is None else f"={_quoted_name(self.name)}"
         window = f"/{self.window}" if self.window else ""
         items = [f"{_WRITTEN[unit]}={_amount(unit, limit)}" for unit, limit in self.limits.items()]

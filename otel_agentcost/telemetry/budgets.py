@@ -6,7 +6,6 @@ call crosses. Called by `admission.py` with what the guard has decided; nothing 
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Iterable
 from datetime import timezone, tzinfo
@@ -36,8 +35,7 @@ class BudgetReports:
     def __init__(self, meter: Meter) -> None:
         self.zone: tzinfo = timezone.utc
         """Where days begin."""
-        self._used: dict[tuple[tuple[str, str], ...], tuple[float, float | None]] = {}
-        self._lock = threading.Lock()
+        self._used: dict[tuple[str, str, Unit], tuple[Budget, int, int, float]] = {}
         self._bounded_value = Bounded()
         meter.create_observable_gauge(
             names.M_UTILIZATION,
@@ -78,11 +76,13 @@ class BudgetReports:
         crossed: Literal["soft", "limit"] | None,
     ) -> None:
         """How a budget stands after a call; what that call has crossed is told."""
-        base = {names.BUDGET: budget.text, names.BUDGET_SCOPE: budget.scope}
-        named = {} if budget.scope in _PASSING or not value else {names.BUDGET_VALUE: self._bounded_value(value)}
-        self._keep(budget, {**base, **named, names.BUDGET_UNIT: _UNITS[unit]}, spent / limit)
+        # On every call: what the metric says of it is worked out when metrics are collected.
+        key = (budget.text, "" if budget.scope in _PASSING else value, unit)
+        if key in self._used or len(self._used) < _MOST_GAUGES:
+            self._used[key] = budget, spent, limit, time.time()
         if crossed is None:
             return
+        base = {names.BUDGET: budget.text, names.BUDGET_SCOPE: budget.scope}
         self._warnings.add(_ONE, {**base, names.BUDGET_LEVEL: crossed})
         event = names.E_SOFT_LIMIT if crossed == "soft" else names.E_BUDGET_EXCEEDED
         said: dict[str, AttributeValue] = {**base, names.BUDGET_VALUE: value, names.BUDGET_UNIT: _UNITS[unit]}
@@ -100,20 +100,20 @@ class BudgetReports:
         span.add_event(names.E_ADJUSTED, {names.ADJUSTED: float(usd), names.BUDGET_REASON: reason})
         logger.info("otel-agentcost: what was spent is adjusted by $%s, because %s.", f"{usd:f}", reason)
 
-    def _keep(self, budget: Budget, attributes: Attributes, ratio: float) -> None:
-        ends = budgets.period(budget.window, time.time(), self.zone).ends if budget.window else None
-        key = tuple(attributes.items())
-        with self._lock:
-            if key in self._used or len(self._used) < _MOST_GAUGES:
-                self._used[key] = ratio, ends
-
     def _observe(self, _options: CallbackOptions) -> Iterable[Observation]:
         now = time.time()
-        with self._lock:
-            for key in [key for key, (_, ends) in self._used.items() if ends is not None and ends <= now]:
-                del self._used[key]  # a new window has begun, and nothing is used of it
-            used = list(self._used.items())
-        return [Observation(ratio, dict(key)) for key, (ratio, _) in used]
+        found: list[Observation] = []
+        for key, (budget, spent, limit, at) in list(self._used.items()):
+            ends = budgets.period(budget.window, at, self.zone).ends
+            if ends is not None and ends <= now:  # a new window has begun, and nothing is used of it
+                self._used.pop(key, None)
+                continue
+            text, value, unit = key
+            said = {names.BUDGET: text, names.BUDGET_SCOPE: budget.scope, names.BUDGET_UNIT: _UNITS[unit]}
+            if value:
+                said[names.BUDGET_VALUE] = self._bounded_value(value)
+            found.append(Observation(spent / limit, said))
+        return found
 
 
 def _counted(meter: Meter, name: str, unit: str, description: str) -> Sum:

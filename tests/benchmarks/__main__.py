@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import bench_prices, calls, startup
+from tests.benchmarks import bench_budgets, bench_prices, calls, startup
 
 
 def main() -> int:
     quick = "--quick" in sys.argv
     print("CPU added to a call, over the floor (one span with 12 attributes, two histogram records):\n")
     calls.table(quick=quick)
+    print("\nBudgets:\n")
+    bench_budgets.main(quick=quick)
     print("\nStart-up, over the bare OpenTelemetry SDK's own:\n")
     startup.table(runs=3 if quick else 9)
     print("\nPrice lookup:\n")
