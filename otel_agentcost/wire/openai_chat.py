@@ -4,10 +4,8 @@ A stream without usage (the caller did not ask for it, or the stream was cut off
 and from the text that came; such a usage says that it is estimated.
 """
 
-# ruff: noqa: ARG002 (every format has the same methods, and not every one needs all arguments)
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any, Final
 
 from otel_agentcost import names
@@ -192,11 +190,7 @@ class ChatReader:
 
     def so_far(self) -> SoFar:
         """The output up to now; some servers report a usage with every chunk."""
-        tokens = 0
-        if self._used is not None:
-            with suppress(Malformed):
-                tokens = chat_usage(part(self._used, "usage"), self._call.model).output_tokens
-        return SoFar(self._texts, tokens, len(self._finished) >= self._call.choices)
+        return SoFar(self._texts, self._produced(self._used) or 0, len(self._finished) >= self._call.choices)
 
     def answer(self, *, complete: bool) -> Answer:
         """What the chunks so far amount to."""
@@ -207,9 +201,20 @@ class ChatReader:
         reasons = tuple(reason for _, reason in sorted(self._finished.items()))
         named = last if text(last, "model") else self._first
         tiered = self._tiered if self._tiered is not None else last
-        if used is None and error_text(last) is None:
+        # Some gateways write a usage of zeros into every chunk until the last.
+        silent = used is None or (not complete and bool(self._texts) and self._produced(used) == 0)
+        if silent and error_text(last) is None:
             return self._estimated(chat_answer(self._call, named, last, tiered, reasons))
         return chat_answer(self._call, named, used if used is not None else last, tiered, reasons)
+
+    def _produced(self, used: Any) -> int | None:
+        """The output tokens in a usage; None where there is none, or one that is none."""
+        if used is None:
+            return None
+        try:
+            return chat_usage(part(used, "usage"), self._call.model).output_tokens
+        except Malformed:
+            return None
 
     def _estimated(self, answer: Answer) -> Answer:
         model = answer.model or self._call.model
@@ -227,7 +232,8 @@ class ChatReader:
 
 def collect_delta(delta: Any, said: list[str]) -> None:
     """Appends every piece of output in a delta: words, refusals, thoughts, tool calls."""
-    said.extend(texts(delta, "content", "refusal", "reasoning_content", "reasoning"))
+    said.extend(texts(delta, "content", "refusal"))
+    said.extend(texts(delta, "reasoning_content", "reasoning")[:1])  # some servers give the same thoughts both names
     said.extend(texts(get(delta, "audio"), "transcript"))
     for call in items(delta, "tool_calls"):
         said.extend(texts(get(call, "function") or get(call, "custom"), "name", "arguments", "input"))
