@@ -174,6 +174,23 @@ class Gate:
         for level in ticket.over:
             self.reports.level(span, *level)
 
+    # --- calls that others make ---
+
+    def seen(
+        self, call: Call, span: Span, ctx: Context, who: Mapping[str, str], price: Callable[[Usage, str | None], Cost]
+    ) -> CallFacts:
+        """What a call brings to its budgets that another instrumentation has just opened `span` for, in `ctx`."""
+        alone = not trace.get_current_span(ctx).get_span_context().is_valid
+        return CallFacts(
+            call_id=_new_id(),
+            call=call,
+            scopes=_scopes(span, who, alone=alone),
+            price=price,
+            now=time.time(),
+            allowances=self._allowances(runs.current(ctx), ctx),
+            trace_id=f"{span.get_span_context().trace_id:032x}",
+        )
+
     # --- what is spent without asking ---
 
     def tool_used(self, span: Span, ctx: Context, usd: Decimal | None) -> None:

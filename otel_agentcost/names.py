@@ -84,6 +84,7 @@ COST_CACHE_READ: Final = "agentcost.cost.cache_read_usd"
 COST_CACHE_WRITE: Final = "agentcost.cost.cache_write_usd"
 COST_TOOL: Final = "agentcost.cost.tool_usd"
 PRICE: Final = "agentcost.price"
+COST_BASIS: Final = "agentcost.cost.basis"  # "span": worked out from what another instrumentation's span says
 UNPRICED: Final = "agentcost.unpriced"
 ESTIMATED: Final = "agentcost.usage.estimated"
 TENANT: Final = "agentcost.tenant"

@@ -1,13 +1,15 @@
 """The span processor: where a trace, and each agent in it, begins and ends.
 
-It gives local roots and agent spans a tally and writes the roll-ups on them before they end. It sees only spans
-that are recorded: whatever must also hold for unsampled traces belongs on the call path, not here. Nothing here
-raises: an exception in a processor would reach the application (`on_start`) or lose spans (`on_end`).
+It gives local roots and agent spans a tally and writes the roll-ups on them before they end; spans of calls through
+SDKs that we do not patch go to `foreign.py`. It sees only spans that are recorded: whatever must also hold for
+unsampled traces belongs on the call path, not here. Nothing here raises, except a refusal of such a call: an exception
+in a processor reaches the application (`on_start`) or loses spans (`on_end`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
@@ -17,10 +19,15 @@ from otel_agentcost import names
 from otel_agentcost.border import report
 from otel_agentcost.core.budgets import Scope
 from otel_agentcost.dropped import settle_pending
+from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.telemetry import neighbours, rollup
 from otel_agentcost.telemetry.endings import before_end
+from otel_agentcost.telemetry.foreign import source_of
 from otel_agentcost.telemetry.metrics import Metrics
 from otel_agentcost.telemetry.rollup import Tally
+
+if TYPE_CHECKING:
+    from otel_agentcost.foreign import Foreign
 
 
 class AgentCostProcessor(SpanProcessor):
@@ -34,6 +41,8 @@ class AgentCostProcessor(SpanProcessor):
         """False after `uninstrument`: a provider cannot let go of a processor, so it falls silent instead."""
         self.forget: Callable[[Scope, str], object] = _nothing
         """Tells the guard that a trace has ended, so that nothing of it is kept."""
+        self.foreign: Foreign | None = None
+        """Prices and refuses the calls that other instrumentations make spans of."""
 
     def begin(self, metrics: Metrics) -> None:
         """In force (again): totals go to `metrics`."""
@@ -45,6 +54,10 @@ class AgentCostProcessor(SpanProcessor):
             return
         try:
             self._start(span, parent_context)
+            if self.foreign is not None and (source := source_of(span)) is not None:
+                self.foreign.start(span, source, parent_context)
+        except BudgetExceeded:
+            raise
         except Exception as error:
             report("starting a span's tally", error)
 

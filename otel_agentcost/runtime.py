@@ -26,6 +26,7 @@ from otel_agentcost.admission import Gate
 from otel_agentcost.border import logger, report
 from otel_agentcost.budgeting import open_guard
 from otel_agentcost.errors import AgentCostError
+from otel_agentcost.foreign import Foreign
 from otel_agentcost.lifecycle import Line
 from otel_agentcost.patching import Patch, Wrapper
 from otel_agentcost.pricebook import open_book
@@ -148,6 +149,7 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
     processor.begin(figures)
     spans = Spans(tracer, attribution, _watcher(provider, processor))
     line = Line(book, spans, figures, _capture(settings, logger_provider))
+    processor.foreign = Foreign(line, attribution)
     patches = tuple(_patch(patchable, line) for sdk in sdks.discover() for patchable in sdk.patches)
     runtime = Runtime(
         settings=settings,

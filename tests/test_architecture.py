@@ -50,6 +50,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "inflight": [*FREE, "core", "wire", "charging", "streams", "dropped", "telemetry"],
     "admission": [*FREE, "core", "charging", "guard", "ledger", "metering", "pricebook", "telemetry", "wire"],
     "lifecycle": [*FREE, "core", "wire", "charging", "inflight", "dropped", "pricebook", "telemetry"],
+    "foreign": [*FREE, "core", "guard", "telemetry"],
     "processor": [*FREE, "core", "dropped", "telemetry"],
     "in_force": [*FREE],
     "runs": [*FREE, "core", "in_force", "admission", "telemetry"],
@@ -58,7 +59,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "tools": [*FREE, "core", "in_force", "telemetry"],
     "runtime": [
         *FREE, "core", "settings", "pricebook", "telemetry", "lifecycle", "processor", "patching", "sdks", "in_force",
-        "capture", "admission", "budgeting",
+        "capture", "admission", "budgeting", "foreign",
     ],
     "instrumentor": [*FREE, "settings", "runtime"],
     "__init__": [*FREE, "core", "settings", "telemetry", "tools", "runs", "runtime", "instrumentor"],
@@ -70,6 +71,7 @@ MAY_IMPORT: dict[str, list[str]] = {
 OUTSIDE: dict[str, set[str]] = {
     "telemetry": {"opentelemetry"},
     "processor": {"opentelemetry"},
+    "foreign": {"opentelemetry"},  # spans of others
     "runtime": {"opentelemetry"},
     "instrumentor": {"opentelemetry"},
     "inflight": {"opentelemetry"},  # the context: which span is current, and what suppresses instrumentation

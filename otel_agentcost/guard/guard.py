@@ -165,6 +165,10 @@ class Guard:
         """The budgets that the call counts in, each with its claim."""
         return self._applying.to(facts, model, now).counted
 
+    def unasked(self, facts: CallFacts, model: str | None) -> Ticket:
+        """For a call that is made whatever the budgets say. It holds nothing, and settles like any other."""
+        return Ticket(facts.call_id, self.counted(facts, model, facts.now), NOTHING_HELD)
+
     # --- the life of a request for admission ---
 
     def _at_once(self, facts: CallFacts, applied: Applied) -> Ticket | Refused | None:

@@ -39,6 +39,11 @@ def take(span: Span) -> None:
         setattr(span, _TAKEN, True)
 
 
+def is_taken(span: Span) -> bool:
+    """Whether `span` has its call."""
+    return hasattr(span, _TAKEN)
+
+
 def span_of(call: Call, provider: object, current: Span) -> SdkSpan | None:
     """The span that somebody else has opened for `call`, be it the current one or one that was noted; else None."""
     current = _bare(current)
