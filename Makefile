@@ -2,7 +2,7 @@
 #
 #   make demo    the demo: a research agent, a local model server, and what each call costs   (ARGS="--replay")
 #   make test    the tests                                                                  (ARGS="tests/core -x")
-#   make neighbours   the tests beside other instrumentations, in an environment that has them
+#   make neighbours   the tests beside other instrumentations, and under agent frameworks, in environments that have them
 #   make check   linters and type checkers
 #   make bench   the benchmarks
 #   make docs    rewrites what is generated from the code: the README's tables, the list of variables
@@ -20,10 +20,13 @@ demo: $(VENV)/.demo
 test: $(VENV)/.test
 	$(BIN)/python -m pytest $(ARGS)
 
-# An environment of its own: whatever is installed, `opentelemetry-instrument` loads, in all other tests too.
+# An environment of its own: whatever is installed, `opentelemetry-instrument` loads, in all other tests too. Another
+# one for instructor, which does not admit the newest SDKs.
 neighbours:
 	@$(MAKE) --no-print-directory $(VENV)-neighbours/.coexist VENV=$(VENV)-neighbours
-	$(VENV)-neighbours/bin/python -m pytest tests/coexistence $(ARGS)
+	$(VENV)-neighbours/bin/python -m pytest tests/coexistence tests/budgets/frameworks $(ARGS)
+	@$(MAKE) --no-print-directory $(VENV)-instructor/.instructor VENV=$(VENV)-instructor
+	$(VENV)-instructor/bin/python -m pytest tests/budgets/frameworks/test_instructor.py $(ARGS)
 
 check: lint types
 
@@ -42,16 +45,17 @@ bench: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-neighbours .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-neighbours $(VENV)-instructor .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # A stamp for each extra, renewed when pyproject.toml changes: the second run installs nothing.
 
 $(VENV)/.demo: EXTRAS = demo,otlp
 $(VENV)/.test: EXTRAS = test
 $(VENV)/.dev: EXTRAS = dev
-$(VENV)/.coexist: EXTRAS = test,coexist
+$(VENV)/.coexist: EXTRAS = test,coexist,frameworks
+$(VENV)/.instructor: EXTRAS = test,instructor
 
-$(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.coexist: $(BIN)/python pyproject.toml
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.coexist $(VENV)/.instructor: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 
