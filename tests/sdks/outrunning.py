@@ -133,9 +133,9 @@ def counted(words: Sequence[str]) -> list[Any]:
 # --- The ways to read them ---
 
 STREAM = openai_shapes.STREAM
-MESSAGE = {**anthropic_shapes.ASK, "max_tokens": None}
+MESSAGE: dict[str, Any] = {**anthropic_shapes.ASK, "max_tokens": None}
 """Without the limit that the API itself insists on: gateways do not."""
-MESSAGE_STREAM = {**MESSAGE, "stream": True}
+MESSAGE_STREAM: dict[str, Any] = {**MESSAGE, "stream": True}
 Words = Callable[[Any], Iterator[Any]]
 
 
