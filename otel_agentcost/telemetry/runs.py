@@ -42,7 +42,7 @@ class Run:
     @property
     def cost_usd(self) -> Decimal:
         """US dollars spent so far. Calls without a known price add nothing: see `unpriced_calls`."""
-        return max(money.ZERO, money.add(self.tally.usd, self._adjusted))
+        return _plain(max(money.ZERO, money.add(self.tally.usd, self._adjusted)))
 
     def adjusted(self, usd: Decimal) -> None:
         """The application has corrected what was spent."""
@@ -56,7 +56,7 @@ class Run:
         """
         left = [run.left() for run in (self, *self.outer)]
         limited = [usd for usd in left if usd is not None]
-        return min(limited) if limited else None
+        return _plain(min(limited)) if limited else None
 
     def left(self) -> Decimal | None:
         """What is left of this run's own dollars; None where it limits none."""
@@ -92,6 +92,12 @@ class Run:
     def unpriced_calls(self) -> int:
         """Model calls that `cost_usd` does not, or not wholly, contain."""
         return self.tally.unpriced_calls
+
+
+def _plain(usd: Decimal) -> Decimal:
+    """The same amount as people write it: without zeros at its end."""
+    written = f"{usd:f}"
+    return Decimal(written.rstrip("0").rstrip(".")) if "." in written else usd
 
 
 def current(ctx: Context) -> tuple[Run, ...]:
