@@ -51,6 +51,9 @@ _SCOPES: tuple[tuple[str, Scope], ...] = (
 _FREE_OPERATIONS = frozenset({"moderation"})
 """What no provider charges for, whatever is left."""
 
+_NO_TRACE = "0" * 32
+"""Where no OpenTelemetry SDK is set up."""
+
 _NO_CALL = Call(operation="", model=None)
 
 Allowances = tuple[tuple[Budget, str], ...]
@@ -99,14 +102,15 @@ class Gate:
         if asked.call.operation in _FREE_OPERATIONS:
             return None
         try:
+            trace_id = _trace_id(record.span)
             return CallFacts(
                 call_id=_new_id(),
                 call=asked.call,
-                scopes=_scopes(record.span, record.attribution, alone=record.alone),
+                scopes=_scopes(trace_id, record.attribution, alone=record.alone),
                 price=_pricing(self._book, asked, live.at),
                 now=live.at,
                 allowances=self._allowances(record.runs, record.context),
-                trace_id=f"{record.span.get_span_context().trace_id:032x}",
+                trace_id=trace_id,
             )
         except Exception as bug:
             report("asking the budgets", bug)
@@ -184,7 +188,7 @@ class Gate:
         return CallFacts(
             call_id=_new_id(),
             call=call,
-            scopes=_scopes(span, who, alone=alone),
+            scopes=_scopes(_trace_id(span), who, alone=alone),
             price=price,
             now=time.time(),
             allowances=self._allowances(runs.current(ctx), ctx),
@@ -220,7 +224,7 @@ class Gate:
     def _facts_in(self, span: Span, ctx: Context) -> CallFacts:
         who = attribution.current(ctx, self._defaults)
         alone = not trace.get_current_span(ctx).get_span_context().is_valid
-        return self._facts(_scopes(span, who, alone=alone), self._allowances(runs.current(ctx), ctx))
+        return self._facts(_scopes(_trace_id(span), who, alone=alone), self._allowances(runs.current(ctx), ctx))
 
     @staticmethod
     def _facts(scopes: Mapping[Scope, str], allowances: Allowances) -> CallFacts:
@@ -284,12 +288,15 @@ class Admission:
                 report("giving back what a call held", bug)
 
 
-def _scopes(span: Span, who: Mapping[str, str], *, alone: bool) -> dict[Scope, str]:
+def _trace_id(span: Span) -> str:
+    return f"{span.get_span_context().trace_id:032x}"
+
+
+def _scopes(trace_id: str, who: Mapping[str, str], *, alone: bool) -> dict[Scope, str]:
     process = _process()
-    around = span.get_span_context()
     scopes: dict[Scope, str] = {
         # Calls under no span are not a trace each, which no limit could ever stop: they share one allowance.
-        "trace": f"{around.trace_id:032x}" if around.is_valid and not alone else f"{process} (calls under no span)",
+        "trace": trace_id if not alone and trace_id != _NO_TRACE else f"{process} (calls under no span)",
         "process": process,
         "total": "",
     }
