@@ -128,7 +128,9 @@ def shape_of(call: Call) -> Shape:
     body = call.body
     try:
         size, rest = _plain(body)
-        text: str = json.dumps(rest) if rest else ""
+        if size and not rest:
+            return Shape(bound=None if _elsewhere(body) else PER_CALL + size, caches=False, sounds=False)
+        text: str = json.dumps(rest)
     except (TypeError, ValueError, RecursionError):  # SDK objects, bytes, or nested without end
         return Shape(bound=_walked(body), caches=True, sounds=True)
     caches, media = '"cache_control"' in text, _MEDIUM.search(text) is not None
@@ -138,7 +140,7 @@ def shape_of(call: Call) -> Shape:
         bound = _walked(body)
     else:
         size += PER_CALL + len(text) + PER_OBJECT * text.count("{")
-        bound = size + PER_TOOLS if text and _TOOLS.search(text) else size
+        bound = size + PER_TOOLS if _TOOLS.search(text) else size
     return Shape(bound=bound, caches=caches, sounds=media)
 
 

@@ -15,7 +15,7 @@ from otel_agentcost import tokens
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Usage
-from otel_agentcost.estimate import input_bound, input_count, output_bound, worst_case
+from otel_agentcost.estimate import input_bound, input_count, output_bound, shape_of, worst_case
 from otel_agentcost.pricebook import open_book
 from otel_agentcost.wire import load
 from otel_agentcost.wire.prompt import count_prompt
@@ -100,6 +100,40 @@ def test_no_text_has_more_tokens_than_the_bound(text: str, parts: list[str]) -> 
     bound = input_bound(call)
     assert bound is not None
     assert bound >= count_prompt(call.body, "gpt-4o")
+
+
+@given(st.lists(st.text(max_size=60), min_size=1, max_size=6), st.booleans())
+def test_messages_of_text_alone_are_bounded_where_they_stand(texts: list[str], tools: bool) -> None:
+    """Alone, beside messages of another form, and with tools: never below the count, nor below their bytes."""
+    plain: list[dict[str, Any]] = [{"role": "user", "content": text} for text in texts]
+    for messages in (plain, [*plain, {"role": "user", "content": "", "name": "n"}]):
+        body: dict[str, Any] = {"model": "gpt-4o", "messages": messages, "max_tokens": 5, "user": "ü", "stream": None}
+        if tools:
+            body["tools"] = [{"type": "function", "function": {"name": "f"}}]
+        bound = input_bound(Call(operation="chat", model="gpt-4o", body=body))
+        assert bound is not None
+        assert bound >= count_prompt(body, "gpt-4o")
+        assert bound >= sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("more", "bounded"),
+    [
+        ({"cache_control": {"type": "ephemeral"}}, True),
+        ({"type": "file"}, False),
+        ({"inlineData": {"data": "AA", "mimeType": "video/mp4"}}, False),
+        ({"previous_response_id": "r1"}, False),
+        ({"previous_response_id": None}, True),
+        ({"tools": [{"googleSearch": {}}]}, False),
+        ({7: "a key that is no text"}, True),
+    ],
+)
+def test_what_stands_beside_plain_messages_is_not_overlooked(more: dict[Any, Any], bounded: bool) -> None:
+    """Media, history at the provider and its tools, and caching, at the top of the request too."""
+    body = {"messages": [{"role": "user", "content": "hi"}], **more}
+    shape = shape_of(Call(operation="chat", model="m", body=body))
+    assert (shape.bound is not None) == bounded
+    assert shape.caches == ("cache_control" in more or 7 in more)
 
 
 def test_lone_surrogates_and_deep_nesting_break_nothing() -> None:

@@ -33,7 +33,6 @@ class Applied:
 
     counted: tuple[Counted, ...]
     claims: tuple[Claim, ...]
-    keys: tuple[str, ...]
     dollars: bool
     """Whether one that does more than warn limits dollars."""
     measured: bool
@@ -87,7 +86,6 @@ class Applying:
         return Applied(
             counted=counted,
             claims=tuple(each.claim for each in counted),
-            keys=tuple(each.claim.key for each in counted),
             dollars="nano_usd" in units,
             measured="nano_usd" in units or "tokens" in units,
             clamps=any(self._policy.action(each.budget) == "clamp" for each in counted),

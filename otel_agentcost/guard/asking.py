@@ -82,11 +82,15 @@ def ask_for(facts: CallFacts, model: str | None, policy: Policy, *, count: bool 
     call = facts.call if model == facts.call.model else replace(facts.call, model=model)
     shape = shape_of(call)
     bound = shape.bound
+    limit = output_bound(call, None if call.max_output_tokens is not None else policy.max_output(model))
+    if bound is not None and limit is not None and not count and not clamp:  # the usual case
+        worst = worst_case(call, facts.price, input_tokens=bound, output_tokens=limit, shape=shape)
+        wanted = _amounts(worst)
+        return Ask(wanted, wanted, True, worst.unpriced, limit)
     into = input_count(call) if bound is None or count else bound
     if bound is not None and into > bound:
         into = bound
     choices = max(1, call.choices)
-    limit = output_bound(call, None if call.max_output_tokens is not None else policy.max_output(model))
     longest = policy.longest_answer * choices if limit is None else limit
     surplus = 0 if bound is not None else policy.longest_answer
 

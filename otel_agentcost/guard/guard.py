@@ -130,7 +130,7 @@ class Guard:
             ticket.done = True
         if ticket.counted:
             self.keeper.release(ticket.call_id, now)
-            self._queues.wake(counted.claim.key for counted in ticket.counted)
+            self._queues.wake([each.claim for each in ticket.counted])
 
     def outrun(self, ticket: Ticket, facts: CallFacts, output_tokens: int) -> BudgetExceeded:
         """What to raise where a stream is closed because it has come to more than `ticket.most_output_tokens`."""
@@ -167,7 +167,8 @@ class Guard:
 
     def unasked(self, facts: CallFacts, model: str | None) -> Ticket:
         """For a call that is made whatever the budgets say. It holds nothing, and settles like any other."""
-        return Ticket(facts.call_id, self.counted(facts, model, facts.now), NOTHING_HELD)
+        applied = self._applying.to(facts, model, facts.now)
+        return Ticket(facts.call_id, applied.counted, NOTHING_HELD)
 
     # --- the life of a request for admission ---
 
@@ -182,12 +183,12 @@ class Guard:
             return None
         ask = ask_for(facts, call.model, policy) if applied.measured else JUST_A_CALL
         unpriced = ask.unpriced if applied.dollars else None
-        if (unpriced is not None and policy.unpriced == "refuse") or self._queues.busy(applied.keys) is not None:
+        if (unpriced is not None and policy.unpriced == "refuse") or self._queues.busy(applied.claims) is not None:
             return None
         try:
             refusal = self.keeper.reserve(facts.call_id, applied.claims, ask.wanted, facts.now, policy.lease)
         except LedgerError as error:
-            return self._without_ledger(facts, applied.counted, error)
+            return self._without_ledger(facts, applied, error)
         if refusal is not None:
             return None
         return Ticket(facts.call_id, applied.counted, ask.wanted, ask, unpriced=unpriced)
@@ -199,7 +200,7 @@ class Guard:
         request = Request(facts, self.policy)
         started = self._monotonic()
         patient = self.policy.wait_seconds > 0 and new_waiter is not None
-        behind = self._queues.busy(applied.keys) if patient else None
+        behind = self._queues.busy(applied.claims) if patient else None
         outcome: Ticket | Refused | Refusal | None = None
         if behind is None:
             outcome = yield from self._attempt(request, request.model, facts.now)
@@ -264,7 +265,7 @@ class Guard:
             if answer is None:
                 return Ticket(facts.call_id, applied.counted, amounts, ask, tight)
             if isinstance(answer, LedgerError):
-                return self._without_ledger(facts, applied.counted, answer)
+                return self._without_ledger(facts, applied, answer)
             left = answer.limit - answer.spent - answer.held
             least = ask.least.get(answer.unit, 0)
             if left < least or left >= amounts.get(answer.unit, 0):
@@ -334,12 +335,12 @@ class Guard:
 
     def _give_back(self, step: _Reserve) -> None:
         self.keeper.release(step.call_id, step.now)
-        self._queues.wake(claim.key for claim in step.claims)
+        self._queues.wake(step.claims)
 
-    def _without_ledger(self, facts: CallFacts, counted: tuple[Counted, ...], why: LedgerError) -> Ticket | Refused:
-        limiting = next((each for each in counted if each.claim.limits), None)
+    def _without_ledger(self, facts: CallFacts, applied: Applied, why: LedgerError) -> Ticket | Refused:
+        limiting = next((each for each in applied.counted if each.claim.limits), None)
         if self.policy.ledger_down == "allow" or limiting is None:
-            return Ticket(facts.call_id, counted, NOTHING_HELD, unenforced=str(why))
+            return Ticket(facts.call_id, applied.counted, NOTHING_HELD, unenforced=str(why))
         return Refused(action="block", error=exceeded(facts, limiting, next(iter(limiting.claim.limits)), None))
 
     def _without_price(self, facts: CallFacts, counted: tuple[Counted, ...], why: str) -> Refused:
@@ -349,8 +350,9 @@ class Guard:
     def _settle(self, call_id: str, counted: tuple[Counted, ...], amounts: Amounts, now: float) -> tuple[Level, ...]:
         if not counted:
             return ()
-        standings = self.keeper.settle(call_id, [each.claim for each in counted], amounts, now)
-        self._queues.wake(each.claim.key for each in counted)
+        claims = [each.claim for each in counted]
+        standings = self.keeper.settle(call_id, claims, amounts, now)
+        self._queues.wake(claims)
         return levels(counted, standings, amounts, self.policy.soft_limit)
 
     # --- time ---

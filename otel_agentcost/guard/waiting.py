@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from weakref import WeakSet
 
+from otel_agentcost.ledger import Claim
+
 
 class Waiter:
     """A thread in a queue."""
@@ -67,12 +69,12 @@ class Queues:
         self._queues: dict[str, OrderedDict[AnyWaiter, None]] = {}
         _all.add(self)
 
-    def busy(self, keys: Iterable[str]) -> str | None:
-        """One of `keys` for which somebody waits already: who comes later goes behind."""
+    def busy(self, claims: Iterable[Claim]) -> str | None:
+        """One of the budgets for which somebody waits already: who comes later goes behind."""
         if not self._queues:
             return None
         with self._lock:
-            return next((key for key in keys if key in self._queues), None)
+            return next((claim.key for claim in claims if claim.key in self._queues), None)
 
     def join(self, key: str, waiter: AnyWaiter) -> None:
         """Puts `waiter` at the end of the queue for `key`."""
@@ -97,12 +99,12 @@ class Queues:
         with self._lock:
             return next(iter(self._queues.get(key, ())), None) is waiter
 
-    def wake(self, keys: Iterable[str]) -> None:
+    def wake(self, claims: Iterable[Claim]) -> None:
         """Something in these budgets has become free, or was spent: the first of each queue looks."""
         if not self._queues:
             return
         with self._lock:
-            firsts = [next(iter(self._queues[key])) for key in keys if key in self._queues]
+            firsts = [next(iter(self._queues[claim.key])) for claim in claims if claim.key in self._queues]
         for waiter in firsts:
             waiter.wake()
 

@@ -31,8 +31,9 @@ from otel_agentcost.ledger._forks import ForkSafe
 
 __all__ = ["MemoryLedger", "open_ledger"]
 
-SETTLED_AT_MOST = 50_000
-"""Settled calls that are remembered, at most: nothing in one process sends a settle again an hour later."""
+SETTLED_AT_MOST = 5_000
+"""Settled calls that are remembered, at most: what one process sends again, it sends soon; and what is walked through
+once for each call should fit into the processor's cache."""
 
 _NOTHING: dict[Unit, int] = dict.fromkeys(UNITS, 0)
 
@@ -58,11 +59,6 @@ class _Account:
 
 _NEW = _Account()
 """What an account that is not there yet holds. Never changed."""
-
-
-def _standing(account: _Account | None) -> Standing:
-    account = account or _NEW
-    return Standing(account.spent.copy(), account.held.copy())
 
 
 class _Hold:
@@ -130,7 +126,8 @@ class MemoryLedger(ForkSafe):
                     for unit, amount in amounts.items():
                         spent[unit] = spent[unit] + amount if amount >= 0 else max(0, spent[unit] + amount)
                 self._remember(call_id, now)
-            return [(claim, _standing(self._accounts.get(claim.key))) for claim in claims]
+            found = ((claim, self._accounts.get(claim.key) or _NEW) for claim in claims)
+            return [(claim, Standing(account.spent.copy(), account.held.copy())) for claim, account in found]
 
     def release(self, call_id: str, *, now: float) -> None:
         """See `Ledger`."""
@@ -143,7 +140,8 @@ class MemoryLedger(ForkSafe):
         with self._lock:
             self._expire(now)
             self._forget_if_ended(key, now)
-            return _standing(self._accounts.get(key))
+            account = self._accounts.get(key) or _NEW
+            return Standing(account.spent.copy(), account.held.copy())
 
     def close(self) -> None:
         """Nothing to let go of."""
