@@ -1,0 +1,146 @@
+"""A call that another instrumentation announces is refused before it is made, where that instrumentation lets it be."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+
+import pytest
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+from opentelemetry.trace import StatusCode
+
+from otel_agentcost import BudgetExceeded
+from tests.budgets.scene import budgeted, until_refused
+from tests.foreign.scene import ASKS, GROQ_TOO, MODEL, USD, call, span_of
+from tests.in_memory import Telemetry
+
+
+def test_a_refusal_is_raised_and_on_the_record(telemetry: Telemetry, caplog: pytest.LogCaptureFixture) -> None:
+    """Opening the span raises; the span is exported with the event and the error, and neither tokens nor dollars."""
+    with budgeted(telemetry, budgets="total/day:usd=0.002"):
+        made, error = until_refused(lambda: call(telemetry))
+        with pytest.raises(BudgetExceeded):
+            call(telemetry)
+    assert made == 3  # what a call will take is not known before: the third passes the limit, and no other follows
+    assert error.unit == "usd"
+    span = telemetry.spans[-1]
+    assert span.status.status_code is StatusCode.ERROR
+    assert [event.name for event in span.events] == ["agentcost.budget.exceeded"]
+    assert (span.attributes or {})["error.type"] == "otel_agentcost.BudgetExceeded"
+    assert "agentcost.cost.usd" not in (span.attributes or {})
+    assert telemetry.total("agentcost.budget.refusals") == 2
+    assert telemetry.total("agentcost.cost") == pytest.approx(3 * USD)
+    said = [record.getMessage() for record in caplog.records if "a call of groq" in record.getMessage()]
+    assert len(said) == 1
+
+
+def test_an_output_limit_that_the_span_names_is_held(telemetry: Telemetry) -> None:
+    """Where the span says how long the answer may be, a call is refused that could pass the budget by it."""
+    asks = {**ASKS, "gen_ai.request.max_tokens": 183}
+    with budgeted(telemetry, budgets="total/day:usd=0.0018"):
+        made, _ = until_refused(lambda: call(telemetry, asks=asks))
+    assert made == 2
+
+
+def test_calls_in_flight_count(telemetry: Telemetry) -> None:
+    """A call that is announced holds its place until its span ends."""
+    budgets = budgeted(telemetry, budgets="total:calls=2", wait_seconds=0.0)
+    with budgets, span_of(telemetry), span_of(telemetry), pytest.raises(BudgetExceeded, match="total:calls=2"):
+        call(telemetry)
+
+
+def test_a_refused_call_is_no_part_of_the_next(telemetry: Telemetry) -> None:
+    """Ten refusals in a row are ten refusals: none is taken for a second span of the one before."""
+    with budgeted(telemetry, budgets="total:calls=1"):
+        call(telemetry)
+        for scope in [*["opentelemetry.instrumentation.groq", "opentelemetry.instrumentation.genai.groq"] * 5]:
+            with pytest.raises(BudgetExceeded):
+                call(telemetry, scope)
+    assert telemetry.total("agentcost.budget.refusals") == 10
+
+
+def test_who_cannot_be_stopped_is_counted_all_the_same(telemetry: Telemetry, caplog: pytest.LogCaptureFixture) -> None:
+    """A scope that catches what we raise is let through, loudly: its call would be made anyway, and unseen."""
+    with budgeted(telemetry, budgets="total:calls=2"):
+        for _ in range(4):
+            call(telemetry, GROQ_TOO)
+        with pytest.raises(BudgetExceeded) as refused:
+            call(telemetry)
+    assert refused.value.spent == 4
+    assert telemetry.total("agentcost.budget.unenforced.calls") == 2
+    assert telemetry.total("agentcost.budget.refusals") == 1
+    assert len([record for record in caplog.records if "lets nobody stop them" in record.getMessage()]) == 1
+
+
+def test_a_budget_of_a_model_that_is_named_late(telemetry: Telemetry) -> None:
+    """A span that names its model at its end counts in that model's budget."""
+    late = {"openinference.span.kind": "LLM", "llm.model_name": MODEL, "llm.token_count.prompt": 10}
+    with budgeted(telemetry, budgets=f"model={MODEL}:calls=1"):
+        call(telemetry, GROQ_TOO, {}, late, name="Completions")
+        with pytest.raises(BudgetExceeded):
+            call(telemetry)
+
+
+@pytest.mark.parametrize("action", ["warn", "clamp", "downgrade"])
+def test_other_actions(telemetry: Telemetry, action: str) -> None:
+    """What somebody else sends cannot be shortened or given to another model: it is refused; warnings are given."""
+    settings = {"downgrade": {MODEL: "llama-3.1-8b-instant"}} if action == "downgrade" else {}
+    with budgeted(telemetry, budgets=f"total:usd=0.0005,on_exceed={action}", **settings):
+        call(telemetry)
+        if action == "warn":
+            call(telemetry)
+        else:
+            with pytest.raises(BudgetExceeded):
+                call(telemetry)
+    assert telemetry.total("agentcost.budget.refusals") == (action != "warn")
+
+
+def test_an_event_loop_is_not_held_up(telemetry: Telemetry) -> None:
+    """Where calls in flight hold the rest, a call in an event loop is refused at once: nothing can be awaited here."""
+
+    async def one() -> float:
+        started = time.perf_counter()
+        with span_of(telemetry), pytest.raises(BudgetExceeded):
+            call(telemetry)
+        return time.perf_counter() - started
+
+    with budgeted(telemetry, budgets="total:calls=1", wait_seconds=5.0):
+        assert asyncio.run(one()) < 1.0
+
+
+def test_a_call_without_an_end_holds_nothing_for_ever(telemetry: Telemetry) -> None:
+    """A span that is dropped keeps what it holds until its lease ends, and nothing else."""
+    with budgeted(telemetry, budgets="total:calls=2", wait_seconds=0.0):
+        context = span_of(telemetry)
+        context.__enter__()
+        call(telemetry)
+        with pytest.raises(BudgetExceeded) as refused:
+            call(telemetry)
+        assert (refused.value.spent, refused.value.held) == (1, 1)
+        context.__exit__(None, None, None)
+
+
+def test_what_is_not_sampled_is_not_seen() -> None:
+    """A processor hears nothing of unsampled spans: their calls are neither refused nor counted."""
+    telemetry = Telemetry(sampler=ALWAYS_OFF)
+    with budgeted(telemetry, budgets="total:calls=1"):
+        for _ in range(3):
+            call(telemetry)
+    assert telemetry.total("agentcost.cost") == 0
+    telemetry.shutdown()
+
+
+def test_other_spans_are_never_refused(telemetry: Telemetry) -> None:
+    """Agents, tools and the application's own spans start as ever when a budget is used up."""
+    tool = {"gen_ai.operation.name": "execute_tool"}
+    attempts: list[Callable[[], None]] = [
+        lambda: call(telemetry, asks=tool),
+        lambda: call(telemetry, "application"),
+        lambda: call(telemetry, "opentelemetry.instrumentation.langchain"),
+    ]
+    with budgeted(telemetry, budgets="total:calls=1"):
+        call(telemetry)
+        for attempt in attempts:
+            attempt()
+    assert telemetry.total("agentcost.budget.refusals") == 0
