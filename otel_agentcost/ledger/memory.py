@@ -126,8 +126,7 @@ class MemoryLedger(ForkSafe):
                     for unit, amount in amounts.items():
                         spent[unit] = spent[unit] + amount if amount >= 0 else max(0, spent[unit] + amount)
                 self._remember(call_id, now)
-            found = ((claim, self._accounts.get(claim.key) or _NEW) for claim in claims)
-            return [(claim, Standing(account.spent.copy(), account.held.copy())) for claim, account in found]
+            return [(claim, self._standing(claim.key)) for claim in claims]
 
     def release(self, call_id: str, *, now: float) -> None:
         """See `Ledger`."""
@@ -140,8 +139,7 @@ class MemoryLedger(ForkSafe):
         with self._lock:
             self._expire(now)
             self._forget_if_ended(key, now)
-            account = self._accounts.get(key) or _NEW
-            return Standing(account.spent.copy(), account.held.copy())
+            return self._standing(key)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -167,6 +165,10 @@ class MemoryLedger(ForkSafe):
                         first = refusal(claim, spent, held, amounts)
                     break
         return first
+
+    def _standing(self, key: str) -> Standing:
+        account = self._accounts.get(key) or _NEW
+        return Standing(account.spent.copy(), account.held.copy())
 
     def _open(self, claims: Sequence[Claim], now: float, until: float) -> list[_Account]:
         """The accounts of `claims`, new where there is none, each once: two rules can have limits on one key."""
