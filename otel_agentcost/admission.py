@@ -31,7 +31,7 @@ from otel_agentcost.ledger import LedgerError
 from otel_agentcost.ledger.memory import MemoryLedger
 from otel_agentcost.metering import Meter
 from otel_agentcost.pricebook import PriceBook
-from otel_agentcost.telemetry import attribution, runs
+from otel_agentcost.telemetry import attribution, rollup, runs
 from otel_agentcost.telemetry.budgets import BudgetReports
 from otel_agentcost.telemetry.runs import Run
 from otel_agentcost.wire import AnswerReader
@@ -222,8 +222,9 @@ class Gate:
             return None
 
     def _facts_in(self, span: Span, ctx: Context) -> CallFacts:
-        who = attribution.current(ctx, self._defaults)
-        alone = not trace.get_current_span(ctx).get_span_context().is_valid
+        around = trace.get_current_span(ctx)
+        who = attribution.current(ctx, self._defaults, rollup.tally_of(around))
+        alone = not around.get_span_context().is_valid
         return self._facts(_scopes(_trace_id(span), who, alone=alone), self._allowances(runs.current(ctx), ctx))
 
     @staticmethod

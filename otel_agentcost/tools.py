@@ -78,10 +78,10 @@ def _executing(name: str, price: Decimal | None) -> Generator[None]:
         return
     usd = price if price is not None else runtime.settings.tool_prices.get(name)
     ctx = context.get_current()
-    who = attribution.current(ctx, runtime.attribution)
+    parent = trace.get_current_span(ctx)
+    who = attribution.current(ctx, runtime.attribution, rollup.tally_of(parent))
     attributes = {names.OPERATION: names.EXECUTE_TOOL, names.TOOL: name, names.TOOL_TYPE: "function", **who}
     span = runtime.tracer.start_span(f"{names.EXECUTE_TOOL} {name}", kind=SpanKind.INTERNAL, attributes=attributes)
-    parent = trace.get_current_span(ctx)
     token = context.attach(trace.set_span_in_context(span, ctx))
     try:
         yield
