@@ -15,7 +15,8 @@ from otel_agentcost import BudgetExceeded, Settings
 from otel_agentcost.core import budgets
 from tests.budgets.scene import answering
 from tests.documents import ROOT
-from tests.model_server import ModelServer
+from tests.model_server import ModelServer, json_reply
+from tests.sdks.replies import MESSAGE, message
 
 PAGE = (ROOT / "docs" / "budgets.md").read_text(encoding="utf-8")
 
@@ -27,7 +28,8 @@ def blocks(language: str) -> list[str]:
 
 def launch(code: str, server: ModelServer, tmp_path: Path, **settings: str) -> subprocess.CompletedProcess[str]:
     """Runs `code` under `opentelemetry-instrument`, with these settings of ours."""
-    answering(server)
+    if server.responder is None:
+        answering(server)
     script = tmp_path / "agent.py"
     script.write_text(code, encoding="utf-8")
     launcher = shutil.which("opentelemetry-instrument", path=str(Path(sys.executable).parent))
@@ -35,6 +37,7 @@ def launch(code: str, server: ModelServer, tmp_path: Path, **settings: str) -> s
     nothing = {f"OTEL_{signal}_EXPORTER": "none" for signal in ("TRACES", "METRICS", "LOGS")}
     ours = {f"OTEL_AGENTCOST_{name}": value for name, value in settings.items()}
     environment = {**os.environ, **nothing, **ours, "OPENAI_BASE_URL": server.url + "/v1", "OPENAI_API_KEY": "none"}
+    environment |= {"ANTHROPIC_BASE_URL": server.url, "ANTHROPIC_API_KEY": "none"}
     command = [launcher, sys.executable, str(script)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, check=False)
 
@@ -60,6 +63,26 @@ def test_one_setting_stops_an_unchanged_script(model_server: ModelServer, tmp_pa
     assert told.endswith("Raise the limit, or ask for less: a shorter prompt, a lower output limit, a cheaper model.")
     made = len(model_server.requests)
     assert made * 0.000045 <= 0.001 < (made + 2) * 0.000045
+
+
+CLAUDE = """
+import anthropic
+client = anthropic.Anthropic()
+for step in range(100):
+    client.messages.create(model="claude-sonnet-4-5", messages=[{"role": "user", "content": "Hi"}], max_tokens=50)
+"""
+
+
+@pytest.mark.parametrize("sampler", ["always_on", "always_off"])
+def test_the_sdks_own_span_is_no_trace_of_its_own(
+    model_server: ModelServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sampler: str
+) -> None:
+    """anthropic opens a span round each call: a plain script has one allowance all the same, sampled or not."""
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
+    model_server.responder = lambda _request: json_reply(message(MESSAGE))
+    done = launch(CLAUDE, model_server, tmp_path, TRACE_MAX_LLM_CALLS="3")
+    assert "calls under no span" in done.stderr.splitlines()[-1]
+    assert len(model_server.requests) == 3
 
 
 def test_the_pages_python_runs(model_server: ModelServer, tmp_path: Path) -> None:
