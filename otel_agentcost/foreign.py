@@ -8,13 +8,15 @@ span allows. docs/neighbours.md says what it does not allow. Called by `processo
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import time
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import TYPE_CHECKING
 
 from opentelemetry import context, trace
@@ -27,6 +29,7 @@ from otel_agentcost.border import report, warn_once
 from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Kind, Tokens, Usage
+from otel_agentcost.dropped import PENDING, settle_pending
 from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard import CallFacts, Refused, Ticket
 from otel_agentcost.telemetry import attribution, foreign, neighbours, rollup, runs, spans
@@ -58,6 +61,8 @@ class Foreign:
         """`span`, made by `source`, has just started. Raises `BudgetExceeded` to keep its call from being made."""
         if not self.line.active or not foreign.is_call(span, source):
             return
+        if not PENDING.empty():
+            settle_pending()
         ctx = parent_context if parent_context is not None else context.get_current()
         parent = trace.get_current_span(ctx)
         outer = rollup.tally_of(parent)
@@ -104,6 +109,7 @@ class _Call:
         "_lock",
         "_open",
         "_over",
+        "_pid",
         "_scopes",
         "_source",
         "_tally",
@@ -122,6 +128,7 @@ class _Call:
         self._asked: Call = foreign.asked(span)
         self._who = attribution.current(ctx, around.defaults, tally)
         self._at = time.time()
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._scopes: list[str] = []
         self._open = 0
@@ -178,7 +185,7 @@ class _Call:
         error = refused.error
         gate.reports.refused(span, error, refused.action)
         warn_once(f"refused: {_scope(span)} {error.budget}", f"otel-agentcost: a call of {self._source.sdk}: {error}")
-        span.set_attributes(self._said(span))
+        span.set_attributes(self._said(span, self._asked))
         span.set_attribute(names.ERROR_TYPE, spans.error_type(error))
         span.set_status(Status(StatusCode.ERROR, str(error)[:500]))
         span.end()
@@ -235,7 +242,7 @@ class _Call:
         for run in runs.current(self._context):
             run.tally.add_llm(cost.usd, tokens.input, tokens.output, unpriced=unpriced)
         self._count(span, asked, answer, cost)
-        said = self._said(span)
+        said = self._said(span, asked)
         if cost.usd is not None:
             said[names.COST_BASIS] = "span"
         span.set_attributes({**said, **spans.answer_attributes(answer, tokens, cost)})
@@ -299,6 +306,15 @@ class _Call:
         except Exception as bug:
             report("settling a call", bug)
 
+    def __del__(self) -> None:
+        """Its spans were dropped, and never ended: some forget a stream that is broken off. A finalizer can run within
+        any lock, so the call is settled later.
+        """
+        if getattr(self, "_over", True) or not self._open:
+            return
+        settle = self._gate.guard.settle if self._gate is not None else None
+        PENDING.put(partial(_lost, self._pid, self._line, self._tally, self._base(self._asked), settle, self._ticket))
+
     def _release(self) -> None:
         """Gives back what is still held."""
         if self._gate is not None and self._ticket is not None and not self._ticket.done:
@@ -307,9 +323,7 @@ class _Call:
     def _count(self, span: Span, asked: Call, answer: Answer, cost: Cost) -> None:
         """Into the metrics of dollars. Those of tokens and time come from the instrumentation whose span it is."""
         metrics = self._line.metrics
-        base: dict[str, str] = {names.OPERATION: asked.operation, names.PROVIDER: self._source.provider}
-        if asked.model is not None:
-            base[names.REQUEST_MODEL] = metrics.bounded_model(asked.model)
+        base = self._base(asked)
         if answer.model is not None:
             base[names.RESPONSE_MODEL] = metrics.bounded_model(answer.model)
         if cost.usd is not None:
@@ -317,15 +331,40 @@ class _Call:
         if cost.unpriced is not None:
             metrics.unpriced(cost.unpriced, base)
 
-    def _said(self, span: Span) -> dict[str, AttributeValue]:
+    def _base(self, asked: Call) -> dict[str, str]:
+        base: dict[str, str] = {names.OPERATION: asked.operation, names.PROVIDER: self._source.provider}
+        if asked.model is not None:
+            base[names.REQUEST_MODEL] = self._line.metrics.bounded_model(asked.model)
+        return base
+
+    def _said(self, span: Span, asked: Call) -> dict[str, AttributeValue]:
         """What our own spans say of a call and for whom it is, as far as `span` does not say it."""
-        asked = foreign.asked(span)
         said: dict[str, AttributeValue] = {names.OPERATION: asked.operation, names.PROVIDER: self._source.provider}
         if asked.model is not None:
             said[names.REQUEST_MODEL] = asked.model
         said.update(self._who)
         given = span.attributes or {}
         return {name: value for name, value in said.items() if name not in given}
+
+
+def _lost(
+    pid: int,
+    line: Line,
+    tally: Tally,
+    base: Mapping[str, str],
+    settle: Callable[[Ticket, Decimal | None, int, float], object] | None,
+    ticket: Ticket | None,
+) -> None:
+    """Counts a call whose spans never ended: it was made, and nobody knows what it took."""
+    if pid != os.getpid():  # a copy in the child of a fork: the call is its parent's
+        return
+    try:
+        tally.add_llm(None, 0, 0, unpriced=True)
+        line.metrics.unpriced("its span never ended", base)
+        if settle is not None and ticket is not None:
+            settle(ticket, None, 0, time.time())
+    except Exception as bug:
+        report("settling a call whose span never ended", bug)
 
 
 def _scope(span: Span) -> str:

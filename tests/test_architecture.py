@@ -50,7 +50,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "inflight": [*FREE, "core", "wire", "charging", "streams", "dropped", "telemetry"],
     "admission": [*FREE, "core", "charging", "guard", "ledger", "metering", "pricebook", "telemetry", "wire"],
     "lifecycle": [*FREE, "core", "wire", "charging", "inflight", "dropped", "pricebook", "telemetry"],
-    "foreign": [*FREE, "core", "guard", "telemetry"],
+    "foreign": [*FREE, "core", "dropped", "guard", "telemetry"],
     "processor": [*FREE, "core", "dropped", "telemetry"],
     "in_force": [*FREE],
     "runs": [*FREE, "core", "in_force", "admission", "telemetry"],

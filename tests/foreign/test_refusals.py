@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import os
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
@@ -12,7 +15,7 @@ from opentelemetry.trace import StatusCode
 
 from otel_agentcost import BudgetExceeded
 from tests.budgets.scene import budgeted, until_refused
-from tests.foreign.scene import ASKS, GROQ_TOO, MODEL, USD, call, span_of
+from tests.foreign.scene import ASKS, GROQ, GROQ_TOO, MODEL, USD, call, span_of
 from tests.in_memory import Telemetry
 
 
@@ -109,16 +112,40 @@ def test_an_event_loop_is_not_held_up(telemetry: Telemetry) -> None:
         assert asyncio.run(one()) < 1.0
 
 
-def test_a_call_without_an_end_holds_nothing_for_ever(telemetry: Telemetry) -> None:
-    """A span that is dropped keeps what it holds until its lease ends, and nothing else."""
-    with budgeted(telemetry, budgets="total:calls=2", wait_seconds=0.0):
-        context = span_of(telemetry)
-        context.__enter__()
+def test_a_span_that_is_dropped_holds_nothing_for_ever(telemetry: Telemetry) -> None:
+    """A call whose span never ends counts as made, without a price, as soon as nobody can end it any more."""
+    tracer = telemetry.tracer_provider.get_tracer(GROQ)
+    with budgeted(telemetry, budgets="total:calls=3", wait_seconds=0.0):
+        span = tracer.start_span("chat", attributes=dict(ASKS))
+        call(telemetry)
+        assert span.is_recording()
+        del span
+        gc.collect()
         call(telemetry)
         with pytest.raises(BudgetExceeded) as refused:
             call(telemetry)
-        assert (refused.value.spent, refused.value.held) == (1, 1)
-        context.__exit__(None, None, None)
+    assert (refused.value.spent, refused.value.held) == (3, 0)
+    assert telemetry.total("agentcost.unpriced.calls", agentcost__unpriced__reason="its span never ended") == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_fork_does_not_settle_its_parents_calls(telemetry: Telemetry, tmp_path: Path) -> None:
+    """A span that is open in a parent and dropped in its child stays the parent's call."""
+    ledger = f"sqlite:///{tmp_path}/ledger.db"
+    tracer = telemetry.tracer_provider.get_tracer(GROQ)
+    with budgeted(telemetry, budgets="total:calls=2", ledger=ledger, wait_seconds=0.0):
+        spans = [tracer.start_span("chat", attributes=dict(ASKS))]
+        if (child := os.fork()) == 0:
+            spans.clear()
+            gc.collect()
+            telemetry.tracer_provider.force_flush()
+            os._exit(0)
+        os.waitpid(child, 0)
+        call(telemetry)
+        with pytest.raises(BudgetExceeded) as refused:
+            call(telemetry)
+        spans.pop().end()
+    assert (refused.value.spent, refused.value.held) == (1, 1)
 
 
 def test_what_is_not_sampled_is_not_seen() -> None:
