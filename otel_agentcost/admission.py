@@ -212,8 +212,11 @@ class Gate:
             self.reports.level(span, *level)
 
     def spent(self, run: Run) -> int | None:
-        """Billionths of a dollar that the ledger has for `run`; None where it does not answer."""
-        if run.budget is None:
+        """Billionths of a dollar that the ledger has for `run`, other processes' included.
+
+        None where there are none, or where it does not answer.
+        """
+        if run.budget is None or not self.carries:
             return None
         try:
             (counted,) = self.guard.counted(self._facts({}, ((run.budget, run.value),)), None, time.time())

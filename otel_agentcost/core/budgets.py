@@ -97,7 +97,7 @@ class Budget:
         Rules about the same scope and window share what was spent, with a name or without: the key tells nothing of
         limits, so changing a limit forgets no spending.
         """
-        return f"{self.scope}/{period.label or 'all'}/{value}"
+        return period.key(self.scope, value)
 
 
 def _quoted_name(name: str) -> str:
@@ -123,6 +123,10 @@ class Period(NamedTuple):
     """In seconds of the epoch, as `ends`."""
     ends: float | None
     """None: never."""
+
+    def key(self, scope: Scope, value: str) -> str:
+        """What ledgers call what `value` of `scope` spends in it."""
+        return f"{scope}/{self.label or 'all'}/{value}"
 
 
 FOREVER = Period("", float("-inf"), None)

@@ -24,7 +24,7 @@ STEP = 3_600.0
 AT_MOST = 1_000
 """Answers that are kept. When there are more, all are dropped: what is in use comes back within microseconds."""
 
-_PASSING: frozenset[Scope] = frozenset({"trace", "run", "process"})
+PASSING: frozenset[Scope] = frozenset({"trace", "run", "process"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,12 +96,12 @@ class Applying:
 
     def _claimed(self, budget: Budget, value: str, now: float) -> Counted:
         within = self._period(budget.window, now)
-        passing = budget.scope in _PASSING and within.ends is None
+        passing = budget.scope in PASSING and within.ends is None
         until = now - now % STEP + STEP + IDLE if passing else within.ends
         limits: dict[Unit, int] = {}
         if self._policy.action(budget) != "warn":
             limits = {unit: limit for unit, limit in budget.limits.items() if unit != "seconds"}
-        return Counted(budget, value, Claim(key=budget.key(value, within), limits=limits, until=until))
+        return Counted(budget, value, Claim(key=budget.key(value, within), limits=limits, until=until, passing=passing))
 
     def _period(self, window: Window | None, now: float) -> Period:
         within = self._periods.get(window)

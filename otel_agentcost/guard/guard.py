@@ -16,7 +16,7 @@ from decimal import Decimal
 from typing import NamedTuple, cast
 
 from otel_agentcost.core import money
-from otel_agentcost.core.budgets import Budget, Scope
+from otel_agentcost.core.budgets import FOREVER, Budget, Scope
 from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard.applying import Applied, Applying
 from otel_agentcost.guard.asking import JUST_A_CALL, Policy, Request, ask_for
@@ -153,8 +153,11 @@ class Guard:
         self._began.first(scope, value, now)
 
     def forget(self, scope: Scope, value: str) -> None:
-        """The trace or run has ended: how long it took is of no interest any more."""
+        """The trace or run has ended. A ledger that others share keeps it: it may go on elsewhere."""
         self._began.forget(scope, value)
+        ledger = self.keeper.ledger
+        if isinstance(ledger, MemoryLedger):
+            ledger.forget(FOREVER.key(scope, value))
 
     @property
     def waiting(self) -> int:

@@ -81,6 +81,9 @@ class Claim:
     until: float | None
     """When the key may be forgotten: the end of its window, or, where every call puts it off, an idle time. A later
     one replaces an earlier one. None: never. Until then nothing is forgotten, and not before the last hold expires."""
+    passing: bool = False
+    """Whether keys like this come without end (traces, runs): where they are kept in memory, those that were not used
+    for the longest time may be forgotten before `until`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,10 @@ SETTLED_AT_MOST = 5_000
 """Settled calls that are remembered, at most: what one process sends again, it sends soon; and what is walked through
 once for each call should fit into the processor's cache."""
 
+PASSING_AT_MOST = 20_000
+"""Traces and runs that are remembered, at most: some 20 MB. Those that end here are forgotten at once; this is for
+those whose end nobody sees, because they are not recorded, or are another service's."""
+
 _NOTHING: dict[Unit, int] = dict.fromkeys(UNITS, 0)
 
 
@@ -86,6 +90,8 @@ class MemoryLedger(ForkSafe):
         self._unswept = 0
         """Accounts to look at: two of the oldest for each new one, so that ended ones never outnumber the others."""
         self._settled: OrderedDict[str, float] = OrderedDict()
+        self._passing: OrderedDict[str, None] = OrderedDict()
+        """Keys of traces and runs, the longest unused first."""
         super().__init__()
 
     def reserve(
@@ -141,6 +147,14 @@ class MemoryLedger(ForkSafe):
             self._forget_if_ended(key, now)
             return self._standing(key)
 
+    def forget(self, key: str) -> None:
+        """The trace or run has ended: nothing will ask for it again. Kept where a call in flight holds some of it."""
+        with self._lock:
+            account = self._accounts.get(key)
+            if account is not None and not any(account.held.values()):
+                del self._accounts[key]
+                self._passing.pop(key, None)
+
     def close(self) -> None:
         """Nothing to let go of."""
 
@@ -181,13 +195,28 @@ class MemoryLedger(ForkSafe):
             account.until = max(account.until, ends(claim), until)
             if account not in opened:
                 opened.append(account)
+            if claim.passing:
+                self._passing[claim.key] = None
+                self._passing.move_to_end(claim.key)
+        if len(self._passing) > PASSING_AT_MOST:
+            self._forget_longest_unused()
         return opened
+
+    def _forget_longest_unused(self) -> None:
+        for _ in range(3):
+            key, _ = self._passing.popitem(last=False)
+            account = self._accounts.get(key)
+            if account is None or not any(account.held.values()):
+                self._accounts.pop(key, None)
+                return
+            self._passing[key] = None  # in use after all
 
     def _forget_if_ended(self, key: str, now: float) -> bool:
         account = self._accounts.get(key)
         if account is None or account.until + GRACE > now:
             return False
         del self._accounts[key]
+        self._passing.pop(key, None)
         return True
 
     def _expire(self, now: float) -> None:

@@ -20,7 +20,7 @@ class Patchable:
     target: Target
     seam: Seam
     kind: str = "call"
-    """Which method of `lifecycle.Line` takes it: `call`, `call_async`, `generate`, `attempt`, `around`, `around_async`."""
+    """Which method of `Line` takes it: `call`, `call_async`, `generate`, `attempt`, `around` or `around_async`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

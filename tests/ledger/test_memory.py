@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from otel_agentcost.ledger import memory
 from otel_agentcost.ledger.memory import MemoryLedger
 from tests.ledger.calls import NOW, admitted, amounts, claim, in_a_child, stands
 from tests.ledger.contract import LedgerContract
@@ -38,3 +41,30 @@ def test_memory_is_bounded() -> None:
     assert len(ledger._holds) <= 7
     assert len(ledger._expiries) <= 100
     assert len(ledger._settled) <= 3600
+
+
+def test_traces_that_never_end_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unsampled traces, whose end nobody sees: the longest unused are forgotten, one with a call in flight is not."""
+    monkeypatch.setattr(memory, "PASSING_AT_MOST", 100)
+    ledger, user = MemoryLedger(), claim("user/all/u1")
+    busy = replace(claim("trace/all/busy", nano_usd=10), passing=True)
+    assert admitted(ledger, "busy", [busy], 5)
+    for i in range(1000):
+        trace = replace(claim(f"trace/all/{i}", nano_usd=10), passing=True)
+        assert admitted(ledger, str(i), [trace, user], 5)
+        ledger.settle(str(i), [trace, user], amounts(5), now=NOW)
+    assert len(ledger._accounts) <= 102
+    assert not admitted(ledger, "another", [busy], 6)
+    assert ledger.standing(user.key, now=NOW).spent["nano_usd"] == 5000
+    assert ledger.standing("trace/all/999", now=NOW).spent["nano_usd"] == 5
+
+
+def test_a_trace_that_has_ended_is_forgotten_at_once() -> None:
+    """Unless one of its calls is still in flight: that one goes on holding what it holds."""
+    ledger, one, two = MemoryLedger(), claim("trace/all/1", nano_usd=10), claim("trace/all/2", nano_usd=10)
+    for call_id, trace in (("a", one), ("b", two)):
+        assert admitted(ledger, call_id, [trace], 5)
+    ledger.settle("a", [one], amounts(5), now=NOW)
+    for trace in (one, two, claim("trace/all/3")):
+        ledger.forget(trace.key)
+    assert list(ledger._accounts) == [two.key]
