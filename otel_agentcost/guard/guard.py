@@ -287,11 +287,13 @@ class Guard:
             model = self.policy.downgrade.get(request.model or "")
             while model is not None and model not in tried:
                 tried.add(model)
-                outcome = yield from self._attempt(request, model, now)
-                if isinstance(outcome, Ticket):
-                    outcome.model, outcome.instead = model, error
-                if not isinstance(outcome, Refusal) and not _unpriced(outcome):
-                    return outcome
+                dollars = self._applying.to(facts, model, now).dollars
+                if not dollars or request.ask(model).unpriced is None:  # else the budget could not hold it
+                    outcome = yield from self._attempt(request, model, now)
+                    if isinstance(outcome, Ticket):
+                        outcome.model, outcome.instead = model, error
+                    if not isinstance(outcome, Refusal):
+                        return outcome
                 model = self.policy.downgrade.get(model)
         elif action == "clamp" and refusal.unit in ("nano_usd", "tokens"):
             outcome = yield from self._attempt(request, request.model, now, clamp=True)
@@ -384,7 +386,3 @@ def _in_asyncio() -> bool:
     except RuntimeError:
         return False
     return True
-
-
-def _unpriced(outcome: Ticket | Refused) -> bool:
-    return isinstance(outcome, Refused) and outcome.error.unpriced is not None

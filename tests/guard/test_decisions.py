@@ -160,6 +160,14 @@ def test_downgrading_takes_the_first_model_that_fits() -> None:
     assert refusal.action == "downgrade"
 
 
+def test_a_model_without_a_price_takes_no_others_place() -> None:
+    """It would escape the very budget that the dear one did not fit into."""
+    g = guard("trace:usd=0.05", on_exceed="downgrade", downgrade={"big": "secret", "secret": "small"})
+    assert ticket(g.admit(facts(100))).model == "small"
+    g = guard("trace:usd=0.05", on_exceed="downgrade", downgrade={"big": "secret"})
+    refused(g.admit(facts(100)))
+
+
 def test_clamping_lowers_the_output_limit_to_what_is_left() -> None:
     """Never raises it, and refuses where nothing useful is left."""
     g = guard("trace:usd=0.25", on_exceed="clamp")
