@@ -38,12 +38,10 @@ class Source:
     """How the names of its calls' spans begin, where nothing else on the span says at its start what it is."""
 
 
-_GROQ = Source(sdk="groq", provider="groq")
-_BEDROCK = Source(sdk="botocore", provider="aws.bedrock")
+_BEDROCK = Source(sdk="botocore", provider="aws.bedrock", exclusive=True)
 
 SOURCES: Mapping[str, Source] = {
-    "opentelemetry.instrumentation.groq": _GROQ,
-    "opentelemetry.instrumentation.genai.groq": _GROQ,
+    "opentelemetry.instrumentation.groq": Source(sdk="groq", provider="groq"),
     "openinference.instrumentation.groq": Source(
         sdk="groq", provider="groq", refusable=False, calls=("Completions", "AsyncCompletions")
     ),
@@ -55,13 +53,10 @@ SOURCES: Mapping[str, Source] = {
         sdk="mistralai", provider="mistral_ai", refusable=False, calls=("chat_", "stream_chat", "embeddings_", "fim_")
     ),
     "opentelemetry.instrumentation.cohere": Source(sdk="cohere", provider="cohere"),
-    "opentelemetry.instrumentation.genai.cohere": Source(sdk="cohere", provider="cohere"),
     "opentelemetry.instrumentation.bedrock": Source(
         sdk="botocore", provider="aws.bedrock", exclusive=True, bare_model=True
     ),
-    "opentelemetry.instrumentation.botocore.bedrock-runtime": Source(
-        sdk="botocore", provider="aws.bedrock", exclusive=True
-    ),
+    "opentelemetry.instrumentation.botocore.bedrock-runtime": _BEDROCK,
     "opentelemetry.instrumentation.genai.bedrock": _BEDROCK,
     "openinference.instrumentation.bedrock": Source(
         sdk="botocore", provider="aws.bedrock", calls=("bedrock.converse", "bedrock.invoke_model")

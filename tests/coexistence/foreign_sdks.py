@@ -33,8 +33,8 @@ MISTRAL_USD = 0.00029055
 """1,205 input tokens at $0.15 and 183 output tokens at $0.60 a million: the span does not tell the cached ones."""
 COHERE_USD = 0.00075
 """100 billed input tokens at $2.50 and 50 output tokens at $10 a million."""
-CLAUDE_USD = 0.00395472
-"""181 input tokens at $3.30, 1,024 cached ones at $0.33, 183 output tokens at $16.50 a million."""
+CLAUDE_USD = 0.00995742
+"""2,000 input tokens at $3.30, 1,024 cached ones at $0.33, 183 output tokens at $16.50 a million."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +76,7 @@ def answer(request: Request) -> Reply:
     """The answer to a call of any of these SDKs."""
     if "/converse" in request.path:
         message = {"role": "assistant", "content": [{"text": "It is four."}]}
-        usage = {"inputTokens": 181, "outputTokens": 183, "totalTokens": 1388, "cacheReadInputTokens": 1024}
+        usage = {"inputTokens": 2000, "outputTokens": 183, "totalTokens": 3207, "cacheReadInputTokens": 1024}
         return json_reply(
             {"output": {"message": message}, "stopReason": "end_turn", "usage": usage, "metrics": {"latencyMs": 1}}
         )
@@ -156,6 +156,11 @@ FOREIGN: Sequence[Foreign] = (
         name="bedrock, botocore",
         module="opentelemetry.instrumentation.botocore",
         instrumentor="BotocoreInstrumentor",
+    ),
+    _bedrock_seen(
+        name="bedrock, official",
+        module="opentelemetry.instrumentation.genai.bedrock",
+        instrumentor="BedrockInstrumentor",
     ),
     _bedrock_seen(
         name="bedrock, openinference",

@@ -18,6 +18,7 @@ GROQ_TOO = "openinference.instrumentation.groq"
 COHERE = "opentelemetry.instrumentation.cohere"
 BOTOCORE = "opentelemetry.instrumentation.botocore.bedrock-runtime"
 BEDROCK = "opentelemetry.instrumentation.bedrock"
+OFFICIAL_BEDROCK = "opentelemetry.instrumentation.genai.bedrock"
 BEDROCK_TOO = "openinference.instrumentation.bedrock"
 
 MODEL = "llama-3.3-70b-versatile"

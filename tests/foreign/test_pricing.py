@@ -18,6 +18,7 @@ from tests.foreign.scene import (
     GROQ,
     GROQ_TOO,
     MODEL,
+    OFFICIAL_BEDROCK,
     SAYS,
     USD,
     Said,
@@ -42,12 +43,12 @@ OPENINFERENCE: Said = {
     "llm.token_count.completion": 183,
 }
 CONVERSE: Said = {
-    "gen_ai.usage.input_tokens": 181,
+    "gen_ai.usage.input_tokens": 2000,
     "gen_ai.usage.output_tokens": 183,
     "gen_ai.usage.cache_read.input_tokens": 1024,
 }
-CONVERSE_USD = 0.00395472
-"""181 tokens at $3.30, 1,024 cached ones at $0.33, 183 output tokens at $16.50 a million."""
+CONVERSE_USD = 0.00995742
+"""2,000 tokens at $3.30, 1,024 cached ones at $0.33, 183 output tokens at $16.50 a million."""
 
 
 @pytest.mark.parametrize(
@@ -85,16 +86,16 @@ def test_what_its_owner_says_stands(telemetry: Telemetry) -> None:
     assert telemetry.attributes()["gen_ai.provider.name"] == "Groq Inc."
 
 
-@pytest.mark.parametrize("scope", [BOTOCORE, BEDROCK_TOO])
+@pytest.mark.parametrize("scope", [BOTOCORE, OFFICIAL_BEDROCK, BEDROCK_TOO])
 def test_input_that_leaves_out_the_cache(telemetry: Telemetry, scope: str) -> None:
     """Bedrock counts cached tokens beside the input; who passes that on is read so, and who adds them up is, too."""
-    inclusive = {**CONVERSE, "gen_ai.usage.input_tokens": 1205}
+    inclusive = {**CONVERSE, "gen_ai.usage.input_tokens": 3024}
     asks = {"gen_ai.operation.name": "chat", "gen_ai.request.model": CLAUDE}
     with instrumented(telemetry):
-        call(telemetry, scope, asks, CONVERSE if scope == BOTOCORE else inclusive)
+        call(telemetry, scope, asks, inclusive if scope == BEDROCK_TOO else CONVERSE)
     given = telemetry.attributes()
     assert given["agentcost.cost.usd"] == pytest.approx(CONVERSE_USD)
-    assert given["gen_ai.usage.input_tokens"] == 1205
+    assert given["gen_ai.usage.input_tokens"] == 3024
 
 
 def test_cache_writes_of_unknown_life(telemetry: Telemetry) -> None:

@@ -13,9 +13,10 @@ import pytest
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 
+import otel_agentcost
 from otel_agentcost import BudgetExceeded
 from tests.budgets.scene import budgeted, until_refused
-from tests.foreign.scene import ASKS, GROQ, GROQ_TOO, MODEL, USD, call, span_of
+from tests.foreign.scene import ASKS, BEDROCK_TOO, BOTOCORE, COHERE, GROQ, GROQ_TOO, MODEL, USD, call, span_of
 from tests.in_memory import Telemetry
 
 
@@ -57,7 +58,7 @@ def test_a_refused_call_is_no_part_of_the_next(telemetry: Telemetry) -> None:
     """Ten refusals in a row are ten refusals: none is taken for a second span of the one before."""
     with budgeted(telemetry, budgets="total:calls=1"):
         call(telemetry)
-        for scope in [*["opentelemetry.instrumentation.groq", "opentelemetry.instrumentation.genai.groq"] * 5]:
+        for scope in (BOTOCORE, BEDROCK_TOO) * 5:
             with pytest.raises(BudgetExceeded):
                 call(telemetry, scope)
     assert telemetry.total("agentcost.budget.refusals") == 10
@@ -97,6 +98,38 @@ def test_other_actions(telemetry: Telemetry, action: str) -> None:
             with pytest.raises(BudgetExceeded):
                 call(telemetry)
     assert telemetry.total("agentcost.budget.refusals") == (action != "warn")
+
+
+def test_a_trace_has_its_own_allowance(telemetry: Telemetry) -> None:
+    """The budget of a trace holds for these calls, trace by trace; and calls under no span share one."""
+    tracer = telemetry.tracer_provider.get_tracer("app")
+    with budgeted(telemetry, trace_max_llm_calls=2):
+        for _ in range(2):
+            with tracer.start_as_current_span("root"):
+                made, _ = until_refused(lambda: call(telemetry))
+                assert made == 2
+        made, error = until_refused(lambda: call(telemetry))
+    assert made == 2
+    assert "calls under no span" in error.value
+
+
+def test_the_allowance_of_a_run(telemetry: Telemetry) -> None:
+    """What the code allows a run holds for these calls, where no budget is set otherwise."""
+    with budgeted(telemetry), otel_agentcost.run("work", llm_calls=1) as run:
+        call(telemetry)
+        with pytest.raises(BudgetExceeded):
+            call(telemetry)
+    assert run.cost_usd is not None
+    assert float(run.cost_usd) == pytest.approx(USD)
+
+
+def test_models_without_a_price_where_that_is_refused(telemetry: Telemetry) -> None:
+    """A model that has no price is refused if the settings say so, but not one that is yet to be named."""
+    with budgeted(telemetry, budgets="total:usd=1", unpriced="refuse"):
+        with pytest.raises(BudgetExceeded):
+            call(telemetry, asks={**ASKS, "gen_ai.request.model": "nobodys-model"})
+        call(telemetry, COHERE, {"llm.request.type": "chat"}, {"gen_ai.request.model": "command-r-plus"})
+    assert telemetry.total("agentcost.budget.refusals") == 1
 
 
 def test_an_event_loop_is_not_held_up(telemetry: Telemetry) -> None:
