@@ -59,7 +59,7 @@ class Foreign:
 
     def start(self, span: Span, source: Source, parent_context: Context | None) -> None:
         """`span`, made by `source`, has just started. Raises `BudgetExceeded` to keep its call from being made."""
-        if not self.line.active or not foreign.is_call(span, source):
+        if not foreign.is_call(span, source):
             return
         if not PENDING.empty():
             settle_pending()

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 
+from otel_agentcost import BudgetExceeded
 from tests.budgets.scene import answering, ask, budgeted, client
 from tests.foreign.scene import ASKS, BEDROCK_TOO, BOTOCORE, GROQ, GROQ_TOO, MODEL, SAYS, USD, call, dollars, span_of
 from tests.in_memory import Telemetry
@@ -30,9 +31,10 @@ def end(span: trace.Span, *, usage: bool = True) -> None:
 
 
 def test_a_span_within_a_span_of_the_same_call(telemetry: Telemetry) -> None:
-    """Of two spans, one in the other, the one that ends first has the dollars."""
-    with instrumented(telemetry), span_of(telemetry, GROQ):
-        call(telemetry, GROQ_TOO)
+    """Of two spans, one in the other, the one that ends first has the dollars; in the budgets they are one call."""
+    with budgeted(telemetry, budgets="total:calls=1", wait_seconds=0.0), span_of(telemetry, GROQ_TOO):
+        call(telemetry, GROQ)
+    assert telemetry.total("agentcost.budget.refusals") == 0
     assert dollars(telemetry.spans) == [pytest.approx(USD)]
     assert telemetry.total("agentcost.cost") == pytest.approx(USD)
 
@@ -74,15 +76,15 @@ def test_streams_that_are_open_at_once(telemetry: Telemetry) -> None:
     assert len(dollars(telemetry.spans)) == 4
 
 
-def test_other_sdks_and_other_models_are_other_calls(telemetry: Telemetry) -> None:
+@pytest.mark.parametrize("other", [(BOTOCORE, MODEL), (GROQ_TOO, "llama-3.1-8b-instant")])
+def test_other_sdks_and_other_models_are_other_calls(telemetry: Telemetry, other: tuple[str, str]) -> None:
     """Spans that overlap and are of two SDKs, or ask for two models, are two calls."""
-    other = {"gen_ai.request.model": "llama-3.1-8b-instant"}
     tracer = telemetry.tracer_provider.get_tracer("app")
     with instrumented(telemetry), tracer.start_as_current_span("root"):
-        spans = [start(telemetry, GROQ), start(telemetry, GROQ_TOO, **other), start(telemetry, BOTOCORE)]
+        spans = [start(telemetry, GROQ), start(telemetry, other[0], **{"gen_ai.request.model": other[1]})]
         for span in spans:
             end(span)
-    assert telemetry.attributes("root")["agentcost.trace.llm_calls"] == 3
+    assert telemetry.attributes("root")["agentcost.trace.llm_calls"] == 2
 
 
 def test_tasks_do_not_mix_their_calls_up(telemetry: Telemetry) -> None:
@@ -127,3 +129,16 @@ def test_a_call_of_ours_beneath(telemetry: Telemetry, model_server: ModelServer,
         for _ in range(9):  # one call is counted, not two: nine more fit
             call(telemetry)
     assert telemetry.total("agentcost.budget.refusals") == 0
+
+
+def test_a_refused_call_of_ours_beneath(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """A span that a refused call of ours has taken stands for no call: it counts nowhere."""
+    budgets = budgeted(telemetry, budgets="total:calls=1", wait_seconds=0.0)
+    asks = {**ASKS, "gen_ai.request.model": "gpt-4o-mini"}
+    with client(answering(model_server)) as openai, budgets:
+        ask(openai)
+        with pytest.raises(BudgetExceeded), span_of(telemetry, GROQ_TOO, asks):
+            ask(openai)
+        with pytest.raises(BudgetExceeded) as refused:
+            ask(openai)
+    assert refused.value.spent == 1

@@ -41,6 +41,7 @@ OPENINFERENCE: Said = {
     "llm.token_count.prompt": 1205,
     "llm.token_count.prompt_details.cache_read": 1024,
     "llm.token_count.completion": 183,
+    "llm.token_count.completion_details.reasoning": 40,
 }
 CONVERSE: Said = {
     "gen_ai.usage.input_tokens": 2000,
@@ -96,6 +97,14 @@ def test_input_that_leaves_out_the_cache(telemetry: Telemetry, scope: str) -> No
     given = telemetry.attributes()
     assert given["agentcost.cost.usd"] == pytest.approx(CONVERSE_USD)
     assert given["gen_ai.usage.input_tokens"] == 3024
+
+
+def test_more_cached_than_there_is_input(telemetry: Telemetry) -> None:
+    """Input tokens that are fewer than the cached ones cannot contain them, whoever counted."""
+    with instrumented(telemetry):
+        call(telemetry, says={**SAYS, "gen_ai.usage.input_tokens": 181})
+    given = telemetry.attributes()
+    assert (given["gen_ai.usage.input_tokens"], given["agentcost.cost.usd"]) == (1205, pytest.approx(USD))
 
 
 def test_cache_writes_of_unknown_life(telemetry: Telemetry) -> None:

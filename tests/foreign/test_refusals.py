@@ -86,18 +86,29 @@ def test_a_budget_of_a_model_that_is_named_late(telemetry: Telemetry) -> None:
             call(telemetry)
 
 
-@pytest.mark.parametrize("action", ["warn", "clamp", "downgrade"])
-def test_other_actions(telemetry: Telemetry, action: str) -> None:
-    """What somebody else sends cannot be shortened or given to another model: it is refused; warnings are given."""
+@pytest.mark.parametrize("action", ["block", "clamp", "downgrade"])
+def test_what_somebody_else_sends_cannot_be_changed(telemetry: Telemetry, action: str) -> None:
+    """A call that would fit if it were shorter, or of the cheaper model, is refused, and holds nothing."""
     settings = {"downgrade": {MODEL: "llama-3.1-8b-instant"}} if action == "downgrade" else {}
-    with budgeted(telemetry, budgets=f"total:usd=0.0005,on_exceed={action}", **settings):
-        call(telemetry)
-        if action == "warn":
-            call(telemetry)
-        else:
+    long = {**ASKS, "gen_ai.request.max_tokens": 1000}
+    with budgeted(telemetry, budgets=f"total:usd=0.0002,on_exceed={action}", wait_seconds=0.0, **settings):
+        for _ in range(2):
             with pytest.raises(BudgetExceeded):
-                call(telemetry)
-    assert telemetry.total("agentcost.budget.refusals") == (action != "warn")
+                call(telemetry, asks=long)
+        with pytest.raises(BudgetExceeded) as refused:
+            call(telemetry, asks=long)
+        assert (refused.value.spent, refused.value.held) == (0, 0)
+        call(telemetry)
+    assert telemetry.total("agentcost.budget.refusals") == 3
+
+
+def test_a_budget_that_only_warns(telemetry: Telemetry) -> None:
+    """It warns, once, and refuses nothing."""
+    with budgeted(telemetry, budgets="total:usd=0.0005,on_exceed=warn"):
+        call(telemetry)
+        call(telemetry)
+    assert telemetry.total("agentcost.budget.refusals") == 0
+    assert telemetry.total("agentcost.budget.warnings", agentcost__budget__level="limit") == 1
 
 
 def test_a_trace_has_its_own_allowance(telemetry: Telemetry) -> None:
