@@ -19,6 +19,7 @@ from pathlib import Path
 
 import otel_agentcost
 from otel_agentcost import Settings, in_force
+from otel_agentcost.core import budgets
 from tests.benchmarks.calls import Sdk
 from tests.benchmarks.raw_store import ROUNDS
 from tests.benchmarks.workloads import Workload, workloads
@@ -55,7 +56,7 @@ def seconds(run: Callable[[int], None], calls: int) -> float:
 def added(work: Workload, url: str, blocks: int, calls: int) -> tuple[float, float]:
     """Microseconds of a call without budgets, and what three rules add to it: medians of blocks in turns."""
     sdk = Sdk.fresh()
-    settings = Settings(budgets=RULES, user="u1", ledger=url, ledger_timeout=5)
+    settings = Settings(budgets=budgets.parse(RULES), user="u1", ledger=url, ledger_timeout=5)
     otel_agentcost.instrument(tracer_provider=sdk.tracers, meter_provider=sdk.meters, settings=settings)
     runtime = in_force.active()
     assert runtime is not None
