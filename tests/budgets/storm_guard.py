@@ -61,7 +61,7 @@ class Storm:
         tasks = [asyncio.create_task(self._task(task, calls)) for task in range(number)]
         for task in tasks:
             if draw.random() < 0.125:
-                loop.call_later(draw.random() * 0.5, task.cancel)
+                loop.call_later(draw.random() ** 2 * 0.5, task.cancel)
         for outcome in await asyncio.gather(*tasks, return_exceptions=True):
             if isinstance(outcome, BaseException) and not isinstance(outcome, asyncio.CancelledError):
                 raise outcome
