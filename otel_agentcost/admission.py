@@ -283,13 +283,18 @@ class Admission:
                 base = {names.REQUEST_MODEL: str(self._facts.call.model), names.RESPONSE_MODEL: self.ticket.model}
                 gate.reports.saved(before - cost.usd, base)
 
-    def end(self) -> None:
-        """Gives back what is still held: the call was not made, or could not be settled."""
-        if not self.ticket.done:
-            try:
-                self._gate.guard.release(self.ticket, time.time())
-            except Exception as bug:
-                report("giving back what a call held", bug)
+    def end(self, *, made: bool) -> None:
+        """Gives back what is still held. A call that was `made`, and could not be settled, counts as a call."""
+        if self.ticket.done:
+            return
+        guard, now = self._gate.guard, time.time()
+        try:
+            if made:
+                guard.settle(self.ticket, None, 0, now)
+            else:
+                guard.release(self.ticket, now)
+        except Exception as bug:
+            report("giving back what a call held", bug)
 
 
 def _trace_id(span: Span) -> str:

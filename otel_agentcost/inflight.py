@@ -279,7 +279,7 @@ class InFlight:
             report("settling a call", bug)
             attributes = {names.UNPRICED: f"otel-agentcost failed to price it ({type(bug).__name__})"}
         if self.admission is not None:
-            self.admission.end()
+            self.admission.end(made=self.sent)
         if self._conversation is not None:
             self._conversation.ended(attributes)
         try:
@@ -299,6 +299,8 @@ class InFlight:
         self._attempt = None
         cost = charging.cost_of(self._line.book, self.asked, answer, at=self.at, failed=error is not None)
         tokens = answer.tokens()
+        if self.admission is not None:  # before all that is told of it: whatever fails there, the money is counted
+            self.admission.settle(self, answer, cost, tokens)
         record = self.record
         attributes = spans.answer_attributes(answer, tokens, cost) if record.span.is_recording() else {}
         if record.first_chunk is not None:
@@ -306,8 +308,6 @@ class InFlight:
         if error is not None:
             attributes[names.ERROR_TYPE] = spans.error_type(error)
         self._count(answer, tokens, cost, error)
-        if self.admission is not None:
-            self.admission.settle(self, answer, cost, tokens)
         for run in record.runs:
             run.tally.add_llm(cost.usd, tokens.input, tokens.output, unpriced=cost.unpriced is not None)
         if record.tally is not None:

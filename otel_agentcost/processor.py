@@ -39,7 +39,7 @@ class AgentCostProcessor(SpanProcessor):
         """Whether a tracer provider has it."""
         self.active = True
         """False after `uninstrument`: a provider cannot let go of a processor, so it falls silent instead."""
-        self.forget: Callable[[Scope, str], object] = _nothing
+        self.ended: Callable[[Scope, str], object] = _nothing
         """Tells the guard that a trace has ended, so that nothing of it is kept."""
         self.foreign: Foreign | None = None
         """Prices and refuses the calls that other instrumentations make spans of."""
@@ -81,7 +81,7 @@ class AgentCostProcessor(SpanProcessor):
 
     def _end(self, span: Span, tally: Tally, *, local_root: bool) -> None:
         if local_root and span.parent is None:  # where a part of a trace ends, others of it may come here again
-            self.forget("trace", f"{span.get_span_context().trace_id:032x}")
+            self.ended("trace", f"{span.get_span_context().trace_id:032x}")
         if not tally.calls or not self.active:
             return
         span.set_attributes(tally.attributes())

@@ -180,7 +180,7 @@ class _Scope(AbstractContextManager[None]):
         try:
             gate = _gate()
             if gate is not None and self._run.budget is not None:
-                gate.guard.forget("run", self._run.value)
+                gate.guard.ended("run", self._run.value)
         except Exception as bug:
             report("ending a run", bug)
         if self._span is not None:

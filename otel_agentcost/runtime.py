@@ -65,7 +65,7 @@ class Runtime:
             if gate is None:
                 guard = open_guard(self.settings)
                 gate = self.line.gate = Gate(guard, self.line.book, self.reports(), self.attribution)
-                self.processor.forget = guard.forget
+                self.processor.ended = guard.ended
             return gate
 
     def close(self) -> None:

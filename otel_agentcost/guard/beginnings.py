@@ -16,6 +16,7 @@ class Beginnings:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._first: OrderedDict[tuple[Scope, str], float] = OrderedDict()
+        self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
 
     def first(self, scope: Scope, value: str, now: float) -> float:
         """When it was first asked for: `now`, if it is the first time."""
@@ -27,7 +28,13 @@ class Beginnings:
                 self._first.popitem(last=False)
         return began
 
-    def forget(self, scope: Scope, value: str) -> None:
-        """It has ended."""
+    def is_news(self, rule: str, value: str) -> bool:
+        """Whether it is said for the first time that `value` has taken longer than `rule` lets it."""
+        key = (rule, value)
         with self._lock:
-            self._first.pop((scope, value), None)
+            if key in self._told:
+                return False
+            self._told[key] = None
+            while len(self._told) > AT_MOST:
+                self._told.popitem(last=False)
+        return True

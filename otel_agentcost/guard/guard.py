@@ -152,12 +152,11 @@ class Guard:
         """The trace or run has begun; without this, it begins with its first call."""
         self._began.first(scope, value, now)
 
-    def forget(self, scope: Scope, value: str) -> None:
-        """The trace or run has ended. A ledger that others share keeps it: it may go on elsewhere."""
-        self._began.forget(scope, value)
+    def ended(self, scope: Scope, value: str) -> None:
+        """The trace or run has ended. A ledger that others share is not told: it may go on elsewhere."""
         ledger = self.keeper.ledger
         if isinstance(ledger, MemoryLedger):
-            ledger.forget(FOREVER.key(scope, value))
+            ledger.ended(FOREVER.key(scope, value))
 
     @property
     def waiting(self) -> int:
@@ -373,7 +372,8 @@ class Guard:
             if passed < limit:
                 continue
             if self.policy.action(each.budget) == "warn":
-                over.append(Level(each.budget, each.value, "seconds", passed, limit, "limit"))
+                if self._began.is_news(each.budget.text, each.value):
+                    over.append(Level(each.budget, each.value, "seconds", passed, limit, "limit"))
                 continue
             figures = Refusal(key="", unit="calls", limit=limit, spent=passed, held=0, requested=0)
             return Refused(action="block", error=exceeded(facts, each, "seconds", figures))

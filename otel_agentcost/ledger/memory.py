@@ -36,8 +36,11 @@ SETTLED_AT_MOST = 5_000
 once for each call should fit into the processor's cache."""
 
 PASSING_AT_MOST = 20_000
-"""Traces and runs that are remembered, at most: some 20 MB. Those that end here are forgotten at once; this is for
-those whose end nobody sees, because they are not recorded, or are another service's."""
+"""Traces and runs that are remembered, at most: some 20 MB. This is for those whose end nobody sees, because they are
+not recorded, or are another service's."""
+
+ENDED_AT_MOST = 1_000
+"""Traces and runs that are remembered after their end, at most."""
 
 _NOTHING: dict[Unit, int] = dict.fromkeys(UNITS, 0)
 
@@ -92,6 +95,8 @@ class MemoryLedger(ForkSafe):
         self._settled: OrderedDict[str, float] = OrderedDict()
         self._passing: OrderedDict[str, None] = OrderedDict()
         """Keys of traces and runs, the longest unused first."""
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        """Keys of those that have ended, the longest ago first."""
         super().__init__()
 
     def reserve(
@@ -147,13 +152,14 @@ class MemoryLedger(ForkSafe):
             self._forget_if_ended(key, now)
             return self._standing(key)
 
-    def forget(self, key: str) -> None:
-        """The trace or run has ended: nothing will ask for it again. Kept where a call in flight holds some of it."""
+    def ended(self, key: str) -> None:
+        """The trace or run has ended. Tasks that it has left behind may still spend in it: it is kept for a while."""
         with self._lock:
-            account = self._accounts.get(key)
-            if account is not None and not any(account.held.values()):
-                del self._accounts[key]
-                self._passing.pop(key, None)
+            if key in self._passing:
+                del self._passing[key]
+                self._ended[key] = None
+                if len(self._ended) > ENDED_AT_MOST:
+                    self._forget_one_of(self._ended)
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -198,13 +204,14 @@ class MemoryLedger(ForkSafe):
             if claim.passing:
                 self._passing[claim.key] = None
                 self._passing.move_to_end(claim.key)
+                self._ended.pop(claim.key, None)
         if len(self._passing) > PASSING_AT_MOST:
-            self._forget_longest_unused()
+            self._forget_one_of(self._passing)
         return opened
 
-    def _forget_longest_unused(self) -> None:
+    def _forget_one_of(self, keys: OrderedDict[str, None]) -> None:
         for _ in range(3):
-            key, _ = self._passing.popitem(last=False)
+            key, _ = keys.popitem(last=False)
             account = self._accounts.get(key)
             if account is None or not any(account.held.values()):
                 self._accounts.pop(key, None)
@@ -217,6 +224,7 @@ class MemoryLedger(ForkSafe):
             return False
         del self._accounts[key]
         self._passing.pop(key, None)
+        self._ended.pop(key, None)
         return True
 
     def _expire(self, now: float) -> None:

@@ -196,8 +196,13 @@ def test_a_trace_may_take_so_many_seconds() -> None:
     error = refused(g.admit(facts(now=NOW + 60))).error
     assert (error.unit, error.spent, error.limit) == ("seconds", 60, 60)
     ticket(g.admit(facts(now=NOW + 60, trace="t2")))
-    g.forget("trace", "t1")
-    ticket(g.admit(facts(now=NOW + 61)))
+
+
+def test_that_a_trace_takes_too_long_is_told_once() -> None:
+    """By a budget that only warns: its first call after the limit has the level, later ones do not repeat it."""
+    g = guard("trace:seconds=30,on_exceed=warn")
+    told = [len(ticket(g.admit(facts(now=NOW + second, trace=trace))).over) for trace in "ab" for second in (0, 40, 50)]
+    assert told == [0, 1, 0, 0, 1, 0]
 
 
 def test_the_memory_of_traces_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,12 +59,16 @@ def test_traces_that_never_end_are_bounded_too(monkeypatch: pytest.MonkeyPatch) 
     assert ledger.standing("trace/all/999", now=NOW).spent["nano_usd"] == 5
 
 
-def test_a_trace_that_has_ended_is_forgotten_at_once() -> None:
-    """Unless one of its calls is still in flight: that one goes on holding what it holds."""
-    ledger, one, two = MemoryLedger(), claim("trace/all/1", nano_usd=10), claim("trace/all/2", nano_usd=10)
-    for call_id, trace in (("a", one), ("b", two)):
-        assert admitted(ledger, call_id, [trace], 5)
-    ledger.settle("a", [one], amounts(5), now=NOW)
-    for trace in (one, two, claim("trace/all/3")):
-        ledger.forget(trace.key)
-    assert list(ledger._accounts) == [two.key]
+def test_traces_that_have_ended_are_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they have left behind may still spend in them; of a hundred more, the oldest are forgotten."""
+    monkeypatch.setattr(memory, "ENDED_AT_MOST", 10)
+    ledger, busy = MemoryLedger(), replace(claim("trace/all/busy", nano_usd=10), passing=True)
+    assert admitted(ledger, "busy", [busy], 5)
+    ledger.ended(busy.key)
+    for i in range(100):
+        trace = replace(claim(f"trace/all/{i}", nano_usd=10), passing=True)
+        ledger.settle(str(i), [trace], amounts(8), now=NOW)
+        ledger.ended(trace.key)
+        assert not admitted(ledger, f"late {i}", [trace], 5)
+    assert len(ledger._accounts) <= 12
+    assert not admitted(ledger, "more", [busy], 6)
