@@ -23,7 +23,7 @@ from tests.budgets.frameworks.scene import standing
 from tests.budgets.scene import ASK, answering, ask, async_client, budgeted
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer, Reply, Request, json_reply, sse_reply
-from tests.sdks.replies import PLAIN, chat, chat_chunks, chat_reply, chat_stream
+from tests.sdks.replies import PLAIN, PLAIN_USD, chat, chat_chunks, chat_reply, chat_stream
 
 BUDGET = "total:usd=0.01"
 PIECE: dict[str, Any] = {**ASK, "max_tokens": 4000}
@@ -194,21 +194,23 @@ def test_a_call_gives_back_what_it_held(telemetry: Telemetry, model_server: Mode
 
 
 @pytest.mark.parametrize(
-    "where",
+    ("where", "usd"),
     [
-        "charging.cost_of",
-        "inflight.InFlight._count",
-        "telemetry.spans.answer_attributes",
-        "telemetry.spans.Record.close",
-        "wire.openai_chat.Chat.read_response",
-        "admission.Admission.settle",
-        "telemetry.budgets.BudgetReports.level",
+        ("wire.openai_chat.Chat.read_response", 0),
+        ("charging.cost_of", 0),
+        ("admission.Admission.settle", 0),
+        ("inflight.InFlight._count", PLAIN_USD),
+        ("telemetry.spans.answer_attributes", PLAIN_USD),
+        ("telemetry.spans.Record.close", PLAIN_USD),
+        ("telemetry.budgets.BudgetReports.level", PLAIN_USD),
     ],
 )
 def test_what_goes_wrong_in_here_gives_it_back_too(
-    telemetry: Telemetry, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch, where: str
+    telemetry: Telemetry, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch, where: str, usd: float
 ) -> None:
-    """A mistake of our own on the way to the figures neither reaches the application nor keeps the money."""
+    """A mistake of our own neither reaches the application nor keeps the hold; the call counts, and what it is known
+    to have cost.
+    """
 
     def mistake(*_args: Any, **_kwargs: Any) -> Any:
         raise ZeroDivisionError
@@ -218,7 +220,8 @@ def test_what_goes_wrong_in_here_gives_it_back_too(
             patched.setattr(f"otel_agentcost.{where}", mistake)
             for _ in range(TIMES):
                 assert sdk.chat.completions.create(**PIECE).choices
-        assert len(model_server.requests) == TIMES
+        assert len(model_server.requests) == standing().spent["calls"] == TIMES
+        assert standing().spent["nano_usd"] == round(TIMES * usd * 1e9)
 
 
 async def _cancelled(sdk: AsyncOpenAI) -> None:
