@@ -87,6 +87,12 @@ def test_with_budgets(shape: Shape) -> None:
     assert growth(shape, ALWAYS_ON, BUDGETS, warm_up=SETTLED_AT_MOST + 300) < 0.1
 
 
+def test_with_budgets_of_traces() -> None:
+    """What a trace has spent goes some time after the trace has ended."""
+    settings = {"trace_budget_usd": "1", "trace_max_llm_calls": 100}
+    assert growth(ended, ALWAYS_ON, settings, warm_up=SETTLED_AT_MOST + 300) < 0.1
+
+
 def test_unsampled() -> None:
     """What is not sampled leaves nothing either."""
     assert growth(ended, ALWAYS_OFF, BUDGETS, warm_up=300) < 0.1
