@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_agentcost import BudgetExceeded, metering, tokens
@@ -52,6 +52,7 @@ def said(words: Sequence[str]) -> list[dict[str, Any]]:
     return chat_chunks(words=words)[1:-1]
 
 
+@settings(deadline=None)
 @given(words=st.lists(st.sampled_from(WORDS), min_size=1, max_size=200), fence=st.integers(0, 150))
 def test_the_first_event_that_passes_the_fence_is_kept_back(words: list[str], fence: int) -> None:
     """The event is the one that a count of all text after each event would find."""
