@@ -109,6 +109,9 @@ class Record:
         """Tokens and dollars are ours; of the rest the owner's word stands, and what it does not say is added."""
         span: Any = self.span
         given: Mapping[str, AttributeValue] = span.attributes or {}
+        if attributes.get(names.ERROR_TYPE) == names.REFUSED:  # its owner cannot know better what that was
+            span.set_attribute(names.ERROR_TYPE, names.REFUSED)
+            span.set_status(Status(StatusCode.ERROR))
         if span.status.status_code is not StatusCode.ERROR:
             attributes.pop(names.ERROR_TYPE, None)  # it may have tried again: whether it failed, its owner knows
         said = {**self._asked, **attributes}

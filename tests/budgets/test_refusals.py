@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 
@@ -105,3 +106,19 @@ def test_ten_thousand_refusals_send_nothing(telemetry: Telemetry, model_server: 
             with pytest.raises(BudgetExceeded):
                 ask(openai)
     assert len(model_server.requests) == 1
+
+
+def test_a_refusal_is_on_the_span_of_the_sdk_too(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """Where the SDK opens the call's span, that one has the event and says what the error was, refused or cut off."""
+    tracer = telemetry.tracer_provider.get_tracer("com.anthropic.sdk.python")
+    asked = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o-mini", "gen_ai.provider.name": "openai"}
+    with client(answering(model_server)) as openai, budgeted(telemetry, budgets="total:tokens=1"):
+        span = tracer.start_span("anthropic.messages.create", attributes=asked)
+        with trace.use_span(span), pytest.raises(BudgetExceeded):
+            ask(openai)
+        span.set_attribute("error.type", "client_error")
+        span.end()
+    (ended,) = telemetry.spans
+    assert "agentcost.budget.exceeded" in [event.name for event in ended.events]
+    assert dict(ended.attributes or {})["error.type"] == "otel_agentcost.BudgetExceeded"
+    assert ended.status.status_code is StatusCode.ERROR
