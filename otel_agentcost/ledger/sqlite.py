@@ -12,9 +12,10 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import NamedTuple
 
 from otel_agentcost.ledger import (
     GRACE,
@@ -26,7 +27,6 @@ from otel_agentcost.ledger import (
     LedgerError,
     Refusal,
     Standing,
-    Unit,
     checked,
     encoded,
     ends,
@@ -78,13 +78,11 @@ SELECT 1 FROM holds WHERE call_id = ? UNION ALL SELECT 1 FROM settled WHERE call
 """
 _SETTLED = "SELECT 1 FROM settled WHERE call_id = ? AND until > ?"
 _REMEMBER = "INSERT OR REPLACE INTO settled (call_id, until) VALUES (?, ?)"
-_ROW = f"SELECT until, {_SPENT}, {_HELD} FROM accounts WHERE key = ?"  # noqa: S608 - constants
-_ADD = f"""
-INSERT INTO accounts (key, until, {_SPENT}) VALUES (?, ?, {", ".join("?" * len(UNITS))})
-ON CONFLICT (key) DO UPDATE SET until = max(until, excluded.until),
-    {", ".join(f"{unit} = {unit} + excluded.{unit}" for unit in UNITS)}
-"""  # noqa: S608 - constants
-_CORRECT = f"UPDATE accounts SET {', '.join(f'{unit} = max(0, {unit} + ?)' for unit in UNITS)} WHERE key = ?"  # noqa: S608 - constants
+_ROWS = f"SELECT key, until, {_SPENT}, {_HELD} FROM accounts WHERE key IN ({{}})"  # noqa: S608 - constants
+_OPEN = """
+INSERT INTO accounts (key, until) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET until = max(until, excluded.until)
+"""
+_SPEND = f"UPDATE accounts SET {', '.join(f'{unit} = max(0, {unit} + ?)' for unit in UNITS)} WHERE key = ?"  # noqa: S608 - constants
 _HOLD = f"""
 INSERT OR IGNORE INTO holds (call_id, key, expires, {_SPENT}) VALUES (?, ?, ?, {", ".join("?" * len(UNITS))})
 """  # noqa: S608 - constants
@@ -93,8 +91,6 @@ _FORGET_SETTLED = "DELETE FROM settled WHERE call_id IN (SELECT call_id FROM set
 
 _EVERY = 32
 """Verbs of this process between two clean-ups, each of which deletes a few hundred rows at most."""
-
-_NOTHING = (0,) * len(UNITS)
 
 _INHERITED: list[sqlite3.Connection | None] = []
 """Connections of a parent process: never used, never closed."""
@@ -131,22 +127,22 @@ class SqliteLedger(ForkSafe):
         """See `Ledger`."""
         counts = _counts(amounts)
         call = encoded(call_id)
-        with self._transaction(now) as execute:
-            if execute(_KNOWN, (call, call, now)).fetchone():
+        keys = dict.fromkeys(encoded(claim.key) for claim in claims)
+        with self._transaction(now) as connection:
+            if connection.execute(_KNOWN, (call, call, now)).fetchone():
                 return None
+            rows = _rows(connection, keys, now)
             first = None
             for claim in claims:
-                standing = _standing(execute, encoded(claim.key), now)
-                found = refusal(claim, standing.spent, standing.held, amounts)
+                row = rows.get(encoded(claim.key), _NEW)
+                found = refusal(claim, row.spent, row.held, amounts)
                 if found is not None and (first is None or first.only_held):
                     first = found
             if first is not None:
                 return first
             expires = now + lease
-            for claim in claims:
-                key = encoded(claim.key)
-                execute(_ADD, (key, max(ends(claim), expires), *_NOTHING))
-                execute(_HOLD, (call, key, expires, *counts))
+            _open(connection, claims, rows, expires)
+            connection.executemany(_HOLD, [(call, key, expires, *counts) for key in keys])
             return None
 
     def settle(
@@ -155,28 +151,25 @@ class SqliteLedger(ForkSafe):
         """See `Ledger`."""
         counts = _counts(amounts, -MOST)
         call = encoded(call_id)
-        with self._transaction(now) as execute:
-            if not execute(_SETTLED, (call, now)).fetchone():
-                execute("DELETE FROM holds WHERE call_id = ?", (call,))
-                added: set[bytes] = set()
-                for claim in claims:
-                    key = encoded(claim.key)
-                    if key not in added:
-                        _forget_if_ended(execute, key, now)
-                    _add(execute, key, ends(claim), _NOTHING if key in added else counts)
-                    added.add(key)
-                execute(_REMEMBER, (call, now + REMEMBER))
-            return [(claim, _read(execute, encoded(claim.key))) for claim in claims]
+        keys = dict.fromkeys(encoded(claim.key) for claim in claims)
+        with self._transaction(now) as connection:
+            if not connection.execute(_SETTLED, (call, now)).fetchone():
+                connection.execute("DELETE FROM holds WHERE call_id = ?", (call,))
+                _open(connection, claims, _rows(connection, keys, now), 0.0)
+                connection.executemany(_SPEND, [(*counts, key) for key in keys])
+                connection.execute(_REMEMBER, (call, now + REMEMBER))
+            rows = _rows(connection, keys, float("-inf"))  # also of what has ended meanwhile
+            return [(claim, rows.get(encoded(claim.key), _NEW).standing()) for claim in claims]
 
     def release(self, call_id: str, *, now: float) -> None:
         """See `Ledger`."""
-        with self._transaction(now) as execute:
-            execute("DELETE FROM holds WHERE call_id = ?", (encoded(call_id),))
+        with self._transaction(now) as connection:
+            connection.execute("DELETE FROM holds WHERE call_id = ?", (encoded(call_id),))
 
     def standing(self, key: str, *, now: float) -> Standing:
         """See `Ledger`."""
-        with self._transaction(now) as execute:
-            return _standing(execute, encoded(key), now)
+        with self._transaction(now) as connection:
+            return _rows(connection, [encoded(key)], now).get(encoded(key), _NEW).standing()
 
     def close(self) -> None:
         """See `Ledger`."""
@@ -195,7 +188,7 @@ class SqliteLedger(ForkSafe):
     # --- under the lock ---
 
     @contextmanager
-    def _transaction(self, now: float) -> Generator[_Execute, None, None]:
+    def _transaction(self, now: float) -> Generator[sqlite3.Connection, None, None]:
         """Runs a verb: alone among all processes, wholly or not at all, and without the holds that have expired."""
         with self._lock:
             try:
@@ -203,7 +196,7 @@ class SqliteLedger(ForkSafe):
                 self._begin(connection)
                 try:
                     connection.execute("DELETE FROM holds WHERE expires <= ?", (now,))
-                    yield connection.execute
+                    yield connection
                     self._clean_up(connection, now)
                     connection.execute("COMMIT")
                 except BaseException:
@@ -276,7 +269,19 @@ class SqliteLedger(ForkSafe):
         return LedgerError(f"The ledger file {str(self._path)!r} cannot be used: {cause}.")
 
 
-_Execute = Callable[..., sqlite3.Cursor]
+class _Row(NamedTuple):
+    """An account as it is in the file."""
+
+    until: float
+    spent: Amounts
+    held: Amounts
+
+    def standing(self) -> Standing:
+        return Standing(spent=self.spent, held=self.held)
+
+
+_NEW = _Row(0.0, dict.fromkeys(UNITS, 0), dict.fromkeys(UNITS, 0))
+"""An account that is not there yet."""
 
 
 def _begun(connection: sqlite3.Connection, *, last_try: bool) -> bool:
@@ -299,30 +304,32 @@ def _statements() -> Iterator[str]:
             statement = ""
 
 
-def _add(execute: _Execute, key: bytes, until: float, counts: tuple[int, ...]) -> None:
-    if min(counts) >= 0:
-        execute(_ADD, (key, until, *counts))
-    else:
-        execute(_ADD, (key, until, *_NOTHING))
-        execute(_CORRECT, (*counts, key))
-
-
 def _counts(amounts: Amounts, least: int = 0) -> tuple[int, ...]:
     checked(amounts, least)
     return tuple(amounts.get(unit, 0) for unit in UNITS)
 
 
-def _standing(execute: _Execute, key: bytes, now: float) -> Standing:
-    _forget_if_ended(execute, key, now)
-    return _read(execute, key)
+def _rows(connection: sqlite3.Connection, keys: Collection[bytes], now: float) -> dict[bytes, _Row]:
+    """The accounts with these keys. What has ended is deleted, and not among them."""
+    rows: dict[bytes, _Row] = {}
+    ended: list[tuple[bytes]] = []
+    for key, until, *counts in connection.execute(_ROWS.format(",".join("?" * len(keys))), tuple(keys)):
+        if until <= now - GRACE:
+            ended.append((key,))
+        else:
+            spent, held = counts[: len(UNITS)], counts[len(UNITS) :]
+            rows[key] = _Row(until, dict(zip(UNITS, spent, strict=True)), dict(zip(UNITS, held, strict=True)))
+    if ended:
+        connection.executemany("DELETE FROM accounts WHERE key = ?", ended)
+    return rows
 
 
-def _forget_if_ended(execute: _Execute, key: bytes, now: float) -> None:
-    execute("DELETE FROM accounts WHERE key = ? AND until <= ?", (key, now - GRACE))
-
-
-def _read(execute: _Execute, key: bytes) -> Standing:
-    row: tuple[int, ...] = (execute(_ROW, (key,)).fetchone() or (0, *_NOTHING, *_NOTHING))[1:]
-    spent: dict[Unit, int] = dict(zip(UNITS, row[: len(UNITS)], strict=True))
-    held: dict[Unit, int] = dict(zip(UNITS, row[len(UNITS) :], strict=True))
-    return Standing(spent=spent, held=held)
+def _open(connection: sqlite3.Connection, claims: Iterable[Claim], rows: Mapping[bytes, _Row], expires: float) -> None:
+    """Sees to it that each claim has an account that is kept long enough."""
+    late = [
+        (key, until)
+        for claim in claims
+        if (until := max(ends(claim), expires)) > rows.get(key := encoded(claim.key), _NEW).until
+    ]
+    if late:
+        connection.executemany(_OPEN, late)
