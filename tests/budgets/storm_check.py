@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import gc
+import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,10 +14,12 @@ from decimal import Decimal
 
 from opentelemetry.sdk.trace import ReadableSpan
 
+from otel_agentcost.dropped import settle_pending
 from otel_agentcost.ledger import Ledger
 from tests.budgets import storm
 from tests.budgets.storm import Figures, Limits, Spent
 from tests.budgets.storm_line import Ended, Provider
+from tests.in_memory import Telemetry
 
 REFUSED = "otel_agentcost.BudgetExceeded"
 
@@ -39,8 +43,21 @@ class Told:
         return self.error != REFUSED and not waiting
 
 
-def told(spans: Iterable[ReadableSpan]) -> list[Told]:
-    """What the spans of model calls say."""
+def told(telemetry: Telemetry, calls: int) -> list[Told]:
+    """What the spans of so many model calls say, when all have ended: a stream that was dropped is settled where it is
+    collected, which may be any thread. Its budgets are charged before its span ends.
+    """
+    deadline = time.monotonic() + 10
+    while True:
+        gc.collect()
+        settle_pending()
+        found = _told(telemetry.spans)
+        if len(found) >= calls or time.monotonic() > deadline:
+            return found
+        time.sleep(0.02)
+
+
+def _told(spans: Iterable[ReadableSpan]) -> list[Told]:
     found: list[Told] = []
     for span in spans:
         given = dict(span.attributes or {})

@@ -28,7 +28,6 @@ from openai import AsyncOpenAI, OpenAI
 import otel_agentcost
 from otel_agentcost import BudgetExceeded
 from otel_agentcost.core import money
-from otel_agentcost.dropped import settle_pending
 from otel_agentcost.ledger import Unit
 from tests.budgets import storm
 from tests.budgets.storm import Limits, dice
@@ -281,8 +280,6 @@ class App:
         with OpenAI(base_url=url + "/v1", api_key="none") as client, ThreadPoolExecutor(number) as pool:
             for done in [pool.submit(self._thread, client, f"{self.name}-{thread}") for thread in range(number)]:
                 done.result()
-        gc.collect()
-        settle_pending()
 
     async def tasks(self, provider: Provider, number: int) -> None:
         """So many tasks, in runs of five; one in eight of them is cancelled somewhere."""
@@ -292,7 +289,6 @@ class App:
             await asyncio.gather(*groups)
             gc.collect()
             await asyncio.get_running_loop().shutdown_asyncgens()
-        settle_pending()
 
     def _thread(self, client: OpenAI, name: str) -> None:
         draw = dice("app", self.seed, name)

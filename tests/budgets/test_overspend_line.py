@@ -32,7 +32,7 @@ def stormy(
         with storm.watched(ledger, url, limits, time.time) as witness:
             witness.keys |= {"total/all/", "user/all/u0", "model/all/gpt-4o-mini"}
             yield app, provider
-        said = storm_check.told(telemetry.spans)
+            said = storm_check.told(telemetry, len(app.ended))
         spent = storm_check.against_ledger(app.ended, said, app.runs, ledger, limits, time.time())
     storm_check.against_provider(app.ended, said, provider)
     figures = Figures(what=what, ledger=kind, seed=seed, looks=witness.looks, overshoot=witness.overshoot)
