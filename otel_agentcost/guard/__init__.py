@@ -5,6 +5,7 @@ then says what the call really took. The guard emits nothing and knows no OpenTe
 said. Called by the line of `lifecycle.py`.
 
     values.py      what it is asked and what it answers
+    aside.py       the threads in which a slow ledger is asked
     asking.py      what a call asks a ledger to hold
     waiting.py     the queues of calls that wait for money which is only held
     beginnings.py  how long a trace has been running

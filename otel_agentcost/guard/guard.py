@@ -10,15 +10,17 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing, suppress
+from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
+from functools import partial
 from typing import NamedTuple, cast
 
 from otel_agentcost.core import money
 from otel_agentcost.core.budgets import FOREVER, Budget, Scope
 from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard.applying import Applied, Applying
+from otel_agentcost.guard.aside import aside
 from otel_agentcost.guard.asking import JUST_A_CALL, Policy, Request, ask_for
 from otel_agentcost.guard.beginnings import Beginnings
 from otel_agentcost.guard.keeper import Keeper
@@ -97,7 +99,7 @@ class Guard:
         applied = self._applying.to(facts, facts.call.model, facts.now)
         if (at_once := self._at_once(facts, applied)) is not None:
             return at_once
-        aside = not self._quick and _in_asyncio()
+        slow = not self._quick and _in_asyncio()
         # Other kinds of event loops have no such events: there a call is admitted or refused at once.
         with closing(self._steps(facts, applied, TaskWaiter if _in_asyncio() else None)) as steps:
             answer: _Answer = None
@@ -108,7 +110,7 @@ class Guard:
                     decided: Ticket | Refused = end.value
                     return decided
                 if isinstance(step, _Reserve):
-                    answer = await self._reserve_aside(step) if aside else self._reserve(step)
+                    answer = await self._reserve_aside(step) if slow else self._reserve(step)
                 elif isinstance(step.waiter, TaskWaiter):
                     await step.waiter.wait(step.seconds)
 
@@ -315,27 +317,7 @@ class Guard:
 
     async def _reserve_aside(self, step: _Reserve) -> Refusal | LedgerError | None:
         """Asks a ledger that takes its time in a thread. If the task is cancelled meanwhile, nothing stays held."""
-        lock, state = threading.Lock(), {"finished": False, "abandoned": False}
-
-        def ask() -> Refusal | LedgerError | None:
-            answer = self._reserve(step)
-            with lock:
-                state["finished"] = True
-                abandoned = state["abandoned"]
-            if abandoned and answer is None:
-                self._give_back(step)
-            return answer
-
-        try:
-            return await asyncio.to_thread(ask)
-        except asyncio.CancelledError:
-            with lock:
-                state["abandoned"] = True
-                finished = state["finished"]
-            if finished:
-                with suppress(RuntimeError):  # the loop is closing; the hold ends with its lease
-                    asyncio.get_running_loop().run_in_executor(None, self._give_back, step)
-            raise
+        return await aside(partial(self._reserve, step), partial(self._give_back, step))
 
     def _give_back(self, step: _Reserve) -> None:
         self.keeper.release(step.call_id, step.now)
