@@ -13,10 +13,9 @@ from __future__ import annotations
 import functools
 import inspect
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, ExitStack
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from decimal import Decimal
-from types import TracebackType
 from typing import Any, Literal, TypeVar, cast
 
 from opentelemetry import context, trace
@@ -24,9 +23,10 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from otel_agentcost import in_force, names
 from otel_agentcost.admission import Gate, new_value
-from otel_agentcost.border import report
+from otel_agentcost.border import report, warn_once
 from otel_agentcost.core import money
-from otel_agentcost.core.budgets import Action, Budget, Unit, to_limit
+from otel_agentcost.core.budgets import Action, Budget, Unit, to_action, to_limit
+from otel_agentcost.generators import generating, generating_async
 from otel_agentcost.telemetry import attribution, runs
 from otel_agentcost.telemetry.runs import Run
 from otel_agentcost.telemetry.spans import error_type
@@ -34,6 +34,11 @@ from otel_agentcost.telemetry.spans import error_type
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 Dollars = Decimal | float | str
+
+_INERT = (
+    "otel-agentcost: a run with an allowance was opened, but nothing is instrumented (instrument() was not called yet, "
+    "or OTEL_AGENTCOST_ENABLED is false): NO BUDGET IS ENFORCED."
+)
 
 
 def run(  # noqa: PLR0913 (one keyword for each limit, and for each thing that it is for)
@@ -59,7 +64,7 @@ def run(  # noqa: PLR0913 (one keyword for each limit, and for each thing that i
     happens else, by default what `OTEL_AGENTCOST_ON_EXCEED` says). Runs nest, and all that are open must admit a call:
     an inner one can only be tighter. The others say for whom the run is, as in `attribute`.
 
-    Raises ValueError for a limit that is no amount above zero.
+    Raises ValueError for a limit that is no amount above zero, and for an action that is none.
     """
     limits: dict[Unit, int] = {}
     given: tuple[tuple[str, Unit, Any], ...] = (
@@ -72,6 +77,8 @@ def run(  # noqa: PLR0913 (one keyword for each limit, and for each thing that i
     for written, unit, limit in given:
         if limit is not None:
             limits[unit] = to_limit(unit, limit, f"run({name!r}, {written}={limit!r})")
+    if on_exceed is not None:
+        to_action(on_exceed, f"run({name!r}, on_exceed={on_exceed!r})")
     budget = Budget(scope="run", name=name, limits=limits, on_exceed=on_exceed) if limits else None
     who = {"user": user, "tenant": tenant, "team": team, "feature": feature, "agent": agent}
     return Opening(name, budget, {**who, "conversation": conversation})
@@ -84,19 +91,20 @@ class Opening(AbstractContextManager[Run], AbstractAsyncContextManager[Run]):
         self._name = name
         self._budget = budget
         self._who = who
-        self._open: list[ExitStack] = []
+        self._open: list[_Scope] = []
 
     def __enter__(self) -> Run:
         opened = Run(self._name, new_value(), self._budget, _spent)
-        with ExitStack() as stack:
-            if any(value is not None for value in self._who.values()):
-                stack.enter_context(attribution.attribute(**self._who))
-            stack.enter_context(_Scope(opened))
-            self._open.append(stack.pop_all())
+        scope = _Scope(opened, self._who)
+        scope.__enter__()
+        self._open.append(scope)
         return opened
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, place: object) -> Literal[False]:
-        self._open.pop().__exit__(kind, error, cast("TracebackType | None", place))
+        # One object may be open in several tasks or threads at once: which of them leaves, its context tells.
+        leaving = next((scope for scope in reversed(self._open) if scope.is_current()), self._open[-1])
+        self._open.remove(leaving)
+        leaving.__exit__(kind, error, place)
         return False
 
     async def __aenter__(self) -> Run:
@@ -109,37 +117,24 @@ class Opening(AbstractContextManager[Run], AbstractAsyncContextManager[Run]):
 
     def __call__(self, function: _F) -> _F:
         """Opens a new run for each call of `function`: plain, `async`, or a generator of either kind."""
-        name, budget, who = self._name, self._budget, self._who
+        scope = functools.partial(Opening, self._name, self._budget, self._who)
 
         if inspect.isasyncgenfunction(function):
-
-            @functools.wraps(function)
-            async def generating_async(*args: Any, **kwargs: Any) -> Any:
-                with Opening(name, budget, who):
-                    async for item in function(*args, **kwargs):
-                        yield item
-
-            return cast("_F", generating_async)
+            return cast("_F", generating_async(function, scope))
+        if inspect.isgeneratorfunction(function):
+            return cast("_F", generating(function, scope))
         if inspect.iscoroutinefunction(function):
 
             @functools.wraps(function)
             async def asynchronous(*args: Any, **kwargs: Any) -> Any:
-                with Opening(name, budget, who):
+                with scope():
                     return await function(*args, **kwargs)
 
             return cast("_F", asynchronous)
-        if inspect.isgeneratorfunction(function):
-
-            @functools.wraps(function)
-            def generating(*args: Any, **kwargs: Any) -> Any:
-                with Opening(name, budget, who):
-                    return (yield from cast("Generator[Any, Any, Any]", function(*args, **kwargs)))
-
-            return cast("_F", generating)
 
         @functools.wraps(function)
         def synchronous(*args: Any, **kwargs: Any) -> Any:
-            with Opening(name, budget, who):
+            with scope():
                 return function(*args, **kwargs)
 
         return cast("_F", synchronous)
@@ -148,14 +143,15 @@ class Opening(AbstractContextManager[Run], AbstractAsyncContextManager[Run]):
 class _Scope(AbstractContextManager[None]):
     """The time in which a run is open: its span, its place in the context, its beginning and end in the guard."""
 
-    def __init__(self, opened: Run) -> None:
+    def __init__(self, opened: Run, who: Mapping[str, str | None]) -> None:
         self._run = opened
+        self._who = who
         self._span: Span | None = None
 
     def __enter__(self) -> None:
-        outer = context.get_current()
         runtime = in_force.active()
-        ctx = outer
+        self._outer = context.get_current()
+        outer = ctx = attribution.within(self._outer, **self._who)
         if runtime is not None:
             who = attribution.current(outer, runtime.attribution)
             asked = {names.OPERATION: names.INVOKE_WORKFLOW, names.WORKFLOW: self._run.name, **who}
@@ -168,15 +164,22 @@ class _Scope(AbstractContextManager[None]):
             gate.guard.begin("run", self._run.value, time.time())
             ctx = runs.entered(self._run, ctx, carry=gate.carries)
         else:
+            if runtime is None and self._run.budget is not None:
+                warn_once("a run without instrumentation", _INERT)
             ctx = runs.entered(self._run, ctx)
         attribution.follow_into_threads()
         self._context = ctx
-        self._token = context.attach(ctx)
+        context.attach(ctx)
+
+    def is_current(self) -> bool:
+        """Whether it is the innermost that is open here."""
+        return context.get_current() is self._context
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, place: object) -> Literal[False]:
-        # A generator may be closed in another context than it was entered in: there is nothing to take back there.
-        if context.get_current() is self._context:
-            context.detach(self._token)
+        # It may be left in another context than it was entered in: there is nothing to take back there. And in another
+        # thread, where a token of `attach` says nothing.
+        if self.is_current():
+            context.attach(self._outer)
         try:
             gate = _gate()
             if gate is not None and self._run.budget is not None:
@@ -184,7 +187,7 @@ class _Scope(AbstractContextManager[None]):
         except Exception as bug:
             report("ending a run", bug)
         if self._span is not None:
-            if error is not None:
+            if error is not None and kind is not GeneratorExit:  # nobody wants its items any more
                 self._span.set_attribute(names.ERROR_TYPE, error_type(error))
                 self._span.set_status(Status(StatusCode.ERROR))
             self._span.end()

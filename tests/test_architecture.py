@@ -53,7 +53,8 @@ MAY_IMPORT: dict[str, list[str]] = {
     "foreign": [*FREE, "core", "dropped", "guard", "telemetry"],
     "processor": [*FREE, "core", "dropped", "telemetry"],
     "in_force": [*FREE],
-    "runs": [*FREE, "core", "in_force", "admission", "telemetry"],
+    "generators": [],
+    "runs": [*FREE, "core", "in_force", "admission", "generators", "telemetry"],
     "budgeting": [*FREE, "guard", "ledger", "settings"],
     "sdks": [*FREE, "core", "wire", "charging", "inflight", "streams", "patching", "sdks"],
     "tools": [*FREE, "core", "in_force", "telemetry"],
@@ -70,6 +71,7 @@ MAY_IMPORT: dict[str, list[str]] = {
 
 OUTSIDE: dict[str, set[str]] = {
     "telemetry": {"opentelemetry"},
+    "generators": {"opentelemetry"},
     "processor": {"opentelemetry"},
     "foreign": {"opentelemetry"},  # spans of others
     "runtime": {"opentelemetry"},

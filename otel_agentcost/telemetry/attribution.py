@@ -44,6 +44,34 @@ def attribute(
     the spans (`user.id`, `agentcost.tenant`, `agentcost.team`, `agentcost.feature`, `gen_ai.agent.name`,
     `gen_ai.conversation.id`) and, except for the conversation, on the `agentcost.cost` metric.
     """
+    follow_into_threads()
+    ctx = within(
+        context.get_current(),
+        user=user,
+        tenant=tenant,
+        team=team,
+        feature=feature,
+        agent=agent,
+        conversation=conversation,
+    )
+    token = context.attach(ctx)
+    try:
+        yield
+    finally:
+        context.detach(token)
+
+
+def within(
+    ctx: Context,
+    *,
+    user: str | None = None,
+    tenant: str | None = None,
+    team: str | None = None,
+    feature: str | None = None,
+    agent: str | None = None,
+    conversation: str | None = None,
+) -> Context:
+    """`ctx` with what `attribute` is given."""
     given = {
         names.USER: user,
         names.TENANT: tenant,
@@ -52,14 +80,8 @@ def attribute(
         names.AGENT: agent,
         names.CONVERSATION: conversation,
     }
-    follow_into_threads()
-    given_here = {key: str(value) for key, value in given.items() if value is not None}
-    merged = {**_set_in(context.get_current()), **given_here}
-    token = context.attach(context.set_value(_KEY, merged))
-    try:
-        yield
-    finally:
-        context.detach(token)
+    said = {key: str(value) for key, value in given.items() if value is not None}
+    return context.set_value(_KEY, {**_set_in(ctx), **said}, ctx) if said else ctx
 
 
 def follow_into_threads() -> None:

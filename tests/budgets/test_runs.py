@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from decimal import Decimal
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 from openai import OpenAI
 
 import otel_agentcost
-from otel_agentcost import BudgetExceeded
+from otel_agentcost import BudgetExceeded, border
 from tests.budgets.scene import USD, answering, ask, async_client, budgeted, client, until_refused
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer
@@ -187,10 +187,85 @@ async def test_decorated_coroutines_and_their_generators_are_runs(
     assert len(model_server.requests) == 5
 
 
-def test_a_run_without_instrumentation_is_an_empty_block(openai: OpenAI) -> None:
-    """Code that opens runs works where nothing is instrumented."""
+def test_a_decorated_generator_counts_only_what_it_does_itself(telemetry: Telemetry, openai: OpenAI) -> None:
+    """Between two of its items its consumer is not in the run, nor after a generator that was left half-way."""
+
+    @otel_agentcost.run("each", llm_calls=1, user="u1")
+    def each() -> Generator[Any]:
+        yield ask(openai)
+        yield None
+
+    with budgeted(telemetry):
+        one, other = each(), each()
+        next(one)
+        next(other)
+        ask(openai)
+        one.close()
+        other.close()
+        ask(openai)
+    assert [dict(span.attributes or {}).get("user.id") for span in telemetry.spans] == [
+        "u1",
+        "u1",
+        None,
+        "u1",
+        "u1",
+        None,
+    ]
+    assert all("error.type" not in (span.attributes or {}) for span in telemetry.spans)
+
+
+async def test_a_decorated_generator_is_sent_to_thrown_into_and_closed() -> None:
+    """It does what it does without the decorator."""
+    seen: list[object] = []
+
+    @otel_agentcost.run("talk")
+    async def talk() -> AsyncGenerator[int, str]:
+        try:
+            seen.append((yield 1))
+            try:
+                yield 2
+            except KeyError as error:
+                seen.append(error)
+                yield 3
+        finally:
+            seen.append("over")
+
+    items, problem = talk(), KeyError("mine")
+    assert [await anext(items), await items.asend("hello"), await items.athrow(problem)] == [1, 2, 3]
+    await items.aclose()
+    assert seen == ["hello", problem, "over"]
+
+
+async def test_one_run_may_be_open_in_several_tasks(telemetry: Telemetry) -> None:
+    """Each `with` is a run of its own, in whatever order they end."""
+    ticket, first, second = otel_agentcost.run("ticket", usd=1), asyncio.Event(), asyncio.Event()
+
+    async def left_first() -> None:
+        with ticket:
+            first.set()
+            await second.wait()
+        otel_agentcost.adjust("0.5", reason="outside of it")
+
+    async def left_last() -> Any:
+        await first.wait()
+        with ticket as run:
+            second.set()
+            await asyncio.sleep(0.01)
+            otel_agentcost.adjust("0.1", reason="inside of it")
+        return run
+
+    with budgeted(telemetry):
+        _, run = await asyncio.gather(left_first(), left_last())
+    assert run.cost_usd == Decimal("0.1")
+    assert len(telemetry.spans) == 2
+
+
+def test_a_run_without_instrumentation_is_an_empty_block(openai: OpenAI, caplog: pytest.LogCaptureFixture) -> None:
+    """Code that opens runs works where nothing is instrumented, and the log says that no allowance holds."""
+    border.forget_causes()
     with otel_agentcost.run("ticket", usd=1) as run:
         ask(openai)
+    assert "NO BUDGET IS ENFORCED" in caplog.text
     assert run.cost_usd == 0
     assert run.remaining_usd == 1
 
@@ -204,7 +279,9 @@ def test_what_a_run_raises_is_on_its_span(telemetry: Telemetry) -> None:
     assert telemetry.attributes("invoke_workflow ticket")["error.type"] == "KeyError"
 
 
-@pytest.mark.parametrize("limit", [{"usd": 0}, {"usd": "$1"}, {"usd": -1}, {"tokens": 1.5}, {"llm_calls": 0}])
+@pytest.mark.parametrize(
+    "limit", [{"usd": 0}, {"usd": "$1"}, {"usd": -1}, {"tokens": 1.5}, {"llm_calls": 0}, {"on_exceed": "stop"}]
+)
 def test_a_limit_that_is_none_is_refused_at_once(limit: dict[str, Any]) -> None:
     """A mistake in the code is told where it is made, with the value quoted."""
     with pytest.raises(ValueError, match=next(iter(limit))):
