@@ -59,7 +59,7 @@ _ELSEWHERE: Final = frozenset(
 )
 """Fields that bring in what is kept at the provider, or found by it."""
 
-_IMAGES: Final = frozenset({"image", "image_url", "input_image"})
+_IMAGES: Final = frozenset({"image", "image_url", "input_image", "computer_screenshot", "image_generation_call"})
 _SOUNDS: Final = frozenset({"audio", "input_audio"})
 _OPAQUE: Final = frozenset({"document", "file", "input_file", "video", "container_upload", "item_reference"})
 _LINKED: Final = frozenset({"fileData", "file_data"})
@@ -72,7 +72,7 @@ _MEDIUM: Final = re.compile(
     + "|".join(sorted(_IMAGES | _SOUNDS | _OPAQUE))
     + r')"|"(?:'
     + "|".join(sorted(_INLINE | _LINKED))
-    + r')"'
+    + r')"|"audio": \{(?!"voice"|"format")'
 )
 """How JSON looks in which something is that is no text. Text that merely looks so is read more slowly, and no more."""
 _TOOLS: Final = re.compile(r'"(?:tools|functions)"')
@@ -212,9 +212,11 @@ def _images(value: Any, depth: int) -> int:
 
 
 def _elsewhere(body: Any) -> bool:
-    """Whether something counts as input that is not in the request: history that the provider keeps, or what tools find
-    that it runs itself during the call.
+    """Whether something counts as input that is not in the request: history and prompts that the provider keeps, or
+    what tools find that it runs itself during the call.
     """
+    if isinstance(get(body, "prompt"), Mapping):
+        return True
     if body.__class__ is dict and _ELSEWHERE.isdisjoint(body):
         if "tools" not in body:
             return False
@@ -265,6 +267,8 @@ def _object(fields: Mapping[Any, Any], depth: int) -> int:
             return PER_OBJECT + _blob(data, linked=name in _LINKED)
     total = PER_OBJECT
     for name, item in fields.items():
+        if name == "audio" and get(item, "id") is not None:  # an earlier answer, which the provider keeps
+            raise _Unbounded
         total += _bytes(str(name), depth) + _bytes(item, depth + 1)
     return total
 

@@ -161,6 +161,8 @@ def test_images_and_tools_have_their_allowances() -> None:
     "call",
     [
         chat("hi", previous_response_id="r1"),
+        Call(operation="chat", model="gpt-4o", body={"model": "gpt-4o", "prompt": {"id": "pmpt_1"}}),
+        chat("hi", messages=[{"role": "assistant", "audio": {"id": "audio_1"}}]),
         chat("hi", conversation="c1"),
         chat("hi", cachedContent="c/1"),
         chat("hi", web_search_options={"search_context_size": "low"}),
