@@ -277,11 +277,24 @@ class Admission:
         gate, record = self._gate, live.record
         for level in gate.guard.settle(self.ticket, cost.usd, tokens.input + tokens.output, time.time()):
             gate.reports.level(record.span, *level)
+        if cost.usd is None and cost.unpriced is not None and not (self.ticket.unpriced or self.ticket.unenforced):
+            self._tell_uncounted(live, cost.unpriced)
         if self.ticket.model is not None and cost.usd is not None and answer.usage is not None:
             before = self._facts.price(answer.usage, self._facts.call.model).usd
             if before is not None:
                 base = {names.REQUEST_MODEL: str(self._facts.call.model), names.RESPONSE_MODEL: self.ticket.model}
                 gate.reports.saved(before - cost.usd, base)
+
+    def _tell_uncounted(self, live: InFlight, why: str) -> None:
+        """What the call took is not known: no budget of dollars, or of tokens, has moved."""
+        if not any(unit in each.budget.limits for each in self.ticket.counted for unit in ("nano_usd", "tokens")):
+            return
+        self._gate.reports.unenforced(live.record.span, why)
+        warn_once(
+            f"uncounted under a budget: {live.asked.call.model} {why}",
+            f"otel-agentcost: a call of {live.asked.call.model!r:.120} is not counted in the dollars of its budgets, "
+            f"because nobody said what it took ({why:.200}). Limit calls besides.",
+        )
 
     def end(self, *, made: bool) -> None:
         """Gives back what is still held. A call that was `made`, and could not be settled, counts as a call."""

@@ -9,10 +9,11 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 
-from otel_agentcost import BudgetExceeded
+from otel_agentcost import BudgetExceeded, border
 from tests.budgets.scene import USD, answering, ask, async_client, budgeted, client, until_refused
 from tests.in_memory import Telemetry
-from tests.model_server import ModelServer
+from tests.model_server import ModelServer, json_reply
+from tests.sdks.replies import chat
 
 LIMIT = 0.0005
 
@@ -96,6 +97,21 @@ def test_the_soft_limit_is_told_once(
     warned = [record.getMessage() for record in caplog.records if "80% used" in record.getMessage()]
     assert warned == ["otel-agentcost: the budget total:calls=10 is 80% used: 8 calls of 10 calls."]
     assert telemetry.total("agentcost.budget.warnings", agentcost__budget__level="soft") == 1
+
+
+def test_an_answer_that_does_not_say_what_it_took_is_told(
+    telemetry: Telemetry, model_server: ModelServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A server that reports no usage moves no budget of dollars: the log, the span and the metric say so."""
+    border.forget_causes()
+    answering(model_server, lambda request: json_reply(chat(None, model=request.json["model"])))
+    with client(model_server) as openai, budgeted(telemetry, budgets="total:usd=0.0001,calls=3"):
+        made, error = until_refused(lambda: ask(openai))
+    assert (made, error.unit) == (3, "calls")
+    told = [record.getMessage() for record in caplog.records if "the response has no usage" in record.getMessage()]
+    assert len(told) == 1
+    assert "agentcost.budget.unenforced" in [event.name for event in telemetry.spans[0].events]
+    assert telemetry.total("agentcost.budget.unenforced.calls") == 3
 
 
 def test_ten_thousand_refusals_send_nothing(telemetry: Telemetry, model_server: ModelServer) -> None:
