@@ -56,6 +56,8 @@ MAY_IMPORT: dict[str, list[str]] = {
     "generators": [],
     "runs": [*FREE, "core", "in_force", "admission", "generators", "telemetry"],
     "budgeting": [*FREE, "guard", "ledger", "settings"],
+    "similarity": [*FREE],
+    "looping": [*FREE, "core", "similarity", "wire"],
     "sdks": [*FREE, "core", "wire", "charging", "inflight", "streams", "patching", "sdks"],
     "tools": [*FREE, "core", "in_force", "telemetry"],
     "runtime": [
@@ -91,6 +93,7 @@ LATE: dict[str, set[str]] = {
     "pricebook": {"yaml", "genai_prices"},
     "ledger": {"redis"},
     "tokens": {"tiktoken"},
+    "similarity": {"rapidfuzz"},
     "cli": {"opentelemetry"},
     "demo": {"openai", "anthropic", "google", "rich", "opentelemetry"},
 }

@@ -1,0 +1,14 @@
+"""Whether an agent goes round in circles, judged from what it called, what came back, and what it said.
+
+`items` are what is read of a conversation, `words` and `likeness` say what they mean, `watch` keeps the state of one
+conversation and finds the loops in it. Pure: no clock, no I/O; how alike two texts are is a function that is handed
+in. Fed by `otel_agentcost.looping`; what a loop leads to (a warning, a refusal) is decided elsewhere.
+"""
+
+from __future__ import annotations
+
+from otel_agentcost.core.loops.items import Item, Said, ToolCall, ToolResult, call_of
+from otel_agentcost.core.loops.streaks import Finding, Rule, Similarity, Thresholds
+from otel_agentcost.core.loops.watch import Watch
+
+__all__ = ["Finding", "Item", "Rule", "Said", "Similarity", "Thresholds", "ToolCall", "ToolResult", "Watch", "call_of"]

@@ -1,0 +1,219 @@
+"""Whether two calls ask nearly the same, and whether two results tell nearly the same.
+
+A call for something else is never near, however alike its text: what differs may only be wording. Names, numbers,
+codes, paths and short values are what a call is about; words in a sentence are how it is put.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, Final, cast
+
+from otel_agentcost.core.loops.streaks import Similarity
+
+_WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+_MARKS: Final = ".,;:!?()[]{}<>\"'`*…"
+_FILLER: Final = frozenset(
+    [
+        "a",
+        "an",
+        "the",
+        "of",
+        "to",
+        "in",
+        "on",
+        "at",
+        "for",
+        "from",
+        "by",
+        "with",
+        "and",
+        "or",
+        "is",
+        "are",
+        "was",
+        "be",
+        "been",
+        "do",
+        "does",
+        "did",
+        "please",
+        "again",
+        "now",
+        "all",
+        "any",
+        "me",
+        "my",
+        "our",
+        "we",
+        "i",
+        "you",
+        "your",
+        "it",
+        "its",
+        "this",
+        "that",
+        "these",
+        "those",
+        "there",
+        "here",
+        "some",
+        "just",
+        "also",
+        "only",
+        "about",
+        "into",
+        "as",
+        "not",
+        "if",
+        "so",
+        "can",
+        "could",
+        "would",
+        "show",
+        "find",
+        "get",
+        "search",
+        "list",
+        "look",
+        "lookup",
+        "fetch",
+        "give",
+        "tell",
+        "check",
+        "see",
+        "retrieve",
+        "display",
+        "query",
+        "info",
+        "information",
+        "details",
+        "data",
+        "result",
+        "results",
+    ]
+)
+_NEGATIONS: Final = frozenset(
+    ["not", "no", "never", "without", "except", "none", "fail", "failed", "error", "success", "succeeded", "done"]
+)
+
+
+def near_arguments(one: str, other: str, similarity: Similarity, least: float, *, loose: bool) -> bool:
+    """Whether two canonical arguments differ in nothing but their wording.
+
+    `least` is how alike the texts in them must be (0 to 1, words in any order). `loose`: half of what a sentence is
+    about may be other words, not two fifths.
+    """
+    before, after = _leaves(one), _leaves(other)
+    differing = [path for path in before.keys() | after.keys() if before.get(path) != after.get(path)]
+    if not differing or len(differing) > 3:
+        return not differing
+    return all(_near_values(before.get(path), after.get(path), similarity, least, loose=loose) for path in differing)
+
+
+def _leaves(arguments: str) -> dict[str, Any]:
+    try:
+        value = json.loads(arguments)
+    except (ValueError, RecursionError):  # a text, or JSON that was cut off
+        return {"": arguments}
+    return dict(_walk(value, ""))
+
+
+def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for name, item in cast("dict[str, Any]", value).items():
+            yield from _walk(item, f"{path}.{name}")
+    elif isinstance(value, list):
+        for at, item in enumerate(value):  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType] (mypy bars the cast)
+            yield from _walk(item, f"{path}.{at}")
+    else:
+        yield path, value
+
+
+def _near_values(one: Any, other: Any, similarity: Similarity, least: float, *, loose: bool) -> bool:
+    if not isinstance(one, str) or not isinstance(other, str):
+        return False
+    before, after = _WORD.findall(one), _WORD.findall(other)
+    plain, plainer = [word.casefold() for word in before], [word.casefold() for word in after]
+    if plain == plainer:
+        return True
+    if min(one.count(" "), other.count(" ")) < 2 or _particulars(one) != _particulars(other):
+        return False
+    if similarity(_gist(plain), _gist(plainer)) < least:
+        return False
+    return _same_subject(set(plain), set(plainer), similarity, loose=loose)
+
+
+def _gist(words: list[str]) -> str:
+    return " ".join(sorted(word for word in words if word not in _FILLER))
+
+
+def _particulars(text: str) -> set[str]:
+    """What a text is about, as far as its letters tell: numbers, codes, paths, and names within sentences."""
+    found: set[str] = set()
+    titled: set[str] = set()
+    pieces = text.split()
+    for at, piece in enumerate(pieces):
+        word = piece.strip(_MARKS)
+        if not word.replace("'", "").replace("’", "").isalpha() or (len(word) > 1 and word.isupper()):
+            found.add(word.casefold())
+        elif at and word[:1].isupper():
+            titled.add(word.casefold())
+    if len(titled) * 2 <= len(pieces):  # or else capitals are but a manner of writing
+        found |= titled - _FILLER
+    return found - {""}
+
+
+def _same_subject(one: set[str], other: set[str], similarity: Similarity, *, loose: bool) -> bool:
+    """Whether enough of the words that carry the meaning are shared: filling words and inflections do not count."""
+    less, more = one - other - _FILLER, other - one - _FILLER
+    shared = len((one & other) - _FILLER)
+    for word in list(less):
+        twin = next((candidate for candidate in more if similarity(word, candidate) >= 0.75), None)
+        if twin is not None:  # client, clients
+            less.discard(word)
+            more.discard(twin)
+            shared += 1
+    others = min(len(less), len(more))
+    if not others:
+        return shared >= 2
+    return shared >= 3 and others * (2 if loose else 3) <= shared * 2
+
+
+def near_results(one: str, other: str, similarity: Similarity, least: float) -> bool:
+    """Whether two results in prose (of 12 words and more) tell the same in other words: no number, no name and no
+    denial is another. Anything shorter, and JSON, tells something else when it differs.
+    """
+    if one[:1] in "{[<" or other[:1] in "{[<":
+        return False
+    before, after = _WORD.findall(one), _WORD.findall(other)
+    if min(len(before), len(after)) < 12 or _particulars(one) != _particulars(other):
+        return False
+    plain, plainer = {word.casefold() for word in before}, {word.casefold() for word in after}
+    if (plain ^ plainer) & _NEGATIONS:
+        return False
+    return similarity(" ".join(sorted(plain)), " ".join(sorted(plainer))) >= least
+
+
+def near_texts(one: str, other: str, similarity: Similarity, least: float) -> bool:
+    """Whether two answers of a model say the same: alike, and with the same numbers and names."""
+    if _particulars(one) != _particulars(other):
+        return False
+    before, after = _WORD.findall(one), _WORD.findall(other)
+    plain = " ".join(sorted(word.casefold() for word in before))
+    return similarity(plain, " ".join(sorted(word.casefold() for word in after))) >= least
+
+
+def same_things(one: str, other: str) -> bool:
+    """Whether two calls name the same things (numbers, codes, short values): else one goes through a list of them."""
+    return _things(one) == _things(other)
+
+
+def _things(arguments: str) -> set[str]:
+    found: set[str] = set()
+    for value in _leaves(arguments).values():
+        text = str(value)
+        found |= _particulars(text) if text.count(" ") >= 2 else {text.casefold()}
+    return found

@@ -1,0 +1,58 @@
+"""The rule `stall`: the context grows, turn by turn, and nothing new comes back.
+
+Only tools that are asked for something count: of those that do something, or wait, nothing new is expected.
+"""
+
+from __future__ import annotations
+
+from otel_agentcost.core.loops import likeness, words
+from otel_agentcost.core.loops.items import RESULT_KEPT, ToolCall, ToolResult, clip
+from otel_agentcost.core.loops.moment import Moment
+from otel_agentcost.core.loops.streaks import FULL, WEAK, Finding, Streak, Thresholds
+
+
+class Stalls:
+    """How many turns in a row brought nothing new."""
+
+    __slots__ = ("_fresh", "_moment", "_streak", "_thresholds")
+
+    def __init__(self, moment: Moment, thresholds: Thresholds) -> None:
+        self._moment = moment
+        self._thresholds = thresholds
+        self._streak: Streak | None = None
+        self._fresh = 0
+        """The last turn that brought something new."""
+
+    def reset(self) -> None:
+        """Something new has come."""
+        self._streak = None
+
+    def returned(self, call: ToolCall, result: ToolResult, *, new: bool) -> None:
+        """A call has come back."""
+        turn, content = self._moment.turn, result.content
+        if new:
+            self._fresh = turn
+            self._streak = None
+            return
+        if self._fresh == turn or words.tells_nothing(call.tool) or words.waits(call.tool, call.arguments, content):
+            return
+        if words.acknowledges(content) and not words.empty(content):
+            return
+        streak = self._streak
+        if streak is None:
+            streak = self._streak = Streak(call.tool, self._moment.at)
+        elif streak.turn != turn:
+            streak.again(FULL if streak.tool != call.tool or self._goes_on(streak, call) else WEAK)
+            streak.tool = call.tool
+        streak.turn, streak.user = turn, self._moment.user
+        streak.arguments, streak.result = call.arguments, clip(content, RESULT_KEPT)
+
+    def _goes_on(self, streak: Streak, call: ToolCall) -> bool:
+        """Whether it is about the same things; one that asks about one thing after the other has reason to go on."""
+        return likeness.same_things(streak.arguments, call.arguments)
+
+    def findings(self) -> list[Finding]:
+        streak = self._streak
+        if streak is None or streak.turn != self._moment.turn or streak.credit < self._thresholds.stall * FULL:
+            return []
+        return [streak.finding("stall")]

@@ -1,0 +1,297 @@
+"""One conversation, watched for loops: fed with its items in order, it finds the loop that it is in, if any.
+
+`Watch.feed` takes in what is new, `Watch.findings` says what stands now: loops whose latest round was in the latest
+turn of the model, and which nobody has answered since. A turn is what the model says and calls at once: what it
+repeats within one, it has not seen the result of. Kept are digests, and short samples as evidence.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from itertools import islice
+from typing import Final
+
+from otel_agentcost.core.loops import likeness, words
+from otel_agentcost.core.loops.answers import Answers
+from otel_agentcost.core.loops.failures import Failures
+from otel_agentcost.core.loops.items import RESULT_KEPT, Item, Said, ToolCall, ToolResult, clip, digest
+from otel_agentcost.core.loops.moment import Moment
+from otel_agentcost.core.loops.stalls import Stalls
+from otel_agentcost.core.loops.streaks import FULL, PATIENT, SOFT, WEAK, Finding, Similarity, Streak, Thresholds
+
+__all__ = ["Watch"]
+
+_KINDS: Final = 40
+"""Kinds of calls that are remembered; what was not called for longer is a new kind."""
+_ROOM: Final = 36_000
+"""Bytes that they may take together."""
+_RESULTS: Final = 96
+"""Results that are known again."""
+_OPEN: Final = 64
+"""Calls of one turn that are looked at: the others are not waited for."""
+_COMPARED: Final = 8
+"""Calls of the same tool that a new one is compared with, the latest first."""
+_WORDINGS: Final = 2
+"""Earlier wordings of a call that are kept beside the latest."""
+_SHORTEST: Final = 40
+"""Characters below which a result says nothing in particular."""
+
+
+class Watch:
+    """The state of one conversation. Not thread-safe."""
+
+    __slots__ = (
+        "_answers",
+        "_failures",
+        "_hot",
+        "_kinds",
+        "_moment",
+        "_open",
+        "_results",
+        "_room",
+        "_similarity",
+        "_stalls",
+        "_thresholds",
+        "_users",
+    )
+
+    def __init__(self, similarity: Similarity, thresholds: Thresholds | None = None) -> None:
+        self._similarity = similarity
+        self._thresholds = thresholds or Thresholds()
+        self._moment = Moment()
+        self._kinds: OrderedDict[int, Streak] = OrderedDict()
+        self._room = 0
+        self._open: list[ToolCall] = []
+        self._results: OrderedDict[int, None] = OrderedDict()
+        self._users: OrderedDict[int, None] = OrderedDict()
+        self._hot: list[Streak] = []
+        self._answers = Answers(self._moment, similarity, self._thresholds)
+        self._failures = Failures(self._moment, similarity, self._thresholds)
+        self._stalls = Stalls(self._moment, self._thresholds)
+
+    def size(self) -> int:
+        """Bytes that it takes, about."""
+        others = self._answers.size() + self._failures.size() + 120 * (len(self._results) + len(self._users))
+        return 4_000 + self._room + others + sum(300 + call.arguments.__sizeof__() for call in self._open)
+
+    # --- what comes in ---
+
+    def feed(self, items: Iterable[Item], at: int) -> None:
+        """Takes in what is new. `at` says when that is, in whatever the caller counts: findings tell it again."""
+        self._moment.at = at
+        for item in items:
+            if type(item) is ToolCall:
+                self._called(item)
+            elif type(item) is ToolResult:
+                self._returned(item)
+            elif type(item) is Said:
+                self._said(item)
+
+    def _called(self, call: ToolCall) -> None:
+        if self._moment.speaks():
+            self._open.clear()  # what has not come back by now never will
+        self._answers.called()
+        if len(self._open) < _OPEN:
+            self._open.append(call)
+
+    def _said(self, said: Said) -> None:
+        if said.by_model:
+            self._answers.flush()
+            self._moment.speaks()
+            self._answers.say(said.text)
+            return
+        self._answers.flush()
+        self._moment.listens()
+        known = digest(" ".join(said.text[:4096].lower().split()))
+        if known not in self._users:
+            self._moment.user += 1
+            self._stalls.reset()
+            _remember(self._users, known, 32)
+
+    def _returned(self, result: ToolResult) -> None:
+        self._moment.listens()
+        call = self._of(result)
+        if call is None:
+            return
+        moment = self._moment
+        moment.order += 1
+        raw = digest(result.content)
+        failed = result.error or words.failed(result.content)
+        streak = self._kinds.get(call.key) or self._alike(call, result, raw)
+        new = raw not in self._results and not words.empty(result.content)
+        if streak is None:
+            streak = self._begin(call, result, raw)
+            moment.novel += new
+            moment.writes += not failed and words.changes_something(call.tool)
+        elif streak.turn == moment.turn:
+            return  # the model has called it twice at once
+        else:
+            new = self._once_more(streak, call, result, raw, new=new)
+        self._note(streak)
+        if failed:
+            self._failures.failed(call, result)
+        else:
+            self._failures.succeeded(call.tool)
+        self._stalls.returned(call, result, new=new)
+        if new:
+            moment.news += 1
+            _remember(self._results, raw, _RESULTS)
+
+    def _of(self, result: ToolResult) -> ToolCall | None:
+        """The call that has come back: by its id, else the first of that tool, else the first without an id."""
+        for at, call in enumerate(self._open):
+            if call.id == result.id if result.id is not None else result.tool in (None, call.tool):
+                return self._open.pop(at)
+        if result.id is not None:
+            return None
+        return self._open.pop(0) if self._open and result.tool is None else None
+
+    # --- kinds of calls ---
+
+    def _begin(self, call: ToolCall, result: ToolResult, raw: int) -> Streak:
+        streak = Streak(call.tool, self._moment.at)
+        streak.key, streak.raw = call.key, raw
+        streak.started = self._moment.order
+        streak.arguments, streak.result = call.arguments, clip(result.content, RESULT_KEPT)
+        self._kinds[call.key] = streak
+        self._room += streak.size()
+        while len(self._kinds) > _KINDS or self._room > _ROOM:
+            _, old = self._kinds.popitem(last=False)
+            self._room -= old.size()
+        return streak
+
+    def _once_more(self, streak: Streak, call: ToolCall, result: ToolResult, raw: int, *, new: bool) -> bool:
+        """A call of a kind that was called before. Returns whether what came back is new."""
+        before = streak.size()
+        same = self._same(streak, result, raw)
+        if same is None:
+            streak.restart(self._moment.at)
+        elif not same:
+            streak.restart(self._moment.at)
+            self._moment.progress = self._moment.order
+        else:
+            new = False
+            streak.again(self._weight(streak, call, result))
+        if not same:
+            streak.raw = raw
+        if streak.near and call.arguments != streak.arguments:
+            streak.wordings = (streak.arguments, *streak.wordings[: _WORDINGS - 1])
+        streak.arguments, streak.result = call.arguments, clip(result.content, RESULT_KEPT)
+        self._kinds.move_to_end(streak.key)
+        self._room += streak.size() - before
+        if streak.credit >= self._thresholds.repeats * FULL and streak not in self._hot:
+            self._hot.append(streak)
+        return new
+
+    def _note(self, streak: Streak) -> None:
+        moment = self._moment
+        streak.turn, streak.order, streak.user = moment.turn, moment.order, moment.user
+        streak.novel, streak.writes = moment.novel, moment.writes
+
+    def _same(self, streak: Streak, result: ToolResult, raw: int) -> bool | None:
+        """Whether a result tells what the last one told; None where the last one was too long to know."""
+        if raw == streak.raw:
+            return True
+        essence = _essence(result.content)
+        before = streak.essence
+        if before is None and len(streak.result) < RESULT_KEPT:
+            before = _essence(streak.result)
+        streak.essence = essence
+        if before is None:
+            return None
+        return before == essence or likeness.near_results(
+            streak.result, result.content[:RESULT_KEPT], self._similarity, self._thresholds.results
+        )
+
+    def _weight(self, streak: Streak, call: ToolCall, result: ToolResult) -> int:
+        """What one more of the same counts."""
+        moment, content = self._moment, result.content
+        if words.waits(call.tool, call.arguments, content) or self._is_clock(streak, content):
+            return PATIENT
+        elsewhere = moment.progress > streak.order or moment.writes > streak.writes
+        if elsewhere or moment.novel - streak.novel > self._thresholds.apart:
+            return WEAK
+        vague = streak.near and _says_nothing(content)
+        if vague or moment.user > streak.user or (words.transient(content) and (result.error or words.failed(content))):
+            return SOFT
+        return FULL
+
+    def _is_clock(self, streak: Streak, content: str) -> bool:
+        return streak.essence is not None and len(content) < 64 and words.nothing_left(words.essence(content))
+
+    def _alike(self, call: ToolCall, result: ToolResult, raw: int) -> Streak | None:
+        """The kind of which this is another wording: the arguments nearly the same, and the result, too."""
+        compared = 0
+        for streak in islice(reversed(self._kinds.values()), 24):
+            if streak.tool != call.tool or streak.turn == self._moment.turn:
+                continue
+            compared += 1
+            if compared > _COMPARED:
+                return None
+            if self._tells_the_same(streak, result, raw):
+                nothing = _says_nothing(result.content)
+                least = self._thresholds.arguments_to_nothing if nothing else self._thresholds.arguments
+                wordings = (streak.arguments, *streak.wordings)
+                if any(self._near(wording, call, least, loose=not nothing) for wording in wordings):
+                    streak.near = True
+                    return streak
+        return None
+
+    def _near(self, wording: str, call: ToolCall, least: float, *, loose: bool) -> bool:
+        return likeness.near_arguments(wording, call.arguments, self._similarity, least, loose=loose)
+
+    def _tells_the_same(self, streak: Streak, result: ToolResult, raw: int) -> bool:
+        if raw == streak.raw:
+            return True
+        content, before = result.content, streak.result
+        if not len(before) * 0.8 - 40 <= len(content) or len(before) >= RESULT_KEPT or len(content) >= RESULT_KEPT:
+            if streak.essence is None or len(content) < RESULT_KEPT:
+                return False
+            return streak.essence == _essence(content)
+        if _essence(before) == _essence(content):
+            return True
+        return likeness.near_results(before, content, self._similarity, self._thresholds.results)
+
+    # --- what stands ---
+
+    def findings(self) -> list[Finding]:
+        """The loops that the conversation is in now; nothing where its latest turn was none of a loop."""
+        self._answers.settle()
+        found: list[Finding] = []
+        if self._hot:
+            moment = self._moment
+            self._hot = [streak for streak in self._hot if streak.credit >= self._thresholds.repeats * FULL]
+            current = [streak for streak in self._hot if streak.turn == moment.turn and streak.user == moment.user]
+            found += [self._called_again(streak) for streak in current]
+        if not found:
+            found += self._failures.findings()
+        found += self._answers.findings()
+        return found or self._stalls.findings()
+
+    def _called_again(self, streak: Streak) -> Finding:
+        """The finding for a kind of call: a cycle, where others were called again with it, round after round."""
+        others = {
+            id(other)
+            for other in self._kinds.values()
+            if other is not streak and other.repeats >= max(2, streak.repeats - 1) and other.order >= streak.started
+        }
+        period = 1 + len(others)
+        if 2 <= period <= 6:
+            return streak.finding("cycle", period)
+        return streak.finding("near_repeat" if streak.near else "repeat")
+
+
+def _says_nothing(content: str) -> bool:
+    return len(content) < _SHORTEST or words.empty(content)
+
+
+def _essence(content: str) -> str | int:
+    found = words.essence(content)
+    return found if len(found) <= 64 else digest(found)
+
+
+def _remember(known: OrderedDict[int, None], item: int, most: int) -> None:
+    known[item] = None
+    if len(known) > most:
+        known.popitem(last=False)

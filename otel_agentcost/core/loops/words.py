@@ -1,0 +1,370 @@
+"""What results and arguments mean, as far as their words tell: errors, waiting, nothing found, what differs each time.
+
+Judgements by words are only ever used to count a repetition for less, or to look past what cannot matter (the time
+of day, a request's id). Numbers that count, page, and measure are never looked past: they are progress.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any, Final
+
+__all__ = [
+    "VOLATILE_FIELDS",
+    "acknowledges",
+    "changes_something",
+    "empty",
+    "essence",
+    "failed",
+    "field_name",
+    "missing",
+    "nothing_left",
+    "pending",
+    "signature",
+    "tells_nothing",
+    "transient",
+    "waits",
+]
+
+VOLATILE_FIELDS: Final = frozenset(
+    [
+        "requestid",
+        "reqid",
+        "xrequestid",
+        "traceid",
+        "spanid",
+        "correlationid",
+        "clientrequestid",
+        "idempotencykey",
+        "invocationid",
+        "callid",
+        "nonce",
+        "timestamp",
+        "timestampms",
+        "ts",
+        "now",
+        "currenttime",
+        "servertime",
+        "requesttime",
+        "responsetime",
+        "requestedat",
+        "respondedat",
+        "generatedat",
+        "fetchedat",
+        "retrievedat",
+        "servedat",
+        "checkedat",
+        "queriedat",
+        "lastchecked",
+        "lastcheckedat",
+        "elapsed",
+        "elapsedms",
+        "elapsedseconds",
+        "duration",
+        "durationms",
+        "durationseconds",
+        "took",
+        "tookms",
+        "latency",
+        "latencyms",
+        "attempt",
+        "attemptno",
+        "attemptnumber",
+        "retry",
+        "retries",
+        "retrycount",
+        "retryid",
+    ]
+)
+"""Fields (in lower case, without `_` and `-`) that differ with every call by their nature."""
+
+
+def field_name(name: Any) -> str:
+    """`name` as it would stand in `VOLATILE_FIELDS`."""
+    return _plain(name) if type(name) is str else ""
+
+
+@lru_cache(maxsize=1024)
+def _plain(name: str) -> str:
+    return name.replace("_", "").replace("-", "").lower() if len(name) <= 32 else ""
+
+
+def _spelled(name: str) -> str:
+    return "[_-]?".join(name)
+
+
+_VALUE: Final = r'(?:"[^"\n]{0,80}"|-?[\d.]+(?:e[+-]?\d+)?)'
+_FIELD: Final = re.compile(
+    rf'"(?:{"|".join(sorted(map(_spelled, VOLATILE_FIELDS), key=len, reverse=True))})"\s*:\s*{_VALUE}', re.IGNORECASE
+)
+_ID: Final = re.compile(
+    r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b"
+    r"|\b(?=[0-9a-f]*\d)(?=\d*[a-f])[0-9a-f]{12,64}\b|\b0x[0-9a-f]{4,16}\b"
+    r"|\b(?:req|request|trace|call|resp|chatcmpl|msg|run|evt)[_-](?=\w*\d)\w{6,}\b",
+    re.IGNORECASE,
+)
+_TEXT: Final = re.compile(
+    r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"  # the time, to the second
+    r"|\b\d\d:\d\d:\d\d(?:[.,]\d+)?\b"
+    r"|\b1[5-9]\d{8}(?:\d{3}|\.\d+)?\b"
+    r"|\b(?:in|took|after|within|elapsed|duration|time|real|user|sys|latency)[ \t:=]+(?:\d+m)?\d+(?:\.\d+)?"
+    r"[ ]?(?:ms|µs|us|ns|s|secs?|seconds?|milliseconds?|minutes?)\b"
+    r"|\b(?:request|trace|correlation|attempt|retry|try|invocation|req)(?:[ _-]?(?:id|no|number|count))?[ ]?[:=#]?[ ]?"
+    r"#?(?=[\w-]*\d)[\w-]+",
+    re.IGNORECASE,
+)
+_SPACE: Final = re.compile(r"\s+")
+_DATA: Final = re.compile(r'\{\s*["}]|\[\s*[\[{"\]]')
+"""Where JSON begins."""
+_ESSENCE: Final = 16_384
+
+
+def essence(text: str) -> str:
+    """`text` without what differs every time: the same for two results that tell the same.
+
+    Longer texts than 16,384 characters are returned as they are.
+    """
+    if len(text) > _ESSENCE:
+        return text
+    text = _ID.sub("", _FIELD.sub('"":0', text))
+    data = _DATA.search(text)
+    if data is None:
+        text = _TEXT.sub("", text)
+    else:  # the fields of JSON that hold times say in their names which times; what stands round it does not
+        start, end = data.start(), max(text.rfind("}"), text.rfind("]")) + 1
+        text = _TEXT.sub("", text[:start]) + text[start:end] + _TEXT.sub("", text[end:])
+    return _SPACE.sub(" ", text).strip()
+
+
+def nothing_left(essence_: str) -> bool:
+    """Whether all of a result differs every time: the time of day is what it was asked for."""
+    return not any(map(str.isalnum, essence_.replace('"":0', "")))
+
+
+_FAILED: Final = re.compile(
+    r"""[\["'\s]*(?:\d{4}-\d\d-\d\d[T\ ][\d:.,+]+Z?[\]\s]*)?["'{\[<(*`\s]*(?:
+        (?-i:ERROR|FATAL|CRITICAL)\b |
+        (?:fatal|internal|server|tool|runtime|type|value|key|http|api|validation|assertion|syntax|permission|\w{0,24})?
+        [ _-]?(?:error|exception)\b(?:["']?\s*[:\-(\]]|\s+(?:executing|calling|occurred|while|in|at|\d))
+        | traceback\b | failed\b | failure\b | fail: | unable\ to\b | cannot\b | could\ not\b | invalid\b | denied\b
+        | (?:http\s*)?(?:status(?:\ code)?\s*[:=]?\s*)?[45]\d\d\b\s+[a-z] | command\ failed | permission\ denied
+        | (?:ba)?sh:\s | timed?\ ?out\b | timeout\b | exit\ (?:code|status):?\s*[1-9]
+    )""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_ERROR_FIELD: Final = re.compile(
+    r'"(?:error|errors|error_?message|exception)"\s*:\s*(?!null|false|""|\[\]|\{\}|0\b)'
+    r'|"(?:success|ok)"\s*:\s*false|"status"\s*:\s*"(?:error|failed|failure)"|"is_?error"\s*:\s*true',
+    re.IGNORECASE,
+)
+
+
+def failed(text: str) -> bool:
+    """Whether a result tells of a failure, by how it begins."""
+    head = text[:160]
+    return _FAILED.match(head) is not None or (head[:1] == "{" and _ERROR_FIELD.search(head) is not None)
+
+
+_MISSING: Final = re.compile(
+    r"not[ _]?found|no such|does ?n.t exist|does not exist|do not exist|unknown|no \w+ (?:named|called|with)",
+    re.IGNORECASE,
+)
+
+
+def missing(text: str) -> bool:
+    """Whether a failure is that what was asked for is not there: another may be."""
+    return _MISSING.search(text[:300]) is not None
+
+
+_TRANSIENT: Final = re.compile(
+    r"\b(?:429|502|503|504|529)\b|rate.?limit|too many requests|temporar|unavailable|overloaded|time[d ]?.?out"
+    r"|try again|connection (?:reset|refused|aborted|error)|\bbusy\b|\blocked\b|EAGAIN|ECONN|network",
+    re.IGNORECASE,
+)
+
+
+def transient(text: str) -> bool:
+    """Whether a failure is one that a retry can mend."""
+    return _TRANSIENT.search(text[:300]) is not None
+
+
+_PENDING_WORDS: Final = (
+    r"running|pending|in[ _-]?progress|queued|processing|waiting|building|starting|deploying|provisioning"
+    r"|initiali[sz]ing|in[ _-]queue|not[ _-](?:yet[ _-])?(?:ready|finished|complete|completed|done|started|available)"
+    r"|incomplete|executing|working|uploading|downloading|compiling|installing|unfinished|creating|submitted|accepted"
+)
+_PENDING: Final = re.compile(
+    rf"\b(?:{_PENDING_WORDS}|no (?:new|more)(?: \w+)? (?:output|data|messages?|events?|lines?|logs?)(?: yet)?"
+    r"|no output yet|nothing (?:new )?yet|not \w+ yet|keep waiting|check (?:back|again)|\d{1,2}(?:\.\d+)? ?% (?:done|complete\w*|of))\b",
+    re.IGNORECASE,
+)
+_PENDING_FIELD: Final = re.compile(
+    rf'"(?:\w*_)?(?:status|state|phase|stage|progress)"\s*:\s*"(?:{_PENDING_WORDS})"'
+    r'|"(?:done|finished|completed|complete|ready)"\s*:\s*false',
+    re.IGNORECASE,
+)
+_SHORT: Final = 300
+
+
+def pending(text: str) -> bool:
+    """Whether a result says that something is not done yet: waiting for it is no loop."""
+    if len(text) > _SHORT:
+        return False
+    return (_PENDING_FIELD if text[:1] == "{" else _PENDING).search(text) is not None
+
+
+_NOTHING: Final = re.compile(
+    r"""["'(\[{<\s]*(?:none|null|nil|nothing|empty|n/a|\d*\s*$
+        | (?:sorry,?\ )?(?:there\ (?:is|are|were|was)\ )?(?:no|0|zero)\ [\w\ ,'"-]*
+        | [\w\ '"-]*\bnot\ found\b.* | [\w\ '"-]*\b(?:found|returned|matched)\ (?:no|nothing|0|zero)\b.*
+        | [\w\ '"-]*did\ not\ (?:match|return|find)\b.*
+        | (?:[\w"']+\s*:\s*(?:\[\s*\]|\{\s*\}|null|0|""|false)\s*,?\s*)+ )["')\]}>.!\s]*$""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+
+def empty(text: str) -> bool:
+    """Whether a result is that there is none."""
+    if len(text) > 120:
+        return False
+    bare = text.strip()
+    return bare in ("", "[]", "{}", '""', "''", "()") or _NOTHING.match(bare) is not None
+
+
+_ACKNOWLEDGED: Final = re.compile(
+    r"\b(?:ok|okay|done|success\w*|saved|updated?|sent|created|deleted|removed|added|written|applied|recorded|noted"
+    r"|moved|edited|modified|completed?|stored|logged|set|clicked|typed|inserted|scheduled|confirmed|accepted|true)\b",
+    re.IGNORECASE,
+)
+
+
+def acknowledges(text: str) -> bool:
+    """Whether a result only says that something was done."""
+    return len(text) <= 200 and _ACKNOWLEDGED.search(text) is not None
+
+
+_NAME: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+_WRITES: Final = frozenset(
+    [
+        "write",
+        "edit",
+        "create",
+        "update",
+        "delete",
+        "remove",
+        "insert",
+        "add",
+        "set",
+        "put",
+        "post",
+        "send",
+        "submit",
+        "save",
+        "store",
+        "upload",
+        "move",
+        "rename",
+        "copy",
+        "replace",
+        "patch",
+        "apply",
+        "modify",
+        "book",
+        "cancel",
+        "order",
+        "buy",
+        "pay",
+        "refund",
+        "transfer",
+        "click",
+        "type",
+        "press",
+        "scroll",
+        "navigate",
+        "commit",
+        "push",
+        "merge",
+        "close",
+        "assign",
+        "schedule",
+        "reply",
+        "comment",
+        "append",
+        "execute",
+        "exec",
+        "run",
+        "bash",
+        "shell",
+        "terminal",
+        "python",
+        "code",
+        "command",
+        "install",
+        "deploy",
+        "restart",
+        "start",
+        "stop",
+        "reset",
+        "exchange",
+        "return",
+        "change",
+        "register",
+        "approve",
+        "reject",
+    ]
+)
+_SILENT: Final = frozenset(
+    [
+        "think",
+        "thought",
+        "note",
+        "todo",
+        "todos",
+        "plan",
+        "log",
+        "memory",
+        "remember",
+        "say",
+        "message",
+        "print",
+        "reflect",
+        "ask",
+    ]
+)
+_WAITS: Final = frozenset(["sleep", "wait", "delay", "pause", "await"])
+_POLLS: Final = frozenset(
+    ["status", "progress", "monitor", "watch", "stdin", "output", "poll", "inbox", "check", "listen", "receive"]
+)
+_COMMAND_WAITS: Final = re.compile(r'(?:^|["\s;&|])(?:sleep|wait)\s*["(]?\d|time\.sleep|write_stdin', re.IGNORECASE)
+
+
+@lru_cache(maxsize=1024)
+def _name(tool: str) -> frozenset[str]:
+    return frozenset(word.lower() for word in _NAME.findall(tool[:80]))
+
+
+def changes_something(tool: str) -> bool:
+    """Whether a tool, by its name, does something, so that what was read before may read otherwise after it."""
+    return not _WRITES.isdisjoint(_name(tool))
+
+
+def tells_nothing(tool: str) -> bool:
+    """Whether a tool, by its name, is there for what the model puts into it, and not for what comes back."""
+    return not (_SILENT | _WRITES).isdisjoint(_name(tool))
+
+
+def waits(tool: str, arguments: str, result: str) -> bool:
+    """Whether a call lets time pass: it is told to, or it looks at what is not done yet."""
+    name = _name(tool)
+    if not name.isdisjoint(_WAITS) or pending(result):
+        return True
+    return (not name.isdisjoint(_POLLS) and empty(result)) or _COMMAND_WAITS.search(arguments) is not None
+
+
+_PARTICULAR: Final = re.compile(r"""'[^'\n]{0,200}'|"[^"\n]{0,200}"|`[^`\n]{0,200}`|\S*[\d/\\]\S*""")
+
+
+def signature(text: str) -> str:
+    """The kind of a failure: its words without names, numbers and paths."""
+    return _SPACE.sub(" ", _PARTICULAR.sub("", essence(text[:400]).replace('":', " "))).strip().lower()[:160]

@@ -1,0 +1,155 @@
+"""One trace, watched for loops: from the conversation that each model call carries, and from the tools' own spans.
+
+`Looping.asked` is called before each model call and says which loops the trace is in. Tool calls that a conversation
+tells of count from there, once; those that no conversation tells of (in a loop written by hand, with prompts of one
+message) count from `called` and `returned`. Thread-safe; keeps at most 64 kB. Nothing is decided or emitted here.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from threading import Lock
+from typing import Any, Final
+
+from otel_agentcost import similarity
+from otel_agentcost.core.loops import Finding, Item, Thresholds, ToolCall, ToolResult, Watch, call_of
+from otel_agentcost.wire import history
+from otel_agentcost.wire.history_items import answered
+
+__all__ = ["Finding", "Looping", "Thresholds"]
+
+_ROOM: Final = 56_000
+"""Bytes that the conversations of a trace may take: those that were not heard of for longest are forgotten."""
+_TOOLS: Final = 48
+_KEPT: Final = 4_096
+"""Characters of a tool's result that wait for the next model call."""
+
+
+class Looping:
+    """The loops of one trace."""
+
+    __slots__ = (
+        "_by_spans",
+        "_calls",
+        "_lock",
+        "_reader",
+        "_returned",
+        "_similarity",
+        "_thresholds",
+        "_told",
+        "_watches",
+    )
+
+    def __init__(self, thresholds: Thresholds | None = None) -> None:
+        self._similarity = similarity.function()
+        self._thresholds = thresholds or Thresholds()
+        self._reader = history.Reader()
+        self._watches: OrderedDict[int, Watch] = OrderedDict()
+        self._lock = Lock()
+        self._calls: OrderedDict[str, ToolCall] = OrderedDict()
+        """By id: tools that run, and calls of which only the results come in a request."""
+        self._returned: list[tuple[ToolCall, ToolResult]] = []
+        """What tools have brought since the last model call."""
+        self._told = False
+        """Whether a conversation tells of tools: then what spans tell is known already."""
+        self._by_spans: Watch | None = None
+
+    def size(self) -> int:
+        """Bytes that it takes, about."""
+        watches = [*self._watches.values(), *([self._by_spans] if self._by_spans else [])]
+        return 1_500 + self._reader.size() + sum(watch.size() for watch in watches) + 500 * len(self._calls)
+
+    def asked(self, form: str, body: Any, at: int) -> list[Finding]:
+        """Before a model call with the request `body`: the loops that the trace is in, the plainest first.
+
+        `at` is whatever the caller counts (the dollars spent up to now, the number of the call), and never falls:
+        `Finding.since` is the `at` of the call with which the first round became known.
+        """
+        with self._lock:
+            part = self._reader.read(form, body)
+            if part is None:
+                return []
+            watch = self._watch(part.conversation)
+            items = self._completed(part.items)
+            watch.feed(items, at)
+            self._make_room()
+            if not self._told:
+                return watch.findings() or self._of_spans(at)
+            return watch.findings()
+
+    def answered(self, form: str, response: Any) -> None:
+        """After a model call: calls of which the next request may only bring the results (`previous_response_id`)."""
+        with self._lock:
+            for call in answered(form, response):
+                self._remember(call)
+
+    def called(self, id_: str | None, tool: str, arguments: Any) -> ToolCall:
+        """A tool begins to run. Give what this returns to `returned`."""
+        call = call_of(id_, tool, arguments)
+        with self._lock:
+            self._remember(call)
+        return call
+
+    def returned(self, call: ToolCall, content: str, *, error: bool = False) -> None:
+        """A tool has run: it returned `content`, or it raised."""
+        with self._lock:
+            if not self._told and len(self._returned) < _TOOLS:
+                self._returned.append((call, ToolResult(None, content[:_KEPT], error, call.tool)))
+
+    # --- putting both sources together ---
+
+    def _remember(self, call: ToolCall) -> None:
+        if call.id is not None:
+            self._calls[call.id] = call
+            if len(self._calls) > _TOOLS:
+                self._calls.popitem(last=False)
+
+    def _completed(self, items: list[Item]) -> list[Item]:
+        """The items, with the calls that were seen elsewhere before results that come without theirs."""
+        told = {item.id for item in items if type(item) is ToolCall}
+        if told or any(type(item) is ToolResult for item in items):
+            self._told = True
+            self._returned.clear()
+            self._by_spans = None
+        if not self._calls:
+            return items
+        whole: list[Item] = []
+        for item in items:
+            if type(item) is ToolResult and item.id is not None and item.id not in told:
+                call = self._calls.pop(item.id, None)
+                if call is not None:
+                    whole.append(call)
+            whole.append(item)
+        for id_ in told:
+            if id_ is not None:
+                self._calls.pop(id_, None)
+        return whole
+
+    def _of_spans(self, at: int) -> list[Finding]:
+        """The loops in what tools were called with, where no conversation tells of them."""
+        if self._by_spans is None:
+            if not self._returned:
+                return []
+            self._by_spans = Watch(self._similarity, self._thresholds)
+        items: list[Item] = []
+        for call, result in self._returned:
+            items += (call, result)
+        self._returned.clear()
+        self._by_spans.feed(items, at)
+        return self._by_spans.findings()
+
+    def _watch(self, conversation: int) -> Watch:
+        watch = self._watches.get(conversation)
+        if watch is None:
+            watch = self._watches[conversation] = Watch(self._similarity, self._thresholds)
+        self._watches.move_to_end(conversation)
+        return watch
+
+    def _make_room(self) -> None:
+        """Forgets conversations: they are read from their beginning when they are heard of again."""
+        if len(self._watches) > 1:
+            room = _ROOM - sum(watch.size() for watch in self._watches.values())
+            while room < 0 and len(self._watches) > 1:
+                oldest, watch = self._watches.popitem(last=False)
+                self._reader.forget(oldest)
+                room += watch.size()
