@@ -7,7 +7,6 @@ read again after a change, tests run after each edit.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from random import Random
 from typing import Any

@@ -73,7 +73,8 @@ def similar(random: Random, step: Step, how: int) -> Step:
 def subject(random: Random, run: list[Step]) -> Step:
     """A call that an agent could repeat: one of the run's own, or another."""
     own = [step for step in run if step.tool and not step.more and step.result.strip('[]{}" ') and step.tool != "sleep"]
-    own = [step for step in own if "running" not in step.result and "time" not in (step.tool or "")]
+    waiting = ("running", "% done")  # and nobody but the job can say when that is a loop
+    own = [step for step in own if "time" not in (step.tool or "") and not any(word in step.result for word in waiting)]
     if own and random.random() < 0.7:
         return replace(random.choice(own))
     return call(f"get_{random.choice(NOUNS)}", prose(random), id=f"{random.choice(NOUNS)}-{random.randint(1, 999)}")
@@ -203,7 +204,7 @@ def inject(rule: str, run: list[Step], seed: str, rounds: int = 7) -> Case:
     before, after = run[:at], run[at:]
     loop = MAKERS[rule](random, run, rounds)
     useful = [step for step in after if step.tool and not step.more and "sleep" not in step.tool]
-    mixed = rule != "stall" and random.random() < 0.5
+    mixed = random.random() < {"stall": 0, "no_progress": 0.2}.get(rule, 0.5)
     steps, ends = list(before), []
     for each in loop:
         steps += each

@@ -12,7 +12,7 @@ from typing import Final
 from otel_agentcost.core.loops import likeness, words
 from otel_agentcost.core.loops.items import clip, digest
 from otel_agentcost.core.loops.moment import Moment
-from otel_agentcost.core.loops.streaks import FULL, SOFT, Finding, Similarity, Streak, Thresholds
+from otel_agentcost.core.loops.streaks import FAINT, FULL, SOFT, Finding, Similarity, Streak, Thresholds
 
 _KEPT: Final = 12
 _SAMPLE: Final = 300
@@ -87,7 +87,7 @@ class Answers:
             streak.restart(self._moment.at)
             return
         streak.near = streak.near or not exact
-        streak.again(SOFT if asked or learned or not exact else FULL)
+        streak.again(FAINT if asked and learned else SOFT if asked or learned or not exact else FULL)
 
     def _alike(self, text: str) -> Streak | None:
         sample = clip(text, _SAMPLE)

@@ -8,7 +8,7 @@ from typing import Final
 from otel_agentcost.core.loops import words
 from otel_agentcost.core.loops.items import RESULT_KEPT, ToolCall, ToolResult, clip
 from otel_agentcost.core.loops.moment import Moment
-from otel_agentcost.core.loops.streaks import FULL, SOFT, WEAK, Finding, Similarity, Streak, Thresholds
+from otel_agentcost.core.loops.streaks import FAINT, FULL, SOFT, WEAK, Finding, Similarity, Streak, Thresholds
 
 _KINDS: Final = 8
 
@@ -54,7 +54,7 @@ class Failures:
     def _weight(self, streak: Streak, result: ToolResult) -> int:
         """What it counts: less where other things are wrong each time, and where others had a say."""
         if self._moment.user > streak.user or self._moment.novel - streak.novel > self._thresholds.apart:
-            return WEAK
+            return FAINT
         if not words.missing(result.content):
             return SOFT
         verbatim = words.essence(streak.result) == words.essence(clip(result.content, RESULT_KEPT))

@@ -14,89 +14,25 @@ from typing import Any, Final, cast
 from otel_agentcost.core.loops.streaks import Similarity
 
 _WORD: Final = re.compile(r"[^\W_]+(?:['’][^\W_]+)?")
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
 _MARKS: Final = ".,;:!?()[]{}<>\"'`*…"
-_FILLER: Final = frozenset(
-    [
-        "a",
-        "an",
-        "the",
-        "of",
-        "to",
-        "in",
-        "on",
-        "at",
-        "for",
-        "from",
-        "by",
-        "with",
-        "and",
-        "or",
-        "is",
-        "are",
-        "was",
-        "be",
-        "been",
-        "do",
-        "does",
-        "did",
-        "please",
-        "again",
-        "now",
-        "all",
-        "any",
-        "me",
-        "my",
-        "our",
-        "we",
-        "i",
-        "you",
-        "your",
-        "it",
-        "its",
-        "this",
-        "that",
-        "these",
-        "those",
-        "there",
-        "here",
-        "some",
-        "just",
-        "also",
-        "only",
-        "about",
-        "into",
-        "as",
-        "not",
-        "if",
-        "so",
-        "can",
-        "could",
-        "would",
-        "show",
-        "find",
-        "get",
-        "search",
-        "list",
-        "look",
-        "lookup",
-        "fetch",
-        "give",
-        "tell",
-        "check",
-        "see",
-        "retrieve",
-        "display",
-        "query",
-        "info",
-        "information",
-        "details",
-        "data",
-        "result",
-        "results",
-    ]
+_FILLER: Final = _words(
+    """
+    a an the of to in on at for from by with and or is are was be been do does did please again now all any me
+    my our we i you your it its this that these those there here some just also only about into as not if so
+    can could would show find get search list look lookup fetch give tell check see retrieve display query info
+    information details data result results
+    """
 )
-_NEGATIONS: Final = frozenset(
-    ["not", "no", "never", "without", "except", "none", "fail", "failed", "error", "success", "succeeded", "done"]
+_NEGATIONS: Final = _words(
+    """
+    not no never without except none fail failed error success succeeded done
+    """
 )
 
 

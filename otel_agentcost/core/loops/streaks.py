@@ -21,6 +21,8 @@ SOFT: Final = 40
 """Of three repetitions that count so much, one more is needed."""
 WEAK: Final = 30
 """Twice as many are needed."""
+FAINT: Final = 15
+"""Four times as many are needed."""
 PATIENT: Final = 1
 """Waiting: sixty times as many are needed."""
 

@@ -18,7 +18,7 @@ from otel_agentcost.core.loops.failures import Failures
 from otel_agentcost.core.loops.items import RESULT_KEPT, Item, Said, ToolCall, ToolResult, clip, digest
 from otel_agentcost.core.loops.moment import Moment
 from otel_agentcost.core.loops.stalls import Stalls
-from otel_agentcost.core.loops.streaks import FULL, PATIENT, SOFT, WEAK, Finding, Similarity, Streak, Thresholds
+from otel_agentcost.core.loops.streaks import FAINT, FULL, PATIENT, SOFT, WEAK, Finding, Similarity, Streak, Thresholds
 
 __all__ = ["Watch"]
 
@@ -209,11 +209,14 @@ class Watch:
         moment, content = self._moment, result.content
         if words.waits(call.tool, call.arguments, content) or self._is_clock(streak, content):
             return PATIENT
-        elsewhere = moment.progress > streak.order or moment.writes > streak.writes
-        if elsewhere or moment.novel - streak.novel > self._thresholds.apart:
+        if moment.user > streak.user or moment.novel - streak.novel > self._thresholds.apart:
+            return FAINT
+        if words.steers(call.tool) and words.says_little(content):
+            return FAINT
+        if moment.progress > streak.order or moment.writes > streak.writes:
             return WEAK
         vague = streak.near and _says_nothing(content)
-        if vague or moment.user > streak.user or (words.transient(content) and (result.error or words.failed(content))):
+        if vague or (words.transient(content) and (result.error or words.failed(content))):
             return SOFT
         return FULL
 

@@ -21,61 +21,27 @@ __all__ = [
     "missing",
     "nothing_left",
     "pending",
+    "says_little",
     "signature",
+    "steers",
     "tells_nothing",
     "transient",
     "waits",
 ]
 
-VOLATILE_FIELDS: Final = frozenset(
-    [
-        "requestid",
-        "reqid",
-        "xrequestid",
-        "traceid",
-        "spanid",
-        "correlationid",
-        "clientrequestid",
-        "idempotencykey",
-        "invocationid",
-        "callid",
-        "nonce",
-        "timestamp",
-        "timestampms",
-        "ts",
-        "now",
-        "currenttime",
-        "servertime",
-        "requesttime",
-        "responsetime",
-        "requestedat",
-        "respondedat",
-        "generatedat",
-        "fetchedat",
-        "retrievedat",
-        "servedat",
-        "checkedat",
-        "queriedat",
-        "lastchecked",
-        "lastcheckedat",
-        "elapsed",
-        "elapsedms",
-        "elapsedseconds",
-        "duration",
-        "durationms",
-        "durationseconds",
-        "took",
-        "tookms",
-        "latency",
-        "latencyms",
-        "attempt",
-        "attemptno",
-        "attemptnumber",
-        "retry",
-        "retries",
-        "retrycount",
-        "retryid",
-    ]
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+VOLATILE_FIELDS: Final = _words(
+    """
+    requestid reqid xrequestid traceid spanid correlationid clientrequestid idempotencykey invocationid callid
+    nonce timestamp timestampms ts now currenttime servertime requesttime responsetime requestedat respondedat
+    generatedat fetchedat retrievedat servedat checkedat queriedat lastchecked lastcheckedat elapsed elapsedms
+    elapsedseconds duration durationms durationseconds took tookms latency latencyms attempt attemptno
+    attemptnumber retry retries retrycount retryid
+    """
 )
 """Fields (in lower case, without `_` and `-`) that differ with every call by their nature."""
 
@@ -196,7 +162,8 @@ _PENDING_WORDS: Final = (
 )
 _PENDING: Final = re.compile(
     rf"\b(?:{_PENDING_WORDS}|no (?:new|more)(?: \w+)? (?:output|data|messages?|events?|lines?|logs?)(?: yet)?"
-    r"|no output yet|nothing (?:new )?yet|not \w+ yet|keep waiting|check (?:back|again)|\d{1,2}(?:\.\d+)? ?% (?:done|complete\w*|of))\b",
+    r"|no output yet|nothing (?:new )?yet|not \w+ yet|keep waiting|check (?:back|again)"
+    r"|\d{1,2}(?:\.\d+)? ?% (?:done|complete\w*|of))\b",
     re.IGNORECASE,
 )
 _PENDING_FIELD: Final = re.compile(
@@ -245,96 +212,29 @@ def acknowledges(text: str) -> bool:
 
 
 _NAME: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-_WRITES: Final = frozenset(
-    [
-        "write",
-        "edit",
-        "create",
-        "update",
-        "delete",
-        "remove",
-        "insert",
-        "add",
-        "set",
-        "put",
-        "post",
-        "send",
-        "submit",
-        "save",
-        "store",
-        "upload",
-        "move",
-        "rename",
-        "copy",
-        "replace",
-        "patch",
-        "apply",
-        "modify",
-        "book",
-        "cancel",
-        "order",
-        "buy",
-        "pay",
-        "refund",
-        "transfer",
-        "click",
-        "type",
-        "press",
-        "scroll",
-        "navigate",
-        "commit",
-        "push",
-        "merge",
-        "close",
-        "assign",
-        "schedule",
-        "reply",
-        "comment",
-        "append",
-        "execute",
-        "exec",
-        "run",
-        "bash",
-        "shell",
-        "terminal",
-        "python",
-        "code",
-        "command",
-        "install",
-        "deploy",
-        "restart",
-        "start",
-        "stop",
-        "reset",
-        "exchange",
-        "return",
-        "change",
-        "register",
-        "approve",
-        "reject",
-    ]
+_WRITES: Final = _words(
+    """
+    write edit create update delete remove insert add set put post send submit save store upload move rename
+    copy replace patch apply modify book cancel order buy pay refund transfer click type press scroll navigate
+    commit push merge close assign schedule reply comment append execute exec run bash shell terminal python
+    code command install deploy restart start stop reset exchange return change register approve reject
+    """
 )
-_SILENT: Final = frozenset(
-    [
-        "think",
-        "thought",
-        "note",
-        "todo",
-        "todos",
-        "plan",
-        "log",
-        "memory",
-        "remember",
-        "say",
-        "message",
-        "print",
-        "reflect",
-        "ask",
-    ]
+_SILENT: Final = _words(
+    """
+    think thought note todo todos plan log memory remember say message print reflect ask
+    """
 )
-_WAITS: Final = frozenset(["sleep", "wait", "delay", "pause", "await"])
-_POLLS: Final = frozenset(
-    ["status", "progress", "monitor", "watch", "stdin", "output", "poll", "inbox", "check", "listen", "receive"]
+_STEERS: Final = _words("scroll press key click tap swipe next back forward move hover drag turn step")
+_WAITS: Final = _words(
+    """
+    sleep wait delay pause await
+    """
+)
+_POLLS: Final = _words(
+    """
+    status progress monitor watch stdin output poll inbox check listen receive
+    """
 )
 _COMMAND_WAITS: Final = re.compile(r'(?:^|["\s;&|])(?:sleep|wait)\s*["(]?\d|time\.sleep|write_stdin', re.IGNORECASE)
 
@@ -352,6 +252,16 @@ def changes_something(tool: str) -> bool:
 def tells_nothing(tool: str) -> bool:
     """Whether a tool, by its name, is there for what the model puts into it, and not for what comes back."""
     return not (_SILENT | _WRITES).isdisjoint(_name(tool))
+
+
+def steers(tool: str) -> bool:
+    """Whether a tool, by its name, moves about in something that is shown by others."""
+    return not _STEERS.isdisjoint(_name(tool))
+
+
+def says_little(text: str) -> bool:
+    """Whether a result is nothing, or no more than that it was done."""
+    return empty(text) or (len(text) <= 60 and acknowledges(text))
 
 
 def waits(tool: str, arguments: str, result: str) -> bool:
