@@ -149,7 +149,8 @@ class Gate:
         except Exception as bug:
             # Neither another model nor a lower limit can be asked for: what the budget would have said then, it says.
             self.guard.release(decision, time.time())
-            if decision.instead is None:
+            if decision.instead is None:  # it is made all the same, and counts
+                live.admission = Admission(self, facts, self.guard.unasked(facts, facts.call.model))
                 return self._unguarded(live, bug, args, kwargs)
             self._refuse(live, Refused(action="block", error=decision.instead))
         return args, kwargs
@@ -293,7 +294,7 @@ class Admission:
         warn_once(
             f"uncounted under a budget: {live.asked.call.model} {why}",
             f"otel-agentcost: a call of {live.asked.call.model!r:.120} is not counted in the dollars of its budgets, "
-            f"because nobody said what it took ({why:.200}). Limit calls besides.",
+            f"because they are not known ({why:.200}). Limit calls besides.",
         )
 
     def end(self, *, made: bool) -> None:

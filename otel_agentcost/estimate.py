@@ -59,6 +59,9 @@ _ELSEWHERE: Final = frozenset(
 )
 """Fields that bring in what is kept at the provider, or found by it."""
 
+_SEARCHERS: Final = re.compile("-search-|sonar")
+"""Models that search the web for every request: OpenAI's, and Perplexity's."""
+
 _IMAGES: Final = frozenset({"image", "image_url", "input_image", "computer_screenshot", "image_generation_call"})
 _SOUNDS: Final = frozenset({"audio", "input_audio"})
 _OPAQUE: Final = frozenset({"document", "file", "input_file", "video", "container_upload", "item_reference"})
@@ -100,6 +103,8 @@ class Estimate(NamedTuple):
     """In billionths of a dollar; None where it has no price, and then `unpriced` says why."""
     tokens: int
     unpriced: str | None = None
+    untold: bool = False
+    """Whether its dollars depend on what the request does not tell: for how long somebody speaks, say."""
 
 
 # --- Input ------------------------------------------------------------------------------------------------------------
@@ -213,9 +218,9 @@ def _images(value: Any, depth: int) -> int:
 
 def _elsewhere(body: Any) -> bool:
     """Whether something counts as input that is not in the request: history and prompts that the provider keeps, or
-    what tools find that it runs itself during the call.
+    what its tools and its searching models find during the call.
     """
-    if isinstance(get(body, "prompt"), Mapping):
+    if isinstance(get(body, "prompt"), Mapping) or _SEARCHERS.search(str(get(body, "model"))):
         return True
     if body.__class__ is dict and _ELSEWHERE.isdisjoint(body):
         if "tools" not in body:
@@ -307,6 +312,8 @@ def output_bound(call: Call, fallback: int | None = None) -> int | None:
 
     `fallback` is the limit of one choice where the request sets none: the model's own maximum, if it is known.
     """
+    if call.operation == "embeddings":
+        return 0
     limit = call.max_output_tokens if call.max_output_tokens is not None else fallback
     return None if limit is None else limit * max(1, call.choices)
 
@@ -338,7 +345,23 @@ def worst_case(
                 dearest = cost.usd
     if dearest is None:
         return Estimate(None, input_tokens + output_tokens, unpriced or "it has no price")
+    if not dearest:  # nothing, or nothing by the token
+        usd, untold = _otherwise(call, price)
+        return Estimate(money.to_nano(usd), input_tokens + output_tokens, untold=untold)
     return Estimate(money.to_nano(dearest), input_tokens + output_tokens)
+
+
+def _otherwise(call: Call, price: Price) -> tuple[Decimal, bool]:
+    """What a call costs that is not billed by the token, and whether that is not all."""
+    spoken = get(call.body, "input")
+    if isinstance(spoken, str) and spoken:
+        usd = price(Usage(counts={"input_characters": len(spoken)}), call.model).usd
+        if usd:
+            return usd, False
+    return money.ZERO, any(price(Usage(counts={kind: 1}), call.model).usd for kind in _BY_THE_SECOND)
+
+
+_BY_THE_SECOND: tuple[Kind, ...] = ("input_audio_seconds", "output_audio_seconds", "audio_seconds")
 
 
 def _input_kinds(call: Call, shape: Shape) -> tuple[Kind, ...]:

@@ -164,6 +164,8 @@ def test_images_and_tools_have_their_allowances() -> None:
         Call(operation="chat", model="gpt-4o", body={"model": "gpt-4o", "prompt": {"id": "pmpt_1"}}),
         chat("hi", messages=[{"role": "assistant", "audio": {"id": "audio_1"}}]),
         chat("hi", conversation="c1"),
+        chat("hi", model="gpt-4o-mini-search-preview"),
+        chat("hi", model="sonar-pro"),
         chat("hi", cachedContent="c/1"),
         chat("hi", web_search_options={"search_context_size": "low"}),
         chat("hi", tools=[{"type": "web_search_preview"}]),
@@ -200,6 +202,11 @@ def test_what_is_sent_along_is_bounded_by_its_bytes(part: Any) -> None:
     assert bound > 500
 
 
+def test_vectors_are_no_output() -> None:
+    """A budget of tokens has room for embeddings, whatever the longest answer may be."""
+    assert output_bound(Call(operation="embeddings", model="text-embedding-3-large")) == 0
+
+
 def test_output_is_bounded_by_its_limit_for_each_choice() -> None:
     """Or by the model's own maximum; without either it is not."""
     call = Call(operation="chat", model="m", max_output_tokens=10, choices=3)
@@ -227,6 +234,20 @@ def test_the_dearest_split_is_taken() -> None:
     spoken = chat({"inlineData": {"data": "AAAA", "mimeType": "audio/mp3"}}, model="gemini-2.5-flash")
     assert usd(spoken, "gcp.gemini") == 1_000_000 + 250_000
     assert usd(chat("hi", model="gemini-2.5-flash"), "gcp.gemini") == 300_000 + 250_000
+
+
+def test_speech_is_billed_by_what_it_says() -> None:
+    """By its characters; and how long somebody speaks in a recording, no request tells."""
+    book = open_book(None)
+
+    def price(usage: Usage, model: str | None) -> Cost:
+        return book.price(usage, provider="openai", base_url=None, models=(model,), at=1_800_000_000.0)
+
+    spoken = Call(operation="generate_content", model="tts-1", body={"model": "tts-1", "input": "Hello. " * 100})
+    worst = worst_case(spoken, price, input_tokens=900, output_tokens=9)
+    assert (worst.usd, worst.untold) == (10_500_000, False)  # 700 characters at $15 a million
+    heard = Call(operation="generate_content", model="whisper-1", body={"model": "whisper-1"})
+    assert worst_case(heard, price, input_tokens=900, output_tokens=9).untold
 
 
 def test_without_a_price_the_reason_is_given() -> None:

@@ -103,6 +103,8 @@ def ask_for(facts: CallFacts, model: str | None, policy: Policy, *, count: bool 
         least = dearest(min(policy.useful_answer * choices, longest))
     elif (bound is None or limit is None) and policy.unlimited == "rest":
         least = dearest(limit or 0)
+    if worst.untold:  # it holds all that is left
+        wanted, least = {**wanted, "nano_usd": MOST}, {**least, "nano_usd": 1}
     return Ask(wanted, least, bound is not None and not count, worst.unpriced, longest, dearest)
 
 

@@ -258,6 +258,8 @@ class Guard:
             outcome.unpriced = unpriced
             if clamp and not fits(ask.wanted, outcome.held):  # lowers the output limit to what was got
                 outcome.max_output_tokens = ask.fitting_output(outcome.held) // max(1, facts.call.choices)
+                tightest = outcome.tight[-1]
+                outcome.instead = exceeded(facts, refusing(outcome.counted, tightest), tightest.unit, tightest)
         return outcome
 
     def _hold(self, facts: CallFacts, applied: Applied, ask: Ask, now: float) -> _Outcome:
@@ -327,7 +329,9 @@ class Guard:
         limiting = next((each for each in applied.counted if each.claim.limits), None)
         if self.policy.ledger_down == "allow" or limiting is None:
             return Ticket(facts.call_id, applied.counted, NOTHING_HELD, unenforced=str(why))
-        return Refused(action="block", error=exceeded(facts, limiting, next(iter(limiting.claim.limits)), None))
+        return Refused(
+            action="block", error=exceeded(facts, limiting, next(iter(limiting.claim.limits)), None, ledger=str(why))
+        )
 
     def _without_price(self, facts: CallFacts, counted: tuple[Counted, ...], why: str) -> Refused:
         limiting = next(each for each in counted if "nano_usd" in each.claim.limits)

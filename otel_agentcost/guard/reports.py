@@ -64,9 +64,10 @@ def exceeded(
     *,
     cut_off: bool = False,
     unpriced: str | None = None,
+    ledger: str | None = None,
 ) -> BudgetExceeded:
-    """The exception for a refusal by the budget `each`; without figures, its ledger did not answer, or `unpriced` says
-    why dollars could not be looked at.
+    """The exception for a refusal by the budget `each`. Without figures, `ledger` says why that did not answer, or
+    `unpriced` why dollars could not be looked at.
     """
     shown = _dollars if unit == "nano_usd" else int
     return BudgetExceeded(
@@ -74,13 +75,14 @@ def exceeded(
         scope=each.budget.scope,
         value=each.value,
         unit="usd" if unit == "nano_usd" else unit,
-        limit=shown(figures.limit) if figures else None,
+        limit=shown(figures.limit if figures else each.budget.limits[unit]),
         spent=shown(figures.spent) if figures else None,
         held=shown(figures.held) if figures else None,
         requested=shown(figures.requested) if figures else None,
         trace_id=facts.trace_id,
         cut_off=cut_off,
         unpriced=unpriced,
+        ledger=ledger,
     )
 
 

@@ -7,6 +7,7 @@ import itertools
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
 from typing import Any
 
@@ -92,6 +93,39 @@ def test_a_request_that_cannot_be_changed_is_blocked(
             ask(openai)
     assert model_server.requests == []
     assert telemetry.total("agentcost.budget.refusals") == 2
+
+
+def test_a_request_without_a_place_for_a_limit_is_blocked(
+    telemetry: Telemetry, openai: OpenAI, model_server: ModelServer
+) -> None:
+    """Where answers are shortened to what is left, a picture that may cost more than that is not painted."""
+    with budgeted(telemetry, budgets="total:usd=0.30,on_exceed=clamp"), pytest.raises(BudgetExceeded) as refused:
+        openai.images.generate(model="gpt-image-1", prompt="bees")
+    assert (refused.value.limit, refused.value.spent) == (Decimal("0.30"), 0)
+    assert model_server.requests == []
+
+
+def test_sound_of_unknown_length_is_heard_one_at_a_time(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """Of ten transcriptions at once, which may cost anything, one passes the budget at most."""
+
+    def reply(_request: Request) -> Reply:
+        time.sleep(0.05)
+        return json_reply({"text": "Hello.", "usage": {"type": "duration", "seconds": 60}})
+
+    def transcribe(_number: int) -> int:
+        try:
+            made.audio.transcriptions.create(model="whisper-1", file=("a.wav", b"RIFF"))
+        except BudgetExceeded:
+            return 0
+        return 1
+
+    with (
+        client(answering(model_server, reply)) as made,
+        budgeted(telemetry, budgets="total:usd=0.01", wait_seconds=2),
+        ThreadPoolExecutor(10) as threads,
+    ):
+        assert sum(threads.map(transcribe, range(10))) == 2  # $0.006 each
+    assert len(model_server.requests) == 2
 
 
 def test_a_budget_that_only_warns_tells_it_once(
