@@ -7,6 +7,7 @@ cause is logged once, at WARNING, with what it means for the application; what i
 from __future__ import annotations
 
 import logging
+import sys
 import threading
 
 logger = logging.getLogger("otel_agentcost")
@@ -45,3 +46,19 @@ def forget_causes() -> None:
     """Starts anew, so that the next cause is logged again (a fresh `instrument()` deserves fresh warnings)."""
     with _lock:
         _seen.clear()
+
+
+def alarm(sentence: str) -> None:
+    """Logs `sentence` at ERROR, and writes it to standard error where no handler does.
+
+    That no budget is enforced must not go unseen because an application's logging is set up for something else.
+    """
+    logger.error("%s", sentence)
+    place: logging.Logger | None = logger
+    handlers: list[logging.Handler] = []
+    while place is not None:
+        handlers += place.handlers
+        place = place.parent if place.propagate else None
+    shown = not handlers or any(getattr(handler, "stream", None) in (sys.stderr, sys.stdout) for handler in handlers)
+    if (logger.disabled or not shown) and sys.stderr is not None:
+        sys.stderr.write(f"{sentence}\n")

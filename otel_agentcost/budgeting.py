@@ -6,8 +6,9 @@ Called by `runtime.py` at start-up where budgets are set, and later for the firs
 from __future__ import annotations
 
 import time
+from typing import Any
 
-from otel_agentcost.border import logger
+from otel_agentcost.border import alarm, logger
 from otel_agentcost.guard import Guard, Policy
 from otel_agentcost.ledger import Ledger, LedgerError, open_ledger
 from otel_agentcost.settings import Settings
@@ -33,14 +34,40 @@ def policy_of(settings: Settings) -> Policy:
 
 def open_guard(settings: Settings) -> Guard:
     """The guard of these settings. A ledger that does not answer is said at once, at ERROR, and tried again later."""
-    ledger = open_ledger(settings.ledger, timeout=settings.ledger_timeout)
+    ledger = opened(settings)
     problem = unanswered(ledger)
-    if problem is not None:
-        consequence = (
-            "NO BUDGET IS ENFORCED" if settings.ledger_down == "allow" else "EVERY CALL WITH A BUDGET IS REFUSED"
-        )
-        logger.error("otel-agentcost: %s %s until it answers.", problem, consequence)
+    if problem is not None and settings.rules:
+        allowed = settings.ledger_down == "allow"
+        consequence = "NO BUDGET IS ENFORCED" if allowed else "EVERY CALL WITH A BUDGET IS REFUSED"
+        alarm(f"otel-agentcost: {problem} {consequence} until it answers.")
+    elif problem is None and (caution := ledger.caution()) is not None:
+        logger.warning("otel-agentcost: %s", caution)
     return Guard(settings.rules, ledger, policy_of(settings))
+
+
+def opened(settings: Settings) -> Ledger:
+    """The ledger that the settings name. One that cannot be opened is one that does not answer, and is treated so."""
+    try:
+        return open_ledger(settings.ledger, timeout=settings.ledger_timeout)
+    except LedgerError as error:
+        return _Unopened(str(error))
+
+
+class _Unopened:
+    """A ledger that there is not: a package is missing, or the URL names no file. No verb of it answers."""
+
+    def __init__(self, why: str) -> None:
+        self._why = why
+
+    def _fail(self, *_args: object, **_kwargs: object) -> Any:
+        raise LedgerError(self._why)
+
+    reserve = settle = release = standing = _fail
+
+    def caution(self) -> str | None:
+        return None
+
+    def close(self) -> None: ...
 
 
 def unanswered(ledger: Ledger) -> str | None:

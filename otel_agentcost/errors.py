@@ -32,7 +32,7 @@ class BudgetExceeded(AgentCostError):
     is true, its stream was closed on the way, and what was received is charged.
 
     Amounts are exact dollars (`Decimal`) where `unit` is "usd", else whole numbers. Those that are not known are None:
-    all of them where the ledger did not answer, and the setting `LEDGER_DOWN` says that calls are refused then.
+    all but the limit where the ledger did not answer, or where the price is not known (see `reason`).
     """
 
     def __init__(  # noqa: PLR0913 (one keyword for each figure)
@@ -49,6 +49,7 @@ class BudgetExceeded(AgentCostError):
         trace_id: str | None = None,
         cut_off: bool = False,
         unpriced: str | None = None,
+        ledger: str | None = None,
     ) -> None:
         self.budget = budget
         """The rule, as it is written."""
@@ -68,53 +69,102 @@ class BudgetExceeded(AgentCostError):
         """Whether the call was made, and its stream closed because going on would have passed the budget."""
         self.unpriced = unpriced
         """Why the price of the model is not known, where the setting `UNPRICED` says that such calls are refused."""
+        self.ledger = ledger
+        """Why the ledger does not answer, where the setting `LEDGER_DOWN` says that calls are refused then."""
         super().__init__(self._sentence())
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments are not in `args`: without this, no worker process could send one to another.
         return _unpickled, (dict(self.__dict__),)
 
-    def _sentence(self) -> str:
-        # A run's own name is in its rule; what tells it from others of that name says nothing to people.
-        whose = f" of {self.scope} {self.value:.80}" if self.value and self.scope not in ("total", "run") else ""
-        budget = f"The budget {self.budget}{whose}"
-        trace = f" (trace {self.trace_id})" if self.trace_id else ""
-        if self.unpriced is not None:
-            return (
-                f"{budget} cannot be held to, because the price of the model is not known, and the call was not "
-                f"made{trace}: {self.unpriced.rstrip('. '):.500}. Give it a price in a file of your own "
-                "(OTEL_AGENTCOST_PRICES), or set OTEL_AGENTCOST_UNPRICED=allow."
-            )
-        if self.limit is None or self.spent is None:
-            return (
-                f"{budget} cannot be checked, because its ledger does not answer, and the call was not made{trace}. "
-                "Start the ledger, or set OTEL_AGENTCOST_LEDGER_DOWN=allow."
-            )
-        if self.unit == "seconds":
-            return (
-                f"{budget} is used up: {self.spent} of {self.limit} seconds have passed, and the call was not "
-                f"made{trace}. Raise the limit, or start a new trace."
-            )
-        spent, limit = written(self.spent, self.unit), written(self.limit, self.unit)
-        holding = f" and {written(self.held, self.unit)} held by calls in flight" if self.held else ""
-        requested = written(self.requested, self.unit) if self.requested else ""
+    @property
+    def reason(self) -> Literal["spent", "held", "seconds", "cut_off", "unpriced", "ledger"]:
+        """Why: what is left is too little for the call ("spent"), calls in flight hold it ("held"), the time is over,
+        the stream was closed; there is no price, or no ledger, to decide by.
+        """
         if self.cut_off:
-            reached = f", and this call would have come to as much as {requested}" if requested else ""
-            return (
-                f"{budget} has no room for more of this call's answer, whose stream was closed{trace}: {spent} of "
-                f"{limit} was spent{holding} before it{reached}. What was received is charged. Raise the limit, or "
-                "give the call an output limit that fits."
-            )
-        request = f"; this call could take up to {requested}" if requested else ""
-        over = _EXACT.add(self.spent, self.requested or 0) > self.limit
-        less = (
-            "" if "calls" in self.unit else ", or ask for less: a shorter prompt, a lower output limit, a cheaper model"
-        )
-        remedy = f"Raise the limit{less}."
-        waiting = "Retry when they have ended, or make fewer calls at once."
+            return "cut_off"
+        if self.unpriced is not None:
+            return "unpriced"
+        if self.limit is None or self.spent is None:
+            return "ledger"
+        if self.unit == "seconds":
+            return "seconds"
+        return "spent" if _EXACT.add(self.spent, self.requested or 0) > self.limit else "held"
+
+    def _sentence(self) -> str:
+        return {
+            "unpriced": self._unpriced_sentence,
+            "ledger": self._ledger_sentence,
+            "seconds": self._seconds_sentence,
+            "cut_off": self._cut_off_sentence,
+        }.get(self.reason, self._usual_sentence)()
+
+    def _budget_and_trace(self) -> tuple[str, str]:
+        whose, trace = f" of {self.scope} {self.value:.80}", ""
+        if not self.value or self.scope in ("total", "run"):  # a run's name is in its rule
+            whose = ""
+        elif self.value.endswith("(calls under no span)"):
+            whose = " of this process' calls under no span"
+        if self.trace_id and self.trace_id.strip("0") and self.scope != "trace":
+            trace = f" (trace {self.trace_id})"
+        return f"The budget {self.budget}{whose}", trace
+
+    def _unpriced_sentence(self) -> str:
+        budget, trace = self._budget_and_trace()
         return (
-            f"{budget} has no room for this call, which was not made{trace}: {spent} of {limit} is "
-            f"spent{holding}{request}. {remedy if over else waiting}"
+            f"{budget} cannot be held to, because the price of the model is not known, and the call was not "
+            f"made{trace}: {str(self.unpriced).rstrip('. '):.500}. Give it a price in a file of your own "
+            "(OTEL_AGENTCOST_PRICES), or set OTEL_AGENTCOST_UNPRICED=allow."
+        )
+
+    def _ledger_sentence(self) -> str:
+        budget, trace = self._budget_and_trace()
+        why = f" ({self.ledger.rstrip('. '):.300})" if self.ledger else ""
+        return (
+            f"{budget} cannot be checked, because its ledger does not answer{why}, and the call was not made{trace}. "
+            "Start the ledger, or set OTEL_AGENTCOST_LEDGER_DOWN=allow."
+        )
+
+    def _seconds_sentence(self) -> str:
+        budget, trace = self._budget_and_trace()
+        return (
+            f"{budget} is used up: {self.spent} of {self.limit} seconds have passed, and the call was not "
+            f"made{trace}. Raise the limit, or start a new trace."
+        )
+
+    def _spent_and_held(self) -> str:
+        spent, limit = self.spent or 0, self.limit or 0
+        held = f" and {written(self.held, self.unit)} held by calls in flight" if self.held else ""
+        if self.unit == "usd":
+            return f"{written(spent, 'usd')} of {written(limit, 'usd')} is spent{held}"
+        return f"{spent:,} of {written(limit, self.unit)} are {'spent' if self.unit == 'tokens' else 'made'}{held}"
+
+    def _cut_off_sentence(self) -> str:
+        budget, trace = self._budget_and_trace()
+        asked = (
+            f"; this call would have come to as much as {written(self.requested, self.unit)}" if self.requested else ""
+        )
+        return (
+            f"{budget} has no room for more of this call's answer, whose stream was closed{trace}: before it, "
+            f"{self._spent_and_held()}{asked}. What was received is charged. Raise the limit, or give the call an "
+            "output limit that fits."
+        )
+
+    def _usual_sentence(self) -> str:
+        budget, trace = self._budget_and_trace()
+        counted = "calls" in self.unit
+        asked = f"; this call could take up to {written(self.requested or 0, self.unit)}" if self.requested else ""
+        less = "" if counted else ", or ask for less: a shorter prompt, a lower output limit, a cheaper model"
+        remedy = f"Raise the limit{less}."
+        if self.reason == "held":
+            remedy = (
+                "Retry when they have ended, make fewer calls at once, or give them output limits: a call without one "
+                "holds what the longest answer would take."
+            )
+        return (
+            f"{budget} has no room for this call, which was not made{trace}: {self._spent_and_held()}"
+            f"{'' if counted else asked}. {remedy}"
         )
 
 

@@ -7,7 +7,6 @@ runs on uninstrumented. Nothing here raises.
 from __future__ import annotations
 
 import atexit
-import logging
 import threading
 import weakref
 from collections.abc import Callable, Mapping
@@ -23,7 +22,7 @@ from opentelemetry.trace import Span, Tracer
 
 from otel_agentcost import border, in_force, sdks
 from otel_agentcost.admission import Gate
-from otel_agentcost.border import logger, report
+from otel_agentcost.border import alarm, logger, report
 from otel_agentcost.budgeting import open_guard
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.foreign import Foreign
@@ -106,17 +105,16 @@ def start(
         try:
             settings = settings if settings is not None else Settings.load()
             for notice in settings.notices:
-                logger.log(
-                    logging.ERROR if "BUDGET IS ENFORCED" in notice else logging.WARNING, "otel-agentcost: %s", notice
-                )
+                tell = alarm if "BUDGET IS ENFORCED" in notice else logger.warning
+                tell(f"otel-agentcost: {notice}")
             if settings.enabled:
                 _running.append(_start(settings, tracer_provider, meter_provider, logger_provider))
         except AgentCostError as error:  # for people: a traceback would not help them
-            logger.error("otel-agentcost: %s%s", error, _unheld(settings))
+            alarm(f"otel-agentcost: {error}{_unheld(settings)}")
         except Exception as error:
             report("starting", error)
             if _unheld(settings):
-                logger.error("otel-agentcost: starting failed.%s", _unheld(settings))
+                alarm(f"otel-agentcost: starting failed.{_unheld(settings)}")
 
 
 def _unheld(settings: Settings | None) -> str:

@@ -45,8 +45,8 @@ def test_what_is_only_held_comes_back() -> None:
         held=4000,
         requested=1500,
     )
-    assert "0 tokens of 5,000 tokens is spent and 4,000 tokens held" in str(error)
-    assert str(error).endswith("Retry when they have ended, or make fewer calls at once.")
+    assert "0 of 5,000 tokens are spent and 4,000 tokens held" in str(error)
+    assert str(error).endswith("a call without one holds what the longest answer would take.")
 
 
 def test_time_and_a_silent_ledger_have_their_own_sentences() -> None:
@@ -62,8 +62,8 @@ def test_a_stream_that_was_closed_says_what_happened() -> None:
     assert CUT_OFF.cut_off
     assert not USED_UP.cut_off
     assert str(CUT_OFF) == (
-        "The budget trace:usd=1500 of trace abc has no room for more of this call's answer, whose stream was closed "
-        "(trace abc): $1,234.50 of $1,500.00 was spent before it, and this call would have come to as much as $300.00. "
+        "The budget trace:usd=1500 of trace abc has no room for more of this call's answer, whose stream was closed"
+        ": before it, $1,234.50 of $1,500.00 is spent; this call would have come to as much as $300.00. "
         "What was received is charged. Raise the limit, or give the call an output limit that fits."
     )
 

@@ -250,7 +250,8 @@ def _under(head: str, limits: object) -> Sequence[Budget]:
 def _budget(rule: str, scope: str, name: str | None, window: str | None, items: list[tuple[str, object]]) -> Budget:
     scope = scope.strip()
     if scope not in SCOPES:
-        raise UnclearRule(f"{scope!r} in {rule!r} is no scope: {_one_of(SCOPES)}")
+        joined = "rules are joined by ';'" if ":" in scope else _one_of(SCOPES)
+        raise UnclearRule(f"{scope!r} in {rule!r} is no scope: {joined}")
     if window is not None and (window := window.strip()) not in WINDOWS:
         raise UnclearRule(f"{window!r} in {rule!r} is no window: {_one_of(WINDOWS)}, or leave it out")
     if name is not None and not name.strip():

@@ -144,6 +144,10 @@ class Ledger(Protocol):
         """How a key stands; of a key that is not known, or forgotten, all is 0."""
         ...
 
+    def caution(self) -> str | None:
+        """What is wrong with how the store is set up, in a sentence; None where nothing is, or it does not tell."""
+        ...
+
     def close(self) -> None:
         """Lets go of files and connections. What comes after it opens them again."""
         ...

@@ -161,6 +161,10 @@ class MemoryLedger(ForkSafe):
                 if len(self._ended) > ENDED_AT_MOST:
                     self._forget_one_of(self._ended)
 
+    def caution(self) -> str | None:
+        """See `Ledger`."""
+        return None
+
     def close(self) -> None:
         """Nothing to let go of."""
 

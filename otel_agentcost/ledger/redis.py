@@ -129,6 +129,23 @@ class RedisLedger(ForkSafe):
         """See `Ledger`."""
         return _standing(self._run("standing", [KEY + encoded(key)], [repr(now)]).split())
 
+    def caution(self) -> str | None:
+        """See `Ledger`. A server that evicts keys forgets budgets: a key that is gone is one that starts anew."""
+        client = self._redis.Redis(connection_pool=self._pool)
+        try:
+            policy = client.config_get("maxmemory-policy").get("maxmemory-policy")
+            limited = str(client.config_get("maxmemory").get("maxmemory")) != "0"
+        except (self._redis.RedisError, OSError, AttributeError):  # many that are hosted do not tell
+            return None
+        if isinstance(policy, bytes):
+            policy = policy.decode()
+        if policy in (None, "noeviction") or not limited:
+            return None
+        return (
+            f"The ledger {_shown(self._url)} may forget what was spent: its maxmemory-policy is {policy}. Set it to "
+            "noeviction."
+        )
+
     def close(self) -> None:
         """See `Ledger`."""
         self._pool.disconnect()

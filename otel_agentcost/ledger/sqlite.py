@@ -171,6 +171,10 @@ class SqliteLedger(ForkSafe):
         with self._transaction(now) as connection:
             return _rows(connection, [encoded(key)], now).get(encoded(key), _NEW).standing()
 
+    def caution(self) -> str | None:
+        """See `Ledger`."""
+        return None
+
     def close(self) -> None:
         """See `Ledger`."""
         with self._lock:

@@ -39,6 +39,9 @@ class Run:
         self._spent = spent
         self._adjusted = money.ZERO
 
+    def __repr__(self) -> str:
+        return f"<run {self.name!r}: ${self.cost_usd} spent, {self.llm_calls} model calls>"
+
     @property
     def cost_usd(self) -> Decimal:
         """US dollars spent so far. Calls without a known price add nothing: see `unpriced_calls`."""

@@ -113,7 +113,7 @@ def test_a_model_without_a_price_is_refused_where_the_setting_says_so() -> None:
     """Under a budget of dollars that would block, with the reason; nothing is held."""
     g = guard("user/day:calls=5;trace:usd=1", unpriced="refuse")
     error = refused(g.admit(facts(model="secret"))).error
-    assert (error.scope, error.unit, error.limit, error.unpriced) == ("trace", "usd", None, "no price for secret")
+    assert (error.scope, error.unit, error.limit, error.unpriced) == ("trace", "usd", 1, "no price for secret")
     assert "OTEL_AGENTCOST_UNPRICED=allow" in str(error)
     assert "no price for secret" in str(error)
     ticket(g.admit(facts(model="big")))

@@ -172,3 +172,16 @@ def test_a_cluster_is_followed_to_the_node_that_has_our_slot(start: Start) -> No
 def cluster_info(node: Server) -> bytes:
     answer = node.client.execute_command("CLUSTER", "INFO")
     return answer if isinstance(answer, bytes) else repr(answer).replace("'", "").replace(": ", ":").encode()
+
+
+def test_a_server_that_evicts_keys_is_told(redis_server: Server) -> None:
+    """It forgets budgets when its memory is full: whoever starts with it is told what to set."""
+    ledger = open_ledger(redis_server.url)
+    assert ledger.caution() is None
+    redis_server.client.config_set("maxmemory", "50mb")
+    redis_server.client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        assert "allkeys-lru. Set it to noeviction" in str(ledger.caution())
+    finally:
+        redis_server.client.config_set("maxmemory", "0")
+        redis_server.client.config_set("maxmemory-policy", "noeviction")
