@@ -98,14 +98,18 @@ def ask_for(facts: CallFacts, model: str | None, policy: Policy, *, count: bool 
         return _amounts(worst_case(call, facts.price, input_tokens=into, output_tokens=out, shape=shape))
 
     worst = worst_case(call, facts.price, input_tokens=into + surplus, output_tokens=longest, shape=shape)
-    wanted = least = _amounts(worst)
+    wanted: dict[Unit, int] = _amounts(worst)
+    least = dict(wanted)
     if clamp:
         least = dearest(min(policy.useful_answer * choices, longest))
     elif (bound is None or limit is None) and policy.unlimited == "rest":
         least = dearest(limit or 0)
     if worst.untold:  # it holds all that is left
-        wanted, least = {**wanted, "nano_usd": MOST}, {**least, "nano_usd": 1}
+        wanted["nano_usd"], least = MOST, {**least, **_ANYTHING}
     return Ask(wanted, least, bound is not None and not count, worst.unpriced, longest, dearest)
+
+
+_ANYTHING: Mapping[Unit, int] = {"nano_usd": 1}
 
 
 def _amounts(estimate: Estimate) -> dict[Unit, int]:
