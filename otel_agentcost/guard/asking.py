@@ -14,7 +14,7 @@ from typing import Literal
 from otel_agentcost.core.budgets import Action, Budget
 from otel_agentcost.estimate import Estimate, input_count, output_bound, shape_of, worst_case
 from otel_agentcost.guard.values import Ask, CallFacts, Unlimited
-from otel_agentcost.ledger import MOST, Unit
+from otel_agentcost.ledger import MOST, Amounts, Unit
 
 NO_MODELS: Mapping[str, str] = {}
 
@@ -99,7 +99,7 @@ def ask_for(facts: CallFacts, model: str | None, policy: Policy, *, count: bool 
 
     worst = worst_case(call, facts.price, input_tokens=into + surplus, output_tokens=longest, shape=shape)
     wanted: dict[Unit, int] = _amounts(worst)
-    least = dict(wanted)
+    least: Amounts = dict(wanted)
     if clamp:
         least = dearest(min(policy.useful_answer * choices, longest))
     elif (bound is None or limit is None) and policy.unlimited == "rest":
