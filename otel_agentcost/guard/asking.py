@@ -39,7 +39,7 @@ class Policy:
     longest_answer: int = 128_000
     """Output tokens of one choice that no model exceeds; with `unlimited="assume"`, those that are assumed."""
     max_output: Callable[[str | None], int | None] = _unknown
-    """A model's own output limit, where it is known."""
+    """A model's own longest answer, where it is known: it then takes the place of `longest_answer`."""
     useful_answer: int = 64
     """Output tokens below which no call is clamped: it is refused instead."""
     lease: float = 900.0
@@ -66,7 +66,7 @@ class Request:
 
     def unlimited(self, model: str | None) -> bool:
         """Whether nothing limits the output."""
-        return output_bound(self.facts.call, self._policy.max_output(model)) is None
+        return output_bound(self.facts.call) is None
 
     def ask(self, model: str | None, *, count: bool = False, clamp: bool = False) -> Ask:
         """By the bound of the input first; once it was counted, by its count."""
@@ -82,7 +82,7 @@ def ask_for(facts: CallFacts, model: str | None, policy: Policy, *, count: bool 
     call = facts.call if model == facts.call.model else replace(facts.call, model=model)
     shape = shape_of(call)
     bound = shape.bound
-    limit = output_bound(call, None if call.max_output_tokens is not None else policy.max_output(model))
+    limit = output_bound(call)
     if bound is not None and limit is not None and not count and not clamp:  # the usual case
         worst = worst_case(call, facts.price, input_tokens=bound, output_tokens=limit, shape=shape)
         wanted = _amounts(worst)
@@ -91,14 +91,14 @@ def ask_for(facts: CallFacts, model: str | None, policy: Policy, *, count: bool 
     if bound is not None and into > bound:
         into = bound
     choices = max(1, call.choices)
-    longest = policy.longest_answer * choices if limit is None else limit
+    longest = (policy.max_output(model) or policy.longest_answer) * choices if limit is None else limit
     surplus = 0 if bound is not None else policy.longest_answer
 
     def dearest(out: int) -> dict[Unit, int]:
         return _amounts(worst_case(call, facts.price, input_tokens=into, output_tokens=out, shape=shape))
 
     worst = worst_case(call, facts.price, input_tokens=into + surplus, output_tokens=longest, shape=shape)
-    wanted: dict[Unit, int] = _amounts(worst)
+    wanted = _amounts(worst)
     least: Amounts = dict(wanted)
     if clamp:
         least = dearest(min(policy.useful_answer * choices, longest))
