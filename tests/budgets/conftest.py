@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from otel_agentcost.ledger import sqlite
 from tests.budgets import storm
 from tests.ledger.conftest import redis_binary, redis_server
 from tests.ledger.servers import Server
@@ -27,8 +28,9 @@ def seed(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def url(kind: str, tmp_path: Path, request: pytest.FixtureRequest) -> str:
+def url(kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """An empty ledger."""
+    monkeypatch.setattr(sqlite, "PATIENCE", storm.PATIENCE)
     server: Callable[[], Server] = lambda: request.getfixturevalue("redis_server")  # noqa: E731
     return storm.fresh_url(kind, tmp_path, server)
 

@@ -23,6 +23,11 @@ from otel_agentcost.ledger import Ledger, Unit, open_ledger
 from otel_agentcost.ledger.memory import MemoryLedger
 from tests.ledger.servers import Server
 
+PATIENCE = 20.0
+"""Seconds for which a storm waits for a ledger's file. A ledger that does not answer admits, by default; where too much
+runs at once a second is not enough for a file, and that is not what is tried here.
+"""
+
 SEEDS = range(int(os.environ.get("AGENTCOST_SEEDS", "2")))
 KINDS = ("memory", "sqlite", "redis")
 

@@ -9,15 +9,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import traceback
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from otel_agentcost.ledger import open_ledger
+from otel_agentcost.ledger import open_ledger, sqlite
 from tests.budgets import storm_check
 from tests.budgets.scene import budgeted
+from tests.budgets.storm import PATIENCE
 from tests.budgets.storm_guard import Storm
 from tests.budgets.storm_line import App
 from tests.in_memory import Telemetry
@@ -70,7 +72,10 @@ def ask_all(processes: list[subprocess.Popen[str]], order: dict[str, Any]) -> li
     for process in processes:
         assert process.stdin is not None
         print(json.dumps(order), file=process.stdin, flush=True)
-    return [_read(process) for process in processes]
+    answers = [_read(process) for process in processes]
+    for answer in answers:
+        assert "failed" not in answer, answer["failed"]
+    return answers
 
 
 def _read(process: subprocess.Popen[str]) -> Any:
@@ -82,7 +87,12 @@ def _read(process: subprocess.Popen[str]) -> Any:
 
 if __name__ == "__main__":
     print(json.dumps("ready"), flush=True)
+    sqlite.PATIENCE = PATIENCE
     tasks = {"guard": guard, "line": line}
     for written in sys.stdin:
         given = json.loads(written)
-        print(json.dumps(tasks[given["task"]](given, sys.argv[1])), flush=True)
+        try:
+            answer = tasks[given["task"]](given, sys.argv[1])
+        except Exception:
+            answer = {"failed": traceback.format_exc()}
+        print(json.dumps(answer), flush=True)
