@@ -39,6 +39,8 @@ class AgentCostProcessor(SpanProcessor):
         """Whether a tracer provider has it."""
         self.active = True
         """False after `uninstrument`: a provider cannot let go of a processor, so it falls silent instead."""
+        self.began: Callable[[Scope, str], object] = _nothing
+        """Tells the guard that a trace has begun, where its time is limited."""
         self.ended: Callable[[Scope, str], object] = _nothing
         """Tells the guard that a trace has ended, so that nothing of it is kept."""
         self.foreign: Foreign | None = None
@@ -47,6 +49,7 @@ class AgentCostProcessor(SpanProcessor):
     def begin(self, metrics: Metrics) -> None:
         """In force (again): totals go to `metrics`."""
         self._metrics = metrics
+        self.began = self.ended = _nothing
         self.active = True
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
@@ -67,6 +70,8 @@ class AgentCostProcessor(SpanProcessor):
         outer = rollup.tally_of(parent)
         local_root = span.parent is None or span.parent.is_remote
         agent = self._is_agent(span)
+        if local_root:
+            self.began("trace", f"{span.get_span_context().trace_id:032x}")
         if outer is not None and not local_root and not agent:
             rollup.attach(span, outer)
             return

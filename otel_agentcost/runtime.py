@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import threading
+import time
 import weakref
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -65,6 +66,8 @@ class Runtime:
                 guard = open_guard(self.settings)
                 gate = self.line.gate = Gate(guard, self.line.book, self.reports(), self.attribution)
                 self.processor.ended = guard.ended
+                if any("seconds" in rule.limits for rule in self.settings.rules):
+                    self.processor.began = lambda scope, value: guard.begin(scope, value, time.time())
             return gate
 
     def close(self) -> None:

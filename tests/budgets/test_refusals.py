@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 
 import pytest
@@ -32,6 +33,19 @@ def test_a_trace_stops_before_its_budget_is_passed(telemetry: Telemetry, model_s
     assert error.requested is not None
     assert made * Decimal(str(USD)) + error.requested > Decimal("0.0005")
     assert error.trace_id == f"{root.get_span_context().trace_id:032x}"
+
+
+def test_a_trace_is_as_old_as_its_first_span(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """What it does before its first model call takes of its time, too."""
+    tracer = telemetry.tracer_provider.get_tracer("app")
+    with client(answering(model_server)) as openai, budgeted(telemetry, trace_max_seconds=1):
+        with tracer.start_as_current_span("job"):
+            time.sleep(1.05)
+            with pytest.raises(BudgetExceeded, match="of 1 seconds"):
+                ask(openai)
+        with tracer.start_as_current_span("job"):
+            ask(openai)
+    assert len(model_server.requests) == 1
 
 
 def test_a_script_without_any_span_is_one_run(telemetry: Telemetry, model_server: ModelServer) -> None:
