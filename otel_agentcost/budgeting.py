@@ -11,6 +11,7 @@ from typing import Any
 from otel_agentcost.border import alarm, logger
 from otel_agentcost.guard import Guard, Policy
 from otel_agentcost.ledger import Ledger, LedgerError, open_ledger
+from otel_agentcost.pricebook.longest import longest_answer
 from otel_agentcost.settings import Settings
 
 _NEVER_SPENT = "agentcost/does-it-answer"
@@ -27,6 +28,7 @@ def policy_of(settings: Settings) -> Policy:
         downgrade=settings.downgrade,
         unlimited=settings.unlimited_output,
         longest_answer=settings.longest_answer,
+        max_output=longest_answer,
         unpriced=settings.unpriced,
         zone=settings.time_zone,
     )

@@ -307,14 +307,11 @@ def _blob(blob: Any, *, linked: bool) -> int:
 # --- Output and price -------------------------------------------------------------------------------------------------
 
 
-def output_bound(call: Call, fallback: int | None = None) -> int | None:
-    """More output tokens than this cannot come, all choices together; None where nothing limits them.
-
-    `fallback` is the limit of one choice where the request sets none: the model's own maximum, if it is known.
-    """
+def output_bound(call: Call) -> int | None:
+    """More output tokens than this cannot come, all choices together; None where the request does not limit them."""
     if call.operation == "embeddings":
         return 0
-    limit = call.max_output_tokens if call.max_output_tokens is not None else fallback
+    limit = call.max_output_tokens
     return None if limit is None else limit * max(1, call.choices)
 
 

@@ -55,7 +55,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "in_force": [*FREE],
     "generators": [],
     "runs": [*FREE, "core", "in_force", "admission", "generators", "telemetry"],
-    "budgeting": [*FREE, "guard", "ledger", "settings"],
+    "budgeting": [*FREE, "guard", "ledger", "pricebook", "settings"],
     "similarity": [*FREE],
     "looping": [*FREE, "core", "similarity", "wire"],
     "sdks": [*FREE, "core", "wire", "charging", "inflight", "streams", "patching", "sdks"],

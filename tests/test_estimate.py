@@ -211,9 +211,9 @@ def test_output_is_bounded_by_its_limit_for_each_choice() -> None:
     """Or by the model's own maximum; without either it is not."""
     call = Call(operation="chat", model="m", max_output_tokens=10, choices=3)
     assert output_bound(call) == 30
-    assert output_bound(Call(operation="chat", model="m", choices=2), 100) == 200
+    assert output_bound(Call(operation="chat", model="m", choices=2, max_output_tokens=100)) == 200
     assert output_bound(Call(operation="chat", model="m")) is None
-    assert output_bound(Call(operation="embeddings", model="m", max_output_tokens=0), 100) == 0
+    assert output_bound(Call(operation="embeddings", model="m", max_output_tokens=0)) == 0
 
 
 def usd(call: Call, provider: str) -> int | None:

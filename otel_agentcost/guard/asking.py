@@ -39,13 +39,17 @@ class Policy:
     longest_answer: int = 128_000
     """Output tokens of one choice that no model exceeds; with `unlimited="assume"`, those that are assumed."""
     max_output: Callable[[str | None], int | None] = _unknown
-    """A model's own longest answer, where it is known: it then takes the place of `longest_answer`."""
+    """A model's own longest answer, where it is known."""
     useful_answer: int = 64
     """Output tokens below which no call is clamped: it is refused instead."""
     lease: float = 900.0
     """Seconds for which a call may hold what it holds; longer than any call should take."""
     zone: tzinfo = timezone.utc
     """Where days begin."""
+
+    def longest(self, model: str | None) -> int:
+        """Output tokens of one choice that `model` is not expected to exceed."""
+        return min(self.longest_answer, self.max_output(model) or self.longest_answer)
 
     def action(self, budget: Budget) -> Action:
         """What happens to a call for which `budget` has no room."""
@@ -64,8 +68,9 @@ class Request:
         self._policy = policy
         self._asks: dict[tuple[str | None, bool, bool], Ask] = {}
 
-    def unlimited(self, model: str | None) -> bool:
-        """Whether nothing limits the output."""
+    @property
+    def unlimited(self) -> bool:
+        """Whether the request does not limit its output."""
         return output_bound(self.facts.call) is None
 
     def ask(self, model: str | None, *, count: bool = False, clamp: bool = False) -> Ask:
@@ -91,7 +96,7 @@ def ask_for(facts: CallFacts, model: str | None, policy: Policy, *, count: bool 
     if bound is not None and into > bound:
         into = bound
     choices = max(1, call.choices)
-    longest = (policy.max_output(model) or policy.longest_answer) * choices if limit is None else limit
+    longest = policy.longest(model) * choices if limit is None else limit
     surplus = 0 if bound is not None else policy.longest_answer
 
     def dearest(out: int) -> dict[Unit, int]:

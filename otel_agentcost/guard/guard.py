@@ -245,7 +245,7 @@ class Guard:
         facts = request.facts
         applied = self._applying.to(facts, model, now)
         last = clamp  # or a call without any output limit, which would hold the rest: it is given one at once
-        clamp = clamp or (applied.clamps and request.unlimited(model))
+        clamp = clamp or (applied.clamps and request.unlimited)
         ask = request.ask(model, count=last, clamp=clamp) if applied.measured else JUST_A_CALL
         unpriced = ask.unpriced if applied.dollars else None
         if unpriced is not None and self.policy.unpriced == "refuse":

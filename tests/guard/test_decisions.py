@@ -135,9 +135,14 @@ def test_an_assumed_answer_holds_no_more() -> None:
 
 
 def test_a_models_own_limit_bounds_its_answers() -> None:
-    """Where it is known, a call without a limit of its own is bounded by it."""
-    g = guard("trace:usd=0.5", max_output=lambda model: 100 if model == "big" else None)
-    assert ticket(g.admit(facts(None))).held["nano_usd"] < 110_000_000
+    """Where it is known, a call without a limit holds no more than that, so that others can run beside it."""
+    g = guard("trace:usd=0.25", max_output=lambda model: 100 if model == "big" else None)
+    for _ in range(2):
+        assert ticket(g.admit(facts(None))).held["nano_usd"] < 110_000_000
+    rest = ticket(g.admit(facts(None)))
+    assert rest.held["nano_usd"] < 50_000_000
+    assert rest.most_output_tokens is not None
+    refused(g.admit(facts(None)))
 
 
 def test_an_input_is_counted_only_where_its_bound_does_not_fit() -> None:
