@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import copy_context
 from typing import TypeVar
 
 _T = TypeVar("_T")
@@ -25,7 +26,7 @@ async def aside(ask: Callable[[], _T], take_back: Callable[[], object]) -> _T:
     """What `ask` returns, asked in a thread. A task that is cancelled meanwhile leaves nothing behind: what was asked
     for all the same, `take_back` takes back.
     """
-    asked = _threads().submit(ask)
+    asked: Future[_T] = _threads().submit(copy_context().run, ask)  # as `asyncio.to_thread` does
     try:
         return await asyncio.wrap_future(asked)
     except BaseException:  # also where the coroutine is closed by hand

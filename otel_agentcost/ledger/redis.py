@@ -71,7 +71,7 @@ def open_ledger(url: str, *, timeout: float) -> RedisLedger:
     try:
         pool = make()
         pool.connection_class(**pool.connection_kwargs)  # which says whether the URL's options are such
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, library.RedisError) as error:
         raise LedgerError(f"The ledger {_shown(url)} cannot be understood: {error}.") from error
     return RedisLedger(url, library, make)
 
