@@ -48,8 +48,8 @@ class Run:
         return _plain(max(money.ZERO, money.add(self.tally.usd, self._adjusted)))
 
     def adjusted(self, usd: Decimal) -> None:
-        """The application has corrected what was spent."""
-        self._adjusted = money.add(self._adjusted, usd)
+        """The application has corrected what was spent, which never falls below zero: as in the ledger."""
+        self._adjusted = max(self.tally.usd.copy_negate(), money.add(self._adjusted, usd))
 
     @property
     def remaining_usd(self) -> Decimal | None:
