@@ -43,8 +43,9 @@ VERSION = 1
 APPLICATION = 0x61676C31
 """Marks the file as ours ("agl1"), so that no budget is counted in another program's database."""
 
-PATIENCE = 1.0
-"""Seconds to wait for other processes' transactions, each of which takes a fraction of a millisecond."""
+PATIENCE = 5.0
+"""Seconds to wait for other processes' transactions, at least. Each takes a fraction of a millisecond: a file that is
+locked is busy, not down, and who does not wait for it spends what others have."""
 
 _SPENT = ", ".join(UNITS)
 _HELD = ", ".join(f"held_{unit}" for unit in UNITS)
@@ -98,7 +99,6 @@ _INHERITED: list[sqlite3.Connection | None] = []
 
 def open_ledger(url: str, *, timeout: float) -> SqliteLedger:
     """The ledger in the file that `url` names: three slashes and a path, which may itself be absolute (four)."""
-    del timeout  # no server is asked
     rest = url.partition("://")[2]
     if not rest.startswith("/") or rest in ("/", "/:memory:"):
         raise LedgerError(
@@ -107,7 +107,7 @@ def open_ledger(url: str, *, timeout: float) -> SqliteLedger:
         )
     # Absolute at once: a program may change its directory before its first call.
     try:
-        return SqliteLedger(Path(rest[1:]).expanduser().absolute())
+        return SqliteLedger(Path(rest[1:]).expanduser().absolute(), max(timeout, PATIENCE))
     except RuntimeError as error:
         raise LedgerError(f"The ledger {url!r:.120} is in a home directory that is not known.") from error
 
@@ -115,8 +115,9 @@ def open_ledger(url: str, *, timeout: float) -> SqliteLedger:
 class SqliteLedger(ForkSafe):
     """Implements `Ledger`."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, patience: float) -> None:
         self._path = path
+        self._patience = patience
         self._connection: sqlite3.Connection | None = None
         self._verbs = 0
         super().__init__()
@@ -213,7 +214,7 @@ class SqliteLedger(ForkSafe):
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Waits for its turn in short naps: those of SQLite grow to a tenth of a second, and processes starve."""
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + self._patience
         while not _begun(connection, last_try=time.monotonic() > deadline):
             time.sleep(random.uniform(0.0002, 0.002))  # at random, so that not all come back at once
 
@@ -228,7 +229,7 @@ class SqliteLedger(ForkSafe):
         # descriptor of it would drop the locks of all this process's connections.
         with suppress(FileExistsError):
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        connection = sqlite3.connect(self._path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(self._path, timeout=self._patience, isolation_level=None, check_same_thread=False)
         try:
             self._prepare(connection)
         except BaseException:

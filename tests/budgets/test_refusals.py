@@ -128,7 +128,7 @@ def test_an_answer_that_does_not_say_what_it_took_is_told(
     assert telemetry.total("agentcost.budget.unenforced.calls") == 3
 
 
-def test_ten_thousand_refusals_send_nothing(telemetry: Telemetry, model_server: ModelServer) -> None:
+def test_refusals_in_a_row_send_nothing(telemetry: Telemetry, model_server: ModelServer) -> None:
     """An agent that goes on asking gets the same answer for ever, and the provider hears nothing of it."""
     with client(answering(model_server)) as openai, budgeted(telemetry, budgets="total:calls=1"):
         ask(openai)

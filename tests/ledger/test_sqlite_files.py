@@ -23,7 +23,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def ledger(path: Path) -> Iterator[SqliteLedger]:
-    ledger = SqliteLedger(path)
+    ledger = SqliteLedger(path, 1.0)
     yield ledger
     ledger.close()
 
@@ -50,11 +50,11 @@ def test_only_its_owner_reads_it(ledger: SqliteLedger, path: Path) -> None:
 
 def test_what_is_settled_is_there_after_a_restart(path: Path) -> None:
     """Spend and holds outlive the process that counted them."""
-    first = SqliteLedger(path)
+    first = SqliteLedger(path, 1.0)
     first.settle("a", [claim()], amounts(3), now=NOW)
     assert admitted(first, "b", [claim()], 4)
     first.close()
-    second = SqliteLedger(path)
+    second = SqliteLedger(path, 1.0)
     assert second.standing(claim().key, now=NOW) == stands(spent=amounts(3), held=amounts(4))
     second.close()
 
@@ -102,7 +102,7 @@ def test_a_file_of_a_later_version(path: Path, ledger: SqliteLedger) -> None:
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     """The path and the cause are named."""
-    text = said(SqliteLedger(tmp_path / "none" / "ledger.db"))
+    text = said(SqliteLedger(tmp_path / "none" / "ledger.db", 1.0))
     assert "none/ledger.db" in text
     assert "No such file or directory" in text
 
