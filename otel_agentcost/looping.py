@@ -70,12 +70,19 @@ class Looping:
             if part is None:
                 return []
             watch = self._watch(part.conversation)
-            items = self._completed(part.items)
+            items = part.items
+            if part.tools:
+                if not self._told:
+                    self._told = True
+                    self._returned.clear()
+                    self._by_spans = None
+                if self._calls:
+                    items = self._completed(items)
             watch.feed(items, at)
-            self._make_room()
-            if not self._told:
-                return watch.findings() or self._of_spans(at)
-            return watch.findings()
+            if len(self._watches) > 1:
+                self._make_room()
+            found = watch.findings()
+            return found if found or self._told else self._of_spans(at)
 
     def answered(self, form: str, response: Any) -> None:
         """After a model call: calls of which the next request may only bring the results (`previous_response_id`)."""
@@ -107,12 +114,6 @@ class Looping:
     def _completed(self, items: list[Item]) -> list[Item]:
         """The items, with the calls that were seen elsewhere before results that come without theirs."""
         told = {item.id for item in items if type(item) is ToolCall}
-        if told or any(type(item) is ToolResult for item in items):
-            self._told = True
-            self._returned.clear()
-            self._by_spans = None
-        if not self._calls:
-            return items
         whole: list[Item] = []
         for item in items:
             if type(item) is ToolResult and item.id is not None and item.id not in told:
@@ -142,14 +143,14 @@ class Looping:
         watch = self._watches.get(conversation)
         if watch is None:
             watch = self._watches[conversation] = Watch(self._similarity, self._thresholds)
-        self._watches.move_to_end(conversation)
+        else:
+            self._watches.move_to_end(conversation)
         return watch
 
     def _make_room(self) -> None:
         """Forgets conversations: they are read from their beginning when they are heard of again."""
-        if len(self._watches) > 1:
-            room = _ROOM - sum(watch.size() for watch in self._watches.values())
-            while room < 0 and len(self._watches) > 1:
-                oldest, watch = self._watches.popitem(last=False)
-                self._reader.forget(oldest)
-                room += watch.size()
+        room = _ROOM - sum(watch.size() for watch in self._watches.values())
+        while room < 0 and len(self._watches) > 1:
+            oldest, watch = self._watches.popitem(last=False)
+            self._reader.forget(oldest)
+            room += watch.size()

@@ -33,8 +33,8 @@ class Part(NamedTuple):
     conversation: int
     """Which of the conversations of a trace it belongs to."""
     items: list[Item]
-    begun: bool
-    """Whether the conversation is read from its beginning, or for the first time."""
+    tools: bool
+    """Whether there are tool calls in them, or results."""
 
 
 class _Cursor:
@@ -84,21 +84,23 @@ class Reader:
         else:
             self._cursors.move_to_end(cursor.number)
         items: list[Item] = []
-        latest = cursor.latest[: _REMEMBERED - (cursor.seen - start)] if start < cursor.seen else cursor.latest
-        latest = list(latest) if not begun else []
+        tools = False
+        kept = len(cursor.latest) - (cursor.seen - start) if not begun else 0
+        latest = cursor.latest[:kept] if kept > 0 else []
         for message in messages[start:]:
-            found: list[Item] = []
-            reader(message, found)
-            items += found
-            latest.append((fingerprint(message), any(map(_is_tool, found))))
+            before = len(items)
+            reader(message, items)
+            told = any(type(item) is not Said for item in items[before:])
+            tools = tools or told
+            latest.append((fingerprint(message), told))
         cursor.seen = len(messages)
         cursor.latest = latest[-_REMEMBERED:]
-        return Part(cursor.number, items, begun)
+        return Part(cursor.number, items, tools)
 
     def _place(self, messages: Sequence[Message], *, continued: bool) -> tuple[_Cursor | None, int]:
         """Which conversation this is, and the first message that was not read."""
         for cursor in reversed(self._cursors.values()):
-            if len(messages) >= cursor.seen and _stands(messages, cursor, cursor.seen):
+            if _stands(messages, cursor):
                 return cursor, cursor.seen
         if continued:
             return (next(reversed(self._cursors.values())), 0) if self._cursors else (None, 0)
@@ -111,18 +113,15 @@ class Reader:
         return None, 0
 
 
-def _is_tool(item: Item) -> bool:
-    return type(item) is not Said
-
-
-def _stands(messages: Sequence[Message], cursor: _Cursor, end: int) -> bool:
-    """Whether the messages before `end` are the latest two that were read."""
-    if not cursor.latest or end < 1 or end > len(messages):
+def _stands(messages: Sequence[Message], cursor: _Cursor) -> bool:
+    """Whether the messages before `end` are the latest that were read: one with a tool in it, or else two."""
+    end = cursor.seen
+    if not cursor.latest or end > len(messages):
         return False
-    for back, (known, _) in enumerate(reversed(cursor.latest[-2:]), start=1):
-        if end - back < 0 or fingerprint(messages[end - back]) != known:
-            return False
-    return True
+    known, tools = cursor.latest[-1]
+    if fingerprint(messages[end - 1]) != known:
+        return False
+    return tools or len(cursor.latest) == 1 or fingerprint(messages[end - 2]) == cursor.latest[-2][0]
 
 
 def _after_notes(messages: Sequence[Message], cursor: _Cursor) -> int | None:

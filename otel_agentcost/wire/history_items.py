@@ -44,25 +44,19 @@ def fingerprint(message: Message) -> int:
     given = _dict(fields(message))
     if given is None:
         return _mark(message) if isinstance(message, str) else 0
-    known: list[Any] = [
-        given.get("role"),
-        given.get("tool_call_id") or given.get("call_id") or given.get("type"),
-        given.get("name"),
-    ]
+    read = given.get
+    known: list[Any] = [read("role"), read("tool_call_id") or read("call_id") or read("type"), read("name")]
     for name in _SAID:
-        if (value := given.get(name)) is not None:
-            known.append(_mark(value) if type(value) is str else _marks(value))  # noqa: PERF401 (the faster way)
-    return _hash(known)
+        value = read(name)
+        if value is not None:
+            known.append(_mark(value) if type(value) is str else _marks(value))
+    try:
+        return hash(tuple(known))
+    except TypeError:  # a role that is a list, or the like
+        return hash(tuple(map(type, known)))
 
 
 _SAID: Final = ("content", "output", "arguments", "parts", "tool_calls")
-
-
-def _hash(values: list[Any]) -> int:
-    try:
-        return hash(tuple(values))
-    except TypeError:  # a role that is a list, or the like
-        return hash(tuple(map(type, values)))
 
 
 def _mark(text: str) -> int:
@@ -70,32 +64,44 @@ def _mark(text: str) -> int:
     return hash(text) if size <= _WHOLE else hash((size, text[:2048], text[-2048:]))
 
 
-def _marks(value: Any) -> int:
-    """Of blocks: of the first and the last few, which tell them apart."""
+def _marks(value: Any) -> Any:
+    """Of blocks: of the first and the last, which tell them apart."""
     blocks = _list(value)
-    found: list[Any] = [len(blocks)]
-    for block in blocks if len(blocks) <= 8 else (*blocks[:4], *blocks[-4:]):
-        if isinstance(block, str):
-            found.append(_mark(block))
-            continue
-        for place in (block, *(inner for name in _INNER if (inner := get(block, name)) is not None)):
-            for name in _MARKED:
-                part = get(place, name)
-                if part is not None:
-                    found.append(_mark(part) if isinstance(part, str) else _nested(part))
-    return hash(tuple(found))
+    if not blocks:
+        return 0
+    return (len(blocks), _block(blocks[0]), _block(blocks[-1]) if len(blocks) > 1 else None)
 
 
-_INNER: Final = ("function", "functionCall", "functionResponse", "function_call", "function_response")
-_MARKED: Final = ("text", "content", "id", "tool_use_id", "thinking", "arguments", "name", "args", "response", "input")
+def _block(block: Any) -> Any:  # noqa: PLR0911 (one for each kind)
+    """What tells a block from another: its id and its words."""
+    if isinstance(block, str):
+        return _mark(block)
+    said = get(block, "text")
+    if type(said) is str:
+        return _mark(said)
+    inner = get(block, "function")
+    if inner is not None:
+        arguments = get(inner, "arguments")
+        return (text(block, "id"), _mark(arguments) if type(arguments) is str else 0)
+    id_ = text(block, "id")
+    if id_ is not None:
+        return id_
+    content = get(block, "content")
+    if content is not None:
+        told = _mark(content) if type(content) is str else tuple(_mark(t) for t in _some_texts(content))
+        return (text(block, "tool_use_id"), told)
+    for name in _INNER:
+        inner = get(block, name)
+        if inner is not None:
+            return (name, text(inner, "id"), hash(repr(get(inner, "args") or get(inner, "response"))[:2048]))
+    return 0
 
 
-def _nested(part: Any) -> int:
-    """Of blocks within a block, or of values."""
-    blocks = _list(part)
-    if blocks:
-        return hash(tuple(_mark(said) for block in blocks[:4] if isinstance(said := get(block, "text"), str)))
-    return hash(repr(part)[:512]) if type(part) is dict else 0  # pyright: ignore[reportUnknownArgumentType]
+_INNER: Final = ("functionCall", "functionResponse", "function_call", "function_response")
+
+
+def _some_texts(content: Any) -> list[str]:
+    return [said for block in _list(content)[:4] if isinstance(said := get(block, "text"), str)]
 
 
 def _name(value: Any) -> str:
@@ -162,13 +168,9 @@ def _chat(message: Message, add: list[Item]) -> None:
     for call in items(message, "tool_calls")[:_CALLS]:
         function = get(call, "function") or get(call, "custom")
         arguments = get(function, "arguments")
-        add.append(
-            call_of(
-                _id(get(call, "id")),
-                _name(get(function, "name")),
-                get(function, "input") if arguments is None else arguments,
-            )
-        )
+        if arguments is None:
+            arguments = get(function, "input")
+        add.append(call_of(_id(get(call, "id")), _name(get(function, "name")), arguments))
     function = get(message, "function_call")
     if function is not None:
         add.append(call_of(None, _name(get(function, "name")), get(function, "arguments")))

@@ -36,6 +36,14 @@ _NEGATIONS: Final = _words(
 )
 
 
+_NUMBERED: Final = re.compile(r"[\w./@-]*\d[\w./@-]*")
+
+
+def numbers(arguments: str) -> int:
+    """The same for two calls only if the numbers, dates and codes in them are the same: what is near has the same."""
+    return hash(tuple(sorted(_NUMBERED.findall(arguments))))
+
+
 def near_arguments(one: str, other: str, similarity: Similarity, least: float, *, loose: bool) -> bool:
     """Whether two canonical arguments differ in nothing but their wording.
 

@@ -88,6 +88,7 @@ class Streak:
         "result",
         "since",
         "started",
+        "things",
         "tool",
         "turn",
         "user",
@@ -102,7 +103,9 @@ class Streak:
         self.credit = FULL
         self.near = False
         self.reported = False
-        self.turn = self.order = self.started = self.novel = self.writes = self.user = self.key = self.raw = 0
+        self.turn = self.order = self.started = self.novel = self.writes = self.user = self.key = self.raw = (
+            self.things
+        ) = 0
         self.essence: str | int | None = None
         """Of its result; a digest where that is long, None where it was not worked out."""
         self.arguments = ""
@@ -125,9 +128,8 @@ class Streak:
 
     def size(self) -> int:
         """Bytes that it takes, about."""
-        kept = self.essence if isinstance(self.essence, str) else ""
-        texts = (self.arguments, self.result, kept, *self.wordings)
-        return 450 + sum(text.__sizeof__() for text in texts)
+        wordings = sum(text.__sizeof__() for text in self.wordings) if self.wordings else 0
+        return 600 + self.arguments.__sizeof__() + self.result.__sizeof__() + wordings
 
     def finding(self, rule: Rule, period: int = 1) -> Finding:
         found = Finding(

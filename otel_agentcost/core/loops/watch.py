@@ -47,6 +47,7 @@ class Watch:
         "_hot",
         "_kinds",
         "_moment",
+        "_new",
         "_open",
         "_results",
         "_room",
@@ -66,6 +67,7 @@ class Watch:
         self._results: OrderedDict[int, None] = OrderedDict()
         self._users: OrderedDict[int, None] = OrderedDict()
         self._hot: list[Streak] = []
+        self._new = _New()
         self._answers = Answers(self._moment, similarity, self._thresholds)
         self._failures = Failures(self._moment, similarity, self._thresholds)
         self._stalls = Stalls(self._moment, self._thresholds)
@@ -153,6 +155,7 @@ class Watch:
         streak = Streak(call.tool, self._moment.at)
         streak.key, streak.raw = call.key, raw
         streak.started = self._moment.order
+        streak.things, streak.essence = self._new.things, self._new.essence
         streak.arguments, streak.result = call.arguments, clip(result.content, RESULT_KEPT)
         self._kinds[call.key] = streak
         self._room += streak.size()
@@ -225,6 +228,9 @@ class Watch:
 
     def _alike(self, call: ToolCall, result: ToolResult, raw: int) -> Streak | None:
         """The kind of which this is another wording: the arguments nearly the same, and the result, too."""
+        self._new.essence = None
+        words_in = call.arguments.count(" ") >= 2  # canonical JSON has spaces in texts alone
+        self._new.things = likeness.numbers(call.arguments) if words_in else 0
         compared = 0
         for streak in islice(reversed(self._kinds.values()), 24):
             if streak.tool != call.tool or streak.turn == self._moment.turn:
@@ -232,28 +238,38 @@ class Watch:
             compared += 1
             if compared > _COMPARED:
                 return None
-            if self._tells_the_same(streak, result, raw):
-                nothing = _says_nothing(result.content)
-                least = self._thresholds.arguments_to_nothing if nothing else self._thresholds.arguments
-                wordings = (streak.arguments, *streak.wordings)
-                if any(self._near(wording, call, least, loose=not nothing) for wording in wordings):
-                    streak.near = True
+            if streak.things != self._new.things:
+                continue
+            if not words_in:
+                if _spelled_alike(streak.arguments, call.arguments) and self._tells_the_same(streak, result, raw):
                     return streak
+            elif self._tells_the_same(streak, result, raw) and self._put_alike(streak, call, result):
+                streak.near = True
+                return streak
         return None
 
-    def _near(self, wording: str, call: ToolCall, least: float, *, loose: bool) -> bool:
-        return likeness.near_arguments(wording, call.arguments, self._similarity, least, loose=loose)
+    def _put_alike(self, streak: Streak, call: ToolCall, result: ToolResult) -> bool:
+        nothing = _says_nothing(result.content)
+        least = self._thresholds.arguments_to_nothing if nothing else self._thresholds.arguments
+        return any(
+            likeness.near_arguments(wording, call.arguments, self._similarity, least, loose=not nothing)
+            for wording in (streak.arguments, *streak.wordings)
+        )
 
     def _tells_the_same(self, streak: Streak, result: ToolResult, raw: int) -> bool:
         if raw == streak.raw:
             return True
         content, before = result.content, streak.result
-        if not len(before) * 0.8 - 40 <= len(content) or len(before) >= RESULT_KEPT or len(content) >= RESULT_KEPT:
-            if streak.essence is None or len(content) < RESULT_KEPT:
-                return False
-            return streak.essence == _essence(content)
-        if _essence(before) == _essence(content):
+        if self._new.essence is None:
+            self._new.essence = _essence(content)
+        if streak.essence is None and len(before) < RESULT_KEPT:
+            streak.essence = _essence(before)
+        if streak.essence is None:
+            return False
+        if streak.essence == self._new.essence:
             return True
+        if max(len(before), len(content)) >= RESULT_KEPT:
+            return False
         return likeness.near_results(before, content, self._similarity, self._thresholds.results)
 
     # --- what stands ---
@@ -283,6 +299,20 @@ class Watch:
         if 2 <= period <= 6:
             return streak.finding("cycle", period)
         return streak.finding("near_repeat" if streak.near else "repeat")
+
+
+class _New:
+    """What was worked out about the call that came back last."""
+
+    __slots__ = ("essence", "things")
+
+    def __init__(self) -> None:
+        self.essence: str | int | None = None
+        self.things = 0
+
+
+def _spelled_alike(one: str, other: str) -> bool:
+    return len(one) == len(other) and one.casefold() == other.casefold()
 
 
 def _says_nothing(content: str) -> bool:

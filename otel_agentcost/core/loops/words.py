@@ -80,7 +80,13 @@ _TEXT: Final = re.compile(
     r"#?(?=[\w-]*\d)[\w-]+",
     re.IGNORECASE,
 )
-_SPACE: Final = re.compile(r"\s+")
+_NAMES: Final = re.compile(r'"([A-Za-z_-]{2,24})"\s*:')
+_PERHAPS_ID: Final = re.compile(r"[a-fA-F]\d|\d[a-fA-F]|0x|_\w{0,16}\d")
+_PERHAPS_TIMED: Final = re.compile(
+    r"\d:\d\d|\d ?(?:ms|µs|us|ns|s\b|sec|milli|min)|1[5-9]\d{8}"
+    r"|(?i:request|trace|correl|attempt|retry|\btry|invoc|\breq)"
+)
+"""What is looked for first, because it is found sooner: most results have none of it."""
 _DATA: Final = re.compile(r'\{\s*["}]|\[\s*[\[{"\]]')
 """Where JSON begins."""
 _ESSENCE: Final = 16_384
@@ -93,14 +99,21 @@ def essence(text: str) -> str:
     """
     if len(text) > _ESSENCE:
         return text
-    text = _ID.sub("", _FIELD.sub('"":0', text))
+    if '"' in text and not VOLATILE_FIELDS.isdisjoint(map(field_name, set(_NAMES.findall(text)))):
+        text = _FIELD.sub('"":0', text)
+    if _PERHAPS_ID.search(text) is not None:
+        text = _ID.sub("", text)
     data = _DATA.search(text)
     if data is None:
-        text = _TEXT.sub("", text)
+        text = _untimed(text)
     else:  # the fields of JSON that hold times say in their names which times; what stands round it does not
         start, end = data.start(), max(text.rfind("}"), text.rfind("]")) + 1
-        text = _TEXT.sub("", text[:start]) + text[start:end] + _TEXT.sub("", text[end:])
-    return _SPACE.sub(" ", text).strip()
+        text = _untimed(text[:start]) + text[start:end] + _untimed(text[end:])
+    return " ".join(text.split())
+
+
+def _untimed(text: str) -> str:
+    return _TEXT.sub("", text) if text and _PERHAPS_TIMED.search(text) is not None else text
 
 
 def nothing_left(essence_: str) -> bool:
@@ -129,7 +142,36 @@ _ERROR_FIELD: Final = re.compile(
 def failed(text: str) -> bool:
     """Whether a result tells of a failure, by how it begins."""
     head = text[:160]
-    return _FAILED.match(head) is not None or (head[:1] == "{" and _ERROR_FIELD.search(head) is not None)
+    first = head[:1]
+    if first == "{":
+        return '"' in head and _ERROR_FIELD.search(head) is not None
+    if first == "[" and head[1:2] in ("{", '"', "[", "]"):
+        return False
+    begins = head[:96].lower()
+    return any(word in begins for word in _FAILING) and _FAILED.match(head) is not None
+
+
+_FAILING: Final = (
+    "error",
+    "fail",
+    "exception",
+    "traceback",
+    "fatal",
+    "critical",
+    "unable",
+    "cannot",
+    "could not",
+    "invalid",
+    "denied",
+    "sh: ",
+    "time",
+    "exit ",
+    " 4",
+    " 5",
+    "http",
+    "status",
+)
+"""What one of the words above begins with, or the number of a status."""
 
 
 _MISSING: Final = re.compile(
@@ -277,4 +319,4 @@ _PARTICULAR: Final = re.compile(r"""'[^'\n]{0,200}'|"[^"\n]{0,200}"|`[^`\n]{0,20
 
 def signature(text: str) -> str:
     """The kind of a failure: its words without names, numbers and paths."""
-    return _SPACE.sub(" ", _PARTICULAR.sub("", essence(text[:400]).replace('":', " "))).strip().lower()[:160]
+    return " ".join(_PARTICULAR.sub("", essence(text[:400]).replace('":', " ")).split()).lower()[:160]
