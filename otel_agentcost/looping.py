@@ -18,7 +18,7 @@ from otel_agentcost.wire.history_items import answered
 
 __all__ = ["Finding", "Looping", "Thresholds"]
 
-_ROOM: Final = 56_000
+_ROOM: Final = 50_000
 """Bytes that the conversations of a trace may take: those that were not heard of for longest are forgotten."""
 _TOOLS: Final = 48
 _KEPT: Final = 4_096

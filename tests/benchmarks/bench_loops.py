@@ -74,21 +74,19 @@ def first(form: str) -> Body:
 
 
 def at_length(form: str, turns: int, rounds: int, *, polls: bool = False) -> float:
-    """Microseconds of a call, the conversation being `turns` long and growing by one: the median of `rounds`."""
+    """Microseconds of a call when the conversation is about `turns` long, and was read all along: the median."""
     place, turn_of = FORMATS[form]
     taken: list[float] = []
-    for number in range(rounds):
+    for _ in range(rounds):
         messages = [first(form)]
-        for turn in range(turns):
-            messages += turn_of(0 if polls else turn, result(turn))
         looping = Looping()
-        looping.asked(form, {place: messages}, 1)
-        for turn in range(turns, turns + 5):
-            messages = [*messages, *turn_of(0 if polls else turn, result(turn + number))]
+        for turn in range(turns + 3):
+            messages = [*messages, *turn_of(0 if polls else turn, result(turn))]
             body = {place: messages}
             started = time.perf_counter()
             looping.asked(form, body, turn)
-            taken.append(time.perf_counter() - started)
+            if turn >= turns - 2:
+                taken.append(time.perf_counter() - started)
     return statistics.median(taken) * 1e6
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
-from itertools import islice
 from typing import Final
 
 from otel_agentcost.core.loops import likeness, words
@@ -31,7 +30,7 @@ _RESULTS: Final = 96
 _OPEN: Final = 64
 """Calls of one turn that are looked at: the others are not waited for."""
 _COMPARED: Final = 8
-"""Calls of the same tool that a new one is compared with, the latest first."""
+"""Calls that a new one is compared with, the latest first."""
 _WORDINGS: Final = 2
 """Earlier wordings of a call that are kept beside the latest."""
 _SHORTEST: Final = 40
@@ -44,6 +43,7 @@ class Watch:
     __slots__ = (
         "_answers",
         "_failures",
+        "_groups",
         "_hot",
         "_kinds",
         "_moment",
@@ -66,6 +66,8 @@ class Watch:
         self._open: list[ToolCall] = []
         self._results: OrderedDict[int, None] = OrderedDict()
         self._users: OrderedDict[int, None] = OrderedDict()
+        self._groups: dict[tuple[str, int], list[Streak]] = {}
+        """The kinds of calls, by what those that are alike have in common."""
         self._hot: list[Streak] = []
         self._new = _New()
         self._answers = Answers(self._moment, similarity, self._thresholds)
@@ -159,9 +161,14 @@ class Watch:
         streak.arguments, streak.result = call.arguments, clip(result.content, RESULT_KEPT)
         self._kinds[call.key] = streak
         self._room += streak.size()
+        self._groups.setdefault((call.tool, streak.things), []).append(streak)
         while len(self._kinds) > _KINDS or self._room > _ROOM:
             _, old = self._kinds.popitem(last=False)
             self._room -= old.size()
+            group = self._groups[old.tool or "", old.things]
+            group.remove(old)
+            if not group:
+                del self._groups[old.tool or "", old.things]
         return streak
 
     def _once_more(self, streak: Streak, call: ToolCall, result: ToolResult, raw: int, *, new: bool) -> bool:
@@ -229,23 +236,15 @@ class Watch:
     def _alike(self, call: ToolCall, result: ToolResult, raw: int) -> Streak | None:
         """The kind of which this is another wording: the arguments nearly the same, and the result, too."""
         self._new.essence = None
-        words_in = call.arguments.count(" ") >= 2  # canonical JSON has spaces in texts alone
-        self._new.things = likeness.numbers(call.arguments) if words_in else 0
-        compared = 0
-        for streak in islice(reversed(self._kinds.values()), 24):
-            if streak.tool != call.tool or streak.turn == self._moment.turn:
-                continue
-            compared += 1
-            if compared > _COMPARED:
-                return None
-            if streak.things != self._new.things:
-                continue
-            if not words_in:
-                if _spelled_alike(streak.arguments, call.arguments) and self._tells_the_same(streak, result, raw):
+        self._new.things = likeness.things(call.arguments)
+        group = self._groups.get((call.tool, self._new.things))
+        if group is not None:
+            for streak in group[: -_COMPARED - 1 : -1]:
+                if streak.turn == self._moment.turn or not self._tells_the_same(streak, result, raw):
+                    continue
+                if self._put_alike(streak, call, result):
+                    streak.near = True
                     return streak
-            elif self._tells_the_same(streak, result, raw) and self._put_alike(streak, call, result):
-                streak.near = True
-                return streak
         return None
 
     def _put_alike(self, streak: Streak, call: ToolCall, result: ToolResult) -> bool:
@@ -309,10 +308,6 @@ class _New:
     def __init__(self) -> None:
         self.essence: str | int | None = None
         self.things = 0
-
-
-def _spelled_alike(one: str, other: str) -> bool:
-    return len(one) == len(other) and one.casefold() == other.casefold()
 
 
 def _says_nothing(content: str) -> bool:
