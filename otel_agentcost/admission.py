@@ -246,12 +246,14 @@ class Gate:
 class Admission:
     """What the budgets hold for one call, from its admission to its settlement."""
 
-    __slots__ = ("_asked", "_facts", "_gate", "ticket")
+    __slots__ = ("_facts", "_gate", "settled", "ticket")
 
     def __init__(self, gate: Gate, facts: CallFacts, ticket: Ticket) -> None:
         self._gate = gate
         self._facts = facts
         self.ticket = ticket
+        self.settled = False
+        """Whether it was settled or given back, or is about to be."""
 
     def metered(self, feed: Feed, reader: AnswerReader, live: InFlight) -> Feed:
         """`feed`, with a meter in front of it where what is held does not cover whatever the stream may bring."""
@@ -275,9 +277,9 @@ class Admission:
 
     def settle(self, live: InFlight, answer: Answer, cost: Cost, tokens: Tokens) -> None:
         """The call has ended, and took this."""
-        gate, record = self._gate, live.record
-        for level in gate.guard.settle(self.ticket, cost.usd, tokens.input + tokens.output, time.time()):
-            gate.reports.level(record.span, *level)
+        gate, span = self._gate, live.record.span
+        self.settled = True
+        gate.guard.without_delay(partial(self._settle, span, cost.usd, tokens.input + tokens.output, time.time()))
         if cost.usd is None and cost.unpriced is not None and not (self.ticket.unpriced or self.ticket.unenforced):
             self._tell_uncounted(live, cost.unpriced)
         if self.ticket.model is not None and cost.usd is not None and answer.usage is not None:
@@ -285,6 +287,20 @@ class Admission:
             if before is not None:
                 base = {names.REQUEST_MODEL: str(self._facts.call.model), names.RESPONSE_MODEL: self.ticket.model}
                 gate.reports.saved(before - cost.usd, base)
+
+    def _settle(self, span: Span, usd: Decimal | None, tokens: int, now: float) -> None:
+        try:
+            for level in self._gate.guard.settle(self.ticket, usd, tokens, now):
+                self._gate.reports.level(span, *level)
+        except Exception as bug:
+            report("settling a call with its budgets", bug)
+            self._release(now)  # unless it was settled, and only telling of it failed
+
+    def _release(self, now: float) -> None:
+        try:
+            self._gate.guard.release(self.ticket, now)
+        except Exception as bug:
+            report("giving back what a call held", bug)
 
     def _tell_uncounted(self, live: InFlight, why: str) -> None:
         """What the call took is not known: no budget of dollars, or of tokens, has moved."""
@@ -299,16 +315,12 @@ class Admission:
 
     def end(self, *, made: bool) -> None:
         """Gives back what is still held. A call that was `made`, and could not be settled, counts as a call."""
-        if self.ticket.done:
+        if self.settled:
             return
+        self.settled = True
         guard, now = self._gate.guard, time.time()
-        try:
-            if made:
-                guard.settle(self.ticket, None, 0, now)
-            else:
-                guard.release(self.ticket, now)
-        except Exception as bug:
-            report("giving back what a call held", bug)
+        span = trace.INVALID_SPAN
+        guard.without_delay(partial(self._settle, span, None, 0, now) if made else partial(self._release, now))
 
 
 def _trace_id(span: Span) -> str:

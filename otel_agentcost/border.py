@@ -23,13 +23,24 @@ def warn_once(cause: str, sentence: str) -> None:
     The memory of causes is bounded: an application that manages to produce hundreds of different ones has been
     told enough.
     """
+    if _is_news(cause):
+        logger.warning("%s", sentence)
+
+
+def alarm_once(cause: str, sentence: str) -> None:
+    """`alarm`, once a cause."""
+    if _is_news(cause):
+        alarm(sentence)
+
+
+def _is_news(cause: str) -> bool:
     if cause in _seen:
-        return
+        return False
     with _lock:
         if cause in _seen or len(_seen) >= _MOST_CAUSES:
-            return
+            return False
         _seen.add(cause)
-    logger.warning("%s", sentence)
+    return True
 
 
 def report(doing: str, error: BaseException) -> None:

@@ -6,11 +6,13 @@ Called by `runtime.py` at start-up where budgets are set, and later for the firs
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from otel_agentcost.border import alarm, logger
 from otel_agentcost.guard import Guard, Policy
-from otel_agentcost.ledger import Ledger, LedgerError, open_ledger
+from otel_agentcost.ledger import Amounts, Claim, Ledger, LedgerError, Refusal, Standing, open_ledger
+from otel_agentcost.ledger.memory import MemoryLedger
 from otel_agentcost.pricebook.longest import longest_answer
 from otel_agentcost.settings import Settings
 
@@ -50,9 +52,47 @@ def open_guard(settings: Settings) -> Guard:
 def opened(settings: Settings) -> Ledger:
     """The ledger that the settings name. One that cannot be opened is one that does not answer, and is treated so."""
     try:
-        return open_ledger(settings.ledger, timeout=settings.ledger_timeout)
+        ledger = open_ledger(settings.ledger, timeout=settings.ledger_timeout)
     except LedgerError as error:
         return _Unopened(str(error))
+    return ledger if isinstance(ledger, MemoryLedger) else _Quiet(ledger)
+
+
+class _Quiet:
+    """A ledger whose store may be instrumented by others: what we ask it is no work of the application's."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        from opentelemetry.instrumentation.utils import suppress_instrumentation  # noqa: PLC0415 (who shares a ledger)
+
+        self._ledger = ledger
+        self._suppressed = suppress_instrumentation
+
+    def reserve(
+        self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float, lease: float
+    ) -> Refusal | None:
+        with self._suppressed():
+            return self._ledger.reserve(call_id, claims, amounts, now=now, lease=lease)
+
+    def settle(
+        self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float
+    ) -> Sequence[tuple[Claim, Standing]]:
+        with self._suppressed():
+            return self._ledger.settle(call_id, claims, amounts, now=now)
+
+    def release(self, call_id: str, *, now: float) -> None:
+        with self._suppressed():
+            self._ledger.release(call_id, now=now)
+
+    def standing(self, key: str, *, now: float) -> Standing:
+        with self._suppressed():
+            return self._ledger.standing(key, now=now)
+
+    def caution(self) -> str | None:
+        with self._suppressed():
+            return self._ledger.caution()
+
+    def close(self) -> None:
+        self._ledger.close()
 
 
 class _Unopened:

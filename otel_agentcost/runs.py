@@ -75,7 +75,9 @@ def run(  # noqa: PLR0913 (one keyword for each limit, and for each thing that i
         ("seconds", "seconds", seconds),
     )
     for written, unit, limit in given:
-        if limit is not None:
+        if isinstance(limit, Decimal) and not limit and unit == "nano_usd":
+            limits[unit] = 1  # what another run has left: nothing, and no call fits into it
+        elif limit is not None:
             limits[unit] = to_limit(unit, limit, f"run({name!r}, {written}={limit!r})")
     if on_exceed is not None:
         to_action(on_exceed, f"run({name!r}, on_exceed={on_exceed!r})")

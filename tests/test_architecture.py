@@ -92,6 +92,7 @@ LATE: dict[str, set[str]] = {
     "layers": {"yaml"},
     "pricebook": {"yaml", "genai_prices"},
     "ledger": {"redis"},
+    "budgeting": {"opentelemetry"},  # what suppresses the instrumentation of a ledger's own store
     "tokens": {"tiktoken"},
     "similarity": {"rapidfuzz"},
     "cli": {"opentelemetry"},

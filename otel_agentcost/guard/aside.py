@@ -35,6 +35,14 @@ async def aside(ask: Callable[[], _T], take_back: Callable[[], object]) -> _T:
         raise
 
 
+def later(act: Callable[[], object]) -> None:
+    """Has `act` done in a thread, soon; at the end of the process at the latest. It must not raise."""
+    try:
+        _threads().submit(copy_context().run, act)
+    except RuntimeError:  # the process is about to end, and takes no more: then at once
+        act()
+
+
 def _undo(asked: Future[_T], take_back: Callable[[], object]) -> None:
     if asked.cancelled() or asked.exception() is not None:
         return

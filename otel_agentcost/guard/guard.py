@@ -20,7 +20,7 @@ from otel_agentcost.core import money
 from otel_agentcost.core.budgets import FOREVER, Budget, Scope
 from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard.applying import Applied, Applying
-from otel_agentcost.guard.aside import aside
+from otel_agentcost.guard.aside import aside, later
 from otel_agentcost.guard.asking import JUST_A_CALL, Policy, Request, ask_for
 from otel_agentcost.guard.beginnings import Beginnings
 from otel_agentcost.guard.keeper import Keeper
@@ -116,23 +116,31 @@ class Guard:
 
     def settle(self, ticket: Ticket, usd: Decimal | None, tokens: int, now: float) -> tuple[Level, ...]:
         """Says what the call took; without dollars, only its tokens count. Returns how its budgets stand now."""
-        with self._lock:
-            if ticket.done:
-                return ()
-            ticket.done = True
+        if not self._finish(ticket):
+            return ()
         nano = 0 if usd is None else min(MOST, max(0, money.to_nano(usd)))
         amounts: dict[Unit, int] = {"nano_usd": nano, "tokens": min(MOST, max(0, tokens)), "calls": 1}
         return self._settle(ticket.call_id, ticket.counted, amounts, now)
 
     def release(self, ticket: Ticket, now: float) -> None:
         """Says that the call was not made after all."""
-        with self._lock:
-            if ticket.done:
-                return
-            ticket.done = True
-        if ticket.counted:
+        if self._finish(ticket) and ticket.counted:
             self.keeper.release(ticket.call_id, now)
             self._queues.wake([each.claim for each in ticket.counted])
+
+    def without_delay(self, act: Callable[[], object]) -> None:
+        """Does `act` (a settlement, a release) now; where that would hold up an event loop, soon and in a thread."""
+        if self._quick or not _in_asyncio():
+            act()
+        else:
+            later(act)
+
+    def _finish(self, ticket: Ticket) -> bool:
+        with self._lock:
+            if ticket.done:
+                return False
+            ticket.done = True
+        return True
 
     def outrun(self, ticket: Ticket, facts: CallFacts, output_tokens: int) -> BudgetExceeded:
         """What to raise where a stream is closed because it has come to more than `ticket.most_output_tokens`."""

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from otel_agentcost.border import logger, warn_once
+from otel_agentcost.border import alarm, alarm_once
 from otel_agentcost.ledger import Amounts, Claim, Ledger, LedgerError, Refusal, Standing
 
 FIRST_PAUSE = 1.0
@@ -95,9 +95,9 @@ class Keeper:
                 self._settle_late(late)
         if self._unsettled or self.lost:
             missing = len(self._unsettled) + self.lost
-            logger.error(
-                "otel-agentcost: what %d call(s) have spent is missing in the ledger of budgets, which did not answer.",
-                missing,
+            alarm(
+                f"otel-agentcost: what {missing} call(s) have spent is missing in the ledger of budgets, which did not "
+                "answer."
             )
         self.ledger.close()
 
@@ -115,7 +115,7 @@ class Keeper:
             self._pause = min(LONGEST_PAUSE, 2 * self._pause or FIRST_PAUSE)
             self._until = self._monotonic() + self._pause
         reason = str(error) if isinstance(error, LedgerError) else f"{type(error).__name__}: {error}"
-        warn_once(
+        alarm_once(
             f"ledger: {type(error).__name__}",
             f"otel-agentcost: the ledger of budgets does not answer ({reason:.300}). {self._consequence}",
         )

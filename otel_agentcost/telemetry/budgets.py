@@ -87,7 +87,8 @@ class BudgetReports:
         event = names.E_SOFT_LIMIT if crossed == "soft" else names.E_BUDGET_EXCEEDED
         said: dict[str, AttributeValue] = {**base, names.BUDGET_VALUE: value, names.BUDGET_UNIT: _UNITS[unit]}
         said |= {names.BUDGET_LIMIT: _number(limit, unit), names.BUDGET_SPENT: _number(spent, unit)}
-        span.add_event(event, said)
+        if span.is_recording():  # a shared ledger may answer when the span of an asynchronous call has ended
+            span.add_event(event, said)
         logger.warning("otel-agentcost: %s", _sentence(budget, value, unit, spent, limit, crossed))
 
     def saved(self, usd: Decimal, base: Attributes) -> None:

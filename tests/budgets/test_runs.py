@@ -288,6 +288,14 @@ def test_a_limit_that_is_none_is_refused_at_once(limit: dict[str, Any]) -> None:
         otel_agentcost.run("ticket", **limit)
 
 
+def test_a_child_may_be_given_what_its_parent_has_left(telemetry: Telemetry, openai: OpenAI) -> None:
+    """Also when that is nothing: the first model call is refused then, not the opening of the run."""
+    with budgeted(telemetry), otel_agentcost.run("parent", usd="0.001") as parent:
+        otel_agentcost.adjust("0.001", reason="all of it")
+        with otel_agentcost.run("child", usd=parent.remaining_usd), pytest.raises(BudgetExceeded):
+            ask(openai)
+
+
 def test_refunds_and_adjustments_count_and_are_on_the_record(
     telemetry: Telemetry, openai: OpenAI, caplog: pytest.LogCaptureFixture
 ) -> None:
