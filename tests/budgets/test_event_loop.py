@@ -1,4 +1,4 @@
-"""A shared ledger that takes its time holds up no event loop, and leaves no spans of its own."""
+"""A shared ledger that takes its time holds up no event loop."""
 
 from __future__ import annotations
 
@@ -13,11 +13,7 @@ import pytest
 from otel_agentcost import BudgetExceeded
 from tests.budgets.scene import ASK, answering, async_client, budgeted
 from tests.in_memory import Telemetry
-from tests.ledger.conftest import redis_binary, redis_server
-from tests.ledger.servers import Server
 from tests.model_server import ModelServer
-
-__all__ = ["redis_binary", "redis_server"]
 
 
 async def test_a_settlement_that_takes_long_does_not_stop_the_loop(
@@ -50,27 +46,3 @@ async def test_a_settlement_that_takes_long_does_not_stop_the_loop(
             await create(**ASK)
             with pytest.raises(BudgetExceeded):
                 await create(**ASK)
-
-
-def test_the_ledgers_own_calls_are_no_spans(
-    telemetry: Telemetry, model_server: ModelServer, redis_server: Server
-) -> None:
-    """Where the application has redis-py instrumented, only its own commands are spans."""
-    instrumentation = pytest.importorskip(
-        "opentelemetry.instrumentation.redis", reason="opentelemetry-instrumentation-redis is not installed"
-    )
-    redis_server.empty()
-    instrumentor = instrumentation.RedisInstrumentor()
-    instrumentor.instrument(tracer_provider=telemetry.tracer_provider)
-    try:
-        asyncio.run(_two_calls(telemetry, model_server, redis_server.url))
-    finally:
-        instrumentor.uninstrument()
-    assert {span.name for span in telemetry.spans} == {"chat gpt-4o-mini"}
-
-
-async def _two_calls(telemetry: Telemetry, model_server: ModelServer, url: str) -> None:
-    async with async_client(answering(model_server)) as openai:
-        with budgeted(telemetry, budgets="total:calls=9", ledger=url, ledger_timeout="5"):
-            for _ in range(2):
-                await openai.chat.completions.create(**ASK)
