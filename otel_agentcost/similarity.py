@@ -10,12 +10,14 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final
 
+Similarity = Callable[[str, str], float]
+
 _SHORT: Final = 160
 """Characters that difflib is given: it is quadratic."""
 
 
 @cache
-def function() -> Callable[[str, str], float]:
+def function() -> Similarity:
     """The function that compares two texts: 0 to 1. Imports what it needs; ask for it before the first call."""
     try:
         from rapidfuzz import fuzz  # noqa: PLC0415 (an extra)

@@ -18,8 +18,12 @@ from otel_agentcost.wire.history_items import READERS, Message, fingerprint, giv
 
 __all__ = ["Part", "Reader"]
 
-_REMEMBERED: Final = 4
-"""Fingerprints of the latest messages that are kept: notes that an application adds at the end come and go."""
+_REMEMBERED: Final = 12
+"""Fingerprints of the latest messages that are kept."""
+_NOTES: Final = 3
+"""Messages at the end that may be gone again: notes that an application adds to each request."""
+_ALIKE: Final = 4
+"""Messages in a row that must be the same where others are not."""
 _MOST: Final = 600
 """Messages that are read of a conversation that was not seen before: the latest."""
 _SEARCHED: Final = 64
@@ -40,13 +44,13 @@ class Part(NamedTuple):
 class _Cursor:
     """How far one conversation was read."""
 
-    __slots__ = ("latest", "number", "seen")
+    __slots__ = ("latest", "number", "root", "seen")
 
     def __init__(self, number: int) -> None:
         self.number = number
-        self.seen = 0
-        self.latest: list[tuple[int, bool]] = []
-        """Of the latest messages, in order: the fingerprint, and whether tools are in them."""
+        self.seen = self.root = 0
+        self.latest: list[int] = []
+        """Marks of the latest messages, in order."""
 
 
 class Reader:
@@ -73,7 +77,8 @@ class Reader:
             return None
         messages = given(form, body)
         continued = form == "openai_responses" and get(body, "previous_response_id") is not None
-        cursor, start = self._place(messages, continued=continued)
+        root = _root(messages)
+        cursor, start = self._place(messages, root, continued=continued)
         begun = cursor is None
         if cursor is None:
             self._count += 1
@@ -92,20 +97,23 @@ class Reader:
             reader(message, items)
             told = any(type(item) is not Said for item in items[before:])
             tools = tools or told
-            latest.append((fingerprint(message), told))
-        cursor.seen = len(messages)
+            latest.append(_mark(message) | told)
+        cursor.seen, cursor.root = len(messages), root
         cursor.latest = latest[-_REMEMBERED:]
         return Part(cursor.number, items, tools)
 
-    def _place(self, messages: Sequence[Message], *, continued: bool) -> tuple[_Cursor | None, int]:
+    def _place(self, messages: Sequence[Message], root: int, *, continued: bool) -> tuple[_Cursor | None, int]:
         """Which conversation this is, and the first message that was not read."""
         for cursor in reversed(self._cursors.values()):
-            if _stands(messages, cursor):
-                return cursor, cursor.seen
+            if cursor.root == root and _stands(messages, cursor):
+                slid = (
+                    _moved(messages, cursor) if len(messages) == cursor.seen else None
+                )  # a window of so many messages
+                return cursor, cursor.seen if slid is None else slid
         if continued:
             return (next(reversed(self._cursors.values())), 0) if self._cursors else (None, 0)
         for cursor in reversed(self._cursors.values()):
-            start = _after_notes(messages, cursor)
+            start = _after_notes(messages, cursor) if cursor.root == root else None
             if start is None:
                 start = _moved(messages, cursor)
             if start is not None:
@@ -113,36 +121,54 @@ class Reader:
         return None, 0
 
 
+def _mark(message: Message) -> int:
+    """The fingerprint of a message, an even number: the last bit says whether tools are in it."""
+    return fingerprint(message) << 1
+
+
+def _root(messages: Sequence[Message]) -> int:
+    """What a conversation began with: the first message that is no instruction, which may tell the time."""
+    for message in messages[:3]:
+        if get(message, "role") not in ("system", "developer"):
+            return fingerprint(message)
+    return 0
+
+
 def _stands(messages: Sequence[Message], cursor: _Cursor) -> bool:
-    """Whether the messages before `end` are the latest that were read: one with a tool in it, or else two."""
-    end = cursor.seen
-    if not cursor.latest or end > len(messages):
+    """Whether what was read is still there: the latest message, and the one before where no tool is in it."""
+    end, latest = cursor.seen, cursor.latest
+    if not latest or end > len(messages) or _mark(messages[end - 1]) != latest[-1] & ~1:
         return False
-    known, tools = cursor.latest[-1]
-    if fingerprint(messages[end - 1]) != known:
-        return False
-    return tools or len(cursor.latest) == 1 or fingerprint(messages[end - 2]) == cursor.latest[-2][0]
+    return bool(latest[-1] & 1) or len(latest) == 1 or _mark(messages[end - 2]) == latest[-2] & ~1
 
 
 def _after_notes(messages: Sequence[Message], cursor: _Cursor) -> int | None:
     """Where to go on if the latest messages were but notes, which are gone or were replaced; None if not so."""
-    for notes in range(1, len(cursor.latest)):
-        if cursor.latest[-notes][1]:
+    for notes in range(1, min(_NOTES, len(cursor.latest) - 1) + 1):
+        if cursor.latest[-notes] & 1:
             return None
         at = cursor.seen - notes - 1
-        if at < 1 or at >= len(messages):
-            continue
-        if fingerprint(messages[at]) == cursor.latest[-notes - 1][0]:
+        if 1 <= at < len(messages) and _mark(messages[at]) == cursor.latest[-notes - 1] & ~1:
             return at + 1
     return None
 
 
 def _moved(messages: Sequence[Message], cursor: _Cursor) -> int | None:
-    """Where to go on if what comes before the latest messages is not what it was: cut off, or summed up."""
-    if len(cursor.latest) < 2:
+    """Where to go on if what comes before the latest messages is not what it was: cut off, or summed up.
+
+    Where a run repeats itself, its latest messages are found in several places: the longest match is the place.
+    """
+    known = [mark & ~1 for mark in reversed(cursor.latest)]
+    if len(known) < _ALIKE:
         return None
-    (before, _), (last, tools) = cursor.latest[-2:]
-    for at in range(len(messages) - 1, max(0, len(messages) - _SEARCHED), -1):
-        if fingerprint(messages[at]) == last and (tools or fingerprint(messages[at - 1]) == before):
-            return at + 1
-    return None
+    marks = [_mark(message) for message in reversed(messages[-_SEARCHED:])]
+    place, longest = None, _ALIKE - 1
+    for skipped, mark in enumerate(marks):
+        if mark == known[0]:
+            same = next(
+                (n for n, (one, other) in enumerate(zip(marks[skipped:], known, strict=False)) if one != other), None
+            )
+            same = min(len(known), len(marks) - skipped) if same is None else same
+            if same > longest:
+                place, longest = len(messages) - skipped, same
+    return place

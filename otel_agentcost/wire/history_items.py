@@ -45,6 +45,9 @@ def fingerprint(message: Message) -> int:
     if given is None:
         return _mark(message) if isinstance(message, str) else 0
     read = given.get
+    said = read("content")
+    if type(said) is str and "tool_calls" not in given:
+        return hash((_mark(said), text(given, "role"), text(given, "tool_call_id")))
     known: list[Any] = [read("role"), read("tool_call_id") or read("call_id") or read("type"), read("name")]
     for name in _SAID:
         value = read(name)
@@ -193,7 +196,7 @@ _CALLED: Final = frozenset({"function_call", "custom_tool_call", "mcp_call", "lo
 
 def _responses(message: Message, add: list[Item]) -> None:
     message = fields(message)
-    kind = get(message, "type") or "message"
+    kind = text(message, "type") or "message"
     if kind == "message":
         role = get(message, "role")
         if role in ("assistant", "user"):
@@ -207,7 +210,7 @@ def _responses(message: Message, add: list[Item]) -> None:
         if kind == "mcp_call":  # the provider has made it already
             error = get(message, "error")
             add.append(ToolResult(id_, _content(get(message, "output") or error), error=bool(error)))
-    elif isinstance(kind, str) and kind.endswith("_call_output"):
+    elif kind.endswith("_call_output"):
         failed = get(message, "status") == "failed"
         add.append(ToolResult(_id(get(message, "call_id")), _content(get(message, "output")), error=failed))
 
@@ -225,7 +228,7 @@ def _anthropic(message: Message, add: list[Item]) -> None:
     said: list[Item] = []
     calls = 0
     for block in _list(content):
-        kind = get(block, "type")
+        kind = text(block, "type") or ""
         if kind == "text":
             if words := text(block, "text"):
                 said.append(Said(by_model, words))
@@ -233,7 +236,7 @@ def _anthropic(message: Message, add: list[Item]) -> None:
             calls += 1
             if calls <= _CALLS:
                 said.append(call_of(_id(get(block, "id")), _name(get(block, "name")), get(block, "input")))
-        elif isinstance(kind, str) and kind.endswith("tool_result"):
+        elif kind.endswith("tool_result"):
             calls += 1
             if calls <= _CALLS:
                 failed = get(block, "is_error") is True

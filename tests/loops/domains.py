@@ -196,7 +196,9 @@ def clocks(random: Random) -> list[Step]:
     return [call("get_current_time", clock(random)), *paging(random)[:2], call("get_current_time", clock(random))]
 
 
-COMMON: list[Callable[[Random], list[Step]]] = [
+Maker = Callable[[Random], list[Step]]
+
+COMMON: list[Maker] = [
     polling, paging, retrying, many_users, rereading, looking_twice, at_once, clocks,
 ]  # fmt: skip
 

@@ -35,6 +35,7 @@ class Score:
     """False alarms, before the loop began."""
     rounds: Counter[int] = field(default_factory=Counter[int])
     """How many rounds had been made when the loop was found."""
+    in_time: int = 0
     wasted: int = 0
     """Calls made from the first repetition to the finding, in all."""
 
@@ -42,8 +43,7 @@ class Score:
         mean = self.wasted / self.found if self.found else 0.0
         recall = self.found / self.cases
         precision = self.found / (self.found + self.early) if self.found else 0.0
-        in_time = sum(count for rounds, count in self.rounds.items() if rounds <= allowed(rule))
-        share = in_time / self.found if self.found else 0.0
+        share = self.in_time / self.found if self.found else 0.0
         named = self.named / self.found if self.found else 0.0
         return f"{rule:12} {self.cases:6} {precision:10.4f} {recall:7.4f} {share:9.3f} {mean:7.1f} {named:6.2f}"
 
@@ -78,7 +78,9 @@ def score(rule: str, among: list[tuple[str, list[Step]]], cases: int) -> Score:
         at, finding = inside[0]
         result.found += 1
         result.named += finding.rule == rule
-        result.rounds[1 + sum(end < at for end in case.ends)] += 1
+        rounds = 1 + sum(end < at for end in case.ends)
+        result.rounds[rounds] += 1
+        result.in_time += rounds <= allowed(rule)
         result.wasted += sum(step.tool is not None or step.by == "assistant" for step in case.run[case.ends[0] : at])
     return result
 
@@ -86,7 +88,7 @@ def score(rule: str, among: list[tuple[str, list[Step]]], cases: int) -> Score:
 def total(scores: Iterable[Score]) -> Score:
     result = Score()
     for each in scores:
-        for name in ("cases", "found", "named", "early", "wasted"):
+        for name in ("cases", "found", "named", "early", "in_time", "wasted"):
             setattr(result, name, getattr(result, name) + getattr(each, name))
         result.rounds.update(each.rounds)
     return result

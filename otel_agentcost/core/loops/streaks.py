@@ -45,7 +45,7 @@ class Thresholds:
     """How alike two answers of the model must be to say the same."""
     errors: float = 0.9
     """How alike two failures must be to be of one kind."""
-    apart: int = 4
+    apart: int = 5
     """How many calls that bring something new may come between two of the same; after more, the later one is weak."""
 
 

@@ -121,6 +121,7 @@ class Watch:
         moment = self._moment
         moment.order += 1
         raw = digest(result.content)
+        self._new.waits = False
         failed = result.error or words.failed(result.content)
         streak = self._kinds.get(call.key) or self._alike(call, result, raw)
         new = raw not in self._results and not words.empty(result.content)
@@ -137,7 +138,8 @@ class Watch:
             self._failures.failed(call, result)
         else:
             self._failures.succeeded(call.tool)
-        self._stalls.returned(call, result, new=new)
+        if not self._new.waits:
+            self._stalls.returned(call, result, new=new)
         if new:
             moment.news += 1
             _remember(self._results, raw, _RESULTS)
@@ -182,7 +184,9 @@ class Watch:
             self._moment.progress = self._moment.order
         else:
             new = False
-            streak.again(self._weight(streak, call, result))
+            weight = self._weight(streak, call, result)
+            self._new.waits = weight == PATIENT
+            streak.again(weight)
         if not same:
             streak.raw = raw
         if streak.near and call.arguments != streak.arguments:
@@ -303,11 +307,12 @@ class Watch:
 class _New:
     """What was worked out about the call that came back last."""
 
-    __slots__ = ("essence", "things")
+    __slots__ = ("essence", "things", "waits")
 
     def __init__(self) -> None:
         self.essence: str | int | None = None
         self.things = 0
+        self.waits = False
 
 
 def _says_nothing(content: str) -> bool:

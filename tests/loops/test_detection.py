@@ -1,0 +1,54 @@
+"""How well loops are found, measured: `tests.loops.measuring` prints the tables, of which these are the limits.
+
+`AGENTCOST_LOOPS=full` measures thousands of cases; without it there are enough to notice a change for
+the worse.
+"""
+
+from __future__ import annotations
+
+import os
+from random import Random
+
+import pytest
+
+from tests.loops import domains, measuring, runs
+from tests.loops.injection import MAKERS
+
+FULL = os.environ.get("AGENTCOST_LOOPS") == "full"
+CASES = 2000 if FULL else 150
+EACH = 2000 if FULL else 150
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["chosen on", "not chosen on"])
+def test_no_false_alarms(seen: bool) -> None:
+    """At most one in two hundred runs without a loop is taken for one."""
+    count, wrong, which = measuring.alarms_in_clean(seen=seen, each=EACH)
+    assert wrong * 200 <= count, which
+
+
+@pytest.mark.parametrize("seen", [True, False], ids=["chosen on", "not chosen on"])
+def test_recall(seen: bool) -> None:
+    """Of the loops that are put into runs, 98 in 100 are found, nine in ten of them at most one round late."""
+    among = measuring.pool(seen=seen, each=20)
+    scores = [measuring.score(rule, among, CASES) for rule in MAKERS]
+    whole = measuring.total(scores)
+    assert whole.found >= 0.98 * whole.cases, [(rule, each) for rule, each in zip(MAKERS, scores, strict=True)]
+    assert whole.early <= whole.cases / 200
+    assert whole.in_time >= 0.9 * whole.found
+
+
+@pytest.mark.skipif(not runs.real(), reason="AGENTCOST_CORPORA names no folder with the real runs")
+def test_real_runs() -> None:
+    """Of the 104 real runs one is a loop: it books, fails and has the same thought, four times over."""
+    looping = [run for run in runs.real() if runs.findings(run)]
+    assert len(looping) == 1
+    ((_, finding), *_) = runs.findings(looping[0])
+    assert finding.result.startswith("Error: payment amount does not add up")
+
+
+@pytest.mark.parametrize("kind", domains.COMMON, ids=lambda kind: kind.__name__)
+def test_what_only_looks_like_a_loop(kind: domains.Maker) -> None:
+    """Pages, polls, retries and their like are never taken for loops."""
+    for seed in range(300 if FULL else 60):
+        run = kind(Random(f"{kind.__name__} {seed}"))
+        assert runs.findings(run) == [], seed
