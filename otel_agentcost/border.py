@@ -9,6 +9,8 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+from collections.abc import Callable
+from contextvars import copy_context
 
 logger = logging.getLogger("otel_agentcost")
 
@@ -73,3 +75,12 @@ def alarm(sentence: str) -> None:
     shown = not handlers or any(getattr(handler, "stream", None) in (sys.stderr, sys.stdout) for handler in handlers)
     if (logger.disabled or not shown) and sys.stderr is not None:
         sys.stderr.write(f"{sentence}\n")
+
+
+def apart(act: Callable[[], object]) -> None:
+    """Does `act`, which may run in a finalizer, in a copy of the current context.
+
+    Before Python 3.12 a collection can start in the middle of `ContextVar.set`; a finalizer that sets one too, in the
+    same context, then frees what is being read, and the process crashes (python/cpython#148891).
+    """
+    copy_context().run(act)

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from opentelemetry import context
 
 from otel_agentcost import charging, dropped, names, streams
-from otel_agentcost.border import report
+from otel_agentcost.border import apart, report
 from otel_agentcost.charging import Asked
 from otel_agentcost.core import money
 from otel_agentcost.core.call import Answer, AttributeValue
@@ -234,7 +234,7 @@ class InFlight:
         if streams.inside_telemetry():
             dropped.PENDING.put(self.closed)
         else:
-            self.closed()
+            apart(self.closed)
 
     def __del__(self) -> None:
         if not hasattr(self, "record") or (self._once.locked() and self.record.ended):
@@ -242,7 +242,7 @@ class InFlight:
         if streams.inside_telemetry():
             dropped.PENDING.put(self.lost)
         else:
-            self.lost()
+            apart(self.lost)
 
     def _settle_stream(self, error: BaseException | None, *, complete: bool) -> None:
         if self._once.locked():

@@ -21,7 +21,7 @@ from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from otel_agentcost.border import report
+from otel_agentcost.border import apart, report
 from otel_agentcost.errors import BudgetExceeded
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ def watch_close(response: Any, live: InFlight, running: Callable[[], bool]) -> N
 
     def over() -> None:
         if (alive := watching()) is not None and not running():
-            alive.closed()
+            apart(alive.closed)  # the SDK's own finalizers close responses
         # What we put on the response refers to the response (a weak reference would be dead when a collection closes
         # a dropped stream, and its connection would never be released): so it goes as soon as it has done its work.
         vars(response).pop("close", None)
