@@ -8,6 +8,8 @@ texts are known by a digest of samples. Built by the readers of wire formats and
 from __future__ import annotations
 
 import json
+import json.encoder
+from collections.abc import Callable
 from typing import Any, Final, NamedTuple, cast
 
 from otel_agentcost.core.loops.words import VOLATILE_FIELDS, field_name
@@ -83,27 +85,54 @@ def canonical(arguments: Any) -> str:
         return f"<{type(value).__name__}>"
 
 
-_ENCODE: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr).encode
+def _encoder() -> Callable[[Any], str]:
+    """Canonical JSON. The encoder in C is made once: `json` makes one for every text, which takes as long again."""
+    make: Any = getattr(json.encoder, "c_make_encoder", None)
+    try:
+        encode = make(None, repr, json.encoder.encode_basestring, None, ":", ",", True, False, True)
+        encode({"b": [1.5, None], "a": "ä"}, 0)
+    except Exception:  # another Python, or one that makes it otherwise
+        return json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr).encode
+    return lambda value: "".join(encode(value, 0))
+
+
+_ENCODE: Final = _encoder()
 
 
 def _is_steady(value: Any, depth: int) -> bool:
     """Whether `_steady` would return `value` as it is: most often so, and found out in half the time."""
-    if isinstance(value, str):
-        return len(value) <= _LONG
     elements: list[Any]
     if isinstance(value, dict):
         fields: dict[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
-        for name in fields:
-            if field_name(name) in VOLATILE_FIELDS or type(name) is not str:
-                return False
+        if not (fields.keys() <= _STEADY or all(map(_is_steady_name, fields))):
+            return False
         elements = list(fields.values())
     elif isinstance(value, list):
         elements = value  # pyright: ignore[reportUnknownVariableType]
     else:
-        return True
+        return not isinstance(value, str) or len(value) <= _LONG
     if depth >= _DEEPEST or len(elements) > _ELEMENTS:
         return False
-    return all(type(item) in _PLAIN or _is_steady(item, depth + 1) for item in elements)
+    for item in elements:
+        if type(item) is str:
+            if len(item) > _LONG:
+                return False
+        elif type(item) not in _PLAIN and not _is_steady(item, depth + 1):
+            return False
+    return True
+
+
+_STEADY: Final = set[str]()
+"""Names of fields that were seen and do not differ every time; as many as `_NAMES`."""
+_NAMES: Final = 2_048
+
+
+def _is_steady_name(name: object) -> bool:
+    if type(name) is not str or field_name(name) in VOLATILE_FIELDS:
+        return False
+    if len(_STEADY) < _NAMES and len(name) <= 64:
+        _STEADY.add(name)
+    return True
 
 
 _PLAIN: Final = frozenset({int, float, bool, type(None)})
