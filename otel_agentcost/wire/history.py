@@ -95,7 +95,7 @@ class Reader:
         for message in messages[start:]:
             before = len(items)
             reader(message, items)
-            told = any(type(item) is not Said for item in items[before:])
+            told = len(items) > before and not (type(items[before]) is Said and type(items[-1]) is Said)
             tools = tools or told
             latest.append(_mark(message) | told)
         cursor.seen, cursor.root = len(messages), root

@@ -41,25 +41,31 @@ def _list(value: Any) -> Sequence[Any]:
 
 def fingerprint(message: Message) -> int:
     """The same for the same message, whatever of it says how it is to be cached; cheap, however long it is."""
-    given = _dict(fields(message))
+    given = _dict(message if type(message) is dict else fields(message))
     if given is None:
         return _mark(message) if isinstance(message, str) else 0
+    try:
+        return _hash(given)
+    except TypeError:  # a role that is a list, or the like
+        return hash(tuple(given))
+
+
+def _hash(given: Mapping[str, Any]) -> int:
     read = given.get
-    said = read("content")
-    if type(said) is str and "tool_calls" not in given:
-        return hash((_mark(said), text(given, "role"), text(given, "tool_call_id")))
+    said, calls = read("content"), read("tool_calls")
+    if calls is None and type(said) is str:
+        return hash((_mark(said), read("role"), read("tool_call_id")))
     known: list[Any] = [read("role"), read("tool_call_id") or read("call_id") or read("type"), read("name")]
+    if calls is not None:
+        known.append(_marks(calls))
     for name in _SAID:
         value = read(name)
         if value is not None:
             known.append(_mark(value) if type(value) is str else _marks(value))
-    try:
-        return hash(tuple(known))
-    except TypeError:  # a role that is a list, or the like
-        return hash(tuple(map(type, known)))
+    return hash(tuple(known))
 
 
-_SAID: Final = ("content", "output", "arguments", "parts", "tool_calls")
+_SAID: Final = ("content", "output", "arguments", "parts")
 
 
 def _mark(text: str) -> int:
