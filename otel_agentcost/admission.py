@@ -6,8 +6,6 @@ goes wrong in here otherwise lets the call through, and says so. The guard decid
 
 from __future__ import annotations
 
-import itertools
-import os
 import time
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -20,12 +18,12 @@ from opentelemetry.trace import Span
 
 from otel_agentcost import names
 from otel_agentcost.border import report, warn_once
-from otel_agentcost.charging import Asked
 from otel_agentcost.core.budgets import Budget, Scope
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.cost import FREE, Cost
 from otel_agentcost.core.usage import Tokens, Usage
 from otel_agentcost.errors import BudgetExceeded
+from otel_agentcost.facts import SCOPES, new_id, pricing, scopes_of, trace_id_of
 from otel_agentcost.guard import CallFacts, Guard, Refused, Ticket
 from otel_agentcost.ledger import LedgerError
 from otel_agentcost.ledger.memory import MemoryLedger
@@ -39,20 +37,8 @@ from otel_agentcost.wire import AnswerReader
 if TYPE_CHECKING:
     from otel_agentcost.inflight import InFlight, Seam
 
-_SCOPES: tuple[tuple[str, Scope], ...] = (
-    (names.USER, "user"),
-    (names.TENANT, "tenant"),
-    (names.TEAM, "team"),
-    (names.AGENT, "agent"),
-    (names.FEATURE, "feature"),
-    (names.CONVERSATION, "conversation"),
-)
-
 _FREE_OPERATIONS = frozenset({"moderation"})
 """What no provider charges for, whatever is left."""
-
-_NO_TRACE = "0" * 32
-"""Where no OpenTelemetry SDK is set up."""
 
 _NO_CALL = Call(operation="", model=None)
 
@@ -66,6 +52,9 @@ class Gate:
 
     def __init__(self, guard: Guard, book: PriceBook, reports: BudgetReports, defaults: Mapping[str, str]) -> None:
         """`defaults` are the environment's attribution."""
+        attributed = {scope for _, scope in SCOPES}
+        self._each = {budget.scope for budget in guard.budgets if budget.scope in attributed and budget.name is None}
+        """Scopes each value of which has a budget."""
         self.carries = not isinstance(guard.keeper.ledger, MemoryLedger)
         """Whether runs count in other processes too, which share the ledger."""
         self.guard = guard
@@ -102,12 +91,12 @@ class Gate:
         if asked.call.operation in _FREE_OPERATIONS:
             return None
         try:
-            trace_id = _trace_id(record.span)
+            trace_id = trace_id_of(record.span)
             return CallFacts(
-                call_id=_new_id(),
+                call_id=new_id(),
                 call=asked.call,
-                scopes=_scopes(trace_id, record.attribution, alone=record.alone),
-                price=_pricing(self._book, asked, live.at),
+                scopes=scopes_of(trace_id, record.attribution, alone=record.alone),
+                price=pricing(self._book, asked, live.at),
                 now=live.at,
                 allowances=self._allowances(record.runs, record.context),
                 trace_id=trace_id,
@@ -138,6 +127,8 @@ class Gate:
             self._refuse(live, decision)
         live.admission = Admission(self, facts, decision)
         try:
+            if self._each and not self._each <= facts.scopes.keys():
+                self._tell_unnamed(facts)
             if decision.unpriced or decision.unenforced or decision.waited or decision.over:
                 self._tell(live, decision, facts)
             if decision.model is None and decision.max_output_tokens is None:
@@ -154,6 +145,16 @@ class Gate:
                 return self._unguarded(live, bug, args, kwargs)
             self._refuse(live, Refused(action="block", error=decision.instead))
         return args, kwargs
+
+    def _tell_unnamed(self, facts: CallFacts) -> None:
+        """A budget of each user looks at no call that has no user."""
+        for scope in self._each - facts.scopes.keys():
+            rules = ", ".join(budget.text for budget in self.guard.budgets if budget.scope == scope)
+            warn_once(
+                f"no {scope}",
+                f"otel-agentcost: calls without a {scope} fall under no budget of its kind ({rules:.200}). Say whose "
+                f"they are: otel_agentcost.attribute({scope}=...), or OTEL_AGENTCOST_{scope.upper()}.",
+            )
 
     def _refuse(self, live: InFlight, refused: Refused) -> NoReturn:
         try:
@@ -187,9 +188,9 @@ class Gate:
         """What a call brings to its budgets that another instrumentation has just opened `span` for, in `ctx`."""
         alone = not trace.get_current_span(ctx).get_span_context().is_valid
         return CallFacts(
-            call_id=_new_id(),
+            call_id=new_id(),
             call=call,
-            scopes=_scopes(_trace_id(span), who, alone=alone),
+            scopes=scopes_of(trace_id_of(span), who, alone=alone),
             price=price,
             now=time.time(),
             allowances=self._allowances(runs.current(ctx), ctx),
@@ -229,12 +230,12 @@ class Gate:
         around = trace.get_current_span(ctx)
         who = attribution.current(ctx, self._defaults, rollup.tally_of(around))
         alone = not around.get_span_context().is_valid
-        return self._facts(_scopes(_trace_id(span), who, alone=alone), self._allowances(runs.current(ctx), ctx))
+        return self._facts(scopes_of(trace_id_of(span), who, alone=alone), self._allowances(runs.current(ctx), ctx))
 
     @staticmethod
     def _facts(scopes: Mapping[Scope, str], allowances: Allowances) -> CallFacts:
         return CallFacts(
-            call_id=_new_id(),
+            call_id=new_id(),
             call=_NO_CALL,
             scopes=scopes,
             price=lambda _usage, _model: FREE,
@@ -321,66 +322,3 @@ class Admission:
         guard, now = self._gate.guard, time.time()
         span = trace.INVALID_SPAN
         guard.without_delay(partial(self._settle, span, None, 0, now) if made else partial(self._release, now))
-
-
-def _trace_id(span: Span) -> str:
-    return f"{span.get_span_context().trace_id:032x}"
-
-
-def _scopes(trace_id: str, who: Mapping[str, str], *, alone: bool) -> dict[Scope, str]:
-    process = _process()
-    scopes: dict[Scope, str] = {
-        # Calls under no span are not a trace each, which no limit could ever stop: they share one allowance.
-        "trace": trace_id if not alone and trace_id != _NO_TRACE else f"{process} (calls under no span)",
-        "process": process,
-        "total": "",
-    }
-    for attribute, scope in _SCOPES:
-        if attribute in who:
-            scopes[scope] = who[attribute]
-    return scopes
-
-
-def _pricing(book: PriceBook, asked: Asked, at: float) -> Any:
-    """What the guard prices a worst case with: the dearer of what is asked for and of what may be served instead."""
-    endpoint, call = asked.endpoint, asked.call
-
-    def price(usage: Usage, model: str | None) -> Cost:
-        def with_terms(terms: tuple[tuple[str, str], ...]) -> Cost:
-            return book.price(
-                usage, provider=endpoint.provider, base_url=endpoint.base_url, models=(model,), at=at, terms=terms
-            )
-
-        plain = with_terms(call.terms)
-        if not call.asked_terms:
-            return plain
-        asked_for = with_terms((*call.terms, *call.asked_terms))
-        if asked_for.usd is None or (plain.usd is not None and plain.usd >= asked_for.usd):
-            return plain
-        return asked_for
-
-    return price
-
-
-# --- Names that no other process uses ---
-
-_ids = itertools.count(1)
-_own: tuple[int, str] = (0, "")
-
-
-def _process() -> str:
-    """The name of this process: another one after a fork."""
-    global _own  # noqa: PLW0603
-    pid = os.getpid()
-    if _own[0] != pid:
-        _own = pid, f"process {pid}-{os.urandom(6).hex()}"
-    return _own[1]
-
-
-def _new_id() -> str:
-    return f"{_process()}-{next(_ids)}"
-
-
-def new_value() -> str:
-    """A name for a run."""
-    return _new_id().removeprefix("process ")

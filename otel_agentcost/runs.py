@@ -22,10 +22,11 @@ from opentelemetry import context, trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from otel_agentcost import in_force, names
-from otel_agentcost.admission import Gate, new_value
+from otel_agentcost.admission import Gate
 from otel_agentcost.border import report, warn_once
 from otel_agentcost.core import money
 from otel_agentcost.core.budgets import Action, Budget, Unit, to_action, to_limit
+from otel_agentcost.facts import new_value
 from otel_agentcost.generators import generating, generating_async
 from otel_agentcost.telemetry import attribution, runs
 from otel_agentcost.telemetry.runs import Run

@@ -48,13 +48,14 @@ MAY_IMPORT: dict[str, list[str]] = {
     "charging": [*FREE, "core", "wire", "pricebook", "streams"],
     "dropped": [*FREE],
     "inflight": [*FREE, "core", "wire", "charging", "streams", "dropped", "telemetry"],
-    "admission": [*FREE, "core", "charging", "guard", "ledger", "metering", "pricebook", "telemetry", "wire"],
+    "facts": [*FREE, "core", "charging", "pricebook"],
+    "admission": [*FREE, "facts", "core", "charging", "guard", "ledger", "metering", "pricebook", "telemetry", "wire"],
     "lifecycle": [*FREE, "core", "wire", "charging", "inflight", "dropped", "pricebook", "telemetry"],
     "foreign": [*FREE, "core", "dropped", "guard", "telemetry"],
     "processor": [*FREE, "core", "dropped", "telemetry"],
     "in_force": [*FREE],
     "generators": [],
-    "runs": [*FREE, "core", "in_force", "admission", "generators", "telemetry"],
+    "runs": [*FREE, "facts", "core", "in_force", "admission", "generators", "telemetry"],
     "budgeting": [*FREE, "guard", "ledger", "pricebook", "settings"],
     "similarity": [*FREE],
     "looping": [*FREE, "core", "similarity", "wire"],
@@ -80,6 +81,7 @@ OUTSIDE: dict[str, set[str]] = {
     "instrumentor": {"opentelemetry"},
     "inflight": {"opentelemetry"},  # the context: which span is current, and what suppresses instrumentation
     "capture": {"opentelemetry"},  # events are log records
+    "facts": {"opentelemetry"},  # the id of a trace
     "admission": {"opentelemetry"},  # the context: whose call it is
     "runs": {"opentelemetry"},  # a run is a span
     "tools": {"opentelemetry"},  # a hand-written tool is a span of its own

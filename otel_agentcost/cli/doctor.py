@@ -71,11 +71,12 @@ def run(arguments: argparse.Namespace) -> int:
     except SettingsError as error:
         settings, problem = Settings(), Finding("not used", str(error), fine=False)
     prices = list(_prices(settings))
+    obstacle = _obstacle(settings, problem, prices)
     sections = {
         "Settings": [problem] if problem else list(_settings(settings)),
-        "Budgets": list(_budgets(settings, _obstacle(settings, problem, prices))),
+        "Budgets": list(_budgets(settings, obstacle)),
         "Prices": prices,
-        "SDKs": list(_sdks()),
+        "SDKs": list(_sdks(in_use=obstacle is None)),
         "OpenTelemetry": list(_telemetry()),
     }
     width = max(len(finding.name) for findings in sections.values() for finding in findings)
@@ -155,7 +156,8 @@ def _budgets(settings: Settings, obstacle: str | None) -> Iterator[Finding]:
     if obstacle is not None:
         yield Finding("not enforced", f"NO BUDGET IS ENFORCED: {obstacle}, so otel-agentcost is not used.", fine=False)
     for rule in settings.rules:
-        yield Finding("budget", f"{rule.text} | {_in_words(rule, settings, time.time())}")
+        words = _in_words(rule, settings, time.time()) if obstacle is None else "not enforced"
+        yield Finding("budget", f"{rule.text} | {words}", fine=obstacle is None)
     if settings.rules:
         yield Finding(
             "on exceed", f"a call over a budget {_ACTIONS[settings.on_exceed]}, unless its rule says otherwise"
@@ -199,13 +201,18 @@ def _ledger(settings: Settings) -> Finding:
     try:
         ledger = open_ledger(settings.ledger)
     except AgentCostError as error:
-        return Finding("ledger", f"{error} NO BUDGET IS ENFORCED.", fine=False)
+        then = (
+            "NO BUDGET IS ENFORCED." if settings.ledger_down == "allow" else "Every call that has a budget is refused."
+        )
+        return Finding("ledger", f"{error} {then}", fine=False)
     took = 0.0
+    caution: str | None = None
     try:
         for _ in range(2):
             began = time.perf_counter()
             ledger.standing("agentcost/doctor", now=time.time())
             took = time.perf_counter() - began
+        caution = ledger.caution()
     except AgentCostError as error:
         allowed = settings.ledger_down == "allow"
         then = "NO BUDGET IS ENFORCED" if allowed else "Every call that has a budget is refused"
@@ -216,8 +223,12 @@ def _ledger(settings: Settings) -> Finding:
     if took > settings.ledger_timeout and not settings.ledger.lower().startswith("sqlite:"):  # which is waited for
         late = f"{text}, and calls wait {settings.ledger_timeout * 1000:g} ms: raise OTEL_AGENTCOST_LEDGER_TIMEOUT"
         return Finding("ledger", late, fine=False)
+    if caution is not None:
+        return Finding("ledger", f"{text}. {caution}", fine=False)
     alone = settings.ledger.lower().startswith("memory:")
-    return Finding("ledger", f"{text}: each process counts for itself" if alone else text)
+    calendar = any(rule.window for rule in settings.rules)
+    forgets = ", and forgets at its end: budgets of an hour, a day or a month start anew" if calendar else ""
+    return Finding("ledger", f"{text}: each process counts for itself{forgets}" if alone else text)
 
 
 # --- What is installed ------------------------------------------------------------------------------------------------
@@ -237,7 +248,7 @@ def _prices(settings: Settings) -> Iterator[Finding]:
     yield Finding("price book", book.source)
 
 
-def _sdks() -> Iterator[Finding]:
+def _sdks(*, in_use: bool) -> Iterator[Finding]:
     from otel_agentcost import sdks  # noqa: PLC0415 (keeps the command line quick to start)
 
     for sdk in sdks.discover():
@@ -252,7 +263,9 @@ def _sdks() -> Iterator[Finding]:
         elif _release(installed) < _release(sdk.oldest):
             yield Finding(sdk.distribution, f"{installed}: older than {sdk.oldest}, untested", fine=False)
         else:
-            yield Finding(sdk.distribution, f"{installed}: every call is measured")
+            yield Finding(
+                sdk.distribution, f"{installed}: {'every call is measured' if in_use else 'not measured, see above'}"
+            )
 
 
 def _missing(targets: Iterable[Target]) -> Iterator[str]:

@@ -152,3 +152,16 @@ def test_a_refusal_is_on_the_span_of_the_sdk_too(telemetry: Telemetry, model_ser
     assert "agentcost.budget.exceeded" in [event.name for event in ended.events]
     assert dict(ended.attributes or {})["error.type"] == "otel_agentcost.BudgetExceeded"
     assert ended.status.status_code is StatusCode.ERROR
+
+
+def test_calls_that_a_budget_cannot_see_are_told(
+    telemetry: Telemetry, model_server: ModelServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A budget for each user, and calls without one: they are made, and the log says once what to do."""
+    with client(answering(model_server)) as openai, budgeted(telemetry, budgets="user/day:calls=1;team=a:calls=1"):
+        for _ in range(3):
+            ask(openai)
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 1
+    assert "calls without a user fall under no budget of its kind (user/day:calls=1)" in told[0]
+    assert "OTEL_AGENTCOST_USER" in told[0]
