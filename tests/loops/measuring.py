@@ -1,8 +1,9 @@
 """How well loops are found: `python -m tests.loops.measuring [--full]` prints the table.
 
-Half of the real runs and three of the made-up domains were looked at while thresholds were chosen; the other half and
-two other domains were not, and the table says both. `--full` takes some minutes; `AGENTCOST_CORPORA` names the folder
-with the real runs, without which there are only the others.
+Thresholds were chosen on loops that were put into half of the real runs and into three of the made-up domains. Loops in
+the other half and in two other domains were kept for the check, and the table says both; that the real runs raise no
+false alarm was watched on all of them. `--full` takes some minutes; `AGENTCOST_CORPORA` names the folder with the real
+runs, without which there are only the others.
 """
 
 from __future__ import annotations
@@ -18,9 +19,6 @@ from tests.loops.runs import Step
 
 SEEN = ("coding", "search", "operations")
 UNSEEN = ("retail", "browser")
-SHOWN = {(61, "book_reservation")}
-"""A real run that does go round in circles (it books, fails and thinks the same thought, four times): where it is
-found, and in what. It is counted as the loop that it is."""
 
 
 @dataclass
@@ -100,7 +98,7 @@ def alarms_in_clean(*, seen: bool, each: int) -> tuple[int, int, list[str]]:
     count = 0
     for n, run in enumerate(runs.real()):
         if n % 2 == (0 if seen else 1):
-            found = [(at, finding) for at, finding in runs.findings(run) if (at, finding.tool) not in SHOWN]
+            found = runs.findings(run)
             count += 1
             wrong += [f"airline {n}: {found[0]}"] if found and not _shown(run) else []
     for name in SEEN if seen else UNSEEN:
@@ -112,7 +110,9 @@ def alarms_in_clean(*, seen: bool, each: int) -> tuple[int, int, list[str]]:
 
 
 def _shown(run: list[Step]) -> bool:
-    """Whether the run is the one that makes the same call, fails and thinks the same, three times and more."""
+    """Whether the run is the one that does go in circles: it fails in the same way and has the same thought, three times
+    and more. It is no run without a loop.
+    """
     fails = Counter((step.tool, step.result) for step in run if step.result.startswith("Error"))
     thoughts = Counter((step.tool, step.text) for step in run if step.tool == "think")
     return max(fails.values(), default=0) >= 4 and max(thoughts.values(), default=0) >= 3
