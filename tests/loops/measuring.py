@@ -110,8 +110,8 @@ def alarms_in_clean(*, seen: bool, each: int) -> tuple[int, int, list[str]]:
 
 
 def _shown(run: list[Step]) -> bool:
-    """Whether the run is the one that does go in circles: it fails in the same way and has the same thought, three times
-    and more. It is no run without a loop.
+    """Whether the run is the one that does go in circles: it fails in the same way and has the same thought, three
+    times and more. It is no run without a loop.
     """
     fails = Counter((step.tool, step.result) for step in run if step.result.startswith("Error"))
     thoughts = Counter((step.tool, step.text) for step in run if step.tool == "think")
