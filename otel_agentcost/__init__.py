@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otel_agentcost import runtime
-from otel_agentcost.errors import AgentCostError, BudgetExceeded, SettingsError
+from otel_agentcost.errors import AgentCostError, BudgetExceeded, LoopDetected, SettingsError
 from otel_agentcost.runs import adjust, refund, run
 from otel_agentcost.settings import Settings
 from otel_agentcost.telemetry.attribution import attribute
@@ -27,6 +27,7 @@ __all__ = [
     "AgentCostError",
     "AgentCostInstrumentor",
     "BudgetExceeded",
+    "LoopDetected",
     "Settings",
     "SettingsError",
     "__version__",

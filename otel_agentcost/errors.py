@@ -2,13 +2,14 @@
 
     AgentCostError              base of them all
     ├── BudgetExceeded          a model call does not fit into a budget: it was not made, or its stream was closed
+    ├── LoopDetected            the agent goes round in circles, and its next model call was not made
     ├── SettingsError           a setting cannot be understood; the text quotes it and says what to do
     ├── PriceFileError          a file of own prices cannot be used (defined beside its reader, in `pricebook`)
     └── LedgerError             a ledger cannot be opened, reached or read (defined beside its users, in `ledger`)
 
-Only `BudgetExceeded` is ever raised into a model call. Settings, price files and the ledger's address are read at
-start-up, and the instrumentor turns what is wrong with them into one log record. What goes wrong while a call is
-measured is caught and logged, not raised.
+Only `BudgetExceeded` and `LoopDetected` are ever raised into a model call. Settings, price files and the ledger's
+address are read at start-up, and the instrumentor turns what is wrong with them into one log record. What goes wrong
+while a call is measured is caught and logged, not raised.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from __future__ import annotations
 from decimal import Context, Decimal
 from typing import Literal
 
-__all__ = ["AgentCostError", "BudgetExceeded", "SettingsError"]
+__all__ = ["AgentCostError", "BudgetExceeded", "LoopDetected", "SettingsError"]
 
 
 class AgentCostError(Exception):
@@ -191,3 +192,65 @@ def written(amount: Decimal | int, unit: str) -> str:
         return f"{amount:,} {_WORDS.get(unit, unit)}"
     dollars, _, cents = f"{amount:,f}".partition(".")
     return f"${dollars}.{cents.rstrip('0').ljust(2, '0')}"
+
+
+class LoopDetected(AgentCostError):
+    """The agent goes round in circles, and its next model call was not made: `LOOP_ACTION` is `block`."""
+
+    def __init__(
+        self,
+        *,
+        rule: str,
+        repeats: int,
+        tool: str | None = None,
+        arguments: str = "",
+        result: str = "",
+        wasted_usd: Decimal = Decimal(0),
+        trace_id: str | None = None,
+    ) -> None:
+        self.rule = rule
+        """What kind of loop: repeat, cycle, near_repeat, error_storm, no_progress, stall."""
+        self.repeats = repeats
+        """How often it went round."""
+        self.tool = tool
+        """The tool that is called again and again; None where it is no tool that repeats."""
+        self.arguments = arguments
+        """Of its latest call, or the answer that the model gives again and again. Cut off."""
+        self.result = result
+        """What the latest call brought. Cut off."""
+        self.wasted_usd = wasted_usd
+        """US dollars that the trace has spent since the loop began."""
+        self.trace_id = trace_id
+        super().__init__(self._sentence())
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _looping_again, (dict(self.__dict__),)
+
+    def _sentence(self) -> str:
+        what = f"{self.tool:.120} was called" if self.tool else "the model has gone on"
+        how = _LOOPS.get(self.rule, "in circles")
+        trace = f" (trace {self.trace_id})" if self.trace_id else ""
+        cost = f" {written(self.wasted_usd, 'usd')} were spent since it began." if self.wasted_usd else ""
+        return (
+            f"The agent goes round in circles: {what} {self.repeats} times {how}, and the next model call was not "
+            f"made{trace}.{cost} Let it do something else, or set OTEL_AGENTCOST_LOOP_ACTION=warn."
+        )
+
+
+LoopDetected.__module__ = "otel_agentcost"
+
+_LOOPS = {
+    "repeat": "with the same arguments and the same result",
+    "cycle": "in the same round of calls",
+    "near_repeat": "with nearly the same arguments and nearly the same result",
+    "error_storm": "and failed in the same way",
+    "no_progress": "with the same answer",
+    "stall": "without anything new",
+}
+
+
+def _looping_again(fields: dict[str, object]) -> LoopDetected:
+    error = LoopDetected.__new__(LoopDetected)
+    error.__dict__.update(fields)
+    error.args = (error._sentence(),)  # noqa: SLF001 (it is this module's own)
+    return error

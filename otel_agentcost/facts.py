@@ -36,12 +36,18 @@ def trace_id_of(span: Span) -> str:
     return f"{span.get_span_context().trace_id:032x}"
 
 
+def trace_key(trace_id: str, *, alone: bool) -> str:
+    """What a trace is called here. Calls under no span are not a trace each, which no limit could ever stop: they are
+    one, that of the process.
+    """
+    return trace_id if not alone and trace_id != _NO_TRACE else f"{_process()} (calls under no span)"
+
+
 def scopes_of(trace_id: str, who: Mapping[str, str], *, alone: bool) -> dict[Scope, str]:
-    process = _process()
+    """Whose call it is."""
     scopes: dict[Scope, str] = {
-        # Calls under no span are not a trace each, which no limit could ever stop: they share one allowance.
-        "trace": trace_id if not alone and trace_id != _NO_TRACE else f"{process} (calls under no span)",
-        "process": process,
+        "trace": trace_key(trace_id, alone=alone),
+        "process": _process(),
         "total": "",
     }
     for attribute, scope in SCOPES:

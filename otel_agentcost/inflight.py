@@ -308,6 +308,8 @@ class InFlight:
         if error is not None:
             attributes[names.ERROR_TYPE] = spans.error_type(error)
         self._count(answer, tokens, cost, error)
+        if self._line.watch is not None:
+            self._line.watch.settled(record, cost.usd)
         for run in record.runs:
             run.tally.add_llm(cost.usd, tokens.input, tokens.output, unpriced=cost.unpriced is not None)
         if record.tally is not None:

@@ -1,9 +1,10 @@
 """The line: the life of one model call, from its request to its figures.
 
-`Line.call` and `Line.call_async` below are the whole of it, in order: what is asked, the span, whether the budgets
-admit it, the call itself, and then (at once, or when a stream ends) what was used, what it cost, what the budgets
-are charged, and the span's end. Admission is the one step of ours that may raise, or change the request; what the
-SDK raises passes unchanged. The steps themselves are in `inflight.py`.
+`Line.call` and `Line.call_async` below are the whole of it, in order: what is asked, the span, whether the agent goes
+round in circles, whether the budgets admit the call, the call itself, and then (at once, or when a stream ends) what
+was used, what it cost, what the budgets are charged, and the span's end. Those two questions are the only steps of
+ours that may raise, and admission the one that may change the request; what the SDK raises passes unchanged. The
+steps themselves are in `inflight.py`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from otel_agentcost.telemetry.spans import Spans, called_from
 if TYPE_CHECKING:
     from otel_agentcost.admission import Gate
     from otel_agentcost.capture import Capture
+    from otel_agentcost.watching import Watch
 
 
 class Line:
@@ -34,6 +36,8 @@ class Line:
         self.capture = capture
         self.gate: Gate | None = None
         """Where calls are admitted; None where nothing is limited."""
+        self.watch: Watch | None = None
+        """Who looks for loops; None where nobody does."""
         self.active = True
         """False after `uninstrument`: a wrapper that somebody else still holds then passes through."""
 
@@ -43,6 +47,8 @@ class Line:
         if live is None:
             return wrapped(*args, **kwargs)
         try:
+            if self.watch is not None:
+                self.watch.look(live)
             if self.gate is not None:
                 args, kwargs = self.gate.admit(live, seam, args, kwargs)
             with live.current():
@@ -58,6 +64,8 @@ class Line:
         if live is None:
             return await wrapped(*args, **kwargs)
         try:
+            if self.watch is not None:
+                self.watch.look(live)
             if self.gate is not None:
                 args, kwargs = await self.gate.admit_async(live, seam, args, kwargs)
             with live.current():
@@ -74,6 +82,8 @@ class Line:
             yield from wrapped(*args, **kwargs)
             return
         try:
+            if self.watch is not None:
+                self.watch.look(live)
             if self.gate is not None:
                 args, kwargs = self.gate.admit(live, seam, args, kwargs)
             with live.current():

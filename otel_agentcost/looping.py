@@ -41,7 +41,7 @@ class Looping:
     )
 
     def __init__(self, thresholds: Thresholds | None = None) -> None:
-        self._similarity = similarity.function()
+        self._similarity = similarity.compared
         self._thresholds = thresholds or Thresholds()
         self._reader = history.Reader()
         self._watches: OrderedDict[int, Watch] = OrderedDict()

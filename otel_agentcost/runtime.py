@@ -25,6 +25,7 @@ from otel_agentcost import border, in_force, sdks
 from otel_agentcost.admission import Gate
 from otel_agentcost.border import alarm, logger, report
 from otel_agentcost.budgeting import open_guard
+from otel_agentcost.core.budgets import Scope
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.foreign import Foreign
 from otel_agentcost.lifecycle import Line
@@ -34,9 +35,11 @@ from otel_agentcost.processor import AgentCostProcessor
 from otel_agentcost.sdks._sdk import Patchable
 from otel_agentcost.settings import NO_BUDGET, Settings
 from otel_agentcost.telemetry.budgets import BudgetReports
+from otel_agentcost.telemetry.loops import LoopReports
 from otel_agentcost.telemetry.metrics import Metrics
 from otel_agentcost.telemetry.spans import Spans
 from otel_agentcost.version import __version__
+from otel_agentcost.watching import Watch
 
 if TYPE_CHECKING:
     from otel_agentcost.capture import Capture
@@ -65,10 +68,16 @@ class Runtime:
             if gate is None:
                 guard = open_guard(self.settings)
                 gate = self.line.gate = Gate(guard, self.line.book, self.reports(), self.attribution)
-                self.processor.ended = guard.ended
                 if any("seconds" in rule.limits for rule in self.settings.rules):
                     self.processor.began = lambda scope, value: guard.begin(scope, value, time.time())
             return gate
+
+    def ended(self, scope: Scope, value: str) -> None:
+        """A trace has ended: nothing of it need be kept."""
+        if self.line.gate is not None:
+            self.line.gate.guard.ended(scope, value)
+        if self.line.watch is not None:
+            self.line.watch.ended(value)
 
     def close(self) -> None:
         """Lets go of the ledger; calls that settle later open it again."""
@@ -150,6 +159,7 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
     processor.begin(figures)
     spans = Spans(tracer, attribution, _watcher(provider, processor))
     line = Line(book, spans, figures, _capture(settings, logger_provider))
+    line.watch = _watch(settings, meter, meter_provider)
     processor.foreign = Foreign(line, attribution)
     patches = tuple(_patch(patchable, line) for sdk in sdks.discover() for patchable in sdk.patches)
     runtime = Runtime(
@@ -164,6 +174,7 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
     )
     if settings.rules or not settings.ledger.startswith("memory:"):  # runs of other services come with their requests
         runtime.gate()
+    processor.ended = runtime.ended
     in_force.activate(runtime)
     for patch in patches:
         patch.install()
@@ -188,6 +199,7 @@ def _close_at_exit() -> None:
 _METRICS: dict[int, tuple[weakref.ref[Any], Metrics]] = {}
 _PROCESSORS: dict[int, tuple[weakref.ref[Any], AgentCostProcessor]] = {}
 
+_LOOPS: dict[int, tuple[weakref.ref[Any], LoopReports]] = {}
 _REPORTS: dict[int, tuple[weakref.ref[Any], BudgetReports]] = {}
 
 _T = TypeVar("_T")
@@ -205,6 +217,15 @@ def _once_for(provider: Any, known: dict[int, tuple[weakref.ref[Any], _T]], make
         found = make()
         known[id(provider)] = weakref.ref(provider), found
     return found
+
+
+def _watch(settings: Settings, meter: Meter, meter_provider: Any) -> Watch | None:
+    if not settings.loop_max_repeats:
+        return None
+    content = settings.capture_content in ("SPAN_ONLY", "SPAN_AND_EVENT")
+    provider = meter_provider or metrics.get_meter_provider()
+    reports = _once_for(provider, _LOOPS, lambda: LoopReports(meter, content=content))
+    return Watch(settings.loop_max_repeats, settings.loop_action, reports)
 
 
 def _capture(settings: Settings, logger_provider: Any) -> Capture | None:

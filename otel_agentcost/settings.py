@@ -28,6 +28,7 @@ from otel_agentcost.errors import SettingsError
 from otel_agentcost.layers import PREFIX, Layer, environment, file_layer, is_set
 from otel_agentcost.understanding import (
     CaptureContent,
+    LoopAction,
     Permission,
     Unclear,
     Unlimited,
@@ -39,8 +40,10 @@ from otel_agentcost.understanding import (
     to_downgrade,
     to_exceeding,
     to_ledger,
+    to_loop_action,
     to_path,
     to_permission,
+    to_repeats,
     to_share,
     to_text,
     to_timeout,
@@ -51,10 +54,9 @@ from otel_agentcost.understanding import (
     to_zone,
     without_password,
 )
-from otel_agentcost.unheeded import LATER, NO_BUDGET, is_limit, unknown, without_effect
+from otel_agentcost.unheeded import NO_BUDGET, is_limit, unknown, without_effect
 
 __all__ = [
-    "LATER",
     "NO_BUDGET",
     "PREFIX",
     "ROWS",
@@ -210,6 +212,12 @@ class Settings:
     )
     ledger_timeout: float = setting(
         0.05, to_timeout, values="seconds", meaning="How long a call waits for the ledger's answer.", budget=True
+    )
+    loop_max_repeats: int = setting(
+        3, to_repeats, values="from 2, or 0", meaning="How often the same makes a loop; 0 looks for none."
+    )
+    loop_action: LoopAction = setting(
+        "warn", to_loop_action, values="`warn`, `block`", meaning="Whether an agent's loop is told, or stopped."
     )
     config: Path | None = setting(
         None,

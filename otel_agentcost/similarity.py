@@ -31,6 +31,11 @@ def function() -> Similarity:
     return by_rapidfuzz
 
 
+def compared(one: str, other: str) -> float:
+    """How alike they are. What it takes to tell is imported when two texts are compared for the first time."""
+    return function()(one, other)
+
+
 def by_difflib(one: str, other: str) -> float:
     """The same with what every Python has."""
     from difflib import SequenceMatcher  # noqa: PLC0415 (where it is needed)

@@ -22,6 +22,8 @@ CaptureContent = Literal["NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVEN
 Permission = Literal["allow", "refuse"]
 Unlimited = Literal["rest", "assume"]
 
+LoopAction = Literal["warn", "block"]
+
 LEDGERS = ("memory", "sqlite", "redis", "rediss", "valkey", "valkeys")
 
 Word = TypeVar("Word", bound=str)
@@ -163,7 +165,16 @@ def one_of(words: tuple[Word, ...]) -> Callable[[object], Word]:
 
 to_exceeding: Callable[[object], Action] = one_of(ACTIONS)
 to_permission: Callable[[object], Permission] = one_of(get_args(Permission))
+to_loop_action: Callable[[object], LoopAction] = one_of(get_args(LoopAction))
 to_unlimited: Callable[[object], Unlimited] = one_of(get_args(Unlimited))
+
+
+def to_repeats(value: object) -> int:
+    """A whole number from 2; 0 is none."""
+    number = money.from_number(value.strip() if isinstance(value, str) else value)
+    if number is None or number != int(number) or number == 1:
+        raise Unclear("which is neither 0 nor a whole number from 2 on")
+    return int(number)
 
 
 def to_share(value: object) -> float:

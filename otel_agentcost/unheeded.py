@@ -18,10 +18,9 @@ from otel_agentcost.version import __version__
 NO_BUDGET = "NO BUDGET IS ENFORCED."
 """What is said, in capitals, wherever a budget was meant and nothing holds anybody to it."""
 
-LATER = frozenset({"loop_max_repeats", "loop_action"})
-"""Names that belong to loop detection. This version has none, and whoever sets one must be told so."""
-
 _LIMITS = re.compile("^trace_|budget|max|spen[dt]|usd|cost")
+_LOOPS = "loop_"
+"""What the names of settings begin with that are about loops, and so about no budget."""
 
 
 class Meant(Protocol):
@@ -42,14 +41,9 @@ class Meant(Protocol):
 def unknown(layer: Layer, name: str, fields: Collection[str]) -> str:
     """What is said of a name that no setting has: it is ignored, and what was meant by it, if that can be guessed."""
     written = f"{layer.spelling(name)} is {quoted(layer.written[name])}, but"
-    not_yet = "are not detected: this version has no such check. Remove it, and set a budget of calls instead."
-    if name in LATER:
-        return f"{written} loops {not_yet}"
     meant = _meant(name, fields)
     hint = f"; did you mean {layer.spelling(meant)}?" if meant else ": the README lists the settings."
     sentence = f"{written} otel-agentcost {__version__} has no such setting, and ignores it{hint}"
-    if meant in LATER:
-        return f"{sentence} Loops {not_yet}"
     return f"{sentence} NO SUCH BUDGET IS ENFORCED." if is_limit(name, fields) else sentence
 
 
@@ -58,13 +52,14 @@ def is_limit(name: str, fields: Collection[str]) -> bool:
     meant = _meant(name, fields)
     if meant is None and "limit" in name:
         return True
-    return meant not in LATER and any(_LIMITS.search(words) for words in (name, meant or ""))
+    about_loops = (meant or "").startswith(_LOOPS)
+    return not about_loops and any(_LIMITS.search(words) for words in (name, meant or ""))
 
 
 def _meant(name: str, fields: Collection[str]) -> str | None:
     import difflib  # noqa: PLC0415 (only a misspelt name needs it)
 
-    return next(iter(difflib.get_close_matches(name, sorted({*fields, *LATER}), n=1)), None)
+    return next(iter(difflib.get_close_matches(name, sorted(fields), n=1)), None)
 
 
 def without_effect(settings: Meant, spelled: Mapping[str, str]) -> Iterator[str]:

@@ -49,6 +49,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "dropped": [*FREE],
     "inflight": [*FREE, "core", "wire", "charging", "streams", "dropped", "telemetry"],
     "facts": [*FREE, "core", "charging", "pricebook"],
+    "watching": [*FREE, "core", "facts", "looping", "telemetry", "wire"],
     "admission": [*FREE, "facts", "core", "charging", "guard", "ledger", "metering", "pricebook", "telemetry", "wire"],
     "lifecycle": [*FREE, "core", "wire", "charging", "inflight", "dropped", "pricebook", "telemetry"],
     "foreign": [*FREE, "core", "dropped", "guard", "telemetry"],
@@ -63,7 +64,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "tools": [*FREE, "core", "in_force", "telemetry"],
     "runtime": [
         *FREE, "core", "settings", "pricebook", "telemetry", "lifecycle", "processor", "patching", "sdks", "in_force",
-        "capture", "admission", "budgeting", "foreign",
+        "capture", "admission", "budgeting", "foreign", "watching",
     ],
     "instrumentor": [*FREE, "settings", "runtime"],
     "__init__": [*FREE, "core", "settings", "telemetry", "tools", "runs", "runtime", "instrumentor"],

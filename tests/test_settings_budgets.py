@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from otel_agentcost.core.budgets import Budget, parse
 from otel_agentcost.errors import SettingsError
-from otel_agentcost.settings import LATER, ROWS, Settings
+from otel_agentcost.settings import ROWS, Settings
 from otel_agentcost.understanding import quoted
 from tests.test_settings import load, problem, written
 
@@ -305,13 +305,18 @@ def test_what_only_belongs_to_budgets_is_not_called_a_budget(name: str) -> None:
     assert "ENFORCED" not in notice
 
 
-@pytest.mark.parametrize("name", sorted(LATER))
-def test_loops_are_not_detected_yet(name: str) -> None:
-    """Whoever means loop detection must learn that this version has none, and budgets are not spoken ill of."""
-    for written_as in (name, name[:-1]):
-        (notice,) = load({f"OTEL_AGENTCOST_{written_as.upper()}": "3"}, trace_max_llm_calls=5).notices
-        assert "oops are not detected: this version has no such check." in notice
-        assert "ENFORCED" not in notice
+def test_loops_are_no_budgets() -> None:
+    """A misspelt setting of loops is ignored like any other: no budget is meant by it."""
+    (notice,) = load({"OTEL_AGENTCOST_LOOP_MAX_REPEAT": "3"}).notices
+    assert "did you mean OTEL_AGENTCOST_LOOP_MAX_REPEATS?" in notice
+    assert "ENFORCED" not in notice
+
+
+@pytest.mark.parametrize("value", ["1", "-2", "2.5", "many", "true"])
+def test_repeats_that_make_no_loop(value: str) -> None:
+    """Once is no repetition."""
+    with pytest.raises(SettingsError, match=r"LOOP_MAX_REPEATS is .*, which is neither 0 nor a whole number from 2 on"):
+        load({"OTEL_AGENTCOST_LOOP_MAX_REPEATS": value})
 
 
 @pytest.mark.parametrize(

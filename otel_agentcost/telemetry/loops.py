@@ -1,0 +1,68 @@
+"""What is told of loops: an event on the call's span, what the loop has cost, a log record, a metric.
+
+Called by `watching.py`, with what was found; nothing is looked for here.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from opentelemetry.metrics import Meter
+from opentelemetry.trace import Span
+
+from otel_agentcost import names
+from otel_agentcost.border import logger
+from otel_agentcost.core import money
+from otel_agentcost.core.call import AttributeValue
+from otel_agentcost.core.loops import Finding
+from otel_agentcost.telemetry.metrics import Bounded, Sum
+
+_ONE = Decimal(1)
+
+
+class LoopReports:
+    """The instruments of one meter, and the words."""
+
+    def __init__(self, meter: Meter, *, content: bool) -> None:
+        """`content`: whether spans may have what was said, the arguments and results of tools among it."""
+        self._content = content
+        self._bounded_tool = Bounded()
+        self._detections = Sum()
+        meter.create_observable_counter(
+            names.M_LOOPS,
+            callbacks=[self._detections.observe],
+            unit=names.UNIT_LOOP,
+            description="Loops that were found: each once, however long it goes on.",
+        )
+
+    def found(self, span: Span, loop: Finding, wasted: Decimal, *, agent: str | None) -> None:
+        """The trace is in a loop that was not told of yet."""
+        base: dict[str, str] = {names.LOOP_RULE: loop.rule}
+        if loop.tool is not None:
+            base[names.TOOL] = self._bounded_tool(loop.tool)
+        if agent is not None:
+            base[names.AGENT] = self._bounded_tool(agent)
+        self._detections.add(_ONE, base)
+        said: dict[str, AttributeValue] = {
+            names.LOOP_RULE: loop.rule,
+            names.LOOP_REPEATS: loop.repeats,
+            names.LOOP_PERIOD: loop.period,
+            names.LOOP_WASTED: money.to_float(wasted),
+        }
+        if loop.tool is not None:
+            said[names.TOOL] = loop.tool
+        if self._content:
+            said |= {names.LOOP_ARGUMENTS: loop.arguments, names.LOOP_RESULT: loop.result}
+        span.add_event(names.E_LOOP, said)
+        what = f"of {loop.tool!r:.120}" if loop.tool is not None else "without a tool"
+        logger.warning(
+            "otel-agentcost: a loop %s (%s, %d times): $%s were spent since it began.",
+            what,
+            loop.rule,
+            loop.repeats,
+            f"{wasted.normalize():f}",
+        )
+
+    def wasted(self, span: Span, usd: Decimal) -> None:
+        """What was spent since the loop began that this call is in."""
+        span.set_attribute(names.LOOP_WASTED, money.to_float(usd))

@@ -1,0 +1,118 @@
+"""Watches traces for loops, on the line: what is found before a call is told, or stops it.
+
+One `Looping` a trace, bounded: the traces that were not heard of for longest are forgotten. What goes wrong in here
+lets the call through.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from decimal import Decimal
+from typing import TYPE_CHECKING, Literal
+
+from otel_agentcost import names
+from otel_agentcost.border import report
+from otel_agentcost.core import money
+from otel_agentcost.core.loops import Finding
+from otel_agentcost.errors import LoopDetected
+from otel_agentcost.facts import trace_id_of, trace_key
+from otel_agentcost.looping import Looping, Thresholds
+from otel_agentcost.telemetry.loops import LoopReports
+from otel_agentcost.telemetry.spans import Record
+from otel_agentcost.wire import name_of
+
+if TYPE_CHECKING:
+    from otel_agentcost.inflight import InFlight
+
+MOST_TRACES = 512
+"""Traces that are watched at once; each takes at most 64 kB, and usually a few."""
+
+
+class _Trace:
+    """One trace: what was read of it, and what it has spent, in billionths of a dollar."""
+
+    __slots__ = ("looping", "spent")
+
+    def __init__(self, thresholds: Thresholds) -> None:
+        self.looping = Looping(thresholds)
+        self.spent = 0
+
+
+class Watch:
+    """All traces of this process. Used from any thread."""
+
+    def __init__(self, repeats: int, action: Literal["warn", "block"], reports: LoopReports) -> None:
+        """`repeats` is how often something may happen before it counts as a loop."""
+        self._thresholds = Thresholds(repeats=repeats)
+        self._action = action
+        self._reports = reports
+        self._traces: OrderedDict[str, _Trace] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def look(self, live: InFlight) -> None:
+        """Before a model call. Raises `LoopDetected` if its trace is in a loop, and loops are to be stopped."""
+        try:
+            loop = self._found(live)
+        except Exception as bug:
+            report("looking for loops", bug)
+            return
+        if loop is not None and self._action == "block":
+            raise loop
+
+    def _found(self, live: InFlight) -> LoopDetected | None:
+        record, asked = live.record, live.asked
+        trace = self._trace(_key(record))
+        found = trace.looping.asked(name_of(asked.format), asked.call.body, trace.spent)
+        if not found:
+            return None
+        worst = min(found, key=lambda loop: loop.since)
+        wasted = money.from_nano(max(0, trace.spent - worst.since))
+        for loop in found:
+            if loop.first:
+                since = money.from_nano(max(0, trace.spent - loop.since))
+                self._reports.found(record.span, loop, since, agent=record.attribution.get(names.AGENT))
+        self._reports.wasted(record.span, wasted)
+        return _error(found[0], wasted, record)
+
+    def settled(self, record: Record, usd: Decimal | None) -> None:
+        """A call has ended, and cost this."""
+        if not usd:
+            return
+        with self._lock:
+            trace = self._traces.get(_key(record))
+            if trace is not None:
+                trace.spent += money.to_nano(usd)
+
+    def ended(self, trace_id: str) -> None:
+        """The trace has ended."""
+        with self._lock:
+            self._traces.pop(trace_id, None)
+
+    def _trace(self, key: str) -> _Trace:
+        with self._lock:
+            trace = self._traces.get(key)
+            if trace is None:
+                trace = self._traces[key] = _Trace(self._thresholds)
+                if len(self._traces) > MOST_TRACES:
+                    self._traces.popitem(last=False)
+            else:
+                self._traces.move_to_end(key)
+            return trace
+
+
+def _key(record: Record) -> str:
+    return trace_key(trace_id_of(record.span), alone=record.alone)
+
+
+def _error(loop: Finding, wasted: Decimal, record: Record) -> LoopDetected:
+    trace_id = record.span.get_span_context().trace_id
+    return LoopDetected(
+        rule=loop.rule,
+        repeats=loop.repeats,
+        tool=loop.tool,
+        arguments=loop.arguments,
+        result=loop.result,
+        wasted_usd=wasted,
+        trace_id=f"{trace_id:032x}" if trace_id else None,
+    )
