@@ -75,6 +75,20 @@ def cost_of(book: PriceBook, asked: Asked, answer: Answer, *, at: float, failed:
     return cost
 
 
+def within_limit(answer: Answer, call: Call) -> Answer:
+    """`answer`, with no more output than the request's limit lets the provider make: what is counted here is an
+    estimate, and may come to a few tokens more.
+    """
+    usage, limit = answer.usage, call.max_output_tokens
+    if usage is None or not usage.estimated or not limit:
+        return answer
+    surplus = usage.tokens().output - limit * max(1, call.choices)
+    if surplus <= 0 or usage.counts.get("output_tokens", 0) <= surplus:
+        return answer
+    counts = {**usage.counts, "output_tokens": usage.counts["output_tokens"] - surplus}
+    return replace(answer, usage=replace(usage, counts=counts))
+
+
 def with_attempts(answer: Answer, earlier: tuple[Any, ...], asked: Asked) -> Answer:
     """`answer` with what earlier attempts within the same call were billed, also where the last one was refused."""
     for response in earlier:

@@ -293,6 +293,7 @@ class InFlight:
             return {} if error is None else {names.ERROR_TYPE: spans.error_type(error)}
         if self._reported is not None and answer.provider_usd is None and answer.usage is not None:
             answer = replace(answer, provider_usd=self._reported)
+        answer = charging.within_limit(answer, self.asked.call)
         if self._earlier:
             answer = charging.with_attempts(answer, self._earlier, self.asked)
             self._earlier = ()

@@ -7,15 +7,17 @@ from typing import Any
 import pytest
 from anthropic import Anthropic
 from httpx2 import Client, MockTransport, Request, Response
+from openai import OpenAI
 from opentelemetry import trace
 from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import SpanKind
 
 from tests.in_memory import Telemetry
+from tests.model_server import ModelServer
 from tests.sdks.anthropic_shapes import ASK as ASK_CLAUDE
 from tests.sdks.kit import instrumented
-from tests.sdks.replies import MESSAGE_CACHED_USD, message
+from tests.sdks.replies import MESSAGE_CACHED_USD, chat_stream, message
 from tests.telemetry.calls import USD, ask, client
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model .* is deprecated:DeprecationWarning")
@@ -159,3 +161,17 @@ def test_refused_call_says_what_refused_it(telemetry: Telemetry) -> None:
     assert span.attributes["error.type"] == "openai.PermissionDeniedError"
     assert "quota" in str(span.status.description)
     assert not any(name.startswith("agentcost.") and "trace" not in name for name in span.attributes)
+
+
+def test_an_estimate_stays_within_the_output_limit(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """A stream without usage is counted here: what comes to more than the provider may make is not charged."""
+    model_server.replies(chat_stream())
+    made = OpenAI(base_url=model_server.url + "/v1", api_key="none")
+    with made, instrumented(telemetry):
+        stream = made.chat.completions.create(
+            model="gpt-4o-mini", messages=[{"role": "user", "content": "Hi"}], max_tokens=2, stream=True
+        )
+        assert len(list(stream)) > 2
+    given = telemetry.attributes()
+    assert given["agentcost.usage.estimated"] is True
+    assert given["gen_ai.usage.output_tokens"] == 2
