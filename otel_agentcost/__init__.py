@@ -17,7 +17,7 @@ from otel_agentcost.errors import AgentCostError, BudgetExceeded, LoopDetected, 
 from otel_agentcost.runs import adjust, refund, run
 from otel_agentcost.settings import Settings
 from otel_agentcost.telemetry.attribution import attribute
-from otel_agentcost.tools import tool
+from otel_agentcost.tools import tool, tool_call
 from otel_agentcost.version import __version__
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ __all__ = [
     "refund",
     "run",
     "tool",
+    "tool_call",
     "uninstrument",
 ]
 

@@ -1,8 +1,8 @@
 """Generators with an OpenTelemetry context of their own, which holds while they run and not between two items.
 
 A generator shares the context of whoever asks it for items: what it sets would be set for them, too. Called by
-`runs.py`, for decorated generators: a run must not count what is done with its items, nor stay open round a consumer
-that stops half-way.
+`runs.py` and `tools.py`, for decorated generators: a run must not count what is done with its items, nor stay open
+round a consumer that stops half-way.
 """
 
 from __future__ import annotations
@@ -12,10 +12,16 @@ from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from opentelemetry import context
 from opentelemetry.context import Context
+
+_Scope = TypeVar("_Scope", bound=AbstractContextManager[Any])
+
+
+def _nothing(_scope: object, _item: object) -> None:
+    """Items are nobody's business."""
 
 
 class _Turn:
@@ -56,15 +62,19 @@ class _Within:
             self._scope.__exit__(kind, error, place)
 
 
-def generating(function: Callable[..., Any], scope: Callable[[], AbstractContextManager[Any]]) -> Callable[..., Any]:
-    """The generator function `function`, each of its generators in a `scope` of its own. Whatever is sent or thrown
-    into one, and what it returns, passes unchanged.
+def generating(
+    function: Callable[..., Any], scope: Callable[..., _Scope], noted: Callable[[_Scope, Any], object] = _nothing
+) -> Callable[..., Any]:
+    """The generator function `function`, each of its generators in a `scope` of its own, which is made of the same
+    arguments; `noted` is shown each item. Whatever is sent or thrown into a generator, and what it returns, passes
+    unchanged.
     """
 
     @functools.wraps(function)
     def generate(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         turn = _Turn()
-        with _Within(turn, scope()):
+        opened = scope(*args, **kwargs)
+        with _Within(turn, opened):
             inner = function(*args, **kwargs)
             step = partial(next, inner)
             while True:
@@ -73,6 +83,7 @@ def generating(function: Callable[..., Any], scope: Callable[[], AbstractContext
                         item = step()
                     except StopIteration as end:
                         return end.value
+                noted(opened, item)
                 try:
                     sent = yield item
                 except GeneratorExit:
@@ -88,14 +99,15 @@ def generating(function: Callable[..., Any], scope: Callable[[], AbstractContext
 
 
 def generating_async(
-    function: Callable[..., Any], scope: Callable[[], AbstractContextManager[Any]]
+    function: Callable[..., Any], scope: Callable[..., _Scope], noted: Callable[[_Scope, Any], object] = _nothing
 ) -> Callable[..., Any]:
     """`generating`, asynchronous."""
 
     @functools.wraps(function)
     async def generate(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
         turn = _Turn()
-        with _Within(turn, scope()):
+        opened = scope(*args, **kwargs)
+        with _Within(turn, opened):
             inner = function(*args, **kwargs)
             step = inner.__anext__
             while True:
@@ -104,6 +116,7 @@ def generating_async(
                         item = await step()
                     except StopAsyncIteration:
                         return
+                noted(opened, item)
                 try:
                     sent = yield item
                 except GeneratorExit:

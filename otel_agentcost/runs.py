@@ -120,7 +120,9 @@ class Opening(AbstractContextManager[Run], AbstractAsyncContextManager[Run]):
 
     def __call__(self, function: _F) -> _F:
         """Opens a new run for each call of `function`: plain, `async`, or a generator of either kind."""
-        scope = functools.partial(Opening, self._name, self._budget, self._who)
+
+        def scope(*_args: Any, **_kwargs: Any) -> Opening:
+            return Opening(self._name, self._budget, self._who)
 
         if inspect.isasyncgenfunction(function):
             return cast("_F", generating_async(function, scope))

@@ -24,6 +24,7 @@ from typing import Any, TypeVar, cast
 
 from otel_agentcost import names
 from otel_agentcost.core.budgets import Action, Budget, Unit, to_limit
+from otel_agentcost.core.tool_prices import ToolPrice, ToolPrices
 from otel_agentcost.errors import SettingsError
 from otel_agentcost.layers import PREFIX, Layer, environment, file_layer, is_set
 from otel_agentcost.understanding import (
@@ -119,11 +120,11 @@ class Settings:
         values="a file",
         meaning="Own prices, YAML or JSON: they add to the built-in price book and override it.",
     )
-    tool_prices: Mapping[str, Decimal] = setting(
-        MappingProxyType({}),
+    tool_prices: Mapping[str, ToolPrice | Decimal | float | str] = setting(
+        ToolPrices(),
         to_tool_prices,
-        values="`web_search=0.005,read_page=0.001`",
-        meaning="What one call of a tool costs, in US dollars.",
+        values="`web_search=0.005,read_*=0.001,sandbox=0.01/s`",
+        meaning="What a call of a tool, or a second of it, costs in US dollars.",
     )
     trace_budget_usd: Decimal | None = setting(
         None, to_usd_limit, values="`0.50`", meaning="US dollars that one trace may spend.", budget=True

@@ -1,22 +1,24 @@
-"""Hand-written tools: a span, a price, and a place in the roll-ups."""
+"""Hand-written tools: a span, a price, and a place in the roll-ups.
+
+    @otel_agentcost.tool(usd="0.005")
+    def search(query: str) -> list[str]: ...
+
+    with otel_agentcost.tool_call("search", arguments={"query": "bees"}) as call:
+        call.result = search("bees")
+
+What one call is, from its beginning to its end, is in `toolcalls.py`.
+"""
 
 from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
-from decimal import Decimal
+from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
-from opentelemetry import context, trace
-from opentelemetry.trace import SpanKind, Status, StatusCode
-
-from otel_agentcost import in_force, names
-from otel_agentcost.border import report
-from otel_agentcost.core import money
-from otel_agentcost.telemetry import attribution, rollup, runs
-from otel_agentcost.telemetry.spans import error_type
+from otel_agentcost.core.tool_prices import to_price
+from otel_agentcost.generators import generating, generating_async
+from otel_agentcost.toolcalls import Dollars, Price, PriceFunction, ToolCall
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -26,24 +28,31 @@ _R = TypeVar("_R")
 def tool(function: Callable[_P, _R], /) -> Callable[_P, _R]: ...
 @overload
 def tool(
-    *, usd: Decimal | float | str | None = None, name: str | None = None
+    *, usd: Dollars | PriceFunction | None = None, name: str | None = None
 ) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]: ...
 
 
 def tool(
-    function: Callable[..., Any] | None = None, /, *, usd: Decimal | float | str | None = None, name: str | None = None
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    usd: Dollars | PriceFunction | None = None,
+    name: str | None = None,
 ) -> Any:
-    """Makes each call of the decorated function (plain or `async`) an `execute_tool` span with its price.
+    """Makes each call of the decorated function an `execute_tool` span with its price. Works bare (`@tool`) too.
 
-    `usd` is what one call costs in US dollars; without it the price of `OTEL_AGENTCOST_TOOL_PRICES` counts, and
-    without that the tool is free of charge here. `name` is the tool's name, by default the function's. A call that
-    raises is charged too: the tool's provider has done its work, or at least may say so. Works bare (`@tool`) too.
+    The function may be plain, `async`, or a generator of either kind, whose call ends when the generator does, however
+    it ends. `usd` is what one call costs in US dollars (`"0.005"`), or one second of it (`"0.01/s"`), or a function of
+    the arguments, by their names, and the result: `usd=lambda arguments, pages: 0.001 * len(pages)`. The result of a
+    generator is the list of its items so far. Without `usd` the price of `OTEL_AGENTCOST_TOOL_PRICES` counts, and
+    without that the tool is free of charge here. `name` is the tool's name, by default the function's.
+
+    A call that raises is charged too: the tool's provider has done its work, or at least may say so. Only where the
+    price depends on a result that never came, the call is unpriced; so it is where the price function raises.
 
     Raises ValueError for a price that is no amount of money.
     """
-    price = money.from_number(usd) if usd is not None else None
-    if usd is not None and price is None:
-        raise ValueError(f"usd={usd!r} is not an amount of dollars: write a number that is not negative, such as 0.005")
+    price = _price(usd)
 
     def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
         return _decorated(function, str(name or getattr(function, "__name__", "tool")), price)
@@ -51,57 +60,104 @@ def tool(
     return decorate(function) if function is not None else decorate
 
 
-def _decorated(function: Callable[_P, _R], called: str, price: Decimal | None) -> Callable[_P, _R]:
+def tool_call(
+    name: str,
+    *,
+    arguments: Mapping[str, Any] | None = None,
+    usd: Dollars | PriceFunction | None = None,
+    call_id: str | None = None,
+) -> ToolCall:
+    """A call of the tool `name`, for a `with` or `async with` block in which it runs; set `call.result` in it.
+
+    `arguments` are what the tool is called with and `call_id` is the id that the model gave the call: with it, what
+    the conversation says of the call and what is seen here are known to be the same. `usd` is as for `tool`. Arguments
+    and result go on the span only where content is captured.
+
+    Raises ValueError for a price that is no amount of money.
+    """
+    given: Mapping[str, Any] = arguments if arguments is not None else {}
+    return ToolCall(name, lambda: given, _price(usd), call_id)
+
+
+def _price(usd: Any) -> Price | None:
+    if usd is None:
+        return None
+    if callable(usd) and not inspect.iscoroutinefunction(usd):
+        return cast("PriceFunction", usd)
+    price = to_price(usd)
+    if price is None:
+        raise ValueError(
+            f"usd={usd!r} is not an amount of dollars: write a number that is not negative, such as 0.005, "
+            'dollars a second, such as "0.01/s", or a function of arguments and result that is not async'
+        )
+    return price
+
+
+def _decorated(function: Callable[_P, _R], called: str, price: Price | None) -> Callable[_P, _R]:
+    arguments = _Arguments(function)
+
+    def opened(*args: Any, **kwargs: Any) -> ToolCall:
+        return ToolCall(called, lambda: arguments.of(args, kwargs), price)
+
+    def opened_for_items(*args: Any, **kwargs: Any) -> ToolCall:
+        call = opened(*args, **kwargs)
+        call.result = []
+        return call
+
+    if inspect.isasyncgenfunction(function):
+        return cast("Callable[_P, _R]", generating_async(function, opened_for_items, ToolCall.note))
+    if inspect.isgeneratorfunction(function):
+        return cast("Callable[_P, _R]", generating(function, opened_for_items, ToolCall.note))
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
         async def asynchronous(*args: _P.args, **kwargs: _P.kwargs) -> Any:
-            with _executing(called, price):
-                return await function(*args, **kwargs)
+            with opened(*args, **kwargs) as call:
+                result = call.result = await function(*args, **kwargs)
+            return result
 
         return cast("Callable[_P, _R]", asynchronous)
 
     @functools.wraps(function)
     def synchronous(*args: _P.args, **kwargs: _P.kwargs) -> _R:
-        with _executing(called, price):
-            return function(*args, **kwargs)
+        with opened(*args, **kwargs) as call:
+            result = call.result = function(*args, **kwargs)
+        return result
 
     return synchronous
 
 
-@contextmanager
-def _executing(name: str, price: Decimal | None) -> Generator[None]:
-    """One tool call, from its span's start to its end; a bare block where nothing is instrumented."""
-    runtime = in_force.active()
-    if runtime is None:
-        yield
-        return
-    usd = price if price is not None else runtime.settings.tool_prices.get(name)
-    ctx = context.get_current()
-    parent = trace.get_current_span(ctx)
-    who = attribution.current(ctx, runtime.attribution, rollup.tally_of(parent))
-    attributes = {names.OPERATION: names.EXECUTE_TOOL, names.TOOL: name, names.TOOL_TYPE: "function", **who}
-    span = runtime.tracer.start_span(f"{names.EXECUTE_TOOL} {name}", kind=SpanKind.INTERNAL, attributes=attributes)
-    token = context.attach(trace.set_span_in_context(span, ctx))
-    try:
-        yield
-    except BaseException as error:
-        span.set_attribute(names.ERROR_TYPE, error_type(error))
-        span.set_status(Status(StatusCode.ERROR))
-        raise
-    finally:
-        context.detach(token)
+class _Arguments:
+    """The arguments of a function's calls, by their names."""
+
+    def __init__(self, function: Callable[..., Any]) -> None:
         try:
-            if usd is not None:
-                span.set_attribute(names.COST, money.to_float(usd))
-                base = {names.OPERATION: names.EXECUTE_TOOL, names.TOOL: runtime.metrics.bounded_model(name)}
-                runtime.metrics.spent(usd, base, who)
-            tally = rollup.tally_of(span) or rollup.tally_of(parent)
-            if tally is not None:
-                tally.add_tool(usd)
-            for run in runs.current(ctx):
-                run.tally.add_tool(usd)
-            runtime.tool_used(span, ctx, usd)
-        except Exception as error:
-            report("settling a tool call", error)
-        span.end()
+            self._signature: inspect.Signature | None = inspect.signature(function)
+        except (TypeError, ValueError):  # a function written in C may have none
+            self._signature = None
+        self._bound = _is_method(function)
+        """Whether the first argument is the object that the function is a method of."""
+
+    def of(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+        """As the function gets them, its defaults included."""
+        if self._signature is None:
+            return {**{str(place): value for place, value in enumerate(args)}, **kwargs}
+        try:
+            bound = self._signature.bind(*args, **kwargs)
+        except TypeError:  # the call itself is about to raise the same
+            return dict(kwargs)
+        bound.apply_defaults()
+        named: dict[str, Any] = {}
+        for place, (name, parameter) in enumerate(self._signature.parameters.items()):
+            if parameter.kind is inspect.Parameter.VAR_KEYWORD:
+                named |= bound.arguments[name]
+            elif place or not self._bound:
+                named[name] = bound.arguments[name]
+        return named
+
+
+def _is_method(function: Callable[..., Any]) -> bool:
+    """Whether `function` is written in a class, or takes `self`: decorators see methods before they are some."""
+    code = getattr(function, "__code__", None)
+    first = code.co_varnames[:1] if code is not None and code.co_argcount else ()
+    return first in (("self",), ("cls",))

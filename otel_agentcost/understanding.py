@@ -17,6 +17,7 @@ from typing import Literal, TypeVar, cast, get_args
 
 from otel_agentcost.core import money
 from otel_agentcost.core.budgets import ACTIONS, Action, Budget, UnclearRule, Unit, read, to_limit
+from otel_agentcost.core.tool_prices import ToolPrice, ToolPrices, to_price
 
 CaptureContent = Literal["NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT"]
 Permission = Literal["allow", "refuse"]
@@ -60,17 +61,17 @@ def to_path(value: object) -> Path:
         raise Unclear("whose home directory is not known") from error
 
 
-def to_tool_prices(value: object) -> Mapping[str, Decimal]:
-    """US dollars a call, by tool: a mapping, or text like `web_search=0.005,read_page=0.001`."""
-    prices: dict[str, Decimal] = {}
+def to_tool_prices(value: object) -> ToolPrices:
+    """US dollars by tool: a mapping, or text like `web_search=0.005,search_*=0.001,sandbox=0.01/s`."""
+    prices: dict[str, ToolPrice] = {}
     for tool, written in _pairs(value, "tool=dollars"):
-        usd = money.from_number(written)
-        if usd is None:
+        price = to_price(written)
+        if price is None:
             raise Unclear(f"where the price of {tool} is {quoted(written)}, which is not an amount of US dollars")
         if str(tool) in prices:
             raise Unclear(f"which gives {tool} two prices")
-        prices[str(tool)] = usd
-    return MappingProxyType(prices)
+        prices[str(tool)] = price
+    return ToolPrices(prices)
 
 
 def _pairs(value: object, form: str) -> Iterable[tuple[object, object]]:

@@ -23,6 +23,8 @@ from otel_agentcost.telemetry.spans import Record
 from otel_agentcost.wire import name_of
 
 if TYPE_CHECKING:
+    from opentelemetry.trace import Span
+
     from otel_agentcost.inflight import InFlight
 
 MOST_TRACES = 512
@@ -82,6 +84,27 @@ class Watch:
         with self._lock:
             trace = self._traces.get(_key(record))
             if trace is not None:
+                trace.spent += money.to_nano(usd)
+
+    def tool_used(
+        self,
+        span: Span,
+        said: tuple[str | None, str, str, str | None],
+        usd: Decimal | None,
+        *,
+        alone: bool,
+        error: bool,
+    ) -> None:
+        """A tool has run, under `span` of its own: `said` is its call's id, its name, its arguments and what came back.
+
+        Without that, which is for who does not know what came back, only the dollars count. `alone`: under no span.
+        """
+        id_, tool, arguments, content = said
+        trace = self._trace(trace_key(trace_id_of(span), alone=alone))
+        if content is not None:
+            trace.looping.returned(trace.looping.called(id_, tool, arguments), content, error=error)
+        if usd:
+            with self._lock:
                 trace.spent += money.to_nano(usd)
 
     def ended(self, trace_id: str) -> None:

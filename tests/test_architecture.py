@@ -61,7 +61,9 @@ MAY_IMPORT: dict[str, list[str]] = {
     "similarity": [*FREE],
     "looping": [*FREE, "core", "similarity", "wire"],
     "sdks": [*FREE, "core", "wire", "charging", "inflight", "streams", "patching", "sdks"],
-    "tools": [*FREE, "core", "in_force", "telemetry"],
+    "plain": [],
+    "toolcalls": [*FREE, "core", "in_force", "plain", "telemetry"],
+    "tools": [*FREE, "core", "generators", "toolcalls"],
     "runtime": [
         *FREE, "core", "settings", "pricebook", "telemetry", "lifecycle", "processor", "patching", "sdks", "in_force",
         "capture", "admission", "budgeting", "foreign", "watching",
@@ -85,7 +87,7 @@ OUTSIDE: dict[str, set[str]] = {
     "facts": {"opentelemetry"},  # the id of a trace
     "admission": {"opentelemetry"},  # the context: whose call it is
     "runs": {"opentelemetry"},  # a run is a span
-    "tools": {"opentelemetry"},  # a hand-written tool is a span of its own
+    "toolcalls": {"opentelemetry"},  # a hand-written tool is a span of its own
     "patching": {"wrapt"},
     "demo": {"opentelemetry", "rich"},  # an application, and nothing imports it but its command
 }

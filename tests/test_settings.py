@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_agentcost import environment_variables
+from otel_agentcost.core.tool_prices import ToolPrice
 from otel_agentcost.errors import SettingsError
 from otel_agentcost.settings import ROWS, Settings, from_environment, markdown_table
 from tests import documents
@@ -72,7 +73,7 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
     assert settings == Settings(
         enabled=False,
         prices=Path.home() / "prices.yaml",
-        tool_prices={"web_search": Decimal("0.005"), "read_page": Decimal("0.001")},
+        tool_prices={"web_search": ToolPrice(Decimal("0.005")), "read_page": ToolPrice(Decimal("0.001"))},
         loop_max_repeats=5,
         loop_action="block",
         config=config,
@@ -126,7 +127,8 @@ def test_a_yaml_file_holds_native_values(tmp_path: Path) -> None:
     )
     settings = load(environ)
     assert not settings.enabled
-    assert settings.tool_prices == {"web_search": Decimal("0.005"), "read page, slowly": Decimal("0.001")}
+    assert settings.tool_prices["web_search"] == ToolPrice(Decimal("0.005"))
+    assert settings.tool_prices["read page, slowly"] == ToolPrice(Decimal("0.001"))
     assert settings.user == "42"
     assert settings.team is None
 
@@ -248,7 +250,7 @@ def test_settings_made_in_code_are_understood_like_those_of_the_environment() ->
     assert settings == load(**made)
     assert settings.enabled is False
     assert settings.prices == Path.home() / "own.json"
-    assert settings.tool_prices == {"web_search": Decimal("0.005"), "read_page": Decimal("0.001")}
+    assert settings.tool_prices == {"web_search": ToolPrice(Decimal("0.005")), "read_page": ToolPrice(Decimal("0.001"))}
     assert (settings.user, settings.team, settings.agent) == ("42", None, None)
     assert settings.capture_content == "SPAN_ONLY"
     assert replace(settings, user="u2").user == "u2"
@@ -271,7 +273,7 @@ def test_a_settings_object_does_not_follow_the_mapping_it_was_made_from() -> Non
     prices = {"a": Decimal(1)}
     settings = Settings(tool_prices=prices)
     prices["a"] = Decimal(2)
-    assert settings.tool_prices == {"a": Decimal(1)}
+    assert settings.tool_prices == {"a": ToolPrice(Decimal(1))}
 
 
 def test_the_table_says_what_true_means_for_content() -> None:

@@ -51,8 +51,8 @@ def test_a_price_is_on_the_span_and_in_the_counter(telemetry: Telemetry) -> None
 
 
 def test_a_price_from_the_settings_counts_where_the_code_has_none(telemetry: Telemetry) -> None:
-    """`OTEL_AGENTCOST_TOOL_PRICES` prices a tool by its name."""
-    with instrumented(telemetry, settings=Settings(tool_prices={"bare": Decimal("0.25")})):
+    """`OTEL_AGENTCOST_TOOL_PRICES` prices a tool by its name, or by the pattern that fits it best."""
+    with instrumented(telemetry, settings=Settings(tool_prices={"ba*": Decimal("0.25"), "*": "9"})):
         bare("a")
     assert telemetry.attributes("execute_tool bare")[names.COST] == 0.25
 

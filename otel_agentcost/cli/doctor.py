@@ -103,7 +103,7 @@ def _shown(settings: Settings, field: str) -> str:
     """The value of a setting, for people."""
     match field:
         case "tool_prices":
-            return ", ".join(f"{tool} ${usd}" for tool, usd in settings.tool_prices.items())
+            return ", ".join(f"{tool} ${price}" for tool, price in settings.tool_prices.items())
         case "budgets":
             return "; ".join(rule.text for rule in settings.budgets) or "none"
         case "downgrade":

@@ -50,7 +50,7 @@ class Tally:
         self.tool_calls = 0
         self._priced_calls = 0
         self.unpriced_calls = 0
-        """Model calls that the dollars do not, or not wholly, contain: with any, the dollars are a lower bound."""
+        """Calls that the dollars do not, or not wholly, contain: with any, the dollars are a lower bound."""
         self.input_tokens = 0
         self.output_tokens = 0
         self._lock = threading.Lock()
@@ -68,14 +68,15 @@ class Tally:
         if self.outer is not None:
             self.outer.add_llm(usd, input_tokens, output_tokens, unpriced=unpriced)
 
-    def add_tool(self, usd: Decimal | None) -> None:
-        """One tool call, here and in every agent and trace round this one."""
+    def add_tool(self, usd: Decimal | None, *, unpriced: bool = False) -> None:
+        """One tool call, here and in every agent and trace round this one; `unpriced`: its price is not known."""
         with self._lock:
             self.tool_calls += 1
+            self.unpriced_calls += unpriced
             if usd is not None:
                 self.tool_usd = money.add(self.tool_usd, usd)
         if self.outer is not None:
-            self.outer.add_tool(usd)
+            self.outer.add_tool(usd, unpriced=unpriced)
 
     def said(self) -> dict[str, str]:
         """What the spans of the agents round a call say of them: the name, the conversation. The nearest wins."""

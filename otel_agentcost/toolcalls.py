@@ -1,0 +1,215 @@
+"""One call of a tool, from its beginning to its end: a span, a price, a place in totals and budgets, and what the loop
+watch learns of it.
+
+`tools.py` makes them, for decorated functions and for `with tool_call(...)`. Nothing of ours that goes wrong in here
+reaches the application, least of all a price function.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
+
+from opentelemetry import context, trace
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+
+from otel_agentcost import in_force, names
+from otel_agentcost.border import report
+from otel_agentcost.core import money
+from otel_agentcost.core.tool_prices import ToolPrice, ToolPrices
+from otel_agentcost.plain import Plain, plain
+from otel_agentcost.telemetry import attribution, rollup, runs
+from otel_agentcost.telemetry.spans import error_type
+
+if TYPE_CHECKING:
+    from otel_agentcost.runtime import Runtime
+
+Dollars = Decimal | float | str
+PriceFunction = Callable[[dict[str, Any], Any], Dollars]
+Price = ToolPrice | PriceFunction
+
+_NOT_SET: Final = object()
+_ITEMS_KEPT: Final = 64
+"""Of what a generator brings, where no price depends on all of it."""
+_RESULT_READ: Final = 4_096
+"""Characters of a result that the loop watch looks at."""
+
+
+class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["ToolCall"]):
+    """A call of a tool, open while its block runs. `result` is what it brought, as far as you say so."""
+
+    def __init__(
+        self,
+        name: str,
+        arguments: Callable[[], Mapping[str, Any]],
+        price: Price | None = None,
+        call_id: str | None = None,
+    ) -> None:
+        """`arguments` is asked only where somebody wants to know: a price function, the loop watch, a span."""
+        self.name = name
+        self.result: Any = _NOT_SET
+        self._arguments = arguments
+        self._given: dict[str, Any] | None = None
+        self._price = price
+        self._call_id = call_id
+        self._runtime: Runtime | None = None
+        self._span: Span = trace.INVALID_SPAN
+        self._written: Plain | None = None
+
+    def __enter__(self) -> ToolCall:  # noqa: PYI034 (`Self` needs Python 3.11)
+        try:
+            self._runtime = in_force.active()
+            if self._runtime is not None:
+                self._begin(self._runtime)
+        except Exception as bug:
+            self._runtime = None
+            report("opening a tool call", bug)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, place: object) -> Literal[False]:
+        runtime, self._runtime = self._runtime, None
+        if runtime is None:
+            return False
+        took = time.monotonic_ns() - self._began
+        # As for runs: where it is left in another context than it was entered in, there is nothing to take back.
+        if context.get_current() is self._inner:
+            context.attach(self._outer)
+        # Nobody wants the items of a generator any more: that is no error.
+        failure = error if not isinstance(error, GeneratorExit) else None
+        try:
+            self._settle(runtime, took, failure)
+        except Exception as bug:
+            report("settling a tool call", bug)
+        self._span.end()
+        return False
+
+    async def __aenter__(self) -> ToolCall:  # noqa: PYI034
+        return self.__enter__()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, place: object
+    ) -> Literal[False]:
+        return self.__exit__(kind, error, place)
+
+    def note(self, item: Any) -> None:
+        """A generator has brought `item`: its result is the list of them."""
+        if self._runtime is None:
+            return
+        if len(self.result) < _ITEMS_KEPT or callable(self._price):
+            self.result.append(item)
+
+    # --- Its beginning ---
+
+    def _begin(self, runtime: Runtime) -> None:
+        outer = context.get_current()
+        parent = trace.get_current_span(outer)
+        self._alone = not parent.get_span_context().is_valid
+        self._parent_tally = rollup.tally_of(parent)
+        self._who = attribution.current(outer, runtime.attribution, self._parent_tally)
+        said = {names.OPERATION: names.EXECUTE_TOOL, names.TOOL: self.name, names.TOOL_TYPE: "function", **self._who}
+        if self._call_id is not None:
+            said[names.TOOL_CALL_ID] = self._call_id
+        self._span = runtime.tracer.start_span(
+            f"{names.EXECUTE_TOOL} {self.name}", kind=SpanKind.INTERNAL, attributes=said
+        )
+        self._written = self._read(runtime)  # now: the tool may change what it was called with
+        self._outer, self._inner = outer, trace.set_span_in_context(self._span, outer)
+        context.attach(self._inner)
+        self._began = time.monotonic_ns()
+
+    def _read(self, runtime: Runtime) -> Plain | None:
+        """The arguments, where somebody wants to know them."""
+        if runtime.line.watch is None and not _shows_content(runtime, self._span):
+            return None
+        try:
+            return plain(self._asked())
+        except Exception as bug:
+            report("reading the arguments of a tool", bug)
+            return None
+
+    def _asked(self) -> dict[str, Any]:
+        if self._given is None:
+            self._given = dict(self._arguments())
+        return self._given
+
+    # --- Its end ---
+
+    def _settle(self, runtime: Runtime, took: int, failure: BaseException | None) -> None:
+        if failure is not None:
+            self._span.set_attribute(names.ERROR_TYPE, error_type(failure))
+            self._span.set_status(Status(StatusCode.ERROR))
+        usd, gap = self._cost(runtime, took, failure)
+        self._charge(runtime, usd, gap)
+        if _shows_content(runtime, self._span):
+            self._show()
+        self._tell_watch(runtime, usd, failure)
+
+    def _cost(self, runtime: Runtime, took: int, failure: BaseException | None) -> tuple[Decimal | None, str | None]:
+        """The dollars, None without a price; and why there should be some and are none."""
+        price = self._price
+        if price is None:
+            price = cast("ToolPrices", runtime.settings.tool_prices).find(self.name)
+        if price is None:
+            return None, None
+        if isinstance(price, ToolPrice):
+            return price.of(took), None
+        if failure is not None and self.result is _NOT_SET:
+            return None, "the tool failed, and its price depends on its result"
+        try:
+            said = price(self._asked(), None if self.result is _NOT_SET else self.result)
+        except Exception as error:
+            report(f"pricing a call of the tool {self.name}", error)
+            return None, f"the tool's price function raised {error_type(error)}"
+        usd = money.reported(said)
+        if usd is None:
+            mistake = TypeError(f"its price function returned {type(said).__name__}, which is no amount of dollars")
+            report(f"pricing a call of the tool {self.name}", mistake)
+            return None, "the tool's price function returned no amount of dollars"
+        return usd, None
+
+    def _charge(self, runtime: Runtime, usd: Decimal | None, gap: str | None) -> None:
+        span = self._span
+        base = {names.OPERATION: names.EXECUTE_TOOL, names.TOOL: runtime.metrics.bounded_model(self.name)}
+        if usd is not None:
+            span.set_attribute(names.COST, money.to_float(usd))
+            runtime.metrics.spent(usd, base, self._who)
+        if gap is not None:
+            span.set_attribute(names.UNPRICED, gap)
+            runtime.metrics.unpriced(gap, base)
+        tally = rollup.tally_of(span) or self._parent_tally
+        if tally is not None:
+            tally.add_tool(usd, unpriced=gap is not None)
+        for run in runs.current(self._outer):
+            run.tally.add_tool(usd, unpriced=gap is not None)
+        runtime.tool_used(span, self._outer, usd)
+
+    def _show(self) -> None:
+        if self._written is not None:
+            self._span.set_attribute(names.TOOL_ARGUMENTS, self._written.text)
+        if self.result is not _NOT_SET:
+            self._span.set_attribute(names.TOOL_RESULT, plain(self.result).text)
+
+    def _tell_watch(self, runtime: Runtime, usd: Decimal | None, failure: BaseException | None) -> None:
+        watch = runtime.line.watch
+        if watch is None:
+            return
+        content: str | None = None
+        if isinstance(failure, Exception):
+            content = f"{error_type(failure)}: {failure}"
+        elif failure is None and self.result is not _NOT_SET and self.result is not None:
+            # What brings nothing, or what cannot be read, does not tell whether there is progress.
+            result = plain(self.result, _RESULT_READ)
+            content = None if result.opaque else result.text
+        written = self._written
+        if written is None or written.opaque or written.cut:
+            content = None
+        arguments = written.text if written is not None else ""
+        said = (self._call_id, self.name, arguments, content)
+        watch.tool_used(self._span, said, usd, alone=self._alone, error=failure is not None)
+
+
+def _shows_content(runtime: Runtime, span: Span) -> bool:
+    return runtime.settings.capture_content in ("SPAN_ONLY", "SPAN_AND_EVENT") and span.is_recording()
