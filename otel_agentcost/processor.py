@@ -28,6 +28,7 @@ from otel_agentcost.telemetry.rollup import Tally
 
 if TYPE_CHECKING:
     from otel_agentcost.foreign import Foreign
+    from otel_agentcost.foreign_tools import ForeignTools
 
 
 class AgentCostProcessor(SpanProcessor):
@@ -45,6 +46,8 @@ class AgentCostProcessor(SpanProcessor):
         """Tells the guard that a trace has ended, so that nothing of it is kept."""
         self.foreign: Foreign | None = None
         """Prices and refuses the calls that other instrumentations make spans of."""
+        self.tools: ForeignTools | None = None
+        """Counts the tool calls that others make spans of."""
 
     def begin(self, metrics: Metrics) -> None:
         """In force (again): totals go to `metrics`."""
@@ -59,6 +62,8 @@ class AgentCostProcessor(SpanProcessor):
             self._start(span, parent_context)
             if self.foreign is not None and (source := source_of(span)) is not None:
                 self.foreign.start(span, source, parent_context)
+            if self.tools is not None:
+                self.tools.start(span, parent_context)
         except BudgetExceeded:
             raise
         except Exception as error:

@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from opentelemetry import metrics, trace
 from opentelemetry.context import Context
@@ -26,8 +26,10 @@ from otel_agentcost.admission import Gate
 from otel_agentcost.border import alarm, logger, report
 from otel_agentcost.budgeting import open_guard
 from otel_agentcost.core.budgets import Scope
+from otel_agentcost.core.tool_prices import ToolPrices
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.foreign import Foreign
+from otel_agentcost.foreign_tools import ForeignTools
 from otel_agentcost.lifecycle import Line
 from otel_agentcost.patching import Patch, Wrapper
 from otel_agentcost.pricebook import open_book
@@ -71,6 +73,11 @@ class Runtime:
                 if any("seconds" in rule.limits for rule in self.settings.rules):
                     self.processor.began = lambda scope, value: guard.begin(scope, value, time.time())
             return gate
+
+    @property
+    def prices_of_tools(self) -> ToolPrices:
+        """What tools cost by their names."""
+        return cast("ToolPrices", self.settings.tool_prices)
 
     def ended(self, scope: Scope, value: str) -> None:
         """A trace has ended: nothing of it need be kept."""
@@ -174,6 +181,7 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
     )
     if settings.rules or not settings.ledger.startswith("memory:"):  # runs of other services come with their requests
         runtime.gate()
+    processor.tools = ForeignTools(runtime)
     processor.ended = runtime.ended
     in_force.activate(runtime)
     for patch in patches:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from opentelemetry import context, trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
@@ -19,7 +19,7 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from otel_agentcost import in_force, names
 from otel_agentcost.border import report
 from otel_agentcost.core import money
-from otel_agentcost.core.tool_prices import ToolPrice, ToolPrices
+from otel_agentcost.core.tool_prices import ToolPrice
 from otel_agentcost.plain import Plain, plain
 from otel_agentcost.telemetry import attribution, rollup, runs
 from otel_agentcost.telemetry.spans import error_type
@@ -151,7 +151,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         """The dollars, None without a price; and why there should be some and are none."""
         price = self._price
         if price is None:
-            price = cast("ToolPrices", runtime.settings.tool_prices).find(self.name)
+            price = runtime.prices_of_tools.find(self.name)
         if price is None:
             return None, None
         if isinstance(price, ToolPrice):

@@ -53,6 +53,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "admission": [*FREE, "facts", "core", "charging", "guard", "ledger", "metering", "pricebook", "telemetry", "wire"],
     "lifecycle": [*FREE, "core", "wire", "charging", "inflight", "dropped", "pricebook", "telemetry"],
     "foreign": [*FREE, "core", "dropped", "guard", "telemetry"],
+    "foreign_tools": [*FREE, "core", "telemetry"],
     "processor": [*FREE, "core", "dropped", "telemetry"],
     "in_force": [*FREE],
     "generators": [],
@@ -66,7 +67,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "tools": [*FREE, "core", "generators", "toolcalls"],
     "runtime": [
         *FREE, "core", "settings", "pricebook", "telemetry", "lifecycle", "processor", "patching", "sdks", "in_force",
-        "capture", "admission", "budgeting", "foreign", "watching",
+        "capture", "admission", "budgeting", "foreign", "foreign_tools", "watching",
     ],
     "instrumentor": [*FREE, "settings", "runtime"],
     "__init__": [*FREE, "core", "settings", "telemetry", "tools", "runs", "runtime", "instrumentor"],
@@ -80,6 +81,7 @@ OUTSIDE: dict[str, set[str]] = {
     "generators": {"opentelemetry"},
     "processor": {"opentelemetry"},
     "foreign": {"opentelemetry"},  # spans of others
+    "foreign_tools": {"opentelemetry"},  # and these
     "runtime": {"opentelemetry"},
     "instrumentor": {"opentelemetry"},
     "inflight": {"opentelemetry"},  # the context: which span is current, and what suppresses instrumentation

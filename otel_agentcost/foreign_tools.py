@@ -1,0 +1,113 @@
+"""Tool calls that others make spans of, counted once each: frameworks (pydantic-ai, google-adk), MCP, OpenInference.
+
+One call may have several spans, one inside the other: the framework's, the MCP client's, one of ours. The outermost is
+the call, unless one of ours is inside it, which knows more and has counted it. Servers' spans are not the call: their
+client has one. Called by `processor.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+from opentelemetry import context, trace
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Span
+from opentelemetry.trace import SpanKind
+
+from otel_agentcost import names
+from otel_agentcost.core import money
+from otel_agentcost.telemetry import attribution, rollup, runs
+from otel_agentcost.telemetry.endings import before_end
+
+if TYPE_CHECKING:
+    from otel_agentcost.runtime import Runtime
+
+_ATTRIBUTE = "_agentcost_tool"
+_OWN: Final = "otel_agentcost"
+_KIND: Final = "openinference.span.kind"
+_OPENINFERENCE_NAME: Final = "tool.name"
+_PREFIX: Final = f"{names.EXECUTE_TOOL} "
+
+
+class _Mark:
+    """One call of a tool, on its span and on those beneath it."""
+
+    __slots__ = ("counted", "tool")
+
+    def __init__(self, tool: str, *, counted: bool) -> None:
+        self.tool = tool
+        self.counted = counted
+        """Whether a span of ours counts it."""
+
+
+class ForeignTools:
+    """Watches for them, for one `instrument()`."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def start(self, span: Span, parent_context: Context | None) -> None:
+        """`span` has just started; any span."""
+        ctx = parent_context if parent_context is not None else context.get_current()
+        parent = trace.get_current_span(ctx)
+        around: _Mark | None = getattr(parent, _ATTRIBUTE, None)
+        attributes: Mapping[str, Any] = span.attributes or {}
+        tool = _tool_of(span, attributes)
+        if tool is None:
+            if around is not None and attributes.get(names.OPERATION) not in names.AGENT_OPERATIONS:
+                setattr(span, _ATTRIBUTE, around)
+            return
+        scope = span.instrumentation_scope
+        own = scope is not None and scope.name == _OWN
+        if around is not None and around.tool == tool:
+            around.counted = around.counted or own
+            setattr(span, _ATTRIBUTE, around)
+            return
+        mark = _Mark(tool, counted=own)
+        setattr(span, _ATTRIBUTE, mark)
+        if not own:
+            before_end(span, lambda: self._count(span, mark, ctx))
+
+    def _count(self, span: Span, mark: _Mark, ctx: Context) -> None:
+        runtime = self._runtime
+        if mark.counted or not runtime.line.active:
+            return
+        mark.counted = True
+        price = runtime.prices_of_tools.find(mark.tool)
+        usd: Decimal | None = None
+        parent_tally = rollup.tally_of(trace.get_current_span(ctx))
+        if price is not None:
+            usd = price.of(_took(span))
+            span.set_attribute(names.COST, money.to_float(usd))
+            base = {names.OPERATION: names.EXECUTE_TOOL, names.TOOL: runtime.metrics.bounded_model(mark.tool)}
+            runtime.metrics.spent(usd, base, attribution.current(ctx, runtime.attribution, parent_tally))
+        tally = rollup.tally_of(span) or parent_tally
+        if tally is not None:
+            tally.add_tool(usd)
+        for run in runs.current(ctx):
+            run.tally.add_tool(usd)
+        runtime.tool_used(span, ctx, usd)
+
+
+def _tool_of(span: Span, attributes: Mapping[str, Any]) -> str | None:
+    """The tool that `span` is a call of; None for any other span."""
+    operation = attributes.get(names.OPERATION)
+    named = span.name.startswith(_PREFIX)
+    given = attributes.get(names.TOOL)
+    if not (
+        operation == names.EXECUTE_TOOL
+        or (operation is None and (named or given is not None))
+        or attributes.get(_KIND) == "TOOL"
+    ):
+        return None
+    if span.kind in (SpanKind.SERVER, SpanKind.CONSUMER):
+        return None
+    tool = str(given or attributes.get(_OPENINFERENCE_NAME) or span.name.removeprefix(_PREFIX))
+    return None if tool.startswith("(") else tool  # google-adk's "(merged tools)" stands for calls with spans of theirs
+
+
+def _took(span: Span) -> int:
+    return time.time_ns() - (span.start_time or 0)
