@@ -181,6 +181,11 @@ class SqliteLedger(ForkSafe):
         with self._lock:
             self._disconnect()
 
+    def __del__(self) -> None:
+        # A connection that is merely dropped is closed too, but Python 3.13 warns of it.
+        with suppress(Exception):
+            self._disconnect()
+
     def before_fork(self) -> None:
         """Closes the connection: SQLite's locks are the process's, and neither child nor parent could use it safely."""
         self._disconnect()
