@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 
+import hypothesis
 import pytest
 
 from tests.in_memory import Telemetry
@@ -12,6 +13,12 @@ from tests.model_server import ModelServer
 
 # Before any test module imports it: its assertions are to be explained when they fail.
 pytest.register_assert_rewrite("tests.sdks.kit")
+
+# A busy machine is no failure: neither a slow example nor slowly drawn data is.
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")
 
 # What SDKs, exporters and HTTP clients read: a developer's own keys and endpoints must neither leak into a test
 # nor decide it.
