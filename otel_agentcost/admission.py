@@ -54,7 +54,7 @@ class Gate:
         """`defaults` are the environment's attribution."""
         attributed = {scope for _, scope in SCOPES}
         self._each = {budget.scope for budget in guard.budgets if budget.scope in attributed and budget.name is None}
-        """Scopes each value of which has a budget."""
+        """Scopes each value of which has a budget, as long as every call has named one."""
         self.carries = not isinstance(guard.keeper.ledger, MemoryLedger)
         """Whether runs count in other processes too, which share the ledger."""
         self.guard = guard
@@ -148,7 +148,9 @@ class Gate:
 
     def _tell_unnamed(self, facts: CallFacts) -> None:
         """A budget of each user looks at no call that has no user."""
-        for scope in self._each - facts.scopes.keys():
+        unnamed = self._each - facts.scopes.keys()
+        self._each = self._each - unnamed  # told once: nothing more to look for
+        for scope in unnamed:
             rules = ", ".join(budget.text for budget in self.guard.budgets if budget.scope == scope)
             warn_once(
                 f"no {scope}",
@@ -187,14 +189,15 @@ class Gate:
     ) -> CallFacts:
         """What a call brings to its budgets that another instrumentation has just opened `span` for, in `ctx`."""
         alone = not trace.get_current_span(ctx).get_span_context().is_valid
+        trace_id = trace_id_of(span)
         return CallFacts(
             call_id=new_id(),
             call=call,
-            scopes=scopes_of(trace_id_of(span), who, alone=alone),
+            scopes=scopes_of(trace_id, who, alone=alone),
             price=price,
             now=time.time(),
             allowances=self._allowances(runs.current(ctx), ctx),
-            trace_id=f"{span.get_span_context().trace_id:032x}",
+            trace_id=trace_id,
         )
 
     # --- what is spent without asking ---

@@ -21,6 +21,7 @@ from otel_agentcost.border import report
 from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.telemetry import spans
 from otel_agentcost.telemetry.spans import Record
+from otel_agentcost.understanding import CaptureContent, on_spans
 from otel_agentcost.wire import content, name_of
 from otel_agentcost.wire.transcript import Transcript
 
@@ -34,9 +35,9 @@ _OFFICIAL = "opentelemetry.instrumentation.genai."
 class Capture:
     """Where content goes to. One for all calls; there is none where no content is asked for."""
 
-    def __init__(self, mode: str, logger: Logger) -> None:
+    def __init__(self, mode: CaptureContent, logger: Logger) -> None:
         """`mode` is one of `settings.CaptureContent`, but not `NO_CONTENT`."""
-        self.on_span = mode in ("SPAN_ONLY", "SPAN_AND_EVENT")
+        self.on_span = on_spans(mode)
         self.logger = logger if mode in ("EVENT_ONLY", "SPAN_AND_EVENT") else None
 
     def begin(self, asked: Asked, record: Record) -> Conversation | None:

@@ -24,11 +24,29 @@ class AgentCostError(Exception):
     """Base of this package's exceptions. Its text is one or more full sentences for the person who runs the program."""
 
 
+class _Figured(AgentCostError):
+    """One whose text is made from its fields, which are keyword-only."""
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # Keyword-only arguments are not in `args`: without this, no worker process could send one to another.
+        return _unpickled, (type(self), dict(self.__dict__))
+
+    def _sentence(self) -> str:
+        raise NotImplementedError  # each has its own
+
+
+def _unpickled(kind: type[_Figured], fields: dict[str, object]) -> _Figured:
+    error = kind.__new__(kind)
+    error.__dict__.update(fields)
+    error.args = (error._sentence(),)  # noqa: SLF001 (it is this module's own)
+    return error
+
+
 class SettingsError(AgentCostError):
     """A setting cannot be understood."""
 
 
-class BudgetExceeded(AgentCostError):
+class BudgetExceeded(_Figured):
     """A model call does not fit into a budget. It was refused before anything was sent or spent; or, where `cut_off`
     is true, its stream was closed on the way, and what was received is charged.
 
@@ -73,10 +91,6 @@ class BudgetExceeded(AgentCostError):
         self.ledger = ledger
         """Why the ledger does not answer, where the setting `LEDGER_DOWN` says that calls are refused then."""
         super().__init__(self._sentence())
-
-    def __reduce__(self) -> tuple[object, ...]:
-        # Keyword-only arguments are not in `args`: without this, no worker process could send one to another.
-        return _unpickled, (dict(self.__dict__),)
 
     @property
     def reason(self) -> Literal["spent", "held", "seconds", "cut_off", "unpriced", "ledger"]:
@@ -173,13 +187,6 @@ BudgetExceeded.__module__ = "otel_agentcost"
 """Where people import it from: tracebacks, logs and `error.type` name it so."""
 
 
-def _unpickled(fields: dict[str, object]) -> BudgetExceeded:
-    error = BudgetExceeded.__new__(BudgetExceeded)
-    error.__dict__.update(fields)
-    error.args = (error._sentence(),)  # noqa: SLF001 (it is this module's own)
-    return error
-
-
 _EXACT = Context(prec=60)
 """An application may have lowered its own precision, or made inexact sums an error."""
 
@@ -194,7 +201,7 @@ def written(amount: Decimal | int, unit: str) -> str:
     return f"${dollars}.{cents.rstrip('0').ljust(2, '0')}"
 
 
-class LoopDetected(AgentCostError):
+class LoopDetected(_Figured):
     """The agent goes round in circles, and its next model call was not made: `LOOP_ACTION` is `block`."""
 
     def __init__(
@@ -223,9 +230,6 @@ class LoopDetected(AgentCostError):
         self.trace_id = trace_id
         super().__init__(self._sentence())
 
-    def __reduce__(self) -> tuple[object, ...]:
-        return _looping_again, (dict(self.__dict__),)
-
     def _sentence(self) -> str:
         what = f"{self.tool:.120} was called" if self.tool else "the model has gone on"
         how = _LOOPS.get(self.rule, "in circles")
@@ -247,10 +251,3 @@ _LOOPS = {
     "no_progress": "with the same answer",
     "stall": "without anything new",
 }
-
-
-def _looping_again(fields: dict[str, object]) -> LoopDetected:
-    error = LoopDetected.__new__(LoopDetected)
-    error.__dict__.update(fields)
-    error.args = (error._sentence(),)  # noqa: SLF001 (it is this module's own)
-    return error

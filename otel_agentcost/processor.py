@@ -20,6 +20,7 @@ from otel_agentcost.border import report
 from otel_agentcost.core.budgets import Scope
 from otel_agentcost.dropped import settle_pending
 from otel_agentcost.errors import BudgetExceeded
+from otel_agentcost.facts import trace_id_of
 from otel_agentcost.telemetry import neighbours, rollup
 from otel_agentcost.telemetry.endings import before_end
 from otel_agentcost.telemetry.foreign import source_of
@@ -76,7 +77,7 @@ class AgentCostProcessor(SpanProcessor):
         local_root = span.parent is None or span.parent.is_remote
         agent = self._is_agent(span)
         if local_root:
-            self.began("trace", f"{span.get_span_context().trace_id:032x}")
+            self.began("trace", trace_id_of(span))
         if outer is not None and not local_root and not agent:
             rollup.attach(span, outer)
             return
@@ -91,7 +92,7 @@ class AgentCostProcessor(SpanProcessor):
 
     def _end(self, span: Span, tally: Tally, *, local_root: bool) -> None:
         if local_root and span.parent is None:  # where a part of a trace ends, others of it may come here again
-            self.ended("trace", f"{span.get_span_context().trace_id:032x}")
+            self.ended("trace", trace_id_of(span))
         if not tally.calls or not self.active:
             return
         span.set_attributes(tally.attributes())

@@ -40,6 +40,7 @@ from otel_agentcost.telemetry.budgets import BudgetReports
 from otel_agentcost.telemetry.loops import LoopReports
 from otel_agentcost.telemetry.metrics import Metrics
 from otel_agentcost.telemetry.spans import Spans
+from otel_agentcost.understanding import on_spans
 from otel_agentcost.version import __version__
 from otel_agentcost.watching import Watch
 
@@ -230,10 +231,10 @@ def _once_for(provider: Any, known: dict[int, tuple[weakref.ref[Any], _T]], make
 def _watch(settings: Settings, meter: Meter, meter_provider: Any) -> Watch | None:
     if not settings.loop_max_repeats:
         return None
-    content = settings.capture_content in ("SPAN_ONLY", "SPAN_AND_EVENT")
     provider = meter_provider or metrics.get_meter_provider()
-    reports = _once_for(provider, _LOOPS, lambda: LoopReports(meter, content=content))
-    return Watch(settings.loop_max_repeats, settings.loop_action, reports)
+    reports = _once_for(provider, _LOOPS, lambda: LoopReports(meter))
+    content = on_spans(settings.capture_content)
+    return Watch(settings.loop_max_repeats, settings.loop_action, reports, content=content)
 
 
 def _capture(settings: Settings, logger_provider: Any) -> Capture | None:

@@ -23,6 +23,7 @@ from otel_agentcost.core.tool_prices import ToolPrice
 from otel_agentcost.plain import Plain, plain
 from otel_agentcost.telemetry import attribution, rollup, runs
 from otel_agentcost.telemetry.spans import error_type
+from otel_agentcost.understanding import on_spans
 
 if TYPE_CHECKING:
     from otel_agentcost.runtime import Runtime
@@ -212,4 +213,4 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
 
 
 def _shows_content(runtime: Runtime, span: Span) -> bool:
-    return runtime.settings.capture_content in ("SPAN_ONLY", "SPAN_AND_EVENT") and span.is_recording()
+    return on_spans(runtime.settings.capture_content) and span.is_recording()

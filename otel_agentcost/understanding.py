@@ -233,6 +233,11 @@ def to_zone(value: object) -> tzinfo:
 # --- Quoting ----------------------------------------------------------------------------------------------------------
 
 
+def on_spans(mode: CaptureContent) -> bool:
+    """Whether spans may have content."""
+    return mode in ("SPAN_ONLY", "SPAN_AND_EVENT")
+
+
 def without_password(written: str) -> str:
     """`written`, with the user and password of any URL in it made unreadable.
 

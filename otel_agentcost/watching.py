@@ -44,11 +44,14 @@ class _Trace:
 class Watch:
     """All traces of this process. Used from any thread."""
 
-    def __init__(self, repeats: int, action: Literal["warn", "block"], reports: LoopReports) -> None:
-        """`repeats` is how often something may happen before it counts as a loop."""
+    def __init__(self, repeats: int, action: Literal["warn", "block"], reports: LoopReports, *, content: bool) -> None:
+        """`repeats` is how often something may happen before it counts as a loop; `content` whether spans may have
+        what was said, the arguments and results of tools among it.
+        """
         self._thresholds = Thresholds(repeats=repeats)
         self._action = action
         self._reports = reports
+        self._content = content
         self._traces: OrderedDict[str, _Trace] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -73,7 +76,8 @@ class Watch:
         for loop in found:
             if loop.first:
                 since = money.from_nano(max(0, trace.spent - loop.since))
-                self._reports.found(record.span, loop, since, agent=record.attribution.get(names.AGENT))
+                agent = record.attribution.get(names.AGENT)
+                self._reports.found(record.span, loop, since, agent=agent, content=self._content)
         self._reports.wasted(record.span, wasted)
         return _error(found[0], wasted, record)
 
@@ -129,7 +133,7 @@ def _key(record: Record) -> str:
 
 
 def _error(loop: Finding, wasted: Decimal, record: Record) -> LoopDetected:
-    trace_id = record.span.get_span_context().trace_id
+    recorded = record.span.get_span_context().is_valid
     return LoopDetected(
         rule=loop.rule,
         repeats=loop.repeats,
@@ -137,5 +141,5 @@ def _error(loop: Finding, wasted: Decimal, record: Record) -> LoopDetected:
         arguments=loop.arguments,
         result=loop.result,
         wasted_usd=wasted,
-        trace_id=f"{trace_id:032x}" if trace_id else None,
+        trace_id=trace_id_of(record.span) if recorded else None,
     )

@@ -23,7 +23,7 @@ from typing import cast
 from otel_agentcost.cli import Subparsers
 from otel_agentcost.core import money
 from otel_agentcost.core.budgets import Action, Budget, Unit, period
-from otel_agentcost.errors import AgentCostError, SettingsError
+from otel_agentcost.errors import AgentCostError, SettingsError, written
 from otel_agentcost.patching import Target
 from otel_agentcost.settings import ROWS, Settings, without_password
 from otel_agentcost.version import __version__
@@ -190,8 +190,7 @@ def _in_words(rule: Budget, settings: Settings, now: float) -> str:
 def _amount(unit: Unit, limit: int) -> str:
     if unit != "nano_usd":
         return f"{limit:,} {_COUNTED[unit]}{'' if limit == 1 else 's'}"
-    dollars, _, rest = f"{money.from_nano(limit):,.9f}".partition(".")
-    return f"${dollars}.{rest.rstrip('0').ljust(2, '0')}"
+    return written(money.from_nano(limit), "usd")
 
 
 def _ledger(settings: Settings) -> Finding:

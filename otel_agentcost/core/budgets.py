@@ -44,7 +44,8 @@ LIMITS: Mapping[str, Unit] = {
 MOST = 10**18
 """The largest limit, in whole units: a billion dollars. What ledgers add up stays within 64 bits."""
 
-_WRITTEN: Mapping[Unit, str] = {unit: written for written, unit in LIMITS.items() if written != "llm_calls"}
+WRITTEN: Mapping[Unit, str] = {unit: written for written, unit in LIMITS.items() if written != "llm_calls"}
+"""How a unit is written, in rules and in telemetry."""
 _NAMELESS: frozenset[Scope] = frozenset({"total", "trace", "process"})
 _TIMED: frozenset[Scope] = frozenset({"trace", "run"})
 
@@ -81,7 +82,7 @@ class Budget:
     def _written(self) -> str:
         name = "" if self.name is None else f"={_quoted_name(self.name)}"
         window = f"/{self.window}" if self.window else ""
-        items = [f"{_WRITTEN[unit]}={_amount(unit, limit)}" for unit, limit in self.limits.items()]
+        items = [f"{WRITTEN[unit]}={_amount(unit, limit)}" for unit, limit in self.limits.items()]
         if self.on_exceed:
             items.append(f"on_exceed={self.on_exceed}")
         return f"{self.scope}{name}{window}:{','.join(items)}"

@@ -84,11 +84,9 @@ class Guard:
         with closing(self._steps(facts, applied, Waiter if patient else None)) as steps:
             answer: _Answer = None
             while True:
-                try:
-                    step = steps.send(answer)
-                except StopIteration as end:
-                    decided: Ticket | Refused = end.value
-                    return decided
+                step = _next(steps, answer)
+                if isinstance(step, (Ticket, Refused)):
+                    return step
                 if isinstance(step, _Reserve):
                     answer = self._reserve(step)
                 elif isinstance(step.waiter, Waiter):
@@ -104,11 +102,9 @@ class Guard:
         with closing(self._steps(facts, applied, TaskWaiter if _in_asyncio() else None)) as steps:
             answer: _Answer = None
             while True:
-                try:
-                    step = steps.send(answer)
-                except StopIteration as end:
-                    decided: Ticket | Refused = end.value
-                    return decided
+                step = _next(steps, answer)
+                if isinstance(step, (Ticket, Refused)):
+                    return step
                 if isinstance(step, _Reserve):
                     answer = await self._reserve_aside(step) if slow else self._reserve(step)
                 elif isinstance(step.waiter, TaskWaiter):
@@ -372,6 +368,15 @@ class Guard:
             figures = Refusal(key="", unit="calls", limit=limit, spent=passed, held=0, requested=0)
             return Refused(action="block", error=exceeded(facts, each, "seconds", figures))
         return tuple(over)
+
+
+def _next(steps: _Steps, answer: _Answer) -> _Reserve | _Wait | Ticket | Refused:
+    """What the steps ask for next, or what they have come to."""
+    try:
+        return steps.send(answer)
+    except StopIteration as end:
+        decided: Ticket | Refused = end.value
+        return decided
 
 
 def _in_asyncio() -> bool:

@@ -19,6 +19,7 @@ LONGEST_PAUSE = 30.0
 """Seconds for which a ledger that failed is left alone: the first time, and after many failures in a row."""
 
 UNSETTLED_AT_MOST = 10_000
+UNRELEASED_AT_MOST = 1_000
 AT_ONCE = 20
 """How many calls are settled belatedly with each call that the ledger answers."""
 
@@ -36,6 +37,8 @@ class Keeper:
         self._pause = 0.0
         self._until = 0.0
         self._unsettled: deque[_Late] = deque()
+        self._unreleased: deque[tuple[str, float]] = deque(maxlen=UNRELEASED_AT_MOST)
+        """Calls that may hold something: whether the ledger has heard is not known. Each hold ends with its lease."""
         self.lost = 0
         """How many calls' spending could not be kept until the ledger answered again."""
 
@@ -52,6 +55,7 @@ class Keeper:
         try:
             found = self.ledger.reserve(call_id, claims, amounts, now=now, lease=lease)
         except Exception as error:
+            self._unreleased.append((call_id, now))  # it may have reserved, and its answer be lost
             raise self._failed(error) from error
         self._answered()
         return found
@@ -75,11 +79,12 @@ class Keeper:
         return found
 
     def release(self, call_id: str, now: float) -> None:
-        """As the ledger's; where it is down, the hold ends with its lease."""
+        """As the ledger's; while it is down, released later, or with its lease."""
         try:
             self._knock()
             self.ledger.release(call_id, now=now)
         except Exception as error:
+            self._unreleased.append((call_id, now))
             if not isinstance(error, _Paused):
                 self._failed(error)
             return
@@ -129,10 +134,11 @@ class Keeper:
             self._unsettled.append(late)
 
     def _answered(self) -> None:
-        if not self._pause and not self._unsettled:
+        if not self._pause and not self._unsettled and not self._unreleased:
             return
         self._pause = 0.0
         self._settle_late(AT_ONCE)
+        self._release_late(AT_ONCE)
 
     def _settle_late(self, most: int) -> None:
         for _ in range(most):
@@ -145,6 +151,19 @@ class Keeper:
             except Exception as error:
                 self._failed(error)
                 self._keep(late)
+                return
+
+    def _release_late(self, most: int) -> None:
+        for _ in range(most):
+            try:
+                call_id, now = late = self._unreleased.popleft()
+            except IndexError:
+                return
+            try:
+                self.ledger.release(call_id, now=now)
+            except Exception as error:
+                self._failed(error)
+                self._unreleased.append(late)
                 return
 
 

@@ -18,7 +18,7 @@ from opentelemetry.trace import Span
 from otel_agentcost import names
 from otel_agentcost.border import logger
 from otel_agentcost.core import budgets, money
-from otel_agentcost.core.budgets import Budget, Scope, Unit
+from otel_agentcost.core.budgets import WRITTEN, Budget, Scope, Unit
 from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.errors import BudgetExceeded, written
 from otel_agentcost.telemetry.metrics import Attributes, Bounded, Sum
@@ -85,7 +85,7 @@ class BudgetReports:
         base = {names.BUDGET: budget.text, names.BUDGET_SCOPE: budget.scope}
         self._warnings.add(_ONE, {**base, names.BUDGET_LEVEL: crossed})
         event = names.E_SOFT_LIMIT if crossed == "soft" else names.E_BUDGET_EXCEEDED
-        said: dict[str, AttributeValue] = {**base, names.BUDGET_VALUE: value, names.BUDGET_UNIT: _UNITS[unit]}
+        said: dict[str, AttributeValue] = {**base, names.BUDGET_VALUE: value, names.BUDGET_UNIT: WRITTEN[unit]}
         said |= {names.BUDGET_LIMIT: _number(limit, unit), names.BUDGET_SPENT: _number(spent, unit)}
         if span.is_recording():  # a shared ledger may answer when the span of an asynchronous call has ended
             span.add_event(event, said)
@@ -110,7 +110,7 @@ class BudgetReports:
                 self._used.pop(key, None)
                 continue
             text, value, unit = key
-            said = {names.BUDGET: text, names.BUDGET_SCOPE: budget.scope, names.BUDGET_UNIT: _UNITS[unit]}
+            said = {names.BUDGET: text, names.BUDGET_SCOPE: budget.scope, names.BUDGET_UNIT: WRITTEN[unit]}
             if value:
                 said[names.BUDGET_VALUE] = self._bounded_value(value)
             found.append(Observation(spent / limit, said))
@@ -121,15 +121,6 @@ def _counted(meter: Meter, name: str, unit: str, description: str) -> Sum:
     total = Sum()
     meter.create_observable_counter(name, callbacks=[total.observe], unit=unit, description=description)
     return total
-
-
-_UNITS: dict[Unit, str] = {
-    "nano_usd": "usd",
-    "tokens": "tokens",
-    "calls": "calls",
-    "tool_calls": "tool_calls",
-    "seconds": "seconds",
-}
 
 
 def _figures(error: BudgetExceeded, action: str) -> dict[str, AttributeValue]:
@@ -155,7 +146,7 @@ def _number(amount: int, unit: Unit) -> float:
 
 
 def _written(amount: int, unit: Unit) -> str:
-    return written(money.from_nano(amount) if unit == "nano_usd" else amount, _UNITS[unit])
+    return written(money.from_nano(amount) if unit == "nano_usd" else amount, WRITTEN[unit])
 
 
 def _sentence(budget: Budget, value: str, unit: Unit, spent: int, limit: int, crossed: str) -> str:

@@ -15,6 +15,7 @@ from otel_agentcost.border import logger
 from otel_agentcost.core import money
 from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.core.loops import Finding
+from otel_agentcost.errors import written
 from otel_agentcost.telemetry.metrics import Bounded, Sum
 
 _ONE = Decimal(1)
@@ -23,9 +24,7 @@ _ONE = Decimal(1)
 class LoopReports:
     """The instruments of one meter, and the words."""
 
-    def __init__(self, meter: Meter, *, content: bool) -> None:
-        """`content`: whether spans may have what was said, the arguments and results of tools among it."""
-        self._content = content
+    def __init__(self, meter: Meter) -> None:
         self._bounded_tool = Bounded()
         self._detections = Sum()
         meter.create_observable_counter(
@@ -35,8 +34,8 @@ class LoopReports:
             description="Loops that were found: each once, however long it goes on.",
         )
 
-    def found(self, span: Span, loop: Finding, wasted: Decimal, *, agent: str | None) -> None:
-        """The trace is in a loop that was not told of yet."""
+    def found(self, span: Span, loop: Finding, wasted: Decimal, *, agent: str | None, content: bool) -> None:
+        """The trace is in a loop that was not told of yet. `content`: whether its span may have what was said."""
         base: dict[str, str] = {names.LOOP_RULE: loop.rule}
         if loop.tool is not None:
             base[names.TOOL] = self._bounded_tool(loop.tool)
@@ -51,16 +50,16 @@ class LoopReports:
         }
         if loop.tool is not None:
             said[names.TOOL] = loop.tool
-        if self._content:
+        if content:
             said |= {names.LOOP_ARGUMENTS: loop.arguments, names.LOOP_RESULT: loop.result}
         span.add_event(names.E_LOOP, said)
         what = f"of {loop.tool!r:.120}" if loop.tool is not None else "without a tool"
         logger.warning(
-            "otel-agentcost: a loop %s (%s, %d times): $%s were spent since it began.",
+            "otel-agentcost: a loop %s (%s, %d times): %s were spent since it began.",
             what,
             loop.rule,
             loop.repeats,
-            f"{wasted.normalize():f}",
+            written(wasted, "usd"),
         )
 
     def wasted(self, span: Span, usd: Decimal) -> None:

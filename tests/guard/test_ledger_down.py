@@ -146,3 +146,45 @@ def test_a_release_that_fails_harms_nothing() -> None:
     later = NOW + g.policy.lease + 1
     ticket(g.admit(facts(now=later)))
     assert spent(g, "trace", "t1", later) < 110_000_000
+
+
+class Slow(Moody):
+    """A ledger that does what it is asked, and whose answers are lost on the way."""
+
+    def reserve(
+        self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float, lease: float
+    ) -> Refusal | None:
+        refusal = MemoryLedger.reserve(self, call_id, claims, amounts, now=now, lease=lease)
+        self._check()
+        return refusal
+
+
+@pytest.mark.parametrize("down", ["allow", "refuse"])
+def test_what_a_ledger_holds_whose_answer_was_lost_is_released_when_it_answers_again(down: str) -> None:
+    """Else the budget would be smaller by it until its lease ends; what the call spent counts all the same."""
+    ledger, clock = Slow(), Clock()
+    policy = Policy(wait_seconds=0.0, ledger_down="refuse" if down == "refuse" else "allow")
+    g = Guard(budgets.parse("trace:usd=1"), ledger, policy, monotonic=clock)
+    ledger.down = LedgerError("time-out.")
+    lost = g.admit(facts())
+    assert spent(g, "trace", "t1") > 0
+    ledger.down = None
+    clock.now += keeper.LONGEST_PAUSE
+    g.release(ticket(g.admit(facts())), NOW)
+    assert spent(g, "trace", "t1") == 0
+    if down == "allow":
+        g.settle(ticket(lost), usd("0.25"), 10, NOW)
+        assert spent(g, "trace", "t1") == 250_000_000
+
+
+def test_a_release_that_the_ledger_did_not_hear_is_said_again() -> None:
+    """A moment of silence does not make a budget smaller for as long as a lease."""
+    g, ledger, clock = moody()
+    held = ticket(g.admit(facts()))
+    ledger.down = LedgerError("it is unplugged.")
+    g.release(held, NOW)
+    assert spent(g, "trace", "t1") > 0
+    ledger.down = None
+    clock.now += keeper.LONGEST_PAUSE
+    g.release(ticket(g.admit(facts())), NOW)
+    assert spent(g, "trace", "t1") == 0
