@@ -3,6 +3,7 @@
 #   make demo    the demo: a research agent, a local model server, and what each call costs   (ARGS="--replay")
 #   make test    the tests                                                                  (ARGS="tests/core -x")
 #   make neighbours   the tests beside other instrumentations, and under agent frameworks, in environments that have them
+#   make frameworks   the tests of frameworks' tools, each with its oldest and its newest release   (ARGS="langchain")
 #   make check   linters and type checkers
 #   make bench   the benchmarks
 #   make docs    rewrites what is generated from the code: the README's tables, the list of variables
@@ -12,7 +13,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := $(VENV)/bin
 
-.PHONY: demo test neighbours check lint types docs bench clean
+.PHONY: demo test neighbours frameworks check lint types docs bench clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/agentcost demo $(ARGS)
@@ -27,6 +28,9 @@ neighbours:
 	$(VENV)-neighbours/bin/python -m pytest tests/coexistence tests/budgets/frameworks $(ARGS)
 	@$(MAKE) --no-print-directory $(VENV)-instructor/.instructor VENV=$(VENV)-instructor
 	$(VENV)-instructor/bin/python -m pytest tests/budgets/frameworks/test_instructor.py $(ARGS)
+
+frameworks: $(VENV)/.test
+	$(BIN)/python -m tests.tools.environments $(ARGS)
 
 check: lint types
 

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 
 from otel_agentcost import runtime
 from otel_agentcost.errors import AgentCostError, BudgetExceeded, LoopDetected, SettingsError
+from otel_agentcost.handwritten import tool, tool_call
 from otel_agentcost.runs import adjust, refund, run
 from otel_agentcost.settings import Settings
 from otel_agentcost.telemetry.attribution import attribute
-from otel_agentcost.tools import tool, tool_call
 from otel_agentcost.version import __version__
 
 if TYPE_CHECKING:

@@ -21,14 +21,15 @@ from otel_agentcost import names
 from otel_agentcost.core import money
 from otel_agentcost.telemetry import attribution, rollup, runs
 from otel_agentcost.telemetry.endings import before_end
+from otel_agentcost.toolcalls import HERE, MARK, ToolCall
 
 if TYPE_CHECKING:
     from otel_agentcost.runtime import Runtime
 
-_ATTRIBUTE = "_agentcost_tool"
 _OWN: Final = "otel_agentcost"
 _KIND: Final = "openinference.span.kind"
 _OPENINFERENCE_NAME: Final = "tool.name"
+_CALL: Final = "tools/call"
 _PREFIX: Final = f"{names.EXECUTE_TOOL} "
 
 
@@ -53,23 +54,33 @@ class ForeignTools:
         """`span` has just started; any span."""
         ctx = parent_context if parent_context is not None else context.get_current()
         parent = trace.get_current_span(ctx)
-        around: _Mark | None = getattr(parent, _ATTRIBUTE, None)
+        around: _Mark | None = getattr(parent, MARK, None)
         attributes: Mapping[str, Any] = span.attributes or {}
+        if span.kind is SpanKind.CLIENT and attributes.get(names.MCP_METHOD) == _CALL:
+            self._request(span, ctx)
+            return
         tool = _tool_of(span, attributes)
         if tool is None:
             if around is not None and attributes.get(names.OPERATION) not in names.AGENT_OPERATIONS:
-                setattr(span, _ATTRIBUTE, around)
+                setattr(span, MARK, around)
             return
         scope = span.instrumentation_scope
         own = scope is not None and scope.name == _OWN
         if around is not None and around.tool == tool:
             around.counted = around.counted or own
-            setattr(span, _ATTRIBUTE, around)
+            setattr(span, MARK, around)
             return
         mark = _Mark(tool, counted=own)
-        setattr(span, _ATTRIBUTE, mark)
+        setattr(span, MARK, mark)
         if not own:
             before_end(span, lambda: self._count(span, mark, ctx))
+
+    def _request(self, span: Span, ctx: Context) -> None:
+        """`span` is of an MCP client that calls a tool: where that is not known as a call of ours already, it is it."""
+        call = context.get_value(HERE, ctx)
+        ending = call.adopt(span) if isinstance(call, ToolCall) else None
+        if ending is not None:
+            before_end(span, ending)
 
     def _count(self, span: Span, mark: _Mark, ctx: Context) -> None:
         runtime = self._runtime

@@ -1,8 +1,8 @@
 """Generators with an OpenTelemetry context of their own, which holds while they run and not between two items.
 
 A generator shares the context of whoever asks it for items: what it sets would be set for them, too. Called by
-`runs.py` and `tools.py`, for decorated generators: a run must not count what is done with its items, nor stay open
-round a consumer that stops half-way.
+`runs.py` and `handwritten.py`, for decorated generators: a run must not count what is done with its items, nor stay
+open round a consumer that stops half-way.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import Meter
 from opentelemetry.trace import Span, Tracer
 
-from otel_agentcost import border, in_force, sdks
+from otel_agentcost import border, in_force, sdks, tools
 from otel_agentcost.admission import Gate
 from otel_agentcost.border import alarm, logger, report
 from otel_agentcost.budgeting import open_guard
@@ -40,6 +40,7 @@ from otel_agentcost.telemetry.budgets import BudgetReports
 from otel_agentcost.telemetry.loops import LoopReports
 from otel_agentcost.telemetry.metrics import Metrics
 from otel_agentcost.telemetry.spans import Spans
+from otel_agentcost.tools._framework import patches_of
 from otel_agentcost.understanding import on_spans
 from otel_agentcost.version import __version__
 from otel_agentcost.watching import Watch
@@ -96,9 +97,12 @@ class Runtime:
             report("closing the ledger", error)
 
     def tool_used(self, span: Span, ctx: Context, usd: Decimal | None) -> None:
-        """A tool was called: it counts in budgets."""
+        """A tool was called: it counts in budgets, and what it cost in what a loop has."""
         if self.line.gate is not None:
             self.line.gate.tool_used(span, ctx, usd)
+        if self.line.watch is not None and usd:
+            alone = not trace.get_current_span(ctx).get_span_context().is_valid
+            self.line.watch.spent(span, usd, alone=alone)
 
 
 _running: list[Runtime] = []
@@ -170,6 +174,7 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
     line.watch = _watch(settings, meter, meter_provider)
     processor.foreign = Foreign(line, attribution)
     patches = tuple(_patch(patchable, line) for sdk in sdks.discover() for patchable in sdk.patches)
+    patches += tuple(patch for framework in tools.discover() for patch in patches_of(framework))
     runtime = Runtime(
         settings=settings,
         attribution=attribution,

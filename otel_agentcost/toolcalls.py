@@ -1,8 +1,9 @@
 """One call of a tool, from its beginning to its end: a span, a price, a place in totals and budgets, and what the loop
 watch learns of it.
 
-`tools.py` makes them, for decorated functions and for `with tool_call(...)`. Nothing of ours that goes wrong in here
-reaches the application, least of all a price function.
+`handwritten.py` makes them, for decorated functions and for `with tool_call(...)`, and `tools/`, for those of
+frameworks. One call may be seen more than once, by the framework, by an MCP client and by a decorator: the outermost
+counts it. Nothing of ours that goes wrong in here reaches the application, least of all a price function.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from opentelemetry import context, trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
@@ -32,7 +33,15 @@ Dollars = Decimal | float | str
 PriceFunction = Callable[[dict[str, Any], Any], Dollars]
 Price = ToolPrice | PriceFunction
 
+HERE: Final = context.create_key("agentcost-tool-call")
+"""In a context: the call of a tool that runs there, as far as one of ours is open."""
+
+MARK: Final = "_agentcost_tool"
+"""On a span: the call of a tool that it, or one round it, is."""
+
 _NOT_SET: Final = object()
+_TOOL_ERROR: Final = "tool_error"
+"""`error.type` of a call that returned its error: the convention for MCP, and there is none for other tools."""
 _ITEMS_KEPT: Final = 64
 """Of what a generator brings, where no price depends on all of it."""
 _RESULT_READ: Final = 4_096
@@ -48,14 +57,30 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         arguments: Callable[[], Mapping[str, Any]],
         price: Price | None = None,
         call_id: str | None = None,
+        *,
+        seen_by: str = "",
+        spans: bool = True,
     ) -> None:
-        """`arguments` is asked only where somebody wants to know: a price function, the loop watch, a span."""
+        """`arguments` is asked only where somebody wants to know: a price function, the loop watch, a span.
+
+        `seen_by` names the framework that makes the call. Without `spans`, somebody else makes a span of it, who is
+        given what is to be on it (`adopt`).
+        """
         self.name = name
         self.result: Any = _NOT_SET
+        self.failed = False
+        """Whether the result is an error, which the tool has returned and not raised."""
+        self.seen_by = seen_by
         self._arguments = arguments
         self._given: dict[str, Any] | None = None
         self._price = price
         self._call_id = call_id
+        self._spans = spans
+        self._around: ToolCall | None = None
+        self._nearer: ToolCall | None = None
+        """The same call, where that knows the price and this does not."""
+        self._settled = False
+        self._foreign = False
         self._runtime: Runtime | None = None
         self._span: Span = trace.INVALID_SPAN
         self._written: Plain | None = None
@@ -81,10 +106,9 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         # Nobody wants the items of a generator any more: that is no error.
         failure = error if not isinstance(error, GeneratorExit) else None
         try:
-            self._settle(runtime, took, failure)
+            self._end(runtime, took, failure)
         except Exception as bug:
             report("settling a tool call", bug)
-        self._span.end()
         return False
 
     async def __aenter__(self) -> ToolCall:  # noqa: PYI034
@@ -107,19 +131,58 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
     def _begin(self, runtime: Runtime) -> None:
         outer = context.get_current()
         parent = trace.get_current_span(outer)
+        self._outer = self._inner = outer
+        self._began = time.monotonic_ns()
+        around: ToolCall | None = cast("ToolCall | None", context.get_value(HERE, outer))
+        if around is not None and around.is_same_as(self):
+            self._around = around
+            return
         self._alone = not parent.get_span_context().is_valid
         self._parent_tally = rollup.tally_of(parent)
         self._who = attribution.current(outer, runtime.attribution, self._parent_tally)
+        self._foreign = bool(self.seen_by) and foreign_tool(parent) == self.name
+        inner = outer
+        if self._foreign:
+            self._span = parent
+        elif self._spans:
+            self._span = self._started(runtime)
+            inner = trace.set_span_in_context(self._span, outer)
+        self._written = self._read(runtime)  # now: the tool may change what it was called with
+        self._inner = context.set_value(HERE, self, inner)
+        context.attach(self._inner)
+
+    def _started(self, runtime: Runtime, at: int | None = None) -> Span:
+        name = f"{names.EXECUTE_TOOL} {self.name}"
+        return runtime.tracer.start_span(name, self._outer, SpanKind.INTERNAL, self._said(), start_time=at)
+
+    def is_same_as(self, inner: ToolCall) -> bool:
+        """Whether `inner`, which is made while this one is open, is this very call, seen by somebody else."""
+        if self._runtime is None or self.seen_by == inner.seen_by:
+            return False
+        before = self.name.removesuffix(inner.name)  # names of MCP tools may have that of their server before them
+        return self.name == inner.name or (before != self.name and not before[-1:].isalnum())
+
+    def _said(self) -> dict[str, str]:
         said = {names.OPERATION: names.EXECUTE_TOOL, names.TOOL: self.name, names.TOOL_TYPE: "function", **self._who}
         if self._call_id is not None:
             said[names.TOOL_CALL_ID] = self._call_id
-        self._span = runtime.tracer.start_span(
-            f"{names.EXECUTE_TOOL} {self.name}", kind=SpanKind.INTERNAL, attributes=said
-        )
-        self._written = self._read(runtime)  # now: the tool may change what it was called with
-        self._outer, self._inner = outer, trace.set_span_in_context(self._span, outer)
-        context.attach(self._inner)
-        self._began = time.monotonic_ns()
+        return said
+
+    def adopt(self, span: Span) -> Callable[[], None] | None:
+        """`span` has been started by somebody else, of this call. Returns what is to be done when it ends; None where
+        the call has a span already.
+        """
+        runtime = self._runtime
+        if runtime is None or self._spans or self._around is not None or self._span is not trace.INVALID_SPAN:
+            return None
+        self._span = span
+        span.set_attributes(self._said())
+
+        def ending() -> None:
+            if not self._settled:
+                self._settle(runtime, time.monotonic_ns() - self._began, None)
+
+        return ending
 
     def _read(self, runtime: Runtime) -> Plain | None:
         """The arguments, where somebody wants to know them."""
@@ -138,17 +201,35 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
 
     # --- Its end ---
 
+    def _end(self, runtime: Runtime, took: int, failure: BaseException | None) -> None:
+        if self._around is not None:
+            self._around.learn(self)
+            return
+        if not self._settled and not self._foreign:
+            if not self._spans:  # nobody has made a span of it after all
+                self._spans = True
+                self._span = self._started(runtime, time.time_ns() - took)
+            self._settle(runtime, took, failure)
+        self._tell_watch(runtime, failure)
+        if self._spans and not self._foreign:
+            self._span.end()
+
+    def learn(self, inner: ToolCall) -> None:
+        """`inner` has ended, which is this call seen from nearer by: what it costs may be known there only."""
+        if self._price is None and inner._price is not None:
+            self._nearer = inner
+
     def _settle(self, runtime: Runtime, took: int, failure: BaseException | None) -> None:
-        if failure is not None:
-            self._span.set_attribute(names.ERROR_TYPE, error_type(failure))
+        self._settled = True
+        if failure is not None or self.failed:
+            self._span.set_attribute(names.ERROR_TYPE, error_type(failure) if failure is not None else _TOOL_ERROR)
             self._span.set_status(Status(StatusCode.ERROR))
-        usd, gap = self._cost(runtime, took, failure)
+        usd, gap = (self._nearer or self).cost(runtime, took, failure)
         self._charge(runtime, usd, gap)
         if _shows_content(runtime, self._span):
             self._show()
-        self._tell_watch(runtime, usd, failure)
 
-    def _cost(self, runtime: Runtime, took: int, failure: BaseException | None) -> tuple[Decimal | None, str | None]:
+    def cost(self, runtime: Runtime, took: int, failure: BaseException | None) -> tuple[Decimal | None, str | None]:
         """The dollars, None without a price; and why there should be some and are none."""
         price = self._price
         if price is None:
@@ -185,7 +266,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             tally.add_tool(usd, unpriced=gap is not None)
         for run in runs.current(self._outer):
             run.tally.add_tool(usd, unpriced=gap is not None)
-        runtime.tool_used(span, self._outer, usd)
+        runtime.tool_used(self._somewhere, self._outer, usd)
 
     def _show(self) -> None:
         if self._written is not None:
@@ -193,7 +274,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         if self.result is not _NOT_SET:
             self._span.set_attribute(names.TOOL_RESULT, plain(self.result).text)
 
-    def _tell_watch(self, runtime: Runtime, usd: Decimal | None, failure: BaseException | None) -> None:
+    def _tell_watch(self, runtime: Runtime, failure: BaseException | None) -> None:
         watch = runtime.line.watch
         if watch is None:
             return
@@ -205,11 +286,22 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             result = plain(self.result, _RESULT_READ)
             content = None if result.opaque else result.text
         written = self._written
-        if written is None or written.opaque or written.cut:
-            content = None
-        arguments = written.text if written is not None else ""
-        said = (self._call_id, self.name, arguments, content)
-        watch.tool_used(self._span, said, usd, alone=self._alone, error=failure is not None)
+        if content is None or written is None or written.opaque or written.cut:
+            return
+        said = (self._call_id, self.name, written.text, content)
+        error = failure is not None or self.failed
+        watch.tool_used(self._somewhere, said, alone=self._alone, error=error)
+
+    @property
+    def _somewhere(self) -> Span:
+        """A span of its trace: its own, or where somebody else was to make one and did not, the one that it ran in."""
+        return self._span if self._span is not trace.INVALID_SPAN else trace.get_current_span(self._outer)
+
+
+def foreign_tool(span: Span) -> str | None:
+    """The tool that `span`, made by somebody else, is the call of; None also where a span of ours counts that."""
+    mark = getattr(span, MARK, None)
+    return mark.tool if mark is not None and not mark.counted else None
 
 
 def _shows_content(runtime: Runtime, span: Span) -> bool:

@@ -90,26 +90,20 @@ class Watch:
             if trace is not None:
                 trace.spent += money.to_nano(usd)
 
-    def tool_used(
-        self,
-        span: Span,
-        said: tuple[str | None, str, str, str | None],
-        usd: Decimal | None,
-        *,
-        alone: bool,
-        error: bool,
-    ) -> None:
-        """A tool has run, under `span` of its own: `said` is its call's id, its name, its arguments and what came back.
+    def tool_used(self, span: Span, said: tuple[str | None, str, str, str], *, alone: bool, error: bool) -> None:
+        """A tool has run, in the trace of `span`: `said` is its call's id, its name, its arguments and what came back.
 
-        Without that, which is for who does not know what came back, only the dollars count. `alone`: under no span.
+        `alone`: under no span.
         """
         id_, tool, arguments, content = said
+        looping = self._trace(trace_key(trace_id_of(span), alone=alone)).looping
+        looping.returned(looping.called(id_, tool, arguments), content, error=error)
+
+    def spent(self, span: Span, usd: Decimal, *, alone: bool) -> None:
+        """A tool in the trace of `span` has cost this."""
         trace = self._trace(trace_key(trace_id_of(span), alone=alone))
-        if content is not None:
-            trace.looping.returned(trace.looping.called(id_, tool, arguments), content, error=error)
-        if usd:
-            with self._lock:
-                trace.spent += money.to_nano(usd)
+        with self._lock:
+            trace.spent += money.to_nano(usd)
 
     def ended(self, trace_id: str) -> None:
         """The trace has ended."""

@@ -1,0 +1,113 @@
+"""What a framework's module consists of, and the one way that its tool calls take.
+
+A framework's own exceptions pass unchanged, and so does what it returns: a tool call is looked at, never touched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from otel_agentcost.border import report
+from otel_agentcost.patching import Patch, Target, Wrapper
+from otel_agentcost.toolcalls import ToolCall
+
+
+class Asked(NamedTuple):
+    """What is called. `arguments` are asked for only where somebody wants to know them."""
+
+    name: str
+    arguments: Callable[[], Mapping[str, Any]]
+    call_id: str | None = None
+    """The id that the model gave the call: with it, the conversation's word on it and what is seen here are one."""
+    spans: bool = True
+    """False where the framework makes a span of the call by itself, which is to be ours too."""
+
+
+class Answered(NamedTuple):
+    """What came back. `failed`: it is an error, which was returned and not raised."""
+
+    result: Any
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolPatch:
+    """One method through which tools are called."""
+
+    target: Target
+    asked: Callable[[Any, tuple[Any, ...], dict[str, Any]], Asked | None]
+    """Reads a call from the instance and its arguments; None where it is no call of a tool after all."""
+    answered: Callable[[Any], Answered] = Answered
+    asynchronous: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Framework:
+    """One framework: its distribution and where its tools are called."""
+
+    name: str
+    distribution: str
+    patches: tuple[ToolPatch, ...]
+    oldest: str = ""
+    """The oldest release that the tests cover; patches may well fit older ones, but nobody has looked."""
+
+
+def patches_of(framework: Framework) -> tuple[Patch, ...]:
+    """What to install for it."""
+    return tuple(Patch(patch.target, _wrapper(framework.name, patch)) for patch in framework.patches)
+
+
+def _wrapper(framework: str, patch: ToolPatch) -> Wrapper:
+    def around(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = _opened(framework, patch, instance, args, kwargs)
+        if call is None:
+            return wrapped(*args, **kwargs)
+        with call:
+            result = wrapped(*args, **kwargs)
+            _close(call, patch, result)
+        return result
+
+    async def around_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = _opened(framework, patch, instance, args, kwargs)
+        if call is None:
+            return await wrapped(*args, **kwargs)
+        with call:
+            result = await wrapped(*args, **kwargs)
+            _close(call, patch, result)
+        return result
+
+    return around_async if patch.asynchronous else around
+
+
+def _opened(
+    framework: str, patch: ToolPatch, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> ToolCall | None:
+    try:
+        asked = patch.asked(instance, args, kwargs)
+        if asked is None:
+            return None
+        return ToolCall(str(asked.name), asked.arguments, call_id=asked.call_id, seen_by=framework, spans=asked.spans)
+    except Exception as bug:
+        report(f"reading a tool call of {framework}", bug)
+        return None
+
+
+def _close(call: ToolCall, patch: ToolPatch, result: Any) -> None:
+    try:
+        call.result, call.failed = patch.answered(result)
+    except Exception as bug:
+        report(f"reading what the tool {call.name} returned", bug)
+
+
+def argument(args: tuple[Any, ...], kwargs: Mapping[str, Any], place: int, name: str, default: Any = None) -> Any:
+    """The argument that is the `place`th, or goes by its name."""
+    return args[place] if len(args) > place else kwargs.get(name, default)
+
+
+def as_mapping(given: Any) -> Mapping[str, Any]:
+    """Arguments by their names, where they have some."""
+    if isinstance(given, Mapping):
+        return given  # pyright: ignore[reportUnknownVariableType] (whatever the model has sent)
+    return {} if given is None else {"input": given}
