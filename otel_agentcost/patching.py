@@ -1,4 +1,5 @@
-"""Puts our wrapper round a method of an SDK, as the innermost one, and takes it away again.
+"""Puts our wrapper round a method of an SDK, or a function of one of its modules, as the innermost one, and takes it
+away again.
 
 Innermost matters: whatever another instrumentation wraps round the same method then runs outside of us, so its span
 is already there to adopt, in whichever order the two were installed. SDKs are never imported here: a target in a
@@ -14,6 +15,7 @@ import sys
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import wrapt
@@ -21,19 +23,33 @@ import wrapt
 from otel_agentcost.border import report, warn_once
 
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
-"""Called as `wrapper(wrapped, instance, args, kwargs)` in place of the method."""
+"""Called as `wrapper(wrapped, instance, args, kwargs)` in place of the method; a function has no instance."""
+
+_Holder = type | ModuleType
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One method to wrap: `module`, `owner` (a class in it) and `method`."""
+    """One method to wrap: `module`, `owner` (a class in it) and `method`; without `owner`, a function of the module,
+    wherever it is called by that name.
+    """
 
     module: str
-    owner: str
+    owner: str = ""
     method: str | Callable[[type], str]
     """Its name, or what tells the name from the class where versions of the SDK differ."""
     optional: bool = False
     """Whether calls are counted without it too, so that its absence is nothing to warn about."""
+
+    def holder(self, module: Any) -> Any:
+        """What has the method, as far as `module` has it."""
+        return getattr(module, self.owner, None) if self.owner else module
+
+    def named(self, holder: Any) -> str:
+        """The method's name there."""
+        if isinstance(self.method, str):
+            return self.method
+        return self.method(holder) if holder is not None else "its method"
 
 
 class Patch:
@@ -42,8 +58,8 @@ class Patch:
     def __init__(self, target: Target, wrapper: Wrapper) -> None:
         self.target = target
         self._wrapper = wrapper
-        self._placed: list[tuple[type, str, Any]] = []
-        """Each class that was patched, the method's name, and our wrapper there."""
+        self._placed: list[tuple[_Holder, str, Any]] = []
+        """Each class or module that was patched, the method's name, and our wrapper there."""
         self._watched: list[weakref.ref[Any]] = []
         self.active = False
 
@@ -51,7 +67,7 @@ class Patch:
         """Patches now if the module is loaded, else when it is imported."""
         self.active = True
         module = sys.modules.get(self.target.module)
-        if module is not None and hasattr(module, self.target.owner):
+        if module is not None and hasattr(module, self.target.owner or self.target.named(module)):
             self._patch(module)
             return
         wrapt.register_post_import_hook(self._imported, self.target.module)
@@ -63,20 +79,21 @@ class Patch:
     def _patch(self, module: Any) -> None:
         target = self.target
         try:
-            owner = getattr(module, target.owner, None)
-            name = target.method if isinstance(target.method, str) else target.method(owner) if owner else "its method"
-            if not isinstance(owner, type) or not callable(getattr(owner, name, None)):
+            owner = target.holder(module)
+            name = target.named(owner)
+            if not isinstance(owner, _Holder) or not callable(getattr(owner, name, None)):
                 if not target.optional:
-                    _warn_of_absence(f"{target.module}.{target.owner}.{name}")
+                    _warn_of_absence(".".join(part for part in (target.module, target.owner, name) if part))
                 return
             holder = _holder(owner, name)
-            *_, original = _layers(holder.__dict__[name])
-            for cls in (holder, *_subclasses(owner)):
-                self._place(cls, name, original)
+            found = holder.__dict__[name]
+            *_, original = _layers(found)
+            for each in (holder, *_others(owner, name, found, original)):
+                self._place(each, name, original)
         except Exception as error:
-            report(f"patching {target.module}.{target.owner}", error)
+            report(f"patching {target.module}.{target.owner or target.method}", error)
 
-    def _place(self, cls: type, name: str, original: Any) -> None:
+    def _place(self, cls: _Holder, name: str, original: Any) -> None:
         """Puts our wrapper right round `original` where `cls` has that, unless it is there already.
 
         A plain function that wraps it (Logfire's) cannot be made to call anything else: our wrapper goes round that.
@@ -95,7 +112,7 @@ class Patch:
         else:
             setattr(cls, name, ours)
 
-    def _watch(self, wrapper: Any, cls: type, name: str, original: Any) -> None:
+    def _watch(self, wrapper: Any, cls: _Holder, name: str, original: Any) -> None:
         """Looks again when somebody else's wrapper goes away: ours may have gone with it.
 
         OpenInference's `uninstrument` puts back the very method that it once found, whatever is round that by now.
@@ -116,7 +133,7 @@ class Patch:
         self._watched.clear()
         while self._placed:
             cls, name, ours = self._placed.pop()
-            for holder in (cls, *_subclasses(cls)):
+            for holder in (cls, *_others(cls, name, ours)):
                 _take_off(holder, name, ours)
 
 
@@ -136,7 +153,7 @@ def _layers(method: Any) -> Iterator[Any]:
         method = method.__wrapped__
 
 
-def _take_off(cls: type, name: str, ours: Any) -> None:
+def _take_off(cls: _Holder, name: str, ours: Any) -> None:
     above = None
     for layer in _layers(cls.__dict__.get(name)):
         if layer is not ours:
@@ -155,9 +172,21 @@ def _warn_of_absence(method: str) -> None:
     )
 
 
-def _holder(cls: type, method: str) -> type:
-    """The class that defines `method` as seen from `cls`."""
-    return next(base for base in cls.__mro__ if method in base.__dict__)
+def _holder(owner: _Holder, method: str) -> _Holder:
+    """The class that defines `method` as seen from `owner`; a module is that itself."""
+    if isinstance(owner, ModuleType):
+        return owner
+    return next(base for base in owner.__mro__ if method in base.__dict__)
+
+
+def _others(holder: _Holder, name: str, *methods: Any) -> list[Any]:
+    """Where else the method may be: in subclasses; a function, in modules that have imported it by its name."""
+    if isinstance(holder, type):
+        return _subclasses(holder)
+    loaded: list[Any] = [module for module in list(sys.modules.values()) if isinstance(module, ModuleType)]  # pyright: ignore[reportUnnecessaryIsInstance] (anything may be put there)
+    # Not by attribute: modules that load late would load now.
+    found = [(module, object.__getattribute__(module, "__dict__").get(name)) for module in loaded]
+    return [module for module, value in found if any(value is method for method in methods)]
 
 
 def _subclasses(cls: type) -> list[type]:

@@ -6,6 +6,7 @@ import functools
 import os
 import subprocess
 import sys
+import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from anthropic import Anthropic
 from google import genai
 
 import otel_agentcost
-from otel_agentcost import sdks
+from otel_agentcost import border, sdks
+from otel_agentcost.patching import Patch, Target
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer
 from tests.sdks.kit import instrumented, warnings_of_ours
@@ -198,6 +200,86 @@ def test_target_that_is_gone_is_one_warning(telemetry: Telemetry, monkeypatch: p
     with warnings_of_ours() as warned, instrumented(telemetry):
         pass
     assert [text for text in warned if "SyncAPIClient.request is not there" in text] == warned
+    assert len(warned) == 1
+
+
+# --- Functions of modules ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def modules(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A module with a function, one that has imported it by its name, one that calls something else so, and one that
+    loads when it is first looked at.
+    """
+
+    class Late(types.ModuleType):
+        def __getattribute__(self, name: str) -> Any:
+            raise AssertionError(f"somebody looked at {name}")
+
+    def invoke(value: int) -> int:
+        return value
+
+    def another(value: int) -> int:
+        return -value
+
+    found: dict[str, Any] = {name: types.ModuleType(name) for name in ("toy", "toy.importer", "toy.namesake")}
+    found["toy"].invoke = found["toy.importer"].invoke = invoke
+    found["toy.namesake"].invoke = another
+    found["toy.late"] = Late("toy.late")
+    for name, module in found.items():
+        monkeypatch.setitem(sys.modules, name, module)
+    return found
+
+
+def twice(wrapped: Callable[..., Any], instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Stands for our wrapper of a function."""
+    assert instance is None
+    return 2 * wrapped(*args, **kwargs)
+
+
+INVOKE = Target(module="toy", method="invoke")
+
+
+def test_function_is_patched_wherever_it_was_imported(modules: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """In its module and in those that have it by its name, before or since; removing it restores the very function."""
+    original = modules["toy"].invoke
+    patch = Patch(INVOKE, twice)
+    patch.install()
+    since: Any = types.ModuleType("toy.since")
+    since.invoke = modules["toy"].invoke
+    monkeypatch.setitem(sys.modules, "toy.since", since)
+    having = [modules["toy"], modules["toy.importer"], since]
+    assert [module.invoke(3) for module in having] == [6, 6, 6]
+    assert modules["toy.namesake"].invoke(3) == -3
+    patch.remove()
+    assert [module.invoke for module in having] == [original] * 3
+
+
+def test_function_is_patched_within_the_wrapper_of_others(modules: dict[str, Any]) -> None:
+    """Innermost, as a method is: whoever has wrapped it keeps being called, once, and stays when we go."""
+    calls: list[int] = []
+
+    def count(wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:
+        calls.append(1)
+        return wrapped(*args, **kwargs)
+
+    wrapt.wrap_function_wrapper("toy", "invoke", count)
+    outermost = modules["toy"].invoke
+    patch = Patch(INVOKE, twice)
+    patch.install()
+    assert modules["toy"].invoke is outermost
+    assert (modules["toy"].invoke(3), modules["toy.importer"].invoke(3), len(calls)) == (6, 6, 1)
+    patch.remove()
+    assert (modules["toy"].invoke(3), modules["toy.importer"].invoke(3), len(calls)) == (3, 3, 2)
+
+
+def test_function_that_is_gone_is_one_warning(modules: dict[str, Any]) -> None:
+    """As for a method, with its name."""
+    del modules["toy"].invoke
+    border.forget_causes()
+    with warnings_of_ours() as warned:
+        Patch(INVOKE, twice).install()
+    assert [text for text in warned if "toy.invoke is not there" in text] == warned
     assert len(warned) == 1
 
 
