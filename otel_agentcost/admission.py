@@ -18,6 +18,7 @@ from opentelemetry.trace import Span
 
 from otel_agentcost import names
 from otel_agentcost.border import report, warn_once
+from otel_agentcost.breaking import Breaking
 from otel_agentcost.core.budgets import Budget, Scope
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.cost import FREE, Cost
@@ -59,6 +60,8 @@ class Gate:
         """Whether runs count in other processes too, which share the ledger."""
         self.guard = guard
         self.reports = reports
+        self.breaking: Breaking | None = None
+        """The guard behind circuit breakers; None where there are none."""
         self._book = book
         self._defaults = defaults
 
@@ -70,7 +73,7 @@ class Gate:
         if facts is None:
             return args, kwargs
         try:
-            decision = self.guard.admit(facts)
+            decision = self.ask(facts, live.record.span)
         except Exception as bug:
             return self._unguarded(live, bug, args, kwargs)
         return self._decided(decision, facts, live, seam, args, kwargs)
@@ -81,10 +84,19 @@ class Gate:
         if facts is None:
             return args, kwargs
         try:
-            decision = await self.guard.admit_async(facts)
+            if self.breaking is not None:
+                decision = await self.breaking.admit_async(facts, live.record.span)
+            else:
+                decision = await self.guard.admit_async(facts)
         except Exception as bug:
             return self._unguarded(live, bug, args, kwargs)
         return self._decided(decision, facts, live, seam, args, kwargs)
+
+    def ask(self, facts: CallFacts, span: Span, *, patient: bool = True) -> Ticket | Refused:
+        """What breakers and budgets say of a call."""
+        if self.breaking is not None:
+            return self.breaking.admit(facts, span, patient=patient)
+        return self.guard.admit(facts, patient=patient)
 
     def _facts_of(self, live: InFlight) -> CallFacts | None:
         asked, record = live.asked, live.record

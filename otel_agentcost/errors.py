@@ -69,6 +69,7 @@ class BudgetExceeded(_Figured):
         cut_off: bool = False,
         unpriced: str | None = None,
         ledger: str | None = None,
+        circuit: str | None = None,
     ) -> None:
         self.budget = budget
         """The rule, as it is written."""
@@ -90,13 +91,17 @@ class BudgetExceeded(_Figured):
         """Why the price of the model is not known, where the setting `UNPRICED` says that such calls are refused."""
         self.ledger = ledger
         """Why the ledger does not answer, where the setting `LEDGER_DOWN` says that calls are refused then."""
+        self.circuit = circuit
+        """What has opened the circuit breaker, where that and no budget has refused the call; `budget` is its rule."""
         super().__init__(self._sentence())
 
     @property
-    def reason(self) -> Literal["spent", "held", "seconds", "cut_off", "unpriced", "ledger"]:
+    def reason(self) -> Literal["spent", "held", "seconds", "cut_off", "unpriced", "ledger", "circuit"]:
         """Why: what is left is too little for the call ("spent"), calls in flight hold it ("held"), the time is over,
-        the stream was closed; there is no price, or no ledger, to decide by.
+        the stream was closed; there is no price, or no ledger, to decide by; a circuit breaker is open.
         """
+        if self.circuit is not None:
+            return "circuit"
         if self.cut_off:
             return "cut_off"
         if self.unpriced is not None:
@@ -113,6 +118,7 @@ class BudgetExceeded(_Figured):
             "ledger": self._ledger_sentence,
             "seconds": self._seconds_sentence,
             "cut_off": self._cut_off_sentence,
+            "circuit": self._circuit_sentence,
         }.get(self.reason, self._usual_sentence)()
 
     def _budget_and_trace(self) -> tuple[str, str]:
@@ -146,6 +152,13 @@ class BudgetExceeded(_Figured):
         return (
             f"{budget} is used up: {self.spent} of {self.limit} seconds have passed, and the call was not "
             f"made{trace}. Raise the limit, or start a new trace."
+        )
+
+    def _circuit_sentence(self) -> str:
+        whose = f" of {self.scope} {self.value:.80}" if self.value else ""
+        return (
+            f"The circuit breaker {self.budget}{whose} is open after {self.circuit}, and the call was not made. "
+            "When its time is over, one call is tried, and if that is admitted, it closes. See to what went wrong."
         )
 
     def _spent_and_held(self) -> str:

@@ -146,7 +146,7 @@ class _Call:
         try:
             self._facts = gate.seen(self._asked, span, self._context, self._who, self._price_of_little)
             # A call waits in its own thread for money that is only held; an event loop must not stand still for it.
-            decision = gate.guard.admit(self._facts, patient=not _in_event_loop())
+            decision = gate.ask(self._facts, span, patient=not _in_event_loop())
             if isinstance(decision, Ticket) and (decision.model is not None or decision.max_output_tokens is not None):
                 gate.guard.release(decision, time.time())  # what somebody else sends cannot be rewritten
                 if decision.instead is not None:

@@ -24,18 +24,22 @@ from opentelemetry.trace import Span, Tracer
 from otel_agentcost import border, in_force, sdks, tools
 from otel_agentcost.admission import Gate
 from otel_agentcost.border import alarm, logger, report
+from otel_agentcost.breaking import Breaking
 from otel_agentcost.budgeting import open_guard
 from otel_agentcost.core.budgets import Scope
 from otel_agentcost.core.tool_prices import ToolPrices
 from otel_agentcost.errors import AgentCostError
+from otel_agentcost.facts import new_id
 from otel_agentcost.foreign import Foreign
 from otel_agentcost.foreign_tools import ForeignTools
+from otel_agentcost.guard import Breakers, Guard
 from otel_agentcost.lifecycle import Line
 from otel_agentcost.patching import Patch, Wrapper
 from otel_agentcost.pricebook import open_book
 from otel_agentcost.processor import AgentCostProcessor
 from otel_agentcost.sdks._sdk import Patchable
 from otel_agentcost.settings import NO_BUDGET, Settings
+from otel_agentcost.telemetry.breakers import BreakerReports
 from otel_agentcost.telemetry.budgets import BudgetReports
 from otel_agentcost.telemetry.loops import LoopReports
 from otel_agentcost.telemetry.metrics import Metrics
@@ -64,6 +68,7 @@ class Runtime:
     processor: AgentCostProcessor
     patches: tuple[Patch, ...]
     reports: Callable[[], BudgetReports]
+    breaking: Callable[[Guard], Breaking | None]
 
     def gate(self) -> Gate:
         """Where calls are admitted. Opened at start-up where there are budgets, else by the first run that has one."""
@@ -72,6 +77,9 @@ class Runtime:
             if gate is None:
                 guard = open_guard(self.settings)
                 gate = self.line.gate = Gate(guard, self.line.book, self.reports(), self.attribution)
+                gate.breaking = self.breaking(guard)
+                if self.line.watch is not None and gate.breaking is not None:
+                    self.line.watch.looping = gate.breaking.looping
                 if any("seconds" in rule.limits for rule in self.settings.rules):
                     self.processor.began = lambda scope, value: guard.begin(scope, value, time.time())
             return gate
@@ -143,7 +151,8 @@ def start(
 
 def _unheld(settings: Settings | None) -> str:
     """What must be said loudly where nothing could be started; unclear settings have said it themselves."""
-    return f" {NO_BUDGET}" if settings is not None and settings.rules else ""
+    meant = settings is not None and (settings.rules or settings.breakers)
+    return f" {NO_BUDGET}" if meant else ""
 
 
 def stop() -> None:
@@ -184,8 +193,11 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
         processor=processor,
         patches=patches,
         reports=lambda: _reports(meter, meter_provider, settings),
+        breaking=lambda guard: _breaking(guard, meter, meter_provider, settings),
     )
-    if settings.rules or not settings.ledger.startswith("memory:"):  # runs of other services come with their requests
+    if (
+        settings.rules or settings.breakers or not settings.ledger.startswith("memory:")
+    ):  # runs of other services come with their requests
         runtime.gate()
     processor.tools = ForeignTools(runtime)
     processor.ended = runtime.ended
@@ -214,6 +226,7 @@ _METRICS: dict[int, tuple[weakref.ref[Any], Metrics]] = {}
 _PROCESSORS: dict[int, tuple[weakref.ref[Any], AgentCostProcessor]] = {}
 
 _LOOPS: dict[int, tuple[weakref.ref[Any], LoopReports]] = {}
+_BREAKERS: dict[int, tuple[weakref.ref[Any], BreakerReports]] = {}
 _REPORTS: dict[int, tuple[weakref.ref[Any], BudgetReports]] = {}
 
 _T = TypeVar("_T")
@@ -223,6 +236,14 @@ def _reports(meter: Meter, meter_provider: Any, settings: Settings) -> BudgetRep
     found = _once_for(meter_provider or metrics.get_meter_provider(), _REPORTS, lambda: BudgetReports(meter))
     found.zone = settings.time_zone
     return found
+
+
+def _breaking(guard: Guard, meter: Meter, meter_provider: Any, settings: Settings) -> Breaking | None:
+    if not settings.breakers:
+        return None
+    provider = meter_provider or metrics.get_meter_provider()
+    reports = _once_for(provider, _BREAKERS, lambda: BreakerReports(meter))
+    return Breaking(guard, Breakers(settings.breakers, guard.keeper, new_id, time.monotonic), reports)
 
 
 def _once_for(provider: Any, known: dict[int, tuple[weakref.ref[Any], _T]], make: Callable[[], _T]) -> _T:

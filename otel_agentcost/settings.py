@@ -14,19 +14,21 @@ and where a budget was meant and none is enforced, that is said in capitals.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from datetime import timezone, tzinfo
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 from otel_agentcost import names
+from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.core.budgets import Action, Budget, Unit, to_limit
 from otel_agentcost.core.tool_prices import ToolPrice, ToolPrices
 from otel_agentcost.errors import SettingsError
 from otel_agentcost.layers import PREFIX, Layer, environment, file_layer, is_set
+from otel_agentcost.rows import Row, setting
 from otel_agentcost.understanding import (
     CaptureContent,
     LoopAction,
@@ -35,6 +37,7 @@ from otel_agentcost.understanding import (
     Unlimited,
     quoted,
     to_boolean,
+    to_breakers,
     to_budgets,
     to_capture_content,
     to_count,
@@ -65,7 +68,6 @@ __all__ = [
     "Row",
     "Settings",
     "from_environment",
-    "markdown_table",
     "without_password",
 ]
 
@@ -73,34 +75,7 @@ CAPTURE_CONTENT = "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT"
 
 UTC: tzinfo = timezone.utc
 
-T = TypeVar("T")
-
-
 # --- The table --------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """One setting, as the table has it."""
-
-    field: str
-    """The field of `Settings`, the name in a settings file, and the name of the argument."""
-    variable: str
-    """The environment variable."""
-    parse: Callable[[object], object]
-    values: str
-    """What may be written, for people, in Markdown."""
-    default: str
-    """What holds where nothing is written, for people, in Markdown."""
-    meaning: str
-    budget: bool
-    """Whether whoever sets it means to have a budget."""
-
-
-def setting(default: T, parse: Callable[[object], T], *, values: str, meaning: str, budget: bool = False) -> T:
-    """A field of `Settings` with its row of the table."""
-    row = {"parse": parse, "values": values, "meaning": meaning, "budget": budget}
-    return field(default_factory=lambda: default, metadata=row)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -195,6 +170,13 @@ class Settings:
         to_zone,
         values="`Europe/Berlin`",
         meaning="Where the hours, days and months of budgets begin.",
+        budget=True,
+    )
+    breakers: tuple[Breaker, ...] = setting(
+        (),
+        to_breakers,
+        values="`agent:trips=5/10m,open=15m`",
+        meaning="Circuit breakers, joined by `;`: `scope[=name]:trips=N/time,open=time`.",
         budget=True,
     )
     ledger: str = setting(
@@ -327,13 +309,6 @@ def _rows() -> tuple[Row, ...]:
 
 ROWS = _rows()
 _FIELDS = frozenset(row.field for row in ROWS)
-
-
-def markdown_table() -> str:
-    """The README's table of settings."""
-    lines = ["| setting | values | default | meaning |", "|---|---|---|---|"]
-    lines += [f"| `{row.variable}` | {row.values} | {row.default} | {row.meaning} |" for row in ROWS]
-    return "\n".join(lines) + "\n"
 
 
 # --- Reading ----------------------------------------------------------------------------------------------------------

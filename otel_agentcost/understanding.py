@@ -8,14 +8,15 @@ how a value is quoted in a sentence that others read.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import timezone, tzinfo
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, TypeVar, cast, get_args
 
-from otel_agentcost.core import money
+from otel_agentcost.core import breakers, money
+from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.core.budgets import ACTIONS, Action, Budget, UnclearRule, Unit, read, to_limit
 from otel_agentcost.core.tool_prices import ToolPrice, ToolPrices, to_price
 
@@ -136,6 +137,20 @@ def to_budgets(value: object) -> tuple[Budget, ...]:
     if not rules and isinstance(value, str):
         raise Unclear("which holds no rule: write scope[=name][/window]:limit=value, such as user/day:usd=1")
     return rules
+
+
+def to_breakers(value: object) -> tuple[Breaker, ...]:
+    """Circuit breakers, as `core.breakers` reads them: a text, or a list of texts."""
+    items = [value] if isinstance(value, (str, Breaker)) else value
+    if not isinstance(items, Sequence):
+        raise Unclear("which is no list of rules")
+    found: list[Breaker] = []
+    try:
+        for item in cast("Sequence[object]", items):
+            found += [item] if isinstance(item, Breaker) else breakers.parse(str(item))
+    except UnclearRule as error:
+        raise Unclear(f"where {error}") from error
+    return tuple(found)
 
 
 def to_downgrade(value: object) -> Mapping[str, str]:

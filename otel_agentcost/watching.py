@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Literal
 
 from otel_agentcost import names
 from otel_agentcost.border import report
 from otel_agentcost.core import money
+from otel_agentcost.core.budgets import Scope
 from otel_agentcost.core.loops import Finding
 from otel_agentcost.errors import LoopDetected
-from otel_agentcost.facts import trace_id_of, trace_key
+from otel_agentcost.facts import scopes_of, trace_id_of, trace_key
 from otel_agentcost.looping import Looping, Thresholds
 from otel_agentcost.telemetry.loops import LoopReports
 from otel_agentcost.telemetry.spans import Record
@@ -52,6 +54,8 @@ class Watch:
         self._action = action
         self._reports = reports
         self._content = content
+        self.looping: Callable[[Mapping[Scope, str], Span, float], None] | None = None
+        """Who counts loops for circuit breakers: called with whose call it is, its span and the time."""
         self._traces: OrderedDict[str, _Trace] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -79,6 +83,9 @@ class Watch:
                 agent = record.attribution.get(names.AGENT)
                 self._reports.found(record.span, loop, since, agent=agent, content=self._content)
         self._reports.wasted(record.span, wasted)
+        if self.looping is not None and (self._action == "block" or any(loop.first for loop in found)):
+            scopes = scopes_of(trace_id_of(record.span), record.attribution, alone=record.alone)
+            self.looping(scopes, record.span, live.at)
         return _error(found[0], wasted, record)
 
     def settled(self, record: Record, usd: Decimal | None) -> None:

@@ -30,6 +30,13 @@ def with_block(document: str, name: str, content: str) -> str:
     return document.replace(marks.format(before), marks.format(content))
 
 
+def settings_table() -> str:
+    """The README's table of settings."""
+    lines = ["| setting | values | default | meaning |", "|---|---|---|---|"]
+    lines += [f"| `{row.variable}` | {row.values} | {row.default} | {row.meaning} |" for row in settings.ROWS]
+    return "\n".join(lines) + "\n"
+
+
 def environment_variables() -> str:
     """The module of that name: its docstring as it stands, then one constant a variable of ours."""
     docstring = re.match(r'"""(.|\n)*?"""\n', VARIABLES.read_text(encoding="utf-8"))
@@ -40,9 +47,7 @@ def environment_variables() -> str:
 
 def main() -> None:
     """Rewrites all of them."""
-    README.write_text(
-        with_block(README.read_text(encoding="utf-8"), "settings", settings.markdown_table()), encoding="utf-8"
-    )
+    README.write_text(with_block(README.read_text(encoding="utf-8"), "settings", settings_table()), encoding="utf-8")
     VARIABLES.write_text(environment_variables(), encoding="utf-8")
 
 

@@ -32,9 +32,10 @@ MAY_IMPORT: dict[str, list[str]] = {
     "core": ["core"],
     "tokens": [*FREE],
     "understanding": [*FREE, "core"],
+    "rows": [],
     "layers": [*FREE, "understanding"],
     "unheeded": [*FREE, "core", "layers", "understanding"],
-    "settings": [*FREE, "core", "layers", "understanding", "unheeded"],
+    "settings": [*FREE, "core", "layers", "rows", "understanding", "unheeded"],
     "pricebook": [*FREE, "core", "pricebook"],
     "ledger": [*FREE, "ledger"],
     "wire": [*FREE, "core", "tokens", "wire"],
@@ -50,7 +51,10 @@ MAY_IMPORT: dict[str, list[str]] = {
     "inflight": [*FREE, "core", "wire", "charging", "streams", "dropped", "telemetry"],
     "facts": [*FREE, "core", "charging", "pricebook"],
     "watching": [*FREE, "core", "facts", "looping", "telemetry", "wire"],
-    "admission": [*FREE, "facts", "core", "charging", "guard", "ledger", "metering", "pricebook", "telemetry", "wire"],
+    "breaking": [*FREE, "core", "guard", "telemetry"],
+    "admission": [
+        *FREE, "breaking", "facts", "core", "charging", "guard", "ledger", "metering", "pricebook", "telemetry", "wire",
+    ],
     "lifecycle": [*FREE, "core", "wire", "charging", "inflight", "dropped", "pricebook", "telemetry"],
     "foreign": [*FREE, "core", "dropped", "guard", "telemetry"],
     "foreign_tools": [*FREE, "core", "telemetry", "toolcalls"],
@@ -68,7 +72,8 @@ MAY_IMPORT: dict[str, list[str]] = {
     "tools": [*FREE, "patching", "toolcalls", "tools"],
     "runtime": [
         *FREE, "core", "settings", "pricebook", "telemetry", "lifecycle", "processor", "patching", "sdks", "in_force",
-        "capture", "admission", "budgeting", "foreign", "foreign_tools", "tools", "understanding", "watching",
+        "capture", "admission", "breaking", "budgeting", "facts", "guard", "foreign", "foreign_tools", "tools",
+        "understanding", "watching",
     ],
     "instrumentor": [*FREE, "settings", "runtime"],
     "__init__": [*FREE, "core", "settings", "telemetry", "handwritten", "runs", "runtime", "instrumentor"],
@@ -87,6 +92,7 @@ OUTSIDE: dict[str, set[str]] = {
     "instrumentor": {"opentelemetry"},
     "inflight": {"opentelemetry"},  # the context: which span is current, and what suppresses instrumentation
     "capture": {"opentelemetry"},  # events are log records
+    "breaking": {"opentelemetry"},  # a span's type
     "facts": {"opentelemetry"},  # the id of a trace
     "admission": {"opentelemetry"},  # the context: whose call it is
     "runs": {"opentelemetry"},  # a run is a span

@@ -123,3 +123,15 @@ def test_every_scope_window_and_action_is_on_the_page() -> None:
     assert set(re.findall(r"`(\w+)`", rows["scope"])) == set(budgets.SCOPES)
     assert set(re.findall(r"`(\w+)`", rows["window"])) - {"OTEL_AGENTCOST_TIME_ZONE"} == set(budgets.WINDOWS)
     assert set(budgets.ACTIONS) <= rows.keys()
+
+
+def test_a_circuit_breaker_is_written_as_the_page_says(model_server: ModelServer, tmp_path: Path) -> None:
+    """The page's own rules are understood, and one like them stops a script that goes on after refusals."""
+    (written,) = re.findall(r"OTEL_AGENTCOST_BREAKERS='(.*)'", PAGE)
+    assert [breaker.times for breaker in Settings(breakers=written).breakers] == [5, 3]
+    code = LOOP.replace("    client.chat", "    try: client.chat").rstrip() + (
+        "\n    except openai.OpenAIError: raise\n    except Exception as error: print(error.reason)\n"
+    )
+    limits = {"TRACE_MAX_LLM_CALLS": "2", "BREAKERS": "agent:trips=5/10m,open=15m", "AGENT": "bees"}
+    done = launch(code, model_server, tmp_path, **limits)
+    assert done.stdout.split() == ["spent"] * 5 + ["circuit"] * 93, done.stderr

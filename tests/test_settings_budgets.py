@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from otel_agentcost.core import breakers
 from otel_agentcost.core.budgets import Budget, parse
 from otel_agentcost.errors import SettingsError
 from otel_agentcost.settings import ROWS, Settings
@@ -34,6 +35,7 @@ ENVIRONMENT = {
     "UNLIMITED_OUTPUT": "assume",
     "LONGEST_ANSWER": "64000",
     "TIME_ZONE": "Europe/Berlin",
+    "BREAKERS": "agent:trips=5/10m,open=15m",
     "LEDGER": "redis://:s3cret@cache/0",
     "LEDGER_DOWN": "refuse",
     "LEDGER_TIMEOUT": "0.1",
@@ -58,6 +60,8 @@ unpriced: refuse
 unlimited_output: assume
 longest_answer: 64000
 time_zone: Europe/Berlin
+breakers:
+- agent:trips=5/10m,open=15m
 ledger: redis://:s3cret@cache/0
 ledger_down: refuse
 ledger_timeout: .1
@@ -90,6 +94,7 @@ def test_every_setting_of_budgets_is_read_from_its_variable() -> None:
         "unlimited_output": "assume",
         "longest_answer": 64000,
         "time_zone": ZoneInfo("Europe/Berlin"),
+        "breakers": breakers.parse("agent:trips=5/10m,open=15m"),
         "ledger": "redis://:s3cret@cache/0",
         "ledger_down": "refuse",
         "ledger_timeout": 0.1,

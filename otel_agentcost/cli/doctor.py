@@ -171,7 +171,10 @@ def _budgets(settings: Settings, obstacle: str | None) -> Iterator[Finding]:
         yield Finding("unlimited output", _UNLIMITED[settings.unlimited_output].format(settings.longest_answer))
     elif obstacle is None:
         yield Finding("", "no budget is set")
-    if settings.rules or "ledger" in settings.sources:
+    for breaker in settings.breakers:
+        whose = f"each {breaker.scope}" if breaker.name is None else f"{breaker.scope} {breaker.name}"
+        yield Finding("breaker", f"{breaker.text} | {whose}: opens after {breaker.why}", fine=obstacle is None)
+    if settings.rules or settings.breakers or "ledger" in settings.sources:
         yield _ledger(settings)
 
 

@@ -80,7 +80,7 @@ class Budget:
         object.__setattr__(self, "text", self._written())  # it is wanted with every call
 
     def _written(self) -> str:
-        name = "" if self.name is None else f"={_quoted_name(self.name)}"
+        name = "" if self.name is None else f"={quoted_name(self.name)}"
         window = f"/{self.window}" if self.window else ""
         items = [f"{WRITTEN[unit]}={_amount(unit, limit)}" for unit, limit in self.limits.items()]
         if self.on_exceed:
@@ -101,7 +101,7 @@ class Budget:
         return period.key(self.scope, value)
 
 
-def _quoted_name(name: str) -> str:
+def quoted_name(name: str) -> str:
     """A name as a rule may hold it: in double quotes where it would be read as something else."""
     plain = name == name.strip() and name and not name.startswith('"') and not set(name) & set(";:,")
     if plain and name.rpartition("/")[2].strip() not in WINDOWS:
@@ -188,13 +188,18 @@ def read(written: object) -> tuple[Budget, ...]:
 
 def parse(rules: str) -> tuple[Budget, ...]:
     """The budgets that `rules` says, in their order. Raises `UnclearRule` for the first that cannot be understood."""
-    return tuple(parse_rule(rule) for rule in _RULES.findall(rules) if rule.strip())
+    return tuple(parse_rule(rule) for rule in split_rules(rules))
+
+
+def split_rules(rules: str) -> list[str]:
+    """What stands between the semicolons, but those in a quoted name."""
+    return [rule for rule in _RULES.findall(rules) if rule.strip()]
 
 
 def parse_rule(rule: str) -> Budget:
     """The budget that one rule says. Raises `UnclearRule`."""
     rule = rule.strip()
-    scope, name, window, tail = _split(rule)
+    scope, name, window, tail = split_scope(rule)
     items: list[tuple[str, object]] = []
     for item in tail.split(","):
         key, equals, value = (part.strip() for part in item.partition("="))
@@ -204,8 +209,8 @@ def parse_rule(rule: str) -> Budget:
     return _budget(rule, scope, name, window, items)
 
 
-def _split(rule: str) -> tuple[str, str | None, str | None, str]:
-    """The scope, name, window and limits of a rule."""
+def split_scope(rule: str) -> tuple[str, str | None, str | None, str]:
+    """The scope, name, window and limits of a rule. Raises `UnclearRule`."""
     quoted = _QUOTED.fullmatch(rule)
     if quoted is not None:
         return quoted["scope"], quoted["name"].replace('""', '"'), quoted["window"], quoted["limits"]
@@ -243,7 +248,7 @@ def _from_mapping(rule: Mapping[object, object]) -> list[Budget]:
 def _under(head: str, limits: object) -> Sequence[Budget]:
     if not isinstance(limits, Mapping):
         return parse(f"{head}:{limits}")
-    scope, name, window, _ = _split(f"{head}:")
+    scope, name, window, _ = split_scope(f"{head}:")
     items = {str(key): value for key, value in cast("Mapping[object, object]", limits).items()}
     return [_budget(f"{head}: {items}", scope, name, window, list(items.items()))]
 

@@ -10,6 +10,7 @@ said. Called by the line of `lifecycle.py`.
     waiting.py     the queues of calls that wait for money which is only held
     beginnings.py  how long a trace has been running
     reports.py     how far budgets are used, and why a call is refused
+    breakers.py    circuit breakers: what has failed too often is left alone for a while
     keeper.py      the ledger, and what happens while it does not answer
     guard.py       the decisions
 """
@@ -17,7 +18,8 @@ said. Called by the line of `lifecycle.py`.
 from __future__ import annotations
 
 from otel_agentcost.guard.asking import Policy
+from otel_agentcost.guard.breakers import Breakers, Change, Verdict
 from otel_agentcost.guard.guard import Guard
 from otel_agentcost.guard.values import CallFacts, Counted, Level, Refused, Ticket
 
-__all__ = ["CallFacts", "Counted", "Guard", "Level", "Policy", "Refused", "Ticket"]
+__all__ = ["Breakers", "CallFacts", "Change", "Counted", "Guard", "Level", "Policy", "Refused", "Ticket", "Verdict"]

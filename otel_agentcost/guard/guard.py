@@ -67,7 +67,8 @@ class Guard:
         allowed = "Calls are made without their budgets meanwhile; what they take is counted when it answers again."
         refused = "Calls that fall under a budget are refused meanwhile."
         self.keeper = Keeper(ledger, monotonic, allowed if self.policy.ledger_down == "allow" else refused)
-        self._quick = isinstance(ledger, MemoryLedger)
+        self.quick = isinstance(ledger, MemoryLedger)
+        """Whether the ledger answers within microseconds."""
         self._monotonic = monotonic
         self._queues = Queues()
         self._applying = Applying(self.budgets, self.policy)
@@ -97,7 +98,7 @@ class Guard:
         applied = self._applying.to(facts, facts.call.model, facts.now)
         if (at_once := self._at_once(facts, applied)) is not None:
             return at_once
-        slow = not self._quick and _in_asyncio()
+        slow = not self.quick and _in_asyncio()
         # Other kinds of event loops have no such events: there a call is admitted or refused at once.
         with closing(self._steps(facts, applied, TaskWaiter if _in_asyncio() else None)) as steps:
             answer: _Answer = None
@@ -126,7 +127,7 @@ class Guard:
 
     def without_delay(self, act: Callable[[], object]) -> None:
         """Does `act` (a settlement, a release) now; where that would hold up an event loop, soon and in a thread."""
-        if self._quick or not _in_asyncio():
+        if self.quick or not _in_asyncio():
             act()
         else:
             later(act)
@@ -187,7 +188,7 @@ class Guard:
         call, policy = facts.call, self.policy
         if not applied.counted:
             return Ticket(facts.call_id, (), NOTHING_HELD)
-        if not self._quick or applied.timed or (applied.clamps and call.max_output_tokens is None):
+        if not self.quick or applied.timed or (applied.clamps and call.max_output_tokens is None):
             return None
         ask = ask_for(facts, call.model, policy) if applied.measured else JUST_A_CALL
         unpriced = ask.unpriced if applied.dollars else None

@@ -90,6 +90,18 @@ class Keeper:
             return
         self._answered()
 
+    def standing(self, key: str, now: float) -> Standing | None:
+        """As the ledger's; None while it is down."""
+        try:
+            self._knock()
+            found = self.ledger.standing(key, now=now)
+        except Exception as error:
+            if not isinstance(error, _Paused):
+                self._failed(error)
+            return None
+        self._answered()
+        return found
+
     def close(self) -> None:
         """The end of the process, or of the instrumentation: what is yet to be settled is tried once more, or said."""
         late = len(self._unsettled)

@@ -1,0 +1,191 @@
+"""Circuit breakers on every ledger: when they open, who else sees it, and how they close again."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Mapping
+
+import pytest
+
+from otel_agentcost.core.breakers import parse
+from otel_agentcost.core.budgets import Scope
+from otel_agentcost.guard import Breakers, Verdict
+from otel_agentcost.guard.breakers import FRESH, TRIAL
+from otel_agentcost.guard.keeper import Keeper
+from otel_agentcost.ledger import Ledger, LedgerError, Standing, open_ledger
+from otel_agentcost.ledger.memory import MemoryLedger
+from tests.guard.scene import NOW
+from tests.guard.test_ledger_down import Moody
+from tests.guard.test_waiting import url
+
+__all__ = ["url"]
+
+RULE = "agent:trips=3/10m,open=5m"
+WHO: Mapping[Scope, str] = {"agent": "researcher", "user": "u1"}
+_ids = itertools.count()
+
+
+class Clock:
+    """Time in the process, for what is remembered of a shared ledger."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Unplugged(Moody):
+    """Which can be: not even how something stands is known then."""
+
+    def standing(self, key: str, *, now: float) -> Standing:
+        self._check()
+        return super().standing(key, now=now)
+
+
+def breakers(ledger: Ledger, rule: str = RULE, clock: Clock | None = None) -> Breakers:
+    clock = clock or Clock()
+    return Breakers(parse(rule), Keeper(ledger, clock, ""), lambda: f"id-{next(_ids)}", clock)
+
+
+def opened(made: Breakers, now: float = NOW) -> None:
+    """Trips it as often as it takes."""
+    changes = [change for _ in range(3) for change in made.tripped(WHO, "refusals", now)]
+    assert [change.state for change in changes] == ["open"]
+
+
+def test_it_opens_when_it_has_tripped_often_enough(url: str) -> None:
+    """Not before, and for the agent alone that it was about; once, however often it goes on."""
+    made = breakers(open_ledger(url))
+    assert made.tripped(WHO, "refusals", NOW) == []
+    assert made.tripped(WHO, "loops", NOW + 1) == []
+    assert made.ask(WHO, NOW + 2) == Verdict()
+    (change,) = made.tripped(WHO, "refusals", NOW + 2)
+    assert (change.value, change.state) == ("researcher", "open")
+    refusing = made.ask(WHO, NOW + 3).refusing
+    assert refusing is not None
+    assert refusing[1] == "researcher"
+    assert made.ask({"agent": "writer"}, NOW + 3) == Verdict()
+    assert made.tripped(WHO, "refusals", NOW + 4) == []
+
+
+def test_what_is_long_ago_does_not_count(url: str) -> None:
+    """Three in half an hour are not three in ten minutes."""
+    made = breakers(open_ledger(url))
+    for minutes in (0, 10, 20, 30):
+        assert made.tripped(WHO, "loops", NOW + 60 * minutes) == []
+
+
+def test_after_its_time_one_call_is_tried_and_closes_it(url: str) -> None:
+    """While it is tried, others are refused; what tripped it before does not count any more."""
+    clock = Clock()
+    made = breakers(open_ledger(url), clock=clock)
+    opened(made)
+    assert made.ask(WHO, NOW + 299).refusing is not None
+    clock.now += FRESH
+    tried = made.ask(WHO, NOW + 301)
+    assert len(tried.trials) == 1
+    assert made.ask(WHO, NOW + 301).refusing is not None
+    (change,) = made.admitted(tried, NOW + 302)
+    assert change.state == "closed"
+    assert made.ask(WHO, NOW + 303) == Verdict()
+    assert made.tripped(WHO, "refusals", NOW + 304) == []
+    assert made.tripped(WHO, "refusals", NOW + 304) == []
+    assert len(made.tripped(WHO, "refusals", NOW + 304)) == 1
+
+
+def test_a_trial_that_trips_opens_it_again(url: str) -> None:
+    """At once, and for the whole time."""
+    clock = Clock()
+    made = breakers(open_ledger(url), clock=clock)
+    opened(made)
+    clock.now += FRESH
+    tried = made.ask(WHO, NOW + 301)
+    made.given_up(tried, NOW + 301)
+    (change,) = made.tripped(WHO, "refusals", NOW + 301)
+    assert change.state == "open"
+    clock.now += FRESH
+    assert made.ask(WHO, NOW + 600).refusing is not None
+    clock.now += FRESH
+    tried = made.ask(WHO, NOW + 602)
+    made.admitted(tried, NOW + 602)  # closes both openings
+    assert made.ask(WHO, NOW + 603) == Verdict()
+
+
+def test_a_trial_of_which_nothing_is_heard_makes_room_for_the_next(url: str) -> None:
+    """Its process may have died."""
+    clock = Clock()
+    made = breakers(open_ledger(url), clock=clock)
+    opened(made)
+    clock.now += FRESH
+    assert made.ask(WHO, NOW + 301).trials
+    clock.now += FRESH
+    assert made.ask(WHO, NOW + 301 + TRIAL - 1).refusing is not None
+    assert made.ask(WHO, NOW + 301 + TRIAL + 1).trials
+
+
+@pytest.mark.parametrize("url", ["sqlite", "redis"], indirect=True)
+def test_other_processes_see_it_and_count_along(url: str) -> None:
+    """Within a second; a trial is one for all of them."""
+    clock = Clock()
+    one, other = breakers(open_ledger(url), clock=clock), breakers(open_ledger(url), clock=clock)
+    assert other.ask(WHO, NOW) == Verdict()
+    one.tripped(WHO, "refusals", NOW)
+    other.tripped(WHO, "refusals", NOW)
+    (change,) = one.tripped(WHO, "refusals", NOW)
+    assert change.state == "open"
+    clock.now += FRESH
+    assert other.ask(WHO, NOW + 1).refusing is not None
+    clock.now += FRESH
+    assert one.ask(WHO, NOW + 301).trials
+    assert other.ask(WHO, NOW + 301).refusing is not None
+
+
+def test_many_threads_open_it_once_and_try_it_once(url: str) -> None:
+    """Whoever comes first is the one who tells."""
+    clock = Clock()
+    made = breakers(open_ledger(url), clock=clock)
+    changes: list[object] = []
+    trials: list[object] = []
+
+    def trip() -> None:
+        changes.extend(made.tripped(WHO, "loops", NOW))
+
+    def attempt() -> None:
+        trials.extend(made.ask(WHO, NOW + 301).trials)
+
+    for act in (trip, attempt):
+        threads = [threading.Thread(target=act) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        clock.now += FRESH
+    assert (len(changes), len(trials)) == (1, 1)
+
+
+def test_refusals_and_loops_can_be_told_apart() -> None:
+    """A rule about loops counts no refusals."""
+    made = breakers(MemoryLedger(), "agent=researcher:loops=1/1m,open=1m")
+    assert made.tripped(WHO, "refusals", NOW) == []
+    assert len(made.tripped(WHO, "loops", NOW)) == 1
+    assert made.tripped({"agent": "writer"}, "loops", NOW) == []
+
+
+def test_where_one_of_two_refuses_the_other_is_not_tried() -> None:
+    """A trial that no call was made for is given back."""
+    made = breakers(MemoryLedger(), "agent:loops=1/1m,open=1m;user:refusals=1/1m,open=9m")
+    made.tripped(WHO, "loops", NOW)
+    made.tripped(WHO, "refusals", NOW)
+    assert made.ask(WHO, NOW + 61).refusing is not None
+    assert made.ask({"agent": "researcher"}, NOW + 61).trials
+
+
+def test_a_ledger_that_does_not_answer_refuses_nothing() -> None:
+    """Whether calls are made then is for the budgets to say."""
+    ledger = Unplugged()
+    made = breakers(ledger)
+    opened(made)
+    ledger.down = LedgerError("it is unplugged.")
+    assert made.ask(WHO, NOW + 1) == Verdict()
+    assert made.tripped(WHO, "refusals", NOW + 1) == []
