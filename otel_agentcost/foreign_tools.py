@@ -36,12 +36,14 @@ _PREFIX: Final = f"{names.EXECUTE_TOOL} "
 class _Mark:
     """One call of a tool, on its span and on those beneath it."""
 
-    __slots__ = ("counted", "tool")
+    __slots__ = ("call", "counted", "tool")
 
     def __init__(self, tool: str, *, counted: bool) -> None:
         self.tool = tool
         self.counted = counted
         """Whether a span of ours counts it."""
+        self.call: ToolCall | None = None
+        """The same call seen from within, where more is known of it."""
 
 
 class ForeignTools:
@@ -87,6 +89,10 @@ class ForeignTools:
         if mark.counted or not runtime.line.active:
             return
         mark.counted = True
+        call, mark.call = mark.call, None
+        if call is not None:
+            call.settle_on(span, runtime, ctx)
+            return
         price = runtime.prices_of_tools.find(mark.tool)
         usd: Decimal | None = None
         parent_tally = rollup.tally_of(trace.get_current_span(ctx))

@@ -15,6 +15,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final, Literal, cast
 
 from opentelemetry import context, trace
+from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from otel_agentcost import in_force, names
@@ -81,6 +82,9 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         """The same call, where that knows the price and this does not."""
         self._settled = False
         self._foreign = False
+        """Whether the span of somebody else in which it has begun is its own: it is settled when that ends."""
+        self._took: int | None = None
+        self._failure: BaseException | None = None
         self._runtime: Runtime | None = None
         self._span: Span = trace.INVALID_SPAN
         self._written: Plain | None = None
@@ -143,6 +147,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         self._foreign = bool(self.seen_by) and foreign_tool(parent) == self.name
         inner = outer
         if self._foreign:
+            getattr(parent, MARK).call = self
             self._span = parent
         elif self._spans:
             self._span = self._started(runtime)
@@ -199,12 +204,23 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             self._given = dict(self._arguments())
         return self._given
 
+    def settle_on(self, span: Span, runtime: Runtime, ctx: Context) -> None:
+        """`span`, which somebody else made in `ctx`, is the call's, and about to end: what is known is to be on it."""
+        self._span, self._outer = span, ctx
+        if self._call_id is not None:
+            span.set_attribute(names.TOOL_CALL_ID, self._call_id)
+        took = self._took if self._took is not None else time.monotonic_ns() - self._began
+        self._settle(runtime, took, self._failure)
+
     # --- Its end ---
 
     def _end(self, runtime: Runtime, took: int, failure: BaseException | None) -> None:
+        self._took = took
         if self._around is not None:
             self._around.learn(self)
             return
+        if self._foreign:
+            self._failure = failure
         if not self._settled and not self._foreign:
             if not self._spans:  # nobody has made a span of it after all
                 self._spans = True
