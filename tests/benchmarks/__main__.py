@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import bench_budgets, bench_prices, calls, startup
+from tests.benchmarks import bench_budgets, bench_prices, bench_tools, calls, startup
 
 
 def main() -> int:
@@ -13,6 +13,8 @@ def main() -> int:
     calls.table(quick=quick)
     print("\nBudgets:\n")
     bench_budgets.main(quick=quick)
+    print("\nTools:\n")
+    bench_tools.table(quick=quick)
     print("\nStart-up, over the bare OpenTelemetry SDK's own:\n")
     startup.table(runs=3 if quick else 9)
     print("\nPrice lookup:\n")

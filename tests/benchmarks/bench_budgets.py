@@ -1,7 +1,7 @@
 """What budgets cost: `python -m tests.benchmarks.bench_budgets [--quick]`.
 
-First, what three rules add to a call, over the same call without them, for each ledger: real openai SDK on an
-in-process transport, blocks of both in turns. Then, how much of a store's own speed its ledger leaves: eight processes
+First, what three rules, and a circuit breaker, add to a call, over the same call without them, for each ledger: real
+openai SDK on an in-process transport, blocks of both in turns. Then, how much of a store's own speed its ledger leaves: eight processes
 on one file and on one server, beside the same number of plain transactions and script calls.
 """
 
@@ -19,7 +19,7 @@ from pathlib import Path
 
 import otel_agentcost
 from otel_agentcost import Settings, in_force
-from otel_agentcost.core import budgets
+from otel_agentcost.core import breakers, budgets
 from tests.benchmarks.calls import Sdk
 from tests.benchmarks.raw_store import ROUNDS
 from tests.benchmarks.workloads import Workload, workloads
@@ -53,10 +53,12 @@ def seconds(run: Callable[[int], None], calls: int) -> float:
     return (time.perf_counter() - started) / calls
 
 
-def added(work: Workload, url: str, blocks: int, calls: int) -> tuple[float, float]:
+def added(work: Workload, url: str, blocks: int, calls: int, breaker: str = "") -> tuple[float, float]:
     """Microseconds of a call without budgets, and what three rules add to it: medians of blocks in turns."""
     sdk = Sdk.fresh()
-    settings = Settings(budgets=budgets.parse(RULES), user="u1", ledger=url, ledger_timeout=5)
+    settings = Settings(
+        budgets=budgets.parse(RULES), breakers=breakers.parse(breaker), user="u1", ledger=url, ledger_timeout=5
+    )
     otel_agentcost.instrument(tracer_provider=sdk.tracers, meter_provider=sdk.meters, settings=settings)
     runtime = in_force.active()
     assert runtime is not None
@@ -85,8 +87,10 @@ def added_table(urls: dict[str, str], *, quick: bool) -> None:
     """What three rules add to a call."""
     work = next(work for work in workloads() if work.stream is None)
     print(f"{'three rules on ' + work.name:40} {'without µs':>11} {'added µs':>9} {'ratio':>6}")
-    for name, url in urls.items():
-        base, more = added(work, url, 9 if quick else 41, 100 if quick else 200)
+    rows = [(name, url, "") for name, url in urls.items()]
+    rows += [(f"{name}, and a circuit breaker", url, "user:trips=5/10m,open=10m") for name, url in urls.items()]
+    for name, url, breaker in rows:
+        base, more = added(work, url, 9 if quick else 41, 100 if quick else 200, breaker)
         print(f"{name:40} {base:11.0f} {more:9.1f} {(base + more) / base:6.2f}", flush=True)
 
 
