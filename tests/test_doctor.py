@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from otel_agentcost import tools
 from otel_agentcost.cli import main
 from tests.ledger.servers import Server, binary
 
@@ -230,3 +231,24 @@ def delay(front: socket.socket, port: int) -> None:
             far.sendall(question)
             time.sleep(0.05)
             near.sendall(far.recv(65536))
+
+
+def test_a_breaker_is_said_in_words(examine: Examine) -> None:
+    """Whose it is, and what opens it."""
+    found = examine(BREAKERS="agent:trips=5/10m,open=15m; total:loops=1/1h,open=1h")
+    assert found.said("breaker") == [
+        "agent:trips=5/10m,open=15m | each agent: opens after 5 refusals or loops within 10m",
+        "total:loops=1/1h,open=1h | all calls together: opens after 1 loops within 1h",
+    ]
+    switched_off = examine(ENABLED="false")
+    assert switched_off.code == 1
+    assert "NO BUDGET IS ENFORCED" in switched_off.report
+
+
+def test_frameworks_whose_tools_are_watched_are_named(examine: Examine) -> None:
+    """Each is measured, or not there: none is left out."""
+    section = examine().report.partition("\nTools of frameworks\n")[2].partition("\n\n")[0]
+    for framework in tools.discover():
+        assert framework.distribution in section
+    assert section.count("every tool call is a span") >= 1
+    assert "!" not in section

@@ -22,6 +22,7 @@ from typing import cast
 
 from otel_agentcost.cli import Subparsers
 from otel_agentcost.core import money
+from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.core.budgets import Action, Budget, Unit, period
 from otel_agentcost.errors import AgentCostError, SettingsError, written
 from otel_agentcost.patching import Target
@@ -77,6 +78,7 @@ def run(arguments: argparse.Namespace) -> int:
         "Budgets": list(_budgets(settings, obstacle)),
         "Prices": prices,
         "SDKs": list(_sdks(in_use=obstacle is None)),
+        "Tools of frameworks": list(_frameworks(in_use=obstacle is None)),
         "OpenTelemetry": list(_telemetry()),
     }
     width = max(len(finding.name) for findings in sections.values() for finding in findings)
@@ -106,6 +108,8 @@ def _shown(settings: Settings, field: str) -> str:
             return ", ".join(f"{tool} ${price}" for tool, price in settings.tool_prices.items())
         case "budgets":
             return "; ".join(rule.text for rule in settings.budgets) or "none"
+        case "breakers":
+            return "; ".join(breaker.text for breaker in settings.breakers)
         case "downgrade":
             return ", ".join(f"{model} -> {cheaper}" for model, cheaper in settings.downgrade.items())
         case _:
@@ -140,7 +144,7 @@ def _obstacle(settings: Settings, problem: Finding | None, prices: list[Finding]
     """Why no budget is enforced, where one was meant: an application would run without otel-agentcost."""
     if problem is not None:
         return "the settings cannot be understood"
-    if not settings.rules:
+    if not settings.rules and not settings.breakers:
         return None
     if not settings.enabled:
         return "OTEL_AGENTCOST_ENABLED is false"
@@ -172,15 +176,20 @@ def _budgets(settings: Settings, obstacle: str | None) -> Iterator[Finding]:
     elif obstacle is None:
         yield Finding("", "no budget is set")
     for breaker in settings.breakers:
-        whose = f"each {breaker.scope}" if breaker.name is None else f"{breaker.scope} {breaker.name}"
+        whose = _whose(breaker)
         yield Finding("breaker", f"{breaker.text} | {whose}: opens after {breaker.why}", fine=obstacle is None)
     if settings.rules or settings.breakers or "ledger" in settings.sources:
         yield _ledger(settings)
 
 
+def _whose(rule: Budget | Breaker) -> str:
+    if rule.name is not None:
+        return f"{rule.scope} {rule.name}"
+    return "all calls together" if rule.scope == "total" else f"each {rule.scope}"
+
+
 def _in_words(rule: Budget, settings: Settings, now: float) -> str:
-    whole = {"total": "all calls together", "process": "each process"}.get(rule.scope, f"each {rule.scope}")
-    whose = whole if rule.name is None else f"{rule.scope} {rule.name}"
+    whose = _whose(rule)
     limits = ", ".join(_amount(unit, limit) for unit, limit in rule.limits.items())
     then = f"a call over it {_ACTIONS[rule.on_exceed or settings.on_exceed]}"
     ends = period(rule.window, now, settings.time_zone).ends
@@ -254,33 +263,56 @@ def _sdks(*, in_use: bool) -> Iterator[Finding]:
     from otel_agentcost import sdks  # noqa: PLC0415 (keeps the command line quick to start)
 
     for sdk in sdks.discover():
-        installed = _version(sdk.distribution)
-        if installed is None:
-            yield Finding(sdk.distribution, "not installed")
-            continue
-        missing = list(_missing(patchable.target for patchable in sdk.patches))
-        if missing:
-            text = f"{installed}: {', '.join(missing)} is not there, so calls through it are not measured"
-            yield Finding(sdk.distribution, text, fine=False)
-        elif _release(installed) < _release(sdk.oldest):
-            yield Finding(sdk.distribution, f"{installed}: older than {sdk.oldest}, untested", fine=False)
+        measured = "every call is measured" if in_use else "not measured, see above"
+        found = _patched(sdk.distribution, sdk.oldest, [patchable.target for patchable in sdk.patches], measured)
+        yield found or Finding(sdk.distribution, "not installed")
+
+
+def _frameworks(*, in_use: bool) -> Iterator[Finding]:
+    """Those whose tools are watched."""
+    from otel_agentcost import tools  # noqa: PLC0415 (keeps the command line quick to start)
+
+    absent: list[str] = []
+    for framework in tools.discover():
+        measured = "every tool call is a span" if in_use else "not measured, see above"
+        targets = [patch.target for patch in framework.patches]
+        found = _patched(framework.distribution, framework.oldest, targets, measured)
+        if found is not None:
+            yield found
         else:
-            yield Finding(
-                sdk.distribution, f"{installed}: {'every call is measured' if in_use else 'not measured, see above'}"
-            )
+            absent.append(framework.distribution)
+    if absent:
+        yield Finding("not installed", ", ".join(absent))
+
+
+def _patched(distribution: str, oldest: str, targets: list[Target], measured: str) -> Finding | None:
+    """Whether what is to be patched is there; None where the distribution is not."""
+    installed = _version(distribution)
+    if installed is None:
+        return None
+    missing = list(_missing(targets))
+    if missing:
+        text = f"{installed}: {', '.join(missing)} is not there, so calls through it are not measured"
+        return Finding(distribution, text, fine=False)
+    if _release(installed) < _release(oldest):
+        return Finding(distribution, f"{installed}: older than {oldest}, untested", fine=False)
+    return Finding(distribution, f"{installed}: {measured}")
 
 
 def _missing(targets: Iterable[Target]) -> Iterator[str]:
-    """The seams that this version of the SDK does not have. Imports it: a doctor may take the time."""
+    """The seams that this version does not have. Imports what has them: a doctor may take the time."""
     for target in targets:
+        if target.optional:
+            continue
         try:
-            owner = getattr(import_module(target.module), target.owner, None)
-            method = target.method if owner is None or isinstance(target.method, str) else target.method(owner)
+            holder = target.holder(import_module(target.module))
+            method = target.named(holder)
         except Exception as error:  # an SDK may fail in any way at import
             yield f"{target.module} ({type(error).__name__}: {error})"
             return
-        if not target.optional and not (isinstance(method, str) and callable(getattr(owner, method, None))):
-            yield f"{target.module}.{target.owner}" + (f".{method}" if owner is not None else "")
+        if not callable(getattr(holder, method, None)):
+            place = ".".join(part for part in (target.module, target.owner) if part)
+            yield place + (f".{method}" if holder is not None else "")
 
 
 def _telemetry() -> Iterator[Finding]:

@@ -1,8 +1,8 @@
 """What budgets cost: `python -m tests.benchmarks.bench_budgets [--quick]`.
 
 First, what three rules, and a circuit breaker, add to a call, over the same call without them, for each ledger: real
-openai SDK on an in-process transport, blocks of both in turns. Then, how much of a store's own speed its ledger leaves: eight processes
-on one file and on one server, beside the same number of plain transactions and script calls.
+openai SDK on an in-process transport, blocks of both in turns. Then, how much of a store's own speed its ledger
+leaves: eight processes on one file and on one server, beside the same number of plain transactions and script calls.
 """
 
 from __future__ import annotations
