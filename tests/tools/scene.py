@@ -51,7 +51,7 @@ def one_call(telemetry: Telemetry, *, tool: str = "search", usd: float | None = 
     assert said[names.TOOL] == tool
     assert said.get(names.COST) == usd
     assert counted(telemetry) == (1, usd if usd is not None else None)
-    assert telemetry.total(names.M_COST) == (usd or 0)
+    assert telemetry.total(names.M_COST, gen_ai__operation__name=names.EXECUTE_TOOL) == (usd or 0)
     return said
 
 
