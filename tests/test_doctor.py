@@ -238,7 +238,7 @@ def test_a_breaker_is_said_in_words(examine: Examine) -> None:
     found = examine(BREAKERS="agent:trips=5/10m,open=15m; total:loops=1/1h,open=1h")
     assert found.said("breaker") == [
         "agent:trips=5/10m,open=15m | each agent: opens after 5 refusals or loops within 10m",
-        "total:loops=1/1h,open=1h | all calls together: opens after 1 loops within 1h",
+        "total:loops=1/1h,open=1h | all calls together: opens after 1 loop within 1h",
     ]
     switched_off = examine(ENABLED="false")
     assert switched_off.code == 1
