@@ -74,8 +74,18 @@ class ForeignTools:
             return
         mark = _Mark(tool, counted=own)
         setattr(span, MARK, mark)
-        if not own:
+        if not own and not self._known(span, mark, ctx):
             before_end(span, lambda: self._count(span, mark, ctx))
+
+    def _known(self, span: Span, mark: _Mark, ctx: Context) -> bool:
+        """Whether `span` is of a call that is seen as one of ours already, which left its span to the framework."""
+        call = context.get_value(HERE, ctx)
+        ending = call.adopt(span) if isinstance(call, ToolCall) and call.name == mark.tool else None
+        if ending is None:
+            return False
+        mark.counted = True
+        before_end(span, ending)
+        return True
 
     def _request(self, span: Span, ctx: Context) -> None:
         """`span` is of an MCP client that calls a tool: where that is not known as a call of ours already, it is it."""

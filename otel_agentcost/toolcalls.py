@@ -191,7 +191,8 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
 
     def _read(self, runtime: Runtime) -> Plain | None:
         """The arguments, where somebody wants to know them."""
-        if runtime.line.watch is None and not _shows_content(runtime, self._span):
+        shown = _shows_content(runtime, self._span) if self._spans else on_spans(runtime.settings.capture_content)
+        if runtime.line.watch is None and not shown:
             return None
         try:
             return plain(self._asked())

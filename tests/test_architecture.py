@@ -69,7 +69,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "plain": [],
     "toolcalls": [*FREE, "core", "in_force", "plain", "telemetry", "understanding"],
     "handwritten": [*FREE, "core", "generators", "toolcalls"],
-    "tools": [*FREE, "patching", "toolcalls", "tools"],
+    "tools": [*FREE, "patching", "telemetry", "toolcalls", "tools"],
     "runtime": [
         *FREE, "core", "settings", "pricebook", "telemetry", "lifecycle", "processor", "patching", "sdks", "in_force",
         "capture", "admission", "breaking", "budgeting", "facts", "guard", "foreign", "foreign_tools", "tools",

@@ -31,7 +31,13 @@ class Row(NamedTuple):
 
 
 ROWS: dict[str, Row] = {
+    "agent_framework": Row(("agent-framework-core==1.0.0", "mcp<2"), ("agent-framework-core", "mcp", "tenacity")),
+    "autogen": Row(
+        ("autogen-agentchat==0.4.2", "autogen-core==0.4.2", "autogen-ext==0.4.2"),
+        ("autogen-agentchat", "autogen-core", "autogen-ext[mcp]"),
+    ),
     "langchain": Row(("langchain-core==0.3.0",), ("langchain-core",)),
+    "llama_index": Row(("llama-index-core==0.10.0",), ("llama-index-core",)),
     "mcp": Row(("mcp==1.10.0", "pydantic<2.12"), ("mcp",)),
 }
 

@@ -1,0 +1,141 @@
+"""AutoGen: tools of an assistant whose model replays its answers, with autogen-core's own spans and without."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+
+from otel_agentcost import names, tool
+from tests.in_memory import Telemetry
+from tests.tools.scene import counted, one_call, priced, repeats, tool_spans
+
+core: Any = pytest.importorskip("autogen_core", reason="AutoGen is not here: `make frameworks`")
+tools: Any = pytest.importorskip("autogen_core.tools", reason="AutoGen is not here")
+models: Any = pytest.importorskip("autogen_core.models", reason="AutoGen is not here")
+
+ITS_SPANS = hasattr(sys.modules["autogen_core.tools._base"], "trace_tool_span")
+
+
+@pytest.fixture(autouse=True)
+def global_provider(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What autogen-core makes spans with is the global provider, which is none of one test's own."""
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", telemetry.tracer_provider)
+
+
+def find_pages(query: str) -> str:
+    return f"pages on {query}"
+
+
+def made(function: Any = find_pages, name: str = "search") -> Any:
+    return tools.FunctionTool(function, name=name, description="Finds pages.")
+
+
+async def call(one: Any, query: str = "bees") -> Any:
+    return await one.run_json({"query": query}, core.CancellationToken())
+
+
+async def run_agent(one: Any) -> str:
+    """An assistant, whose model calls `search` once; what it says at its end."""
+    agents: Any = pytest.importorskip("autogen_agentchat.agents", reason="autogen-agentchat is not here")
+    replay: Any = pytest.importorskip("autogen_ext.models.replay", reason="autogen-ext is not here")
+    usage = models.RequestUsage(prompt_tokens=1, completion_tokens=1)
+    asked = [core.FunctionCall(id="call_1", name="search", arguments='{"query": "bees"}')]
+    answer = models.CreateResult(finish_reason="function_calls", content=asked, usage=usage, cached=False)
+    family = {"vision": False, "function_calling": True, "json_output": False, "family": "unknown"}
+    model = replay.ReplayChatCompletionClient([answer])
+    model._model_info = {**family, "structured_output": False}  # releases before 0.4.3 cannot be told
+    agent = agents.AssistantAgent("assistant", model_client=model, tools=[one])
+    return str((await agent.run(task="Find pages on bees")).messages[-1].content)
+
+
+async def test_a_tool_that_an_agent_calls_is_one_span(telemetry: Telemetry) -> None:
+    """AutoGen's own, where it makes one, and then with the id of the model's call."""
+    with priced(telemetry):
+        assert await run_agent(made()) == "pages on bees"
+    said = one_call(telemetry)
+    assert said.get(names.TOOL_CALL_ID) == ("call_1" if ITS_SPANS else None)
+    assert names.TOOL_ARGUMENTS not in said
+
+
+async def test_an_error_that_becomes_an_answer_is_an_error(telemetry: Telemetry) -> None:
+    """The model reads of it; the span says which it was."""
+
+    def fail(query: str) -> str:
+        raise KeyError(query)
+
+    with priced(telemetry):
+        assert "bees" in await run_agent(made(fail))
+    assert one_call(telemetry)[names.ERROR_TYPE] == "KeyError"
+
+
+async def test_an_exception_passes(telemetry: Telemetry) -> None:
+    """It is the application's own."""
+
+    def fail(query: str) -> str:
+        raise KeyError(query)
+
+    with priced(telemetry), pytest.raises(KeyError, match="bees"):
+        await call(made(fail))
+    assert one_call(telemetry)[names.ERROR_TYPE] == "KeyError"
+
+
+async def test_content_is_on_the_span_where_it_is_asked_for(telemetry: Telemetry) -> None:
+    """The result only on ours: AutoGen's span ends before it is known."""
+    with priced(telemetry, capture_content="SPAN_ONLY"):
+        await call(made())
+    said = one_call(telemetry)
+    assert said[names.TOOL_ARGUMENTS] == '{"query": "bees"}'
+    assert said.get(names.TOOL_RESULT) == (None if ITS_SPANS else "pages on bees")
+
+
+async def test_a_coroutine_runs_within_its_span(telemetry: Telemetry) -> None:
+    """What it does itself, its requests, is beneath the call."""
+
+    async def find(query: str) -> str:
+        with telemetry.tracer_provider.get_tracer("t").start_as_current_span("http"):
+            return query
+
+    with priced(telemetry):
+        await call(made(find))
+    one_call(telemetry)
+    (span,) = tool_spans(telemetry)
+    parent, context = telemetry.span("http").parent, span.get_span_context()
+    assert parent is not None
+    assert context is not None
+    assert parent.span_id == context.span_id
+
+
+async def test_a_price_of_the_function_itself_counts_once(telemetry: Telemetry) -> None:
+    """A decorated function that is AutoGen's tool as well is one call, at the decorator's price."""
+
+    @tool(usd="0.5", name="lookup")
+    def lookup(query: str) -> str:
+        return query
+
+    with priced(telemetry):
+        await call(made(lookup, "lookup"))
+    one_call(telemetry, tool="lookup", usd=0.5)
+
+
+async def test_the_same_call_again_and_again_is_a_loop(telemetry: Telemetry) -> None:
+    """Seen from the tools alone, without a conversation; each is a span of its own."""
+    with priced(telemetry):
+        for _ in range(4):
+            await call(made())
+        assert repeats() == ["repeat"]
+    assert counted(telemetry) == (4, 1.0)
+    assert len(tool_spans(telemetry)) == 4
+
+
+async def test_where_its_spans_go_elsewhere_there_is_ours(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody has made a global provider."""
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", trace.NoOpTracerProvider())
+    with priced(telemetry, capture_content="SPAN_ONLY"):
+        await call(made())
+    said = one_call(telemetry)
+    assert said[names.TOOL_RESULT] == "pages on bees"
