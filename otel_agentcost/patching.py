@@ -91,7 +91,7 @@ class Patch:
             for each in (holder, *_others(owner, name, found, original)):
                 self._place(each, name, original)
         except Exception as error:
-            report(f"patching {target.module}.{target.owner or target.method}", error)
+            report(f"patching {target.module}" + (f".{target.owner}" if target.owner else ""), error)
 
     def _place(self, cls: _Holder, name: str, original: Any) -> None:
         """Puts our wrapper right round `original` where `cls` has that, unless it is there already.
@@ -183,7 +183,9 @@ def _others(holder: _Holder, name: str, *methods: Any) -> list[Any]:
     """Where else the method may be: in subclasses; a function, in modules that have imported it by its name."""
     if isinstance(holder, type):
         return _subclasses(holder)
-    loaded: list[Any] = [module for module in list(sys.modules.values()) if isinstance(module, ModuleType)]  # pyright: ignore[reportUnnecessaryIsInstance] (anything may be put there)
+    # Anything may be put there, and some of it only says that it is a module (cffi's libraries, which have no names).
+    there: list[Any] = list(sys.modules.values())
+    loaded = [module for module in there if issubclass(type(module), ModuleType)]
     # Not by attribute: modules that load late would load now.
     found = [(module, object.__getattribute__(module, "__dict__").get(name)) for module in loaded]
     return [module for module, value in found if any(value is method for method in methods)]

@@ -208,13 +208,19 @@ def test_target_that_is_gone_is_one_warning(telemetry: Telemetry, monkeypatch: p
 
 @pytest.fixture
 def modules(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """A module with a function, one that has imported it by its name, one that calls something else so, and one that
-    loads when it is first looked at.
+    """A module with a function, one that has imported it by its name, one that calls something else so, one that loads
+    when it is first looked at, and one that is none.
     """
 
     class Late(types.ModuleType):
         def __getattribute__(self, name: str) -> Any:
             raise AssertionError(f"somebody looked at {name}")
+
+    class Lib:
+        """As cffi makes them."""
+
+        __slots__ = ()
+        __class__: Any = types.ModuleType
 
     def invoke(value: int) -> int:
         return value
@@ -225,7 +231,7 @@ def modules(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     found: dict[str, Any] = {name: types.ModuleType(name) for name in ("toy", "toy.importer", "toy.namesake")}
     found["toy"].invoke = found["toy.importer"].invoke = invoke
     found["toy.namesake"].invoke = another
-    found["toy.late"] = Late("toy.late")
+    found["toy.late"], found["toy.lib"] = Late("toy.late"), Lib()
     for name, module in found.items():
         monkeypatch.setitem(sys.modules, name, module)
     return found
