@@ -55,9 +55,10 @@ _ELSEWHERE: Final = frozenset(
         "container",
         "mcp_servers",
         "web_search_options",
+        "thread",
     }
 )
-"""Fields that bring in what is kept at the provider, or found by it."""
+"""Fields that bring in what is kept at the provider, or found by it; a thread that is only created brings nothing."""
 
 _SEARCHERS: Final = re.compile("-search-|sonar")
 """Models that search the web for every request: OpenAI's, and Perplexity's."""
@@ -225,7 +226,7 @@ def _elsewhere(body: Any) -> bool:
     if body.__class__ is dict and _ELSEWHERE.isdisjoint(body):
         if "tools" not in body:
             return False
-    elif any(get(body, name) for name in _ELSEWHERE):
+    elif any(value and get(value, "type") != "create" for value in (get(body, name) for name in _ELSEWHERE)):
         return True
     for tool in _list(get(body, "tools")):
         kind = get(tool, "type")

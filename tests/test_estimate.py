@@ -124,6 +124,8 @@ def test_messages_of_text_alone_are_bounded_where_they_stand(texts: list[str], t
         ({"inlineData": {"data": "AA", "mimeType": "video/mp4"}}, False),
         ({"previous_response_id": "r1"}, False),
         ({"previous_response_id": None}, True),
+        ({"thread": {"type": "create"}}, True),
+        ({"thread": {"type": "continue", "previous_message_id": "msg_1"}}, False),
         ({"tools": [{"googleSearch": {}}]}, False),
         ({7: "a key that is no text"}, True),
     ],

@@ -76,7 +76,7 @@ class Reader:
         if reader is None:
             return None
         messages = given(form, body)
-        continued = form == "openai_responses" and get(body, "previous_response_id") is not None
+        continued = get(body, "previous_response_id") is not None or get(get(body, "thread"), "type") == "continue"
         root = _root(messages)
         cursor, start = self._place(messages, root, continued=continued)
         begun = cursor is None

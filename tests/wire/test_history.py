@@ -151,6 +151,20 @@ def test_following_a_response() -> None:
         assert (part.conversation, part.items) == (1, [ToolResult(f"c{number}", "same")])
 
 
+def test_following_a_message_in_a_thread() -> None:
+    """So it is with the threads that Anthropic keeps: its SDK's tool runner sends the results alone."""
+    reader = Reader()
+    begun = {"messages": [{"role": "user", "content": "Hello"}], "thread": {"type": "create"}}
+    reader.read("anthropic_messages", begun)
+    for number in range(5):
+        result = {"type": "tool_result", "tool_use_id": f"t{number}", "content": "same"}
+        thread = {"type": "continue", "previous_message_id": f"m{number}"}
+        body = {"messages": [{"role": "user", "content": [result]}], "thread": thread}
+        part = reader.read("anthropic_messages", body)
+        assert part is not None
+        assert (part.conversation, part.items) == (1, [ToolResult(f"t{number}", "same")])
+
+
 def test_formats_without_a_conversation() -> None:
     """Embeddings and the like have none."""
     assert Reader().read("openai_embeddings", {"input": "text"}) is None
