@@ -50,7 +50,8 @@ def one_call(telemetry: Telemetry, *, tool: str = "search", usd: float | None = 
     said = dict(span.attributes or {})
     assert said[names.TOOL] == tool
     assert said.get(names.COST) == usd
-    assert counted(telemetry) == (1, usd if usd is not None else None)
+    calls, cost = counted(telemetry)
+    assert (calls, cost or None) == (1, usd)
     assert telemetry.total(names.M_COST, gen_ai__operation__name=names.EXECUTE_TOOL) == (usd or 0)
     return said
 
