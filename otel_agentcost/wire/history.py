@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from otel_agentcost.core.loops import Item, Said
-from otel_agentcost.wire.format import get
+from otel_agentcost.wire.format import get, text
 from otel_agentcost.wire.history_items import READERS, Message, fingerprint, given
 
 __all__ = ["Part", "Reader"]
@@ -26,6 +26,8 @@ _ALIKE: Final = 4
 """Messages in a row that must be the same where others are not."""
 _MOST: Final = 600
 """Messages that are read of a conversation that was not seen before: the latest."""
+_TWO_TURNS: Final = 4
+"""Messages: a call and a result, twice."""
 _SEARCHED: Final = 64
 """Messages, from the end, in which the place is sought where reading left off."""
 _CONVERSATIONS: Final = 16
@@ -75,7 +77,7 @@ class Reader:
         reader = READERS.get(form)
         if reader is None:
             return None
-        messages = given(form, body)
+        messages: Sequence[Message] = given(form, body)
         continued = get(body, "previous_response_id") is not None or get(get(body, "thread"), "type") == "continue"
         root = _root(messages)
         cursor, start = self._place(messages, root, continued=continued)
@@ -85,9 +87,12 @@ class Reader:
             cursor = self._cursors[self._count] = _Cursor(self._count)
             if len(self._cursors) > _CONVERSATIONS:
                 self._cursors.popitem(last=False)
-            start = max(0, len(messages) - _MOST)
+            messages = _sent_once(messages[-_MOST:], 0, begun=True)
+            start = 0
         else:
             self._cursors.move_to_end(cursor.number)
+            if len(messages) - start >= _TWO_TURNS:
+                messages = _sent_once(messages, start, begun=False)
         items: list[Item] = []
         tools = False
         kept = len(cursor.latest) - (cursor.seen - start) if not begun else 0
@@ -119,6 +124,57 @@ class Reader:
             if start is not None:
                 return cursor, start
         return None, 0
+
+
+def _sent_once(messages: Sequence[Message], start: int, *, begun: bool) -> Sequence[Message]:
+    """The messages without what an application or a retry has put at their end once more: all of them, or the last.
+
+    An agent that goes in circles adds one turn to a request. What comes as several, and repeats what is before it, was
+    sent twice; in a conversation that was not seen before (`begun`), so was what repeats its beginning, or one turn.
+    """
+    fresh = len(messages) - start
+    if len(messages) < 2 or (begun and len(messages) > 2 * _SEARCHED and not _begins_again(messages)):
+        return messages
+    marks = [_mark(message) for message in messages[max(0, start - fresh) :]]
+    root = None if not begun else _root(messages) << 1
+    while True:
+        fresh = len(messages) - start
+        size = _copied(marks, min(fresh, len(marks) // 2))
+        if not size:
+            return messages
+        turns = _turns(messages[-size:])
+        if begun:
+            thrice = marks[-3 * size : -2 * size] == marks[-size:]
+            if root not in marks[-size:] and (turns > 1 or thrice):
+                return messages
+        elif turns < 2 and _turns(messages[start:]) < 2:
+            return messages
+        messages, marks = messages[:-size], marks[:-size]
+
+
+def _begins_again(messages: Sequence[Message]) -> bool:
+    root = _root(messages)
+    return any(fingerprint(message) == root for message in messages[3:])
+
+
+def _copied(marks: list[int], most: int) -> int:
+    """How many of the last marks repeat those before them: the most that are no repetition in themselves; or 0."""
+    last = marks[-1]
+    for size in range(most, 0, -1):
+        if marks[-1 - size] == last and marks[-size:] == marks[-2 * size : -size]:
+            tail = marks[-size:]
+            if not any(size % part == 0 and tail[:part] * (size // part) == tail for part in range(1, size // 2 + 1)):
+                return size
+    return 0
+
+
+def _turns(messages: Sequence[Message]) -> int:
+    """How often the model had its say."""
+    said = [
+        get(message, "role") in ("assistant", "model") or (text(message, "type") or "").endswith("_call")
+        for message in messages
+    ]
+    return sum(now and not before for before, now in zip([False, *said], said, strict=False))
 
 
 def _mark(message: Message) -> int:

@@ -7,7 +7,7 @@ ids of requests, the time, the wording, useful calls in between, a user who says
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -197,12 +197,15 @@ MAKERS: dict[str, Callable[[Random, list[Step], int], Rounds]] = {
 }
 
 
-def inject(rule: str, run: list[Step], seed: str, rounds: int = 7) -> Case:
+Makers = Mapping[str, Callable[[Random, list[Step], int], Rounds]]
+
+
+def inject(rule: str, run: list[Step], seed: str, rounds: int = 7, makers: Makers = MAKERS) -> Case:
     """The run with a loop of that kind put into it, and useful calls of the run's own between some of its rounds."""
     random = Random(f"{rule} {seed}")
     at = random.randint(1, len(run))
     before, after = run[:at], run[at:]
-    loop = MAKERS[rule](random, run, rounds)
+    loop = makers[rule](random, run, rounds)
     useful = [step for step in after if step.tool and not step.more and "sleep" not in step.tool]
     mixed = random.random() < {"stall": 0, "no_progress": 0.2}.get(rule, 0.5)
     steps, ends = list(before), []

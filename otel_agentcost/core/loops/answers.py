@@ -12,7 +12,7 @@ from typing import Final
 from otel_agentcost.core.loops import likeness, words
 from otel_agentcost.core.loops.items import clip, digest
 from otel_agentcost.core.loops.moment import Moment
-from otel_agentcost.core.loops.streaks import FAINT, FULL, SOFT, Finding, Similarity, Streak, Thresholds
+from otel_agentcost.core.loops.streaks import FAINT, FULL, PATIENT, SOFT, Finding, Similarity, Streak, Thresholds
 
 _KEPT: Final = 12
 _SAMPLE: Final = 300
@@ -76,18 +76,24 @@ class Answers:
             self._again(streak, exact=exact, substantial=count >= _SUBSTANTIAL)
             self._kinds.move_to_end(streak.key)
         moment = self._moment
-        streak.turn, streak.user, streak.novel = moment.turn, moment.user, moment.news
+        streak.turn, streak.user, streak.novel = moment.turn, moment.topics, moment.news
+        streak.order, streak.raw = moment.user, moment.question
         streak.arguments = clip(text, _SAMPLE)
         self._current = streak
 
     def _again(self, streak: Streak, *, exact: bool, substantial: bool) -> None:
-        asked = self._moment.user > streak.user
-        learned = self._moment.news > streak.novel
+        moment = self._moment
+        spoken, asked, learned = moment.user > streak.order, moment.topics > streak.user, moment.news > streak.novel
         if learned and not substantial:
-            streak.restart(self._moment.at)
+            streak.restart(moment.at)
             return
         streak.near = streak.near or not exact
-        streak.again(FAINT if asked and learned else SOFT if asked or learned or not exact else FULL)
+        if spoken and moment.question and moment.question == streak.raw:
+            streak.again(PATIENT)  # the same question has the same answer
+        elif asked and (learned or streak.arguments.endswith("?")):  # "Is there anything else?"
+            streak.again(PATIENT if learned and streak.arguments.endswith("?") else FAINT)
+        else:
+            streak.again(SOFT if spoken or learned or not exact else FULL)
 
     def _alike(self, text: str) -> Streak | None:
         sample = clip(text, _SAMPLE)

@@ -62,7 +62,9 @@ class Failures:
 
     def _alike(self, kind: tuple[str, str]) -> Streak | None:
         for (tool, signature), streak in self._kinds.items():
-            if tool == kind[0] and self._similarity(signature, kind[1]) >= self._thresholds.errors:
+            if tool == kind[0] and (
+                self._similarity(signature, kind[1]) >= self._thresholds.errors or _same_form(signature, kind[1])
+            ):
                 return streak
         return None
 
@@ -71,3 +73,11 @@ class Failures:
         if streak is None or streak.turn != moment.turn or streak.user != moment.user:
             return []
         return [streak.finding("error_storm")] if streak.credit >= self._thresholds.repeats * FULL else []
+
+
+def _same_form(one: str, other: str) -> bool:
+    """Whether two failures are one sentence about different things: of four words, one is another."""
+    before, after = one.split(), other.split()
+    if len(before) != len(after):
+        return False
+    return 4 * sum(map(str.__ne__, before, after)) <= len(before)

@@ -29,12 +29,32 @@ _FILLER: Final = _words(
     information details data result results
     """
 )
+_GENERAL: Final = _words(
+    """
+    latest newest recent current new updated upcoming today currently existing available
+    problem problems issue issues error errors failure failures trouble troubles bug bugs fault faults defect defects
+    cause causes reason reasons explanation why how what when where which who
+    document documents documentation docs page pages file files article articles guide guides manual report reports
+    text texts content contents material source sources overview summary description detail list full complete entire
+    whole every each total overall general main key important relevant related exact precise possible good best better
+    top common typical regarding concerning including include includes once more
+    """
+)
+"""Words that say what kind of thing is sought, or which of its kind, but name nothing: any may stand for another."""
 _NEGATIONS: Final = _words(
     """
     not no never without except none fail failed error success succeeded done
     """
 )
 
+
+_COURTESY: Final = _words(
+    """
+    a an the i i'm am is are was were it's sorry unfortunately apologies apologize apologise afraid regret regrettably
+    but however please thank thanks well so okay ok sure now again still just very really
+    """
+)
+"""Words that an answer may have more or less, and say the same."""
 
 _NO_DIGITS: Final = bytes(sorted(set(range(256)) - set(b"0123456789")))
 
@@ -49,17 +69,24 @@ def things(arguments: str) -> int:
     return hash(bytes(sorted(digits)))
 
 
-def near_arguments(one: str, other: str, similarity: Similarity, least: float, *, loose: bool) -> bool:
-    """Whether two canonical arguments differ in nothing but their wording.
+OTHER: Final = 0
+EXCHANGED: Final = 1
+REWORDED: Final = 2
+
+
+def near_arguments(one: str, other: str, similarity: Similarity, least: float, *, loose: bool) -> int:
+    """How two canonical arguments differ: in what they are about (`OTHER`), in a few words that stand in the places
+    of others (`EXCHANGED`, which may be another name for a thing, or another thing), or in their wording (`REWORDED`).
 
     `least` is how alike the texts in them must be (0 to 1, words in any order). `loose`: half of what a sentence is
     about may be other words, not two fifths.
     """
     before, after = _leaves(one), _leaves(other)
     differing = [path for path in before.keys() | after.keys() if before.get(path) != after.get(path)]
-    if not differing or len(differing) > 3:
-        return not differing
-    return all(_near_values(before.get(path), after.get(path), similarity, least, loose=loose) for path in differing)
+    if len(differing) > 3:
+        return OTHER
+    ways = (_near_values(before.get(path), after.get(path), similarity, least, loose=loose) for path in differing)
+    return min(ways, default=REWORDED)
 
 
 def _leaves(arguments: str) -> dict[str, Any]:
@@ -81,22 +108,48 @@ def _walk(value: Any, path: str) -> Iterator[tuple[str, Any]]:
         yield path, value
 
 
-def _near_values(one: Any, other: Any, similarity: Similarity, least: float, *, loose: bool) -> bool:
+def _near_values(one: Any, other: Any, similarity: Similarity, least: float, *, loose: bool) -> int:
     if not isinstance(one, str) or not isinstance(other, str):
-        return False
+        return OTHER
     before, after = _WORD.findall(one), _WORD.findall(other)
     plain, plainer = [word.casefold() for word in before], [word.casefold() for word in after]
     if plain == plainer:
-        return True
+        return REWORDED
     if min(one.count(" "), other.count(" ")) < 2 or _particulars(one) != _particulars(other):
-        return False
+        return OTHER
     if similarity(_gist(plain), _gist(plainer)) < least:
-        return False
-    return _same_subject(set(plain), set(plainer), similarity, loose=loose)
+        return OTHER
+    if not _same_subject(set(plain), set(plainer), similarity, loose=loose):
+        return OTHER
+    return EXCHANGED if _exchanged(plain, plainer, similarity) else REWORDED
 
 
 def _gist(words: list[str]) -> str:
-    return " ".join(sorted(word for word in words if word not in _FILLER))
+    return " ".join(sorted(word for word in words if word not in _FILLER and word not in _GENERAL))
+
+
+def _exchanged(one: list[str], other: list[str], similarity: Similarity) -> bool:
+    """Whether one sentence is the other with other words in some places: a form that is filled in for each of many."""
+    start, end = 0, 0
+    most = min(len(one), len(other))
+    while start < most and one[start] == other[start]:
+        start += 1
+    while end < most - start and one[-1 - end] == other[-1 - end]:
+        end += 1
+    before, after = one[start : len(one) - end], other[start : len(other) - end]
+    if len(before) == len(after):
+        pairs = [(old, new) for old, new in zip(before, after, strict=True) if old != new]
+        return all(_names(old) and _names(new) and similarity(old, new) < _TWIN for old, new in pairs)
+    names = [{word for word in words if _names(word)} for words in (before, after)]
+    return all(names) and not names[0] & names[1]
+
+
+def _names(word: str) -> bool:
+    return word not in _FILLER and word not in _GENERAL
+
+
+_TWIN: Final = 0.75
+"""How alike two words are that are forms of one: client, clients."""
 
 
 def _particulars(text: str) -> set[str]:
@@ -104,9 +157,10 @@ def _particulars(text: str) -> set[str]:
     found: set[str] = set()
     titled: set[str] = set()
     pieces = text.split()
+    shouted = text.isupper()
     for at, piece in enumerate(pieces):
         word = piece.strip(_MARKS)
-        if not word.replace("'", "").replace("’", "").isalpha() or (len(word) > 1 and word.isupper()):
+        if not word.replace("'", "").replace("’", "").isalpha() or (len(word) > 1 and word.isupper() and not shouted):
             found.add(word.casefold())
         elif at and word[:1].isupper():
             titled.add(word.casefold())
@@ -120,12 +174,12 @@ def _same_subject(one: set[str], other: set[str], similarity: Similarity, *, loo
     less, more = one - other - _FILLER, other - one - _FILLER
     shared = len((one & other) - _FILLER)
     for word in list(less):
-        twin = next((candidate for candidate in more if similarity(word, candidate) >= 0.75), None)
-        if twin is not None:  # client, clients
+        twin = next((candidate for candidate in more if similarity(word, candidate) >= _TWIN), None)
+        if twin is not None:
             less.discard(word)
             more.discard(twin)
             shared += 1
-    others = min(len(less), len(more))
+    others = min(len(less - _GENERAL), len(more - _GENERAL))
     if not others:
         return shared >= 2
     return shared >= 3 and others * (2 if loose else 3) <= shared * 2
@@ -150,9 +204,23 @@ def near_texts(one: str, other: str, similarity: Similarity, least: float) -> bo
     """Whether two answers of a model say the same: alike, and with the same numbers and names."""
     if _particulars(one) != _particulars(other):
         return False
-    before, after = _WORD.findall(one), _WORD.findall(other)
-    plain = " ".join(sorted(word.casefold() for word in before))
-    return similarity(plain, " ".join(sorted(word.casefold() for word in after))) >= least
+    before, after = _spoken(one), _spoken(other)
+    if (before ^ after) & _NEGATIONS:
+        return False
+    return any(
+        similarity(" ".join(sorted(before - courtesy)), " ".join(sorted(after - courtesy))) >= least
+        for courtesy in (_NO_WORDS, _COURTESY)
+    )
+
+
+_NO_WORDS: Final = frozenset[str]()
+
+
+def _spoken(text: str) -> set[str]:
+    """The words of an answer, with contractions written out as far as they deny."""
+    found = {word.casefold().replace("’", "'") for word in _WORD.findall(text)}
+    denied = {word for word in found if word == "cannot" or word.endswith("n't")}
+    return (found - denied) | {"not"} if denied else found
 
 
 def same_things(one: str, other: str) -> bool:

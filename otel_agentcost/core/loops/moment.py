@@ -6,7 +6,20 @@ from __future__ import annotations
 class Moment:
     """Counts, of which each goes up with what it counts."""
 
-    __slots__ = ("_heard", "at", "news", "novel", "order", "progress", "turn", "user", "writes")
+    __slots__ = (
+        "_heard",
+        "at",
+        "news",
+        "novel",
+        "order",
+        "progress",
+        "question",
+        "slept",
+        "topics",
+        "turn",
+        "user",
+        "writes",
+    )
 
     def __init__(self) -> None:
         self._heard = True
@@ -20,10 +33,16 @@ class Moment:
         """Kinds of calls that brought something new at once."""
         self.news = 0
         """Results that were new."""
+        self.slept = 0
+        """The `order` of the last call that let time pass."""
         self.writes = 0
         """New calls that changed something."""
         self.user = 0
-        """What the user said that was new."""
+        """What the user said that was new, or asked again."""
+        self.topics = 0
+        """What of that was more than that the model should go on."""
+        self.question = 0
+        """What the user said last: the same for the same."""
         self.progress = 0
         """The `order` of the last call of a known kind that brought something else than before."""
 

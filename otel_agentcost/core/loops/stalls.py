@@ -5,10 +5,15 @@ Only tools that are asked for something count: of those that do something, or wa
 
 from __future__ import annotations
 
+from typing import Final
+
 from otel_agentcost.core.loops import likeness, words
 from otel_agentcost.core.loops.items import RESULT_KEPT, ToolCall, ToolResult, clip
 from otel_agentcost.core.loops.moment import Moment
-from otel_agentcost.core.loops.streaks import FULL, WEAK, Finding, Streak, Thresholds
+from otel_agentcost.core.loops.streaks import FULL, PATIENT, Finding, Streak, Thresholds
+
+_LABEL: Final = 24
+"""Characters below which a result that was seen before is but a label ("neutral", "healthy"): many things have it."""
 
 
 class Stalls:
@@ -36,13 +41,13 @@ class Stalls:
             return
         if self._fresh == turn or words.tells_nothing(call.tool) or words.waits(call.tool, call.arguments, content):
             return
-        if words.acknowledges(content) and not words.empty(content):
+        if not words.empty(content) and (len(content) < _LABEL or words.acknowledges(content)):
             return
         streak = self._streak
         if streak is None:
             streak = self._streak = Streak(call.tool, self._moment.at)
         elif streak.turn != turn:
-            streak.again(FULL if streak.tool != call.tool or self._goes_on(streak, call) else WEAK)
+            streak.again(FULL if streak.tool != call.tool or self._goes_on(streak, call) else PATIENT)
             streak.tool = call.tool
         streak.turn, streak.user = turn, self._moment.user
         streak.arguments, streak.result = call.arguments, clip(content, RESULT_KEPT)

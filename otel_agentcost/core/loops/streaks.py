@@ -86,6 +86,7 @@ class Streak:
         "repeats",
         "reported",
         "result",
+        "reworded",
         "since",
         "started",
         "things",
@@ -101,7 +102,7 @@ class Streak:
         self.since = at
         self.repeats = 1
         self.credit = FULL
-        self.near = False
+        self.near = self.reworded = False
         self.reported = False
         self.turn = self.order = self.started = self.novel = self.writes = self.user = self.key = self.raw = (
             self.things
@@ -122,7 +123,7 @@ class Streak:
         self.since = at
         self.repeats = 1
         self.credit = FULL
-        self.near = False
+        self.near = self.reworded = False
         self.reported = False
         self.started = self.order
 

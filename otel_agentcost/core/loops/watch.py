@@ -35,6 +35,8 @@ _WORDINGS: Final = 2
 """Earlier wordings of a call that are kept beside the latest."""
 _SHORTEST: Final = 40
 """Characters below which a result says nothing in particular."""
+_FRAMED: Final = 200
+"""Characters below which a result may be nothing, with the time and ids round it."""
 
 
 class Watch:
@@ -107,11 +109,16 @@ class Watch:
             return
         self._answers.flush()
         self._moment.listens()
-        known = digest(" ".join(said.text[:4096].lower().split()))
+        moment, known = self._moment, digest(" ".join(said.text[:4096].lower().split()))
+        urged = words.urges(said.text)
+        moment.question = 0 if urged else known
         if known not in self._users:
-            self._moment.user += 1
+            moment.user += 1
+            moment.topics += not urged
             self._stalls.reset()
             _remember(self._users, known, 32)
+        elif not urged:  # a person who asks the same again is told the same again
+            moment.user += 1
 
     def _returned(self, result: ToolResult) -> None:
         self._moment.listens()
@@ -121,7 +128,7 @@ class Watch:
         moment = self._moment
         moment.order += 1
         raw = digest(result.content)
-        self._new.waits = False
+        self._new.waits = self._new.exchanged = False
         failed = result.error or words.failed(result.content)
         streak = self._kinds.get(call.key) or self._alike(call, result, raw)
         new = raw not in self._results and not words.empty(result.content)
@@ -134,6 +141,8 @@ class Watch:
         else:
             new = self._once_more(streak, call, result, raw, new=new)
         self._note(streak)
+        if words.sleeps(call.tool, call.arguments):
+            moment.slept = moment.order
         if failed:
             self._failures.failed(call, result)
         else:
@@ -221,7 +230,7 @@ class Watch:
     def _weight(self, streak: Streak, call: ToolCall, result: ToolResult) -> int:
         """What one more of the same counts."""
         moment, content = self._moment, result.content
-        if words.waits(call.tool, call.arguments, content) or self._is_clock(streak, content):
+        if self._is_patient(streak, call, content):
             return PATIENT
         if moment.user > streak.user or moment.novel - streak.novel > self._thresholds.apart:
             return FAINT
@@ -229,10 +238,18 @@ class Watch:
             return FAINT
         if moment.progress > streak.order or moment.writes > streak.writes:
             return WEAK
-        vague = streak.near and _says_nothing(content)
+        vague = self._new.exchanged or (streak.near and _says_nothing(content))
         if vague or (words.transient(content) and (result.error or words.failed(content))):
             return SOFT
         return FULL
+
+    def _is_patient(self, streak: Streak, call: ToolCall, content: str) -> bool:
+        """Whether one more of the same is hardly a repetition: it waits, or has slept in between, or asks what time
+        it is, or asks of another ("letters from Alice", "letters from Bob") for what there is none of.
+        """
+        if self._moment.slept > streak.order or words.waits(call.tool, call.arguments, content):
+            return True
+        return self._is_clock(streak, content) or (self._new.exchanged and _says_nothing(content))
 
     def _is_clock(self, streak: Streak, content: str) -> bool:
         return streak.essence is not None and len(content) < 64 and words.nothing_left(words.essence(content))
@@ -246,15 +263,18 @@ class Watch:
             for streak in group[: -_COMPARED - 1 : -1]:
                 if streak.turn == self._moment.turn or not self._tells_the_same(streak, result, raw):
                     continue
-                if self._put_alike(streak, call, result):
+                way = self._put_alike(streak, call, result)
+                if way != likeness.OTHER:
                     streak.near = True
+                    streak.reworded = streak.reworded or way == likeness.REWORDED
+                    self._new.exchanged = not streak.reworded
                     return streak
         return None
 
-    def _put_alike(self, streak: Streak, call: ToolCall, result: ToolResult) -> bool:
+    def _put_alike(self, streak: Streak, call: ToolCall, result: ToolResult) -> int:
         nothing = _says_nothing(result.content)
         least = self._thresholds.arguments_to_nothing if nothing else self._thresholds.arguments
-        return any(
+        return max(
             likeness.near_arguments(wording, call.arguments, self._similarity, least, loose=not nothing)
             for wording in (streak.arguments, *streak.wordings)
         )
@@ -307,16 +327,20 @@ class Watch:
 class _New:
     """What was worked out about the call that came back last."""
 
-    __slots__ = ("essence", "things", "waits")
+    __slots__ = ("essence", "exchanged", "things", "waits")
 
     def __init__(self) -> None:
         self.essence: str | int | None = None
+        self.exchanged = False
+        """Whether it is what was called before with other words in the places of some."""
         self.things = 0
         self.waits = False
 
 
 def _says_nothing(content: str) -> bool:
-    return len(content) < _SHORTEST or words.empty(content)
+    if len(content) < _SHORTEST or words.empty(content):
+        return True
+    return len(content) < _FRAMED and words.says_little(words.essence(content))
 
 
 def _essence(content: str) -> str | int:

@@ -23,9 +23,11 @@ __all__ = [
     "pending",
     "says_little",
     "signature",
+    "sleeps",
     "steers",
     "tells_nothing",
     "transient",
+    "urges",
     "waits",
 ]
 
@@ -70,9 +72,17 @@ _ID: Final = re.compile(
     r"|\b(?:req|request|trace|call|resp|chatcmpl|msg|run|evt)[_-](?=\w*\d)\w{6,}\b",
     re.IGNORECASE,
 )
+_DAY: Final = r"(?:mon|tue|wed|thu|fri|sat|sun)[a-z]{0,6}"
+_MONTH: Final = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]{0,6}"
+_DATE: Final = (
+    r"\d{4}[-/]\d\d[-/]\d\d|\d{1,2}[/.]\d{1,2}[/.]\d{4}"
+    rf"|(?:{_DAY},? )?\d{{1,2}}[ /-]{_MONTH}[ /-]\d{{4}}|(?:{_DAY} )?{_MONTH} {{1,2}}\d{{1,2}}(?:,? \d{{4}})?"
+)
 _TEXT: Final = re.compile(
-    r"\b\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:[.,]\d+)?(?:Z|[+-]\d\d:?\d\d)?"  # the time, to the second
-    r"|\b\d\d:\d\d:\d\d(?:[.,]\d+)?\b"
+    rf"\b{_DAY} {_MONTH} {{1,2}}\d{{1,2}} \d\d:\d\d:\d\d (?:[A-Z]{{3,4}} )?\d{{4}}\b"
+    rf"|\b(?:(?:{_DATE})[T ,:]{{1,2}})?\d\d:\d\d:\d\d(?:[.,]\d+)?"  # the time, to the second
+    r"(?: ?(?:Z\b|[+-]\d\d:?\d\d\b|UTC\b|GMT\b|[AP]M\b))*"
+    r"|(?:--|—|[(\[])[ ]?\d+(?:\.\d+)?[ ]?(?:ms|µs|us|ns|s|sec|seconds?|milliseconds?)\b[)\]]?"
     r"|\b1[5-9]\d{8}(?:\d{3}|\.\d+)?\b"
     r"|\b(?:in|took|after|within|elapsed|duration|time|real|user|sys|latency)[ \t:=]+(?:\d+m)?\d+(?:\.\d+)?"
     r"[ ]?(?:ms|µs|us|ns|s|secs?|seconds?|milliseconds?|minutes?)\b"
@@ -126,6 +136,7 @@ _FAILED: Final = re.compile(
         (?-i:ERROR|FATAL|CRITICAL)\b |
         (?:fatal|internal|server|tool|runtime|type|value|key|http|api|validation|assertion|syntax|permission|\w{0,24})?
         [ _-]?(?:error|exception)\b(?:["']?\s*[:\-(\]]|\s+(?:executing|calling|occurred|while|in|at|\d))
+        | (?-i:(?:\w+\.)*(?:errors?|exceptions?)\.[A-Z]\w*:\s)
         | traceback\b | failed\b | failure\b | fail: | unable\ to\b | cannot\b | could\ not\b | invalid\b | denied\b
         | (?:http\s*)?(?:status(?:\ code)?\s*[:=]?\s*)?[45]\d\d\b\s+[a-z] | command\ failed | permission\ denied
         | (?:ba)?sh:\s | timed?\ ?out\b | timeout\b | exit\ (?:code|status):?\s*[1-9]
@@ -133,7 +144,7 @@ _FAILED: Final = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _ERROR_FIELD: Final = re.compile(
-    r'"(?:error|errors|error_?message|exception)"\s*:\s*(?!null|false|""|\[\]|\{\}|0\b)'
+    r'"(?:error|errors|error_?message|exception)"\s*:(?!\s*(?:null|false|none|""|\[\s*\]|\{\s*\}|0\b))'
     r'|"(?:success|ok)"\s*:\s*false|"status"\s*:\s*"(?:error|failed|failure)"|"is_?error"\s*:\s*true',
     re.IGNORECASE,
 )
@@ -267,7 +278,21 @@ _POLLS: Final = _words(
     status progress monitor watch stdin output poll inbox check listen receive
     """
 )
-_COMMAND_WAITS: Final = re.compile(r'(?:^|["\s;&|])(?:sleep|wait)\s*["(]?\d|time\.sleep|write_stdin', re.IGNORECASE)
+_SLEEPS: Final = re.compile(r'(?:^|["\s;&|])(?:sleep|wait)\s*["(]?\d|time\.sleep', re.IGNORECASE)
+_COMMAND_WAITS: Final = re.compile(rf"{_SLEEPS.pattern}|write_stdin", re.IGNORECASE)
+
+
+_URGES: Final = re.compile(
+    r"\b(?:go on|go ahead|carry on|keep going|move on|continue|proceed|again|retry|next|sure|really|ok|okay|yes|no"
+    r"|please do|tools?|functions?|json|format|schema|valid|finish(?:ed)?|done|steps?|actions?|tasks?|goal|answer"
+    r"|respond|reply)\b",
+    re.IGNORECASE,
+)
+
+
+def urges(text: str) -> bool:
+    """Whether what a user says may be no more than that the model should go on: by hand, or by a program."""
+    return len(text) < _SHORT and (text.count(" ") < 3 or _URGES.search(text) is not None)
 
 
 @lru_cache(maxsize=1024)
@@ -303,7 +328,16 @@ def waits(tool: str, arguments: str, result: str) -> bool:
     return (not name.isdisjoint(_POLLS) and empty(result)) or _COMMAND_WAITS.search(arguments) is not None
 
 
-_PARTICULAR: Final = re.compile(r"""'[^'\n]{0,200}'|"[^"\n]{0,200}"|`[^`\n]{0,200}`|\S*[\d/\\]\S*""")
+def sleeps(tool: str, arguments: str) -> bool:
+    """Whether a call is there to let time pass."""
+    if not _name(tool).isdisjoint(_WAITS):
+        return True
+    return ("sleep" in arguments or "wait" in arguments) and _SLEEPS.search(arguments) is not None
+
+
+_PARTICULAR: Final = re.compile(
+    r"""'[^'\n]{0,200}'|"[^"\n]{0,200}"|`[^`\n]{0,200}`|\S*[\d/\\]\S*|\b\w*[a-z][A-Z]\w*\b(?!:)"""
+)
 
 
 def signature(text: str) -> str:
