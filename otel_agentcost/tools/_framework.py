@@ -41,6 +41,8 @@ class ToolPatch:
     """Reads a call from the instance and its arguments; None where it is no call of a tool after all."""
     answered: Callable[[Any], Answered] = Answered
     asynchronous: bool = False
+    nearer: bool = False
+    """Whether it is also called by what another patch of the framework sees already: both are one call then."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +90,8 @@ def _opened(
         asked = patch.asked(instance, args, kwargs)
         if asked is None:
             return None
-        return ToolCall(str(asked.name), asked.arguments, call_id=asked.call_id, seen_by=framework, spans=asked.spans)
+        seen_by = f"{framework}, from nearer by" if patch.nearer else framework
+        return ToolCall(str(asked.name), asked.arguments, call_id=asked.call_id, seen_by=seen_by, spans=asked.spans)
     except Exception as bug:
         report(f"reading a tool call of {framework}", bug)
         return None
