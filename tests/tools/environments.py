@@ -32,6 +32,7 @@ class Row(NamedTuple):
 
 ROWS: dict[str, Row] = {
     "agent_framework": Row(("agent-framework-core==1.0.0", "mcp<2"), ("agent-framework-core", "mcp", "tenacity")),
+    "anthropic": Row(("anthropic==0.68.0",), ("anthropic", "mcp")),
     "autogen": Row(
         ("autogen-agentchat==0.4.2", "autogen-core==0.4.2", "autogen-ext==0.4.2"),
         ("autogen-agentchat", "autogen-core", "autogen-ext[mcp]"),
