@@ -8,6 +8,7 @@ counts it. Nothing of ours that goes wrong in here reaches the application, leas
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
@@ -45,6 +46,7 @@ _TOOL_ERROR: Final = "tool_error"
 """`error.type` of a call that returned its error: the convention for MCP, and there is none for other tools."""
 _ITEMS_KEPT: Final = 64
 """Of what a generator brings, where no price depends on all of it."""
+_NOT_PLAIN: Final = re.compile(r"\W+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 _RESULT_READ: Final = 4_096
 """Characters of a result that the loop watch looks at."""
 
@@ -164,8 +166,9 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         """Whether `inner`, which is made while this one is open, is this very call, seen by somebody else."""
         if self._runtime is None or self.seen_by == inner.seen_by:
             return False
-        before = self.name.removesuffix(inner.name)  # names of MCP tools may have that of their server before them
-        return self.name == inner.name or (before != self.name and not before[-1:].isalnum())
+        mine, its = _plain_name(self.name), _plain_name(inner.name)
+        before = mine.removesuffix(its)  # names of MCP tools may have that of their server before them
+        return mine == its or (before != mine and not before[-1:].isalnum())
 
     def _said(self) -> dict[str, str]:
         said = {names.OPERATION: names.EXECUTE_TOOL, names.TOOL: self.name, names.TOOL_TYPE: "function", **self._who}
@@ -319,6 +322,11 @@ def foreign_tool(span: Span) -> str | None:
     """The tool that `span`, made by somebody else, is the call of; None also where a span of ours counts that."""
     mark = getattr(span, MARK, None)
     return mark.tool if mark is not None and not mark.counted else None
+
+
+def _plain_name(tool: str) -> str:
+    """As frameworks write names for models that take no others: `getPages` and `get-pages` as `get_pages`."""
+    return _NOT_PLAIN.sub("_", tool).lower()
 
 
 def _shows_content(runtime: Runtime, span: Span) -> bool:

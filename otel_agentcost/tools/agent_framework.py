@@ -25,7 +25,7 @@ def _makes_spans() -> bool:
 
 
 def _from_the_model(tool: Any, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    given = kwargs.get("arguments")
+    given: Any = kwargs.get("arguments")
     if given is None:
         given = {name: value for name, value in kwargs.items() if name in tool.parameters().get("properties", {})}
     if not given:

@@ -18,7 +18,7 @@ def _asked(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
 def _from_the_model(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
     """By their names, without what llama-index adds: a workflow's context, and what the tool was made with."""
     schema = tool.metadata.fn_schema
-    fields = getattr(schema, "model_fields", None)
+    fields: Any = getattr(schema, "model_fields", None)
     if fields is None:  # without a schema, or with one of pydantic 1
         fields = getattr(schema, "__fields__", ("input",))
     context = getattr(tool, "ctx_param_name", None)

@@ -35,9 +35,10 @@ ROWS: dict[str, Row] = {
     "anthropic": Row(("anthropic==0.68.0",), ("anthropic", "mcp")),
     "autogen": Row(
         ("autogen-agentchat==0.4.2", "autogen-core==0.4.2", "autogen-ext==0.4.2"),
-        ("autogen-agentchat", "autogen-core", "autogen-ext[mcp]"),
+        ("autogen-agentchat", "autogen-core", "autogen-ext[mcp]", "mcp<2"),
     ),
     "google_genai": Row(("google-genai==1.32.0", "mcp==1.10.0", "pydantic<2.12"), ("google-genai", "mcp")),
+    "crewai": Row(("crewai==0.95.0",), ("crewai",)),
     "langchain": Row(("langchain-core==0.3.0",), ("langchain-core",)),
     "llama_index": Row(("llama-index-core==0.10.0",), ("llama-index-core",)),
     "mcp": Row(("mcp==1.10.0", "pydantic<2.12"), ("mcp",)),

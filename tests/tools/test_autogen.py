@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -139,3 +140,33 @@ async def test_where_its_spans_go_elsewhere_there_is_ours(
         await call(made())
     said = one_call(telemetry)
     assert said[names.TOOL_RESULT] == "pages on bees"
+
+
+SERVER = """
+from mcp.server.fastmcp import FastMCP
+
+server = FastMCP("pages")
+
+@server.tool()
+def search(query: str) -> str:
+    return f"pages on {query}"
+
+server.run()
+"""
+
+
+@pytest.mark.parametrize("through", ["adapter", "workbench"])
+async def test_a_tool_of_an_mcp_server_is_one_call(telemetry: Telemetry, tmp_path: Path, through: str) -> None:
+    """AutoGen and the MCP client see the same call."""
+    mcp: Any = pytest.importorskip("autogen_ext.tools.mcp", reason="AutoGen's MCP tools are not here")
+    script = tmp_path / "server.py"
+    script.write_text(SERVER, encoding="utf-8")
+    server = mcp.StdioServerParams(command=sys.executable, args=[str(script)])
+    with priced(telemetry, capture_content="SPAN_ONLY"):
+        if through == "adapter":
+            (search,) = await mcp.mcp_server_tools(server)
+            await call(search)
+        else:
+            async with mcp.McpWorkbench(server) as workbench:
+                await workbench.call_tool("search", {"query": "bees"}, call_id="call_1")
+    assert one_call(telemetry)[names.TOOL_ARGUMENTS] == '{"query": "bees"}'
