@@ -30,20 +30,29 @@ _OWN: Final = "otel_agentcost"
 _KIND: Final = "openinference.span.kind"
 _OPENINFERENCE_NAME: Final = "tool.name"
 _CALL: Final = "tools/call"
+_FAILED_AT: Final = "pydantic_ai.tool.failure_stage"
+_REFUSAL: Final = "pydantic_ai.exceptions.ToolRetryError"
 _PREFIX: Final = f"{names.EXECUTE_TOOL} "
 
 
 class _Mark:
     """One call of a tool, on its span and on those beneath it."""
 
-    __slots__ = ("call", "counted", "tool")
+    __slots__ = ("call", "call_id", "counted", "tool")
 
-    def __init__(self, tool: str, *, counted: bool) -> None:
+    def __init__(self, tool: str, call_id: object, *, counted: bool) -> None:
         self.tool = tool
+        self.call_id = call_id
+        """The model's, where the span says it."""
         self.counted = counted
         """Whether a span of ours counts it."""
         self.call: ToolCall | None = None
         """The same call seen from within, where more is known of it."""
+
+
+    def is_of(self, tool: str, call_id: object) -> bool:
+        """Whether a span beneath, of this tool, is of the same call. With another id it is a call within the call."""
+        return self.tool == tool and (call_id is None or self.call_id in (None, call_id))
 
 
 class ForeignTools:
@@ -68,11 +77,12 @@ class ForeignTools:
             return
         scope = span.instrumentation_scope
         own = scope is not None and scope.name == _OWN
-        if around is not None and around.tool == tool:
+        call_id = attributes.get(names.TOOL_CALL_ID)
+        if around is not None and around.is_of(tool, call_id):
             around.counted = around.counted or own
             setattr(span, MARK, around)
             return
-        mark = _Mark(tool, counted=own)
+        mark = _Mark(tool, call_id, counted=own)
         setattr(span, MARK, mark)
         if not own and not self._known(span, mark, ctx):
             before_end(span, lambda: self._count(span, mark, ctx))
@@ -102,6 +112,8 @@ class ForeignTools:
         call, mark.call = mark.call, None
         if call is not None:
             call.settle_on(span, runtime, ctx)
+            return
+        if _never_ran(span):
             return
         price = runtime.prices_of_tools.find(mark.tool)
         usd: Decimal | None = None
@@ -134,6 +146,17 @@ def _tool_of(span: Span, attributes: Mapping[str, Any]) -> str | None:
         return None
     tool = str(given or attributes.get(_OPENINFERENCE_NAME) or span.name.removeprefix(_PREFIX))
     return None if tool.startswith("(") else tool  # google-adk's "(merged tools)" stands for calls with spans of theirs
+
+
+def _never_ran(span: Span) -> bool:
+    """Whether pydantic-ai has refused the arguments, or the tool's name: its span is of a call that was not made.
+
+    Older releases tell it by their exception only, which is also that of a tool that asks to be called again; but that
+    one has been seen to run.
+    """
+    if (span.attributes or {}).get(_FAILED_AT) == "validation":
+        return True
+    return any(str((event.attributes or {}).get("exception.type")).endswith(_REFUSAL) for event in span.events)
 
 
 def _took(span: Span) -> int:

@@ -63,16 +63,19 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         *,
         seen_by: str = "",
         spans: bool = True,
+        put_off: Callable[[BaseException], bool] | None = None,
     ) -> None:
         """`arguments` is asked only where somebody wants to know: a price function, the loop watch, a span.
 
         `seen_by` names the framework that makes the call. Without `spans`, somebody else makes a span of it, who is
-        given what is to be on it (`adopt`).
+        given what is to be on it (`adopt`). `put_off` tells of what is raised whether it says that the tool has not run
+        after all: then nothing was used, and nothing failed.
         """
         self.name = name
         self.result: Any = _NOT_SET
         self.failed = False
         """Whether the result is an error, which the tool has returned and not raised."""
+        self._put_off = put_off
         self.seen_by = seen_by
         self._arguments = arguments
         self._given: dict[str, Any] | None = None
@@ -163,8 +166,12 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         return runtime.tracer.start_span(name, self._outer, SpanKind.INTERNAL, self._said(), start_time=at)
 
     def is_same_as(self, inner: ToolCall) -> bool:
-        """Whether `inner`, which is made while this one is open, is this very call, seen by somebody else."""
-        if self._runtime is None or self.seen_by == inner.seen_by:
+        """Whether `inner`, which is made while this one is open, is this very call, seen again.
+
+        Who sees both knows them for one by the id of the model's call; else it is a tool that calls itself.
+        """
+        again = self._call_id is not None and self._call_id == inner._call_id
+        if self._runtime is None or (self.seen_by == inner.seen_by and not again):
             return False
         mine, its = _plain_name(self.name), _plain_name(inner.name)
         before = mine.removesuffix(its)  # names of MCP tools may have that of their server before them
@@ -210,7 +217,10 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
 
     def settle_on(self, span: Span, runtime: Runtime, ctx: Context) -> None:
         """`span`, which somebody else made in `ctx`, is the call's, and about to end: what is known is to be on it."""
+        if self._settled:
+            return
         self._span, self._outer = span, ctx
+        span.set_attribute(names.OPERATION, names.EXECUTE_TOOL)
         if self._call_id is not None:
             span.set_attribute(names.TOOL_CALL_ID, self._call_id)
         took = self._took if self._took is not None else time.monotonic_ns() - self._began
@@ -223,6 +233,11 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         if self._around is not None:
             self._around.learn(self)
             return
+        if failure is not None and self._put_off is not None and self._put_off(failure):
+            self._settled = True
+            if self._spans and not self._foreign:
+                self._span.end()
+            return
         if self._foreign:
             self._failure = failure
         if not self._settled and not self._foreign:
@@ -233,6 +248,11 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         self._tell_watch(runtime, failure)
         if self._spans and not self._foreign:
             self._span.end()
+
+    def note_failure(self, call_id: str) -> None:
+        """What is about to be returned is an error, if this is the call of that id."""
+        if self._call_id == call_id:
+            self.failed = True
 
     def learn(self, inner: ToolCall) -> None:
         """`inner` has ended, which is this call seen from nearer by: what it costs may be known there only."""
@@ -316,6 +336,11 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
     def _somewhere(self) -> Span:
         """A span of its trace: its own, or where somebody else was to make one and did not, the one that it ran in."""
         return self._span if self._span is not trace.INVALID_SPAN else trace.get_current_span(self._outer)
+
+
+def open_here() -> ToolCall | None:
+    """The innermost call of ours that is open, if any."""
+    return cast("ToolCall | None", context.get_value(HERE))
 
 
 def foreign_tool(span: Span) -> str | None:

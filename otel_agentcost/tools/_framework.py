@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from otel_agentcost.border import report
 from otel_agentcost.patching import Patch, Target, Wrapper
-from otel_agentcost.toolcalls import ToolCall
+from otel_agentcost.toolcalls import ToolCall, open_here
 
 
 class Asked(NamedTuple):
@@ -40,9 +40,22 @@ class ToolPatch:
     asked: Callable[[Any, tuple[Any, ...], dict[str, Any]], Asked | None]
     """Reads a call from the instance and its arguments; None where it is no call of a tool after all."""
     answered: Callable[[Any], Answered] = Answered
+    put_off: Callable[[BaseException], bool] | None = None
+    """Whether what was raised says that the tool has not run: somebody is to approve it first, or to run it."""
     asynchronous: bool = False
     nearer: bool = False
     """Whether it is also called by what another patch of the framework sees already: both are one call then."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FailurePatch:
+    """An async function that answers the model in place of a tool that raised, so that nobody sees it raise."""
+
+    target: Target
+    failed: Callable[[dict[str, Any], Any], str | None]
+    """The id of the call that failed, from its keyword arguments and what it returned; None where the error is raised
+    after all.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +64,32 @@ class Framework:
 
     name: str
     distribution: str
-    patches: tuple[ToolPatch, ...]
+    patches: tuple[ToolPatch | FailurePatch, ...]
     oldest: str = ""
     """The oldest release that the tests cover; patches may well fit older ones, but nobody has looked."""
 
 
 def patches_of(framework: Framework) -> tuple[Patch, ...]:
     """What to install for it."""
-    return tuple(Patch(patch.target, _wrapper(framework.name, patch)) for patch in framework.patches)
+    return tuple(
+        Patch(patch.target, _noting(patch) if isinstance(patch, FailurePatch) else _wrapper(framework.name, patch))
+        for patch in framework.patches
+    )
+
+
+def _noting(patch: FailurePatch) -> Wrapper:
+    async def around_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG001
+        answer = await wrapped(*args, **kwargs)
+        try:
+            call_id = patch.failed(kwargs, answer)
+            call = open_here()
+            if call is not None and call_id is not None:
+                call.note_failure(call_id)
+        except Exception as bug:
+            report("reading what became of a tool's error", bug)
+        return answer
+
+    return around_async
 
 
 def _wrapper(framework: str, patch: ToolPatch) -> Wrapper:
@@ -91,7 +122,14 @@ def _opened(
         if asked is None:
             return None
         seen_by = f"{framework}, from nearer by" if patch.nearer else framework
-        return ToolCall(str(asked.name), asked.arguments, call_id=asked.call_id, seen_by=seen_by, spans=asked.spans)
+        return ToolCall(
+            str(asked.name),
+            asked.arguments,
+            call_id=asked.call_id,
+            seen_by=seen_by,
+            spans=asked.spans,
+            put_off=patch.put_off,
+        )
     except Exception as bug:
         report(f"reading a tool call of {framework}", bug)
         return None
@@ -99,7 +137,8 @@ def _opened(
 
 def _close(call: ToolCall, patch: ToolPatch, result: Any) -> None:
     try:
-        call.result, call.failed = patch.answered(result)
+        call.result, failed = patch.answered(result)
+        call.failed = call.failed or failed
     except Exception as bug:
         report(f"reading what the tool {call.name} returned", bug)
 

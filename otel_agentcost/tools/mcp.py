@@ -22,14 +22,19 @@ def _asked(session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked
 
 
 def _answered(result: Any) -> Answered:
-    failed = bool(getattr(result, "is_error", None) or getattr(result, "isError", None))
-    structured = getattr(result, "structured_content", None) or getattr(result, "structuredContent", None)
+    failed = bool(_either(result, "is_error", "isError"))
+    structured = _either(result, "structured_content", "structuredContent")
     content = getattr(result, "content", None)
     if structured is None and isinstance(content, list):
         texts = [getattr(part, "text", None) for part in content]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         if all(isinstance(text, str) for text in texts):
             return Answered("\n".join(map(str, texts)), failed)
     return Answered(structured if structured is not None else content, failed)
+
+
+def _either(result: Any, name: str, before: str) -> Any:
+    """By its name since release 2, of which some warn who asks for the one `before`."""
+    return getattr(result, name) if hasattr(result, name) else getattr(result, before, None)
 
 
 FRAMEWORK = Framework(

@@ -106,3 +106,28 @@ def test_what_stands_for_many_calls_or_is_none_is_not_counted(telemetry: Telemet
         with theirs(telemetry, "chat m", gen_ai__operation__name="chat", gen_ai__tool__name="search"):
             pass
     assert totals(telemetry) == (None, None)
+
+
+def test_a_call_within_a_call_of_the_same_tool_has_another_id(telemetry: Telemetry) -> None:
+    """An agent that is a tool, and has one of the same name; spans without an id are of the call above."""
+    with (
+        instrumented(telemetry, settings=Settings(tool_prices=PRICES)),
+        theirs(telemetry, "agent"),
+        theirs(telemetry, "outer", gen_ai__tool__name="search", gen_ai__tool__call__id="call_1"),
+        theirs(telemetry, "inner", gen_ai__tool__name="search", gen_ai__tool__call__id="call_2"),
+        theirs(telemetry, "client", gen_ai__tool__name="search"),
+    ):
+        pass
+    assert totals(telemetry) == (2, 0.5)
+
+
+def test_what_was_refused_was_not_called(telemetry: Telemetry) -> None:
+    """pydantic-ai makes a span also where a model's arguments do not fit, and the tool has not run."""
+    refusal = type("ToolRetryError", (Exception,), {"__module__": "pydantic_ai.exceptions"})
+    with instrumented(telemetry, settings=Settings(tool_prices=PRICES)), theirs(telemetry, "agent"):
+        with theirs(telemetry, "execute_tool search", pydantic_ai__tool__failure_stage="validation"):
+            pass
+        with pytest.raises(refusal), theirs(telemetry, "running tool", gen_ai__tool__name="search"):
+            raise refusal
+    assert telemetry.total(names.M_COST) == 0
+    assert not totals(telemetry)[0]
