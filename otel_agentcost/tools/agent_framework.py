@@ -42,14 +42,21 @@ def _answered(result: Any) -> Answered:
     return Answered(result)
 
 
+def _put_off(error: BaseException) -> bool:
+    """The model has called it with arguments that do not fit."""
+    return type(error).__name__ == "_FunctionArgumentValidationError"
+
+
 FRAMEWORK = Framework(
     name="agent_framework",
     distribution="agent-framework-core",
+    oldest="1.0.0",
     patches=(
         ToolPatch(
             target=Target(module="agent_framework._tools", owner="FunctionTool", method="invoke"),
             asked=_asked,
             answered=_answered,
+            put_off=_put_off,
             asynchronous=True,
         ),
     ),

@@ -25,6 +25,7 @@ def _asked(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
 FRAMEWORK = Framework(
     name="autogen",
     distribution="autogen-core",
+    oldest="0.4.2",
     patches=(
         ToolPatch(
             target=Target(module=_MODULE, owner="BaseTool", method="run_json"),

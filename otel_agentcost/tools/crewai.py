@@ -88,6 +88,7 @@ def _own(method: str) -> Callable[[type], str]:
 FRAMEWORK = Framework(
     name="crewai",
     distribution="crewai",
+    oldest="0.95.0",
     patches=(
         ToolPatch(
             target=Target(module=_UTILITIES, method="execute_single_native_tool_call", optional=True), asked=_want

@@ -38,12 +38,18 @@ def _answered(result: Any) -> Answered:
     return Answered(getattr(result, "content", result), getattr(result, "is_error", False))
 
 
+def _put_off(error: BaseException) -> bool:
+    """A tool that waits for somebody's word stops with this, and is run again when that has come."""
+    return type(error).__name__ == "WaitingForEvent"
+
+
 def _patches(module: str, owner: str) -> tuple[ToolPatch, ...]:
     return tuple(
         ToolPatch(
             target=Target(module=f"llama_index.core.tools.{module}", owner=owner, method=method),
             asked=_asked,
             answered=_answered,
+            put_off=_put_off,
             asynchronous=method == "acall",
         )
         for method in ("call", "acall")
@@ -53,6 +59,7 @@ def _patches(module: str, owner: str) -> tuple[ToolPatch, ...]:
 FRAMEWORK = Framework(
     name="llama_index",
     distribution="llama-index-core",
+    oldest="0.10.0",
     patches=(
         *_patches("function_tool", "FunctionTool"),
         *_patches("query_engine", "QueryEngineTool"),

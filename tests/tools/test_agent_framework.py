@@ -15,6 +15,7 @@ from tests.tools.scene import counted, one_call, priced, repeats, tool_spans
 
 af: Any = pytest.importorskip("agent_framework", reason="agent-framework is not here: `make frameworks`")
 observability: Any = pytest.importorskip("agent_framework.observability", reason="agent-framework is not here")
+tools: Any = pytest.importorskip("agent_framework._tools", reason="agent-framework is not here")
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # parts of it say that they are experimental
 
@@ -69,6 +70,15 @@ async def test_an_error_that_becomes_an_answer_is_an_error(telemetry: Telemetry)
         answer = await af.Agent(client=Model(), tools=[made(fail)]).run("Find pages on bees")
     assert "Error" in answer.text
     assert one_call(telemetry)[names.ERROR_TYPE] == "KeyError"
+
+
+async def test_arguments_that_do_not_fit_are_no_call(telemetry: Telemetry) -> None:
+    """The model is told, and the function is not run."""
+    with priced(telemetry), pytest.raises(Exception, match="Invalid arguments"):
+        await made().invoke(arguments={"query": ["bees"]})
+    if hasattr(tools, "_FunctionArgumentValidationError"):  # older releases raise what a function may raise, too
+        assert not counted(telemetry)[0]
+        assert telemetry.total(names.M_COST) == 0
 
 
 async def test_content_is_on_the_span_where_it_is_asked_for(telemetry: Telemetry, its_spans: bool) -> None:

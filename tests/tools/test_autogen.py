@@ -38,17 +38,24 @@ async def call(one: Any, query: str = "bees") -> Any:
     return await one.run_json({"query": query}, core.CancellationToken())
 
 
-async def run_agent(one: Any) -> str:
-    """An assistant, whose model calls `search` once; what it says at its end."""
-    agents: Any = pytest.importorskip("autogen_agentchat.agents", reason="autogen-agentchat is not here")
+def replaying(answer: Any) -> Any:
+    """A model that gives one answer: text, or the calls that it wants."""
     replay: Any = pytest.importorskip("autogen_ext.models.replay", reason="autogen-ext is not here")
     usage = models.RequestUsage(prompt_tokens=1, completion_tokens=1)
-    asked = [core.FunctionCall(id="call_1", name="search", arguments='{"query": "bees"}')]
-    answer = models.CreateResult(finish_reason="function_calls", content=asked, usage=usage, cached=False)
+    reason = "stop" if isinstance(answer, str) else "function_calls"
+    model = replay.ReplayChatCompletionClient(
+        [models.CreateResult(finish_reason=reason, content=answer, usage=usage, cached=False)]
+    )
     family = {"vision": False, "function_calling": True, "json_output": False, "family": "unknown"}
-    model = replay.ReplayChatCompletionClient([answer])
     model._model_info = {**family, "structured_output": False}  # releases before 0.4.3 cannot be told
-    agent = agents.AssistantAgent("assistant", model_client=model, tools=[one])
+    return model
+
+
+async def run_agent(one: Any, arguments: str = '{"query": "bees"}') -> str:
+    """An assistant, whose model calls `search` once; what it says at its end."""
+    agents: Any = pytest.importorskip("autogen_agentchat.agents", reason="autogen-agentchat is not here")
+    asked = [core.FunctionCall(id="call_1", name="search", arguments=arguments)]
+    agent = agents.AssistantAgent("assistant", model_client=replaying(asked), tools=[one])
     return str((await agent.run(task="Find pages on bees")).messages[-1].content)
 
 
@@ -140,6 +147,16 @@ async def test_where_its_spans_go_elsewhere_there_is_ours(
         await call(made())
     said = one_call(telemetry)
     assert said[names.TOOL_RESULT] == "pages on bees"
+
+
+async def test_an_agent_that_is_a_tool_is_one_call(telemetry: Telemetry) -> None:
+    """It brings what it has to say bit by bit."""
+    chat: Any = pytest.importorskip("autogen_agentchat.tools", reason="this AutoGen has no agents that are tools")
+    agents: Any = pytest.importorskip("autogen_agentchat.agents", reason="autogen-agentchat is not here")
+    inner = agents.AssistantAgent("search", description="Finds pages.", model_client=replaying("pages on bees"))
+    with priced(telemetry):
+        assert "pages on bees" in await run_agent(chat.AgentTool(inner), '{"task": "bees"}')
+    one_call(telemetry)
 
 
 SERVER = """

@@ -192,3 +192,24 @@ async def test_a_tool_of_an_agent_that_fails_is_one_span(telemetry: Telemetry) -
     with priced(telemetry):
         assert str(await agent.run("Find pages on bees")) == "done"
     assert one_call(telemetry)[names.ERROR_TYPE] == "KeyError"
+
+
+async def test_a_tool_that_waits_for_somebody_is_one_call(telemetry: Telemetry) -> None:
+    """It is run once more when the answer has come: what was before that is no call, and no error."""
+    workflow: Any = pytest.importorskip("llama_index.core.workflow", reason="this LlamaIndex has no workflows")
+    if not hasattr(workflow, "HumanResponseEvent") or not hasattr(workflow.Context, "wait_for_event"):
+        pytest.skip("this LlamaIndex waits for nobody")
+
+    async def ask(ctx: Any, query: str) -> str:
+        asked = workflow.InputRequiredEvent(prefix=query)
+        return str((await ctx.wait_for_event(workflow.HumanResponseEvent, waiter_event=asked)).response)
+
+    ask.__annotations__["ctx"] = workflow.Context
+    with priced(telemetry):
+        handler = agent_that_searches(ask).run("Find pages on bees")
+        async for event in handler.stream_events():
+            if isinstance(event, workflow.InputRequiredEvent):
+                handler.ctx.send_event(workflow.HumanResponseEvent(response="yes"))
+        assert str(await handler) == "done"
+    assert counted(telemetry) == (1, 0.25)
+    assert all(names.ERROR_TYPE not in (span.attributes or {}) for span in tool_spans(telemetry))
