@@ -184,7 +184,7 @@ def _others(holder: _Holder, name: str, *methods: Any) -> list[Any]:
     if isinstance(holder, type):
         return _subclasses(holder)
     # Anything may be put there, and some of it only says that it is a module (cffi's libraries, which have no names).
-    there: list[Any] = list(sys.modules.values())
+    there: list[Any] = list(sys.modules.copy().values())
     loaded = [module for module in there if issubclass(type(module), ModuleType)]
     # Not by attribute: modules that load late would load now.
     found = [(module, object.__getattribute__(module, "__dict__").get(name)) for module in loaded]
