@@ -221,8 +221,8 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             return
         self._span, self._outer = span, ctx
         span.set_attribute(names.OPERATION, names.EXECUTE_TOOL)
-        if self._call_id is not None:
-            span.set_attribute(names.TOOL_CALL_ID, self._call_id)
+        there: Mapping[str, Any] = getattr(span, "attributes", None) or {}
+        span.set_attributes({name: value for name, value in self._said().items() if name not in there})
         took = self._took if self._took is not None else time.monotonic_ns() - self._began
         self._settle(runtime, took, self._failure)
 
