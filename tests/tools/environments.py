@@ -37,6 +37,7 @@ ROWS: dict[str, Row] = {
         ("autogen-agentchat==0.4.2", "autogen-core==0.4.2", "autogen-ext==0.4.2"),
         ("autogen-agentchat", "autogen-core", "autogen-ext[mcp]", "mcp<2"),
     ),
+    "google_adk": Row(("google-adk==1.10.0",), ("google-adk",)),
     "google_genai": Row(("google-genai==1.32.0", "mcp==1.10.0", "pydantic<2.12"), ("google-genai", "mcp")),
     "crewai": Row(("crewai==0.95.0",), ("crewai",)),
     "langchain": Row(("langchain-core==0.3.0",), ("langchain-core",)),
