@@ -42,6 +42,7 @@ ROWS: dict[str, Row] = {
     "crewai": Row(("crewai==0.95.0",), ("crewai",)),
     "langchain": Row(("langchain-core==0.3.0",), ("langchain-core",)),
     "llama_index": Row(("llama-index-core==0.10.0",), ("llama-index-core",)),
+    "openai": Row(("openai==3.31.0",), ("openai",)),
     "openai_agents": Row(("openai-agents==0.9.0", "openai==2.19.0", "mcp<2"), ("openai-agents",)),
     "pydantic_ai": Row(
         ("pydantic-ai-slim[openai,mcp]==0.5.0", "opentelemetry-api==1.36.0", "mcp<2", "griffe<2"),
