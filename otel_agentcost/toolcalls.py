@@ -76,6 +76,8 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         self.failed = False
         """Whether the result is an error, which the tool has returned and not raised."""
         self._put_off = put_off
+        self._answered: BaseException | None = None
+        """What was raised, where somebody has made an answer of it."""
         self.seen_by = seen_by
         self._arguments = arguments
         self._given: dict[str, Any] | None = None
@@ -233,7 +235,8 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         if self._around is not None:
             self._around.learn(self)
             return
-        if failure is not None and self._put_off is not None and self._put_off(failure):
+        raised = failure if failure is not None else self._answered
+        if raised is not None and self._put_off is not None and self._put_off(raised):
             self._settled = True
             if self._spans and not self._foreign:
                 self._span.end()
@@ -249,10 +252,11 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         if self._spans and not self._foreign:
             self._span.end()
 
-    def note_failure(self, call_id: str) -> None:
-        """What is about to be returned is an error, if this is the call of that id."""
+    def note_failure(self, call_id: str, error: BaseException) -> None:
+        """What is about to be returned stands for `error`, if this is the call of that id."""
         if self._call_id == call_id:
             self.failed = True
+            self._answered = error
 
     def learn(self, inner: ToolCall) -> None:
         """`inner` has ended, which is this call seen from nearer by: what it costs may be known there only."""

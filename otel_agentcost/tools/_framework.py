@@ -52,9 +52,9 @@ class FailurePatch:
     """An async function that answers the model in place of a tool that raised, so that nobody sees it raise."""
 
     target: Target
-    failed: Callable[[dict[str, Any], Any], str | None]
-    """The id of the call that failed, from its keyword arguments and what it returned; None where the error is raised
-    after all.
+    failed: Callable[[dict[str, Any], Any], tuple[str, BaseException] | None]
+    """The id of the call that failed and how, from the function's keyword arguments and what it returned; None where
+    the error is raised after all.
     """
 
 
@@ -81,10 +81,10 @@ def _noting(patch: FailurePatch) -> Wrapper:
     async def around_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG001
         answer = await wrapped(*args, **kwargs)
         try:
-            call_id = patch.failed(kwargs, answer)
+            failed = patch.failed(kwargs, answer)
             call = open_here()
-            if call is not None and call_id is not None:
-                call.note_failure(call_id)
+            if call is not None and failed is not None:
+                call.note_failure(*failed)
         except Exception as bug:
             report("reading what became of a tool's error", bug)
         return answer

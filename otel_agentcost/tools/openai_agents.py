@@ -40,9 +40,15 @@ def _answered(result: Any) -> Answered:
     return Answered(result)
 
 
-def _failed(kwargs: dict[str, Any], answer: Any) -> str | None:
+def _failed(kwargs: dict[str, Any], answer: Any) -> tuple[str, BaseException] | None:
     """The tool's `failure_error_function` has made an answer of its exception; without one, that is raised."""
-    return None if answer is None else getattr(kwargs["context"], "tool_call_id", None)
+    call_id = getattr(kwargs["context"], "tool_call_id", None)
+    return None if answer is None or call_id is None else (call_id, kwargs["error"])
+
+
+def _refused(error: BaseException) -> bool:
+    """Whether the model's arguments did not fit, so that the tool was not called with them."""
+    return type(error).__name__ == "ModelBehaviorError" and str(error).startswith("Invalid JSON input for tool")
 
 
 FRAMEWORK = Framework(
@@ -50,7 +56,13 @@ FRAMEWORK = Framework(
     distribution="openai-agents",
     oldest="0.9.0",
     patches=(
-        ToolPatch(target=Target(module=_MODULE, method=_function), asked=_asked, answered=_answered, asynchronous=True),
+        ToolPatch(
+            target=Target(module=_MODULE, method=_function),
+            asked=_asked,
+            answered=_answered,
+            put_off=_refused,
+            asynchronous=True,
+        ),
         FailurePatch(  # since 0.11; before, such an answer cannot be told from a result
             target=Target(module=_MODULE, method="maybe_invoke_function_tool_failure_error_function", optional=True),
             failed=_failed,

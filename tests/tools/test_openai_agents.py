@@ -144,11 +144,26 @@ async def test_an_exception_passes_as_the_framework_passes_it(telemetry: Telemet
     assert one_call(telemetry)[names.ERROR_TYPE] == "KeyError"
 
 
+@pytest.mark.parametrize("arguments", ['{"query"', '{"pages": "bees"}'])
+async def test_a_tool_whose_arguments_are_refused_has_not_run(telemetry: Telemetry, arguments: str) -> None:
+    """The model is told, by the framework: no tool was used."""
+    tells_failures()
+    with priced(telemetry):
+        assert await run([search()], [called(arguments=arguments)], [called("call_2")]) == "done"
+    assert counted(telemetry) == (1, 0.25)
+    assert telemetry.total(names.M_COST) == 0.25
+
+
 async def test_arguments_that_are_no_json_are_shown_as_they_are(telemetry: Telemetry) -> None:
-    """The model is told by the framework; nothing of ours complains."""
+    """A tool that reads them by itself may take what it likes; nothing of ours complains."""
+
+    async def find(_context: Any, _arguments: str) -> str:
+        return "pages"
+
+    made = agents.FunctionTool("search", "Finds pages.", {"type": "object", "properties": {}}, find)
     with priced(telemetry, capture_content="SPAN_ONLY"):
-        assert await run([search()], [called(arguments='{"query"')]) == "done"
-    assert one_call(telemetry)[names.TOOL_ARGUMENTS] == '{"input": "{\\"query\\""}'
+        assert await run([made], [called(arguments="bees")]) == "done"
+    assert one_call(telemetry)[names.TOOL_ARGUMENTS] == '{"input": "bees"}'
 
 
 async def test_a_tool_that_takes_too_long_is_one_call(telemetry: Telemetry) -> None:
