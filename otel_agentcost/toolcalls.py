@@ -82,11 +82,13 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         self._arguments = arguments
         self._given: dict[str, Any] | None = None
         self._price = price
+        self.priced = price is not None
+        """Whether its price was said with it, and does not come from the settings."""
         self._call_id = call_id
         self._spans = spans
         self._around: ToolCall | None = None
         self._nearer: ToolCall | None = None
-        """The same call, where that knows the price and this does not."""
+        """The same call, seen from nearer by."""
         self._settled = False
         self._foreign = False
         """Whether the span of somebody else in which it has begun is its own: it is settled when that ends."""
@@ -260,7 +262,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
 
     def learn(self, inner: ToolCall) -> None:
         """`inner` has ended, which is this call seen from nearer by: what it costs may be known there only."""
-        if self._price is None and inner._price is not None:
+        if self._nearer is None or not self._nearer.priced:
             self._nearer = inner
 
     def _settle(self, runtime: Runtime, took: int, failure: BaseException | None) -> None:
@@ -268,18 +270,18 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         if failure is not None or self.failed:
             self._span.set_attribute(names.ERROR_TYPE, error_type(failure) if failure is not None else _TOOL_ERROR)
             self._span.set_status(Status(StatusCode.ERROR))
-        usd, gap = (self._nearer or self).cost(runtime, took, failure)
+        usd, gap = self.cost(runtime, took, failure)
         self._charge(runtime, usd, gap)
         if _shows_content(runtime, self._span):
             self._show()
 
     def cost(self, runtime: Runtime, took: int, failure: BaseException | None) -> tuple[Decimal | None, str | None]:
         """The dollars, None without a price; and why there should be some and are none."""
-        price = self._price
-        if price is None:
+        price, nearer = self._price, self._nearer
+        if price is None and (nearer is None or not nearer.priced):
             price = runtime.prices_of_tools.find(self.name)
-        if price is None:
-            return None, None
+        if price is None:  # it may have another name there, without that of its server
+            return nearer.cost(runtime, took, failure) if nearer is not None else (None, None)
         if isinstance(price, ToolPrice):
             return price.of(took), None
         if failure is not None and self.result is _NOT_SET:

@@ -36,6 +36,7 @@ def _answered(result: Any) -> Answered:
 FRAMEWORK = Framework(
     name="langchain",
     distribution="langchain-core",
+    oldest="0.3.0",
     patches=(
         ToolPatch(target=Target(module=_MODULE, owner="BaseTool", method="run"), asked=_asked, answered=_answered),
         ToolPatch(

@@ -40,6 +40,7 @@ def _either(result: Any, name: str, before: str) -> Any:
 FRAMEWORK = Framework(
     name="mcp",
     distribution="mcp",
+    oldest="1.10",
     patches=(
         ToolPatch(
             target=Target(module="mcp.client.session", owner="ClientSession", method="call_tool"),

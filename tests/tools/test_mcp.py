@@ -91,6 +91,15 @@ async def test_a_name_with_the_servers_before_it_is_the_same_tool(telemetry: Tel
     one_call(telemetry, tool="pages_search", usd=0.5)
 
 
+async def test_the_price_of_the_bare_name_counts_then(telemetry: Telemetry, tmp_path: Path) -> None:
+    """`OTEL_AGENTCOST_TOOL_PRICES=search=0.25` means the server's tool, whatever a framework puts before its name."""
+    with priced(telemetry):
+        async with session(tmp_path) as client:
+            with tool_call("pages_search"):
+                await client.call_tool("search", {"query": "bees"})
+    one_call(telemetry, tool="pages_search")
+
+
 async def test_the_same_call_again_and_again_is_a_loop(telemetry: Telemetry, tmp_path: Path) -> None:
     """Seen from the calls alone, without a conversation; each is a span of its own."""
     with priced(telemetry):
