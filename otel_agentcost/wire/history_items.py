@@ -54,7 +54,8 @@ def _hash(given: Mapping[str, Any]) -> int:
     read = given.get
     said, calls = read("content"), read("tool_calls")
     if calls is None and type(said) is str:
-        return hash((_mark(said), read("role"), read("tool_call_id")))
+        mark = hash(said) if len(said) <= _WHOLE else _mark(said)
+        return hash((mark, read("role"), read("tool_call_id")))
     known: list[Any] = [read("role"), read("tool_call_id") or read("call_id") or read("type"), read("name")]
     if calls is not None:
         known.append(_marks(calls))
@@ -166,12 +167,12 @@ def _plain(value: Any) -> Any:
 
 def _chat(message: Message, add: list[Item]) -> None:
     message = fields(message)
-    role = get(message, "role")
+    role, content = get(message, "role"), get(message, "content")
     if role in ("tool", "function"):
         name = text(message, "name") if role == "function" else None
-        add.append(ToolResult(_id(get(message, "tool_call_id")), _content(get(message, "content")), tool=name))
+        said = content[:_MOST] if type(content) is str else _content(content)
+        add.append(ToolResult(_id(get(message, "tool_call_id")), said, False, name))
         return
-    content = get(message, "content")
     if content and role in ("assistant", "user"):
         _say(add, content, by_model=role == "assistant")
     for call in items(message, "tool_calls")[:_CALLS]:

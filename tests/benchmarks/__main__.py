@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import bench_budgets, bench_prices, bench_tools, calls, startup
+from tests.benchmarks import bench_budgets, bench_loops, bench_prices, bench_tools, calls, startup
 
 
 def main() -> int:
@@ -15,6 +15,8 @@ def main() -> int:
     bench_budgets.main(quick=quick)
     print("\nTools:\n")
     bench_tools.table(quick=quick)
+    print("\nLoops:\n")
+    bench_loops.main(quick=quick)
     print("\nStart-up, over the bare OpenTelemetry SDK's own:\n")
     startup.table(runs=3 if quick else 9)
     print("\nPrice lookup:\n")

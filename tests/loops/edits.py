@@ -95,13 +95,18 @@ def _cleared(messages: Messages, _: int) -> Messages:
             message["content"] = "[cleared]"
         if "output" in message:
             message["output"] = "[cleared]"
-        for block in message["content"] if isinstance(message.get("content"), list) else ():
-            if block.get("type") == "tool_result":
-                block["content"] = "[cleared]"
-        for part in message.get("parts", ()):
-            if "functionResponse" in part:
-                part["functionResponse"]["response"] = {"result": "[cleared]"}
+        pieces: Any = [*message.get("parts", ()), *_blocks(message)]
+        for piece in pieces:
+            if piece.get("type") == "tool_result":
+                piece["content"] = "[cleared]"
+            if "functionResponse" in piece:
+                piece["functionResponse"]["response"] = {"result": "[cleared]"}
     return edited
+
+
+def _blocks(message: dict[str, Any]) -> Any:
+    content = message.get("content")
+    return () if content is None or isinstance(content, str) else content
 
 
 EDITS: dict[str, Edit] = {

@@ -1,24 +1,43 @@
-"""How well loops are found: `python -m tests.loops.measuring [--full]` prints the table.
+"""How well loops are found: `python -m tests.loops.measuring [--full] [--write]` prints the tables.
 
-Thresholds were chosen on loops that were put into half of the real runs and into three of the made-up domains. Loops in
-the other half and in two other domains were kept for the check, and the table says both; that the real runs raise no
-false alarm was watched on all of them. `--full` takes some minutes; `AGENTCOST_CORPORA` names the folder with the real
-runs, without which there are only the others.
+Thresholds were chosen on loops that were put into half of the real runs and into three of the made-up domains
+(`CHOSEN_ON`). The same kinds of loops in the other half and in two other domains were kept for the check (`KEPT`);
+`OTHER` are loops with other words, ids, times, framings and failures, in that half and in other domains again. That
+the real runs raise no false alarm was watched on all of them. `--full` takes some minutes, `--write` puts the table
+into the README and docs/loops.md; `AGENTCOST_CORPORA` names the folder with the real runs, without which there are
+only the others.
 """
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from typing import Final
 
-from tests.loops import domains, runs
-from tests.loops.injection import MAKERS, inject
+from tests.documents import ROOT, with_block
+from tests.loops import domains, holdout, runs
+from tests.loops.injection import MAKERS, Makers, inject
 from tests.loops.runs import Step
 
-SEEN = ("coding", "search", "operations")
-UNSEEN = ("retail", "browser")
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Runs without loops, and the loops that are put into them."""
+
+    name: str
+    half: int
+    """Which of the real runs: those with an even number, or with an odd one."""
+    domains: tuple[str, ...]
+    clean: Callable[[str, int], list[Step]]
+    makers: Makers
+
+
+CHOSEN_ON: Final = Sample("chosen on", 0, ("coding", "search", "operations"), domains.clean, MAKERS)
+KEPT: Final = Sample("kept for the check", 1, ("retail", "browser"), domains.clean, MAKERS)
+OTHER: Final = Sample("other noise", 1, tuple(holdout.RUNS), holdout.clean, holdout.MAKERS)
+SAMPLES: Final = (CHOSEN_ON, KEPT, OTHER)
 
 
 @dataclass
@@ -34,19 +53,47 @@ class Score:
     rounds: Counter[int] = field(default_factory=Counter[int])
     """How many rounds had been made when the loop was found."""
     in_time: int = 0
-    wasted: int = 0
-    """Calls made from the first repetition to the finding, in all."""
+    wasted: Counter[int] = field(default_factory=Counter[int])
+    """How many calls were made from the first repetition to the finding."""
+
+    def add(self, other: Score) -> None:
+        for name in ("cases", "found", "named", "early", "in_time"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.rounds.update(other.rounds)
+        self.wasted.update(other.wasted)
+
+    def shares(self) -> tuple[float, float, float]:
+        """Precision, recall, and how many of those found were found at most one round late."""
+        found = self.found or 1
+        return self.found / ((self.found + self.early) or 1), self.found / self.cases, self.in_time / found
+
+    def calls_wasted(self, share: float) -> int:
+        """So many calls or fewer were wasted in that share of the loops that were found."""
+        left = share * self.found
+        for calls in sorted(self.wasted):
+            left -= self.wasted[calls]
+            if left <= 0:
+                return calls
+        return 0
 
     def row(self, rule: str) -> str:
-        mean = self.wasted / self.found if self.found else 0.0
-        recall = self.found / self.cases
-        precision = self.found / (self.found + self.early) if self.found else 0.0
-        share = self.in_time / self.found if self.found else 0.0
-        named = self.named / self.found if self.found else 0.0
-        return f"{rule:12} {self.cases:6} {precision:10.4f} {recall:7.4f} {share:9.3f} {mean:7.1f} {named:6.2f}"
+        precision, recall, in_time = self.shares()
+        median, most = self.calls_wasted(0.5), self.calls_wasted(0.95)
+        named = self.named / (self.found or 1)
+        return (
+            f"{rule:12} {self.cases:6} {precision:10.4f} {recall:7.4f} {in_time:9.3f} {median:7} {most:5} {named:6.2f}"
+        )
+
+    def markdown(self, rule: str) -> str:
+        precision, recall, in_time = self.shares()
+        median, most = self.calls_wasted(0.5), self.calls_wasted(0.95)
+        return f"| {rule} | {self.cases:,} | {precision:.3f} | {recall:.3f} | {in_time:.3f} | {median} | {most} |\n"
 
 
-HEAD = f"{'rule':12} {'cases':>6} {'precision':>10} {'recall':>7} {'in time':>9} {'wasted':>7} {'named':>6}"
+HEAD = f"{'rule':12} {'cases':>6} {'precision':>10} {'recall':>7} {'in time':>9} {'median':>7} {'p95':>5} {'named':>6}"
+MARKDOWN = (
+    "| loops | cases | precision | recall | in time | calls wasted, median | 95 % |\n|---|---|---|---|---|---|---|\n"
+)
 
 
 def allowed(rule: str) -> int:
@@ -54,19 +101,19 @@ def allowed(rule: str) -> int:
     return 9 if rule == "stall" else 4
 
 
-def pool(*, seen: bool, each: int) -> list[tuple[str, list[Step]]]:
+def pool(sample: Sample, each: int) -> list[tuple[str, list[Step]]]:
     """Runs without loops, named."""
-    known = [(f"airline {n}", run) for n, run in enumerate(runs.real()) if n % 2 == (0 if seen else 1)]
-    known = [(name, run) for name, run in known if not runs.findings(run)]  # one is a loop already
-    return known + [(f"{name} {n}", domains.clean(name, n)) for name in (SEEN if seen else UNSEEN) for n in range(each)]
+    known = [(f"airline {n}", run) for n, run in enumerate(runs.real()) if n % 2 == sample.half]
+    known = [(name, run) for name, run in known if not _shown(run)]  # one is a loop already
+    return known + [(f"{name} {n}", sample.clean(name, n)) for name in sample.domains for n in range(each)]
 
 
-def score(rule: str, among: list[tuple[str, list[Step]]], cases: int) -> Score:
+def score(rule: str, among: list[tuple[str, list[Step]]], cases: int, makers: Makers = MAKERS) -> Score:
     """What comes of so many cases of a rule, each in one of the runs."""
     result = Score()
     for n in range(cases):
         name, run = among[n * 7 % len(among)]
-        case = inject(rule, run, f"{name} {n}")
+        case = inject(rule, run, f"{name} {n}", makers=makers)
         found = runs.findings(case.run)
         result.cases += 1
         result.early += any(at <= case.starts for at, _ in found)
@@ -79,32 +126,36 @@ def score(rule: str, among: list[tuple[str, list[Step]]], cases: int) -> Score:
         rounds = 1 + sum(end < at for end in case.ends)
         result.rounds[rounds] += 1
         result.in_time += rounds <= allowed(rule)
-        result.wasted += sum(step.tool is not None or step.by == "assistant" for step in case.run[case.ends[0] : at])
+        since = case.run[case.ends[0] : at]
+        result.wasted[sum(step.tool is not None or step.by == "assistant" for step in since)] += 1
     return result
 
 
-def total(scores: Iterable[Score]) -> Score:
+def scores(sample: Sample, among: list[tuple[str, list[Step]]], cases: int) -> dict[str, Score]:
+    """What comes of so many cases of each rule."""
+    return {rule: score(rule, among, cases, sample.makers) for rule in sample.makers}
+
+
+def total(parts: Iterable[Score]) -> Score:
     result = Score()
-    for each in scores:
-        for name in ("cases", "found", "named", "early", "in_time", "wasted"):
-            setattr(result, name, getattr(result, name) + getattr(each, name))
-        result.rounds.update(each.rounds)
+    for each in parts:
+        result.add(each)
     return result
 
 
-def alarms_in_clean(*, seen: bool, each: int) -> tuple[int, int, list[str]]:
+def alarms_in_clean(sample: Sample, each: int) -> tuple[int, int, list[str]]:
     """Runs without a loop: how many there are, and those in which one is found all the same."""
     wrong: list[str] = []
     count = 0
     for n, run in enumerate(runs.real()):
-        if n % 2 == (0 if seen else 1):
+        if n % 2 == sample.half and not _shown(run):
             found = runs.findings(run)
             count += 1
-            wrong += [f"airline {n}: {found[0]}"] if found and not _shown(run) else []
-    for name in SEEN if seen else UNSEEN:
+            wrong += [f"airline {n}: {found[0]}"] if found else []
+    for name in sample.domains:
         for n in range(each):
             count += 1
-            found = runs.findings(domains.clean(name, n))
+            found = runs.findings(sample.clean(name, n))
             wrong += [f"{name} {n}: {found[0]}"] if found else []
     return count, len(wrong), wrong
 
@@ -118,20 +169,32 @@ def _shown(run: list[Step]) -> bool:
     return max(fails.values(), default=0) >= 4 and max(thoughts.values(), default=0) >= 3
 
 
-def main(*, full: bool) -> None:
+def main(*, full: bool, write: bool) -> None:
     """All tables."""
     each, cases = (2000, 2000) if full else (200, 200)
-    for seen, title in ((True, "runs that thresholds were chosen on"), (False, "runs that they were not chosen on")):
-        count, wrong, which = alarms_in_clean(seen=seen, each=each)
-        print(f"\n{title}: {wrong} false alarms in {count} runs without a loop")
+    found: dict[str, dict[str, Score]] = {}
+    for sample in SAMPLES:
+        count, wrong, which = alarms_in_clean(sample, each)
+        print(f"\n{sample.name}: {wrong} false alarms in {count} runs without a loop")
         print("\n".join(which[:5]))
         print(HEAD)
-        among = pool(seen=seen, each=40)
-        scores = {rule: score(rule, among, cases) for rule in MAKERS}
-        for rule, each_score in scores.items():
-            print(each_score.row(rule), flush=True)
-        print(total(scores.values()).row("all"), flush=True)
+        found[sample.name] = scores(sample, pool(sample, 40), cases)
+        for rule, score_of_it in found[sample.name].items():
+            print(score_of_it.row(rule), flush=True)
+        print(total(found[sample.name].values()).row("all"), flush=True)
+    if write:
+        for name in ("README.md", "docs/loops.md"):
+            page = ROOT / name
+            page.write_text(with_block(page.read_text(encoding="utf-8"), "detection", table(found)), encoding="utf-8")
+
+
+def table(found: dict[str, dict[str, Score]]) -> str:
+    """By rule, in all samples; then by sample."""
+    rows = [total(each[rule] for each in found.values()).markdown(f"`{rule}`") for rule in MAKERS]
+    rows += [total(each.values()).markdown(f"all, {name}") for name, each in found.items()]
+    rows.append(total(score for each in found.values() for score in each.values()).markdown("all"))
+    return MARKDOWN + "".join(rows)
 
 
 if __name__ == "__main__":
-    main(full="--full" in sys.argv)
+    main(full="--full" in sys.argv, write="--write" in sys.argv)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from otel_agentcost.core.loops import Rule
-from tests.documents import ROOT
+from tests.documents import README, ROOT, block
 from tests.model_server import ModelServer, Request, json_reply
 from tests.sdks.replies import chat
 from tests.test_budgets_page import launch
@@ -38,3 +38,11 @@ def test_every_rule_is_on_the_page() -> None:
     """With what it finds, and how well."""
     rows = re.findall(r"^\| `?(\w+)`? \|", PAGE, re.MULTILINE)
     assert {rule for rule in get_args(Rule) if rows.count(rule) == 2} == set(get_args(Rule))
+
+
+def test_the_table_of_the_readme_is_that_of_the_page() -> None:
+    """And what it says is what was aimed at: `test_detection` measures it."""
+    table = block(PAGE, "detection")
+    assert table == block(README.read_text(encoding="utf-8"), "detection")
+    rows = re.findall(r"^\| `(\w+)` \| 6,000 \| (1\.000|0\.99\d) \| (1\.000|0\.9[89]\d) \|", table or "", re.MULTILINE)
+    assert {rule for rule, *_ in rows} == set(get_args(Rule))

@@ -35,6 +35,8 @@ _WORDINGS: Final = 2
 """Earlier wordings of a call that are kept beside the latest."""
 _SHORTEST: Final = 40
 """Characters below which a result says nothing in particular."""
+_LABEL: Final = 24
+"""Characters below which one is but a label ("negative"): many things have it."""
 _FRAMED: Final = 200
 """Characters below which a result may be nothing, with the time and ids round it."""
 
@@ -109,8 +111,9 @@ class Watch:
             return
         self._answers.flush()
         self._moment.listens()
-        moment, known = self._moment, digest(" ".join(said.text[:4096].lower().split()))
-        urged = words.urges(said.text)
+        moment, plain = self._moment, " ".join(said.text[:4096].lower().split())
+        urged = words.urges(plain)
+        known = digest(words.without_digits(plain) if urged else plain)  # "3 steps left", "2 steps left"
         moment.question = 0 if urged else known
         if known not in self._users:
             moment.user += 1
@@ -119,6 +122,7 @@ class Watch:
             _remember(self._users, known, 32)
         elif not urged:  # a person who asks the same again is told the same again
             moment.user += 1
+            moment.topics += 1
 
     def _returned(self, result: ToolResult) -> None:
         self._moment.listens()
@@ -267,7 +271,8 @@ class Watch:
                 if way != likeness.OTHER:
                     streak.near = True
                     streak.reworded = streak.reworded or way == likeness.REWORDED
-                    self._new.exchanged = not streak.reworded
+                    label = len(result.content) < _LABEL and not words.empty(result.content)
+                    self._new.exchanged = way == likeness.EXCHANGED and (label or not streak.reworded)
                     return streak
         return None
 

@@ -29,6 +29,7 @@ __all__ = [
     "transient",
     "urges",
     "waits",
+    "without_digits",
 ]
 
 
@@ -128,6 +129,8 @@ def _untimed(text: str) -> str:
 
 def nothing_left(essence_: str) -> bool:
     """Whether all of a result differs every time: the time of day is what it was asked for."""
+    if "[]" in essence_ or "{}" in essence_:  # nothing was found, and when that was
+        return False
     return not any(map(str.isalnum, essence_.replace('"":0', "")))
 
 
@@ -288,6 +291,14 @@ _URGES: Final = re.compile(
     r"|respond|reply)\b",
     re.IGNORECASE,
 )
+
+
+_NO_DIGITS: Final = str.maketrans("", "", "0123456789")
+
+
+def without_digits(text: str) -> str:
+    """`text` without what it counts."""
+    return text.translate(_NO_DIGITS)
 
 
 def urges(text: str) -> bool:
