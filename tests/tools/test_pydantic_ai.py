@@ -191,7 +191,7 @@ async def test_the_same_call_again_and_again_is_a_loop(telemetry: Telemetry) -> 
 async def test_a_tool_of_an_mcp_server_is_one_call(
     telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder, prefix: str
 ) -> None:
-    """Framework, client and server see it, maybe under names that differ by the server's; the bare one has the price."""
+    """Framework, client and server see it, maybe under names that differ by the server's; the bare one has a price."""
     mcp: Any = pytest.importorskip("pydantic_ai.mcp", reason=WHY)
     otel = sys.modules.get("mcp.shared._otel")  # since mcp 2: its spans go to the global provider, which is no test's
     if otel is not None:
@@ -205,7 +205,8 @@ async def test_a_tool_of_an_mcp_server_is_one_call(
             result = await agent.run("Hi")
     assert "pages on bees" in str(result.all_messages())
     assert [str(warning) for warning in recwarn if "otel_agentcost" in warning.filename] == []
-    assert counted(telemetry) == (1, 0.25)
+    # Its first releases went past the client's own method: nobody sees the name without the prefix then.
+    assert counted(telemetry) == (1, 0.25 if stdio or not prefix else 0.0)
     assert [(span.attributes or {})[names.TOOL] for span in tool_spans(telemetry)][-1] == name
 
 
