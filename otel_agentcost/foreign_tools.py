@@ -49,7 +49,6 @@ class _Mark:
         self.call: ToolCall | None = None
         """The same call seen from within, where more is known of it."""
 
-
     def is_of(self, tool: str, call_id: object) -> bool:
         """Whether a span beneath, of this tool, is of the same call. With another id it is a call within the call."""
         return self.tool == tool and (call_id is None or self.call_id in (None, call_id))
