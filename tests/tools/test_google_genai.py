@@ -183,7 +183,7 @@ def test_a_function_that_asks_a_model_itself_keeps_ids_apart(telemetry: Telemetr
     with priced(telemetry):
         ask(model_server, json_reply(calls("bees", "ants")), using=outer)
     assert counted(telemetry)[0] == 4
-    ids = {(span.attributes or {}).get(names.TOOL_CALL_ID) for span in tool_spans(telemetry)}
+    ids = {str((span.attributes or {}).get(names.TOOL_CALL_ID)) for span in tool_spans(telemetry)}
     assert {"call_bees", "call_inner bees", "call_inner ants"} <= ids
 
 
