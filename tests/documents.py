@@ -8,10 +8,11 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from otel_agentcost import settings
+from otel_agentcost import settings, tools
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
+TOOLS = ROOT / "docs" / "tools.md"
 VARIABLES = ROOT / "otel_agentcost" / "environment_variables.py"
 
 
@@ -37,6 +38,14 @@ def settings_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def frameworks_table() -> str:
+    """The table of docs/tools.md: every framework whose tools are watched."""
+    lines = ["| framework | package | tested from |", "|---|---|---|"]
+    found = sorted(tools.discover(), key=lambda framework: framework.title.lower())
+    lines += [f"| {each.title} | `{each.distribution}` | {each.oldest} |" for each in found]
+    return "\n".join(lines) + "\n"
+
+
 def environment_variables() -> str:
     """The module of that name: its docstring as it stands, then one constant a variable of ours."""
     docstring = re.match(r'"""(.|\n)*?"""\n', VARIABLES.read_text(encoding="utf-8"))
@@ -48,6 +57,7 @@ def environment_variables() -> str:
 def main() -> None:
     """Rewrites all of them."""
     README.write_text(with_block(README.read_text(encoding="utf-8"), "settings", settings_table()), encoding="utf-8")
+    TOOLS.write_text(with_block(TOOLS.read_text(encoding="utf-8"), "frameworks", frameworks_table()), encoding="utf-8")
     VARIABLES.write_text(environment_variables(), encoding="utf-8")
 
 

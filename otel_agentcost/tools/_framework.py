@@ -63,10 +63,14 @@ class Framework:
     """One framework: its distribution and where its tools are called."""
 
     name: str
+    title: str
+    """What people call it."""
     distribution: str
     patches: tuple[ToolPatch | FailurePatch, ...]
     oldest: str = ""
     """The oldest release that the tests cover; patches may well fit older ones, but nobody has looked."""
+    toolless: bool = False
+    """Whether releases before `oldest` call no tools by themselves, so that nothing is missed with them."""
 
 
 def patches_of(framework: Framework) -> tuple[Patch, ...]:

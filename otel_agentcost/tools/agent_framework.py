@@ -49,6 +49,7 @@ def _put_off(error: BaseException) -> bool:
 
 FRAMEWORK = Framework(
     name="agent_framework",
+    title="Microsoft Agent Framework",
     distribution="agent-framework-core",
     oldest="1.0.0",
     patches=(

@@ -74,8 +74,10 @@ def _step(module: str, owner: str, method: str, asked: Any) -> ToolPatch:
 
 FRAMEWORK = Framework(
     name="anthropic",
+    title="anthropic's tool runner",
     distribution="anthropic",
     oldest="0.68",
+    toolless=True,
     patches=(
         _step(_RUNNER, "BaseSyncToolRunner", "_run_tool", _of_runner),
         _step(_RUNNER, "BaseAsyncToolRunner", "_run_tool", _of_runner),

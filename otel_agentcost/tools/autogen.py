@@ -24,6 +24,7 @@ def _asked(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
 
 FRAMEWORK = Framework(
     name="autogen",
+    title="AutoGen",
     distribution="autogen-core",
     oldest="0.4.2",
     patches=(

@@ -87,6 +87,7 @@ def _own(method: str) -> Callable[[type], str]:
 
 FRAMEWORK = Framework(
     name="crewai",
+    title="CrewAI",
     distribution="crewai",
     oldest="0.95.0",
     patches=(

@@ -28,6 +28,7 @@ def _step(module: str, function: str) -> ToolPatch:
 
 FRAMEWORK = Framework(
     name="google_adk",
+    title="Google ADK",
     distribution="google-adk",
     oldest="1.10",
     patches=(_step("tools._caller", "_call_tool_async"), _step("functions", "__call_tool_async")),

@@ -37,6 +37,7 @@ def _asked(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
 
 FRAMEWORK = Framework(
     name="google_genai",
+    title="google-genai's automatic function calling",
     distribution="google-genai",
     oldest="1.32",
     patches=(

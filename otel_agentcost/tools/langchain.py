@@ -35,6 +35,7 @@ def _answered(result: Any) -> Answered:
 
 FRAMEWORK = Framework(
     name="langchain",
+    title="LangChain, LangGraph",
     distribution="langchain-core",
     oldest="0.3.0",
     patches=(

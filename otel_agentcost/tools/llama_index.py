@@ -58,6 +58,7 @@ def _patches(module: str, owner: str) -> tuple[ToolPatch, ...]:
 
 FRAMEWORK = Framework(
     name="llama_index",
+    title="LlamaIndex",
     distribution="llama-index-core",
     oldest="0.10.0",
     patches=(

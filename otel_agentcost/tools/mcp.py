@@ -39,6 +39,7 @@ def _either(result: Any, name: str, before: str) -> Any:
 
 FRAMEWORK = Framework(
     name="mcp",
+    title="MCP clients",
     distribution="mcp",
     oldest="1.10",
     patches=(

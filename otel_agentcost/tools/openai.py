@@ -59,8 +59,10 @@ def _patch(module: str, owner: str, method: str, asked: Any, answered: Any) -> T
 
 FRAMEWORK = Framework(
     name="openai",
+    title="openai's tool runner",
     distribution="openai",
     oldest="3.31",
+    toolless=True,
     patches=(
         _patch("responses_tool_runner", "ResponsesToolRunner", "_execute_function", _function, _output),
         _patch("responses_tool_runner", "AsyncResponsesToolRunner", "_execute_function", _function, _output),

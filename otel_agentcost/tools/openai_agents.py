@@ -53,6 +53,7 @@ def _refused(error: BaseException) -> bool:
 
 FRAMEWORK = Framework(
     name="openai-agents",
+    title="OpenAI Agents SDK",
     distribution="openai-agents",
     oldest="0.9.0",
     patches=(

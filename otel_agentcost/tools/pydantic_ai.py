@@ -35,6 +35,7 @@ def _put_off(error: BaseException) -> bool:
 
 FRAMEWORK = Framework(
     name="pydantic-ai",
+    title="Pydantic AI",
     distribution="pydantic-ai-slim",
     oldest="0.5.0",
     patches=(
