@@ -275,6 +275,10 @@ def _frameworks(*, in_use: bool) -> Iterator[Finding]:
     absent: list[str] = []
     for framework in tools.discover():
         measured = "every tool call is a span" if in_use else "not measured, see above"
+        installed = _version(framework.distribution)
+        if installed is not None and framework.toolless and _release(installed) < _release(framework.oldest):
+            yield Finding(framework.distribution, f"{installed}: calls no tools by itself")
+            continue
         targets = [patch.target for patch in framework.patches]
         found = _patched(framework.distribution, framework.oldest, targets, measured)
         if found is not None:
