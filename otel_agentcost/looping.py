@@ -12,29 +12,50 @@ from threading import Lock
 from typing import Any, Final
 
 from otel_agentcost import similarity
-from otel_agentcost.core.loops import Finding, Item, Thresholds, ToolCall, ToolResult, Watch, call_of
+from otel_agentcost.core.loops import (
+    Finding,
+    Item,
+    Thresholds,
+    ToolCall,
+    ToolResult,
+    Watch,
+    call_of,
+    clip,
+    digest,
+    essence,
+)
 from otel_agentcost.wire import history
 from otel_agentcost.wire.history_items import answered
 
 __all__ = ["Finding", "Looping", "Thresholds"]
 
-_ROOM: Final = 50_000
-"""Bytes that the conversations of a trace may take: those that were not heard of for longest are forgotten."""
+_ROOM: Final = 58_000
+"""Bytes that a trace may take: conversations that were not heard of for longest are forgotten."""
 _TOOLS: Final = 48
-_KEPT: Final = 4_096
-"""Characters of a tool's result that wait for the next model call."""
+_TOOL: Final = 1_050
+"""Bytes that a call may take that waits for its result."""
+_RESULT: Final = 700
+"""Bytes that a result may take that waits for the next model call."""
+_KEPT: Final = 512
+"""Characters of that result."""
+_FEW: Final = 8
+"""Requests, or items of one, after which there may be too much."""
+_WATCHED: Final = 12_000
+"""Bytes that one conversation may take whatever else there is."""
 
 
 class Looping:
     """The loops of one trace."""
 
     __slots__ = (
+        "_asked",
         "_by_spans",
         "_calls",
         "_lock",
         "_reader",
         "_returned",
         "_similarity",
+        "_taken",
         "_thresholds",
         "_told",
         "_watches",
@@ -46,6 +67,9 @@ class Looping:
         self._reader = history.Reader()
         self._watches: OrderedDict[int, Watch] = OrderedDict()
         self._lock = Lock()
+        self._asked = 0
+        self._taken = 0
+        """Bytes that the conversations took when that was last looked at."""
         self._calls: OrderedDict[str, ToolCall] = OrderedDict()
         """By id: tools that run, and calls of which only the results come in a request."""
         self._returned: list[tuple[ToolCall, ToolResult]] = []
@@ -57,7 +81,12 @@ class Looping:
     def size(self) -> int:
         """Bytes that it takes, about."""
         watches = [*self._watches.values(), *([self._by_spans] if self._by_spans else [])]
-        return 1_500 + self._reader.size() + sum(watch.size() for watch in watches) + 500 * len(self._calls)
+        return self._others() + sum(watch.size() for watch in watches)
+
+    def _others(self) -> int:
+        """The same without the conversations."""
+        waiting = _TOOL * len(self._calls) + (_TOOL + _RESULT) * len(self._returned)
+        return 1_500 + self._reader.size() + waiting
 
     def asked(self, form: str, body: Any, at: int) -> list[Finding]:
         """Before a model call with the request `body`: the loops that the trace is in, the plainest first.
@@ -79,8 +108,9 @@ class Looping:
                 if self._calls:
                     items = self._completed(items)
             watch.feed(items, at)
-            if len(self._watches) > 1:
-                self._make_room()
+            self._asked += 1
+            if len(self._watches) > 1 or len(items) > _FEW or not self._asked % _FEW:
+                self._make_room(watch)
             found = watch.findings()
             return found if found or self._told else self._of_spans(at)
 
@@ -100,8 +130,8 @@ class Looping:
     def returned(self, call: ToolCall, content: str, *, error: bool = False) -> None:
         """A tool has run: it returned `content`, or it raised."""
         with self._lock:
-            if not self._told and len(self._returned) < _TOOLS:
-                self._returned.append((call, ToolResult(None, content[:_KEPT], error, call.tool)))
+            if not self._told and len(self._returned) < _TOOLS and self._tools_fit():
+                self._returned.append((call, ToolResult(None, _excerpt(content), error, call.tool)))
 
     # --- putting both sources together ---
 
@@ -110,6 +140,7 @@ class Looping:
             self._calls[call.id] = call
             if len(self._calls) > _TOOLS:
                 self._calls.popitem(last=False)
+            self._tools_fit()
 
     def _completed(self, items: list[Item]) -> list[Item]:
         """The items, with the calls that were seen elsewhere before results that come without theirs."""
@@ -147,10 +178,28 @@ class Looping:
             self._watches.move_to_end(conversation)
         return watch
 
-    def _make_room(self) -> None:
+    def _make_room(self, current: Watch) -> None:
         """Forgets conversations: they are read from their beginning when they are heard of again."""
-        room = _ROOM - sum(watch.size() for watch in self._watches.values())
-        while room < 0 and len(self._watches) > 1:
-            oldest, watch = self._watches.popitem(last=False)
+        room = _ROOM - self._others()
+        sizes = {number: watch.size() for number, watch in self._watches.items()}
+        taken = sum(sizes.values())
+        while taken > room and len(self._watches) > 1:
+            oldest, _ = self._watches.popitem(last=False)
             self._reader.forget(oldest)
-            room += watch.size()
+            taken -= sizes[oldest]
+        if taken > room:
+            current.fit(max(room, _WATCHED))
+            taken = current.size()
+        self._taken = taken
+
+    def _tools_fit(self) -> bool:
+        """Whether there is room for one more tool that has run; forgets calls that wait for their results for long."""
+        while self._calls and self._others() + self._taken > _ROOM:
+            self._calls.popitem(last=False)
+        return self._others() + self._taken + _TOOL + _RESULT <= _ROOM
+
+
+def _excerpt(content: str) -> str:
+    """What is kept of a result until the next model call: its beginning, and what tells it from others."""
+    kept = clip(content, _KEPT)
+    return kept if len(kept) == len(content) else f"{kept}#{digest(essence(content))}"

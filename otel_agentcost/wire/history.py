@@ -30,7 +30,7 @@ _TWO_TURNS: Final = 4
 """Messages: a call and a result, twice."""
 _SEARCHED: Final = 64
 """Messages, from the end, in which the place is sought where reading left off."""
-_CONVERSATIONS: Final = 16
+_CONVERSATIONS: Final = 12
 
 
 class Part(NamedTuple):

@@ -10,7 +10,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from otel_agentcost.core.loops import Item, Said, ToolCall, ToolResult, call_of
+from otel_agentcost.core.loops import Item, Said, ToolCall, ToolResult, call_of, short
 from otel_agentcost.wire.format import fields, get, items, text
 
 __all__ = ["READERS", "Message", "answered", "fingerprint", "given"]
@@ -119,7 +119,7 @@ def _name(value: Any) -> str:
 
 
 def _id(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
+    return short(value) if isinstance(value, str) and value else None
 
 
 def _content(value: Any) -> str:
@@ -169,7 +169,7 @@ def _chat(message: Message, add: list[Item]) -> None:
     message = fields(message)
     role, content = get(message, "role"), get(message, "content")
     if role in ("tool", "function"):
-        name = text(message, "name") if role == "function" else None
+        name = _id(get(message, "name")) if role == "function" else None
         said = content[:_MOST] if type(content) is str else _content(content)
         add.append(ToolResult(_id(get(message, "tool_call_id")), said, False, name))
         return
@@ -273,7 +273,7 @@ def _gemini(message: Message, add: list[Item]) -> None:
             failed = bool(get(response, "error"))
             only = get(response, "result") if get(response, "result") is not None else get(response, "output")
             content = _content(only if isinstance(only, str) else response)
-            add.append(ToolResult(_id(get(result, "id")), content, failed, text(result, "name")))
+            add.append(ToolResult(_id(get(result, "id")), content, failed, _id(get(result, "name"))))
 
 
 READERS: Final[Mapping[str, Callable[[Message, list[Item]], None]]] = {

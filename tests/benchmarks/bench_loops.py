@@ -130,19 +130,58 @@ def kept(form: str, turns: int) -> int:
     return after - before
 
 
+def hostile(form: str) -> int:
+    """Bytes that a trace keeps of what is made to fill it."""
+    _filled(form)  # what is kept for all traces is not its
+    gc.collect()
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    looping = _filled(form)
+    gc.collect()
+    after = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert looping.size() < ROOM
+    return after - before
+
+
+def _filled(form: str) -> Looping:
+    """Many conversations, of megabytes of results, arguments, names, ids and answers, and of thousands of calls; and
+    tools that tell of themselves in the same way.
+    """
+    place, turn_of = FORMATS[form]
+    looping = Looping()
+    for conversation in range(20):
+        large = f"\U0001f600 {conversation} " + "word \u0439 " * 20_000
+        messages = [{"role": "user", "content": large, "parts": [{"text": large}]}]
+        for turn in range(12):
+            messages += _named(turn_of(turn, f"{turn} {large}"), f"{turn} {large}")
+            messages.append({"role": "assistant", "content": f"{turn} {large}", "parts": [{"text": f"{turn} {large}"}]})
+        messages += [message for turn in range(1000) for message in turn_of(turn, f"{turn} {conversation}")]
+        looping.asked(form, {place: messages}, conversation)
+        for number in range(60):
+            looping.returned(looping.called(f"{number} {large}", f"{number} {large}", {"x": large}), large)
+    return looping
+
+
+def _named(messages: list[Body], name: str) -> list[Body]:
+    """The turn, with that name of the tool."""
+    return [json.loads(json.dumps(message).replace('"list_orders"', json.dumps(name))) for message in messages]
+
+
 def main(*, quick: bool) -> None:
     """The table."""
     rounds = 5 if quick else 40
     print(f"{'watching for loops (µs a call)':32} {'10 turns':>9} {'200 turns':>10}", end="")
-    print(f" {'polls, 200':>11} {'unseen, 200':>12} {'kept, bytes':>12}")
+    print(f" {'polls, 200':>11} {'unseen, 200':>12} {'kept, bytes':>12} {'at worst':>9}")
     for form in FORMATS:
         short, long = at_length(form, 10, rounds), at_length(form, 200, rounds)
         polls = at_length(form, 200, rounds, polls=True)
         print(
-            f"{form:32} {short:9.1f} {long:10.1f} {polls:11.1f} {unseen(form, 200):12.0f} {kept(form, 200):12}",
+            f"{form:32} {short:9.1f} {long:10.1f} {polls:11.1f} {unseen(form, 200):12.0f} {kept(form, 200):12} "
+            f"{hostile(form):9}",
             flush=True,
         )
-    print(f"{'at most':32} {AT_10:9.1f} {AT_200:10.1f} {'':11} {'':12} {ROOM:12}")
+    print(f"{'at most':32} {AT_10:9.1f} {AT_200:10.1f} {'':11} {'':12} {ROOM:12} {ROOM:9}")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from otel_agentcost.core.loops import Item, Said
+from otel_agentcost.core.loops import Item, Said, ToolResult, call_of
 from tests.core.test_loops import found, turn
 
 PEOPLE = ["alice", "bob", "carla", "deniz", "emeka", "farid", "grace", "hiro", "ines", "jonas", "kemal", "lena"]
@@ -106,11 +106,13 @@ def test_a_retry_that_succeeds(why: str, fails: int) -> None:
 @pytest.mark.parametrize("by", ["page", "cursor", "offset"])
 def test_pages_that_look_alike(by: str) -> None:
     """Rows of the same kind, page after page, up to one that is empty."""
-    pages = [
-        turn("list", json.dumps({"rows": [{"id": n, "state": "open"}], "more": n < 19}), **{"query": "all", by: n})
-        for n in range(20)
-    ]
-    assert found([*pages, turn("list", '{"rows": [], "more": false}', **{"query": "all", by: 20})]) == []
+
+    def page(n: int, rows: list[dict[str, object]]) -> list[Item]:
+        found = json.dumps({"rows": rows, "more": bool(rows)})
+        return [call_of(None, "list", json.dumps({"query": "all", by: n})), ToolResult(None, found)]
+
+    pages = [page(n, [{"id": n, "state": "open"}]) for n in range(20)]
+    assert found([*pages, page(20, [])]) == []
 
 
 # --- what was taken for something new ---

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from otel_agentcost.looping import Finding, Looping
-from tests.benchmarks.bench_loops import FORMATS, ROOM, chat, first, kept
+from tests.benchmarks.bench_loops import FORMATS, ROOM, chat, first, hostile, kept
 
 SAME = "the same result"
 
@@ -86,6 +86,23 @@ def test_a_loop_within_one_of_many_conversations() -> None:
 def test_memory(form: str) -> None:
     """A live trace keeps at most 64 kB, whatever its results are."""
     assert kept(form, 120) < ROOM
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_memory_at_worst(form: str) -> None:
+    """Nor does it with names, ids, arguments and answers of a megabyte in twenty conversations."""
+    assert hostile(form) < ROOM
+
+
+def test_memory_of_tools_that_no_conversation_tells_of() -> None:
+    """What tools have brought waits for the next model call, as far as there is room."""
+    large = "\U0001f600" * 100_000
+    looping = Looping()
+    for number in range(200):
+        looping.returned(looping.called(f"{number} {large}", f"{number} {large}", {"x": large}), large)
+        assert looping.size() < ROOM
+    looping.asked("openai_chat", {"messages": [{"role": "user", "content": "On."}]}, 1)
+    assert looping.size() < ROOM
 
 
 def test_memory_of_many_conversations_and_long_answers() -> None:

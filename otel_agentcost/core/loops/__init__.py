@@ -7,8 +7,24 @@ in. Fed by `otel_agentcost.looping`; what a loop leads to (a warning, a refusal)
 
 from __future__ import annotations
 
-from otel_agentcost.core.loops.items import Item, Said, ToolCall, ToolResult, call_of
+from otel_agentcost.core.loops.items import Item, Said, ToolCall, ToolResult, call_of, clip, digest, short
 from otel_agentcost.core.loops.streaks import Finding, Rule, Similarity, Thresholds
 from otel_agentcost.core.loops.watch import Watch
+from otel_agentcost.core.loops.words import essence
 
-__all__ = ["Finding", "Item", "Rule", "Said", "Similarity", "Thresholds", "ToolCall", "ToolResult", "Watch", "call_of"]
+__all__ = [
+    "Finding",
+    "Item",
+    "Rule",
+    "Said",
+    "Similarity",
+    "Thresholds",
+    "ToolCall",
+    "ToolResult",
+    "Watch",
+    "call_of",
+    "clip",
+    "digest",
+    "essence",
+    "short",
+]

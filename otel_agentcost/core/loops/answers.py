@@ -14,7 +14,7 @@ from otel_agentcost.core.loops.items import clip, digest
 from otel_agentcost.core.loops.moment import Moment
 from otel_agentcost.core.loops.streaks import FAINT, FULL, PATIENT, SOFT, Finding, Similarity, Streak, Thresholds
 
-_KEPT: Final = 12
+_KEPT: Final = 8
 _SAMPLE: Final = 300
 _READ: Final = 4_096
 _SHORTEST: Final = 4

@@ -10,7 +10,7 @@ from otel_agentcost.core.loops.items import RESULT_KEPT, ToolCall, ToolResult, c
 from otel_agentcost.core.loops.moment import Moment
 from otel_agentcost.core.loops.streaks import FAINT, FULL, SOFT, WEAK, Finding, Similarity, Streak, Thresholds
 
-_KINDS: Final = 8
+_KINDS: Final = 6
 
 
 class Failures:

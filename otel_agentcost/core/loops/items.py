@@ -22,6 +22,8 @@ _PARSED: Final = 16_384
 """Arguments longer than this are compared as the text that they are."""
 _LONG: Final = 2_048
 """A text within arguments that is longer is compared by its digest."""
+_NAME: Final = 96
+"""Characters of a tool's name, and of an id."""
 _DEEPEST: Final = 6
 _ELEMENTS: Final = 256
 _WHOLE: Final = 65_536
@@ -64,7 +66,13 @@ Item = ToolCall | ToolResult | Said
 def call_of(id_: str | None, tool: str, arguments: Any) -> ToolCall:
     """The call of `tool` with `arguments`: JSON text, or the value that such a text stands for. Never raises."""
     whole = canonical(arguments)
-    return ToolCall(id_, tool, clip(whole, ARGUMENTS_KEPT), hash((tool, digest(whole))))
+    tool = short(tool)
+    return ToolCall(None if id_ is None else short(id_), tool, clip(whole, ARGUMENTS_KEPT), hash((tool, digest(whole))))
+
+
+def short(name: str) -> str:
+    """A tool's name, or a call's id, as it is kept: one that is longer than any real one is cut, and stays itself."""
+    return name if len(name) <= _NAME else f"{clip(name, _NAME)}#{digest(name)}"
 
 
 def canonical(arguments: Any) -> str:

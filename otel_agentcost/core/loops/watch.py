@@ -25,10 +25,14 @@ _KINDS: Final = 40
 """Kinds of calls that are remembered; what was not called for longer is a new kind."""
 _ROOM: Final = 36_000
 """Bytes that they may take together."""
-_RESULTS: Final = 96
+_RESULTS: Final = 64
 """Results that are known again."""
 _OPEN: Final = 64
 """Calls of one turn that are looked at: the others are not waited for."""
+_LEFT_OPEN: Final = 16
+"""Those of them that are waited for when the request is over."""
+_OPEN_CALL: Final = 850
+"""Bytes that each may take."""
 _COMPARED: Final = 8
 """Calls that a new one is compared with, the latest first."""
 _WORDINGS: Final = 2
@@ -81,7 +85,7 @@ class Watch:
     def size(self) -> int:
         """Bytes that it takes, about."""
         others = self._answers.size() + self._failures.size() + 120 * (len(self._results) + len(self._users))
-        return 4_000 + self._room + others + sum(300 + call.arguments.__sizeof__() for call in self._open)
+        return 4_000 + self._room + others + _OPEN_CALL * len(self._open)
 
     # --- what comes in ---
 
@@ -95,6 +99,14 @@ class Watch:
                 self._returned(item)
             elif type(item) is Said:
                 self._said(item)
+        if len(self._open) > _LEFT_OPEN:
+            del self._open[_LEFT_OPEN:]
+
+    def fit(self, room: int) -> None:
+        """Forgets calls, those that were not made for longest, until it takes at most so many bytes."""
+        most = room - (self.size() - self._room)
+        while self._room > most and len(self._kinds) > 1:
+            self._forget_oldest()
 
     def _called(self, call: ToolCall) -> None:
         if self._moment.speaks():
@@ -119,7 +131,7 @@ class Watch:
             moment.user += 1
             moment.topics += not urged
             self._stalls.reset()
-            _remember(self._users, known, 32)
+            _remember(self._users, known, 24)
         elif not urged:  # a person who asks the same again is told the same again
             moment.user += 1
             moment.topics += 1
@@ -178,13 +190,16 @@ class Watch:
         self._room += streak.size()
         self._groups.setdefault((call.tool, streak.things), []).append(streak)
         while len(self._kinds) > _KINDS or self._room > _ROOM:
-            _, old = self._kinds.popitem(last=False)
-            self._room -= old.size()
-            group = self._groups[old.tool or "", old.things]
-            group.remove(old)
-            if not group:
-                del self._groups[old.tool or "", old.things]
+            self._forget_oldest()
         return streak
+
+    def _forget_oldest(self) -> None:
+        _, old = self._kinds.popitem(last=False)
+        self._room -= old.size()
+        group = self._groups[old.tool or "", old.things]
+        group.remove(old)
+        if not group:
+            del self._groups[old.tool or "", old.things]
 
     def _once_more(self, streak: Streak, call: ToolCall, result: ToolResult, raw: int, *, new: bool) -> bool:
         """A call of a kind that was called before. Returns whether what came back is new."""
