@@ -185,9 +185,12 @@ def _mark(message: Message) -> int:
 def _root(messages: Sequence[Message]) -> int:
     """What a conversation began with: the first message that is no instruction, which may tell the time."""
     for message in messages[:3]:
-        if get(message, "role") not in ("system", "developer"):
+        if get(message, "role") not in _INSTRUCTS:
             return fingerprint(message)
     return 0
+
+
+_INSTRUCTS: Final = ("system", "developer")
 
 
 def _stands(messages: Sequence[Message], cursor: _Cursor) -> bool:

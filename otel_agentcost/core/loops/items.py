@@ -82,7 +82,7 @@ def canonical(arguments: Any) -> str:
         if len(arguments) > _PARSED:
             return arguments
         try:
-            value = json.loads(arguments) if arguments[:1] in '{["' or arguments[:1].isspace() else arguments
+            value = _parsed(arguments) if arguments[:1] in '{["' or arguments[:1].isspace() else arguments
         except (ValueError, RecursionError):
             value = arguments
         if isinstance(value, str):
@@ -91,6 +91,18 @@ def canonical(arguments: Any) -> str:
         return _ENCODE(value if _is_steady(value, 0) else _steady(value, 0))
     except Exception:  # an object of the application's that is no JSON, a text that is no Unicode, a circle
         return f"<{type(value).__name__}>"
+
+
+def _parsed(text: str) -> Any:
+    """The JSON in a text: at once where it is nothing else, which takes two thirds of what `json.loads` does."""
+    if text[0] == "{":
+        value, end = _DECODER.raw_decode(text)
+        if end == len(text):
+            return value
+    return json.loads(text)
+
+
+_DECODER: Final = json.JSONDecoder()
 
 
 def _encoder() -> Callable[[Any], str]:
