@@ -173,8 +173,8 @@ def _same_subject(one: set[str], other: set[str], similarity: Similarity, *, loo
     """Whether enough of the words that carry the meaning are shared: filling words and inflections do not count."""
     less, more = one - other - _FILLER, other - one - _FILLER
     shared = len((one & other) - _FILLER)
-    for word in list(less):
-        twin = next((candidate for candidate in more if similarity(word, candidate) >= _TWIN), None)
+    for word in sorted(less):  # in an order that is the same in every process
+        twin = next((candidate for candidate in sorted(more) if similarity(word, candidate) >= _TWIN), None)
         if twin is not None:
             less.discard(word)
             more.discard(twin)
