@@ -10,7 +10,7 @@ from anthropic import Anthropic, AsyncAnthropic, beta_tool
 from pydantic import BaseModel
 
 from tests.model_server import Reply, json_reply
-from tests.sdks.kit import Shape, Spend
+from tests.sdks.kit import Shape, Spend, a_tool
 from tests.sdks.replies import (
     MESSAGE,
     MESSAGE_CACHED,
@@ -217,7 +217,7 @@ CREATED = [
         [json_reply(message(text=json.dumps({"answer": 42})))],
         CACHED_SPEND,
     ),
-    shape("tool_runner", runner, [TOOL_USE, CACHED], PLAIN_SPEND, CACHED_SPEND),
+    shape("tool_runner", runner, [TOOL_USE, CACHED], PLAIN_SPEND, a_tool("temperature"), CACHED_SPEND),
     shape(
         "count_tokens",
         lambda c: c.messages.count_tokens(model=ASK["model"], messages=ASK["messages"]),

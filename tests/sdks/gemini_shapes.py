@@ -15,7 +15,7 @@ from google.oauth2.credentials import Credentials
 
 from tests.model_server import Reply, json_reply, sse_reply
 from tests.sdks.hosts import led
-from tests.sdks.kit import Shape, Spend
+from tests.sdks.kit import Shape, Spend, a_tool
 from tests.sdks.replies import GEMINI_USD, content, content_stream
 
 MODEL = "gemini-2.5-flash"
@@ -126,6 +126,8 @@ EMBEDDED = Spend(
     usd=0.0000012,  # 8 x 0.15
 )
 
+TOOL = a_tool("temperature")
+
 SHAPES = [
     shape("generate_content", lambda c: c.models.generate_content(**ASK), [CONTENT], SPENT),
     shape(
@@ -138,7 +140,9 @@ SHAPES = [
         lambda c: c.models.generate_content(**ASK, config=WITH_TOOL),
         [CALL, CALL, CONTENT],
         SPENT,
+        TOOL,
         SPENT,
+        TOOL,
         SPENT,
     ),
     shape(
@@ -146,6 +150,7 @@ SHAPES = [
         lambda c: list(c.models.generate_content_stream(**ASK, config=WITH_TOOL)),
         [sse_reply([CALLED]), content_stream()],
         SPENT,
+        TOOL,
         SPENT,
     ),
     shape("embed_content", lambda c: c.models.embed_content(**_EMBED), [json_reply(_EMBEDDING)], EMBEDDED),
@@ -178,6 +183,7 @@ SHAPES = [
         lambda c: c.models.generate_content(**ASK, config=WITH_TOOL),
         [CALL, CONTENT],
         SPENT,
+        TOOL,
         SPENT,
     ),
     async_shape("embed_content", lambda c: c.models.embed_content(**_EMBED), [json_reply(_EMBEDDING)], EMBEDDED),
