@@ -149,8 +149,8 @@ SHAPES = [
         "automatic function calling, streamed",
         lambda c: list(c.models.generate_content_stream(**ASK, config=WITH_TOOL)),
         [sse_reply([CALLED]), content_stream()],
+        TOOL,  # it is called before its stream is read to the end
         SPENT,
-        TOOL,
         SPENT,
     ),
     shape("embed_content", lambda c: c.models.embed_content(**_EMBED), [json_reply(_EMBEDDING)], EMBEDDED),
