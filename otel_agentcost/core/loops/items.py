@@ -95,7 +95,7 @@ def canonical(arguments: Any) -> str:
 
 def _parsed(text: str) -> Any:
     """The JSON in a text: at once where it is nothing else, which takes two thirds of what `json.loads` does."""
-    if text[0] == "{":
+    if text[:1] == "{":
         value, end = _DECODER.raw_decode(text)
         if end == len(text):
             return value
