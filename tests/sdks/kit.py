@@ -190,9 +190,8 @@ def check_shape(shape: Shape, server: ModelServer, telemetry: Telemetry) -> None
     assert with_us.saw == without.saw
     assert with_us.requests == without.requests
     assert warned == []
-    models = [span for span in telemetry.spans if not span.name.startswith("execute_tool ")]  # `tests/tools` has those
-    assert [span.name for span in models] == [spend.name for spend in shape.spends]
-    for span, spend in zip(models, shape.spends, strict=True):
+    assert [span.name for span in telemetry.spans] == [spend.name for spend in shape.spends]
+    for span, spend in zip(telemetry.spans, shape.spends, strict=True):
         check_span(span, spend)
     usd = sum(spend.usd or 0.0 for spend in shape.spends)
     if not any(spend.estimated for spend in shape.spends):
