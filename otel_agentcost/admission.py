@@ -217,8 +217,15 @@ class Gate:
     def tool_used(self, span: Span, ctx: Context, usd: Decimal | None) -> None:
         """Counts a call of a tool, which is never refused: the next model call is."""
         facts = self._facts_in(span, ctx)
-        for level in self.guard.tool_used(facts, usd):
-            self.reports.level(span, *level)
+
+        def count() -> None:
+            try:
+                for level in self.guard.tool_used(facts, usd):
+                    self.reports.level(span, *level)
+            except Exception as bug:
+                report("counting a tool call in its budgets", bug)
+
+        self.guard.without_delay(count)
 
     def adjust(self, usd: Decimal, reason: str) -> None:
         """Counts `usd` more, or less where negative, in every budget that applies here, and says why."""

@@ -5,6 +5,7 @@ Called by `admission.py`, for calls, and by `watching.py`, for loops. The guard 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -31,36 +32,67 @@ class Breaking:
         asked = self._ask(facts, span)
         if isinstance(asked, Refused):
             return asked
-        decision = self._guard.admit(facts, patient=patient)
+        try:
+            decision = self._guard.admit(facts, patient=patient)
+        except BaseException:
+            self._give_up(asked)
+            raise
         self._decided(asked, decision, facts, span)
         return decision
 
     async def admit_async(self, facts: CallFacts, span: Span) -> Ticket | Refused:
         """As the guard's. A ledger that takes its time is asked in a thread."""
-        if self._guard.quick:
-            asked = self._ask(facts, span)
-        else:
-            asked = await aside(partial(self._ask, facts, span), _nothing)
+        guard = self._guard
+        asked = self._ask(facts, span) if guard.quick else await self._ask_aside(facts, span)
         if isinstance(asked, Refused):
             return asked
-        decision = await self._guard.admit_async(facts)
-        if asked.trials or isinstance(decision, Refused):
-            if self._guard.quick:
-                self._decided(asked, decision, facts, span)
-            else:
-                await aside(partial(self._decided, asked, decision, facts, span), _nothing)
+        try:
+            decision = await guard.admit_async(facts)
+        except BaseException:  # the task may be cancelled while it waits
+            guard.without_delay(partial(self._give_up, asked))
+            raise
+        if not asked.trials and isinstance(decision, Ticket):
+            return decision
+        decided = partial(self._decided, asked, decision, facts, span)
+        if guard.quick:
+            decided()
+            return decision
+        try:
+            await aside(decided, _nothing)
+        except BaseException:
+            if isinstance(decision, Ticket):
+                guard.without_delay(partial(guard.release, decision, time.time()))
+            raise
         return decision
 
-    def looping(self, scopes: Mapping[Scope, str], span: Span, now: float) -> None:
-        """A call goes round in circles."""
+    def looping(self, scopes: Mapping[Scope, str], span: Span, now: float, *, anew: bool) -> None:
+        """A call goes round in circles: in a loop that is to be counted, or on and on in one that has been."""
 
         def trip() -> None:
             try:
-                self._tell(span, self._breakers.tripped(scopes, "loops", now))
+                breakers = self._breakers
+                changes = breakers.tripped(scopes, "loops", now) if anew else breakers.looping_on(scopes, now)
+                self._tell(span, changes)
             except Exception as bug:
                 report("counting a loop for its circuit breaker", bug)
 
         self._guard.without_delay(trip)
+
+    async def _ask_aside(self, facts: CallFacts, span: Span) -> Verdict | Refused:
+        answers: list[Verdict | Refused] = []
+
+        def ask() -> None:
+            answers.append(self._ask(facts, span))
+
+        await aside(ask, lambda: self._give_up(*answers))
+        return answers[0]
+
+    def _give_up(self, asked: Verdict | Refused) -> None:
+        try:
+            if isinstance(asked, Verdict):
+                self._breakers.given_up(asked, time.time())
+        except Exception as bug:
+            report("telling the circuit breakers", bug)
 
     def _ask(self, facts: CallFacts, span: Span) -> Verdict | Refused:
         try:
@@ -83,12 +115,13 @@ class Breaking:
         return Refused(action="block", error=error)
 
     def _decided(self, asked: Verdict, decision: Ticket | Refused, facts: CallFacts, span: Span) -> None:
+        now = time.time()  # the call may have waited
         try:
             if isinstance(decision, Ticket):
-                self._tell(span, self._breakers.admitted(asked, facts.now))
-                return
-            self._breakers.given_up(asked, facts.now)
-            self._tell(span, self._breakers.tripped(facts.scopes, "refusals", facts.now))
+                changes = self._breakers.admitted(asked, now)
+            else:
+                changes = self._breakers.tripped(facts.scopes, "refusals", now, asked)
+            self._tell(span, changes)
         except Exception as bug:
             report("telling the circuit breakers", bug)
 
@@ -98,4 +131,4 @@ class Breaking:
 
 
 def _nothing() -> None:
-    """What a trial holds ends with its lease."""
+    """What was decided stays so."""

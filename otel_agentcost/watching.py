@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, Protocol
 
 from otel_agentcost import names
 from otel_agentcost.border import report
@@ -31,6 +31,12 @@ if TYPE_CHECKING:
 
 MOST_TRACES = 512
 """Traces that are watched at once; each takes at most 64 kB, and usually a few."""
+
+
+class Looped(Protocol):
+    """Told of each call in a loop; `anew`: of one that is to be counted."""
+
+    def __call__(self, scopes: Mapping[Scope, str], span: Span, now: float, *, anew: bool) -> None: ...
 
 
 class _Trace:
@@ -54,8 +60,8 @@ class Watch:
         self._action = action
         self._reports = reports
         self._content = content
-        self.looping: Callable[[Mapping[Scope, str], Span, float], None] | None = None
-        """Who counts loops for circuit breakers: called with whose call it is, its span and the time."""
+        self.looping: Looped | None = None
+        """Who counts loops for circuit breakers."""
         self._traces: OrderedDict[str, _Trace] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -83,9 +89,10 @@ class Watch:
                 agent = record.attribution.get(names.AGENT)
                 self._reports.found(record.span, loop, since, agent=agent, content=self._content)
         self._reports.wasted(record.span, wasted)
-        if self.looping is not None and (self._action == "block" or any(loop.first for loop in found)):
+        if self.looping is not None:
             scopes = scopes_of(trace_id_of(record.span), record.attribution, alone=record.alone)
-            self.looping(scopes, record.span, live.at)
+            anew = self._action == "block" or any(loop.first for loop in found)
+            self.looping(scopes, record.span, live.at, anew=anew)
         return _error(found[0], wasted, record)
 
     def settled(self, record: Record, usd: Decimal | None) -> None:

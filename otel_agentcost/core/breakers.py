@@ -63,7 +63,7 @@ class Breaker:
     @property
     def why(self) -> str:
         """What has happened when it opens, for people."""
-        what = "refusals or loops" if self.counted == "trips" else self.counted
+        what: str = "refusals or loops" if self.counted == "trips" else self.counted
         if self.times == 1:
             what = what.replace("s ", " ").removesuffix("s")
         return f"{self.times} {what} within {_written(self.within)}"

@@ -52,7 +52,9 @@ class Trial(NamedTuple):
     value: str
     call_id: str
     openings: int
-    """How many of them are not closed."""
+    """How often it was opened so far."""
+    unclosed: int
+    """How many of these openings are not closed."""
 
 
 class Verdict(NamedTuple):
@@ -82,25 +84,32 @@ class Breakers:
         """Before a call: may it be made?"""
         trials: list[Trial] = []
         for breaker, value in self._applying(scopes):
-            key = _key(breaker, value)
-            standing = self._standing(key, now)
-            state = _state(standing)
-            if state == "closed":
-                continue
-            trial = self._try(breaker, value, standing, now) if state == "half_open" else None
-            if trial is None:
-                for other in trials:
-                    self._keeper.release(other.call_id, now)
+            found = self._asked(breaker, value, now)
+            if isinstance(found, Trial):
+                trials.append(found)
+            elif found != "closed":
+                self.given_up(Verdict(trials=tuple(trials)), now)
                 return Verdict(refusing=(breaker, value))
-            trials.append(trial)
         return Verdict(trials=tuple(trials)) if trials else _PASSES
 
-    def tripped(self, scopes: Mapping[Scope, str], trip: Trip, now: float) -> list[Change]:
-        """A call was refused by a budget, or is in a loop."""
+    def tripped(self, scopes: Mapping[Scope, str], trip: Trip, now: float, tried: Verdict = _PASSES) -> list[Change]:
+        """A call was refused by a budget, or is in a loop; what it was `tried` for is not made."""
+        self.given_up(tried, now)
+        failed = [(trial.breaker, trial.value) for trial in tried.trials]
         return [
             Change(breaker, value, "open")
             for breaker, value in self._applying(scopes)
-            if breaker.counts(trip) and self._opens(breaker, value, now)
+            if (breaker.counts(trip) or (breaker, value) in failed) and self._opens(breaker, value, now)
+        ]
+
+    def looping_on(self, scopes: Mapping[Scope, str], now: float) -> list[Change]:
+        """A call is in a loop that has been counted: that is no second trip, but nothing to close a breaker for."""
+        return [
+            Change(breaker, value, "open")
+            for breaker, value in self._applying(scopes)
+            if breaker.counts("loops")
+            and _state(self._standing(_key(breaker, value), now)) == "half_open"
+            and self._opens(breaker, value, now)
         ]
 
     def admitted(self, verdict: Verdict, now: float) -> list[Change]:
@@ -108,8 +117,10 @@ class Breakers:
         changes: list[Change] = []
         for trial in verdict.trials:
             key = _key(trial.breaker, trial.value)
-            claim = Claim(key=key, limits={}, until=now + trial.breaker.open_for + _REMEMBERED)
-            self._keeper.settle(trial.call_id, [claim], {"tool_calls": trial.openings}, now)
+            claim = Claim(key=key, limits={}, until=_until(trial.breaker, now))
+            # By its own name: who was late, and closes the same openings once more, closes nothing.
+            self._keeper.settle(f"{key}/closed/{trial.openings}", [claim], {"tool_calls": trial.unclosed}, now)
+            self._keeper.release(trial.call_id, now)
             self._known.pop(key, None)
             changes.append(Change(trial.breaker, trial.value, "closed"))
         return changes
@@ -126,10 +137,14 @@ class Breakers:
                 yield breaker, value
 
     def _standing(self, key: str, now: float) -> Standing | None:
+        """As it is, or was a moment ago."""
         if self._fresh:
             at, known = self._known.get(key, (0.0, None))
             if known is not None and self._monotonic() - at < self._fresh:
                 return known
+        return self._look(key, now)
+
+    def _look(self, key: str, now: float) -> Standing | None:
         found = self._keeper.standing(key, now)
         if self._fresh and found is not None:
             if len(self._known) >= _MOST_KNOWN:
@@ -137,19 +152,28 @@ class Breakers:
             self._known[key] = self._monotonic(), found
         return found
 
-    def _try(self, breaker: Breaker, value: str, standing: Standing | None, now: float) -> Trial | None:
-        """Makes this call the trial, unless there is one."""
-        openings = _unclosed(standing) if standing is not None else 0
-        trial = Trial(breaker, value, self._new_id(), openings)
-        held = self._hold(trial.call_id, Claim(key=_key(breaker, value), limits={"tokens": 1}, until=None), now, TRIAL)
-        return trial if held else None
-
-    def _hold(self, call_id: str, claim: Claim, now: float, lease: float) -> bool:
-        try:
-            unit = next(iter(claim.limits))
-            return self._keeper.reserve(call_id, [claim], {unit: 1}, now, lease) is None
-        except LedgerError:
-            return False
+    def _asked(self, breaker: Breaker, value: str, now: float) -> State | Trial:
+        """How it stands; where it is half-open, this call is the trial, unless there is one."""
+        key = _key(breaker, value)
+        for look in (self._standing, self._look, self._look):
+            standing = look(key, now)
+            state = _state(standing)
+            if standing is None or state != "half_open":
+                return state
+            spent = standing.spent
+            # What was seen may be over: the trial is held only if nobody has opened or closed it since.
+            limits: Amounts = {"tokens": 1, "nano_usd": 0, "calls": spent["calls"], "tool_calls": spent["tool_calls"]}
+            trial = Trial(breaker, value, self._new_id(), spent["calls"], _unclosed(standing))
+            claim = Claim(key=key, limits=limits, until=_until(breaker, now))
+            try:
+                refusal = self._keeper.reserve(trial.call_id, [claim], {"tokens": 1}, now, TRIAL)
+            except LedgerError:
+                return "closed"
+            if refusal is None:
+                return trial
+            if refusal.only_held:
+                break
+        return "half_open"
 
     def _opens(self, breaker: Breaker, value: str, now: float) -> bool:
         """Counts one more, and opens the breaker if that is one too many, or was the trial."""
@@ -158,13 +182,16 @@ class Breakers:
         state = _state(standing)
         if standing is None or state == "open":
             return False
-        if self._count(breaker, f"{key}/{standing.spent['tool_calls']}", now) < breaker.times and state == "closed":
+        counted = self._count(breaker, f"trips/{breaker.text}/{standing.spent['tool_calls']}/{value}", now)
+        if counted < breaker.times and state == "closed":
             return False
-        until = now + breaker.open_for + _REMEMBERED
-        opening = Claim(key=key, limits={"nano_usd": 1}, until=until)
-        if not self._hold(self._new_id(), opening, now, breaker.open_for):
-            return False  # somebody else was faster
-        self._keeper.settle(self._new_id(), [Claim(key=key, limits={}, until=until)], {"calls": 1}, now)
+        claim = Claim(key=key, limits={"nano_usd": 1}, until=_until(breaker, now))
+        try:
+            if self._keeper.reserve(self._new_id(), [claim], {"nano_usd": 1}, now, breaker.open_for) is not None:
+                return False  # somebody else was faster
+        except LedgerError:
+            return False
+        self._keeper.settle(self._new_id(), [claim], {"calls": 1}, now)
         self._known.pop(key, None)
         return True
 
@@ -172,18 +199,22 @@ class Breakers:
         width = breaker.within / PARTS
         latest = int(now // width)
         one: Amounts = {"calls": 1}
-        claim = Claim(key=f"{key}/{latest}", limits={}, until=(latest + 1 + PARTS) * width)
+        claim = Claim(key=f"{latest}/{key}", limits={}, until=(latest + 1 + PARTS) * width)
         counted = sum(standing.spent["calls"] for _, standing in self._keeper.settle(self._new_id(), [claim], one, now))
         for part in range(latest - PARTS + 1, latest):
             if counted >= breaker.times:
                 break
-            earlier = self._keeper.standing(f"{key}/{part}", now)
+            earlier = self._keeper.standing(f"{part}/{key}", now)
             counted += earlier.spent["calls"] if earlier is not None else 0
         return counted
 
 
 def _key(breaker: Breaker, value: str) -> str:
     return f"breaker/{breaker.text}/{value}"
+
+
+def _until(breaker: Breaker, now: float) -> float:
+    return now + breaker.open_for + _REMEMBERED
 
 
 def _unclosed(standing: Standing) -> int:

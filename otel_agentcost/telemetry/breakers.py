@@ -39,7 +39,8 @@ class BreakerReports:
         self._transitions.add(
             _ONE, {**said, names.BREAKER_VALUE: self._bounded_value(value), names.BREAKER_STATE: state}
         )
-        span.add_event(_EVENTS[state], {**said, names.BREAKER_VALUE: value})
+        if span.is_recording():  # a shared ledger may answer when the span of an asynchronous call has ended
+            span.add_event(_EVENTS[state], {**said, names.BREAKER_VALUE: value})
         whose = f"{breaker.text} of {breaker.scope} {value:.80}" if value else breaker.text
         if state == "open":
             logger.warning("otel-agentcost: the circuit breaker %s has opened, after %s.", whose, breaker.why)

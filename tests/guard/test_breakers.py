@@ -189,3 +189,109 @@ def test_a_ledger_that_does_not_answer_refuses_nothing() -> None:
     ledger.down = LedgerError("it is unplugged.")
     assert made.ask(WHO, NOW + 1) == Verdict()
     assert made.tripped(WHO, "refusals", NOW + 1) == []
+
+
+@pytest.mark.parametrize("url", ["sqlite", "redis"], indirect=True)
+def test_who_hears_late_of_a_closing_does_not_try_again(url: str) -> None:
+    """What was seen a moment ago may be over: then the call is just made, and nothing is closed a second time."""
+    clock = Clock()
+    one, other = breakers(open_ledger(url), clock=clock), breakers(open_ledger(url), clock=clock)
+    opened(one)
+    clock.now += FRESH
+    tried = one.ask(WHO, NOW + 301)
+    assert other.ask(WHO, NOW + 301).refusing is not None
+    one.admitted(tried, NOW + 301)
+    assert other.ask(WHO, NOW + 301) == Verdict()
+    opened(one, NOW + 302)
+    clock.now += FRESH
+    assert other.ask(WHO, NOW + 603).trials
+
+
+def test_a_trial_that_was_given_up_for_lost_closes_nothing_twice(url: str) -> None:
+    """It comes back after the next one has closed the breaker, which still is tried when it has opened again."""
+    clock = Clock()
+    made = breakers(open_ledger(url), clock=clock)
+    opened(made)
+    clock.now += FRESH
+    late = made.ask(WHO, NOW + 301)
+    clock.now += FRESH
+    made.admitted(made.ask(WHO, NOW + 302 + TRIAL), NOW + 302 + TRIAL)
+    made.admitted(late, NOW + 303 + TRIAL)
+    opened(made, NOW + 400)
+    clock.now += FRESH
+    assert made.ask(WHO, NOW + 701).trials
+
+
+def test_many_threads_that_end_a_trial_close_it_once(url: str) -> None:
+    """And whoever saw it half-open then makes a call, or is refused; nobody tries what is closed."""
+    clock = Clock()
+    made = breakers(open_ledger(url), clock=clock)
+    opened(made)
+    clock.now += FRESH
+    closings: list[object] = []
+
+    def attempt() -> None:
+        for _ in range(20):
+            closings.extend(made.admitted(made.ask(WHO, NOW + 301), NOW + 301))
+
+    threads = [threading.Thread(target=attempt) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(closings) == 1
+
+
+def test_a_trial_does_not_make_the_ledger_remember_for_ever(url: str) -> None:
+    """Two days after its time, nothing of a breaker is left: users come without end."""
+    clock = Clock()
+    ledger = open_ledger(url)
+    made = breakers(ledger, clock=clock)
+    opened(made)
+    clock.now += FRESH
+    made.given_up(made.ask(WHO, NOW + 301), NOW + 301)
+    clock.now += FRESH
+    assert made.ask(WHO, NOW + 2 * 86400) == Verdict()
+
+
+def test_names_cannot_be_taken_for_counts() -> None:
+    """Somebody who is called like a part of another's figures has a breaker of his own all the same."""
+    made = breakers(MemoryLedger(), "user:trips=3/10m,open=5m")
+    made.tripped({"user": "u1"}, "refusals", NOW)
+    assert made.ask({"user": f"u1/0/{int(NOW // 60)}"}, NOW) == Verdict()
+
+
+def test_a_trial_that_a_budget_refuses_opens_a_breaker_for_loops_again() -> None:
+    """Nothing is known of what it would have done: it is not asked about before each call from then on."""
+    made = breakers(MemoryLedger(), "agent:loops=1/1m,open=1m")
+    made.tripped(WHO, "loops", NOW)
+    tried = made.ask(WHO, NOW + 61)
+    (change,) = made.tripped(WHO, "refusals", NOW + 61, tried)
+    assert change.state == "open"
+    assert made.ask(WHO, NOW + 62).refusing is not None
+
+
+def test_a_loop_that_goes_on_is_no_reason_to_close() -> None:
+    """It was counted once, and only a breaker that is to be tried looks at it again."""
+    made = breakers(MemoryLedger(), "agent:loops=1/1m,open=1m")
+    assert made.looping_on(WHO, NOW) == []
+    made.tripped(WHO, "loops", NOW)
+    assert made.looping_on(WHO, NOW + 30) == []
+    (change,) = made.looping_on(WHO, NOW + 61)
+    assert change.state == "open"
+
+
+def test_a_ledger_that_fails_at_the_trial_refuses_nothing() -> None:
+    """It has said that the breaker is half-open, and no more."""
+    ledger = Unplugged()
+    made = breakers(ledger)
+    opened(made)
+    answer = ledger.standing
+
+    def last_words(key: str, *, now: float) -> Standing:
+        found = answer(key, now=now)
+        ledger.down = LedgerError("it is unplugged.")
+        return found
+
+    ledger.standing = last_words  # type: ignore[method-assign]
+    assert made.ask(WHO, NOW + 301) == Verdict()
