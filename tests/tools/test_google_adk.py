@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from typing import Any, get_type_hints
 
 import pytest
@@ -28,9 +30,13 @@ pytestmark = [
 
 
 @pytest.fixture(autouse=True)
-def spans_of_adk(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What ADK makes spans with is the global provider, which is none of one test's own."""
+def spans_of_adk(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What ADK makes spans with is the global provider, which is none of one test's own. And it closes no client."""
     to(telemetry.tracer_provider, monkeypatch)
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        gc.collect()
 
 
 def to(provider: trace.TracerProvider, monkeypatch: pytest.MonkeyPatch) -> None:
