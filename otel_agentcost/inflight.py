@@ -147,9 +147,15 @@ class InFlight:
 
     def answered(self, response: Any) -> None:
         """A whole response has come."""
+        self._hear(response)
+        self.settle(self.asked.format.read_response(self.asked.call, response))
+
+    def _hear(self, response: Any) -> None:
+        """Who wants to know what was said is told."""
         if self._conversation is not None:
             self._conversation.response = response
-        self.settle(self.asked.format.read_response(self.asked.call, response))
+        if self._line.watch is not None:
+            self._line.watch.heard(self, response)
 
     def streaming(
         self, prepare: Callable[[AnswerReader], AnswerReader] | None = None, *, arrived: bool = False
@@ -261,11 +267,12 @@ class InFlight:
             body = self.bytes.body()
             if body is None and not complete:
                 return Answer(missing="the response was closed before it was read")
-            if self._conversation is not None:
-                self._conversation.response = body
+            self._hear(body)
             return self.asked.format.read_response(self.asked.call, body)
         if self._reader is None:
             return Answer(missing="the response was dropped before it was read")
+        if self._line.watch is not None:
+            self._line.watch.heard(self, getattr(self._reader, "whole", None))
         return self._reader.answer(complete=complete)
 
     def settle(self, answer: Answer, error: BaseException | None = None) -> None:

@@ -10,7 +10,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from otel_agentcost import names
 from otel_agentcost.border import report
@@ -23,6 +23,7 @@ from otel_agentcost.looping import Looping, Thresholds
 from otel_agentcost.telemetry.loops import LoopReports
 from otel_agentcost.telemetry.spans import Record
 from otel_agentcost.wire import name_of
+from otel_agentcost.wire.history import is_kept
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -94,6 +95,16 @@ class Watch:
             anew = self._action == "block" or any(loop.first for loop in found)
             self.looping(scopes, record.span, live.at, anew=anew)
         return _error(found[0], wasted, record)
+
+    def heard(self, live: InFlight, response: Any) -> None:
+        """A whole answer has come. Only those are read that the next request may leave out."""
+        try:
+            form = name_of(live.asked.format)
+            if response is None or not is_kept(form, live.asked.call.body):
+                return
+            self._trace(_key(live.record)).looping.answered(form, response)
+        except Exception as bug:
+            report("reading an answer for loops", bug)
 
     def settled(self, record: Record, usd: Decimal | None) -> None:
         """A call has ended, and cost this."""

@@ -16,7 +16,7 @@ from otel_agentcost.core.loops import Item, Said
 from otel_agentcost.wire.format import get, text
 from otel_agentcost.wire.history_items import READERS, Message, fingerprint, given
 
-__all__ = ["Part", "Reader"]
+__all__ = ["Part", "Reader", "is_kept"]
 
 _REMEMBERED: Final = 12
 """Fingerprints of the latest messages that are kept."""
@@ -31,6 +31,11 @@ _TWO_TURNS: Final = 4
 _SEARCHED: Final = 64
 """Messages, from the end, in which the place is sought where reading left off."""
 _CONVERSATIONS: Final = 12
+
+
+def is_kept(form: str, body: Any) -> bool:
+    """Whether the provider may keep the answer to this request, so that the next one need not bring it along."""
+    return form == "openai_responses" or (form == "anthropic_messages" and get(body, "thread") is not None)
 
 
 class Part(NamedTuple):

@@ -291,4 +291,6 @@ def answered(form: str, response: Any) -> list[ToolCall]:
     if form == "openai_responses":
         for item in items(response, "output"):
             _responses(item, found)
+    elif form == "anthropic_messages":
+        _anthropic({"role": "assistant", "content": get(response, "content")}, found)
     return [item for item in found if type(item) is ToolCall]

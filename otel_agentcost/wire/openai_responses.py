@@ -215,6 +215,11 @@ class ResponseReader:
         self._ended: Any = None
         self._error: Any = None
 
+    @property
+    def whole(self) -> Any:
+        """The response as the last event has it; None before that."""
+        return self._ended
+
     def feed(self, event: Any) -> None:
         """Takes in one event."""
         try:

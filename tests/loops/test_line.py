@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from anthropic import Anthropic
 from openai import OpenAI
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
@@ -16,8 +17,8 @@ import otel_agentcost
 from otel_agentcost import LoopDetected
 from tests.budgets.scene import USD, budgeted, client
 from tests.in_memory import Telemetry
-from tests.model_server import ModelServer, Request, json_reply
-from tests.sdks.replies import chat
+from tests.model_server import ModelServer, Request, json_reply, sse_reply
+from tests.sdks.replies import chat, message, response
 
 
 @pytest.fixture
@@ -138,3 +139,70 @@ def test_what_a_loop_said_is_told_where_content_may_be(telemetry: Telemetry, ope
         otel_agentcost.uninstrument()
     (event,) = [event for span in telemetry.spans for event in span.events if event.name == "agentcost.loop.detected"]
     assert "winter bees" in str(dict(event.attributes or {})["agentcost.loop.arguments"])
+
+
+def kept(openai: OpenAI, way: str, results: list[str], most: int = 12) -> int:
+    """An agent whose conversation the provider keeps: each request has only what is new."""
+    asked: dict[str, Any] = {"model": "gpt-4o-mini", "input": "How do bees survive the winter?"}
+    for step in range(most):
+        if way == "streamed":
+            events = list(openai.responses.create(**asked, stream=True))
+            answer: Any = next(event for event in events if event.type == "response.completed").response
+        elif way == "raw":
+            answer = openai.responses.with_raw_response.create(**asked).parse()
+        else:
+            answer = openai.responses.create(**asked)
+        (call,) = answer.output
+        result = {"type": "function_call_output", "call_id": call.call_id, "output": results[step % len(results)]}
+        asked = {"model": "gpt-4o-mini", "input": [result], "previous_response_id": answer.id}
+    return most
+
+
+def wanting(request: Request) -> Any:
+    """A response that asks for the same tool call once more."""
+    number = str(request.json.get("previous_response_id", "0"))
+    arguments = json.dumps({"query": "winter bees"})
+    call = {"type": "function_call", "call_id": f"c{number}", "id": "f", "name": "search", "arguments": arguments}
+    answer = response(id=f"{number}1", output=[{**call, "status": "completed"}])
+    if not request.json.get("stream"):
+        return json_reply(answer)
+    started = response(None, status="in_progress", output=[])
+    events = [{"type": "response.created", "response": started}, {"type": "response.completed", "response": answer}]
+    return sse_reply([{**event, "sequence_number": place} for place, event in enumerate(events)], named=True)
+
+
+@pytest.mark.parametrize("way", ["whole", "streamed", "raw"])
+def test_a_loop_of_a_conversation_that_the_provider_keeps_is_seen(
+    telemetry: Telemetry, model_server: ModelServer, way: str
+) -> None:
+    """With `previous_response_id` the request has the results alone; the calls were in the answers before."""
+    model_server.responder = wanting
+    with client(model_server) as made, budgeted(telemetry, loop_action="block"):
+        with in_a_trace(telemetry), pytest.raises(LoopDetected) as caught:
+            kept(made, way, ["Nothing found."])
+        with in_a_trace(telemetry):
+            assert kept(made, way, [f"page {number}" for number in range(12)]) == 12
+    assert (caught.value.rule, caught.value.tool, caught.value.repeats) == ("repeat", "search", 3)
+
+
+def test_a_loop_in_a_thread_that_anthropic_keeps_is_seen(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """Each request goes on from the last answer, which it does not bring along."""
+
+    def asking(request: Request) -> Any:
+        use = {"type": "tool_use", "id": f"tu_{len(model_server.requests)}", "name": "search", "input": {"q": "bees"}}
+        return json_reply({**message(), "content": [use], "stop_reason": "tool_use"})
+
+    model_server.responder = asking
+    with budgeted(telemetry, loop_action="block"), in_a_trace(telemetry), pytest.raises(LoopDetected) as caught:
+        in_a_thread(Anthropic(base_url=model_server.url, api_key="none"))
+    assert (caught.value.rule, caught.value.tool) == ("repeat", "search")
+
+
+def in_a_thread(anthropic: Anthropic) -> None:
+    said: list[Any] = [{"role": "user", "content": "How do bees survive the winter?"}]
+    for _ in range(12):
+        answer: Any = anthropic.messages.create(
+            model="claude-opus-4-6", max_tokens=50, messages=said, extra_body={"thread": {"type": "continue"}}
+        )
+        result = {"type": "tool_result", "tool_use_id": answer.content[0].id, "content": "Nothing found."}
+        said = [{"role": "user", "content": [result]}]
