@@ -113,8 +113,9 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         if runtime is None:
             return False
         took = time.monotonic_ns() - self._began
-        # As for runs: where it is left in another context than it was entered in, there is nothing to take back.
-        if context.get_current() is self._inner:
+        # Where it is left in another context than it was entered in, there is nothing to take back. What the tool has
+        # left current of its own is beneath its span, which is over.
+        if context.get_value(HERE) is self:
             context.attach(self._outer)
         # Nobody wants the items of a generator any more: that is no error.
         failure = error if not isinstance(error, GeneratorExit) else None
@@ -177,6 +178,8 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         again = self._call_id is not None and self._call_id == inner._call_id
         if self._runtime is None or (self.seen_by == inner.seen_by and not again):
             return False
+        if not again and None not in (self._call_id, inner._call_id):
+            return False  # the model has called it again, within
         mine, its = _plain_name(self.name), _plain_name(inner.name)
         before = mine.removesuffix(its)  # names of MCP tools may have that of their server before them
         return mine == its or (before != mine and not before[-1:].isalnum())
@@ -237,22 +240,22 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         if self._around is not None:
             self._around.learn(self)
             return
-        raised = failure if failure is not None else self._answered
-        if raised is not None and self._put_off is not None and self._put_off(raised):
-            self._settled = True
+        try:
+            raised = failure if failure is not None else self._answered
+            if raised is not None and self._put_off is not None and self._put_off(raised):
+                self._settled = True
+                return
+            if self._foreign:
+                self._failure = failure
+            elif not self._settled:
+                if not self._spans:  # nobody has made a span of it after all
+                    self._spans = True
+                    self._span = self._started(runtime, time.time_ns() - took)
+                self._settle(runtime, took, failure)
+            self._tell_watch(runtime, failure)
+        finally:
             if self._spans and not self._foreign:
                 self._span.end()
-            return
-        if self._foreign:
-            self._failure = failure
-        if not self._settled and not self._foreign:
-            if not self._spans:  # nobody has made a span of it after all
-                self._spans = True
-                self._span = self._started(runtime, time.time_ns() - took)
-            self._settle(runtime, took, failure)
-        self._tell_watch(runtime, failure)
-        if self._spans and not self._foreign:
-            self._span.end()
 
     def note_failure(self, call_id: str, error: BaseException) -> None:
         """What is about to be returned stands for `error`, if this is the call of that id."""
@@ -326,7 +329,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             return
         content: str | None = None
         if isinstance(failure, Exception):
-            content = f"{error_type(failure)}: {failure}"
+            content = f"{error_type(failure)}: {_said_by(failure)}"[:_RESULT_READ]
         elif failure is None and self.result is not _NOT_SET and self.result is not None:
             # What brings nothing, or what cannot be read, does not tell whether there is progress.
             result = plain(self.result, _RESULT_READ)
@@ -353,6 +356,13 @@ def foreign_tool(span: Span) -> str | None:
     """The tool that `span`, made by somebody else, is the call of; None also where a span of ours counts that."""
     mark = getattr(span, MARK, None)
     return mark.tool if mark is not None and not mark.counted else None
+
+
+def _said_by(error: Exception) -> str:
+    try:
+        return str(error)
+    except Exception:  # the application's own, which cannot be shown
+        return ""
 
 
 def _plain_name(tool: str) -> str:

@@ -10,6 +10,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Protocol
 
+from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.core.budgets import Action, Budget
 from otel_agentcost.layers import PREFIX, Layer
 from otel_agentcost.understanding import quoted
@@ -30,6 +31,10 @@ class Meant(Protocol):
     def enabled(self) -> bool: ...
     @property
     def rules(self) -> tuple[Budget, ...]: ...
+    @property
+    def breakers(self) -> tuple[Breaker, ...]: ...
+    @property
+    def loop_max_repeats(self) -> int: ...
     @property
     def on_exceed(self) -> Action: ...
     @property
@@ -64,10 +69,15 @@ def _meant(name: str, fields: Collection[str]) -> str | None:
 
 def without_effect(settings: Meant, spelled: Mapping[str, str]) -> Iterator[str]:
     """Sentences on what was understood and does nothing, where `spelled` has what was set, as its place spells it."""
-    rules = settings.rules
-    if rules and not settings.enabled:
+    rules, breakers = settings.rules, settings.breakers
+    if (rules or breakers) and not settings.enabled:
         yield f"{spelled['enabled']} is false: {NO_BUDGET}"
-    if not rules and "ledger" in spelled and settings.ledger != "memory://":
+    if not settings.loop_max_repeats and (deaf := [rule.text for rule in breakers if rule.counted == "loops"]):
+        yield (
+            f"{spelled['loop_max_repeats']} is 0, so no loop is looked for, and a circuit breaker that counts loops "
+            f"never opens: {'; '.join(deaf):.200}."
+        )
+    if not rules and not breakers and "ledger" in spelled and settings.ledger != "memory://":
         shown = quoted(settings.ledger)
         yield f"{spelled['ledger']} is {shown}, but no budget is set: only those of runs would use it."
     actions = {rule.on_exceed or settings.on_exceed for rule in rules} or {settings.on_exceed}

@@ -336,6 +336,11 @@ def test_repeats_that_make_no_loop(value: str) -> None:
         ({"BUDGETS": "total:usd=1,on_exceed=downgrade"}, "BUDGETS says to downgrade, but no cheaper model is named"),
         ({"LEDGER": "redis://:s3cret@cache"}, "LEDGER is 'redis://***@cache', but no budget is set"),
         ({"ENABLED": "false", "BUDGETS": "total:usd=1"}, "ENABLED is false: NO BUDGET IS ENFORCED."),
+        ({"ENABLED": "false", "BREAKERS": "user:trips=1/1m,open=1m"}, "ENABLED is false: NO BUDGET IS ENFORCED."),
+        (
+            {"LOOP_MAX_REPEATS": "0", "BREAKERS": "user:trips=1/1m,open=1m;agent:loops=1/1m,open=1m"},
+            "LOOP_MAX_REPEATS is 0, so no loop is looked for, and a circuit breaker that counts loops never opens",
+        ),
     ],
 )
 def test_what_is_set_without_effect_is_named(settings: dict[str, str], notice: str) -> None:

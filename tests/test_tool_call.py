@@ -10,10 +10,12 @@ from typing import Any
 
 import pytest
 from openai import OpenAI
+from opentelemetry import context
 
 import otel_agentcost
 from otel_agentcost import LoopDetected, Settings, names
 from otel_agentcost.plain import plain
+from otel_agentcost.toolcalls import ToolCall
 from tests.budgets.scene import client
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer, json_reply
@@ -208,3 +210,44 @@ def test_plain_data_is_read_and_anything_else_is_named() -> None:
     assert plain([object()]) == ('["<object>"]', True, False)
     assert plain("abcdef", 4) == ("abcd", False, True)
     assert plain(["abcdef", "gh"], 20).cut
+
+
+def test_an_exception_that_cannot_be_shown_passes_and_ends_the_span(
+    telemetry: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its text is for the loop watch alone, and nothing is lost without it."""
+
+    class Wrong(Exception):
+        def __str__(self) -> str:
+            raise RuntimeError
+
+    @otel_agentcost.tool(usd="0.5")
+    def search() -> None:
+        raise Wrong
+
+    with instrumented(telemetry), pytest.raises(Wrong):
+        search()
+    assert telemetry.attributes("execute_tool search")[names.COST] == 0.5
+    assert not caplog.records
+
+
+def test_what_a_tool_leaves_current_ends_with_it(telemetry: Telemetry) -> None:
+    """It is beneath a span that is over: what comes next is not."""
+
+    @otel_agentcost.tool
+    def search() -> None:
+        context.attach(context.set_value("left", "behind"))
+
+    with instrumented(telemetry):
+        before = context.get_current()
+        search()
+        assert context.get_current() is before
+
+
+def test_a_call_within_a_call_of_the_same_name_is_another_where_the_model_says_so(telemetry: Telemetry) -> None:
+    """An agent that is a tool may have a tool that is called like it: the ids of the model's calls differ."""
+    with instrumented(telemetry), otel_agentcost.tool_call("search", call_id="call_1"):
+        for id_ in ("call_2", None):
+            with ToolCall("search", dict[str, Any], call_id=id_, seen_by="a framework"):
+                pass
+    assert [span.name for span in telemetry.spans] == ["execute_tool search"] * 2

@@ -142,7 +142,7 @@ def _opened(
 def _close(call: ToolCall, patch: ToolPatch, result: Any) -> None:
     try:
         call.result, failed = patch.answered(result)
-        call.failed = call.failed or failed
+        call.failed = call.failed or bool(failed)
     except Exception as bug:
         report(f"reading what the tool {call.name} returned", bug)
 

@@ -4,12 +4,17 @@ it. What the model called comes as a `ToolCall` dictionary, of which `run` gets 
 
 from __future__ import annotations
 
+import sys
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from otel_agentcost.patching import Target
 from otel_agentcost.tools._framework import Answered, Asked, Framework, ToolPatch, argument, as_mapping
 
 _MODULE = "langchain_core.tools.base"
+
+_known: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
+"""The arguments that are not injected, by the class that says what a tool takes."""
 
 
 def _asked(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
@@ -23,14 +28,29 @@ def _from_the_model(tool: Any, given: Any) -> Any:
         return given
     if hasattr(tool, "_filter_injected_args"):
         return tool._filter_injected_args(given)
-    asked_for = tool.tool_call_schema.model_json_schema().get("properties", {})  # langchain-core before 1.1
+    asked_for = _names(tool)
     return {name: value for name, value in given.items() if name in asked_for}  # pyright: ignore[reportUnknownVariableType]
 
 
+def _names(tool: Any) -> frozenset[str]:
+    """What the model may write. langchain-core before 1.1 makes a model and its JSON schema for that, each time."""
+    schema: Any = tool.args_schema or type(tool)
+    known = _known.get(schema) if isinstance(schema, type) else None
+    if known is None:
+        known = frozenset(tool.tool_call_schema.model_json_schema().get("properties", {}))
+        if isinstance(schema, type):
+            _known[schema] = known
+    return known
+
+
 def _answered(result: Any) -> Answered:
-    """A `ToolMessage` where the model called the tool, else what the tool returned."""
-    failed = getattr(result, "status", None) == "error"
-    return Answered(getattr(result, "content", result), failed)
+    """A `ToolMessage` where the model called the tool, else what the tool returned: that may be anything, also what a
+    look changes, such as a response whose content has not been read yet.
+    """
+    message = getattr(sys.modules.get("langchain_core.messages.tool"), "ToolMessage", None)
+    if message is None or not issubclass(type(result), message):
+        return Answered(result)
+    return Answered(result.content, result.status == "error")
 
 
 FRAMEWORK = Framework(

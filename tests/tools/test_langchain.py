@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+import inspect
+import pickle
 from typing import Annotated, Any
 
 import pytest
@@ -44,6 +47,7 @@ async def test_so_is_one_that_is_called_asynchronously(telemetry: Telemetry) -> 
 
 async def test_a_coroutine_runs_within_its_span(telemetry: Telemetry) -> None:
     """What it does itself, its requests, is beneath the call."""
+
     async def find(query: str) -> str:
         with telemetry.tracer_provider.get_tracer("t").start_as_current_span("http"):
             return query
@@ -60,6 +64,7 @@ async def test_a_coroutine_runs_within_its_span(telemetry: Telemetry) -> None:
 
 def test_an_error_that_langchain_turns_into_an_answer_is_an_error(telemetry: Telemetry) -> None:
     """`handle_tool_error` is for the model to read; the call has failed all the same."""
+
     def fail(query: str) -> str:
         raise tools.ToolException(query)
 
@@ -71,6 +76,7 @@ def test_an_error_that_langchain_turns_into_an_answer_is_an_error(telemetry: Tel
 
 def test_an_exception_passes(telemetry: Telemetry) -> None:
     """It is the application's own, and the span says which it was."""
+
     def fail(query: str) -> str:
         raise KeyError(query)
 
@@ -112,3 +118,47 @@ def test_what_langchain_injects_is_no_argument(telemetry: Telemetry) -> None:
     with priced(telemetry, capture_content="SPAN_ONLY"):
         made.invoke({"query": "bees", "state": object()})
     assert one_call(telemetry)[names.TOOL_ARGUMENTS] == '{"query": "bees"}'
+
+
+def test_what_a_tool_returns_is_not_looked_into(telemetry: Telemetry) -> None:
+    """A response whose body is read by looking at it stays unread, and a table whose column is called `status` is no
+    error, nor does it raise."""
+    seen: list[str] = []
+
+    class Response:
+        def __getattr__(self, name: str) -> Any:
+            seen.append(name)
+            return "error"
+
+    response = Response()
+
+    def find(query: str) -> Any:
+        return response
+
+    with priced(telemetry, capture_content="SPAN_ONLY"):
+        result = StructuredTool.from_function(find, name="search", description="d").invoke({"query": "bees"})
+    assert result is response
+    assert not {"content", "status"} & set(seen)
+    said = one_call(telemetry)
+    assert names.ERROR_TYPE not in said
+    assert said[names.TOOL_RESULT] == '"<Response>"'
+
+
+def test_a_subclass_that_goes_on_to_run_is_counted_once(telemetry: Telemetry) -> None:
+    """Also where it is pickled, or copied."""
+
+    class Search(tools.BaseTool):  # type: ignore[misc]
+        name: str = "search"
+        description: str = "Finds pages."
+
+        def _run(self, query: str) -> str:
+            return query
+
+        def run(self, *args: Any, **kwargs: Any) -> Any:
+            return super().run(*args, **kwargs)
+
+    with priced(telemetry):
+        assert copy.deepcopy(Search()).run({"query": "bees"}) == "bees"
+        assert pickle.loads(pickle.dumps(tools.BaseTool)) is tools.BaseTool
+        assert inspect.iscoroutinefunction(Search().arun)
+    one_call(telemetry)
