@@ -215,3 +215,20 @@ def test_other_spans_are_never_refused(telemetry: Telemetry) -> None:
         for attempt in attempts:
             attempt()
     assert telemetry.total("agentcost.budget.refusals") == 0
+
+
+def test_a_circuit_breaker_counts_these_calls_and_refuses_them(telemetry: Telemetry) -> None:
+    """As those of our own: two refusals open it, and after its time one call is tried."""
+    settings = {"budgets": "user=greedy:calls=1", "breakers": "agent:refusals=2/10m,open=1s"}
+    reasons: list[str] = []
+    with budgeted(telemetry, **settings):
+        for user, pause in (("greedy", 0), ("greedy", 0), ("greedy", 0), ("modest", 0), ("modest", 1.1), ("modest", 0)):
+            time.sleep(pause)
+            with otel_agentcost.attribute(agent="a", user=user):
+                try:
+                    call(telemetry)
+                    reasons.append("made")
+                except BudgetExceeded as error:
+                    reasons.append(error.reason)
+    assert reasons == ["made", "spent", "spent", "circuit", "made", "made"]
+    assert telemetry.total("agentcost.breaker.transitions", agentcost__breaker__state="closed") == 1
