@@ -7,7 +7,7 @@ goes wrong in here otherwise lets the call through, and says so. The guard decid
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -19,6 +19,7 @@ from opentelemetry.trace import Span
 from otel_agentcost import names
 from otel_agentcost.border import report, warn_once
 from otel_agentcost.breaking import Breaking
+from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.core.budgets import Budget, Scope
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.cost import FREE, Cost
@@ -51,11 +52,19 @@ Feed = Callable[[Any], object]
 class Gate:
     """Where calls are admitted. One for each `instrument()` under which a budget applies, or a run has an allowance."""
 
-    def __init__(self, guard: Guard, book: PriceBook, reports: BudgetReports, defaults: Mapping[str, str]) -> None:
-        """`defaults` are the environment's attribution."""
+    def __init__(
+        self,
+        guard: Guard,
+        book: PriceBook,
+        reports: BudgetReports,
+        defaults: Mapping[str, str],
+        breakers: Sequence[Breaker] = (),
+    ) -> None:
+        """`defaults` are the environment's attribution; `breakers` the rules of circuit breakers."""
         attributed = {scope for _, scope in SCOPES}
-        self._each = {budget.scope for budget in guard.budgets if budget.scope in attributed and budget.name is None}
-        """Scopes each value of which has a budget, as long as every call has named one."""
+        self._rules: tuple[Budget | Breaker, ...] = (*guard.budgets, *breakers)
+        self._each = {rule.scope for rule in self._rules if rule.scope in attributed and rule.name is None}
+        """Scopes each value of which has a budget or a breaker, as long as every call has named one."""
         self.carries = not isinstance(guard.keeper.ledger, MemoryLedger)
         """Whether runs count in other processes too, which share the ledger."""
         self.guard = guard
@@ -159,14 +168,16 @@ class Gate:
         return args, kwargs
 
     def _tell_unnamed(self, facts: CallFacts) -> None:
-        """A budget of each user looks at no call that has no user."""
+        """A budget of each user looks at no call that has no user, nor does a breaker of each agent."""
         unnamed = self._each - facts.scopes.keys()
         self._each = self._each - unnamed  # told once: nothing more to look for
         for scope in unnamed:
-            rules = ", ".join(budget.text for budget in self.guard.budgets if budget.scope == scope)
+            rules = "; ".join(rule.text for rule in self._rules if rule.scope == scope)
+            kind = "budget" if any(budget.scope == scope for budget in self.guard.budgets) else "circuit breaker"
+            named = f"an {scope}" if scope == "agent" else f"a {scope}"
             warn_once(
                 f"no {scope}",
-                f"otel-agentcost: calls without a {scope} fall under no budget of its kind ({rules:.200}). Say whose "
+                f"otel-agentcost: calls without {named} fall under no {kind} of its kind ({rules:.200}). Say whose "
                 f"they are: otel_agentcost.attribute({scope}=...), or OTEL_AGENTCOST_{scope.upper()}.",
             )
 

@@ -122,14 +122,10 @@ class BudgetExceeded(_Figured):
         }.get(self.reason, self._usual_sentence)()
 
     def _budget_and_trace(self) -> tuple[str, str]:
-        whose, trace = f" of {self.scope} {self.value:.80}", ""
-        if not self.value or self.scope in ("total", "run"):  # a run's name is in its rule
-            whose = ""
-        elif self.value.endswith("(calls under no span)"):
-            whose = " of this process' calls under no span"
+        trace = ""
         if self.trace_id and self.trace_id.strip("0") and self.scope != "trace":
             trace = f" (trace {self.trace_id})"
-        return f"The budget {self.budget}{whose}", trace
+        return f"The budget {self.budget}{whose_budget(self.scope, self.value)}", trace
 
     def _unpriced_sentence(self) -> str:
         budget, trace = self._budget_and_trace()
@@ -158,7 +154,7 @@ class BudgetExceeded(_Figured):
         whose = f" of {self.scope} {self.value:.80}" if self.value else ""
         return (
             f"The circuit breaker {self.budget}{whose} is open after {self.circuit}, and the call was not made. "
-            "When its time is over, one call is tried, and if that is admitted, it closes. See to what went wrong."
+            "When its time is over, one call is tried, and if that is admitted it closes. The log says what they were."
         )
 
     def _spent_and_held(self) -> str:
@@ -206,6 +202,15 @@ _EXACT = Context(prec=60)
 _WORDS = {"tokens": "tokens", "calls": "calls", "tool_calls": "tool calls"}
 
 
+def whose_budget(scope: str, value: str) -> str:
+    """Whose budget it is, for people: ` of user u1`. A run's name is in its rule already."""
+    if not value or scope in ("total", "run"):
+        return ""
+    if value.endswith("(calls under no span)"):
+        return " of this process' calls under no span"
+    return f" of {scope} {value:.80}"
+
+
 def written(amount: Decimal | int, unit: str) -> str:
     """An amount of a budget for people: `$1.50`, `1,000 tokens`."""
     if unit != "usd":
@@ -247,7 +252,7 @@ class LoopDetected(_Figured):
         what = f"{self.tool:.120} was called" if self.tool else "the model has gone on"
         how = _LOOPS.get(self.rule, "in circles")
         trace = f" (trace {self.trace_id})" if self.trace_id else ""
-        cost = f" {written(self.wasted_usd, 'usd')} were spent since it began." if self.wasted_usd else ""
+        cost = f" {written(self.wasted_usd, 'usd')} was spent since it began." if self.wasted_usd else ""
         return (
             f"The agent goes round in circles: {what} {self.repeats} times {how}, and the next model call was not "
             f"made{trace}.{cost} Let it do something else, or set OTEL_AGENTCOST_LOOP_ACTION=warn."

@@ -38,7 +38,7 @@ from otel_agentcost.patching import Patch, Wrapper
 from otel_agentcost.pricebook import open_book
 from otel_agentcost.processor import AgentCostProcessor
 from otel_agentcost.sdks._sdk import Patchable
-from otel_agentcost.settings import NO_BUDGET, Settings
+from otel_agentcost.settings import NO_BUDGET, ROWS, Settings
 from otel_agentcost.telemetry.breakers import BreakerReports
 from otel_agentcost.telemetry.budgets import BudgetReports
 from otel_agentcost.telemetry.loops import LoopReports
@@ -76,7 +76,9 @@ class Runtime:
             gate = self.line.gate
             if gate is None:
                 guard = open_guard(self.settings)
-                gate = self.line.gate = Gate(guard, self.line.book, self.reports(), self.attribution)
+                gate = self.line.gate = Gate(
+                    guard, self.line.book, self.reports(), self.attribution, self.settings.breakers
+                )
                 gate.breaking = self.breaking(guard)
                 if self.line.watch is not None and gate.breaking is not None:
                     self.line.watch.looping = gate.breaking.looping
@@ -133,6 +135,7 @@ def start(
     """Puts everything in force. Harmless where that has been done already, and it never raises."""
     with _lock:
         if _running:
+            _tell_vain(settings, _running[0].settings)
             return
         try:
             settings = settings if settings is not None else Settings.load()
@@ -147,6 +150,25 @@ def start(
             report("starting", error)
             if _unheld(settings):
                 alarm(f"otel-agentcost: starting failed.{_unheld(settings)}")
+
+
+def _tell_vain(given: Settings | None, running: Settings) -> None:
+    """Settings that come when others are in force change nothing: under the launcher, those of code always do."""
+    if given is None:
+        return
+    unset = Settings()
+    vain = [row for row in ROWS if all(getattr(given, row.field) != getattr(of, row.field) for of in (running, unset))]
+    if not vain:
+        return
+    sentence = (
+        "otel-agentcost: instrument(settings=...) changes nothing, because otel-agentcost runs already (an earlier "
+        f"call, or opentelemetry-instrument, has started it): {', '.join(row.field for row in vain)} not in force. "
+        f"Set {', '.join(row.variable for row in vain)} in the environment, or call uninstrument() before."
+    )
+    if any(row.budget for row in vain):
+        alarm(f"{sentence} NO SUCH BUDGET IS ENFORCED.")
+    else:
+        logger.warning("%s", sentence)
 
 
 def _unheld(settings: Settings | None) -> str:

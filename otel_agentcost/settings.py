@@ -348,7 +348,7 @@ def from_environment(environ: Mapping[str, str], **arguments: object) -> Setting
     notices += [unknown(layer, name, _FIELDS) for layer, name in unheeded]
     if problems:
         consequence = (
-            "The application runs on without otel-agentcost: its model calls are neither measured nor priced. "
+            "The application runs on without otel-agentcost: its calls are neither measured, priced nor stopped. "
             "Correct or remove the value, and start again."
         )
         meant = meant or any(is_limit(name, _FIELDS) for _, name in unheeded)

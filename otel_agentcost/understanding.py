@@ -68,7 +68,10 @@ def to_tool_prices(value: object) -> ToolPrices:
     for tool, written in _pairs(value, "tool=dollars"):
         price = to_price(written)
         if price is None:
-            raise Unclear(f"where the price of {tool} is {quoted(written)}, which is not an amount of US dollars")
+            raise Unclear(
+                f"where the price of {tool} is {quoted(written)}, which is not an amount of US dollars: "
+                "write 0.005, or 0.01/s for a second"
+            )
         if str(tool) in prices:
             raise Unclear(f"which gives {tool} two prices")
         prices[str(tool)] = price
@@ -140,14 +143,20 @@ def to_budgets(value: object) -> tuple[Budget, ...]:
 
 
 def to_breakers(value: object) -> tuple[Breaker, ...]:
-    """Circuit breakers, as `core.breakers` reads them: a text, or a list of texts."""
-    items = [value] if isinstance(value, (str, Breaker)) else value
+    """Circuit breakers, as `core.breakers` reads them: a text, a list of texts, or what YAML makes of a text with a
+    blank in it (`agent: trips=5/10m,open=15m`).
+    """
+    items: object = [cast("object", value)] if isinstance(value, (str, Breaker, Mapping)) else value
     if not isinstance(items, Sequence):
-        raise Unclear("which is no list of rules")
+        raise Unclear("which is no list of rules: write scope[=name]:trips=N/time,open=time")
     found: list[Breaker] = []
     try:
         for item in cast("Sequence[object]", items):
-            found += [item] if isinstance(item, Breaker) else breakers.parse(str(item))
+            if isinstance(item, Mapping):
+                for head, rest in cast("Mapping[object, object]", item).items():
+                    found += breakers.parse(f"{head}:{rest}")
+            else:
+                found += [item] if isinstance(item, Breaker) else breakers.parse(str(item))
     except UnclearRule as error:
         raise Unclear(f"where {error}") from error
     return tuple(found)

@@ -237,8 +237,8 @@ def test_a_breaker_is_said_in_words(examine: Examine) -> None:
     """Whose it is, and what opens it."""
     found = examine(BREAKERS="agent:trips=5/10m,open=15m; total:loops=1/1h,open=1h")
     assert found.said("breaker") == [
-        "agent:trips=5/10m,open=15m | each agent: opens after 5 refusals or loops within 10m",
-        "total:loops=1/1h,open=1h | all calls together: opens after 1 loop within 1h",
+        "agent:trips=5/10m,open=15m | each agent: opens after 5 refusals or loops within 10m, refuses for 15m",
+        "total:loops=1/1h,open=1h | all calls together: opens after 1 loop within 1h, refuses for 1h",
     ]
     switched_off = examine(ENABLED="false")
     assert switched_off.code == 1

@@ -177,7 +177,8 @@ def _budgets(settings: Settings, obstacle: str | None) -> Iterator[Finding]:
         yield Finding("", "no budget is set")
     for breaker in settings.breakers:
         whose = _whose(breaker)
-        yield Finding("breaker", f"{breaker.text} | {whose}: opens after {breaker.why}", fine=obstacle is None)
+        words = f"{whose}: opens after {breaker.why}, refuses for {breaker.open_in_words}"
+        yield Finding("breaker", f"{breaker.text} | {words}", fine=obstacle is None)
     if settings.rules or settings.breakers or "ledger" in settings.sources:
         yield _ledger(settings)
 

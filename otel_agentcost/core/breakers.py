@@ -61,6 +61,11 @@ class Breaker:
         return self.counted in ("trips", trip)
 
     @property
+    def open_in_words(self) -> str:
+        """For how long it is open, as it is written."""
+        return _written(self.open_for)
+
+    @property
     def why(self) -> str:
         """What has happened when it opens, for people."""
         what: str = "refusals or loops" if self.counted == "trips" else self.counted
@@ -75,6 +80,8 @@ def parse(rules: str) -> tuple[Breaker, ...]:
 
 
 def _parse_rule(rule: str) -> Breaker:
+    if ":" not in rule:
+        raise UnclearRule(f"{rule!r} does not say when it opens: {_FORM}")
     scope, name, window, tail = split_scope(rule)
     scope = scope.strip()
     if window is not None or scope not in BREAKABLE:

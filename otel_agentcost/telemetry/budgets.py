@@ -20,7 +20,7 @@ from otel_agentcost.border import logger
 from otel_agentcost.core import budgets, money
 from otel_agentcost.core.budgets import WRITTEN, Budget, Scope, Unit
 from otel_agentcost.core.call import AttributeValue
-from otel_agentcost.errors import BudgetExceeded, written
+from otel_agentcost.errors import BudgetExceeded, whose_budget, written
 from otel_agentcost.telemetry.metrics import Attributes, Bounded, Sum
 
 _ONE = Decimal(1)
@@ -150,8 +150,8 @@ def _written(amount: int, unit: Unit) -> str:
 
 
 def _sentence(budget: Budget, value: str, unit: Unit, spent: int, limit: int, crossed: str) -> str:
-    whose = f" of {budget.scope} {value:.80}" if value and budget.scope != "run" else ""
-    figures = f"{_written(spent, unit)} of {_written(limit, unit)}"
+    figures = f"{_written(spent, unit) if unit == 'nano_usd' else f'{spent:,}'} of {_written(limit, unit)}"
+    whose = whose_budget(budget.scope, value)
     if crossed == "soft":
         return f"the budget {budget.text}{whose} is {spent / limit:.0%} used: {figures}."
     return f"the budget {budget.text}{whose} is used up: {figures}."

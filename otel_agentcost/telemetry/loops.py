@@ -54,13 +54,10 @@ class LoopReports:
             said |= {names.LOOP_ARGUMENTS: loop.arguments, names.LOOP_RESULT: loop.result}
         span.add_event(names.E_LOOP, said)
         what = f"of {loop.tool!r:.120}" if loop.tool is not None else "without a tool"
-        logger.warning(
-            "otel-agentcost: a loop %s (%s, %d times): %s were spent since it began.",
-            what,
-            loop.rule,
-            loop.repeats,
-            written(wasted, "usd"),
-        )
+        cost = f": {written(wasted, 'usd')} was spent since it began" if wasted else ""
+        trace = span.get_span_context().trace_id
+        where = f" in trace {trace:032x}" if trace else ""
+        logger.warning("otel-agentcost: a loop %s (%s, %d times)%s%s.", what, loop.rule, loop.repeats, where, cost)
 
     def wasted(self, span: Span, usd: Decimal) -> None:
         """What was spent since the loop began that this call is in."""

@@ -139,7 +139,7 @@ def test_a_budget_that_only_warns_tells_it_once(
     events = [event.name for span in telemetry.spans for event in span.events]
     assert events.count("agentcost.budget.exceeded") == 1
     assert [record.getMessage() for record in caplog.records if "used up" in record.getMessage()] == [
-        "otel-agentcost: the budget total:calls=3,on_exceed=warn is used up: 3 calls of 3 calls."
+        "otel-agentcost: the budget total:calls=3,on_exceed=warn is used up: 3 of 3 calls."
     ]
     assert telemetry.total("agentcost.budget.refusals") == 0
     assert telemetry.total("agentcost.budget.utilization") == 2

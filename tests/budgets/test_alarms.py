@@ -48,3 +48,23 @@ def test_whatever_keeps_budgets_from_being_enforced_is_said(settings: dict[str, 
     )
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("trace_budget_usd=1", "trace_budget_usd not in force. Set OTEL_AGENTCOST_TRACE_BUDGET_USD in the environment"),
+        ("budgets='total:calls=1'", "NO SUCH BUDGET IS ENFORCED"),
+        ("loop_action='block'", "loop_action not in force"),
+        ("loop_action='warn', user='u1'", ""),
+        ("", ""),
+    ],
+)
+def test_settings_that_come_too_late_are_said(given: str, words: str) -> None:
+    """Those of code, where `opentelemetry-instrument` has started us already; what is the same as before is fine."""
+    code = f"import otel_agentcost as a; a.instrument(); a.instrument(settings=a.Settings({given})); a.instrument()"
+    environment = {**os.environ, "OTEL_AGENTCOST_USER": "u1", "OTEL_AGENTCOST_TRACE_MAX_SECONDS": "9"}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    assert words in done.stderr
+    assert done.stderr.count("changes nothing") == bool(words)
+    assert ("NO SUCH BUDGET" in done.stderr) == ("loop" not in given and bool(words))

@@ -109,7 +109,7 @@ def test_the_soft_limit_is_told_once(
     events = [event.name for span in telemetry.spans for event in span.events]
     assert events.count("agentcost.budget.soft_limit") == 1
     warned = [record.getMessage() for record in caplog.records if "80% used" in record.getMessage()]
-    assert warned == ["otel-agentcost: the budget total:calls=10 is 80% used: 8 calls of 10 calls."]
+    assert warned == ["otel-agentcost: the budget total:calls=10 is 80% used: 8 of 10 calls."]
     assert telemetry.total("agentcost.budget.warnings", agentcost__budget__level="soft") == 1
 
 
@@ -165,3 +165,15 @@ def test_calls_that_a_budget_cannot_see_are_told(
     assert len(told) == 1
     assert "calls without a user fall under no budget of its kind (user/day:calls=1)" in told[0]
     assert "OTEL_AGENTCOST_USER" in told[0]
+
+
+def test_calls_that_a_breaker_cannot_see_are_told(
+    telemetry: Telemetry, model_server: ModelServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """So it is with a circuit breaker for each agent, where no call says whose it is."""
+    rules = "agent:trips=1/1m,open=1m;total:trips=1/1m,open=1m"
+    with client(answering(model_server)) as openai, budgeted(telemetry, breakers=rules):
+        for _ in range(2):
+            ask(openai)
+    (told,) = [record.getMessage() for record in caplog.records]
+    assert "calls without an agent fall under no circuit breaker of its kind (agent:trips=1/1m,open=1m)" in told

@@ -31,7 +31,7 @@ def test_what_is_understood_is_written_the_same_way(rule: str) -> None:
 @pytest.mark.parametrize(
     ("rule", "said"),
     [
-        ("agent", "has no limit"),
+        ("agent trips=5/10m", "does not say when it opens: write scope.*:trips=N/time"),
         ("trace:trips=5/10m,open=1m", "is for none of agent, feature"),
         ("agent/day:trips=5/10m,open=1m", "is for none of"),
         ("agent=:trips=5/10m,open=1m", "names nothing"),
@@ -57,3 +57,10 @@ def test_a_settings_file_may_hold_a_list() -> None:
     """One text an item."""
     settings = Settings(breakers=["agent:trips=5/10m,open=15m", "user:loops=1/1m,open=1m"])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert [breaker.scope for breaker in settings.breakers] == ["agent", "user"]
+
+
+def test_a_blank_after_the_colon_makes_no_other_rule_of_it() -> None:
+    """YAML makes a mapping of it, which says the same."""
+    written = [{"agent": "trips=5/10m,open=15m"}, {"feature=support": "loops=3/1h,open=30m"}]
+    settings = Settings(breakers=written)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    assert settings.breakers == parse("agent:trips=5/10m,open=15m;feature=support:loops=3/1h,open=30m")
