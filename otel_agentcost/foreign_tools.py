@@ -21,7 +21,7 @@ from otel_agentcost import names
 from otel_agentcost.core import money
 from otel_agentcost.telemetry import attribution, rollup, runs
 from otel_agentcost.telemetry.endings import before_end
-from otel_agentcost.toolcalls import HERE, MARK, ToolCall
+from otel_agentcost.toolcalls import MARK, ToolCall, open_in
 
 if TYPE_CHECKING:
     from otel_agentcost.runtime import Runtime
@@ -88,8 +88,8 @@ class ForeignTools:
 
     def _known(self, span: Span, mark: _Mark, ctx: Context) -> bool:
         """Whether `span` is of a call that is seen as one of ours already, which left its span to the framework."""
-        call = context.get_value(HERE, ctx)
-        ending = call.adopt(span) if isinstance(call, ToolCall) and call.name == mark.tool else None
+        call = open_in(ctx)
+        ending = call.adopt(span) if call is not None and call.name == mark.tool else None
         if ending is None:
             return False
         mark.counted = True
@@ -98,8 +98,8 @@ class ForeignTools:
 
     def _request(self, span: Span, ctx: Context) -> None:
         """`span` is of an MCP client that calls a tool: where that is not known as a call of ours already, it is it."""
-        call = context.get_value(HERE, ctx)
-        ending = call.adopt(span) if isinstance(call, ToolCall) else None
+        call = open_in(ctx)
+        ending = call.adopt(span) if call is not None else None
         if ending is not None:
             before_end(span, ending)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import time
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from decimal import Decimal
@@ -35,8 +36,10 @@ Dollars = Decimal | float | str
 PriceFunction = Callable[[dict[str, Any], Any], Dollars]
 Price = ToolPrice | PriceFunction
 
-HERE: Final = context.create_key("agentcost-tool-call")
-"""In a context: the call of a tool that runs there, as far as one of ours is open."""
+_HERE: Final = context.create_key("agentcost-tool-call")
+"""In a context: a reference to the call of a tool that runs there. No more: what a tool has started in the background
+keeps its context, and is not to keep what the tool was given and has brought.
+"""
 
 MARK: Final = "_agentcost_tool"
 """On a span: the call of a tool that it, or one round it, is."""
@@ -115,7 +118,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         took = time.monotonic_ns() - self._began
         # Where it is left in another context than it was entered in, there is nothing to take back. What the tool has
         # left current of its own is beneath its span, which is over.
-        if context.get_value(HERE) is self:
+        if open_in(None) is self:
             context.attach(self._outer)
         # Nobody wants the items of a generator any more: that is no error.
         failure = error if not isinstance(error, GeneratorExit) else None
@@ -147,7 +150,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         parent = trace.get_current_span(outer)
         self._outer = self._inner = outer
         self._began = time.monotonic_ns()
-        around: ToolCall | None = cast("ToolCall | None", context.get_value(HERE, outer))
+        around = open_in(outer)
         if around is not None and around.is_same_as(self):
             self._around = around
             return
@@ -163,7 +166,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             self._span = self._started(runtime)
             inner = trace.set_span_in_context(self._span, outer)
         self._written = self._read(runtime)  # now: the tool may change what it was called with
-        self._inner = context.set_value(HERE, self, inner)
+        self._inner = context.set_value(_HERE, weakref.ref(self), inner)
         context.attach(self._inner)
 
     def _started(self, runtime: Runtime, at: int | None = None) -> Span:
@@ -347,9 +350,10 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         return self._span if self._span is not trace.INVALID_SPAN else trace.get_current_span(self._outer)
 
 
-def open_here() -> ToolCall | None:
-    """The innermost call of ours that is open, if any."""
-    return cast("ToolCall | None", context.get_value(HERE))
+def open_in(ctx: Context | None) -> ToolCall | None:
+    """The innermost call of ours that was open in `ctx`, in the current context where that is None."""
+    reference = cast("weakref.ref[ToolCall] | None", context.get_value(_HERE, ctx))
+    return reference() if reference is not None else None
 
 
 def foreign_tool(span: Span) -> str | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import gc
+import weakref
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from typing import Any
@@ -251,3 +253,26 @@ def test_a_call_within_a_call_of_the_same_name_is_another_where_the_model_says_s
             with ToolCall("search", dict[str, Any], call_id=id_, seen_by="a framework"):
                 pass
     assert [span.name for span in telemetry.spans] == ["execute_tool search"] * 2
+
+
+async def test_what_a_tool_leaves_running_does_not_keep_its_result(telemetry: Telemetry) -> None:
+    """A task has the context in which it was started, for as long as it runs."""
+
+    class Page:
+        pass
+
+    running: list[asyncio.Task[None]] = []
+    pages: list[weakref.ref[Page]] = []
+
+    @otel_agentcost.tool
+    async def fetch(_given: Page) -> Page:
+        running.append(asyncio.create_task(asyncio.sleep(60)))
+        page = Page()
+        pages.extend([weakref.ref(page), weakref.ref(_given)])
+        return page
+
+    with instrumented(telemetry):
+        await fetch(Page())
+    gc.collect()
+    assert [page() for page in pages] == [None, None]
+    running[0].cancel()

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from otel_agentcost.border import report
 from otel_agentcost.patching import Patch, Target, Wrapper
-from otel_agentcost.toolcalls import ToolCall, open_here
+from otel_agentcost.toolcalls import ToolCall, open_in
 
 
 class Asked(NamedTuple):
@@ -86,7 +86,7 @@ def _noting(patch: FailurePatch) -> Wrapper:
         answer = await wrapped(*args, **kwargs)
         try:
             failed = patch.failed(kwargs, answer)
-            call = open_here()
+            call = open_in(None)
             if call is not None and failed is not None:
                 call.note_failure(*failed)
         except Exception as bug:
