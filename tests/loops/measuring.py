@@ -4,8 +4,8 @@ Thresholds were chosen on loops that were put into half of the real runs and int
 (`CHOSEN_ON`). The same kinds of loops in the other half and in two other domains were kept for the check (`KEPT`);
 `OTHER` are loops with other words, ids, times, framings and failures, in that half and in other domains again. That
 the real runs raise no false alarm was watched on all of them. `--full` takes some minutes, `--write` puts the table
-into the README and docs/loops.md; `AGENTCOST_CORPORA` names the folder with the real runs, without which there are
-only the others.
+into docs/loops.md (and `make docs` the short one into the README); `AGENTCOST_CORPORA` names the folder with the
+real runs, without which there are only the others.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
-from tests.documents import ROOT, with_block
+from tests.documents import LOOPS, with_block
 from tests.loops import domains, holdout, runs
 from tests.loops.injection import MAKERS, Makers, inject
 from tests.loops.runs import Step
@@ -183,9 +183,8 @@ def main(*, full: bool, write: bool) -> None:
             print(score_of_it.row(rule), flush=True)
         print(total(found[sample.name].values()).row("all"), flush=True)
     if write:
-        for name in ("README.md", "docs/loops.md"):
-            page = ROOT / name
-            page.write_text(with_block(page.read_text(encoding="utf-8"), "detection", table(found)), encoding="utf-8")
+        page = LOOPS.read_text(encoding="utf-8")
+        LOOPS.write_text(with_block(page, "detection", table(found)), encoding="utf-8")
 
 
 def table(found: dict[str, dict[str, Score]]) -> str:

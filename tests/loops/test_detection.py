@@ -11,7 +11,7 @@ from random import Random
 
 import pytest
 
-from tests.documents import ROOT, block
+from tests.documents import LOOPS, block
 from tests.loops import domains, measuring, runs
 
 FULL = os.environ.get("AGENTCOST_LOOPS") == "full"
@@ -43,8 +43,7 @@ def test_recall(sample: measuring.Sample) -> None:
 def test_the_table_is_what_is_measured() -> None:
     """`python -m tests.loops.measuring --full --write` has written it."""
     found = {sample.name: measuring.scores(sample, measuring.pool(sample, 40), 2000) for sample in measuring.SAMPLES}
-    for name in ("README.md", "docs/loops.md"):
-        assert block((ROOT / name).read_text(encoding="utf-8"), "detection") == measuring.table(found)
+    assert block(LOOPS.read_text(encoding="utf-8"), "detection") == measuring.table(found)
 
 
 @pytest.mark.skipif(not runs.real(), reason="AGENTCOST_CORPORA names no folder with the real runs")
