@@ -263,7 +263,10 @@ def test_settings_made_in_code_that_cannot_be_understood_are_quoted() -> None:
         Settings(**wrong)
     said = str(caught.value)
     assert "enabled of Settings is 'maybe', which is neither true nor false." in said
-    assert "where the price of a is 'x', which is not an amount of US dollars: write 0.005, or 0.01/s for a second." in said
+    assert (
+        "where the price of a is 'x', which is not an amount of US dollars: write 0.005, or 0.01/s for a second."
+        in said
+    )
     assert "capture_content of Settings is 'SPAN', which is none of NO_CONTENT, " in said
     assert said.endswith(" Correct or remove it.")
 
