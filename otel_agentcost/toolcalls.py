@@ -21,7 +21,7 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from otel_agentcost import in_force, names
-from otel_agentcost.border import report
+from otel_agentcost.border import report, warn_once
 from otel_agentcost.core import money
 from otel_agentcost.core.tool_prices import ToolPrice
 from otel_agentcost.plain import Plain, plain
@@ -295,14 +295,18 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         try:
             said = price(self._asked(), None if self.result is _NOT_SET else self.result)
         except Exception as error:
-            report(f"pricing a call of the tool {self.name}", error)
+            self._mispriced("raised", error_type(error), f" ({str(error):.300})")
             return None, f"the tool's price function raised {error_type(error)}"
         usd = money.reported(said)
         if usd is None:
-            mistake = TypeError(f"its price function returned {type(said).__name__}, which is no amount of dollars")
-            report(f"pricing a call of the tool {self.name}", mistake)
+            self._mispriced("returned", type(said).__name__, ", which is no amount of dollars")
             return None, "the tool's price function returned no amount of dollars"
         return usd, None
+
+    def _mispriced(self, did: str, what: str, more: str) -> None:
+        """The application's own mistake, told once a cause: whoever reads of it can mend it."""
+        cause = f"the price function of the tool {self.name:.120} {did} {what}"
+        warn_once(cause, f"otel-agentcost: {cause}{more}. The tool is not affected; its calls are unpriced.")
 
     def _charge(self, runtime: Runtime, usd: Decimal | None, gap: str | None) -> None:
         span = self._span

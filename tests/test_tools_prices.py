@@ -153,7 +153,7 @@ def test_a_price_function_that_fails_is_told_once_and_nobody_elses_problem(
     assert [(one[names.UNPRICED], one.get(names.COST)) for one in said] == [(why, None)] * 2
     assert telemetry.attributes("agent")[names.TRACE_UNPRICED_CALLS] == 2
     assert telemetry.total(names.M_UNPRICED, agentcost__unpriced__reason=why) == 2
-    assert len([record for record in caplog.records if "pricing a call of the tool look" in record.message]) == 1
+    assert len([record for record in caplog.records if "price function of the tool look" in record.message]) == 1
 
 
 def test_a_price_that_depends_on_a_result_that_never_came_is_not_known(telemetry: Telemetry) -> None:
