@@ -295,7 +295,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         try:
             said = price(self._asked(), None if self.result is _NOT_SET else self.result)
         except Exception as error:
-            self._mispriced("raised", error_type(error), f" ({str(error):.300})")
+            self._mispriced("raised", error_type(error), f" ({error!s:.300})")
             return None, f"the tool's price function raised {error_type(error)}"
         usd = money.reported(said)
         if usd is None:
