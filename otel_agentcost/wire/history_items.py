@@ -187,9 +187,23 @@ def _chat(message: Message, add: list[Item]) -> None:
 
 
 def _say(add: list[Item], content: Any, *, by_model: bool) -> None:
-    said = content if isinstance(content, str) else _texts(content)
+    if isinstance(content, str):
+        said = content
+    else:
+        said = _texts(content)
+        if not by_model:
+            _show(add, content)
     if said:
         add.append(Said(by_model, said))
+
+
+def _show(add: list[Item], content: Any) -> None:
+    """Pictures that come after a result belong to it: screenshots, where a result can only be text."""
+    last = add[-1] if add else None
+    if type(last) is ToolResult:
+        seen = "".join(_medium(block) for block in _list(content)[:64] if "image" in (text(block, "type") or ""))
+        if seen:
+            add[-1] = last._replace(content=last.content + seen)
 
 
 def _texts(content: Any) -> str:
@@ -236,7 +250,9 @@ def _anthropic(message: Message, add: list[Item]) -> None:
     calls = 0
     for block in _list(content):
         kind = text(block, "type") or ""
-        if kind == "text":
+        if kind == "image" and not by_model:
+            _show(said or add, (block,))
+        elif kind == "text":
             if words := text(block, "text"):
                 said.append(Said(by_model, words))
         elif kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
@@ -252,6 +268,15 @@ def _anthropic(message: Message, add: list[Item]) -> None:
 
 
 # --- Gemini ---
+
+
+def _picture(piece: Any) -> str:
+    """A part that is a picture, as its mark."""
+    blob = get(piece, "inlineData") or get(piece, "inline_data")
+    data = get(blob, "data")
+    if isinstance(data, bytes):
+        return f"<image {hash(data)}>"
+    return f"<image {_mark(data)}>" if isinstance(data, str) else ""
 
 
 def _gemini(message: Message, add: list[Item]) -> None:
@@ -273,7 +298,10 @@ def _gemini(message: Message, add: list[Item]) -> None:
             failed = bool(get(response, "error"))
             only = get(response, "result") if get(response, "result") is not None else get(response, "output")
             content = _content(only if isinstance(only, str) else response)
+            content += "".join(map(_picture, items(result, "parts")[:64]))
             add.append(ToolResult(_id(get(result, "id")), content, failed, _id(get(result, "name"))))
+        elif add and type(last := add[-1]) is ToolResult:  # a picture that the tool has taken
+            add[-1] = last._replace(content=last.content + _picture(piece))
 
 
 READERS: Final[Mapping[str, Callable[[Message, list[Item]], None]]] = {

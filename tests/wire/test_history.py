@@ -174,3 +174,57 @@ def test_thousands_of_calls_at_once() -> None:
     """Some of them are read, and the time for the others is not spent."""
     calls = [{"id": f"c{n}", "function": {"name": "f", "arguments": "{}"}} for n in range(5000)]
     assert len(items("openai_chat", {"messages": [{"role": "assistant", "tool_calls": calls}]})) == 256
+
+
+PICTURES: dict[str, Any] = {
+    "openai_chat": lambda data: [
+        {"role": "assistant", "tool_calls": [{"id": "c", "function": {"name": "look", "arguments": "{}"}}]},
+        {"role": "tool", "tool_call_id": "c", "content": "Taken."},
+        {"role": "user", "content": [{"type": "image_url", "image_url": {"url": data}}]},
+    ],
+    "openai_responses": lambda data: [
+        {"type": "function_call", "call_id": "c", "name": "look", "arguments": "{}"},
+        {"type": "function_call_output", "call_id": "c", "output": "Taken."},
+        {"role": "user", "content": [{"type": "input_image", "image_url": data}]},
+    ],
+    "anthropic_messages": lambda data: [
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "c", "name": "look", "input": {}}]},
+        {
+            "role": "user",
+            "content": [
+                {"type": "tool_result", "tool_use_id": "c", "content": "Taken."},
+                {"type": "image", "source": {"type": "base64", "data": data}},
+            ],
+        },
+    ],
+    "gemini": lambda data: [
+        {"role": "model", "parts": [{"functionCall": {"name": "look", "args": {}}}]},
+        {
+            "role": "user",
+            "parts": [
+                {"functionResponse": {"name": "look", "response": {"output": "Taken."}}},
+                {"inlineData": {"mimeType": "image/png", "data": data}},
+            ],
+        },
+    ],
+}
+
+
+@pytest.mark.parametrize("form", PICTURES)
+def test_a_picture_after_a_result_belongs_to_it(form: str) -> None:
+    """Another screenshot is another result, where the picture comes beside what the tool says, or after it."""
+
+    def result(data: str) -> Item:
+        return items(form, {FORMATS[form][0]: [first(form), *PICTURES[form](data)]})[-1]
+
+    assert result("aaaa") == result("aaaa") != result("bbbb")
+
+
+def test_a_picture_within_a_result_of_gemini() -> None:
+    """There a result may have parts of its own."""
+
+    def result(data: bytes) -> Item:
+        part = {"name": "look", "response": {"output": "ok"}, "parts": [{"inlineData": {"data": data}}]}
+        return items("gemini", {"contents": [{"role": "user", "parts": [{"functionResponse": part}]}]})[-1]
+
+    assert result(b"aaaa") == result(b"aaaa") != result(b"bbbb")

@@ -12,7 +12,7 @@ from typing import Final
 from otel_agentcost.core.loops import likeness, words
 from otel_agentcost.core.loops.items import clip, digest
 from otel_agentcost.core.loops.moment import Moment
-from otel_agentcost.core.loops.streaks import FAINT, FULL, PATIENT, SOFT, Finding, Similarity, Streak, Thresholds
+from otel_agentcost.core.loops.streaks import FULL, PATIENT, SOFT, Finding, Similarity, Streak, Thresholds
 
 _KEPT: Final = 8
 _SAMPLE: Final = 300
@@ -90,8 +90,8 @@ class Answers:
         streak.near = streak.near or not exact
         if spoken and moment.question and moment.question == streak.raw:
             streak.again(PATIENT)  # the same question has the same answer
-        elif asked and (learned or streak.arguments.endswith("?")):  # "Is there anything else?"
-            streak.again(PATIENT if learned and streak.arguments.endswith("?") else FAINT)
+        elif asked:  # another matter may have the same answer: a label, a refusal, "Is there anything else?"
+            streak.again(PATIENT)
         else:
             streak.again(SOFT if spoken or learned or not exact else FULL)
 

@@ -47,7 +47,7 @@ class Failures:
             return
         else:
             streak.again(self._weight(streak, result))
-        streak.turn, streak.user, streak.novel = moment.turn, moment.user, moment.novel
+        streak.turn, streak.user, streak.novel, streak.writes = moment.turn, moment.user, moment.novel, moment.writes
         streak.arguments, streak.result = call.arguments, clip(result.content, RESULT_KEPT)
         self._current = streak
 
@@ -55,9 +55,12 @@ class Failures:
         """What it counts: less where other things are wrong each time, and where others had a say."""
         if self._moment.user > streak.user or self._moment.novel - streak.novel > self._thresholds.apart:
             return FAINT
-        if not words.missing(result.content):
+        written, missing = self._moment.writes > streak.writes, words.missing(result.content)
+        if not (written or missing):
             return SOFT
         verbatim = words.essence(streak.result) == words.essence(clip(result.content, RESULT_KEPT))
+        if written:  # something was changed, and another mistake came to light
+            return WEAK if verbatim else FAINT
         return SOFT if verbatim else WEAK
 
     def _alike(self, kind: tuple[str, str]) -> Streak | None:

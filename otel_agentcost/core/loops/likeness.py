@@ -152,15 +152,28 @@ _TWIN: Final = 0.75
 """How alike two words are that are forms of one: client, clients."""
 
 
+_CALENDAR: Final = _words(
+    """
+    monday tuesday wednesday thursday friday saturday sunday
+    january february march april june july august september october november december
+    """
+)
+_QUOTED: Final = re.compile(r"""(?<!\w)(?:'[^'\n]{1,80}'|"[^"\n]{1,80}"|`[^`\n]{1,80}`)(?!\w)""")
+
+
 def _particulars(text: str) -> set[str]:
     """What a text is about, as far as its letters tell: numbers, codes, paths, and names within sentences."""
-    found: set[str] = set()
+    found: set[str] = set(_QUOTED.findall(text.casefold()))
     titled: set[str] = set()
     pieces = text.split()
     shouted = text.isupper()
     for at, piece in enumerate(pieces):
         word = piece.strip(_MARKS)
-        if not word.replace("'", "").replace("’", "").isalpha() or (len(word) > 1 and word.isupper() and not shouted):
+        if (
+            word.casefold() in _CALENDAR
+            or not word.replace("'", "").replace("’", "").isalpha()
+            or (len(word) > 1 and word.isupper() and not shouted)
+        ):
             found.add(word.casefold())
         elif at and word[:1].isupper():
             titled.add(word.casefold())
@@ -194,10 +207,17 @@ def near_results(one: str, other: str, similarity: Similarity, least: float) -> 
     before, after = _WORD.findall(one), _WORD.findall(other)
     if min(len(before), len(after)) < 12 or _particulars(one) != _particulars(other):
         return False
+    if _numbers(before) != _numbers(after):
+        return False
     plain, plainer = {word.casefold() for word in before}, {word.casefold() for word in after}
     if (plain ^ plainer) & _NEGATIONS:
         return False
     return similarity(" ".join(sorted(plain)), " ".join(sorted(plainer))) >= least
+
+
+def _numbers(words: list[str]) -> list[str]:
+    """In their order: a board on which the pieces have moved has the same ones."""
+    return [word for word in words if word.isdigit()]
 
 
 def near_texts(one: str, other: str, similarity: Similarity, least: float) -> bool:

@@ -9,6 +9,7 @@ class Moment:
     __slots__ = (
         "_heard",
         "at",
+        "drafts",
         "news",
         "novel",
         "order",
@@ -41,6 +42,8 @@ class Moment:
         """What the user said that was new, or asked again."""
         self.topics = 0
         """What of that was more than that the model should go on."""
+        self.drafts = 0
+        """Longer texts of the model that were new."""
         self.question = 0
         """What the user said last: the same for the same."""
         self.progress = 0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from otel_agentcost.core.loops import likeness, words
+from otel_agentcost.core.loops import likeness, names, words
 from otel_agentcost.core.loops.items import RESULT_KEPT, ToolCall, ToolResult, clip
 from otel_agentcost.core.loops.moment import Moment
 from otel_agentcost.core.loops.streaks import FULL, PATIENT, Finding, Streak, Thresholds
@@ -39,7 +39,7 @@ class Stalls:
             self._fresh = turn
             self._streak = None
             return
-        if self._fresh == turn or words.tells_nothing(call.tool) or words.waits(call.tool, call.arguments, content):
+        if self._fresh == turn or names.tells_nothing(call.tool) or names.waits(call.tool, call.arguments, content):
             return
         if not words.empty(content) and (len(content) < _LABEL or words.acknowledges(content)):
             return
@@ -47,9 +47,10 @@ class Stalls:
         if streak is None:
             streak = self._streak = Streak(call.tool, self._moment.at)
         elif streak.turn != turn:
-            streak.again(FULL if streak.tool != call.tool or self._goes_on(streak, call) else PATIENT)
+            idle = self._moment.writes == streak.writes and (streak.tool != call.tool or self._goes_on(streak, call))
+            streak.again(FULL if idle else PATIENT)
             streak.tool = call.tool
-        streak.turn, streak.user = turn, self._moment.user
+        streak.turn, streak.user, streak.writes = turn, self._moment.user, self._moment.writes
         streak.arguments, streak.result = call.arguments, clip(content, RESULT_KEPT)
 
     def _goes_on(self, streak: Streak, call: ToolCall) -> bool:

@@ -23,6 +23,8 @@ WEAK: Final = 30
 """Twice as many are needed."""
 FAINT: Final = 15
 """Four times as many are needed."""
+SLIGHT: Final = 4
+"""Thirty times as many are needed."""
 PATIENT: Final = 1
 """Waiting: sixty times as many are needed."""
 
@@ -77,6 +79,7 @@ class Streak:
     __slots__ = (
         "arguments",
         "credit",
+        "drafts",
         "essence",
         "key",
         "near",
@@ -91,6 +94,7 @@ class Streak:
         "started",
         "things",
         "tool",
+        "topics",
         "turn",
         "user",
         "wordings",
@@ -106,7 +110,7 @@ class Streak:
         self.reported = False
         self.turn = self.order = self.started = self.novel = self.writes = self.user = self.key = self.raw = (
             self.things
-        ) = 0
+        ) = self.topics = self.drafts = 0
         self.essence: str | int | None = None
         """Of its result; a digest where that is long, None where it was not worked out."""
         self.arguments = ""

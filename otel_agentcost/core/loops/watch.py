@@ -11,13 +11,13 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
-from otel_agentcost.core.loops import likeness, words
+from otel_agentcost.core.loops import likeness, names, weighing, words
 from otel_agentcost.core.loops.answers import Answers
 from otel_agentcost.core.loops.failures import Failures
 from otel_agentcost.core.loops.items import RESULT_KEPT, Item, Said, ToolCall, ToolResult, clip, digest
 from otel_agentcost.core.loops.moment import Moment
 from otel_agentcost.core.loops.stalls import Stalls
-from otel_agentcost.core.loops.streaks import FAINT, FULL, PATIENT, SOFT, WEAK, Finding, Similarity, Streak, Thresholds
+from otel_agentcost.core.loops.streaks import FULL, PATIENT, Finding, Similarity, Streak, Thresholds
 
 __all__ = ["Watch"]
 
@@ -37,12 +37,12 @@ _COMPARED: Final = 8
 """Calls that a new one is compared with, the latest first."""
 _WORDINGS: Final = 2
 """Earlier wordings of a call that are kept beside the latest."""
-_SHORTEST: Final = 40
-"""Characters below which a result says nothing in particular."""
 _LABEL: Final = 24
 """Characters below which one is but a label ("negative"): many things have it."""
-_FRAMED: Final = 200
-"""Characters below which a result may be nothing, with the time and ids round it."""
+
+
+_DRAFT: Final = 12
+"""Spaces in what an agent says before it hands over, at least, for it to be work that another reads."""
 
 
 class Watch:
@@ -50,6 +50,7 @@ class Watch:
 
     __slots__ = (
         "_answers",
+        "_drafts",
         "_failures",
         "_groups",
         "_hot",
@@ -74,6 +75,7 @@ class Watch:
         self._open: list[ToolCall] = []
         self._results: OrderedDict[int, None] = OrderedDict()
         self._users: OrderedDict[int, None] = OrderedDict()
+        self._drafts: OrderedDict[int, None] = OrderedDict()
         self._groups: dict[tuple[str, int], list[Streak]] = {}
         """The kinds of calls, by what those that are alike have in common."""
         self._hot: list[Streak] = []
@@ -84,7 +86,11 @@ class Watch:
 
     def size(self) -> int:
         """Bytes that it takes, about."""
-        others = self._answers.size() + self._failures.size() + 120 * (len(self._results) + len(self._users))
+        others = (
+            self._answers.size()
+            + self._failures.size()
+            + 120 * (len(self._results) + len(self._users) + len(self._drafts))
+        )
         return 4_000 + self._room + others + _OPEN_CALL * len(self._open)
 
     # --- what comes in ---
@@ -120,6 +126,8 @@ class Watch:
             self._answers.flush()
             self._moment.speaks()
             self._answers.say(said.text)
+            if said.text.count(" ") >= _DRAFT:
+                self._moment.drafts += self._is_new_draft(said.text)
             return
         self._answers.flush()
         self._moment.listens()
@@ -135,6 +143,13 @@ class Watch:
         elif not urged:  # a person who asks the same again is told the same again
             moment.user += 1
             moment.topics += 1
+            self._stalls.reset()
+
+    def _is_new_draft(self, text: str) -> bool:
+        known = digest(words.essence(text[:4096]).casefold())
+        new = known not in self._drafts
+        _remember(self._drafts, known, 24)
+        return new
 
     def _returned(self, result: ToolResult) -> None:
         self._moment.listens()
@@ -151,13 +166,13 @@ class Watch:
         if streak is None:
             streak = self._begin(call, result, raw)
             moment.novel += new
-            moment.writes += not failed and words.changes_something(call.tool)
+            moment.writes += not failed and names.changes_something(call.tool)
         elif streak.turn == moment.turn:
             return  # the model has called it twice at once
         else:
             new = self._once_more(streak, call, result, raw, new=new)
         self._note(streak)
-        if words.sleeps(call.tool, call.arguments):
+        if names.sleeps(call.tool, call.arguments):
             moment.slept = moment.order
         if failed:
             self._failures.failed(call, result)
@@ -212,7 +227,9 @@ class Watch:
             self._moment.progress = self._moment.order
         else:
             new = False
-            weight = self._weight(streak, call, result)
+            weight = weighing.weight(
+                self._moment, streak, call, result, exchanged=self._new.exchanged, apart=self._thresholds.apart
+            )
             self._new.waits = weight == PATIENT
             streak.again(weight)
         if not same:
@@ -229,7 +246,8 @@ class Watch:
     def _note(self, streak: Streak) -> None:
         moment = self._moment
         streak.turn, streak.order, streak.user = moment.turn, moment.order, moment.user
-        streak.novel, streak.writes = moment.novel, moment.writes
+        streak.novel, streak.writes, streak.topics = moment.novel, moment.writes, moment.topics
+        streak.drafts = moment.drafts
 
     def _same(self, streak: Streak, result: ToolResult, raw: int) -> bool | None:
         """Whether a result tells what the last one told; None where the last one was too long to know."""
@@ -245,33 +263,6 @@ class Watch:
         return before == essence or likeness.near_results(
             streak.result, result.content[:RESULT_KEPT], self._similarity, self._thresholds.results
         )
-
-    def _weight(self, streak: Streak, call: ToolCall, result: ToolResult) -> int:
-        """What one more of the same counts."""
-        moment, content = self._moment, result.content
-        if self._is_patient(streak, call, content):
-            return PATIENT
-        if moment.user > streak.user or moment.novel - streak.novel > self._thresholds.apart:
-            return FAINT
-        if words.steers(call.tool) and words.says_little(content):
-            return FAINT
-        if moment.progress > streak.order or moment.writes > streak.writes:
-            return WEAK
-        vague = self._new.exchanged or (streak.near and _says_nothing(content))
-        if vague or (words.transient(content) and (result.error or words.failed(content))):
-            return SOFT
-        return FULL
-
-    def _is_patient(self, streak: Streak, call: ToolCall, content: str) -> bool:
-        """Whether one more of the same is hardly a repetition: it waits, or has slept in between, or asks what time
-        it is, or asks of another ("letters from Alice", "letters from Bob") for what there is none of.
-        """
-        if self._moment.slept > streak.order or words.waits(call.tool, call.arguments, content):
-            return True
-        return self._is_clock(streak, content) or (self._new.exchanged and _says_nothing(content))
-
-    def _is_clock(self, streak: Streak, content: str) -> bool:
-        return streak.essence is not None and len(content) < 64 and words.nothing_left(words.essence(content))
 
     def _alike(self, call: ToolCall, result: ToolResult, raw: int) -> Streak | None:
         """The kind of which this is another wording: the arguments nearly the same, and the result, too."""
@@ -292,7 +283,7 @@ class Watch:
         return None
 
     def _put_alike(self, streak: Streak, call: ToolCall, result: ToolResult) -> int:
-        nothing = _says_nothing(result.content)
+        nothing = weighing.says_nothing(result.content)
         least = self._thresholds.arguments_to_nothing if nothing else self._thresholds.arguments
         return max(
             likeness.near_arguments(wording, call.arguments, self._similarity, least, loose=not nothing)
@@ -355,12 +346,6 @@ class _New:
         """Whether it is what was called before with other words in the places of some."""
         self.things = 0
         self.waits = False
-
-
-def _says_nothing(content: str) -> bool:
-    if len(content) < _SHORTEST or words.empty(content):
-        return True
-    return len(content) < _FRAMED and words.says_little(words.essence(content))
 
 
 def _essence(content: str) -> str | int:

@@ -13,22 +13,17 @@ from typing import Any, Final
 __all__ = [
     "VOLATILE_FIELDS",
     "acknowledges",
-    "changes_something",
     "empty",
     "essence",
     "failed",
+    "failed_in_part",
     "field_name",
     "missing",
     "nothing_left",
-    "pending",
     "says_little",
     "signature",
-    "sleeps",
-    "steers",
-    "tells_nothing",
     "transient",
     "urges",
-    "waits",
     "without_digits",
 ]
 
@@ -172,6 +167,14 @@ def failed(text: str) -> bool:
     return perhaps and _FAILED.match(head) is not None
 
 
+_IN_PART: Final = re.compile(r"\b[1-9]\d* (?:failed|failures?|failing|errors?)\b", re.IGNORECASE)
+
+
+def failed_in_part(text: str) -> bool:
+    """Whether a result counts failures, as those of tests and of compilers do."""
+    return _IN_PART.search(text[:400]) is not None or (len(text) > 400 and _IN_PART.search(text[-400:]) is not None)
+
+
 _MISSING: Final = re.compile(
     r"not[ _]?found|no such|does ?n.t exist|does not exist|do not exist|unknown|no \w+ (?:named|called|with)",
     re.IGNORECASE,
@@ -193,32 +196,6 @@ _TRANSIENT: Final = re.compile(
 def transient(text: str) -> bool:
     """Whether a failure is one that a retry can mend."""
     return _TRANSIENT.search(text[:300]) is not None
-
-
-_PENDING_WORDS: Final = (
-    r"running|pending|in[ _-]?progress|queued|processing|waiting|building|starting|deploying|provisioning"
-    r"|initiali[sz]ing|in[ _-]queue|not[ _-](?:yet[ _-])?(?:ready|finished|complete|completed|done|started|available)"
-    r"|incomplete|executing|working|uploading|downloading|compiling|installing|unfinished|creating|submitted|accepted"
-)
-_PENDING: Final = re.compile(
-    rf"\b(?:{_PENDING_WORDS}|no (?:new|more)(?: \w+)? (?:output|data|messages?|events?|lines?|logs?)(?: yet)?"
-    r"|no output yet|nothing (?:new )?yet|not \w+ yet|keep waiting|check (?:back|again)"
-    r"|\d{1,2}(?:\.\d+)? ?% (?:done|complete\w*|of))\b",
-    re.IGNORECASE,
-)
-_PENDING_FIELD: Final = re.compile(
-    rf'"(?:\w*_)?(?:status|state|phase|stage|progress)"\s*:\s*"(?:{_PENDING_WORDS})"'
-    r'|"(?:done|finished|completed|complete|ready)"\s*:\s*false',
-    re.IGNORECASE,
-)
-_SHORT: Final = 300
-
-
-def pending(text: str) -> bool:
-    """Whether a result says that something is not done yet: waiting for it is no loop."""
-    if len(text) > _SHORT:
-        return False
-    return (_PENDING_FIELD if text[:1] == "{" else _PENDING).search(text) is not None
 
 
 _NOTHING: Final = re.compile(
@@ -253,38 +230,17 @@ _ACKNOWLEDGED: Final = re.compile(
 
 def acknowledges(text: str) -> bool:
     """Whether a result only says that something was done."""
-    return len(text) <= 200 and _ACKNOWLEDGED.search(text) is not None
+    return len(text) <= 200 and (_ACKNOWLEDGED.search(text) is not None or _DID.match(text) is not None)
 
 
-_NAME: Final = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
-_WRITES: Final = _words(
-    """
-    write edit create update delete remove insert add set put post send submit save store upload move rename
-    copy replace patch apply modify book cancel order buy pay refund transfer click type press scroll navigate
-    commit push merge close assign schedule reply comment append execute exec run bash shell terminal python
-    code command install deploy restart start stop reset exchange return change register approve reject
-    """
+_DID: Final = re.compile(
+    r"\W*(?:successfully )?(?!failed|denied|refused|rejected|unauthori[sz]ed|expired|limited)[a-z]{3,14}ed\b",
+    re.IGNORECASE,
 )
-_SILENT: Final = _words(
-    """
-    think thought note todo todos plan log memory remember say message print reflect ask
-    """
-)
-_STEERS: Final = _words("scroll press key click tap swipe next back forward move hover drag turn step")
-_WAITS: Final = _words(
-    """
-    sleep wait delay pause await
-    """
-)
-_POLLS: Final = _words(
-    """
-    status progress monitor watch stdin output poll inbox check listen receive
-    """
-)
-_SLEEPS: Final = re.compile(r'(?:^|["\s;&|])(?:sleep|wait)\s*["(]?\d|time\.sleep', re.IGNORECASE)
-_COMMAND_WAITS: Final = re.compile(rf"{_SLEEPS.pattern}|write_stdin", re.IGNORECASE)
+"""How a sentence begins that tells what was done: "Scrolled down", "Successfully transferred to"."""
 
 
+_SHORT: Final = 300
 _URGES: Final = re.compile(
     r"\b(?:go on|go ahead|carry on|keep going|move on|continue|proceed|again|retry|next|sure|really|ok|okay|yes|no"
     r"|please do|tools?|functions?|json|format|schema|valid|finish(?:ed)?|done|steps?|actions?|tasks?|goal|answer"
@@ -303,27 +259,9 @@ def without_digits(text: str) -> str:
 
 def urges(text: str) -> bool:
     """Whether what a user says may be no more than that the model should go on: by hand, or by a program."""
-    return len(text) < _SHORT and (text.count(" ") < 3 or _URGES.search(text) is not None)
-
-
-@lru_cache(maxsize=1024)
-def _name(tool: str) -> frozenset[str]:
-    return frozenset(word.lower() for word in _NAME.findall(tool[:80]))
-
-
-def changes_something(tool: str) -> bool:
-    """Whether a tool, by its name, does something, so that what was read before may read otherwise after it."""
-    return not _WRITES.isdisjoint(_name(tool))
-
-
-def tells_nothing(tool: str) -> bool:
-    """Whether a tool, by its name, is there for what the model puts into it, and not for what comes back."""
-    return not (_SILENT | _WRITES).isdisjoint(_name(tool))
-
-
-def steers(tool: str) -> bool:
-    """Whether a tool, by its name, moves about in something that is shown by others."""
-    return not _STEERS.isdisjoint(_name(tool))
+    if len(text) >= _SHORT:
+        return False
+    return _URGES.search(text) is not None or (text.count(" ") < 3 and text[-1:] != "?")
 
 
 def says_little(text: str) -> bool:
@@ -331,21 +269,7 @@ def says_little(text: str) -> bool:
     return empty(text) or (len(text) <= 60 and acknowledges(text))
 
 
-def waits(tool: str, arguments: str, result: str) -> bool:
-    """Whether a call lets time pass: it is told to, or it looks at what is not done yet."""
-    name = _name(tool)
-    if not name.isdisjoint(_WAITS) or pending(result):
-        return True
-    return (not name.isdisjoint(_POLLS) and empty(result)) or _COMMAND_WAITS.search(arguments) is not None
-
-
-def sleeps(tool: str, arguments: str) -> bool:
-    """Whether a call is there to let time pass."""
-    if not _name(tool).isdisjoint(_WAITS):
-        return True
-    return ("sleep" in arguments or "wait" in arguments) and _SLEEPS.search(arguments) is not None
-
-
+_FRAME: Final = re.compile(r"Traceback \(most recent call last\):|^ *File \"[^\n]*\n?", re.MULTILINE)
 _PARTICULAR: Final = re.compile(
     r"""'[^'\n]{0,200}'|"[^"\n]{0,200}"|`[^`\n]{0,200}`|\S*[\d/\\]\S*|\b\w*[a-z][A-Z]\w*\b(?!:)"""
 )
@@ -353,4 +277,6 @@ _PARTICULAR: Final = re.compile(
 
 def signature(text: str) -> str:
     """The kind of a failure: its words without names, numbers and paths."""
+    if "Traceback" in text[:400]:  # of which all have the same words, whatever is wrong
+        text = _FRAME.sub("", text[:1_024])
     return " ".join(_PARTICULAR.sub("", essence(text[:400]).replace('":', " ")).split()).lower()[:160]
