@@ -34,12 +34,13 @@ def _from_the_model(tool: Any, given: Any) -> Any:
 
 def _names(tool: Any) -> frozenset[str]:
     """What the model may write. langchain-core before 1.1 makes a model and its JSON schema for that, each time."""
-    schema: Any = tool.args_schema or type(tool)
-    known = _known.get(schema) if isinstance(schema, type) else None
+    schema: Any = tool.args_schema
+    kind: type = schema if isinstance(schema, type) else type(tool)  # another schema is of this tool alone
+    known = _known.get(kind) if kind is schema or schema is None else None
     if known is None:
         known = frozenset(tool.tool_call_schema.model_json_schema().get("properties", {}))
-        if isinstance(schema, type):
-            _known[schema] = known
+        if kind is schema or schema is None:
+            _known[kind] = known
     return known
 
 

@@ -11,6 +11,7 @@ the newest OpenTelemetry), and old releases of them still less. Environments are
 from __future__ import annotations
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -63,8 +64,12 @@ def run(folder: Path, name: str, install: tuple[str, ...], pytest: list[str]) ->
     """Makes an environment and runs the tests of `name` in it."""
     python = folder / "bin" / "python"
     uv = [sys.executable, "-m", "uv"]
+    environment = dict(os.environ)
+    if "PIP_INDEX_URL" in environment:  # uv has a name of its own for it
+        environment.setdefault("UV_DEFAULT_INDEX", environment["PIP_INDEX_URL"])
     subprocess.run([*uv, "venv", "-q", "--python", sys.executable, str(folder)], check=True)
-    subprocess.run([*uv, "pip", "install", "-q", "--python", str(python), "-e", str(ROOT), *OURS, *install], check=True)
+    packages = [*uv, "pip", "install", "-q", "--python", str(python), "-e", str(ROOT), *OURS, *install]
+    subprocess.run(packages, check=True, env=environment)
     tests = str(ROOT / "tests" / "tools" / f"test_{name}.py")
     # Where everything is skipped (pytest exits with 5 then), the framework was not there, or could not be imported.
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, *pytest]
