@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -27,6 +27,7 @@ from otel_agentcost.border import alarm, logger, report
 from otel_agentcost.breaking import Breaking
 from otel_agentcost.budgeting import open_guard
 from otel_agentcost.core.budgets import Scope
+from otel_agentcost.core.loops import Thresholds
 from otel_agentcost.core.tool_prices import ToolPrices
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.facts import new_id
@@ -282,7 +283,8 @@ def _watch(settings: Settings, meter: Meter, meter_provider: Any) -> Watch | Non
     provider = meter_provider or metrics.get_meter_provider()
     reports = _once_for(provider, _LOOPS, lambda: LoopReports(meter))
     content = on_spans(settings.capture_content)
-    return Watch(settings.loop_max_repeats, settings.loop_action, reports, content=content)
+    thresholds = replace(Thresholds(repeats=settings.loop_max_repeats), **settings.loop_thresholds)  # type: ignore[arg-type]
+    return Watch(thresholds, settings.loop_rules, settings.loop_action, reports, content=content)
 
 
 def _capture(settings: Settings, logger_provider: Any) -> Capture | None:

@@ -20,11 +20,12 @@ from datetime import timezone, tzinfo
 from decimal import Decimal
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 from otel_agentcost import names
 from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.core.budgets import Action, Budget, Unit, to_limit
+from otel_agentcost.core.loops import Rule
 from otel_agentcost.core.tool_prices import ToolPrice, ToolPrices
 from otel_agentcost.errors import SettingsError
 from otel_agentcost.layers import PREFIX, Layer, environment, file_layer, is_set
@@ -48,8 +49,10 @@ from otel_agentcost.understanding import (
     to_path,
     to_permission,
     to_repeats,
+    to_rules,
     to_share,
     to_text,
+    to_thresholds,
     to_timeout,
     to_tool_prices,
     to_unlimited,
@@ -202,6 +205,18 @@ class Settings:
     loop_action: LoopAction = setting(
         "warn", to_loop_action, values="`warn`, `block`", meaning="Whether an agent's loop is told, or stopped."
     )
+    loop_rules: tuple[Rule, ...] = setting(
+        get_args(Rule),
+        to_rules,
+        values="`repeat,cycle,error_storm`",
+        meaning="By which rules loops are looked for, where not by all.",
+    )
+    loop_thresholds: Mapping[str, float] = setting(
+        MappingProxyType({}),
+        to_thresholds,
+        values="`stall=12,results=0.95`",
+        meaning="What makes a loop, where it is to be something else than was measured to be best.",
+    )
     config: Path | None = setting(
         None,
         to_path,
@@ -302,6 +317,8 @@ def _rows() -> tuple[Row, ...]:
             continue
         default = _DEFAULTS[entry.name]
         written = f"{default:g}" if isinstance(default, float) else str(default)
+        if isinstance(default, tuple):
+            written = ",".join(map(str, cast("tuple[object, ...]", default)))
         shown = "" if default in (None, {}, ()) else f"`{written}`".replace("True", "true")
         rows.append(Row(field=entry.name, variable=_variable(entry.name), default=shown, **entry.metadata))
     return tuple(rows)

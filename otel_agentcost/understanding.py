@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import fields
 from datetime import timezone, tzinfo
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing import Literal, TypeVar, cast, get_args
 from otel_agentcost.core import breakers, money
 from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.core.budgets import ACTIONS, Action, Budget, UnclearRule, Unit, read, to_limit
+from otel_agentcost.core.loops import Rule, Thresholds
 from otel_agentcost.core.tool_prices import ToolPrice, ToolPrices, to_price
 
 CaptureContent = Literal["NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT"]
@@ -200,6 +202,36 @@ def to_repeats(value: object) -> int:
     if number is None or number != int(number) or number == 1:
         raise Unclear("which is neither 0 nor a whole number from 2 on")
     return int(number)
+
+
+def to_rules(value: object) -> tuple[Rule, ...]:
+    """Rules by which loops are found: a list, or text like `repeat,cycle`."""
+    names = value.split(",") if isinstance(value, str) else value
+    if not isinstance(names, Iterable):
+        raise Unclear("which is no list of rules")
+    written = [str(name).strip() for name in cast("Iterable[object]", names)]
+    strange = next((name for name in written if name not in get_args(Rule)), None)
+    if strange is not None or not written:
+        raise Unclear(f"where {quoted(strange or '')} is none of {', '.join(get_args(Rule))}")
+    return tuple(rule for rule in get_args(Rule) if rule in written)
+
+
+def to_thresholds(value: object) -> Mapping[str, float]:
+    """What makes a loop: a mapping, or text like `stall=12,results=0.95`. `repeats` has a setting of its own."""
+    found: dict[str, float] = {}
+    defaults = {each.name: each.default for each in fields(Thresholds) if each.name != "repeats"}
+    for name, written in _pairs(value, "threshold=number"):
+        key = str(name)
+        if key not in defaults:
+            raise Unclear(f"where {quoted(name)} is none of {', '.join(defaults)}")
+        number = money.from_number(written.strip() if isinstance(written, str) else written)
+        whole = isinstance(defaults[key], int)
+        fits = number is not None and (number == int(number) and number >= 1 if whole else 0 < number <= 1)
+        if number is None or not fits:
+            form = "a whole number above 0" if whole else "a share above 0 and at most 1"
+            raise Unclear(f"where {key} is {quoted(written)}, which is not {form}")
+        found[key] = int(number) if whole else float(number)
+    return MappingProxyType(found)
 
 
 def to_share(value: object) -> float:

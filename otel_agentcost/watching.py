@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
@@ -16,7 +16,7 @@ from otel_agentcost import names
 from otel_agentcost.border import report
 from otel_agentcost.core import money
 from otel_agentcost.core.budgets import Scope
-from otel_agentcost.core.loops import Finding
+from otel_agentcost.core.loops import Finding, Rule
 from otel_agentcost.errors import LoopDetected
 from otel_agentcost.facts import scopes_of, trace_id_of, trace_key
 from otel_agentcost.looping import Looping, Thresholds
@@ -53,11 +53,20 @@ class _Trace:
 class Watch:
     """All traces of this process. Used from any thread."""
 
-    def __init__(self, repeats: int, action: Literal["warn", "block"], reports: LoopReports, *, content: bool) -> None:
-        """`repeats` is how often something may happen before it counts as a loop; `content` whether spans may have
+    def __init__(
+        self,
+        thresholds: Thresholds,
+        rules: Collection[Rule],
+        action: Literal["warn", "block"],
+        reports: LoopReports,
+        *,
+        content: bool,
+    ) -> None:
+        """`thresholds` say what makes a loop, and `rules` which kinds of them count; `content` whether spans may have
         what was said, the arguments and results of tools among it.
         """
-        self._thresholds = Thresholds(repeats=repeats)
+        self._thresholds = thresholds
+        self._rules = rules
         self._action = action
         self._reports = reports
         self._content = content
@@ -80,6 +89,7 @@ class Watch:
         record, asked = live.record, live.asked
         trace = self._trace(_key(record))
         found = trace.looping.asked(name_of(asked.format), asked.call.body, trace.spent)
+        found = [loop for loop in found if loop.rule in self._rules]
         if not found:
             return None
         worst = min(found, key=lambda loop: loop.since)

@@ -60,6 +60,8 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
             "OTEL_AGENTCOST_TOOL_PRICES": " web_search=0.005, read_page=0.001,",
             "OTEL_AGENTCOST_LOOP_MAX_REPEATS": "5",
             "OTEL_AGENTCOST_LOOP_ACTION": "Block",
+            "OTEL_AGENTCOST_LOOP_RULES": "stall, repeat",
+            "OTEL_AGENTCOST_LOOP_THRESHOLDS": "stall=12, results=0.95",
             "OTEL_AGENTCOST_CONFIG": str(config),
             "OTEL_AGENTCOST_USER": "u1",
             "OTEL_AGENTCOST_TENANT": "t1",
@@ -75,6 +77,8 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         prices=Path.home() / "prices.yaml",
         tool_prices={"web_search": ToolPrice(Decimal("0.005")), "read_page": ToolPrice(Decimal("0.001"))},
         loop_max_repeats=5,
+        loop_rules=("repeat", "stall"),
+        loop_thresholds={"stall": 12, "results": 0.95},
         loop_action="block",
         config=config,
         user="u1",
@@ -88,6 +92,22 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
     assert set(settings.sources) == {row.field for row in ROWS if not row.budget}
     assert set(settings.sources.values()) == {"environment"}
     assert settings.notices == ()
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("LOOP_RULES", "repeat,cicle", "where 'cicle' is none of repeat, cycle, near_repeat"),
+        ("LOOP_RULES", ",", "is none of repeat"),
+        ("LOOP_THRESHOLDS", "stall", "where 'stall' is not of the form threshold=number"),
+        ("LOOP_THRESHOLDS", "repeats=4", "where 'repeats' is none of stall, arguments"),
+        ("LOOP_THRESHOLDS", "stall=1.5", "where stall is '1.5', which is not a whole number above 0"),
+        ("LOOP_THRESHOLDS", "results=95", "where results is '95', which is not a share above 0 and at most 1"),
+    ],
+)
+def test_what_is_unclear_about_loops_is_quoted(name: str, value: str, said: str) -> None:
+    """With the names that there are, and what a number should be."""
+    assert said in problem({f"OTEL_AGENTCOST_{name}": value})
 
 
 def test_argument_beats_environment_beats_file_beats_default(tmp_path: Path) -> None:

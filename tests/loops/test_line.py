@@ -14,7 +14,8 @@ from openai import OpenAI
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import otel_agentcost
-from otel_agentcost import LoopDetected
+from otel_agentcost import LoopDetected, in_force
+from otel_agentcost.core.loops import Thresholds
 from tests.budgets.scene import USD, budgeted, client
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer, Request, json_reply, sse_reply
@@ -206,3 +207,23 @@ def in_a_thread(anthropic: Anthropic) -> None:
         )
         result = {"type": "tool_result", "tool_use_id": answer.content[0].id, "content": "Nothing found."}
         said = [{"role": "user", "content": [result]}]
+
+
+def test_a_rule_that_is_left_out_finds_nothing(telemetry: Telemetry, openai: OpenAI) -> None:
+    """`LOOP_RULES` names those that count: whoever repeats on purpose needs not give up the others."""
+    with budgeted(telemetry, loop_action="block", loop_rules="error_storm,stall"), in_a_trace(telemetry):
+        assert agent(openai, ["Nothing found."], most=5) == 5
+    stopped = pytest.raises(LoopDetected)
+    with budgeted(telemetry, loop_action="block", loop_rules="stall,repeat"), in_a_trace(telemetry), stopped as caught:
+        agent(openai, ["Nothing found."])
+    assert caught.value.rule == "repeat"
+
+
+def test_thresholds_can_be_set(telemetry: Telemetry) -> None:
+    """Those that are not named stay what was measured to be best."""
+    settings: dict[str, Any] = {"loop_max_repeats": 4, "loop_thresholds": "stall=12, results=0.95"}
+    with budgeted(telemetry, **settings):
+        runtime = in_force.active()
+        assert runtime is not None
+        assert runtime.line.watch is not None
+        assert runtime.line.watch._thresholds == Thresholds(repeats=4, stall=12, results=0.95)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
 from otel_agentcost import settings
-from otel_agentcost.core.loops import Rule
+from otel_agentcost.core.loops import Rule, Thresholds
+from otel_agentcost.settings import from_environment
 from tests import documents
 from tests.documents import LOOPS, README, block
 from tests.model_server import ModelServer, Request, json_reply
@@ -60,3 +62,14 @@ def test_the_limits_that_stop_what_no_rule_sees_are_settings() -> None:
     """The page names all that count what a trace does."""
     written = re.findall(r"`(OTEL_AGENTCOST_TRACE_MAX_\w+)`", PAGE)
     assert set(written) == {row.variable for row in settings.ROWS if row.field.startswith("trace_max_")}
+
+
+def test_every_threshold_is_on_the_page_with_its_default() -> None:
+    """As `LOOP_THRESHOLDS` names them; and what is shown of both settings is understood."""
+    for threshold in fields(Thresholds):
+        if threshold.name != "repeats":
+            assert re.search(rf"`{threshold.name}` \({threshold.default}\b", PAGE), threshold.name
+    shown = dict(re.findall(r"`OTEL_AGENTCOST_(LOOP_RULES|LOOP_THRESHOLDS)=(.*?)`", PAGE))
+    settings = from_environment({f"OTEL_AGENTCOST_{name}": value for name, value in shown.items()})
+    assert settings.loop_rules == ("repeat", "cycle", "error_storm")
+    assert settings.loop_thresholds == {"stall": 12, "results": 0.95}
