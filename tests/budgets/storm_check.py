@@ -112,6 +112,13 @@ def against_provider(ended: Iterable[Ended], said: Iterable[Told], provider: Pro
             assert call.how in ("failed", "cancelled", "refused")
 
 
+def _calls_of(key: str, runs: Mapping[str, str], ended: Iterable[Ended], said: Iterable[Told]) -> list[object]:
+    """What led to the sum of a run: how each of its calls ended, and what its span says."""
+    names = [name for name, value in runs.items() if key == f"run/all/{value}"]
+    hows = {each.name: each.how for each in ended}
+    return [(hows.get(each.name), each) for each in said if each.name.rpartition("-")[0] in names]
+
+
 def against_ledger(
     ended: Iterable[Ended], said: Iterable[Told], runs: Mapping[str, str], ledger: Ledger, limits: Limits, now: float
 ) -> Spent:
@@ -128,7 +135,8 @@ def against_ledger(
             spent[key, "calls"] += 1
     storm.agrees(ledger, spent, now)
     for (key, unit), amount in spent.items():
-        assert amount <= limits[key.partition("/")[0]].get(unit, amount), key
+        most = limits[key.partition("/")[0]].get(unit, amount)
+        assert amount <= most, (key, unit, amount - most, _calls_of(key, runs, ended, said))
     return spent
 
 

@@ -29,6 +29,7 @@ import otel_agentcost
 from otel_agentcost import BudgetExceeded
 from otel_agentcost.core import money
 from otel_agentcost.ledger import Unit
+from otel_agentcost.tokens import count_text
 from tests.budgets import storm
 from tests.budgets.storm import Limits, dice
 from tests.model_server import Reply, Request, json_reply, sse_reply
@@ -99,8 +100,12 @@ class Provider:
         return Reply(body=reply.body, drop=chance < 0.13)
 
     def _usage(self, draw: random.Random, body: Any) -> dict[str, Any]:
-        """No more input than the prompt has bytes, and no more output than the request allows of."""
-        prompt = draw.randint(1, len(body["messages"][0]["content"]))
+        """No more input than a tokenizer counts in the prompt, and no more output than the request allows of.
+
+        Up to a token a byte would be possible too, but no provider makes 200 tokens of 200 letters alike, and where the
+        bound by bytes does not fit, calls are admitted by what a tokenizer counts, with a margin.
+        """
+        prompt = draw.randint(1, 8 + count_text(body["messages"][0]["content"], MINI))
         limit = body["max_tokens"] * body.get("n", 1)
         completion = limit if draw.random() < 0.2 else draw.randint(0, limit)
         cached = draw.choice((0, 0, draw.randint(0, prompt)))
