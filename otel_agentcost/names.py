@@ -87,8 +87,11 @@ COST_OUTPUT: Final = "agentcost.cost.output_usd"
 COST_CACHE_READ: Final = "agentcost.cost.cache_read_usd"
 COST_CACHE_WRITE: Final = "agentcost.cost.cache_write_usd"
 COST_TOOL: Final = "agentcost.cost.tool_usd"
+CACHE_SAVINGS: Final = "agentcost.cost.cache_savings_usd"
 PRICE: Final = "agentcost.price"
-COST_BASIS: Final = "agentcost.cost.basis"  # "span": worked out from what another instrumentation's span says
+COST_BASIS: Final = "agentcost.cost.basis"
+"""`span`: worked out from what another instrumentation's span says; `collector`: the same, in a Collector; `upstream`:
+in a Collector before this one, which has counted it."""
 UNPRICED: Final = "agentcost.unpriced"
 ESTIMATED: Final = "agentcost.usage.estimated"
 TENANT: Final = "agentcost.tenant"
@@ -105,6 +108,8 @@ TRACE_UNPRICED_CALLS: Final = "agentcost.trace.unpriced_calls"
 TRACE_TOOL_CALLS: Final = "agentcost.trace.tool_calls"
 TRACE_INPUT_TOKENS: Final = "agentcost.trace.input_tokens"
 TRACE_OUTPUT_TOKENS: Final = "agentcost.trace.output_tokens"
+TRACE_OVER_BUDGET: Final = "agentcost.trace.over_budget"  # these two by the Collector alone
+TRACE_LOOPING: Final = "agentcost.trace.looping"
 
 # Budgets: what was asked for where the call was made otherwise, and the events on the call's span.
 DOWNGRADED_FROM: Final = "agentcost.downgraded_from"
@@ -153,6 +158,8 @@ M_COST: Final = "agentcost.cost"
 M_TRACE_COST: Final = "agentcost.trace.cost"
 M_TRACE_LLM_CALLS: Final = "agentcost.trace.llm_calls"
 M_UNPRICED: Final = "agentcost.unpriced.calls"
+M_TOKENS: Final = "agentcost.tokens"
+M_TRACES_OVER_BUDGET: Final = "agentcost.trace.over_budget"  # the Collector's
 
 M_UTILIZATION: Final = "agentcost.budget.utilization"
 M_REFUSALS: Final = "agentcost.budget.refusals"
@@ -160,10 +167,12 @@ M_WARNINGS: Final = "agentcost.budget.warnings"
 M_UNENFORCED: Final = "agentcost.budget.unenforced.calls"
 M_BREAKERS: Final = "agentcost.breaker.transitions"
 M_LOOPS: Final = "agentcost.loop.detections"
+M_LOOP_WASTE: Final = "agentcost.loop.wasted"
 M_SAVINGS: Final = "agentcost.savings"
 
 TOKEN_TYPE: Final = "gen_ai.token.type"
 REASON: Final = "agentcost.unpriced.reason"
+SAVINGS_KIND: Final = "agentcost.savings.kind"
 
 UNIT_TOKEN: Final = "{token}"
 UNIT_SECOND: Final = "s"
@@ -172,6 +181,7 @@ UNIT_CALL: Final = "{call}"
 UNIT_WARNING: Final = "{warning}"
 UNIT_TRANSITION: Final = "{transition}"
 UNIT_LOOP: Final = "{loop}"
+UNIT_TRACE: Final = "{trace}"
 UNIT_RATIO: Final = "1"
 
 TOKEN_BUCKETS: Final = tuple(4**power for power in range(14))
