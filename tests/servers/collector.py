@@ -68,7 +68,7 @@ def build() -> Path:
         Path(folder, "builder.yaml").write_text(yaml.safe_dump(manifest))
         command = [f"{folder}/builder", "--config", f"{folder}/builder.yaml"]
         subprocess.run(command, env=environment, check=True)
-        os.replace(f"{folder}/build/{manifest['dist']['name']}", target)
+        Path(folder, "build", manifest["dist"]["name"]).replace(target)
     return target
 
 
@@ -85,7 +85,7 @@ def free_ports(number: int) -> list[int]:
 
 
 class Collector:
-    """One running collector. `configs` are files that merge, as `--config` does; `environment` is what they refer to."""
+    """One running collector. `configs` are files that merge; `environment` is what they refer to."""
 
     def __init__(self, folder: Path, configs: Sequence[Path | str], environment: dict[str, str] | None = None) -> None:
         program = find()
