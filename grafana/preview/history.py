@@ -1,0 +1,216 @@
+"""The sample as series of Prometheus: what a scrape every quarter of an hour would have found, as OpenMetrics.
+
+Names, attributes and buckets are those of the one table, `otel_agentcost/collector/signals.py`.
+"""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from grafana.preview.company import HOUSE
+from grafana.preview.sample import BUDGETS, RUN_BUDGET, STEP, Budget, Call, Run, Sample
+from otel_agentcost import names
+from otel_agentcost.collector import signals
+from otel_agentcost.collector.signals import Signal, label
+
+Labels = tuple[tuple[str, str], ...]
+_DAY = 86400
+_BREAKER = "agent/10m:loops=1,open=15m"
+
+
+class History:
+    """Events, and the series that they make up."""
+
+    def __init__(self, sample: Sample) -> None:
+        self._sample = sample
+        self._steps = round((sample.end - sample.start) / STEP)
+        self._events: dict[tuple[Signal, Labels], list[tuple[float, float]]] = defaultdict(list)
+        for run in sample.runs:
+            self._run(run)
+        self._gauges = _utilization(sample, self._steps)
+        self._warnings()
+
+    def write(self, path: Path) -> int:
+        """Writes OpenMetrics; returns the number of series."""
+        number = 0
+        with path.open("w") as out:
+            for name, labels, values in self._series():
+                number += 1
+                said = ",".join(f'{key}="{value}"' for key, value in labels)
+                out.writelines(f"{name}{{{said}}} {value!r} {at}\n" for at, value in values)
+            out.write("# EOF\n")
+        return number
+
+    def _series(self) -> Iterator[tuple[str, Labels, Iterable[tuple[int, float]]]]:
+        for (signal, labels), events in self._events.items():
+            if signal.kind == "counter":
+                yield signal.prometheus, labels, self._cumulated(events)
+                continue
+            yield f"{signal.prometheus}_sum", labels, self._cumulated(events)
+            yield f"{signal.prometheus}_count", labels, self._cumulated([(at, 1.0) for at, _ in events])
+            born = min(at for at, _ in events)
+            for bound in (*signal.buckets, math.inf):
+                within = [(at, float(value <= bound)) for at, value in events]
+                text = "+Inf" if bound == math.inf else f"{bound:.12g}"
+                yield f"{signal.prometheus}_bucket", (*labels, ("le", text)), self._cumulated(within, born)
+        for labels, values in self._gauges:
+            yield signals.UTILIZATION.prometheus, labels, values
+
+    def _cumulated(self, events: list[tuple[float, float]], born: float = math.inf) -> Iterator[tuple[int, float]]:
+        """The running sum at each scrape since the first event."""
+        added = [0.0] * (self._steps + 1)
+        for at, value in events:
+            added[self._step(at)] += value
+        first = min(self._step(min(at for at, _ in events)), self._step(born) if born < math.inf else self._steps)
+        total, start = 0.0, round(self._sample.start)
+        for step in range(first, self._steps + 1):
+            total += added[step]
+            yield start + step * STEP, total
+
+    def _step(self, at: float) -> int:
+        return math.ceil((at - self._sample.start) / STEP)
+
+    def _add(self, signal: Signal, at: float, value: float, where: Labels, **said: str | None) -> None:
+        """`said` has Python's names for attributes, in the order of the table."""
+        given = {key: value for key, value in said.items() if value}
+        self._events[signal, (*where, *given.items())].append((at, value))
+
+    def _run(self, run: Run) -> None:
+        where = _where(run)
+        for call in run.calls:
+            self._call(run, call, where)
+        who = _who(run)
+        for at, tool, usd in run.tools:
+            if usd:
+                said = {label(names.OPERATION): names.EXECUTE_TOOL, **who, label(names.TOOL): tool}
+                self._add(signals.COST, at, usd, where, **said)
+        if run.made:
+            self._add(signals.TRACE_COST, run.ended, run.usd, where)
+            self._add(signals.TRACE_LLM_CALLS, run.ended, len(run.made), where)
+        if run.usd > RUN_BUDGET:
+            self._add(signals.TRACES_OVER_BUDGET, run.ended, 1, where)
+        if run.loop:
+            self._loop(run, where)
+
+    def _call(self, run: Run, call: Call, where: Labels) -> None:
+        at = call.ended
+        if budget := call.refused:
+            said = {label(names.BUDGET_UNIT): "usd", label(names.BUDGET_ACTION): budget.action}
+            self._add(signals.REFUSALS, at, 1, where, **_of(budget), **said)
+            return
+        model = {
+            label(names.OPERATION): names.CHAT,
+            label(names.PROVIDER): call.model.provider,
+            label(names.REQUEST_MODEL): call.model.asked,
+            label(names.RESPONSE_MODEL): call.model.served if call.usage.counts else None,
+        }
+        error = {label(names.ERROR_TYPE): call.error}
+        self._add(signals.DURATION, at, call.seconds, where, **model, **error)
+        if not call.usage.counts:
+            return
+        if call.model is HOUSE:  # what has no price, budgets of dollars cannot look at
+            self._add(signals.UNENFORCED, at, 1, where)
+        self._tokens(call, at, where, model, _who(run))
+        if call.usd is None:
+            reason = {label(names.REASON): f"no price for {call.model.asked!r} of {call.model.provider}"}
+            self._add(signals.UNPRICED, at, 1, where, **model, **reason)
+            return
+        self._add(signals.OPERATION_COST, at, call.usd, where, **model)
+        self._add(signals.COST, at, call.usd, where, **model, **_who(run), **error)
+        for kind, usd in ("cache", call.saved_by_cache), ("downgrade", call.saved_by_downgrade):
+            if usd:
+                self._add(signals.SAVINGS, at, usd, where, **model, **{label(names.SAVINGS_KIND): kind})
+
+    def _tokens(
+        self, call: Call, at: float, where: Labels, model: dict[str, str | None], who: dict[str, str | None]
+    ) -> None:
+        usage, kind = call.usage, label(names.TOKEN_TYPE)
+        for name, tokens in ("input", usage.input_tokens), ("output", usage.output_tokens):
+            self._add(signals.TOKEN_USAGE, at, tokens, where, **model, **{kind: name})
+        apart = {
+            "input": usage.input_tokens - usage.cache_read_tokens - usage.cache_write_tokens,
+            "cache_read": usage.cache_read_tokens,
+            "cache_write": usage.cache_write_tokens,
+            "output": usage.output_tokens - usage.reasoning_tokens,
+            "reasoning": usage.reasoning_tokens,
+        }
+        for name, tokens in apart.items():
+            if tokens:
+                self._add(signals.TOKENS, at, tokens, where, **model, **who, **{kind: name})
+
+    def _warnings(self) -> None:
+        """A warning where a day's use has come to 80 %, and to all of the budget."""
+        for labels, values in self._gauges:
+            said = dict(labels)
+            where = labels[:2]
+            budget = {name: said[name] for name in map(label, (names.BUDGET, names.BUDGET_SCOPE))}
+            for (_, before), (at, now) in itertools.pairwise(values):
+                for level, share in ("soft", 0.8), ("limit", 1.0):
+                    if before < share <= now:
+                        self._add(signals.WARNINGS, at, 1, where, **budget, **{label(names.BUDGET_LEVEL): level})
+
+    def _loop(self, run: Run, where: Labels) -> None:
+        tool = run.tools[-1][1] if run.tools else None
+        said = {label(names.LOOP_RULE): run.loop, label(names.TOOL): tool, label(names.AGENT): run.agent.name}
+        self._add(signals.LOOPS, run.ended, 1, where, **said)
+        self._add(signals.LOOP_WASTE, run.ended, run.wasted, where, **said)
+        breaker = {
+            label(names.BREAKER): _BREAKER,
+            label(names.BREAKER_SCOPE): "agent",
+            label(names.BREAKER_VALUE): run.agent.name,
+        }
+        for later, state in (0, "open"), (900, "half_open"), (902, "closed"):
+            if run.ended + later < self._sample.end:
+                self._add(signals.BREAKERS, run.ended + later, 1, where, **breaker,
+                          **{label(names.BREAKER_STATE): state})  # fmt: skip
+
+
+def _where(run: Run) -> Labels:
+    return tuple(zip(map(label, signals.WHERE), (run.agent.service, run.agent.environment), strict=True))
+
+
+def _who(run: Run) -> dict[str, str | None]:
+    agent = run.agent
+    values = (agent.name, run.user, agent.tenant, agent.team, agent.feature)
+    return dict(zip(map(label, signals.WHO), values, strict=True))
+
+
+def _of(budget: Budget) -> dict[str, str | None]:
+    return {label(names.BUDGET): budget.text, label(names.BUDGET_SCOPE): budget.scope}
+
+
+def _utilization(sample: Sample, steps: int) -> list[tuple[Labels, list[tuple[int, float]]]]:
+    """How far each budget was used at each scrape; a day's budget begins anew at midnight."""
+    spent: dict[Labels, tuple[Budget, dict[int, list[tuple[float, float]]]]] = {}
+    for run in sample.runs:
+        for budget in BUDGETS:
+            if budget.agent != run.agent.name or run.agent.environment != "production":
+                continue
+            value = run.user if budget.each_user else run.agent.team if budget.scope == "team" else run.agent.name
+            said = {**_of(budget), label(names.BUDGET_UNIT): "usd", label(names.BUDGET_VALUE): value}
+            labels = (*_where(run), *((key, text) for key, text in said.items() if text))
+            days = spent.setdefault(labels, (budget, defaultdict(list)))[1]
+            for call in run.calls:
+                days[math.floor(call.ended / _DAY)].append((call.ended, call.usd or 0.0))
+    found: list[tuple[Labels, list[tuple[int, float]]]] = []
+    for labels, (budget, days) in spent.items():
+        sums = {day: _running(events) for day, events in days.items()}
+        values: list[tuple[int, float]] = []
+        for step in range(steps + 1):
+            at = round(sample.start) + step * STEP
+            times, totals = sums.get(math.floor(at / _DAY), ([], [0.0]))
+            values.append((at, totals[bisect.bisect_right(times, at)] / budget.usd))
+        found.append((labels, values))
+    return found
+
+
+def _running(events: list[tuple[float, float]]) -> tuple[list[float], list[float]]:
+    totals = [0.0]
+    for _, usd in sorted(events):
+        totals.append(totals[-1] + usd)
+    return sorted(at for at, _ in events), totals
