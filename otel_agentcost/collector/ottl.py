@@ -1,0 +1,101 @@
+"""Words of the OpenTelemetry Transformation Language, and how statements are written into a YAML file.
+
+Text only. The language: documentation of `pkg/ottl` of the collector's contrib repository.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+SCRATCH: Final = "agentcost.tmp."
+"""Attributes under this prefix pass from one block of statements to the next, and are gone at the end."""
+
+
+def text(value: str) -> str:
+    """A literal."""
+    return json.dumps(value, ensure_ascii=False)
+
+
+def attribute(name: str) -> str:
+    """The path of a span's attribute."""
+    return f"span.attributes[{text(name)}]"
+
+
+def scratch(name: str) -> str:
+    """The path of a value that later blocks see."""
+    return attribute(SCRATCH + name)
+
+
+def cache(name: str) -> str:
+    """The path of a value that this block sees."""
+    return f"span.cache[{text(name)}]"
+
+
+def put(path: str, value: str, *conditions: str) -> str:
+    """`value` into `path`, where all `conditions` hold. A value of nil changes nothing, which the language says."""
+    return f"set({path}, {value})" + where(*conditions)
+
+
+def drop(path: str, *conditions: str) -> str:
+    """Removes one attribute or value."""
+    whole, _, key = path.rpartition("[")
+    return f"delete_key({whole}, {key.removesuffix(']')})" + where(*conditions)
+
+
+def where(*conditions: str) -> str:
+    """The end of a statement."""
+    return f" where {' and '.join(conditions)}" if conditions else ""
+
+
+def joined(*parts: str) -> str:
+    """Texts one after the other."""
+    return f'Concat([{", ".join(parts)}], "")'
+
+
+def matches(path: str, pattern: str) -> str:
+    """Whether a regular expression of Go is found in a text."""
+    return f"IsMatch({path}, {text(pattern)})"
+
+
+def condition(rule: Any, path: str) -> str:
+    """A rule of the price book as a condition on the text at `path`, in lower case. Raises ValueError where a regular
+    expression of Python cannot be said in Go's.
+    """
+    if isinstance(rule, str):
+        return f"{path} == {text(rule)}"
+    ((verb, wanted),) = rule.items()
+    if verb in {"and", "or"}:
+        return "(" + f" {verb} ".join(condition(part, path) for part in wanted) + ")"
+    if verb in {"regex", "wild"}:
+        return _searched(path, wanted if verb == "regex" else f"^{wanted}")
+    return matches(path, _PATTERNS[verb].format(re.escape(wanted).replace(r"\-", "-").replace(r"\/", "/")))
+
+
+def _searched(path: str, pattern: str) -> str:
+    """Python's `re.search`. Go has no look-ahead: one that excludes a beginning becomes a condition of its own."""
+    pattern = pattern.replace(r"\A", "^").replace(r"\Z", r"\z")
+    excluded = re.match(r"\^\(\?!((?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)", pattern)
+    if excluded is None:
+        if re.search(r"\(\?(?:[=!<](?!\w+>))", pattern):
+            raise ValueError(f"{pattern!r} cannot be written as a regular expression of Go")
+        return matches(path, pattern)
+    rest = pattern[excluded.end() :]
+    also = f" and {matches(path, '^' + rest)}" if rest else ""
+    return f"(not {matches(path, f'^(?:{excluded[1]})')}{also})"
+
+
+_PATTERNS: Final = {"starts_with": "^{}", "ends_with": "{}$", "contains": "{}"}
+
+
+def scalar(statement: str) -> str:
+    """A statement as YAML text in which the Collector replaces nothing."""
+    return "'" + statement.replace("'", "''").replace("$", "$$") + "'"
+
+
+def block(statements: Sequence[str], indent: int, anchor: str = "") -> Iterable[str]:
+    """Lines of YAML for a list of statements."""
+    for statement in statements:
+        yield f"{' ' * indent}- {anchor}{scalar(statement)}"

@@ -1,0 +1,88 @@
+"""YAML as text, without a library: what the generated files are written with.
+
+Strings are quoted as JSON is, which YAML reads alike, or in single quotes, so that nothing in them means anything to
+YAML.
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+__all__ = ["comment", "document"]
+
+_WIDTH = 118
+
+
+def document(heading: str, content: Mapping[str, Any]) -> str:
+    """A file: `heading` as a comment, then `content`."""
+    return f"{comment(heading)}\n" + "\n".join(_lines(content, "")) + "\n"
+
+
+def comment(text: str) -> str:
+    """`text` behind number signs; its empty lines stay."""
+    rows: list[str] = []
+    for paragraph in text.strip().split("\n\n"):
+        rows += [*(f"# {row}" for row in _wrapped(paragraph)), "#"]
+    return "\n".join(rows[:-1])
+
+
+def _wrapped(paragraph: str) -> list[str]:
+    return textwrap.wrap(" ".join(paragraph.split()), _WIDTH - 2, break_on_hyphens=False, break_long_words=False)
+
+
+def _lines(value: Any, indent: str) -> Iterable[str]:
+    if isinstance(value, Mapping):
+        items: Mapping[str, Any] = value
+        for key, inner in items.items():
+            yield from _entry(f"{indent}{key}:", inner, indent + "  ")
+    else:
+        sequence: Sequence[Any] = value
+        for inner in sequence:
+            flow = _flow(inner)
+            if isinstance(inner, Mapping) and (_nested(inner) or len(indent) + len(flow) > _WIDTH - 2):
+                rows = list(_lines(inner, indent + "  "))
+                yield f"{indent}- {rows[0].lstrip()}"
+                yield from rows[1:]
+            else:
+                yield f"{indent}- {flow}"
+
+
+def _entry(start: str, value: Any, indent: str) -> Iterable[str]:
+    """A key and what is below it: on the same line where that is short, and not of several parts."""
+    if not isinstance(value, (Mapping, list, tuple)):
+        yield f"{start} {_flow(value)}"
+        return
+    flow = _flow(value)
+    if len(start) + 1 + len(flow) <= _WIDTH and not (isinstance(value, Mapping) and _nested(value)):
+        yield f"{start} {flow}"
+        return
+    yield start
+    yield from _lines(value, indent)
+
+
+def _nested(value: Mapping[str, Any]) -> bool:
+    return any(isinstance(inner, (Mapping, list, tuple)) for inner in value.values())
+
+
+def _flow(value: Any) -> str:
+    if isinstance(value, Mapping):
+        items: Mapping[str, Any] = value
+        return "{" + ", ".join(f"{key}: {_flow(inner)}" for key, inner in items.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        sequence: Sequence[Any] = value
+        return "[" + ", ".join(_flow(inner) for inner in sequence) + "]"
+    if isinstance(value, str) and _plain(value):
+        return value
+    text = json.dumps(value, ensure_ascii=False)
+    # What OTTL quotes reads better within single quotes, wherever these mean nothing.
+    return f"'{value}'" if "\\" in text and "'" not in value and text.count("\\") == value.count('"') else text
+
+
+def _plain(text: str) -> bool:
+    """Names of components and durations, which read better without quotes."""
+    return text.replace("/", "").replace("_", "").replace(".", "").isalnum() and not (
+        text[0].isdigit() and not text[-1].isalpha()
+    ) and text not in {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
