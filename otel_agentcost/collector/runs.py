@@ -112,7 +112,7 @@ def _pipelines() -> dict[str, Any]:
 
 def _marks() -> list[dict[str, Any]]:
     """What the sums are made by, onto the copy of a span that goes no further."""
-    arguments = [f'set({_of(_ARGUMENTS)}, {_of(name)}) where {_of(_ARGUMENTS)} == nil' for name in ARGUMENTS]
+    arguments = [f"set({_of(_ARGUMENTS)}, {_of(name)}) where {_of(_ARGUMENTS)} == nil" for name in ARGUMENTS]
     tools = [f"set({_of(names.TOOL)}, {_of(name)}) where {_of(names.TOOL)} == nil" for name in _TOOL_NAMES]
     return [
         {

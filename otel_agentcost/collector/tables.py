@@ -2,8 +2,9 @@
 
 A table has a line for each name, `name|since|until|notes|tier 1|tier 2|...rates`: the seconds of the epoch between
 which it holds (empty: always), what must be noted (`t`, `b`: the provider prices service tiers, or batches, apart;
-`h`: cache writes that live for an hour have another price; `d`: between two seconds of every day, which then stand for
-`since` and `until`, `name%` holds; `x`: unknown), the numbers of input tokens above which a tier begins, and US dollars per million of each of `KINDS` and per thousand requests (`-`: no price).
+`h`: cache writes that live for an hour have another price; `d`: `name%` holds between the seconds of every day that
+then stand for the tiers, `3600-14400`; `x`: unknown), the numbers of input tokens above which a tier begins, and US
+dollars per million of each of `KINDS` and per thousand requests (`-`: no price).
 `name@flex` is the same under a service tier; of each, `name<` is what held before `since`, `name~` what is known to
 come at `until`, `name>1` the first tier. Names that only a pattern knows are found by `Rule`s, whose models stand in
 the table as `#id`.
@@ -162,8 +163,6 @@ def _asked_apart(book: PriceBook, found: Found) -> str:
 
 def _lines(key: str, prices: ModelPrices, at: float, *, known: str, terms: bool = True) -> list[str]:
     """All lines of one model: as it is now, as it was before, as it will be next."""
-    if any(entry.period.daily for entry in (*prices.lists, *prices.variants)):
-        return _by_the_hour(key, prices, at)
     found: list[str] = []
     try:
         for term in [{}, *(_terms(prices) if terms else [])]:
@@ -172,23 +171,6 @@ def _lines(key: str, prices: ModelPrices, at: float, *, known: str, terms: bool 
             found += lines.all(f"{key}@{name}" if term else key, at)
     except InconsistentPrices:
         return [f"{key}|||x|||{_NO_RATES}"]
-    return found
-
-
-def _by_the_hour(key: str, prices: ModelPrices, at: float) -> list[str]:
-    """The two lines of a model that has other prices for some hours of the day."""
-    midnight = at - at % DAY
-    windows = {one.period.daily for one in (*prices.lists, *prices.variants) if one.period.daily is not None}
-    dated = any(one.period.start is not None for one in (*prices.lists, *prices.variants))
-    if len(windows) != 1 or dated:
-        return [f"{key}|||x|||{_NO_RATES}"]
-    ((begin, end),) = windows
-    found: list[str] = []
-    for name, moment, notes in ((key, end, "d"), (f"{key}%", begin, "")):
-        card = prices.quote(midnight + moment, {}).card
-        if _starts(card):
-            return [f"{key}|||x|||{_NO_RATES}"]
-        found.append("|".join([name, str(int(begin)), str(int(end)), notes, "", "", *_rates(card, 0)]))
     return found
 
 
@@ -201,6 +183,7 @@ class _Lines:
         self._known = known
         entries = (*prices.lists, *prices.variants)
         self._turns = sorted({entry.period.start for entry in entries if entry.period.start is not None})
+        self._windows = sorted({entry.period.daily for entry in entries if entry.period.daily is not None})
 
     def all(self, key: str, at: float) -> list[str]:
         """The lines around the moment `at`, for a name that is to be found as `key`; none where there is no price."""
@@ -229,6 +212,8 @@ class _Lines:
         variants = self._prices.variants
         if self._term and not any(one.period.active(at) and one.terms == self._term for one in variants):
             return []
+        if self._windows:
+            return self._by_the_hour(at)
         card = self._prices.quote(at, self._term).card
         starts = _starts(card)
         if len(starts) > _MOST_TIERS:
@@ -239,6 +224,19 @@ class _Lines:
         return [
             (f">{number}" if number else "", "|".join([head, *_rates(card, size)])) for number, size in enumerate(sizes)
         ]
+
+    def _by_the_hour(self, at: float) -> list[tuple[str, str]]:
+        """The same for a model that has other prices for some hours of the day."""
+        midnight = at - at % DAY
+        daily = [one.period for one in (*self._prices.lists, *self._prices.variants) if one.period.daily is not None]
+        outside = next(end for _, end in self._windows if not any(period.active(midnight + end) for period in daily))
+        cards = [self._prices.quote(midnight + moment, self._term).card for moment in (outside, self._windows[0][0])]
+        inside = {tuple(_rates(self._prices.quote(midnight + begin, self._term).card, 0)) for begin, _ in self._windows}
+        if len(inside) > 1 or len(self._windows) > _MOST_TIERS or any(map(_starts, cards)):
+            raise InconsistentPrices(f"{self._prices.name} has more prices by the hour than a table has columns")
+        hours = [f"{begin:.0f}-{end:.0f}" for begin, end in self._windows]
+        head = "|".join([self._known + "d", *hours, *[""] * (_MOST_TIERS - len(hours))])
+        return [(suffix, "|".join([head, *_rates(card, 0)])) for suffix, card in zip(("", "%"), cards, strict=True)]
 
 
 def _hours_differ(card: Card) -> bool:

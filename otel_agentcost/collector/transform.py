@@ -14,8 +14,17 @@ from typing import Any, Final
 from otel_agentcost import names
 from otel_agentcost.collector import spellings
 from otel_agentcost.collector.ottl import (
-    attribute, cache, condition, drop, joined, matches, put, scratch, text, where,
-)  # fmt: skip
+    attribute,
+    cache,
+    condition,
+    drop,
+    joined,
+    matches,
+    put,
+    scratch,
+    text,
+    where,
+)
 from otel_agentcost.collector.tables import ANY, Table
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.pricebook.providers import ALIASES
@@ -101,13 +110,17 @@ def _tokens() -> Iterator[str]:
             f"{attribute(name)} != 0",
             _UNPRICED + _NIL,
         )
-    total, read, written = (attribute(n) for n in (names.INPUT_TOKENS, names.CACHE_READ_TOKENS, names.CACHE_WRITE_TOKENS))
+    total, read, written = (
+        attribute(n) for n in (names.INPUT_TOKENS, names.CACHE_READ_TOKENS, names.CACHE_WRITE_TOKENS)
+    )
     yield put(cache("cached"), "0")
     yield put(cache("cached"), f"{cache('cached')} + {read}", read + _SAID, cache("bad") + _NIL)
     yield put(cache("cached"), f"{cache('cached')} + {written}", written + _SAID, cache("bad") + _NIL)
     scopes = "^(" + "|".join(scope.replace(".", "[.]") for scope in spellings.EXCLUSIVE_SCOPES) + ")$"
     outside = f"({cache('cached')} > {total} or {matches('instrumentation_scope.name', scopes)})"
-    yield put(total, f"{total} + {cache('cached')}", f"{cache('cached')} > 0", total + _SAID, outside, cache("bad") + _NIL)
+    yield put(
+        total, f"{total} + {cache('cached')}", f"{cache('cached')} > 0", total + _SAID, outside, cache("bad") + _NIL
+    )
     failed = "span.status.code == STATUS_CODE_ERROR"
     yield put(_UNPRICED, text("the span has no usage"), total + _NIL, _UNPRICED + _NIL, f"not ({failed})")
     yield drop(scratch("on"), total + _NIL)  # a failed call costs nothing that the span knows of
@@ -136,7 +149,11 @@ def _seller(book: PriceBook) -> Iterator[str]:
     yield put(cache("s"), text("\n" + "\n".join(known) + "\n" + " " * wide))
 
     def look(what: str, to: str, *conditions: str) -> Iterator[str]:
-        yield put(at, f'Index({cache("s")}, {joined(chr(34) + chr(92) + "n" + chr(34), what, chr(34) + "|" + chr(34))})', *conditions)
+        yield put(
+            at,
+            f"Index({cache('s')}, {joined(chr(34) + chr(92) + 'n' + chr(34), what, chr(34) + '|' + chr(34))})",
+            *conditions,
+        )
         line = f'Split(Substring({cache("s")}, {at} + 1, {wide}), "\\n")[0]'
         yield put(to, f'Split({line}, "|")[1]', *conditions, f"{at} >= 0")
 
@@ -155,9 +172,14 @@ def _seller(book: PriceBook) -> Iterator[str]:
     yield from _names()
     slash = cache("slash")
     yield put(slash, f'Index({cache("n")}, "/")', cache("n") + _SAID)
-    yield put(cache("prefix"), f'Substring({cache("n")}, 0, {slash})', f"{slash} > 0")
+    yield put(cache("prefix"), f"Substring({cache('n')}, 0, {slash})", f"{slash} > 0")
     yield from look(cache("prefix"), cache("other"), cache("prefix") + _SAID)
-    yield put(cache("rest"), f'Substring({cache("n")}, {slash} + 1, Len({cache("n")}) - {slash} - 1)', cache("other") + _SAID, f"Len({cache('n')}) > {slash} + 1")
+    yield put(
+        cache("rest"),
+        f"Substring({cache('n')}, {slash} + 1, Len({cache('n')}) - {slash} - 1)",
+        cache("other") + _SAID,
+        f"Len({cache('n')}) > {slash} + 1",
+    )
     nobody = f"({cache('said')}{_NIL} or {litellm})"
     for entry in book.book.providers.values():
         if entry.models is not None:
@@ -190,9 +212,17 @@ def _candidates() -> Iterator[str]:
     differs = f"{asked}{_SAID} and {asked} != {n}"
     yield put(then, of(other, rest), q + _SAID, p + _SAID, rest + _SAID)
     google = f'Index({n}, "models/")'
-    yield put(then, of(p, f"Substring({n}, {google} + 7, Len({n}) - {google} - 7)"), q + _SAID, then + _NIL, f'{p} == "google"', f"{google} >= 0", f"Len({n}) > {google} + 7")
+    yield put(
+        then,
+        of(p, f"Substring({n}, {google} + 7, Len({n}) - {google} - 7)"),
+        q + _SAID,
+        then + _NIL,
+        f'{p} == "google"',
+        f"{google} >= 0",
+        f"Len({n}) > {google} + 7",
+    )
     yield put(cache("dashed"), n, q + _SAID, then + _NIL, p + _SAID)
-    yield f'replace_pattern({cache("dashed")}, {text(_DATE)}, {text("-$1-$2-$3$4")})' + where(cache("dashed") + _SAID)
+    yield f"replace_pattern({cache('dashed')}, {text(_DATE)}, {text('-$1-$2-$3$4')})" + where(cache("dashed") + _SAID)
     yield put(then, of(p, cache("dashed")), then + _NIL, cache("dashed") + _SAID, f"{cache('dashed')} != {n}")
     yield put(last, of(p, asked), q + _SAID, p + _SAID, then + _SAID, differs)
     yield put(then, of(p, asked), q + _SAID, p + _SAID, then + _NIL, differs)
@@ -209,7 +239,12 @@ def _spelled(book: PriceBook) -> list[str]:
     found = {one: one for one in ids} | {name: one for name, one in ALIASES.items() if one in ids}
     for provider, rule in _urls(book):
         start = rule.get("starts_with") if not isinstance(rule, str) else rule
-        if isinstance(start, str) and not start.endswith((".", "/")) and start.count("/") == 2 and len(start) > len("https://"):
+        if (
+            isinstance(start, str)
+            and not start.endswith((".", "/"))
+            and start.count("/") == 2
+            and len(start) > len("https://")
+        ):
             found.setdefault(start, provider)
     return [f"{name}|{one}" for name, one in sorted(found.items())]
 
@@ -296,29 +331,48 @@ def _served(t: str, k: str, row: str, wide: int) -> Iterator[str]:
     apart = f"({batch} and {matches(f'{row}[3]', 'b')} or not ({batch}) and {matches(f'{row}[3]', 't')})"
     yield put(gap, joined(text("the price book has no price for service tier "), tier), *refused, apart)
     yield put(row, row2, row2 + _SAID)
-    when, k3, row3 = cache("when"), cache("k3"), cache("row3")
-    by_hour = f'{row}[3] == "d"'
-    yield put(when, "UnixSeconds(span.start_time)", row + _SAID)
-    yield put(k3, joined(k, text("<")), row + _SAID, f'{row}[1] != ""', f"not ({by_hour})", f"{when} < Int({row}[1])")
-    yield put(k3, joined(k, text("~")), row + _SAID, f'{row}[2] != ""', f"not ({by_hour})", f"{when} >= Int({row}[2])")
-    second = "Hour(span.start_time) * 3600 + Minute(span.start_time) * 60 + Second(span.start_time)"
-    yield put(when, second, row + _SAID, by_hour)
-    begun, over = f"{when} >= Int({row}[1])", f"{when} >= Int({row}[2])"
-    inside = f"(Int({row}[1]) < Int({row}[2]) and {begun} and not ({over}) or Int({row}[1]) > Int({row}[2]) and ({begun} or not ({over})))"
-    yield put(k3, joined(k, text("%")), row + _SAID, by_hour, inside)
-    yield from _find(t, k3, row3, wide, k3 + _SAID)
-    bounds = (f'{row3}[1] != "" and {when} < Int({row3}[1])', f'{row3}[2] != "" and {when} >= Int({row3}[2])')
-    outside = f"({row3}{_NIL} or not ({by_hour}) and ({bounds[0]} or {bounds[1]}))"
-    yield put(gap, text("this configuration does not know the price at the time of the call"), k3 + _SAID, outside)
-    yield put(k, k3, row3 + _SAID)
-    yield put(row, row3, row3 + _SAID)
+    yield from _then(t, k, row, wide)
+    yield from _at_that_hour(t, k, row, wide)
     total, k4, row4 = attribute(names.INPUT_TOKENS), cache("k4"), cache("row4")
     for number in (1, 2):
         column = f"{row}[{3 + number}]"
-        yield put(k4, joined(k, text(f">{number}")), row + _SAID, f'{column} != ""', f"{total} > Int({column})")
+        reached = (f'{column} != ""', f"not {matches(column, '-')}", f"{total} > Int({column})")
+        yield put(k4, joined(k, text(f">{number}")), row + _SAID, *reached)
     yield from _find(t, k4, row4, wide, k4 + _SAID)
     yield put(row, row4, k4 + _SAID)
     yield put(gap, text("the prices of the model cannot be said in a table"), row + _SAID, f'{row}[3] == "x"')
+
+
+def _then(t: str, k: str, row: str, wide: int) -> Iterator[str]:
+    """What held at the time of the call, which may be before or after the prices of now."""
+    when, k3, row3 = cache("when"), cache("k3"), cache("row3")
+    yield put(when, "UnixSeconds(span.start_time)", row + _SAID)
+    yield put(k3, joined(k, text("<")), row + _SAID, f'{row}[1] != ""', f"{when} < Int({row}[1])")
+    yield put(k3, joined(k, text("~")), row + _SAID, f'{row}[2] != ""', f"{when} >= Int({row}[2])")
+    yield from _find(t, k3, row3, wide, k3 + _SAID)
+    bounds = (f'{row3}[1] != "" and {when} < Int({row3}[1])', f'{row3}[2] != "" and {when} >= Int({row3}[2])')
+    outside = f"({row3}{_NIL} or {bounds[0]} or {bounds[1]})"
+    reason = text("this configuration does not know the price at the time of the call")
+    yield put(_UNPRICED, reason, k3 + _SAID, outside)
+    yield put(k, k3, row3 + _SAID)
+    yield put(row, row3, row3 + _SAID)
+
+
+def _at_that_hour(t: str, k: str, row: str, wide: int) -> Iterator[str]:
+    """What holds for some hours of the day."""
+    second, begin, end, k5, row5 = (cache(name) for name in ("second", "begin", "end", "k5", "row5"))
+    by_hour = (row + _SAID, matches(f"{row}[3]", "d"))
+    clock = "Hour(span.start_time) * 3600 + Minute(span.start_time) * 60 + Second(span.start_time)"
+    yield put(second, clock, *by_hour)
+    for column in (4, 5):
+        window = (*by_hour, f'{row}[{column}] != ""')
+        yield put(begin, f'Int(Split({row}[{column}], "-")[0])', *window)
+        yield put(end, f'Int(Split({row}[{column}], "-")[1])', *window)
+        begun, over = f"{second} >= {begin}", f"{second} >= {end}"
+        inside = f"({begin} < {end} and {begun} and not ({over}) or {begin} > {end} and ({begun} or not ({over})))"
+        yield put(k5, joined(k, text("%")), *window, inside)
+    yield from _find(t, k5, row5, wide, k5 + _SAID)
+    yield put(row, row5, k5 + _SAID)
 
 
 def _next(row: str) -> Iterator[str]:
@@ -362,7 +416,7 @@ def finish() -> Iterator[str]:
         (names.COST_CACHE_WRITE, f"{w} * {cache('pw')}"),
         (names.COST_OUTPUT, f"{o} * {cache('po')} + {e} * {cache('pe')}"),
     )  # fmt: skip
-    fee = f'Double({row}[11]) * 0.001'
+    fee = f"Double({row}[11]) * 0.001"
     yield put(cache("fee"), "0.0")
     yield put(cache("fee"), fee, priced, f'{row}[11] != "0"', f'{row}[11] != "-"')
     whole = " + ".join(f"({part})" for _, part in parts) + f" + {cache('fee')}"

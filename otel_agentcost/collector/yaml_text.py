@@ -83,6 +83,8 @@ def _flow(value: Any) -> str:
 
 def _plain(text: str) -> bool:
     """Names of components and durations, which read better without quotes."""
-    return text.replace("/", "").replace("_", "").replace(".", "").isalnum() and not (
-        text[0].isdigit() and not text[-1].isalpha()
-    ) and text not in {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
+    return (
+        text.replace("/", "").replace("_", "").replace(".", "").isalnum()
+        and not (text[0].isdigit() and not text[-1].isalpha())
+        and text not in {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
+    )
