@@ -10,6 +10,8 @@ from otel_agentcost.collector.ottl import scalar
 from otel_agentcost.collector.tables import tables
 from otel_agentcost.pricebook import PriceBook
 
+_LONG = 300
+
 _HEAD = """\
 # The dollars of every GenAI span, whatever language and instrumentation it comes from: the processor
 # `transform/agentcost`, which the other files of this folder put into pipelines.
@@ -26,25 +28,21 @@ def pricing_yaml(book: PriceBook) -> str:
     """The file for the prices of `book`, as they hold on its date, with what is known of the time before and after."""
     at = datetime.fromisoformat(book.book.date).replace(tzinfo=timezone.utc).timestamp()
     own = "" if book.finder.own.path is None else f", and those of {book.finder.own.path.name} over them"
-    found = tables(book, at)
-    blocks = [
-        (transform.WHEN_UPSTREAM, [transform.UPSTREAM]),
-        (transform.when_preparing(), list(transform.prepare(book))),
-        *[(transform.WHEN_LOOKING, list(transform.lookup(found)))] * 3,
-        (transform.WHEN_FINISHING, list(transform.finish())),
-    ]
-    return _HEAD.format(source=book.source, own=own) + "\n".join(_lines(blocks)) + "\n"
+    lines = _lines(transform.blocks(book, tables(book, at)))
+    return _HEAD.format(source=book.source, own=own) + "\n".join(lines) + "\n"
 
 
-def _lines(blocks: list[tuple[str, list[str]]]) -> Iterator[str]:
-    """YAML. Statements that are the same list are written once, and referred to."""
-    written: dict[int, str] = {}
+def _lines(blocks: list[transform.Block]) -> Iterator[str]:
+    """YAML. A long statement is written once, and referred to after that."""
+    written: dict[str, str] = {}
     for condition, statements in blocks:
         yield f"      - conditions: [{scalar(condition)}]"
-        name = written.get(id(statements))
-        if name is not None:
-            yield f"        statements: *{name}"
-            continue
-        name = written[id(statements)] = f"block{len(written) + 1}"
-        yield f"        statements: &{name}"
-        yield from (f"          - {scalar(statement)}" for statement in statements)
+        yield "        statements:"
+        for statement in statements:
+            if statement in written:
+                yield f"          - *{written[statement]}"
+            elif len(statement) > _LONG:
+                name = written[statement] = f"s{len(written) + 1}"
+                yield f"          - &{name} {scalar(statement)}"
+            else:
+                yield f"          - {scalar(statement)}"

@@ -1,15 +1,19 @@
 """The statements that price spans in a Collector: what `foreign.py` does in an application, for every language.
 
-Five blocks, each a pass over the spans that it concerns. `prepare` reads what a span says under whatever names, writes
-it under the conventions', and lists up to three `provider|model` under which the price may stand; `lookup` runs once
-for each of these until one is found; `finish` does the arithmetic and clears up. A span that has dollars, or a reason
-for none, is left as it is: what an application knows of its own call is never written over.
+A span is priced in one pass: `_read` what it says under whatever names, and write it under the conventions'; find out
+whose prices apply (`_seller`); `_search` the tables; do the arithmetic (`_finish`). A name that is not found may stand
+there in another way (without a prefix, with its date spelt out, as it was asked for): that is a second pass, for such
+spans only. A span that has dollars, or a reason for none, is left as it is: what an application knows of its own call
+is never written over.
+
+Within a pass, values are kept in the span's cache, which is searched from its beginning: what is asked for most often
+is put there first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final
+from typing import Any
 
 from otel_agentcost import names
 from otel_agentcost.collector import spellings
@@ -34,6 +38,8 @@ _CHUNK = 3_000
 """Characters of a table in one statement: the Collector takes the square of their number to read it."""
 _NIL = " == nil"
 _SAID = " != nil"
+_NONE = ' == ""'
+_SOME = ' != ""'
 _DATE = "-(20[0-9][0-9])(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])(-|:|$)"
 _STANDARD = "^(" + "|".join(sorted(STANDARD)) + ")$"
 _MOST_TOKENS = "1000000000000000.0"
@@ -42,13 +48,22 @@ _BASIS = attribute(names.COST_BASIS)
 _COST = attribute(names.COST)
 _UNPRICED = attribute(names.UNPRICED)
 
-UPSTREAM: Final = put(_BASIS, text("upstream"))
-WHEN_UPSTREAM: Final = f'{_BASIS} == "collector"'
-WHEN_LOOKING: Final = scratch("q") + _SAID
-WHEN_FINISHING: Final = scratch("on") + _SAID
+_AGAIN = scratch("again")
+"""`provider|model` under which the price may stand too."""
+
+Block = tuple[str, list[str]]
+"""Which spans, and what is done with them."""
 
 
-def when_preparing() -> str:
+def blocks(book: PriceBook, found: Mapping[str, Table]) -> list[Block]:
+    """All statements, for the prices in `found`, the tables of `book`."""
+    upstream = [put(_BASIS, text("upstream"))]
+    first = [*_read(), *_seller(book), *_candidates(), *_search(found), *_finish()]
+    again = [*_taken(), *_search(found), *_finish()]
+    return [(f'{_BASIS} == "collector"', upstream), (_is_call(), first), (_AGAIN + _SAID, again)]
+
+
+def _is_call() -> str:
     """Which spans are model calls that nobody has priced. Cheap for all others: most spans are none."""
     operation, kind = attribute(names.OPERATION), attribute("openinference.span.kind")
     older, vercel = attribute("llm.request.type"), attribute("ai.operationId")
@@ -59,17 +74,16 @@ def when_preparing() -> str:
     return f"({says}) and {named} and {_COST}{_NIL} and {_UNPRICED}{_NIL} and {_BASIS}{_NIL}"
 
 
-def prepare(book: PriceBook) -> Iterator[str]:
-    """What the span says, and where to look for its price."""
+def _read() -> Iterator[str]:
+    """What the span says of the call."""
+    for short in ("p", "m", "k", "key"):  # at the beginning of the cache
+        yield put(cache(short), text(""))
     yield put(_BASIS, text("collector"))
-    yield put(scratch("on"), "true")
     yield from _operation()
     yield from _tokens()
     yield from _reported()
     for to, found in ((names.REQUEST_MODEL, spellings.REQUEST_MODEL), (names.USER, spellings.USER)):
         yield from (put(attribute(to), attribute(n), attribute(to) + _NIL, attribute(n) + _SAID) for n in found[1:])
-    yield from _seller(book)
-    yield from _candidates()
 
 
 def _operation() -> Iterator[str]:
@@ -123,7 +137,6 @@ def _tokens() -> Iterator[str]:
     )
     failed = "span.status.code == STATUS_CODE_ERROR"
     yield put(_UNPRICED, text("the span has no usage"), total + _NIL, _UNPRICED + _NIL, f"not ({failed})")
-    yield drop(scratch("on"), total + _NIL)  # a failed call costs nothing that the span knows of
 
 
 def _reported() -> Iterator[str]:
@@ -159,16 +172,16 @@ def _seller(book: PriceBook) -> Iterator[str]:
 
     yield from look(joined(text("https://"), host), provider, host + _SAID)
     url = cache("url")
-    yield put(url, joined(text("https://"), host), host + _SAID, provider + _NIL)
+    yield put(url, joined(text("https://"), host), host + _SAID, provider + _NONE)
     for one, rule in _urls(book):
-        yield put(provider, text(one), url + _SAID, provider + _NIL, condition(rule, url))
-    yield put(cache("by url"), "true", provider + _SAID)
+        yield put(provider, text(one), url + _SAID, provider + _NONE, condition(rule, url))
+    yield put(cache("by url"), "true", provider + _SOME)
     litellm = f'{cache("said")} == "litellm"'
-    yield from look(cache("said"), provider, provider + _NIL, cache("said") + _SAID, f"not ({litellm})")
+    yield from look(cache("said"), provider, provider + _NONE, cache("said") + _SAID, f"not ({litellm})")
     for entry in book.book.providers.values():
         if entry.names is not None:
             rule = condition(entry.names, cache("said"))
-            yield put(provider, text(entry.id), provider + _NIL, cache("said") + _SAID, f"not ({litellm})", rule)
+            yield put(provider, text(entry.id), provider + _NONE, cache("said") + _SAID, f"not ({litellm})", rule)
     yield from _names()
     slash = cache("slash")
     yield put(slash, f'Index({cache("n")}, "/")', cache("n") + _SAID)
@@ -184,7 +197,7 @@ def _seller(book: PriceBook) -> Iterator[str]:
     for entry in book.book.providers.values():
         if entry.models is not None:
             rule = condition(entry.models, cache("n"))
-            conditions = (provider + _NIL, cache("other") + _NIL, host + _NIL, nobody, cache("n") + _SAID, rule)
+            conditions = (provider + _NONE, cache("other") + _NIL, host + _NIL, nobody, cache("n") + _SAID, rule)
             yield put(provider, text(entry.id), *conditions)
 
 
@@ -198,39 +211,43 @@ def _names() -> Iterator[str]:
 
 
 def _candidates() -> Iterator[str]:
-    """`provider|model` to look for, at most three; the lookup takes the first that is found."""
-    p, n, asked, other, rest = (cache(name) for name in ("p", "n", "asked", "other", "rest"))
-    q, then, last = scratch("q"), scratch("q2"), scratch("q3")
+    """Under which name the price is looked for, and under which other one, should it not be there."""
+    p, m, n, asked, other, rest = (cache(name) for name in ("p", "m", "n", "asked", "other", "rest"))
+    total = attribute(names.INPUT_TOKENS)
+    on = (total + _SAID, _COST + _NIL, _UNPRICED + _NIL, n + _SAID)
+    found = m + _SOME
 
-    def of(provider: str, model: str) -> str:
-        return joined(provider, text("|"), model)
+    def again(provider: str, model: str, *conditions: str) -> str:
+        return put(_AGAIN, joined(provider, text("|"), model), found, _AGAIN + _NIL, *conditions)
 
-    on = (scratch("on") + _SAID, _COST + _NIL, _UNPRICED + _NIL, n + _SAID)
-    yield put(q, of(p, n), *on, p + _SAID)
-    yield put(q, of(other, rest), *on, p + _NIL, rest + _SAID)
-    yield put(q, of(text(ANY), n), *on, q + _NIL)
-    differs = f"{asked}{_SAID} and {asked} != {n}"
-    yield put(then, of(other, rest), q + _SAID, p + _SAID, rest + _SAID)
-    google = f'Index({n}, "models/")'
-    yield put(
-        then,
-        of(p, f"Substring({n}, {google} + 7, Len({n}) - {google} - 7)"),
-        q + _SAID,
-        then + _NIL,
-        f'{p} == "google"',
-        f"{google} >= 0",
-        f"Len({n}) > {google} + 7",
-    )
-    yield put(cache("dashed"), n, q + _SAID, then + _NIL, p + _SAID)
-    yield f"replace_pattern({cache('dashed')}, {text(_DATE)}, {text('-$1-$2-$3$4')})" + where(cache("dashed") + _SAID)
-    yield put(then, of(p, cache("dashed")), then + _NIL, cache("dashed") + _SAID, f"{cache('dashed')} != {n}")
-    yield put(last, of(p, asked), q + _SAID, p + _SAID, then + _SAID, differs)
-    yield put(then, of(p, asked), q + _SAID, p + _SAID, then + _NIL, differs)
+    yield put(m, n, *on, p + _SOME)
+    yield put(m, rest, *on, p + _NONE, rest + _SAID)
+    yield put(p, other, found, p + _NONE)
+    yield put(m, n, *on, p + _NONE)
+    yield put(p, text(ANY), found, p + _NONE)
     # A gateway's answer may leave out the prefix that the request had: `openai/gpt-4o` of a reseller is its own.
-    bare = (q + _SAID, p + _SAID, cache("by url") + _NIL, f'Index({n}, "/") < 0', differs, f'Index({asked}, "/") > 0')
-    yield put(last, of(p, n), *bare)
-    yield put(q, of(p, asked), *bare)
-    yield put(then, last, *bare)
+    differs = f"{asked}{_SAID} and {asked} != {n}"
+    bare = (found, cache("by url") + _NIL, f'Index({n}, "/") < 0', differs, f'Index({asked}, "/") > 0')
+    yield again(p, n, *bare)
+    yield put(m, asked, *bare)
+    yield again(other, rest, rest + _SAID, f"{m} != {rest}")
+    google = f'Index({n}, "models/")'
+    bare_name = f"Substring({n}, {google} + 7, Len({n}) - {google} - 7)"
+    yield again(p, bare_name, f'{p} == "google"', f"{google} >= 0", f"Len({n}) > {google} + 7")
+    dashed = cache("dashed")
+    yield put(dashed, n, found, _AGAIN + _NIL)
+    yield f"replace_pattern({dashed}, {text(_DATE)}, {text('-$1-$2-$3$4')})" + where(dashed + _SAID)
+    yield again(p, dashed, dashed + _SAID, f"{dashed} != {n}")
+    yield again(p, asked, differs)
+
+
+def _taken() -> Iterator[str]:
+    """The other name, for the second pass."""
+    yield put(cache("p"), f'Split({_AGAIN}, "|")[0]')
+    yield put(cache("m"), f'Split({_AGAIN}, "|")[1]')
+    yield put(cache("k"), text(""))
+    yield put(cache("key"), text(""))
+    yield drop(_AGAIN)
 
 
 def _spelled(book: PriceBook) -> list[str]:
@@ -251,37 +268,33 @@ def _spelled(book: PriceBook) -> list[str]:
 
 def _urls(book: PriceBook) -> Iterator[tuple[str, Any]]:
     """The rules for addresses, the own ones first; without a path, which spans do not have."""
-    for entry in book.finder.own.providers.values():
-        for url in entry.urls:
-            yield entry.id, url if "://" in url else f"https://{url}"
-    for entry in book.book.providers.values():
-        if "https://router." not in str(entry.url):
-            yield entry.id, entry.url
+    for own in book.finder.own.providers.values():
+        yield from ((own.id, url if "://" in url else f"https://{url}") for url in own.urls)
+    for known in book.book.providers.values():
+        if "https://router." not in str(known.url):
+            yield known.id, known.url
 
 
-def lookup(found: Mapping[str, Table]) -> Iterator[str]:
-    """Looks for the candidate in the tables: by its exact name, by patterns, then its tier, its time, its size."""
-    p, m, t, k, row = (cache(name) for name in ("p", "m", "t", "k", "row"))
-    q = scratch("q")
+def _search(found: Mapping[str, Table]) -> Iterator[str]:
+    """Looks for the name in the tables: as it stands, by patterns, then its tier, its time, its size."""
+    p, m, t, k, key, row = (cache(name) for name in ("p", "m", "t", "k", "key", "row"))
     wide = max(len(line) for table in found.values() for lines in table.lines.values() for line in lines) + 2
-    yield put(p, f'Split({q}, "|")[0]')
-    yield put(m, f'Split({q}, "|")[1]')
-    yield put(k, m)
-    yield put(cache("key"), joined(p, text("/"), m))
+    yield put(key, joined(p, text("/"), m), m + _SOME)
     yield from _load(_chunks(found, wide, ruled=False), t + _NIL)
-    yield from _find(t, k, row, wide)
-    missed = row + _NIL
+    yield from _find(t, m, row, wide, t + _SAID)
+    yield put(k, m, row + _SAID)
     for provider, table in found.items():
+        by_key: dict[str, list[str]] = {}
         for rule in table.rules:
-            conditions = (missed, f"{p} == {text(provider)}", k + f" == {m}", condition(rule.matches, m))
-            yield put(k, text(rule.key), *conditions)
-    ruled = (missed, f"{k} != {m}")
-    yield put(cache("key"), joined(p, text("/"), k), *ruled)
+            by_key.setdefault(rule.key, []).append(condition(rule.matches, m))
+        for name, rules in by_key.items():
+            yield put(k, text(name), f"{p} == {text(provider)}", k + _NONE, f"({' or '.join(rules)})")
+    ruled = (row + _NIL, k + _SOME)
+    yield put(key, joined(p, text("/"), k), *ruled)
     yield drop(t, *ruled)
-    yield from _load(_chunks(found, wide, ruled=True), t + _NIL, missed)
-    yield from _find(t, k, row, wide, missed, f"{k} != {m}")
+    yield from _load(_chunks(found, wide, ruled=True), row + _NIL, t + _NIL, k + _SOME)
+    yield from _find(t, k, row, wide, *ruled)
     yield from _served(t, k, row, wide)
-    yield from _next(row)
 
 
 def _chunks(found: Mapping[str, Table], wide: int, *, ruled: bool) -> list[tuple[str, str]]:
@@ -300,7 +313,8 @@ def _chunks(found: Mapping[str, Table], wide: int, *, ruled: bool) -> list[tuple
                 first, piece, size = f"{provider}/{name}", [], 0
             piece.append(written)
             size += len(written) + 1
-        chunks.append((first, "\n".join(piece)))
+        if piece:
+            chunks.append((first, "\n".join(piece)))
     return [(first, f"\n{piece}\n{' ' * wide}") for first, piece in sorted(chunks, reverse=True)]
 
 
@@ -375,28 +389,14 @@ def _at_that_hour(t: str, k: str, row: str, wide: int) -> Iterator[str]:
     yield put(row, row5, k5 + _SAID)
 
 
-def _next(row: str) -> Iterator[str]:
-    """What was found is for `finish`; what was not found is looked for by its next name."""
-    q, then, last = scratch("q"), scratch("q2"), scratch("q3")
-    yield put(scratch("row"), row, row + _SAID, _UNPRICED + _NIL)
-    yield drop(then, row + _SAID)
-    yield drop(last, row + _SAID)
-    yield drop(q, then + _NIL)
-    yield put(q, then, then + _SAID)
-    yield drop(then)
-    yield put(then, last, last + _SAID)
-    yield drop(last)
-
-
-def finish() -> Iterator[str]:
+def _finish() -> Iterator[str]:
     """Dollars from counts and rates."""
     row, gap = cache("row"), cache("gap")
     counts = (
         ("i", names.INPUT_TOKENS), ("o", names.OUTPUT_TOKENS), ("r", names.CACHE_READ_TOKENS),
         ("w", names.CACHE_WRITE_TOKENS), ("e", names.REASONING_TOKENS),
     )  # fmt: skip
-    yield put(row, scratch("row"))
-    priced = row + _SAID
+    priced = f"{row}{_SAID} and {_UNPRICED}{_NIL}"
     for short, name in counts:
         yield put(cache(short), "0.0")
         yield put(cache(short), f"Double({attribute(name)})", attribute(name) + _SAID)
@@ -429,7 +429,7 @@ def finish() -> Iterator[str]:
     hour = "the span does not say for how long its cache writes live; the cheapest is counted"
     yield put(gap, text(hour), priced, gap + _NIL, f"{w} > 0.0", matches(f"{row}[3]", "h"))
     yield put(_UNPRICED, gap, gap + _SAID)
-    nothing = (_COST + _NIL, _UNPRICED + _NIL)
-    yield put(_UNPRICED, text("the price book has no price for the model"), *nothing)
-    for name in ("on", "q", "q2", "q3", "row"):
-        yield drop(scratch(name))
+    total = attribute(names.INPUT_TOKENS)
+    missed = (total + _SAID, _COST + _NIL, _UNPRICED + _NIL, _AGAIN + _NIL)
+    yield put(_UNPRICED, text("the price book has no price for the model"), *missed)
+    yield drop(_AGAIN, f"({_COST}{_SAID} or {_UNPRICED}{_SAID})")
