@@ -29,6 +29,8 @@ RESOURCE: Final[tuple[dict[str, Any], ...]] = (
 
 _STREAMS = "${env:AGENTCOST_MAX_STREAMS:-50000}"
 _LONGEST_VALUE = 256
+_CONNECTOR = ("signaltometrics", "signal_to_metrics")
+"""What the connector calls itself, before and since its renaming, where it says which Collector derived a point."""
 _OURS = f'span.attributes["{names.COST_BASIS}"] == "collector"'
 _CALL = f'span.attributes["{names.OPERATION}"] != "{names.EXECUTE_TOOL}"'
 
@@ -161,16 +163,17 @@ def _tokens() -> Sequence[dict[str, Any]]:
 
 def _points() -> dict[str, Any]:
     """Where and of which service onto each point, the same for what applications send and what is derived here."""
-    own = 'resource.attributes["signaltometrics.service.instance.id"]'
+    older, newer = (f'resource.attributes["{name}.service.instance.id"]' for name in _CONNECTOR)
+    reason, unpriced = (f'datapoint.attributes["{name}"]' for name in (names.REASON, names.UNPRICED))
     return {
         "error_mode": "ignore",
         "metric_statements": [
             {
                 # Two Collectors that derive the same series are two writers, and so need two names.
-                "conditions": [f"{own} != nil"],
+                "conditions": [f"{older} != nil", f"{newer} != nil"],
                 "statements": [
-                    f'set(resource.attributes["service.instance.id"], {own})',
-                    'delete_matching_keys(resource.attributes, "^signaltometrics[.]")',
+                    f'set(resource.attributes["service.instance.id"], Coalesce([{older}, {newer}]))',
+                    'delete_matching_keys(resource.attributes, "^signal_?to_?metrics[.]")',
                 ],
             },
             {
@@ -179,7 +182,7 @@ def _points() -> dict[str, Any]:
                     *_copied("service.name", "service.name"),
                     *_copied("deployment.environment.name", "deployment.environment.name"),
                     *_copied("deployment.environment", "deployment.environment.name"),
-                    f'set(datapoint.attributes["{names.REASON}"], datapoint.attributes["{names.UNPRICED}"])',
+                    f"set({reason}, {unpriced}) where {unpriced} != nil",
                     f'delete_key(datapoint.attributes, "{names.UNPRICED}")',
                     f"truncate_all(datapoint.attributes, {_LONGEST_VALUE})",
                 ],
@@ -189,5 +192,5 @@ def _points() -> dict[str, Any]:
 
 
 def _copied(source: str, target: str) -> list[str]:
-    point = f'datapoint.attributes["{target}"]'
-    return [f'set({point}, resource.attributes["{source}"]) where {point} == nil']
+    point, found = f'datapoint.attributes["{target}"]', f'resource.attributes["{source}"]'
+    return [f"set({point}, {found}) where {point} == nil and {found} != nil"]

@@ -13,7 +13,7 @@ from otel_agentcost.collector import signals
 from otel_agentcost.collector.metrics import LOWEST_VERSION, RESOURCE, described, histogram, total
 from otel_agentcost.collector.yaml_text import document
 
-__all__ = ["ARGUMENTS", "BUDGET", "GENAI", "REPEATS", "TOOL_CALL", "runs_yaml"]
+__all__ = ["ARGUMENTS", "BUDGET", "CALL", "GENAI", "REPEATS", "TOOL_CALL", "attribute", "runs_yaml"]
 
 BUDGET: Final = 'Double("${env:AGENTCOST_TRACE_BUDGET_USD:-1.0}")'
 REPEATS: Final = 'Int("${env:AGENTCOST_LOOP_REPEATS:-5}")'
@@ -25,18 +25,22 @@ _CALLS: Final = "agentcost.by_trace.llm_calls"
 _TOOLS: Final = "agentcost.by_trace.tool_calls"
 
 
-def _of(name: str) -> str:
+def attribute(name: str) -> str:
+    """Where OTTL finds an attribute of a span."""
     return f'span.attributes["{name}"]'
 
 
 TOOL_CALL: Final = (
-    f'({_of(names.OPERATION)} == "{names.EXECUTE_TOOL}" or {_of("openinference.span.kind")} == "TOOL"'
-    f' or {_of("traceloop.span.kind")} == "tool")'
+    f'({attribute(names.OPERATION)} == "{names.EXECUTE_TOOL}" or {attribute("openinference.span.kind")} == "TOOL"'
+    f' or {attribute("traceloop.span.kind")} == "tool")'
 )
 """A tool call, as the GenAI conventions, OpenInference and OpenLLMetry say it."""
 
-GENAI: Final = f"({_of(names.OPERATION)} != nil or {_of(names.COST)} != nil or {TOOL_CALL})"
+GENAI: Final = f"({attribute(names.OPERATION)} != nil or {attribute(names.COST)} != nil or {TOOL_CALL})"
 """A span that totals are made of."""
+
+CALL: Final = f'not IsMatch({attribute(names.OPERATION)}, "^({"|".join(sorted(names.AGENT_OPERATIONS))})$$")'
+"""Not of an agent: such a span's dollars are those of calls below it."""
 
 ARGUMENTS: Final = (names.TOOL_ARGUMENTS, "input.value", "traceloop.entity.input")
 """Where the arguments of a tool call are, where they are recorded at all."""
@@ -112,37 +116,43 @@ def _pipelines() -> dict[str, Any]:
 
 def _marks() -> list[dict[str, Any]]:
     """What the sums are made by, onto the copy of a span that goes no further."""
-    arguments = [f"set({_of(_ARGUMENTS)}, {_of(name)}) where {_of(_ARGUMENTS)} == nil" for name in ARGUMENTS]
-    tools = [f"set({_of(names.TOOL)}, {_of(name)}) where {_of(names.TOOL)} == nil" for name in _TOOL_NAMES]
+    arguments = [_first(_ARGUMENTS, name) for name in ARGUMENTS]
+    tools = [_first(names.TOOL, name) for name in _TOOL_NAMES]
     return [
         {
-            "conditions": [f'{_of(names.COST_BASIS)} == "collector"'],
-            "statements": [f"set({_of(_TRACE)}, span.trace_id.string)"],
+            "conditions": [f'{attribute(names.COST_BASIS)} == "collector"'],
+            "statements": [f"set({attribute(_TRACE)}, span.trace_id.string)"],
         },
         {
             # The package in the application looks for loops itself, among the tool calls that it makes spans of.
             "conditions": [f'{TOOL_CALL} and not IsMatch(instrumentation_scope.name, "^otel_agentcost")'],
-            "statements": [f"set({_of(_TRACE)}, span.trace_id.string)", *arguments, *tools],
+            "statements": [f"set({attribute(_TRACE)}, span.trace_id.string)", *arguments, *tools],
         },
     ]
 
 
+def _first(target: str, source: str) -> str:
+    """Takes `source` where nothing was found before: setting what is absent would make an empty attribute."""
+    found = attribute(source)
+    return f"set({attribute(target)}, {found}) where {attribute(target)} == nil and {found} != nil"
+
+
 def _sums() -> list[dict[str, Any]]:
-    ours = f'{_of(names.COST_BASIS)} == "collector"'
+    ours = f'{attribute(names.COST_BASIS)} == "collector"'
     common = {"include_resource_attributes": list(RESOURCE)}
     trace: dict[str, Any] = {"key": _TRACE}
     tool = [{"key": _ARGUMENTS}, {"key": names.TOOL}, {"key": names.AGENT, "optional": True}]
     return [
         {
             "name": _COST,
-            "conditions": [f"{ours} and {_of(names.COST)} != nil"],
+            "conditions": [f"{ours} and {attribute(names.COST)} != nil"],
             "attributes": [trace],
             **common,
-            **total(f"Double({_of(names.COST)})"),
+            **total(f"Double({attribute(names.COST)})"),
         },
         {
             "name": _CALLS,
-            "conditions": [f'{ours} and {_of(names.OPERATION)} != "{names.EXECUTE_TOOL}"'],
+            "conditions": [f'{ours} and {attribute(names.OPERATION)} != "{names.EXECUTE_TOOL}"'],
             "attributes": [trace],
             **common,
             **total("1"),

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 __all__ = ["comment", "document"]
 
 _WIDTH = 118
 
 
-def document(heading: str, content: Mapping[str, Any]) -> str:
+def document(heading: str, content: dict[str, Any]) -> str:
     """A file: `heading` as a comment, then `content`."""
     return f"{comment(heading)}\n" + "\n".join(_lines(content, "")) + "\n"
 
@@ -34,15 +34,13 @@ def _wrapped(paragraph: str) -> list[str]:
 
 
 def _lines(value: Any, indent: str) -> Iterable[str]:
-    if isinstance(value, Mapping):
-        items: Mapping[str, Any] = value
-        for key, inner in items.items():
+    if isinstance(value, dict):
+        for key, inner in cast("dict[str, Any]", value).items():
             yield from _entry(f"{indent}{key}:", inner, indent + "  ")
     else:
-        sequence: Sequence[Any] = value
-        for inner in sequence:
+        for inner in cast("list[Any]", value):
             flow = _flow(inner)
-            if isinstance(inner, Mapping) and (_nested(inner) or len(indent) + len(flow) > _WIDTH - 2):
+            if isinstance(inner, dict) and (_nested(inner) or len(indent) + len(flow) > _WIDTH - 2):
                 rows = list(_lines(inner, indent + "  "))
                 yield f"{indent}- {rows[0].lstrip()}"
                 yield from rows[1:]
@@ -52,28 +50,27 @@ def _lines(value: Any, indent: str) -> Iterable[str]:
 
 def _entry(start: str, value: Any, indent: str) -> Iterable[str]:
     """A key and what is below it: on the same line where that is short, and not of several parts."""
-    if not isinstance(value, (Mapping, list, tuple)):
+    if not isinstance(value, (dict, list)):
         yield f"{start} {_flow(value)}"
         return
     flow = _flow(value)
-    if len(start) + 1 + len(flow) <= _WIDTH and not (isinstance(value, Mapping) and _nested(value)):
+    if len(start) + 1 + len(flow) <= _WIDTH and not (isinstance(value, dict) and _nested(value)):
         yield f"{start} {flow}"
         return
     yield start
     yield from _lines(value, indent)
 
 
-def _nested(value: Mapping[str, Any]) -> bool:
-    return any(isinstance(inner, (Mapping, list, tuple)) for inner in value.values())
+def _nested(value: Any) -> bool:
+    return any(isinstance(inner, (dict, list)) for inner in cast("dict[str, Any]", value).values())
 
 
 def _flow(value: Any) -> str:
-    if isinstance(value, Mapping):
-        items: Mapping[str, Any] = value
-        return "{" + ", ".join(f"{key}: {_flow(inner)}" for key, inner in items.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        sequence: Sequence[Any] = value
-        return "[" + ", ".join(_flow(inner) for inner in sequence) + "]"
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value).items()
+        return "{" + ", ".join(f"{key}: {_flow(inner)}" for key, inner in items) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_flow, cast("Iterable[Any]", value))) + "]"
     if isinstance(value, str) and _plain(value):
         return value
     text = json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,47 @@
+"""All files of `collector_config/`, by their relative paths: what is committed there, and what `--write` writes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from otel_agentcost.collector import runs
+from otel_agentcost.collector.metrics import metrics_yaml
+from otel_agentcost.collector.pricing import pricing_yaml
+from otel_agentcost.pricebook import PriceBook
+
+__all__ = ["files"]
+
+_SHAPES = Path(__file__).parent / "shapes"
+_WORDS = {
+    "@GENAI@": runs.GENAI,
+    "@CALL@": runs.CALL,
+    "@TOOL_CALL@": runs.TOOL_CALL,
+    "@ARGUMENTS@": f"Coalesce([{', '.join(runs.attribute(name) for name in runs.ARGUMENTS)}])",
+    "@BUDGET@": runs.BUDGET,
+    "@REPEATS@": runs.REPEATS,
+}
+"""What the shapes share with the generated files."""
+
+
+def files(book: PriceBook) -> dict[str, str]:
+    """The text of each file, with the prices of `book`."""
+    return {
+        "pricing.yaml": pricing_yaml(book),
+        "metrics.yaml": metrics_yaml(),
+        "runs.yaml": runs.runs_yaml(),
+        **{path: _filled(text) for path, text in _read()},
+    }
+
+
+def _read() -> Iterator[tuple[str, str]]:
+    """The shapes: files that are written by hand."""
+    for path in sorted(_SHAPES.rglob("*")):
+        if path.suffix in {".yaml", ".md"}:
+            yield path.relative_to(_SHAPES).as_posix(), path.read_text(encoding="utf-8")
+
+
+def _filled(text: str) -> str:
+    for word, meaning in _WORDS.items():
+        text = text.replace(word, meaning)
+    return text
