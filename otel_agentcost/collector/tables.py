@@ -48,6 +48,8 @@ class Rule:
     matches: Any
     """As the price book writes it: `{"contains": "claude-3"}`; `{"wild": regex}` for a wildcard of the own prices."""
     key: str
+    owner: str
+    """The shelf it is from: several providers sell what stands there."""
 
 
 @dataclass(slots=True)
@@ -82,7 +84,7 @@ def _table(book: PriceBook, provider: str, at: float) -> Table:
             prices = model.prices or _aliased(book, model, provider)
             if prices is not None:
                 table.lines[key] = _lines(key, prices, at, known="")
-                table.rules.append(Rule({"wild": pattern.pattern}, key))
+                table.rules.append(Rule({"wild": pattern.pattern}, key, f"{provider} of one's own"))
     shelf = finder.shelf(provider)
     if shelf is None:
         return table
@@ -107,7 +109,7 @@ def _of_anybody(models: OwnModels, at: float) -> Table:
         if model.prices is not None:
             key = f"#own-{number}"
             table.lines[key] = _lines(key, model.prices, at, known="")
-            table.rules.append(Rule({"wild": pattern.pattern}, key))
+            table.rules.append(Rule({"wild": pattern.pattern}, key, ANY))
     return table
 
 
@@ -128,7 +130,7 @@ def _add_shelf(table: Table, book: PriceBook, provider: str, owner: str, at: flo
                 _add_name(table, book, provider, name, at)
             else:
                 ruled = True
-                table.rules.append(Rule(name, key))
+                table.rules.append(Rule(name, key, owner))
         if ruled and key not in table.lines:
             found = _by_id(book, provider, owner, entry)
             known = _asked_apart(book, found)

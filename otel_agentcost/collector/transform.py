@@ -36,6 +36,7 @@ from otel_agentcost.pricebook.served import STANDARD
 
 _CHUNK = 3_000
 """Characters of a table in one statement: the Collector takes the square of their number to read it."""
+_GROUP = 10
 _NIL = " == nil"
 _SAID = " != nil"
 _NONE = ' == ""'
@@ -76,14 +77,23 @@ def _is_call() -> str:
 
 def _read() -> Iterator[str]:
     """What the span says of the call."""
-    for short in ("p", "m", "k", "key"):  # at the beginning of the cache
-        yield put(cache(short), text(""))
+    yield from _begun()
     yield put(_BASIS, text("collector"))
     yield from _operation()
     yield from _tokens()
     yield from _reported()
     for to, found in ((names.REQUEST_MODEL, spellings.REQUEST_MODEL), (names.USER, spellings.USER)):
         yield from (put(attribute(to), attribute(n), attribute(to) + _NIL, attribute(n) + _SAID) for n in found[1:])
+
+
+def _begun() -> Iterator[str]:
+    """What stands at the beginning of the cache. Small numbers are compared without making garbage, texts are not."""
+    yield put(cache("rules"), "0")
+    yield put(cache("group"), "0")
+    yield put(cache("guess"), "0")
+    yield put(cache("pay"), "false")
+    for short in ("p", "m", "k", "key"):
+        yield put(cache(short), text(""))
 
 
 def _operation() -> Iterator[str]:
@@ -173,15 +183,18 @@ def _seller(book: PriceBook) -> Iterator[str]:
     yield from look(joined(text("https://"), host), provider, host + _SAID)
     url = cache("url")
     yield put(url, joined(text("https://"), host), host + _SAID, provider + _NONE)
+    guess = cache("guess")
+    yield put(guess, "1", url + _SAID, provider + _NONE)
     for one, rule in _urls(book):
-        yield put(provider, text(one), url + _SAID, provider + _NONE, condition(rule, url))
+        yield put(provider, text(one), f"{guess} == 1", provider + _NONE, condition(rule, url))
     yield put(cache("by url"), "true", provider + _SOME)
     litellm = f'{cache("said")} == "litellm"'
     yield from look(cache("said"), provider, provider + _NONE, cache("said") + _SAID, f"not ({litellm})")
+    yield put(guess, "2", provider + _NONE, cache("said") + _SAID, f"not ({litellm})")
     for entry in book.book.providers.values():
         if entry.names is not None:
             rule = condition(entry.names, cache("said"))
-            yield put(provider, text(entry.id), provider + _NONE, cache("said") + _SAID, f"not ({litellm})", rule)
+            yield put(provider, text(entry.id), f"{guess} == 2", provider + _NONE, rule)
     yield from _names()
     slash = cache("slash")
     yield put(slash, f'Index({cache("n")}, "/")', cache("n") + _SAID)
@@ -194,11 +207,11 @@ def _seller(book: PriceBook) -> Iterator[str]:
         f"Len({cache('n')}) > {slash} + 1",
     )
     nobody = f"({cache('said')}{_NIL} or {litellm})"
+    yield put(guess, "3", provider + _NONE, cache("other") + _NIL, host + _NIL, nobody, cache("n") + _SAID)
     for entry in book.book.providers.values():
         if entry.models is not None:
             rule = condition(entry.models, cache("n"))
-            conditions = (provider + _NONE, cache("other") + _NIL, host + _NIL, nobody, cache("n") + _SAID, rule)
-            yield put(provider, text(entry.id), *conditions)
+            yield put(provider, text(entry.id), f"{guess} == 3", provider + _NONE, rule)
 
 
 def _names() -> Iterator[str]:
@@ -243,10 +256,9 @@ def _candidates() -> Iterator[str]:
 
 def _taken() -> Iterator[str]:
     """The other name, for the second pass."""
+    yield from _begun()
     yield put(cache("p"), f'Split({_AGAIN}, "|")[0]')
     yield put(cache("m"), f'Split({_AGAIN}, "|")[1]')
-    yield put(cache("k"), text(""))
-    yield put(cache("key"), text(""))
     yield drop(_AGAIN)
 
 
@@ -280,19 +292,15 @@ def _search(found: Mapping[str, Table]) -> Iterator[str]:
     p, m, t, k, key, row = (cache(name) for name in ("p", "m", "t", "k", "key", "row"))
     wide = max(len(line) for table in found.values() for lines in table.lines.values() for line in lines) + 2
     yield put(key, joined(p, text("/"), m), m + _SOME)
-    yield from _load(_chunks(found, wide, ruled=False), t + _NIL)
+    yield from _load(_chunks(found, wide, ruled=False))
     yield from _find(t, m, row, wide, t + _SAID)
     yield put(k, m, row + _SAID)
-    for provider, table in found.items():
-        by_key: dict[str, list[str]] = {}
-        for rule in table.rules:
-            by_key.setdefault(rule.key, []).append(condition(rule.matches, m))
-        for name, rules in by_key.items():
-            yield put(k, text(name), f"{p} == {text(provider)}", k + _NONE, f"({' or '.join(rules)})")
+    yield from _by_rules(found, row + _NIL)
     ruled = (row + _NIL, k + _SOME)
     yield put(key, joined(p, text("/"), k), *ruled)
     yield drop(t, *ruled)
-    yield from _load(_chunks(found, wide, ruled=True), row + _NIL, t + _NIL, k + _SOME)
+    yield put(cache("group"), "0", *ruled)
+    yield from _load(_chunks(found, wide, ruled=True), *ruled)
     yield from _find(t, k, row, wide, *ruled)
     yield from _served(t, k, row, wide)
 
@@ -319,8 +327,34 @@ def _chunks(found: Mapping[str, Table], wide: int, *, ruled: bool) -> list[tuple
 
 
 def _load(chunks: list[tuple[str, str]], *conditions: str) -> Iterator[str]:
-    for first, piece in chunks:
-        yield put(cache("t"), text(piece), *conditions, f"{cache('key')} >= {text(first)}")
+    """The piece of the tables in which the key stands if it stands anywhere: first its group, then the piece."""
+    group, key = cache("group"), cache("key")
+    groups = [chunks[start : start + _GROUP] for start in range(0, len(chunks), _GROUP)]
+    for number, pieces in enumerate(groups, 1):
+        yield put(group, str(number), *conditions, f"{group} == 0", f"{key} >= {text(pieces[-1][0])}")
+    for number, pieces in enumerate(groups, 1):
+        for first, piece in pieces:
+            yield put(cache("t"), text(piece), f"{group} == {number}", cache("t") + _NIL, f"{key} >= {text(first)}")
+
+
+def _by_rules(found: Mapping[str, Table], *conditions: str) -> Iterator[str]:
+    """The key of the first pattern that fits. Providers that sell another's models share its patterns."""
+    p, m, k, at = cache("p"), cache("m"), cache("k"), cache("rules")
+    users: dict[str, list[str]] = {}
+    by_key: dict[str, dict[str, list[str]]] = {}
+    for provider, table in found.items():
+        for rule in table.rules:
+            if provider not in users.setdefault(rule.owner, []):
+                users[rule.owner].append(provider)
+            if provider == users[rule.owner][0]:
+                by_key.setdefault(rule.owner, {}).setdefault(rule.key, []).append(condition(rule.matches, m))
+    # A provider's own patterns go before those that it shares: owners that others use come last.
+    order = sorted(users, key=lambda owner: (len(users[owner]) > 1, list(users).index(owner)))
+    for number, owner in enumerate(order, 1):
+        sold = " or ".join(f"{p} == {text(provider)}" for provider in users[owner])
+        yield put(at, str(number), *conditions, f"({sold})", k + _NONE)
+        for name, rules in by_key[owner].items():
+            yield put(k, text(name), f"{at} == {number}", k + _NONE, f"({' or '.join(rules)})")
 
 
 def _find(table: str, key: str, to: str, wide: int, *conditions: str) -> Iterator[str]:
@@ -396,7 +430,8 @@ def _finish() -> Iterator[str]:
         ("i", names.INPUT_TOKENS), ("o", names.OUTPUT_TOKENS), ("r", names.CACHE_READ_TOKENS),
         ("w", names.CACHE_WRITE_TOKENS), ("e", names.REASONING_TOKENS),
     )  # fmt: skip
-    priced = f"{row}{_SAID} and {_UNPRICED}{_NIL}"
+    priced = f"{cache('pay')} == true"
+    yield put(cache("pay"), "true", row + _SAID, _UNPRICED + _NIL)
     for short, name in counts:
         yield put(cache(short), "0.0")
         yield put(cache(short), f"Double({attribute(name)})", attribute(name) + _SAID)
