@@ -186,7 +186,10 @@ def _figures() -> list[dict[str, Any]]:
 
 
 def _durations() -> dict[str, Any]:
-    """`agentcost_span_duration_seconds`: for exemplars, which the other connector cannot make."""
+    """`agentcost_span_duration_seconds`: for exemplars, which the other connector cannot make.
+
+    It says them once, with each flush (a minute): a scrape that comes as often as that sees each.
+    """
     labels = (names.OPERATION, names.PROVIDER, names.REQUEST_MODEL, names.TOOL)
     return {
         "namespace": "agentcost.span",
@@ -195,6 +198,5 @@ def _durations() -> dict[str, Any]:
         "exclude_dimensions": ["span.name"],
         "exemplars": {"enabled": True, "max_per_data_point": 5},
         "aggregation_cardinality_limit": 2000,
-        "metrics_flush_interval": "15s",
         "metrics_expiration": "24h",
     }
