@@ -78,7 +78,10 @@ MAY_IMPORT: dict[str, list[str]] = {
     "instrumentor": [*FREE, "settings", "runtime"],
     "__init__": [*FREE, "core", "settings", "telemetry", "handwritten", "runs", "runtime", "instrumentor"],
     "collector": [*FREE, "core", "pricebook", "collector"],
-    "cli": [*FREE, "collector", "core", "settings", "pricebook", "ledger", "patching", "sdks", "tools", "demo", "cli"],
+    "writing": [*FREE],
+    "cli": [
+        *FREE, "collector", "core", "settings", "pricebook", "ledger", "patching", "sdks", "tools", "demo", "writing", "cli",
+    ],
     "demo": [*FREE, "__init__", "core", "tokens", "demo"],
 }  # fmt: skip
 """Which parts of the package (a part is a folder or module of it) a part may import: imports point one way."""

@@ -10,8 +10,17 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
+from otel_agentcost import names
+
 SCRATCH: Final = "agentcost.tmp."
 """Attributes under this prefix pass from one block of statements to the next, and are gone at the end."""
+
+
+NIL: Final = " == nil"
+SAID: Final = " != nil"
+NONE: Final = ' == ""'
+SOME: Final = ' != ""'
+"""How conditions on a path end."""
 
 
 def text(value: str) -> str:
@@ -48,6 +57,13 @@ def drop(path: str, *conditions: str) -> str:
 def where(*conditions: str) -> str:
     """The end of a statement."""
     return f" where {' and '.join(conditions)}" if conditions else ""
+
+
+BASIS: Final = attribute(names.COST_BASIS)
+COST: Final = attribute(names.COST)
+UNPRICED: Final = attribute(names.UNPRICED)
+AGAIN: Final = scratch("again")
+"""`provider|model` under which the price may stand too."""
 
 
 def joined(*parts: str) -> str:

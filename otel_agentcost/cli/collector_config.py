@@ -1,0 +1,51 @@
+"""`agentcost collector-config`: the configuration of a stock OpenTelemetry Collector, with the prices of the book.
+
+Prints and returns an exit code; what is written comes from `otel_agentcost.collector`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from otel_agentcost.cli import Subparsers
+from otel_agentcost.collector.files import files
+from otel_agentcost.pricebook import open_book
+from otel_agentcost.settings import Settings
+from otel_agentcost.writing import write
+
+SUMMARY = "Write the configuration of an OpenTelemetry Collector that prices spans of any language."
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Adds the subcommand to `agentcost`."""
+    example = "Example: agentcost collector-config --write ./collector_config"
+    parser = subparsers.add_parser("collector-config", help=SUMMARY, description=SUMMARY, epilog=example)
+    text = "The folder for all files; default: only pricing.yaml, with the prices, is printed."
+    parser.add_argument("--write", type=Path, metavar="DIR", help=text)
+    parser.add_argument("--prices", type=Path, help="A file of own prices; default: OTEL_AGENTCOST_PRICES.")
+    parser.add_argument("--force", action="store_true", help="Also replace files that were changed.")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Writes the files; returns 1 where some were changed by somebody, and left alone."""
+    book = open_book(arguments.prices if arguments.prices is not None else Settings.load().prices)
+    made = files(book)
+    if arguments.write is None:
+        sys.stdout.write(made["pricing.yaml"])
+        return 0
+    kept = write(made, arguments.write, force=arguments.force)
+    for name in made:
+        if name not in kept:
+            print(f"wrote {arguments.write / name}")
+    for name in kept:
+        print(f"left alone: {arguments.write / name} is there and different (--force replaces it)")
+    print(f"Prices: {book.source}. Read {arguments.write / 'README.md'}, or start with:")
+    options = (f"--config {arguments.write / name}" for name in _TRY)
+    print(f"  otelcol-contrib {' '.join(options)}")
+    return 1 if kept else 0
+
+
+_TRY = ("pricing.yaml", "metrics.yaml", "agent.yaml", "backends/prometheus-scrape.yaml")

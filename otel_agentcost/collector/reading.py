@@ -1,0 +1,106 @@
+"""What a span says of its call, whatever it calls it: written under the conventions' names, and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from otel_agentcost import names
+from otel_agentcost.collector import spellings
+from otel_agentcost.collector.ottl import (
+    BASIS,
+    COST,
+    NIL,
+    SAID,
+    UNPRICED,
+    attribute,
+    cache,
+    drop,
+    matches,
+    put,
+    text,
+)
+
+_MOST_TOKENS = "1000000000000000.0"
+
+
+def read() -> Iterator[str]:
+    """What the span says of the call."""
+    yield from begun()
+    yield put(BASIS, text("collector"))
+    yield from _operation()
+    yield from _tokens()
+    yield from _reported()
+    for to, found in ((names.REQUEST_MODEL, spellings.REQUEST_MODEL), (names.USER, spellings.USER)):
+        yield from (put(attribute(to), attribute(n), attribute(to) + NIL, attribute(n) + SAID) for n in found[1:])
+
+
+def begun() -> Iterator[str]:
+    """What stands at the beginning of the cache. Small numbers are compared without making garbage, texts are not."""
+    yield put(cache("rules"), "0")
+    yield put(cache("group"), "0")
+    yield put(cache("guess"), "0")
+    yield put(cache("pay"), "false")
+    for short in ("p", "m", "k", "key"):
+        yield put(cache(short), text(""))
+
+
+def _operation() -> Iterator[str]:
+    to = attribute(names.OPERATION)
+    kind, older = attribute("openinference.span.kind"), attribute("llm.request.type")
+    for value, calls in ((names.EMBEDDINGS, "embed"), (names.TEXT_COMPLETION, "completion"), ("rerank", "rerank")):
+        for said in (older, attribute("ai.operationId")):
+            yield put(to, text(value), to + NIL, matches(said, calls + ("" if value == names.EMBEDDINGS else "$")))
+        yield put(to, text(value), f'{to} == "{calls}"' if calls == "completion" else f'{to} == "{calls}ding"')
+    yield put(to, text(names.EMBEDDINGS), to + NIL, f'{kind} == "EMBEDDING"')
+    yield put(to, text("rerank"), to + NIL, f'{kind} == "RERANKER"')
+    yield put(to, text(names.CHAT), to + NIL)
+
+
+def _tokens() -> Iterator[str]:
+    """Counts under the conventions' names, as whole numbers; input tokens with the cached ones."""
+    malformed = put(UNPRICED, text("the span's token counts are malformed"), cache("bad") + SAID)
+    counts = (
+        (names.INPUT_TOKENS, spellings.INPUT, "i"), (names.OUTPUT_TOKENS, spellings.OUTPUT, "o"),
+        (names.CACHE_READ_TOKENS, spellings.CACHE_READ, "r"), (names.CACHE_WRITE_TOKENS, spellings.CACHE_WRITE, "w"),
+        (names.REASONING_TOKENS, spellings.REASONING, "e"),
+    )  # fmt: skip
+    for to, found, short in counts:
+        given, number, path = cache(short + "?"), cache(short), attribute(to)
+        for name in reversed(found):
+            yield put(given, attribute(name), attribute(name) + SAID)
+        yield put(number, f"Double({given})", f"IsInt({given}) or IsDouble({given})")
+        yield put(number, f"Double({given})", f"IsString({given})", matches(given, "^[0-9]{1,15}$"))
+        right = f"{number} >= 0.0 and {number} <= {_MOST_TOKENS} and Double(Int({number})) == {number}"
+        yield put(cache("bad"), "true", given + SAID, f"({number}{NIL} or not ({right}))")
+        yield put(path, f"Int({number})", given + SAID, cache("bad") + NIL)
+    yield malformed
+    for name in spellings.AUDIO:
+        yield put(
+            UNPRICED,
+            text("the span does not say how its audio tokens and its other tokens overlap"),
+            attribute(name) + SAID,
+            f"{attribute(name)} != 0",
+            UNPRICED + NIL,
+        )
+    total, read, written = (
+        attribute(n) for n in (names.INPUT_TOKENS, names.CACHE_READ_TOKENS, names.CACHE_WRITE_TOKENS)
+    )
+    yield put(cache("cached"), "0")
+    yield put(cache("cached"), f"{cache('cached')} + {read}", read + SAID, cache("bad") + NIL)
+    yield put(cache("cached"), f"{cache('cached')} + {written}", written + SAID, cache("bad") + NIL)
+    scopes = "^(" + "|".join(scope.replace(".", "[.]") for scope in spellings.EXCLUSIVE_SCOPES) + ")$"
+    outside = f"({cache('cached')} > {total} or {matches('instrumentation_scope.name', scopes)})"
+    yield put(
+        total, f"{total} + {cache('cached')}", f"{cache('cached')} > 0", total + SAID, outside, cache("bad") + NIL
+    )
+    failed = "span.status.code == STATUS_CODE_ERROR"
+    yield put(UNPRICED, text("the span has no usage"), total + NIL, UNPRICED + NIL, f"not ({failed})")
+
+
+def _reported() -> Iterator[str]:
+    """What the provider itself says that the call cost."""
+    amount, source, currency = (attribute(n) for n in (names.COST_AMOUNT, names.COST_SOURCE, names.COST_CURRENCY))
+    dollars = f'({currency}{NIL} or {currency} == "USD")'
+    said = (f'{source} == "provider"', f"(IsDouble({amount}) or IsInt({amount}))", dollars, f"Double({amount}) >= 0.0")
+    yield put(COST, f"Double({amount})", *said)
+    yield drop(UNPRICED, COST + SAID)

@@ -1,0 +1,173 @@
+"""Whose prices a call has, and by which names they may stand there: what `pricebook.finder` does, as statements."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from otel_agentcost import names
+from otel_agentcost.collector import spellings
+from otel_agentcost.collector.ottl import (
+    AGAIN,
+    COST,
+    NIL,
+    NONE,
+    SAID,
+    SOME,
+    UNPRICED,
+    attribute,
+    cache,
+    condition,
+    drop,
+    joined,
+    put,
+    text,
+    where,
+)
+from otel_agentcost.collector.reading import begun
+from otel_agentcost.collector.tables import ANY
+from otel_agentcost.pricebook import PriceBook
+from otel_agentcost.pricebook.providers import ALIASES
+
+_PROVIDER, _SAID, _KNOWN, _GUESS = cache("p"), cache("said"), cache("s"), cache("guess")
+_LITELLM = f'{_SAID} == "litellm"'
+_DATE = "-(20[0-9][0-9])(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])(-|:|$)"
+
+
+def seller(book: PriceBook) -> Iterator[str]:
+    """Whose prices: the address of the call goes before what the instrumentation calls the provider, and that before
+    what the model's name tells.
+    """
+    said = attribute(names.PROVIDER)
+    for name in spellings.PROVIDER[1:]:
+        yield put(said, attribute(name), said + NIL, attribute(name) + SAID)
+    yield put(_SAID, f'Trim(ConvertCase({said}, "lower"), " ")', f"IsString({said})")
+    known = _spelled(book)
+    wide = max(map(len, known)) + 2
+    yield put(_KNOWN, text("\n" + "\n".join(known) + "\n" + " " * wide))
+    yield from _by_address(book, wide)
+    yield from _by_name(book, wide)
+    yield from _names()
+    yield from _prefix(wide)
+    yield from _by_model(book)
+
+
+def _look(what: str, to: str, wide: int, *conditions: str) -> Iterator[str]:
+    """The provider that goes exactly by `what`."""
+    at, newline = cache("at"), text("\n")
+    yield put(at, f"Index({_KNOWN}, {joined(newline, what, text('|'))})", *conditions)
+    line = f"Split(Substring({_KNOWN}, {at} + 1, {wide}), {newline})[0]"
+    yield put(to, f'Split({line}, "|")[1]', *conditions, f"{at} >= 0")
+
+
+def _by_address(book: PriceBook, wide: int) -> Iterator[str]:
+    url, address = cache("url"), attribute(names.SERVER_ADDRESS)
+    host = f'ConvertCase({address}, "lower")'
+    yield put(url, joined(text("https://"), host), f"IsString({address})", address + SOME)
+    yield from _look(url, _PROVIDER, wide, url + SAID)
+    yield put(_GUESS, "1", url + SAID, _PROVIDER + NONE)
+    for one, rule in _urls(book):
+        yield put(_PROVIDER, text(one), f"{_GUESS} == 1", _PROVIDER + NONE, condition(rule, url))
+    yield put(cache("by url"), "true", _PROVIDER + SOME)
+
+
+def _by_name(book: PriceBook, wide: int) -> Iterator[str]:
+    yield from _look(_SAID, _PROVIDER, wide, _PROVIDER + NONE, _SAID + SAID, f"not ({_LITELLM})")
+    yield put(_GUESS, "2", _PROVIDER + NONE, _SAID + SAID, f"not ({_LITELLM})")
+    for entry in book.book.providers.values():
+        if entry.names is not None:
+            rule = condition(entry.names, _SAID)
+            yield put(_PROVIDER, text(entry.id), f"{_GUESS} == 2", _PROVIDER + NONE, rule)
+
+
+def _prefix(wide: int) -> Iterator[str]:
+    """The provider that the name itself names (`anthropic/claude-...`), and the rest of the name."""
+    n, slash, prefix, other = cache("n"), cache("slash"), cache("prefix"), cache("other")
+    yield put(slash, f'Index({n}, "/")', n + SAID)
+    yield put(prefix, f"Substring({n}, 0, {slash})", f"{slash} > 0")
+    yield from _look(prefix, other, wide, prefix + SAID)
+    rest = f"Substring({n}, {slash} + 1, Len({n}) - {slash} - 1)"
+    yield put(cache("rest"), rest, other + SAID, f"Len({n}) > {slash} + 1")
+
+
+def _by_model(book: PriceBook) -> Iterator[str]:
+    """Whose own models are called like this, where nothing else tells."""
+    n, nobody = cache("n"), f"({_SAID}{NIL} or {_LITELLM})"
+    yield put(_GUESS, "3", _PROVIDER + NONE, cache("other") + NIL, cache("url") + NIL, nobody, n + SAID)
+    for entry in book.book.providers.values():
+        if entry.models is not None:
+            rule = condition(entry.models, n)
+            yield put(_PROVIDER, text(entry.id), f"{_GUESS} == 3", _PROVIDER + NONE, rule)
+
+
+def _names() -> Iterator[str]:
+    """The name that served the call, then the one asked for, in lower case; Bedrock's profile is in the request."""
+    served, asked = attribute(names.RESPONSE_MODEL), attribute(names.REQUEST_MODEL)
+    for to, path in ((cache("n"), served), (cache("asked"), asked)):
+        yield put(to, f'ConvertCase({path}, "lower")', f"IsString({path})", f'{path} != ""')
+    yield put(cache("n"), cache("asked"), f'({cache("n")}{NIL} or {cache("p")} == "aws")', cache("asked") + SAID)
+    yield put(cache("asked"), f'ConvertCase({served}, "lower")', f'{cache("p")} == "aws"', f"IsString({served})")
+
+
+def candidates() -> Iterator[str]:
+    """Under which name the price is looked for, and under which other one, should it not be there."""
+    p, m, n, asked, other, rest = (cache(name) for name in ("p", "m", "n", "asked", "other", "rest"))
+    total = attribute(names.INPUT_TOKENS)
+    on = (total + SAID, COST + NIL, UNPRICED + NIL, n + SAID)
+    found = m + SOME
+
+    def again(provider: str, model: str, *conditions: str) -> str:
+        return put(AGAIN, joined(provider, text("|"), model), found, AGAIN + NIL, *conditions)
+
+    yield put(m, n, *on, p + SOME)
+    yield put(m, rest, *on, p + NONE, rest + SAID)
+    yield put(p, other, found, p + NONE)
+    yield put(m, n, *on, p + NONE)
+    yield put(p, text(ANY), found, p + NONE)
+    # A gateway's answer may leave out the prefix that the request had: `openai/gpt-4o` of a reseller is its own.
+    differs = f"{asked}{SAID} and {asked} != {n}"
+    bare = (found, cache("by url") + NIL, f'Index({n}, "/") < 0', differs, f'Index({asked}, "/") > 0')
+    yield again(p, n, *bare)
+    yield put(m, asked, *bare)
+    yield again(other, rest, rest + SAID, f"{m} != {rest}")
+    google = f'Index({n}, "models/")'
+    bare_name = f"Substring({n}, {google} + 7, Len({n}) - {google} - 7)"
+    yield again(p, bare_name, f'{p} == "google"', f"{google} >= 0", f"Len({n}) > {google} + 7")
+    dashed = cache("dashed")
+    yield put(dashed, n, found, AGAIN + NIL)
+    yield f"replace_pattern({dashed}, {text(_DATE)}, {text('-$1-$2-$3$4')})" + where(dashed + SAID)
+    yield again(p, dashed, dashed + SAID, f"{dashed} != {n}")
+    yield again(p, asked, differs)
+
+
+def taken() -> Iterator[str]:
+    """The other name, for the second pass."""
+    yield from begun()
+    yield put(cache("p"), f'Split({AGAIN}, "|")[0]')
+    yield put(cache("m"), f'Split({AGAIN}, "|")[1]')
+    yield drop(AGAIN)
+
+
+def _spelled(book: PriceBook) -> list[str]:
+    """`name|id` for each exact name of a provider, `https://host|id` for the hosts that most calls go to."""
+    ids = [*book.book.providers, *book.finder.own.providers]
+    found = {one: one for one in ids} | {name: one for name, one in ALIASES.items() if one in ids}
+    for provider, rule in _urls(book):
+        start = rule.get("starts_with") if not isinstance(rule, str) else rule
+        if (
+            isinstance(start, str)
+            and not start.endswith((".", "/"))
+            and start.count("/") == 2
+            and len(start) > len("https://")
+        ):
+            found.setdefault(start, provider)
+    return [f"{name}|{one}" for name, one in sorted(found.items())]
+
+
+def _urls(book: PriceBook) -> Iterator[tuple[str, Any]]:
+    """The rules for addresses, the own ones first; without a path, which spans do not have."""
+    for own in book.finder.own.providers.values():
+        yield from ((own.id, url if "://" in url else f"https://{url}") for url in own.urls)
+    for known in book.book.providers.values():
+        if "https://router." not in str(known.url):
+            yield known.id, known.url
