@@ -1,0 +1,27 @@
+"""`python -m grafana.boards [FOLDER]`: writes the boards, into `grafana/dashboards` where no other folder is named."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from grafana.boards import budgets, opportunities, overview, runs
+
+COMMITTED = Path(__file__).resolve().parent.parent / "dashboards"
+BOARDS = (overview.BOARD, runs.BOARD, budgets.BOARD, opportunities.BOARD)
+
+
+def files() -> dict[str, str]:
+    """The text of each file."""
+    return {f"{board.uid}.json": board.json() for board in BOARDS}
+
+
+def main(folder: Path) -> None:
+    """Writes all of them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files().items():
+        (folder / name).write_text(text, encoding="utf-8", newline="\n")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else COMMITTED)

@@ -1,0 +1,244 @@
+"""Opportunities: what could be saved, in dollars, each with what it is assumed from."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafana.boards.board import Board, Row, number
+from grafana.boards.panels import (
+    COUNT,
+    GREEN,
+    ORANGE,
+    RED,
+    SHARE,
+    USD,
+    Query,
+    bars,
+    described,
+    graph,
+    painted,
+    stat,
+)
+from grafana.boards.queries import (
+    HOUR,
+    RANGE,
+    differs,
+    equals,
+    hourly,
+    legend,
+    like,
+    named,
+    quantile,
+    share,
+    top,
+    total,
+    zero,
+)
+from grafana.boards.tables import Column, runs, table
+from otel_agentcost import names
+from otel_agentcost.collector.signals import (
+    COST,
+    LOOP_WASTE,
+    LOOPS,
+    OPERATION_COST,
+    SAVINGS,
+    TOKEN_USAGE,
+    TOKENS,
+    TRACE_COST,
+    label,
+)
+
+_MODEL: Final = (names.REQUEST_MODEL,)
+_AGENT_MODEL: Final = (names.AGENT, names.REQUEST_MODEL)
+_NO_TOOL: Final = differs(names.OPERATION, names.EXECUTE_TOOL)
+_AGAIN: Final = like(names.LOOP_RULE, "repeat|near_repeat")
+_BACKGROUND: Final = f'{label(names.USER)}=~"$background"'
+_ON: Final = f"on ({label(names.REQUEST_MODEL)})"
+
+_SPENT: Final = total(OPERATION_COST, by=_MODEL, part="sum")
+_CALLS: Final = total(OPERATION_COST, by=_MODEL, part="count")
+
+
+def _tokens_of(kinds: str, *by: str, window: str = RANGE) -> str:
+    return total(TOKENS, window, like(names.TOKEN_TYPE, kinds), by=by)
+
+
+_WRITTEN: Final = share(_tokens_of("output|reasoning", *_MODEL), _CALLS)
+_PROMPT: Final = share(_tokens_of("input|cache_read|cache_write", *_MODEL), _CALLS)
+_A_CALL: Final = share(_SPENT, _CALLS)
+_SMALL: Final = f"(({_WRITTEN}) < $small) and ({_A_CALL} > $dear)"
+_CHEAPER: Final = f"({_SPENT} * (1 - $cheaper / 100)) and {_SMALL}"
+
+_READ: Final = total(TOKENS, RANGE, equals(names.TOKEN_TYPE, "cache_read"), by=_MODEL)
+_HIT: Final = f"({_READ} or {_tokens_of('input', *_MODEL)} * 0) / {_tokens_of('input|cache_read|cache_write', *_MODEL)}"
+_A_TOKEN: Final = share(total(SAVINGS, RANGE, equals(names.SAVINGS_KIND, "cache"), by=_MODEL), _READ)
+_MISSED: Final = f"{_tokens_of('input|cache_read|cache_write', *_MODEL)} * $hit / 100 - {_READ}"
+_LARGE: Final = f"({_PROMPT}) > 1024"
+_CACHED: Final = f"((({_MISSED}) > 0) * ({_A_TOKEN})) and ({_LARGE})"
+_BATCH: Final = total(COST, RANGE, _NO_TOOL, _BACKGROUND)
+
+_CHEAPER_TEXT: Final = (
+    "Dollars of models whose calls cost more than $dear dollars and write fewer than $small tokens on average, if a "
+    "model took over that costs $cheaper % of it."
+)
+_CACHED_TEXT: Final = (
+    "For models with more than 1,024 input tokens a call: the tokens that are missing to $hit % of input read from "
+    "the cache, each at what a cached token of that model has saved in this range. Models that have read nothing from "
+    "a cache yet are not in it."
+)
+_AGAIN_TEXT: Final = (
+    "Dollars that loops of the rules repeat and near_repeat (a tool called again with the same, or nearly the same, "
+    "arguments) have spent since their first round."
+)
+_BATCH_TEXT: Final = (
+    "Half of the dollars of model calls for which nobody waits: those without a user, or whose user matches "
+    "Background users above. Providers' batch APIs take half the price and answer within a day."
+)
+
+
+def _glance() -> Row:
+    return Row(
+        height=4,
+        panels=[
+            (4, stat("Spent", described("Dollars of model and tool calls in this range, for scale.", COST), total(COST),
+                     unit=USD)),
+            (5, stat("With cheaper models", described(f"{_CHEAPER_TEXT} The four figures overlap: do not add them.",
+                                                      OPERATION_COST, TOKENS),
+                     zero(f"sum({_CHEAPER})"), unit=USD, colour=GREEN)),
+            (5, stat("With more caching", described(_CACHED_TEXT, TOKENS, SAVINGS, OPERATION_COST),
+                     zero(f"sum({_CACHED})"), unit=USD, colour=GREEN)),
+            (5, stat("Without repeated tool calls", described(_AGAIN_TEXT, LOOP_WASTE),
+                     zero(total(LOOP_WASTE, RANGE, _AGAIN)), unit=USD, colour=GREEN)),
+            (5, stat("With batches", described(_BATCH_TEXT, COST), zero(f"{_BATCH} * 0.5"), unit=USD, colour=GREEN)),
+        ],
+    )  # fmt: skip
+
+
+def _models() -> Row:
+    return Row(
+        height=9,
+        panels=[
+            (12, table(
+                "Expensive models that write little",
+                described(f"{_CHEAPER_TEXT} Without a figure: too cheap, or writes too much, to be in question.",
+                          OPERATION_COST, TOKENS),
+                {names.REQUEST_MODEL: "Model"},
+                [
+                    Column(title="Spent", query=_SPENT, unit=USD),
+                    Column(title="A call", query=_A_CALL, unit=USD),
+                    Column(title="Written a call", query=_WRITTEN, unit=COUNT),
+                    Column(title="Could be saved", query=_CHEAPER, unit=USD, look=_GREEN),
+                ],
+                sort="Spent",
+            )),
+            (12, table(
+                "Large prompts, little cache",
+                described(_CACHED_TEXT, TOKENS, SAVINGS, OPERATION_COST),
+                {names.REQUEST_MODEL: "Model"},
+                [
+                    Column(title="Prompt a call", query=_PROMPT, unit=COUNT),
+                    Column(title="From cache", query=f"{_HIT} and {_ON} ({_LARGE})", unit=SHARE),
+                    Column(title="Could be saved", query=_CACHED, unit=USD, look=_GREEN),
+                ],
+                sort="Prompt a call",
+            )),
+        ],
+    )  # fmt: skip
+
+
+_GREEN: Final = {"color": {"mode": "fixed", "fixedColor": GREEN}, "custom__cellOptions": {"type": "color-text"}}
+
+
+def _caching() -> Row:
+    read = hourly(TOKENS, equals(names.TOKEN_TYPE, "cache_read"), by=_MODEL)
+    prompt = _tokens_of("input|cache_read|cache_write", *_MODEL, window=HOUR)
+    parts = (("P50", 0.5, GREEN), ("P90", 0.9, ORANGE), ("P99", 0.99, RED))
+    return Row(
+        height=8,
+        panels=[
+            (12, graph(
+                "Input read from the cache",
+                described("Tokens read from a cache, as a part of all input tokens of the hour before each point.",
+                          TOKENS),
+                [Query(text=share(read, prompt), legend=legend(*_MODEL))], unit=SHARE, max_val=1,
+            )),
+            (12, graph(
+                "How long prompts are",
+                described("Input tokens of a model call, in the day before each point, to the width of the histogram's "
+                          "buckets. P90 far above P50: contexts grow as runs go on. A dot is a call: click it for its "
+                          "trace.", TOKEN_USAGE),
+                [Query(text=quantile(part, TOKEN_USAGE, "1d", equals(names.TOKEN_TYPE, "input")), legend=name,
+                       exemplars=True) for name, part, _ in parts],
+                unit=COUNT, overrides=[painted(name, colour) for name, _, colour in parts],
+            )),
+        ],
+    )  # fmt: skip
+
+
+def _calls() -> Row:
+    again = (names.TOOL, names.AGENT)
+    batch = (names.FEATURE, names.AGENT)
+    failed = total(COST, RANGE, differs(names.ERROR_TYPE, ""), by=(names.ERROR_TYPE,))
+    return Row(
+        height=8,
+        panels=[
+            (8, table(
+                "Tools called again with the same arguments",
+                described(f"Loops of the rules repeat and near_repeat in this range. {_AGAIN_TEXT}", LOOPS, LOOP_WASTE),
+                {names.TOOL: "Tool", names.AGENT: "Agent"},
+                [
+                    Column(title="Loops", query=f"{named(total(LOOPS, RANGE, _AGAIN, by=again), *again)} > 0",
+                           unit=COUNT),
+                    Column(title="Could be saved", look=_GREEN, unit=USD,
+                           query=f"{named(total(LOOP_WASTE, RANGE, _AGAIN, by=again), *again)} > 0"),
+                ],
+                sort="Loops",
+            )),
+            (8, bars(
+                "What could run in batches", described(f"{_BATCH_TEXT} By feature and agent.", COST),
+                named(top(f"{total(COST, RANGE, _NO_TOOL, _BACKGROUND, by=batch)} * 0.5"), *batch),
+                unit=USD, legend=legend(*batch), colour=GREEN,
+            )),
+            (8, bars(
+                "Dollars of calls that failed",
+                described("Dollars of calls that ended in an error in this range: of what a provider bills although "
+                          "the answer was lost.", COST),
+                named(top(failed), names.ERROR_TYPE), unit=USD, legend=legend(names.ERROR_TYPE), colour=ORANGE,
+            )),
+        ],
+    )  # fmt: skip
+
+
+def _growth() -> Row:
+    return Row(
+        height=10,
+        panels=[
+            (24, runs(
+                "Long runs, and what their steps carry along",
+                "Up to 200 sampled runs of five or more model calls, the dearest first. Each step sends what came "
+                "before once more: where input tokens grow faster than steps, shorten the context. The figures are the "
+                f"totals on the run's first span; red: above twice the median of this range ({TRACE_COST.prometheus}). "
+                "Chosen by service.",
+                f"2 * {quantile(0.5, TRACE_COST, RANGE)}",
+                where=f"span.{names.TRACE_LLM_CALLS} >= 5",
+                attributes=(names.TRACE_LLM_CALLS, names.TRACE_INPUT_TOKENS, names.TRACE_OUTPUT_TOKENS,
+                            names.TRACE_COST),
+            )),
+        ],
+    )  # fmt: skip
+
+
+BOARD: Final = Board(
+    uid="agentcost-opportunities",
+    title="Agent cost · Opportunities",
+    description="What could be saved, in dollars, and what each figure assumes. The figures overlap: do not add them.",
+    variables=[
+        number("small", "Small output (tokens)", "150", "A model that writes fewer a call may be too good for it."),
+        number("dear", "Expensive call ($)", "0.002", "Calls that cost less are left alone."),
+        number("cheaper", "Cheaper model costs (%)", "20", "Of what the expensive one costs."),
+        number("hit", "Cache share to aim at (%)", "80", "Of all input tokens."),
+        number("background", "Background users", "|.*(batch|cron|job|nightly|bot).*",
+               "A regular expression; its empty beginning matches calls that have no user."),
+    ],
+    rows=[_glance(), _models(), _caching(), _calls(), _growth()],
+)  # fmt: skip

@@ -1,0 +1,220 @@
+"""The cost overview: what is spent now, where it will end, who spends it on what, and what of it is lost."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from grafana.boards import queries
+from grafana.boards.board import Board, Row, choice, number
+from grafana.boards.panels import (
+    COUNT,
+    GREEN,
+    ORANGE,
+    RED,
+    SHARE,
+    USD,
+    YELLOW,
+    Query,
+    bars,
+    described,
+    gauge,
+    graph,
+    painted,
+    stat,
+    trend,
+)
+from grafana.boards.queries import change, differs, equals, hourly, legend, named, share, top, total, zero
+from grafana.boards.tables import Column, table
+from otel_agentcost import names
+from otel_agentcost.collector.signals import (
+    COST,
+    DURATION,
+    LOOP_WASTE,
+    SAVINGS,
+    TOKENS,
+    TRACE_COST,
+    UNPRICED,
+    WHERE,
+    label,
+)
+
+_DAYS_A_MONTH: Final = 30.4
+_SPLITS: Final = (
+    ("model", names.REQUEST_MODEL), ("provider", names.PROVIDER), ("agent", names.AGENT), ("user", names.USER),
+    ("tenant", names.TENANT), ("team", names.TEAM), ("feature", names.FEATURE), ("service", WHERE[0]),
+    ("environment", WHERE[1]), ("operation", names.OPERATION), ("tool", names.TOOL),
+)  # fmt: skip
+_MONTH: Final = f"{total(COST, '7d')} / 7 * {_DAYS_A_MONTH}"
+
+
+def _ticker() -> Row:
+    return Row(
+        height=5,
+        panels=[
+            (4, trend(
+                "Dollars an hour",
+                described("Dollars of model and tool calls in the hour before each point.", COST),
+                hourly(COST), unit=USD,
+            )),
+            (4, stat(
+                "Spent in this range",
+                described("Dollars of all model and tool calls in the range that the board shows.", COST),
+                total(COST), unit=USD,
+            )),
+            (4, stat(
+                "A day at this pace",
+                described("Dollars of the last hour, times 24.", COST),
+                f"{hourly(COST)} * 24", unit=USD,
+            )),
+            (4, stat(
+                "A month at this pace",
+                described(f"Dollars of the last seven days, a day, times {_DAYS_A_MONTH} days.", COST),
+                _MONTH, unit=USD,
+            )),
+            (4, gauge(
+                "Month against budget",
+                described("The month at this pace, as a part of the dollars that are set above as Budget a month.", COST),
+                f"{_MONTH} / $budget",
+            )),
+            (4, trend(
+                "Runs an hour",
+                described("Runs (traces) that ended in the hour before each point.", TRACE_COST),
+                zero(hourly(TRACE_COST, part="count")), unit=COUNT, colour="purple",
+            )),
+        ],
+    )  # fmt: skip
+
+
+def _flow() -> Row:
+    by = (names.AGENT, names.REQUEST_MODEL)
+    moved = change(COST, by=by, ago="1w")
+    split = hourly(COST, by=("$by",))
+    return Row(
+        height=10,
+        panels=[
+            (14, graph(
+                "Dollars an hour, split",
+                described("Dollars in the hour before each point, by what is chosen above as Split by; the 15 largest. "
+                          "The heights add up to Dollars an hour.", COST),
+                [Query(text=top(split, 15), legend="{{$by}}")], unit=USD, stacked=True,
+            )),
+            (10, table(
+                "Top movers against last week",
+                described("Dollars in this range less those of the same stretch a week ago, by agent and model; "
+                          "what costs more comes first.", COST),
+                {names.AGENT: "Agent", names.REQUEST_MODEL: "Model"},
+                [
+                    Column(title="Change", query=named(moved, *by), unit=USD, look={
+                        "custom__cellOptions": {"type": "color-text"}, "color": {"mode": "thresholds"},
+                        "thresholds": {"mode": "absolute", "steps": [
+                            {"color": "green", "value": None}, {"color": "text", "value": -0.01},
+                            {"color": "orange", "value": 0.01}]},
+                    }),
+                    Column(title="Now", query=named(total(COST, by=by), *by), unit=USD),
+                    Column(title="A week ago", query=named(total(COST, by=by, ago="1w"), *by), unit=USD),
+                ],
+                sort="Change",
+            )),
+        ],
+    )  # fmt: skip
+
+
+def _spenders(title: str, attribute: str, note: str = "") -> tuple[str, str, str, str]:
+    text = f"Dollars in this range, the ten largest. {note}".strip()
+    return title, described(text, COST), named(top(total(COST, by=(attribute,))), attribute), legend(attribute)
+
+
+def _split(width: int, *split: tuple[str, str]) -> Row:
+    made = [_spenders(title, attribute) for title, attribute in split]
+    return Row(height=8, panels=[
+        (width, bars(title, text, query, unit=USD, legend=shown)) for title, text, query, shown in made
+    ])  # fmt: skip
+
+
+def _tokens() -> Row:
+    cached = total(TOKENS, "1h", equals(names.TOKEN_TYPE, "cache_read"))
+    prompt = total(TOKENS, "1h", queries.like(names.TOKEN_TYPE, "input|cache_read|cache_write"))
+    return Row(
+        height=9,
+        panels=[
+            (8, graph(
+                "Tokens an hour",
+                described("Tokens in the hour before each point, each counted once: input without what came from or "
+                          "went to a cache, output without reasoning.", TOKENS),
+                [Query(text=hourly(TOKENS, by=(names.TOKEN_TYPE,)), legend=legend(names.TOKEN_TYPE))],
+                unit=COUNT, stacked=True,
+            )),
+            (8, graph(
+                "Saved an hour, and the cache's share",
+                described("Dollars that calls cost less in the hour before each point: because tokens were read from "
+                          "a cache, or a cheaper model answered.", SAVINGS, TOKENS),
+                [
+                    Query(text=hourly(SAVINGS, by=(names.SAVINGS_KIND,)), legend=legend(names.SAVINGS_KIND)),
+                    Query(text=share(cached, prompt), legend="share of input from cache"),
+                ],
+                unit=USD,
+                overrides=[painted("cache", GREEN), painted("downgrade", "#96D98D"), {
+                    "matcher": {"id": "byName", "options": "share of input from cache"},
+                    "properties": [{"id": "unit", "value": SHARE}, {"id": "custom.axisPlacement", "value": "right"},
+                                   {"id": "max", "value": 1}, {"id": "color", "value": {
+                                       "mode": "fixed", "fixedColor": "purple"}}],
+                }],
+            )),
+            (8, graph(
+                "Wasted an hour",
+                described("Dollars in the hour before each point: of calls that failed (and are made again), and that "
+                          "loops have spent since their first round. A failed call in a loop is in both: do not add "
+                          "them.", COST, LOOP_WASTE),
+                [
+                    Query(text=zero(hourly(COST, differs(names.ERROR_TYPE, ""))), legend="failed calls"),
+                    Query(text=zero(hourly(LOOP_WASTE)), legend="loops"),
+                ],
+                unit=USD, overrides=[painted("failed calls", ORANGE), painted("loops", RED)],
+            )),
+        ],
+    )  # fmt: skip
+
+
+def _unpriced() -> Row:
+    by = (names.PROVIDER, names.REQUEST_MODEL, names.REASON)
+    whole = total(DURATION, part="count")
+    return Row(
+        height=7,
+        panels=[
+            (6, stat(
+                "Calls without a price",
+                described("Model calls whose price is not, or not wholly, known, as a part of all model calls: their "
+                          "dollars are missing on this board.", UNPRICED, DURATION),
+                f"({zero(total(UNPRICED))}) / ({whole} > 0)",
+                unit=SHARE, steps=((None, GREEN), (0.001, YELLOW), (0.05, RED)),
+            )),
+            (18, table(
+                "What has no price, and why",
+                described("Model calls in this range that have no price, or none for all of what they used. A file of "
+                          "own prices gives them one.", UNPRICED),
+                {names.PROVIDER: "Provider", names.REQUEST_MODEL: "Model", names.REASON: "Why"},
+                [Column(title="Calls", query=f"{named(total(UNPRICED, by=by), *by)} > 0", unit=COUNT)],
+                sort="Calls", unit=COUNT,
+            )),
+        ],
+    )  # fmt: skip
+
+
+BOARD: Final = Board(
+    uid="agentcost-overview",
+    title="Agent cost · Overview",
+    description="What AI agents spend now, where that will end, who spends it on what, and what of it is lost.",
+    variables=[
+        choice("by", "Split by", [(word, label(name)) for word, name in _SPLITS], "What the graph is split by."),
+        number("budget", "Budget a month ($)", "1000", "Dollars that a month may cost."),
+    ],
+    rows=[
+        _ticker(),
+        _flow(),
+        _split(8, ("By model", names.REQUEST_MODEL), ("By agent", names.AGENT), ("By user", names.USER)),
+        _split(6, ("By provider", names.PROVIDER), ("By team", names.TEAM), ("By feature", names.FEATURE),
+               ("By service", WHERE[0])),
+        _tokens(),
+        _unpriced(),
+    ],
+)  # fmt: skip

@@ -1,0 +1,128 @@
+"""Tables: of several queries that agree in their labels, and of runs from Tempo."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from grafana_foundation_sdk.models import dashboard, prometheus, tempo
+
+from grafana.boards import traces
+from grafana.boards.panels import RED, TEMPO, USD, Query, override, panel
+from otel_agentcost import names
+from otel_agentcost.collector.signals import label
+
+_OPTIONS: Final = {"showHeader": True, "cellHeight": "sm", "footer": {"show": False, "reducer": ["sum"], "fields": ""}}
+_TEMPO_OWN: Final = {
+    "traceIdHidden": "Trace", "traceService": "Service", "traceName": "Begins with", "time": "Began",
+    "duration": "Took",
+}  # fmt: skip
+"""Tempo's own columns of a table of spans, and what they are called here."""
+_TOTALS: Final = {
+    names.TRACE_LLM_CALLS: ("Steps", "short"),
+    names.TRACE_INPUT_TOKENS: ("Input tokens", "short"),
+    names.TRACE_OUTPUT_TOKENS: ("Output tokens", "short"),
+    names.TRACE_LLM_COST: ("Models", USD),
+    names.TRACE_TOOL_COST: ("Tools", USD),
+    names.TRACE_COST: ("Total", USD),
+}
+"""The totals of a run, and what their columns are called."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of numbers, and the query that it is from."""
+
+    title: str
+    query: str
+    unit: str
+    look: Mapping[str, Any] | None = None
+
+
+def table(  # noqa: PLR0913 (what a table has)
+    title: str,
+    description: str,
+    rows: Mapping[str, str],
+    columns: Sequence[Column],
+    *,
+    sort: str,
+    unit: str = USD,
+) -> dashboard.Panel:
+    """One row for each set of attributes; `rows` are these attributes, and the titles of their columns."""
+    targets = [
+        Query(text=one.query, instant=True, format=prometheus.PromQueryFormat.TABLE) for one in columns
+    ]  # fmt: skip
+    values = ["Value"] if len(columns) == 1 else [f"Value #{chr(ord('A') + place)}" for place in range(len(columns))]
+    shown = {label(name): text for name, text in rows.items()} | dict(
+        zip(values, (one.title for one in columns), strict=True)
+    )
+    organized = {
+        "excludeByName": {"Time": True},
+        "indexByName": {name: place for place, name in enumerate(shown)},
+        "renameByName": shown,
+    }
+    return panel(
+        "table", title, description, targets, unit=unit, options=dict(_OPTIONS),
+        overrides=[override(one.title, unit=one.unit, **(one.look or {})) for one in columns],
+        transformations=[
+            ("merge", {}), ("organize", organized), ("sortBy", {"fields": {}, "sort": [{"field": sort, "desc": True}]}),
+        ],
+        custom={"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False}, no_value="-",
+    )  # fmt: skip
+
+
+def runs(title: str, description: str, median: str, *, where: str = "", attributes: Sequence[str]) -> dashboard.Panel:
+    """A table of runs from Tempo, each a click from its trace; totals above `median` times two are red."""
+    found = tempo.Dataquery(
+        query_type="traceql",
+        query=traces.runs(*attributes, where=where),
+        table_type=tempo.SearchTableType.SPANS,
+        limit=200,
+        spss=1,  # one span a trace: its first
+        datasource=TEMPO,
+    )
+    limit = Query(text=median, instant=True)
+    titles = {**_TEMPO_OWN, **{name: _TOTALS[name][0] for name in attributes}}
+    organized = {
+        "excludeByName": {"spanID": True, "name": True, "agentcost": True},
+        "indexByName": {name: place for place, name in enumerate(titles)},
+        "renameByName": titles,
+    }
+    threshold = {
+        "configRefId": "B",
+        "applyTo": {"id": "byName", "options": names.TRACE_COST},
+        "mappings": [
+            {"fieldName": "Value", "handlerKey": "threshold1", "handlerArguments": {"threshold": {"color": RED}}},
+            {"fieldName": "Time", "handlerKey": "__ignore"},
+        ],
+    }
+    return panel(
+        "table", title, description, [found, limit], unit="short", options=dict(_OPTIONS),
+        overrides=[
+            override("traceIdHidden", **_TRACE), override("Trace", **_TRACE),
+            *(override(_TOTALS[name][0], unit=_TOTALS[name][1]) for name in attributes),
+            override("Total", custom__cellOptions={"type": "color-background", "mode": "basic"},
+                     color={"mode": "thresholds"}),
+        ],
+        transformations=[
+            ("configFromData", threshold), ("organize", organized),
+            ("sortBy", {"fields": {}, "sort": [{"field": "Total", "desc": True}]}),
+        ],
+        custom={"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "filterable": True},
+        no_value="no runs in this range",
+    )  # fmt: skip
+
+
+def _explore() -> str:
+    """The address of a trace in Explore, as all versions from 10.4 on know it."""
+    trace = '{"a":{"datasource":"${tempo}","queries":[{"refId":"A","queryType":"traceql","query":"${__value.raw}"}]}}'
+    quoted = trace.replace('"', "%22").replace("{%22", "%7B%22").replace("}]}}", "%7D%5D%7D%7D").replace("[", "%5B")
+    return f"/explore?schemaVersion=1&orgId=1&panes={quoted}"
+
+
+_TRACE: Final[dict[str, Any]] = {
+    "custom__hidden": False, "custom__width": 270,
+    "links": [{"title": "Open the trace", "url": _explore(), "targetBlank": True}],
+}  # fmt: skip
+"""Tempo hides the whole id of a trace: here it is what is clicked."""
