@@ -106,10 +106,11 @@ class Prometheus(Client):
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
+        targets = [{"targets": list(scrape)}]
         config = {
             "global": {"scrape_interval": interval, "scrape_timeout": interval, "evaluation_interval": interval},
             "rule_files": [str(rule) for rule in rules],
-            "scrape_configs": [{"job_name": "agentcost", "static_configs": [{"targets": list(scrape)}]}],
+            "scrape_configs": [{"job_name": "agentcost", "honor_labels": True, "static_configs": targets}],
         }
         (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
 
