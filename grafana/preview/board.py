@@ -82,6 +82,8 @@ class Moment:
     end: float
     stretch: int
     scrape: int
+    least: int = 0
+    """The least number of seconds between two points that a panel asks for."""
 
     @property
     def start(self) -> float:
@@ -91,7 +93,7 @@ class Moment:
     @property
     def step(self) -> int:
         """Seconds between two points of a graph."""
-        return max(self.scrape, -(-self.stretch // 200 // 60) * 60)
+        return max(self.scrape, self.least, -(-self.stretch // 200 // 60) * 60)
 
     def built_in(self) -> dict[str, str]:
         """Grafana's own variables."""

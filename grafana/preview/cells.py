@@ -93,7 +93,7 @@ def _course(one: Value, width: float, height: float) -> str:
     if len(points) < 3:
         return ""
     low, high = min(value for _, value in points), max(value for _, value in points)
-    area = svg.Plot(left=0, right=width, top=height * 0.62, bottom=height - 2, x_low=points[0][0],
+    area = svg.Plot(left=0, right=width, top=height * 0.72, bottom=height - 2, x_low=points[0][0],
                     x_high=points[-1][0], y_low=min(0.0, low), y_high=high or 1)  # fmt: skip
     top = " ".join(f"{area.x(at):.1f},{area.y(value):.1f}" for at, value in points)
     ground = f"{width:.0f},{height:.0f} 0,{height:.0f}"
@@ -143,7 +143,7 @@ def bars(found: Sequence[Value], width: float, height: float) -> str:
     most = max((one.value or 0 for one in found), default=0) or 1
     row = min(max(height / max(1, len(found)), 22.0), 44.0)
     shown = found[: max(1, int(height / row))]
-    names = min(width * 0.38, max(svg.wide(one.name, 13) for one in shown) + 12)
+    names = min(width * 0.5, max(svg.wide(one.name, 13) for one in shown) + 12)
     texts = max(svg.wide(one.text, 14) for one in shown) + 14
     parts: list[str] = []
     for index, one in enumerate(shown):
@@ -203,9 +203,10 @@ def text(panel: Panel) -> str:
     return f'<div class="text">{"".join(blocks)}</div>'
 
 
-def table(panel: Panel, given: Table, height: float) -> str:
-    """Rows and columns, as many rows as fit."""
-    numbers = {column: any(isinstance(row.get(column), float) for row in given.rows) for column in given.columns}
+def table(panel: Panel, given: Table, height: float, *, red: float = math.inf) -> str:
+    """Rows and columns, as many rows as fit. A total above `red` is."""
+    texts = {column for row in given.rows for column, value in row.items() if isinstance(value, str)}
+    numbers = {column: column not in texts for column in given.columns}
     styles = {column: settings(panel, column, number=numbers[column]) for column in given.columns}
     columns = [column for column in given.columns if not styles[column]["custom"].get("hidden")]
     most = {
@@ -215,6 +216,9 @@ def table(panel: Panel, given: Table, height: float) -> str:
     titles = {column: html.escape(str(styles[column].get("displayName") or column)) for column in columns}
     head = "".join(f'<th class="{"number" if numbers[one] else ""}">{titles[one]}</th>' for one in columns)
     fitting = given.rows[: max(1, int((height - 30) / 29))]
+    if "Total" in styles and red < math.inf:
+        steps = [{"color": "transparent", "value": None}, {"color": "red", "value": red}]
+        styles["Total"] = {**styles["Total"], "thresholds": {"steps": steps}}
     body = "".join(
         "<tr>" + "".join(_cell(row, column, styles[column], most[column]) for column in columns) + "</tr>"
         for row in fitting
@@ -225,7 +229,7 @@ def table(panel: Panel, given: Table, height: float) -> str:
 def _cell(row: Row, column: str, style: Mapping[str, Any], most: float) -> str:
     value = row.get(column)
     if not isinstance(value, float):
-        return f"<td>{html.escape(str(value or '-'))}</td>"
+        return f"<td>{html.escape(str(value))}</td>" if value else '<td class="number">-</td>'
     said = units.write(value, style.get("unit"), style.get("decimals"))
     told = inner(style["custom"], "cellOptions")
     kind = told.get("type") or "auto"
@@ -235,7 +239,8 @@ def _cell(row: Row, column: str, style: Mapping[str, Any], most: float) -> str:
     if kind == "color-text":
         return f'<td class="number" style="color:{colour}">{said}</td>'
     if kind == "color-background":
-        return f'<td class="number" style="background:{colour}55">{said}</td>'
+        back = colour if colour == "transparent" else f"{colour}66"
+        return f'<td class="number" style="background:{back}">{said}</td>'
     if kind == "gauge":
         long = 100 * max(0.0, value) / most if most else 0
         bar = f'<i class="bar" style="width:{long:.0f}%;background:{colour}"></i>'

@@ -7,6 +7,7 @@ import html
 import itertools
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from grafana.preview import svg, units
@@ -15,6 +16,9 @@ from grafana.preview.frames import Line, settings
 from grafana.preview.raw import inner, items
 
 Styles = Sequence[Mapping[str, Any]]
+Point = tuple[float, float, float]
+"""A time, and the lower and the upper end of what is drawn there."""
+Shape = Sequence[Point]
 
 
 def coloured(panel: Panel, lines: Sequence[Line]) -> tuple[Styles, list[str]]:
@@ -56,30 +60,46 @@ def _graph(
     style = styles[0]
     stacked = (inner(style["custom"], "stacking").get("mode") or "none") != "none"
     shapes = _stacked(lines) if stacked else [[(at, 0.0, value) for at, value in line.points] for line in lines]
-    tops = [top for shape in shapes for _, _, top in shape if math.isfinite(top)] or [0.0, 1.0]
-    low = min(0.0, *tops) if style.get("min") is None else float(style["min"])
-    high = max(*tops, low) if style.get("max") is None else float(style["max"])
-    bounds = svg.ticks(low, high if high > low else low + 1, max(2, int(height / 45)))
+    right = [inner(one, "custom").get("axisPlacement") == "right" for one in styles]
+    main = [shape for shape, aside in zip(shapes, right, strict=True) if not aside] or shapes
+    bounds = _scale(main, style, height)
     unit, decimals = style.get("unit"), style.get("decimals")
     area, parts = svg.plot(
-        width, height, (moment.start, moment.end), bounds, lambda value: units.write(value, unit, decimals)
-    )
+        width - 40 * any(right), height, (moment.start, moment.end), bounds,
+        lambda value: units.write(value, unit, decimals),
+    )  # fmt: skip
+    other = area
+    if any(right):
+        aside = next(one for one, is_right in zip(styles, right, strict=True) if is_right)
+        ticks = _scale([shape for shape, yes in zip(shapes, right, strict=True) if yes], aside, height)
+        other = replace(area, y_low=ticks[0], y_high=ticks[-1])
+        parts.extend(
+            svg.words(area.right + 5, other.y(value) + 4, units.write(value, aside.get("unit")), font_size=11)
+            for value in ticks
+        )
     parts.extend(_bounds(style, area))
-    for shape, one, name, colour in zip(shapes, styles, names, colours, strict=True):
-        bars = one["custom"].get("drawStyle") == "bars"
-        draw = _bars if bars else _line
-        parts.append(draw(area, shape, one, colour, moment, name))
+    for shape, one, name, colour, aside_ in zip(shapes, styles, names, colours, right, strict=True):
+        draw = _bars if one["custom"].get("drawStyle") == "bars" else _line
+        parts.append(draw(other if aside_ else area, shape, one, colour, moment, name))
     return svg.picture(width, height, parts)
 
 
-def _stacked(lines: Sequence[Line]) -> list[list[tuple[float, float, float]]]:
+def _scale(shapes: Sequence[Shape], style: Mapping[str, Any], height: float) -> list[float]:
+    """The ticks of the vertical axis."""
+    tops = [top for shape in shapes for _, _, top in shape if math.isfinite(top)] or [0.0, 1.0]
+    low = min(0.0, *tops) if style.get("min") is None else float(style["min"])
+    high = max(*tops, low) if style.get("max") is None else float(style["max"])
+    return svg.ticks(low, high if high > low else low + 1, max(2, int(height / 45)))
+
+
+def _stacked(lines: Sequence[Line]) -> list[list[Point]]:
     """Each point's lower and upper end, on top of the lines before."""
     ground: dict[float, float] = {}
     times = sorted({at for line in lines for at, _ in line.points})
-    shapes: list[list[tuple[float, float, float]]] = []
+    shapes: list[list[Point]] = []
     for line in lines:
         values = dict(line.points)
-        shape: list[tuple[float, float, float]] = []
+        shape: list[Point] = []
         for at in times:
             low = ground.get(at, 0.0)
             value = values.get(at, 0.0)
@@ -90,7 +110,7 @@ def _stacked(lines: Sequence[Line]) -> list[list[tuple[float, float, float]]]:
 
 
 def _line(
-    area: svg.Plot, shape: Sequence[tuple[float, float, float]], style: Mapping[str, Any], colour: str,
+    area: svg.Plot, shape: Shape, style: Mapping[str, Any], colour: str,
     moment: Moment, name: str,
 ) -> str:  # fmt: skip
     custom = style["custom"]
@@ -110,9 +130,9 @@ def _line(
     return "".join(parts)
 
 
-def _pieces(shape: Sequence[tuple[float, float, float]], gap: float) -> list[list[tuple[float, float, float]]]:
+def _pieces(shape: Shape, gap: float) -> list[list[Point]]:
     """The stretches without a hole."""
-    found: list[list[tuple[float, float, float]]] = []
+    found: list[list[Point]] = []
     before = -math.inf
     for point in shape:
         if not math.isfinite(point[2]):
@@ -125,7 +145,7 @@ def _pieces(shape: Sequence[tuple[float, float, float]], gap: float) -> list[lis
 
 
 def _bars(
-    area: svg.Plot, shape: Sequence[tuple[float, float, float]], style: Mapping[str, Any], colour: str,
+    area: svg.Plot, shape: Shape, style: Mapping[str, Any], colour: str,
     moment: Moment, name: str,
 ) -> str:  # fmt: skip
     times = [at for at, _, _ in shape]
@@ -188,7 +208,7 @@ def _legend_table(
 ) -> tuple[str, float]:
     titles = {"lastNotNull": "Last", "sum": "Total", "mean": "Mean", "max": "Max", "min": "Min"}
     head = "".join(f"<th>{titles.get(calc, calc.capitalize())}</th>" for calc in calcs)
-    wide = min(room[0] * 0.45, 60 + max(svg.wide(name) for name, _, _ in rows) + 62 * len(calcs)) if aside else room[0]
+    wide = min(room[0] * 0.55, 60 + max(svg.wide(name) for name, _, _ in rows) + 62 * len(calcs)) if aside else room[0]
     body = "".join(
         f'<tr><td><i style="background:{colour}"></i>{html.escape(svg.cut(name, wide - 40 - 58 * len(calcs)))}</td>'
         + "".join(f"<td>{html.escape(value)}</td>" for value in values) + "</tr>"

@@ -22,6 +22,7 @@ SONNET: Final = Model(provider="anthropic", asked="claude-sonnet-4-5", served="c
 OPUS: Final = Model(provider="anthropic", asked="claude-opus-4-5", served="claude-opus-4-5-20251101")
 HAIKU: Final = Model(provider="anthropic", asked="claude-haiku-4-5", served="claude-haiku-4-5-20251001")
 GPT_5: Final = Model(provider="openai", asked="gpt-5", served="gpt-5-2025-08-07")
+GPT_41: Final = Model(provider="openai", asked="gpt-4.1", served="gpt-4.1-2025-04-14")
 GPT_4O: Final = Model(provider="openai", asked="gpt-4o", served="gpt-4o-2024-08-06")
 GPT_4O_MINI: Final = Model(provider="openai", asked="gpt-4o-mini", served="gpt-4o-mini-2024-07-18")
 FLASH: Final = Model(provider="gcp.gemini", asked="gemini-2.5-flash", served="gemini-2.5-flash")
@@ -74,7 +75,7 @@ AGENTS: Final = (
     Agent(
         name="researcher", service="research-api", team="research", feature="reports", users=("ada", "wei"),
         models=((GPT_5, 1.0),), runs=34, steps=(4, 14), prompt=3800, growth=0.6, answer=1500, cached=0.4,
-        reasoning=0.55, tools=(("web_search", 0.005), ("read_page", 0.001)), looping=0.035, failing=0.02,
+        reasoning=0.55, tools=(("web_search", 0.005), ("read_page", 0.001)), looping=0.09, failing=0.02,
     ),
     Agent(
         name="coder", service="dev-tools", team="platform", feature="pull-requests", users=("tomas", "ines"),
@@ -83,7 +84,7 @@ AGENTS: Final = (
     ),
     Agent(
         name="invoice-reader", service="back-office", team="finance", feature="invoices", users=("batch",),
-        models=((GPT_4O, 1.0),), runs=260, steps=(1, 1), prompt=3100, growth=0.0, answer=35, nightly=True,
+        models=((GPT_41, 1.0),), runs=260, steps=(1, 1), prompt=3100, growth=0.0, answer=35, nightly=True,
     ),
     Agent(
         name="sales-assistant", service="crm", team="sales", feature="offers", users=("lena", "omar"),

@@ -85,8 +85,9 @@ def lines(panel: Panel, client: Client, moment: Moment, values: Mapping[str, str
     for query, expression in asked(panel, values):
         if query.hidden:
             continue
+        legend = replaced(query.legend, values)
         for one in run(query, expression, client, moment):
-            name = _named(query.legend, one.labels, expression)
+            name = _named(legend, one.labels, expression)
             found.append(Line(name=name, ref=query.ref, labels=one.labels, points=one.points))
     for step in items(panel.raw, "transformations"):
         if step["id"] == "renameByRegex":

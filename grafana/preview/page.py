@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 import html
+import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Final
 
 from grafana.preview import board, cells, charts
 from grafana.preview.board import Board, Moment, Panel
-from grafana.preview.frames import Table, lines, table, transformed
+from grafana.preview.frames import Table, asked, lines, table
 from grafana.preview.prometheus import Client, Refused
 
 WIDTH: Final = 1600
@@ -29,7 +31,7 @@ header form{margin-top:12px;display:flex;gap:10px;align-items:center;flex-wrap:n
 header label{color:rgba(204,204,220,.65);font-size:12px;white-space:nowrap}
 select,button{background:#181b1f;color:#ccccdc;border:1px solid rgba(204,204,220,.2);border-radius:2px;height:26px;
 max-width:130px}
-.note{color:#ff9830;font-size:12px;margin-left:auto;white-space:nowrap}
+.note{color:#ff9830;font-size:12px;float:right;padding-top:5px}
 main{position:relative;width:1600px} .panel,.head{position:absolute}
 .panel{background:#181b1f;border:1px solid rgba(204,204,220,.12);border-radius:2px;overflow:hidden}
 .panel h2{font-size:14px;font-weight:500;margin:0;padding:8px 10px 0;height:34px;white-space:nowrap;overflow:hidden;
@@ -95,8 +97,8 @@ def _header(
     until = dt.datetime.fromtimestamp(moment.end, dt.timezone.utc)
     said = f"{note} · until {until:%Y-%m-%d %H:%M} UTC" if note else f"until {until:%Y-%m-%d %H:%M} UTC"
     return (
-        f"<header><h1>{html.escape(one.title)}</h1><nav>{links}</nav>"
-        f'<form>{"".join(fields)}<button>Show</button><span class="note">{html.escape(said)}</span></form></header>'
+        f'<header><h1>{html.escape(one.title)}</h1><nav>{links}</nav><span class="note">{html.escape(said)}</span>'
+        f"<form>{''.join(fields)}<button>Show</button></form></header>"
     )
 
 
@@ -131,13 +133,17 @@ def drawn(
 ) -> str:  # fmt: skip
     """What is inside a panel. Raises Refused or ValueError where that cannot be drawn."""
     width, height_ = size
+    if panel.raw.get("interval"):
+        moment = replace(moment, least=board.seconds(str(panel.raw["interval"])))
+        values = {**values, **moment.built_in()}
     if panel.kind == "text":
         return cells.text(panel)
     if any(query.source == "tempo" for query in panel.queries):
         known = runs(panel) if runs else None
         if known is None:
             return '<div class="says">From Tempo: this preview has Prometheus only.</div>'
-        return cells.table(panel, transformed([known], ()), height_)
+        limits = [client.value(expression, moment.end) for _, expression in asked(panel, values)]
+        return cells.table(panel, known, height_, red=limits[0] if limits else math.inf)
     asks_table = any(query.table for query in panel.queries)
     if panel.kind in ("table", "barchart") or asks_table:
         rows = table(panel, client, moment, values)

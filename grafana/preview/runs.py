@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
-
+from grafana.preview import units
 from grafana.preview.board import Panel
 from grafana.preview.frames import Row, Table
 from grafana.preview.sample import Sample
@@ -18,7 +17,7 @@ def runs_of(known: Sample, since: float, _panel: Panel) -> Table:
     rows: list[Row] = [
         {
             "Run": run.trace[:16],
-            "Began": run.began * 1000,
+            "Began": units.write(run.began * 1000, "dateTimeAsIso"),
             "Service": run.agent.service,
             "Agent": run.agent.name,
             "User": run.user,
@@ -31,8 +30,3 @@ def runs_of(known: Sample, since: float, _panel: Panel) -> Table:
         for run in found[:100]
     ]
     return Table(columns=list(_COLUMNS), rows=rows)
-
-
-def median(known: Sample, since: float) -> float:
-    """What the middle one of the runs since a time cost."""
-    return statistics.median(run.usd for run in known.runs if run.ended > since and run.made)
