@@ -6,6 +6,7 @@
 #   make frameworks   the tests of frameworks' tools, each with its oldest and its newest release   (ARGS="langchain")
 #   make check   linters and type checkers
 #   make bench   the benchmarks
+#   make boards  rewrites the Grafana boards from the table of signals
 #   make docs    rewrites what is generated from the code: the README's tables, the list of variables
 
 VENV ?= .venv
@@ -13,7 +14,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := $(VENV)/bin
 
-.PHONY: demo test neighbours frameworks check lint types docs bench clean
+.PHONY: demo test neighbours frameworks check lint types docs boards bench clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/agentcost demo $(ARGS)
@@ -44,6 +45,9 @@ types: $(VENV)/.dev
 
 docs: $(VENV)/.dev
 	$(BIN)/python -m tests.documents
+
+boards: $(VENV)/.test
+	$(BIN)/python -m grafana.boards
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks $(ARGS)

@@ -14,6 +14,7 @@ from grafana.boards import queries
 from grafana.boards.panels import PROMETHEUS
 from otel_agentcost.collector import signals
 from otel_agentcost.collector.signals import label
+from otel_agentcost.writing import GENERATED
 
 SCHEMA_VERSION: Final = 39
 """Grafana 10.4's: newer versions take it, and bring it up to theirs."""
@@ -48,7 +49,7 @@ class Board:
         made = dashboard.Dashboard(
             uid=self.uid,
             title=self.title,
-            description=self.description,
+            description=f"{self.description} {GENERATED} dashboards`: save a copy to change it.",
             tags=[TAG],
             timezone="browser",
             editable=False,
@@ -61,13 +62,15 @@ class Board:
             templating=dashboard.DashboardDashboardTemplating(list_val=[*_sources(), *_choices(), *self.variables]),
             links=[_others()],
         )
-        return json.dumps(made, cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
+        # What the file is comes first, for readers and for `agentcost dashboards`, which looks who wrote it.
+        said = {"title": made.title, "description": made.description, **made.to_json()}
+        return json.dumps(said, cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
 
 
 def number(name: str, text: str, value: str, description: str) -> dashboard.VariableModel:
     """A number that the reader of a board sets."""
     return dashboard.VariableModel(
-        type_val=dashboard.VariableType.TEXTBOX,
+        type_val=dashboard.VariableType("textbox"),
         name=name,
         label=text,
         description=description,
@@ -82,7 +85,7 @@ def choice(name: str, text: str, choices: Sequence[tuple[str, str]], description
     made = [dashboard.VariableOption(text=word, value=value, selected=not place)
             for place, (word, value) in enumerate(choices)]  # fmt: skip
     return dashboard.VariableModel(
-        type_val=dashboard.VariableType.CUSTOM,
+        type_val=dashboard.VariableType("custom"),
         name=name,
         label=text,
         description=description,
@@ -112,7 +115,7 @@ def _placed(rows: Sequence[Row]) -> Sequence[dashboard.Panel]:
 def _sources() -> list[dashboard.VariableModel]:
     return [
         dashboard.VariableModel(
-            type_val=dashboard.VariableType.DATASOURCE,
+            type_val=dashboard.VariableType("datasource"),
             name=name,
             label=text,
             query=kind,
@@ -132,7 +135,7 @@ def _chosen(name: str, of: str) -> dashboard.VariableModel:
     query = f"label_values({signals.COST.prometheus}, {of})"
     said: dict[str, object] = {"query": query, "refId": f"variable-{name}"}
     return dashboard.VariableModel(
-        type_val=dashboard.VariableType.QUERY,
+        type_val=dashboard.VariableType("query"),
         name=name,
         label=_LABELS[name],
         query=said,
@@ -154,7 +157,7 @@ def _all() -> Any:
 def _others() -> dashboard.DashboardLink:
     return dashboard.DashboardLink(
         title="Boards",
-        type_val=dashboard.DashboardLinkType.DASHBOARDS,
+        type_val=dashboard.DashboardLinkType("dashboards"),
         tooltip="The other boards, with the same time range and the same choices.",
         tags=[TAG],
         include_vars=True,

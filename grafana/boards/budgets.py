@@ -52,20 +52,17 @@ def _glance() -> Row:
             (4, gauge("Fullest budget", described(f"How far the budget that is used most is used now. {_REPORTS}",
                                                   UTILIZATION), f"max({_USED})")),
             (4, stat("Calls refused", described("Model calls that budgets refused in this range.", REFUSALS),
-                     zero(total(REFUSALS)), unit=COUNT, steps=alarm, line=zero(hourly(REFUSALS)))),
+                     zero(total(REFUSALS)), unit=COUNT, steps=alarm)),
             (4, stat("Limits reached", described("How often budgets came to their soft limit or to their limit in this "
                                                  "range.", WARNINGS),
-                     zero(total(WARNINGS)), unit=COUNT, steps=alarm, line=zero(hourly(WARNINGS)))),
+                     zero(total(WARNINGS)), unit=COUNT, steps=alarm)),
             (4, stat("Loops found", described("Loops in this range: each once, however long it went on.", LOOPS),
-                     zero(total(LOOPS)), unit=COUNT, steps=alarm, line=zero(hourly(LOOPS)))),
-            (4, stat("Spent by loops", described("Dollars that loops have spent since their first round, in this range.",
-                                                 LOOP_WASTE),
-                     zero(total(LOOP_WASTE)), unit=USD, steps=((None, GREEN), (0.01, RED)),
-                     line=zero(hourly(LOOP_WASTE)))),
-            (4, stat("Saved by downgrades", described("Dollars that calls cost less in this range because a budget sent "
-                                                      "them to a cheaper model.", SAVINGS),
-                     zero(total(SAVINGS, queries.RANGE, _DOWNGRADE)), unit=USD, colour=GREEN,
-                     line=zero(hourly(SAVINGS, _DOWNGRADE)))),
+                     zero(total(LOOPS)), unit=COUNT, steps=alarm)),
+            (4, stat("Spent by loops", described("Dollars that loops spent since their first round.", LOOP_WASTE),
+                     zero(total(LOOP_WASTE)), unit=USD, steps=((None, GREEN), (0.01, RED)))),
+            (4, stat("Saved by downgrades", described("Dollars that calls cost less in this range because a budget "
+                                                      "sent them to a cheaper model.", SAVINGS),
+                     zero(total(SAVINGS, queries.RANGE, _DOWNGRADE)), unit=USD, colour=GREEN)),
         ],
     )  # fmt: skip
 
@@ -118,7 +115,8 @@ def _refusals() -> Row:
                     Query(text=zero(hourly(UNENFORCED)), legend="calls that no budget saw"),
                     Query(text=zero(hourly(TRACES_OVER_BUDGET)), legend="runs over budget"),
                 ],
-                unit=COUNT, overrides=[painted("calls that no budget saw", YELLOW), painted("runs over budget", ORANGE)],
+                unit=COUNT,
+                overrides=[painted("calls that no budget saw", YELLOW), painted("runs over budget", ORANGE)],
             )),
         ],
     )  # fmt: skip

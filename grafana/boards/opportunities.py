@@ -45,41 +45,39 @@ from otel_agentcost.collector.signals import (
     TOKEN_USAGE,
     TOKENS,
     TRACE_COST,
-    label,
 )
 
 _MODEL: Final = (names.REQUEST_MODEL,)
-_AGENT_MODEL: Final = (names.AGENT, names.REQUEST_MODEL)
+_AGENT: Final = (names.AGENT, names.REQUEST_MODEL)
+_PROMPTS: Final = "input|cache_read|cache_write"
 _NO_TOOL: Final = differs(names.OPERATION, names.EXECUTE_TOOL)
 _AGAIN: Final = like(names.LOOP_RULE, "repeat|near_repeat")
-_BACKGROUND: Final = f'{label(names.USER)}=~"$background"'
-_ON: Final = f"on ({label(names.REQUEST_MODEL)})"
-
-_SPENT: Final = total(OPERATION_COST, by=_MODEL, part="sum")
-_CALLS: Final = total(OPERATION_COST, by=_MODEL, part="count")
+_BACKGROUND: Final = like(names.USER, "$background")
 
 
 def _tokens_of(kinds: str, *by: str, window: str = RANGE) -> str:
     return total(TOKENS, window, like(names.TOKEN_TYPE, kinds), by=by)
 
 
-_WRITTEN: Final = share(_tokens_of("output|reasoning", *_MODEL), _CALLS)
-_PROMPT: Final = share(_tokens_of("input|cache_read|cache_write", *_MODEL), _CALLS)
-_A_CALL: Final = share(_SPENT, _CALLS)
-_SMALL: Final = f"(({_WRITTEN}) < $small) and ({_A_CALL} > $dear)"
-_CHEAPER: Final = f"({_SPENT} * (1 - $cheaper / 100)) and {_SMALL}"
+_SPENT: Final = total(COST, RANGE, _NO_TOOL, by=_AGENT)
+_ALL_TOKENS: Final = total(TOKENS, by=_AGENT)
+_A_MILLION: Final = f"{_SPENT} / ({_ALL_TOKENS} > 0) * 1000000"
+_WRITTEN: Final = share(_tokens_of("output|reasoning", *_AGENT), _ALL_TOKENS)
+_CHEAPER: Final = f"{_SPENT} * (1 - $cheaper / 100) and ({_WRITTEN}) < $small / 100 and ({_A_MILLION}) > $dear"
 
+_CALLS: Final = total(OPERATION_COST, by=_MODEL, part="count")
+_PROMPT: Final = share(_tokens_of(_PROMPTS, *_MODEL), _CALLS)
 _READ: Final = total(TOKENS, RANGE, equals(names.TOKEN_TYPE, "cache_read"), by=_MODEL)
-_HIT: Final = f"({_READ} or {_tokens_of('input', *_MODEL)} * 0) / {_tokens_of('input|cache_read|cache_write', *_MODEL)}"
+_HIT: Final = f"({_READ} or {_tokens_of('input', *_MODEL)} * 0) / {_tokens_of(_PROMPTS, *_MODEL)}"
 _A_TOKEN: Final = share(total(SAVINGS, RANGE, equals(names.SAVINGS_KIND, "cache"), by=_MODEL), _READ)
-_MISSED: Final = f"{_tokens_of('input|cache_read|cache_write', *_MODEL)} * $hit / 100 - {_READ}"
+_MISSED: Final = f"{_tokens_of(_PROMPTS, *_MODEL)} * $hit / 100 - {_READ}"
 _LARGE: Final = f"({_PROMPT}) > 1024"
-_CACHED: Final = f"((({_MISSED}) > 0) * ({_A_TOKEN})) and ({_LARGE})"
+_CACHED: Final = f"((({_MISSED}) > 0) * ({_A_TOKEN})) and {_LARGE}"
 _BATCH: Final = total(COST, RANGE, _NO_TOOL, _BACKGROUND)
 
 _CHEAPER_TEXT: Final = (
-    "Dollars of models whose calls cost more than $dear dollars and write fewer than $small tokens on average, if a "
-    "model took over that costs $cheaper % of it."
+    "Dollars of model calls, by agent and model, where less than $small % of all tokens are written and a million "
+    "tokens cost more than $dear dollars, if a model took over that costs $cheaper % of it."
 )
 _CACHED_TEXT: Final = (
     "For models with more than 1,024 input tokens a call: the tokens that are missing to $hit % of input read from "
@@ -103,7 +101,7 @@ def _glance() -> Row:
             (4, stat("Spent", described("Dollars of model and tool calls in this range, for scale.", COST), total(COST),
                      unit=USD)),
             (5, stat("With cheaper models", described(f"{_CHEAPER_TEXT} The four figures overlap: do not add them.",
-                                                      OPERATION_COST, TOKENS),
+                                                      COST, TOKENS),
                      zero(f"sum({_CHEAPER})"), unit=USD, colour=GREEN)),
             (5, stat("With more caching", described(_CACHED_TEXT, TOKENS, SAVINGS, OPERATION_COST),
                      zero(f"sum({_CACHED})"), unit=USD, colour=GREEN)),
@@ -121,13 +119,13 @@ def _models() -> Row:
             (12, table(
                 "Expensive models that write little",
                 described(f"{_CHEAPER_TEXT} Without a figure: too cheap, or writes too much, to be in question.",
-                          OPERATION_COST, TOKENS),
-                {names.REQUEST_MODEL: "Model"},
+                          COST, TOKENS),
+                {names.AGENT: "Agent", names.REQUEST_MODEL: "Model"},
                 [
-                    Column(title="Spent", query=_SPENT, unit=USD),
-                    Column(title="A call", query=_A_CALL, unit=USD),
-                    Column(title="Written a call", query=_WRITTEN, unit=COUNT),
-                    Column(title="Could be saved", query=_CHEAPER, unit=USD, look=_GREEN),
+                    Column(title="Spent", query=named(_SPENT, *_AGENT), unit=USD),
+                    Column(title="A million tokens", query=named(_A_MILLION, *_AGENT), unit=USD),
+                    Column(title="Written", query=named(_WRITTEN, *_AGENT), unit=SHARE),
+                    Column(title="Could be saved", query=named(_CHEAPER, *_AGENT), unit=USD, look=_GREEN),
                 ],
                 sort="Spent",
             )),
@@ -137,7 +135,7 @@ def _models() -> Row:
                 {names.REQUEST_MODEL: "Model"},
                 [
                     Column(title="Prompt a call", query=_PROMPT, unit=COUNT),
-                    Column(title="From cache", query=f"{_HIT} and {_ON} ({_LARGE})", unit=SHARE),
+                    Column(title="From cache", query=f"{_HIT} and {_LARGE}", unit=SHARE),
                     Column(title="Could be saved", query=_CACHED, unit=USD, look=_GREEN),
                 ],
                 sort="Prompt a call",
@@ -151,7 +149,7 @@ _GREEN: Final = {"color": {"mode": "fixed", "fixedColor": GREEN}, "custom__cellO
 
 def _caching() -> Row:
     read = hourly(TOKENS, equals(names.TOKEN_TYPE, "cache_read"), by=_MODEL)
-    prompt = _tokens_of("input|cache_read|cache_write", *_MODEL, window=HOUR)
+    prompt = _tokens_of(_PROMPTS, *_MODEL, window=HOUR)
     parts = (("P50", 0.5, GREEN), ("P90", 0.9, ORANGE), ("P99", 0.99, RED))
     return Row(
         height=8,
@@ -233,8 +231,8 @@ BOARD: Final = Board(
     title="Agent cost · Opportunities",
     description="What could be saved, in dollars, and what each figure assumes. The figures overlap: do not add them.",
     variables=[
-        number("small", "Small output (tokens)", "150", "A model that writes fewer a call may be too good for it."),
-        number("dear", "Expensive call ($)", "0.002", "Calls that cost less are left alone."),
+        number("small", "Small output (% of tokens)", "2", "Who writes less of all tokens may not need a large model."),
+        number("dear", "Expensive ($ a million tokens)", "1", "Models that cost less are left alone."),
         number("cheaper", "Cheaper model costs (%)", "20", "Of what the expensive one costs."),
         number("hit", "Cache share to aim at (%)", "80", "Of all input tokens."),
         number("background", "Background users", "|.*(batch|cron|job|nightly|bot).*",

@@ -73,7 +73,7 @@ def _ticker() -> Row:
             )),
             (4, gauge(
                 "Month against budget",
-                described("The month at this pace, as a part of the dollars that are set above as Budget a month.", COST),
+                described("The month at this pace, as a part of what is set above as Budget a month.", COST),
                 f"{_MONTH} / $budget",
             )),
             (4, trend(
@@ -88,7 +88,7 @@ def _ticker() -> Row:
 def _flow() -> Row:
     by = (names.AGENT, names.REQUEST_MODEL)
     moved = change(COST, by=by, ago="1w")
-    split = hourly(COST, by=("$by",))
+    split = named(hourly(COST, by=("$by",)), "$by")
     return Row(
         height=10,
         panels=[
@@ -96,7 +96,7 @@ def _flow() -> Row:
                 "Dollars an hour, split",
                 described("Dollars in the hour before each point, by what is chosen above as Split by; the 15 largest. "
                           "The heights add up to Dollars an hour.", COST),
-                [Query(text=top(split, 15), legend="{{$by}}")], unit=USD, stacked=True,
+                [Query(text=top(split, 15), legend=legend("$by"))], unit=USD, stacked=True,
             )),
             (10, table(
                 "Top movers against last week",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, cast
+from typing import Any, Final, Literal, cast
 
 from grafana_foundation_sdk.models import common, dashboard, prometheus, tempo
 
@@ -34,7 +34,7 @@ class Query:
     text: str
     legend: str = ""
     instant: bool = False
-    format: prometheus.PromQueryFormat = prometheus.PromQueryFormat.TIME_SERIES
+    format: Literal["time_series", "table", "heatmap"] = "time_series"
     exemplars: bool = False
 
 
@@ -77,7 +77,7 @@ def panel(  # noqa: PLR0913 (what any panel has)
                 unit=unit,
                 color=dashboard.FieldColor(mode=mode, fixed_color=colour),
                 thresholds=dashboard.ThresholdsConfig(
-                    mode=dashboard.ThresholdsMode.ABSOLUTE,
+                    mode=dashboard.ThresholdsMode("absolute"),
                     steps=[dashboard.Threshold(value=value, color=name) for value, name in steps or ((None, BLUE),)],
                 ),
                 custom=custom or {},
@@ -102,15 +102,15 @@ def painted(series: str, colour: str) -> dict[str, Any]:
 
 
 def stat(
-    title: str, description: str, query: str, *, unit: str, colour: str | None = BLUE, steps: Steps = (), line: str = ""
+    title: str, description: str, query: str, *, unit: str, colour: str | None = BLUE, steps: Steps = ()
 ) -> dashboard.Panel:
-    """A number that is read at a glance, over a `line` that shows how it came about."""
-    targets = [Query(text=query, instant=True)] + ([Query(text=line)] if line else [])
+    """A number that is read at a glance."""
     return panel(
-        "stat", title, description, targets, unit=unit, colour=None if steps else colour, steps=steps, decimals=None,
+        "stat", title, description, [Query(text=query, instant=True)], unit=unit, steps=steps,
+        colour=None if steps else colour,
         options={
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}, "colorMode": "value",
-            "graphMode": "area" if line else "none", "justifyMode": "center", "textMode": "value", "orientation": "auto",
+            "graphMode": "none", "justifyMode": "center", "textMode": "value", "orientation": "auto",
             "wideLayout": True,
         },
         no_value="nothing yet",
@@ -132,7 +132,8 @@ def gauge(title: str, description: str, query: str) -> dashboard.Panel:
         decimals=0,
         options={
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}, "showThresholdLabels": False,
-            "showThresholdMarkers": True, "orientation": "auto", "minVizHeight": 75, "minVizWidth": 75, "sizing": "auto",
+            "showThresholdMarkers": True, "orientation": "auto", "minVizHeight": 75,
+            "minVizWidth": 75, "sizing": "auto",
         },
         no_value="nothing yet",
     )  # fmt: skip
@@ -186,14 +187,14 @@ def graph(
     made = panel(
         "timeseries", title, description, targets, unit=unit, custom=custom, overrides=overrides, steps=steps,
         options={
-            "legend": {"displayMode": "table", "placement": "right", "showLegend": True, "calcs": ["lastNotNull", "max"],
-                       "sortBy": "Last *", "sortDesc": True},
+            "legend": {"displayMode": "table", "placement": "right", "showLegend": True,
+                       "calcs": ["lastNotNull", "max"], "sortBy": "Last *", "sortDesc": True},
             "tooltip": {"mode": "multi", "sort": "desc"},
         },
         min_val=0 if stacked else None, no_value="nothing in this range", **more,
     )  # fmt: skip
     if made.field_config is not None and made.field_config.defaults.color is not None:
-        made.field_config.defaults.color.mode = dashboard.FieldColorModeId.PALETTE_CLASSIC_BY_NAME
+        made.field_config.defaults.color.mode = dashboard.FieldColorModeId("palette-classic-by-name")
     return made
 
 
@@ -201,7 +202,7 @@ def heatmap(title: str, description: str, query: str) -> dashboard.Panel:
     """How many runs cost how much, hour by hour."""
     made = panel(
         "heatmap", title, description, [
-            Query(text=query, legend="{{le}}", format=prometheus.PromQueryFormat.HEATMAP, exemplars=True)
+            Query(text=query, legend="{{le}}", format="heatmap", exemplars=True)
         ],
         unit=USD,
         options={
@@ -226,8 +227,8 @@ def _target(one: Query | tempo.Dataquery, ref: str) -> prometheus.Dataquery | te
         instant=one.instant,
         range_val=not one.instant,
         exemplar=one.exemplars,
-        editor_mode=prometheus.QueryEditorMode.CODE,
-        format_val=one.format,
+        editor_mode=prometheus.QueryEditorMode("code"),
+        format_val=prometheus.PromQueryFormat(one.format),
         legend_format=one.legend or None,
         ref_id=ref,
         datasource=PROMETHEUS,

@@ -43,8 +43,8 @@ def select(signal: Signal, *where: str, part: str = "") -> str:
 
 
 def grew(series: str, window: str, ago: str = "") -> str:
-    """By how much counters grew in the `window` that ended `ago`, to be summed: a series that was born in it comes twice,
-    with what it was born with under a label of its own.
+    """By how much counters grew in the `window` that ended `ago`, to be summed: a series that was born in it comes
+    twice, with what it was born with under a label of its own.
 
     Whether it was there before is asked of the hour before the window, so that a gap between scrapes is no birth.
     """
@@ -98,8 +98,8 @@ def share(part: str, whole: str) -> str:
 
 def named(query: str, *by: str) -> str:
     """`query` with a word where it has no label `by`, so that no bar and no row is without a name."""
-    for name in by:
-        query = f'label_replace({query}, "{label(name)}", "{NAMELESS}", "{label(name)}", "")'
+    for name in map(_label, by):
+        query = f'label_replace({query}, "{name}", "{NAMELESS}", "{name}", "")'
     return query
 
 
@@ -110,7 +110,7 @@ def top(query: str, most: int = 10) -> str:
 
 def legend(*by: str) -> str:
     """What a series is called in a legend."""
-    return " · ".join(f"{{{{{label(name)}}}}}" for name in by)
+    return " · ".join(f"{{{{{_label(name)}}}}}" for name in by)
 
 
 def equals(name: str, value: str) -> str:
@@ -129,5 +129,9 @@ def like(name: str, pattern: str) -> str:
 
 
 def _sum(by: Sequence[str]) -> str:
-    """`$...` is a label that the reader of the board chooses."""
-    return f"sum by ({', '.join(name if name[0] == '$' else label(name) for name in by)})" if by else "sum"
+    return f"sum by ({', '.join(map(_label, by))})" if by else "sum"
+
+
+def _label(name: str) -> str:
+    """What Prometheus calls an attribute. `$...` is one that the reader of the board chooses: its value is a label."""
+    return name if name[0] == "$" else label(name)

@@ -39,7 +39,7 @@ def _glance() -> Row:
         panels=[
             (4, stat("Runs", described("Runs (traces) that ended in this range.", TRACE_COST), number,
                      unit=COUNT, colour="purple")),
-            (4, stat("A run costs", described("Dollars of all runs in this range, divided by their number.", TRACE_COST),
+            (4, stat("A run costs", described("Dollars of all runs in this range, by their number.", TRACE_COST),
                      share(dollars, number), unit=USD)),
             *((4, _quantile(name, part)) for name, part in (("P50", 0.5), ("P90", 0.9), ("P99", 0.99))),
             (4, stat(
@@ -109,7 +109,7 @@ def _steps() -> Row:
         panels=[
             (8, graph(
                 "Steps of a run",
-                described(f"Model calls of the runs that ended in the day before each point. {_WIDTH}", TRACE_LLM_CALLS),
+                described(f"Model calls of runs that ended in the day before each point. {_WIDTH}", TRACE_LLM_CALLS),
                 [Query(text=quantile(part, TRACE_LLM_CALLS, _DAY), legend=name, exemplars=True)
                  for name, part in (("P50", 0.5), ("P90", 0.9))],
                 unit=COUNT, overrides=[painted(name, colour) for name, colour in _COLOURS.items()],

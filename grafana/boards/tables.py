@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from grafana_foundation_sdk.models import dashboard, prometheus, tempo
+from grafana_foundation_sdk.models import dashboard, tempo
 
 from grafana.boards import traces
 from grafana.boards.panels import RED, TEMPO, USD, Query, override, panel
@@ -40,7 +40,7 @@ class Column:
     look: Mapping[str, Any] | None = None
 
 
-def table(  # noqa: PLR0913 (what a table has)
+def table(
     title: str,
     description: str,
     rows: Mapping[str, str],
@@ -50,9 +50,7 @@ def table(  # noqa: PLR0913 (what a table has)
     unit: str = USD,
 ) -> dashboard.Panel:
     """One row for each set of attributes; `rows` are these attributes, and the titles of their columns."""
-    targets = [
-        Query(text=one.query, instant=True, format=prometheus.PromQueryFormat.TABLE) for one in columns
-    ]  # fmt: skip
+    targets = [Query(text=one.query, instant=True, format="table") for one in columns]
     values = ["Value"] if len(columns) == 1 else [f"Value #{chr(ord('A') + place)}" for place in range(len(columns))]
     shown = {label(name): text for name, text in rows.items()} | dict(
         zip(values, (one.title for one in columns), strict=True)
@@ -77,7 +75,7 @@ def runs(title: str, description: str, median: str, *, where: str = "", attribut
     found = tempo.Dataquery(
         query_type="traceql",
         query=traces.runs(*attributes, where=where),
-        table_type=tempo.SearchTableType.SPANS,
+        table_type=tempo.SearchTableType("spans"),
         limit=200,
         spss=1,  # one span a trace: its first
         datasource=TEMPO,
