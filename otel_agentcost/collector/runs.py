@@ -55,7 +55,8 @@ Needs otelcol-contrib {LOWEST_VERSION} or newer (Grafana Alloy lacks groupbytrac
 this one Collector: see gateway-loadbalancer.yaml. Written by `agentcost collector-config`: change that, not this file.
 
 A trace is held for AGENTCOST_RUN_WINDOW (30s) from its first call; what comes later is a run of its own, so the
-figures of longer runs are figures per window. AGENTCOST_RUNS_IN_MEMORY (20000) bounds how many are held.
+figures of longer runs are figures per window. The memory limit of the Collector bounds how many are held: above it,
+senders are told to come again.
 
 AGENTCOST_TRACE_BUDGET_USD (1.0): what a run may cost before it counts as over budget. AGENTCOST_LOOP_REPEATS (5): how
 often one tool may be called with the same arguments in one run before that counts as a loop.
@@ -80,7 +81,8 @@ def runs_yaml() -> str:
                 },
                 "groupbytrace/agentcost": {
                     "wait_duration": "${env:AGENTCOST_RUN_WINDOW:-30s}",
-                    "num_traces": "${env:AGENTCOST_RUNS_IN_MEMORY:-20000}",
+                    # More than the memory limit admits: a release that drops traces to make room stands still.
+                    "num_traces": 2_000_000,
                 },
                 "batch/agentcost_runs": {"timeout": "200ms", "send_batch_size": 512, "send_batch_max_size": 0},
                 "transform/agentcost_by_trace": {"error_mode": "ignore", "trace_statements": _marks()},

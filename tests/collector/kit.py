@@ -70,9 +70,9 @@ def span(trace: str, attributes: Mapping[str, Any], *, parent: str = "", seconds
 
 
 def call(
-    trace: str, usd: float | None, *, model: str = "gpt-4o", parent: str = "1" * 16, **more: Any
+    trace: str, usd: float | None, *, model: str = "gpt-4o", more: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """A model call with a price, or without one. `more`: attributes, with `__` for a dot."""
+    """A model call with a price, or without one. `more`: further attributes."""
     price = {"test.unpriced": "unknown model"} if usd is None else {"test.usd": usd}
     return span(
         trace,
@@ -81,7 +81,7 @@ def call(
             "gen_ai.provider.name": "openai",
             "gen_ai.request.model": model,
             **price,
-            **{key.replace("__", "."): value for key, value in more.items()},
+            **(more or {}),
         },
         parent=_PARENT,
     )
@@ -136,9 +136,9 @@ class Setup:
             value for (found, having), value in self.samples(own=own).items() if found == name and wanted <= having
         )
 
-    def until(self, name: str, value: float, *, seconds: float = 20, own: bool = False, **labels: str) -> float:
+    def until(self, name: str, value: float, *, own: bool = False, **labels: str) -> float:
         """Waits for a total, and returns what it is then, be it that or another."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + 20
         while True:
             found = self.total(name, own=own, **labels)
             if abs(found - value) < 1e-9 * max(1, value) or time.monotonic() > deadline:

@@ -66,8 +66,8 @@ def test_a_loop_is_counted_once_flagged_and_kept(fleet: Setup) -> None:
     kept = _kept(fleet, looping)
     assert [one["http.route"] for one in kept if one.get("agentcost.trace.looping")] == ["/"]
     assert _kept(fleet, working, 1) == []
-    labels = {"agentcost_loop_rule": "repeat", "gen_ai_tool_name": "search", "service_name": "loops"}
-    assert fleet.until("agentcost_loop_detections_total", 1, **labels) == 1
+    loops = "agentcost_loop_detections_total"
+    assert fleet.until(loops, 1, agentcost_loop_rule="repeat", gen_ai_tool_name="search", service_name="loops") == 1
 
 
 def test_tool_calls_of_the_package_are_left_to_it(fleet: Setup) -> None:
