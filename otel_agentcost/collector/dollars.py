@@ -31,7 +31,7 @@ def finish() -> Iterator[str]:
     yield put(cache("pay"), "true", row + SAID, UNPRICED + NIL)
     for short, name in counts:
         yield put(cache(short), "0.0")
-        yield put(cache(short), f"Double({attribute(name)})", attribute(name) + SAID)
+        yield put(cache(short), f"Double({attribute(name)})", priced, attribute(name) + SAID)
     i, o, r, w, e = (cache(short) for short, _ in counts)
     yield put(i, f"{i} - {r} - {w}", f"{r} + {w} <= {i}")
     yield put(e, o, f"{e} > {o}")

@@ -81,13 +81,16 @@ def _by_name(book: PriceBook, wide: int) -> Iterator[str]:
 
 
 def _prefix(wide: int) -> Iterator[str]:
-    """The provider that the name itself names (`anthropic/claude-...`), and the rest of the name."""
-    n, slash, prefix, other = cache("n"), cache("slash"), cache("prefix"), cache("other")
-    yield put(slash, f'Index({n}, "/")', n + SAID)
-    yield put(prefix, f"Substring({n}, 0, {slash})", f"{slash} > 0")
-    yield from _look(prefix, other, wide, prefix + SAID)
-    rest = f"Substring({n}, {slash} + 1, Len({n}) - {slash} - 1)"
-    yield put(cache("rest"), rest, other + SAID, f"Len({n}) > {slash} + 1")
+    """The provider that the name itself names (`anthropic/claude-...`), and the rest of the name; where it names none,
+    the one that the requested name does.
+    """
+    other, slash, prefix = cache("other"), cache("slash"), cache("prefix")
+    for name, rest in ((cache("n"), cache("rest")), (cache("asked"), cache("asked rest"))):
+        yield put(slash, f'Index({name}, "/")', name + SAID, other + NIL)
+        yield put(prefix, f"Substring({name}, 0, {slash})", f"{slash} > 0", name + SAID, other + NIL)
+        yield from _look(prefix, other, wide, prefix + SAID, other + NIL)
+        left = f"Len({name}) - {slash} - 1"
+        yield put(rest, f"Substring({name}, {slash} + 1, {left})", other + SAID, f"{left} > 0", cache("rest") + NIL)
 
 
 def _by_model(book: PriceBook) -> Iterator[str]:
@@ -119,20 +122,26 @@ def candidates() -> Iterator[str]:
     def again(provider: str, model: str, *conditions: str) -> str:
         return put(AGAIN, joined(provider, text("|"), model), found, AGAIN + NIL, *conditions)
 
-    yield put(m, n, *on, p + SOME)
+    yield put(p, other, _LITELLM, other + SAID)  # its names say where a call goes, whatever the address
+    yield put(m, rest, *on, _LITELLM, rest + SAID)
+    yield put(m, n, *on, p + SOME, m + NONE)
     yield put(m, rest, *on, p + NONE, rest + SAID)
-    yield put(p, other, found, p + NONE)
-    yield put(m, n, *on, p + NONE)
+    yield put(m, n, *on, p + NONE, m + NONE)
+    yield put(p, other, found, p + NONE, other + SAID)
     yield put(p, text(ANY), found, p + NONE)
     # A gateway's answer may leave out the prefix that the request had: `openai/gpt-4o` of a reseller is its own.
     differs = f"{asked}{SAID} and {asked} != {n}"
-    bare = (found, cache("by url") + NIL, f'Index({n}, "/") < 0', differs, f'Index({asked}, "/") > 0')
-    yield again(p, n, *bare)
+    asked_rest, by_name = cache("asked rest"), cache("by url") + NIL
+    bare = (found, by_name, f'Index({n}, "/") < 0', differs, asked_rest + SAID, f"{other} != {p}")
+    yield again(other, n, *bare)
     yield put(m, asked, *bare)
-    yield again(other, rest, rest + SAID, f"{m} != {rest}")
+    # Who is known by the address sells nothing under another's prefix.
+    its = f"({by_name} or {other} == {p})"
+    yield again(other, rest, rest + SAID, f"{m} != {rest}", its)
     google = f'Index({n}, "models/")'
     bare_name = f"Substring({n}, {google} + 7, Len({n}) - {google} - 7)"
-    yield again(p, bare_name, f'{p} == "google"', f"{google} >= 0", f"Len({n}) > {google} + 7")
+    yield again(p, bare_name, f'{p} == "google"', f"{_GUESS} != 3", f"{google} >= 0", f"Len({n}) > {google} + 7")
+    yield again(other, asked_rest, asked_rest + SAID, its, f"{m} == {n}")
     dashed = cache("dashed")
     yield put(dashed, n, found, AGAIN + NIL)
     yield f"replace_pattern({dashed}, {text(_DATE)}, {text('-$1-$2-$3$4')})" + where(dashed + SAID)

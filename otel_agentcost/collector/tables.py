@@ -78,7 +78,7 @@ def _table(book: PriceBook, provider: str, at: float) -> Table:
     ours = [own.models] if own is not None else []
     for models in (*ours, finder.own.models):
         for name in models.exact:
-            _add_name(table, book, provider, name, at)
+            _add_name(table, book, provider, name, at, own=True)
         for number, (pattern, model) in enumerate(models.wild):
             key = f"#own-{len(table.rules)}-{number}"
             prices = model.prices or _aliased(book, model, provider)
@@ -113,11 +113,11 @@ def _of_anybody(models: OwnModels, at: float) -> Table:
     return table
 
 
-def _add_name(table: Table, book: PriceBook, provider: str, name: str, at: float) -> None:
+def _add_name(table: Table, book: PriceBook, provider: str, name: str, at: float, *, own: bool = False) -> None:
     if name in table.lines or "|" in name or "\n" in name:
         return
     found = book.find((name,), None, provider)
-    if isinstance(found, Found) and found.provider == provider:
+    if isinstance(found, Found) and (own or found.provider == provider):  # an own name may stand for another's model
         table.lines[name] = _lines(name, found.prices, at, known=_asked_apart(book, found), terms=found.terms_apply)
 
 

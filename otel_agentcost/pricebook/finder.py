@@ -107,8 +107,11 @@ class Finder:
                     return
 
     def _spellings(self, owner: str, names: Names) -> Iterator[tuple[str, Names]]:
-        yield owner, names
         bare = tuple(self._bare(owner, name) for name in names)
+        if bare[0] != names[0]:  # what served the call goes before what was asked for, with its prefix or without
+            yield owner, names[:1]
+            yield owner, bare[:1]
+        yield owner, names
         if bare != names:
             yield owner, bare
 

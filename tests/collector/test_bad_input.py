@@ -1,0 +1,156 @@
+"""What nobody should send, and some do: the collector keeps running, and prices nothing wrongly."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+
+from tests.collector.pricing import Pricing
+
+CALL = {
+    "gen_ai.operation.name": "chat",
+    "gen_ai.provider.name": "openai",
+    "gen_ai.request.model": "gpt-4o",
+    "gen_ai.usage.input_tokens": 1_000_000,
+    "gen_ai.usage.output_tokens": 0,
+}
+USD = 2.5
+"""What that call costs: $2.50 a million input tokens."""
+
+
+@pytest.mark.parametrize(
+    "tokens", ["abc", "", "1e6", " 12", "-5", -1, -0.5, 0.5, math.nan, math.inf, -math.inf, 1e300, 2**62, True, "1.5"]
+)
+def test_a_count_that_is_none_leaves_the_call_unpriced(pricing: Pricing, tokens: Any) -> None:
+    """Negative, broken, not a number, larger than anything: no dollars, and the reason."""
+    for name in ("gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens", "gen_ai.usage.cache_read.input_tokens"):
+        (got,) = pricing.price([CALL | {name: tokens}])
+        assert "agentcost.cost.usd" not in got
+        assert got["agentcost.unpriced"] == "the span's token counts are malformed"
+        assert got["agentcost.cost.basis"] == "collector"  # so it is counted among the unpriced
+
+
+@pytest.mark.parametrize("tokens", ["1000000", 1_000_000.0, 1_000_000])
+def test_a_count_is_a_count_however_it_is_written(pricing: Pricing, tokens: Any) -> None:
+    """Some instrumentations write whole numbers as text or as 100.0; afterwards they are whole numbers."""
+    (got,) = pricing.price([CALL | {"gen_ai.usage.input_tokens": tokens}])
+    assert got["agentcost.cost.usd"] == pytest.approx(USD, abs=1e-12)
+    assert got["gen_ai.usage.input_tokens"] == 1_000_000
+    assert type(got["gen_ai.usage.input_tokens"]) is int
+
+
+def test_no_usage_is_a_reason_and_a_failure_is_none(pricing: Pricing) -> None:
+    """A call that came back without usage is unpriced; one that failed cost nothing that its span knows of."""
+    bare = {key: value for key, value in CALL.items() if "usage" not in key}
+    answered, failed = pricing.price([bare, bare | {"@error": True}])
+    assert answered["agentcost.unpriced"] == "the span has no usage"
+    assert "agentcost.unpriced" not in failed
+    assert "agentcost.cost.usd" not in answered
+    assert "agentcost.cost.usd" not in failed
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        "x" * 1_000_000,
+        "a|b",
+        "gpt-4o|",
+        "\n",
+        "gpt-4o\nx",
+        "#own-0",
+        "gpt-4o>1",
+        "gpt-4o@flex",
+        "gpt-4o<",
+        "",
+        7,
+        "ﷺ" * 99,
+    ],
+)
+def test_a_name_that_is_none_has_no_price(pricing: Pricing, model: Any) -> None:
+    """Names of a megabyte, and such as look like lines of our tables: unpriced, with a reason, and never 0."""
+    (got,) = pricing.price([CALL | {"gen_ai.request.model": model}])
+    assert "agentcost.cost.usd" not in got
+    assert got["agentcost.unpriced"]
+
+
+def test_unknown_models_are_marked(pricing: Pricing) -> None:
+    """A model that the book does not know has a reason in the place of dollars."""
+    (got,) = pricing.price([CALL | {"gen_ai.request.model": "gpt-99-turbo"}])
+    assert got["agentcost.unpriced"] == "the price book has no price for the model"
+    assert "agentcost.cost.usd" not in got
+
+
+def test_what_an_application_knows_is_never_written_over(pricing: Pricing) -> None:
+    """Dollars, or a reason for none, that came with the span stay; it is no span of this collector's."""
+    ours, unpriced, upstream = pricing.price(
+        [
+            CALL | {"agentcost.cost.usd": 0.125},
+            CALL | {"agentcost.unpriced": "because"},
+            CALL | {"agentcost.cost.usd": 2.5, "agentcost.cost.basis": "collector"},
+        ]
+    )
+    assert ours["agentcost.cost.usd"] == 0.125
+    assert "agentcost.cost.basis" not in ours
+    assert unpriced["agentcost.unpriced"] == "because"
+    assert "agentcost.cost.usd" not in unpriced
+    assert (upstream["agentcost.cost.usd"], upstream["agentcost.cost.basis"]) == (2.5, "upstream")
+
+
+def test_a_providers_own_cost_is_kept(pricing: Pricing) -> None:
+    """What the response itself said goes before any price list; in dollars only, and never another's estimate."""
+    said = {
+        "gen_ai.usage.cost.amount": 0.75,
+        "gen_ai.usage.cost.currency": "USD",
+        "gen_ai.usage.cost.source": "provider",
+    }
+    theirs, local, euros, negative = pricing.price(
+        [
+            CALL | said | {"gen_ai.request.model": "no-such-model"},
+            CALL | said | {"gen_ai.usage.cost.source": "local"},
+            CALL | said | {"gen_ai.usage.cost.currency": "EUR"},
+            CALL | said | {"gen_ai.usage.cost.amount": -1.0},
+        ]
+    )
+    assert theirs["agentcost.cost.usd"] == 0.75
+    assert "agentcost.unpriced" not in theirs
+    for other in (local, euros, negative):
+        assert other["agentcost.cost.usd"] == pytest.approx(USD)
+    assert local["gen_ai.usage.cost.amount"] == 0.75  # left as it was said
+
+
+def test_agents_and_tools_are_no_calls(pricing: Pricing) -> None:
+    """Spans that stand for many calls carry their sums: they are never priced, so nothing counts twice."""
+    operations = ("invoke_agent", "invoke_workflow", "create_agent", "execute_tool", "something", "")
+    for got in pricing.price([CALL | {"gen_ai.operation.name": operation} for operation in operations]):
+        assert not {key for key in got if key.startswith("agentcost.")}
+
+
+def test_cached_tokens_outside_of_the_input_are_told_apart(pricing: Pricing) -> None:
+    """The conventions' input contains the cached tokens. Where it is less than these it cannot; afterwards it does."""
+    cached = {"gen_ai.usage.cache_read.input_tokens": 600_000}
+    inclusive, exclusive = pricing.price([CALL | cached, CALL | cached | {"gen_ai.usage.input_tokens": 400_000}])
+    for got in (inclusive, exclusive):
+        assert got["gen_ai.usage.input_tokens"] == 1_000_000
+        assert got["agentcost.cost.usd"] == pytest.approx(0.4 * 2.5 + 0.6 * 1.25)
+        assert got["agentcost.cost.cache_savings_usd"] == pytest.approx(0.6 * 1.25)
+
+
+def test_nothing_of_the_working_is_left(pricing: Pricing) -> None:
+    """No scratch value, no empty attribute is left on a span, priced or not."""
+    spans: list[dict[str, Any]] = [
+        CALL,
+        CALL | {"gen_ai.request.model": "x/y"},
+        CALL | {"gen_ai.usage.input_tokens": "no"},
+    ]
+    for got in pricing.price(spans):
+        assert not {key for key, value in got.items() if value is None or key.startswith("agentcost.tmp")}
+
+
+def test_the_collector_says_nothing_of_all_that(pricing: Pricing) -> None:
+    """Bad spans are no reason to fill a log."""
+    pricing.price([CALL])
+    said = pricing.collector.said()
+    assert "warn" not in said
+    assert "error" not in said

@@ -1,0 +1,263 @@
+"""The same dollars in a Collector as in an application: generated usages over all models of the price book."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from otel_agentcost.collector.pricing import pricing_yaml
+from otel_agentcost.core.cost import Cost
+from otel_agentcost.core.usage import Usage
+from otel_agentcost.pricebook import PriceBook, open_book
+from tests.collector.kit import needed
+from tests.collector.pricing import Pricing
+
+NANO = 1e-9
+BOOK = open_book()
+
+
+def names_of(rule: Any, rnd: random.Random) -> Iterator[str]:
+    """Names that satisfy a rule of the price book."""
+    if isinstance(rule, str):
+        yield rule
+        return
+    ((verb, wanted),) = rule.items()
+    if verb == "or":
+        for part in wanted:
+            yield from names_of(part, rnd)
+    elif verb == "and":
+        yield "".join(part.get("starts_with", part.get("contains", part.get("ends_with", ""))) for part in wanted)
+    elif verb != "regex":
+        before = rnd.choice(["", "", "eu."]) if verb != "starts_with" else ""
+        yield before + wanted + (rnd.choice(["", "-x", "-2025-01-01", "@20250101"]) if verb != "ends_with" else "")
+
+
+def models(book: PriceBook, rnd: random.Random) -> list[tuple[str, str]]:
+    """Each provider of the book with each name that it or those whose models it sells may use."""
+    found = [
+        (provider, name)
+        for provider, entry in book.book.providers.items()
+        for owner in (provider, *entry.fallbacks)
+        for model in book.book.shelf(owner).entries
+        for name in names_of(model["match"], rnd)
+    ]
+    rnd.shuffle(found)
+    return found
+
+
+def some_call(rnd: random.Random) -> dict[str, Any]:
+    """Counts, a tier and a time."""
+    total = rnd.choice((10, 1_000, rnd.randrange(1, 200_000), rnd.randrange(1, 1_200_000)))
+    read = rnd.choice((0, rnd.randrange(total + 1)))
+    written = rnd.choice((0, 0, rnd.randrange(total - read + 1)))
+    output = rnd.randrange(100_000)
+    return {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.usage.input_tokens": total,
+        "gen_ai.usage.cache_read.input_tokens": read,
+        "gen_ai.usage.cache_write.input_tokens": written,
+        "gen_ai.usage.output_tokens": output,
+        "gen_ai.usage.reasoning.output_tokens": rnd.choice((0, rnd.randrange(output + 1))),
+        "gen_ai.response.service_tier": rnd.choice((*[None] * 6, "default", "flex", "priority", "batch")),
+        "@at": time.time() - rnd.choice((0, 0, 40_000, 80_000)),
+    }
+
+
+def said(
+    *, provider: str | None, host: str | None = None, served: str | None = None, asked: str | None = None
+) -> dict[str, Any]:
+    """Who is called, by which names, at the standard tier."""
+    return {
+        "gen_ai.provider.name": provider,
+        "server.address": host,
+        "gen_ai.response.model": served,
+        "gen_ai.request.model": asked,
+        "gen_ai.response.service_tier": None,
+    }
+
+
+def expected(book: PriceBook, span: dict[str, Any]) -> Cost:
+    """What the application's side says of the same call."""
+    total, read, written, output, reasoning = (
+        span[f"gen_ai.usage.{name}"]
+        for name in (
+            "input_tokens", "cache_read.input_tokens", "cache_write.input_tokens", "output_tokens",
+            "reasoning.output_tokens",
+        )
+    )  # fmt: skip
+    counts: dict[Any, Any] = {
+        "input_tokens": total - read - written,
+        "cache_read_tokens": read,
+        "cache_write_tokens": written,
+        "output_tokens": output - reasoning,
+        "output_reasoning_tokens": reasoning,
+    }
+    tier = span.get("gen_ai.response.service_tier")
+    terms = (("processing", "batch"),) if tier == "batch" else (("service_tier", tier),) if tier else ()
+    host, provider = span.get("server.address"), span.get("gen_ai.provider.name")
+    models = (span.get("gen_ai.response.model"), span.get("gen_ai.request.model"))
+    if "bedrock" in f"{host}" or (provider == "aws.bedrock" and host in {None, "localhost"}):
+        models = (models[1], models[0])  # its profile is in the request alone
+    return book.price(
+        Usage(counts={kind: count for kind, count in counts.items() if count}),
+        provider=provider,
+        base_url=f"https://{host}" if host else None,
+        models=models,
+        at=span["@at"],
+        terms=terms,
+    )
+
+
+def different(cost: Cost, got: dict[str, Any]) -> str | None:
+    """What is not the same, for people."""
+    usd = got.get("agentcost.cost.usd")
+    if cost.usd is None:
+        return None if usd is None and got.get("agentcost.unpriced") else f"{usd} instead of none: {cost.unpriced}"
+    if usd is None:
+        return f"none instead of {cost.usd}: {got.get('agentcost.unpriced')}"
+    if abs(usd - float(cost.usd)) > NANO:
+        return f"{usd} instead of {cost.usd}"
+    parts = sum(
+        got.get(f"agentcost.cost.{part}_usd", 0) for part in ("input", "output", "cache_read", "cache_write", "tool")
+    )
+    return None if abs(parts - usd) <= NANO else f"parts of {parts} instead of {usd}"
+
+
+def test_every_model_costs_the_same(pricing: Pricing) -> None:
+    """5,000 usages over all names of all models, with tiers, caches, reasoning, batches, hours: to 1e-9 dollars."""
+    rnd = random.Random(20_261_123)
+    known = models(BOOK, rnd)
+    spans = [
+        some_call(rnd)
+        | {"gen_ai.provider.name": known[n % len(known)][0], "gen_ai.response.model": known[n % len(known)][1]}
+        for n in range(max(5_000, len(known)))
+    ]
+    costs = [expected(BOOK, span) for span in spans]
+    assert sum(cost.usd is not None for cost in costs) > 4_500
+    wrong = [
+        f"{span['gen_ai.provider.name']} {span['gen_ai.response.model']}: {what}"
+        for span, cost, got in zip(spans, costs, pricing.price(spans), strict=True)
+        if (what := different(cost, got))
+    ]
+    assert not wrong, wrong[:10]
+
+
+HOSTS = (
+    None, "api.openai.com", "api.anthropic.com", "openrouter.ai", "me.openai.azure.com", "api.groq.com", "localhost",
+    "bedrock-runtime.us-east-1.amazonaws.com", "generativelanguage.googleapis.com", "api.deepseek.com",
+)  # fmt: skip
+PROVIDERS = (
+    None, "openai", "OpenAI", "anthropic", "azure.ai.openai", "aws.bedrock", "gcp.vertex_ai", "openrouter", "groq",
+    "litellm", "nobody", "together_ai", "x_ai",
+)  # fmt: skip
+FAMILIES = (
+    ("gpt-4o", "gpt-4o-2024-08-06", "gpt-4o-20240806", "openai/gpt-4o", "azure/gpt-4o", "GPT-4o", None),
+    ("claude-sonnet-4-5-20250929", "anthropic/claude-sonnet-4.5", "us.anthropic.claude-sonnet-4-5-20250929-v1:0", None),
+    ("models/gemini-2.5-flash", "vertex_ai/gemini-2.5-flash", "gemini-2.5-flash", "gemini-flash-latest", None),
+    ("llama-3.3-70b-versatile", "deepseek-chat", "no-such-model", None),
+)
+"""Names that one call may go by, when it is asked for and when it is served."""
+
+
+def test_whoever_sells_it_is_found_alike(pricing: Pricing) -> None:
+    """Addresses, providers as others spell them, prefixes, dates: the same price as in an application. No price where
+    an application knows one is admitted where the served name says one thing and the requested one another.
+    """
+    rnd = random.Random(5)
+    spans = [
+        some_call(rnd) | said(provider=provider, host=host, served=served, asked=asked)
+        for provider in PROVIDERS
+        for host in HOSTS
+        for family in FAMILIES
+        for served in family
+        for asked in rnd.sample(family, 2)
+        if served or asked
+    ]
+    costs = [expected(BOOK, span) for span in spans]
+    priced = sum(cost.usd is not None for cost in costs)
+    wrong: list[str] = []
+    missed = 0
+    for span, cost, got in zip(spans, costs, pricing.price(spans), strict=True):
+        what = different(cost, got)
+        served, asked = span["gen_ai.response.model"], span["gen_ai.request.model"]
+        if what is not None and not what.startswith("none instead"):
+            wrong.append(f"{span['gen_ai.provider.name']} at {span['server.address']}: {served}, {asked}: {what}")
+        elif what is not None and (served is None or asked in {None, served}):
+            missed += 1
+    assert not wrong, wrong[:10]
+    assert missed == 0, f"{missed} of {priced} are not found"
+
+
+OWN = """
+models:
+  gpt-4o: {input_mtok: 1, output_mtok: 2}
+  house-*: {input_mtok: 3, output_mtok: 4}
+  cheap-model: free
+providers:
+  acme:
+    base_url: https://llm.acme.example
+    models:
+      acme-large: {input_mtok: 10, output_mtok: 20}
+      acme-small: {alias: openai/gpt-4o-mini}
+"""
+
+
+OWN_CALLS = (
+    ("openai", "gpt-4o", None),
+    ("openai", "house-9", None),
+    ("nobody", "house-9", None),
+    ("openai", "cheap-model", None),
+    ("openai", "acme-large", "llm.acme.example"),
+    ("acme", "acme-small", None),
+    ("anthropic", "claude-opus-4-1", None),
+    ("openai", "acme-huge", "llm.acme.example"),
+    ("azure", "gpt-4o", None),
+)
+
+
+def test_own_prices_hold_in_the_collector(tmp_path: Path) -> None:
+    """A file of own prices makes tables of its own: overridden, new, wild, free, aliased, and a provider's own."""
+    needed()
+    (tmp_path / "prices.yaml").write_text(OWN)
+    book = open_book(tmp_path / "prices.yaml")
+    (tmp_path / "pricing.yaml").write_text(pricing_yaml(book))
+    running = Pricing(tmp_path, tmp_path / "pricing.yaml")
+    try:
+        rnd = random.Random(6)
+        spans = [
+            some_call(rnd) | said(provider=provider, asked=model, host=host) for provider, model, host in OWN_CALLS
+        ]
+        costs = [expected(book, span) for span in spans]
+        assert [cost.usd is None for cost in costs] == [False] * 7 + [True, False]
+        wrong = [different(cost, got) for cost, got in zip(costs, running.price(spans), strict=True)]
+        assert wrong == [None] * len(spans)
+    finally:
+        running.collector.stop()
+
+
+def test_a_price_that_changes_is_the_one_of_its_day(pricing: Pricing) -> None:
+    """Spans from before and after a date at which a price changes cost what held then."""
+    changing = [
+        (provider, model["id"], entry["start_date"])
+        for provider in BOOK.book.providers
+        for model in BOOK.book.shelf(provider).entries
+        for entry in (model["prices"] if isinstance(model["prices"], list) else [])
+        if "start_date" in entry and entry["start_date"] > "2026-06"
+    ]
+    assert changing
+    rnd = random.Random(7)
+    days = sorted({start for _, _, start in changing})
+    moments = [time.mktime(time.strptime(day, "%Y-%m-%d")) + shift for day in days for shift in (-90_000, 90_000)]
+    spans = [
+        some_call(rnd) | said(provider=provider, asked=model) | {"@at": at}
+        for provider, model, _ in changing
+        for at in rnd.sample(moments, min(4, len(moments)))
+    ]
+    results = zip(spans, pricing.price(spans), strict=True)
+    wrong = [
+        (span["gen_ai.request.model"], what) for span, got in results if (what := different(expected(BOOK, span), got))
+    ]
+    assert [one for one in wrong if "does not know the price at the time" not in one[1]] == []
