@@ -4,6 +4,7 @@
 #   make test    the tests                                                                  (ARGS="tests/core -x")
 #   make neighbours   the tests beside other instrumentations, and under agent frameworks, in environments that have them
 #   make frameworks   the tests of frameworks' tools, each with its oldest and its newest release   (ARGS="langchain")
+#   make collector    builds the OpenTelemetry Collector that tests use (needs Go; kept in the user's cache)
 #   make check   linters and type checkers
 #   make bench   the benchmarks
 #   make boards  rewrites the Grafana boards from the table of signals
@@ -14,7 +15,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := $(VENV)/bin
 
-.PHONY: demo test neighbours frameworks check lint types docs boards bench clean
+.PHONY: demo test neighbours frameworks collector check lint types docs boards bench clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/agentcost demo $(ARGS)
@@ -32,6 +33,9 @@ neighbours:
 
 frameworks: $(VENV)/.test
 	$(BIN)/python -m tests.tools.environments $(ARGS)
+
+collector: $(VENV)/.test
+	$(BIN)/python -m tests.servers.collector $(ARGS)
 
 check: lint types
 
