@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard
@@ -20,6 +20,8 @@ SCHEMA_VERSION: Final = 39
 """Grafana 10.4's: newer versions take it, and bring it up to theirs."""
 TAG: Final = "agentcost"
 _WIDTH: Final = 24
+_ROOM_FOR_A_LEGEND: Final = 12
+"""A graph as wide as that has its legend, with figures, beside it; others below."""
 
 _LABELS: Final = {"service": "Service", "environment": "Environment", "provider": "Provider", "model": "Model",
                   "agent": "Agent", "team": "Team", "user": "User"}  # fmt: skip
@@ -103,6 +105,9 @@ def _placed(rows: Sequence[Row]) -> Sequence[dashboard.Panel]:
         across = 0
         for width, one in row.panels:
             one.id_val = len(made) + 1
+            if one.type_val == "timeseries" and width < _ROOM_FOR_A_LEGEND:
+                options = cast("dict[str, Any]", one.options)
+                options["legend"] = {"displayMode": "list", "placement": "bottom", "showLegend": True, "calcs": []}
             one.grid_pos = dashboard.GridPos(h=row.height, w=width, x=across, y=down)
             made.append(one)
             across += width

@@ -127,7 +127,7 @@ def _models() -> Row:
                     Column(title="Written", query=named(_WRITTEN, *_AGENT), unit=SHARE),
                     Column(title="Could be saved", query=named(_CHEAPER, *_AGENT), unit=USD, look=_GREEN),
                 ],
-                sort="Spent",
+                sort="Could be saved",
             )),
             (12, table(
                 "Large prompts, little cache",
@@ -138,13 +138,17 @@ def _models() -> Row:
                     Column(title="From cache", query=f"{_HIT} and {_LARGE}", unit=SHARE),
                     Column(title="Could be saved", query=_CACHED, unit=USD, look=_GREEN),
                 ],
-                sort="Prompt a call",
+                sort="Could be saved",
             )),
         ],
     )  # fmt: skip
 
 
-_GREEN: Final = {"color": {"mode": "fixed", "fixedColor": GREEN}, "custom__cellOptions": {"type": "color-text"}}
+_GREEN: Final = {
+    "color": {"mode": "thresholds"},
+    "thresholds": {"mode": "absolute", "steps": [{"color": GREEN, "value": None}]},
+    "custom__cellOptions": {"type": "color-text"},
+}
 
 
 def _caching() -> Row:
@@ -219,7 +223,7 @@ def _growth() -> Row:
                 "Chosen by service.",
                 f"2 * {quantile(0.5, TRACE_COST, RANGE)}",
                 where=f"span.{names.TRACE_LLM_CALLS} >= 5",
-                attributes=(names.TRACE_LLM_CALLS, names.TRACE_INPUT_TOKENS, names.TRACE_OUTPUT_TOKENS,
+                attributes=(names.AGENT, names.TRACE_LLM_CALLS, names.TRACE_INPUT_TOKENS, names.TRACE_OUTPUT_TOKENS,
                             names.TRACE_COST),
             )),
         ],

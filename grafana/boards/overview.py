@@ -101,7 +101,7 @@ def _flow() -> Row:
             (10, table(
                 "Top movers against last week",
                 described("Dollars in this range less those of the same stretch a week ago, by agent and model; "
-                          "what costs more comes first.", COST),
+                          "what costs more comes first. Tool calls have no model.", COST),
                 {names.AGENT: "Agent", names.REQUEST_MODEL: "Model"},
                 [
                     Column(title="Change", query=named(moved, *by), unit=USD, look={
@@ -119,9 +119,10 @@ def _flow() -> Row:
     )  # fmt: skip
 
 
-def _spenders(title: str, attribute: str, note: str = "") -> tuple[str, str, str, str]:
-    text = f"Dollars in this range, the ten largest. {note}".strip()
-    return title, described(text, COST), named(top(total(COST, by=(attribute,))), attribute), legend(attribute)
+def _spenders(title: str, attribute: str) -> tuple[str, str, str, str]:
+    note = " Tool calls have none." if attribute in (names.REQUEST_MODEL, names.PROVIDER) else ""
+    text = described(f"Dollars in this range, the ten largest.{note}", COST)
+    return title, text, named(top(total(COST, by=(attribute,))), attribute), legend(attribute)
 
 
 def _split(width: int, *split: tuple[str, str]) -> Row:

@@ -15,8 +15,12 @@ from otel_agentcost.collector.signals import WHERE, Signal, label
 RANGE: Final = "$__range"
 """The stretch of time that the board shows."""
 HOUR: Final = "1h"
-NAMELESS: Final = "(not given)"
-"""Shown for what has no such label."""
+_WORDS: Final = {
+    names.REQUEST_MODEL: "model", names.PROVIDER: "provider", names.AGENT: "agent", names.USER: "user",
+    names.TEAM: "team", names.FEATURE: "feature", names.TOOL: "tool", names.REASON: "reason",
+    names.ERROR_TYPE: "error", WHERE[0]: "service",
+}  # fmt: skip
+"""What attributes are called where something has none."""
 
 VARIABLES: Final = {
     "service": WHERE[0],
@@ -47,6 +51,7 @@ def grew(series: str, window: str, ago: str = "") -> str:
     twice, with what it was born with under a label of its own.
 
     Whether it was there before is asked of the hour before the window, so that a gap between scrapes is no birth.
+    `ago` is written before the window, as in 1w2h: its unit is the larger one.
     """
     then = f" offset {ago}" if ago else ""
     born = f"min_over_time({series}[{window}]{then}) unless last_over_time({series}[1h] offset {ago}{window})"
@@ -98,8 +103,9 @@ def share(part: str, whole: str) -> str:
 
 def named(query: str, *by: str) -> str:
     """`query` with a word where it has no label `by`, so that no bar and no row is without a name."""
-    for name in map(_label, by):
-        query = f'label_replace({query}, "{name}", "{NAMELESS}", "{name}", "")'
+    for name in by:
+        word = f"(no {_WORDS[name]})" if name in _WORDS else "(none)"
+        query = f'label_replace({query}, "{_label(name)}", "{word}", "{_label(name)}", "")'
     return query
 
 

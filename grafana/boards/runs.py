@@ -85,14 +85,14 @@ def _spread() -> Row:
 
 def _table() -> Row:
     attributes = (
-        names.TRACE_LLM_CALLS, names.TRACE_INPUT_TOKENS, names.TRACE_OUTPUT_TOKENS, names.TRACE_LLM_COST,
-        names.TRACE_TOOL_COST, names.TRACE_COST,
+        names.AGENT, names.USER, names.TRACE_LLM_CALLS, names.TRACE_INPUT_TOKENS, names.TRACE_OUTPUT_TOKENS,
+        names.TRACE_LLM_COST, names.TRACE_TOOL_COST, names.TRACE_COST,
     )  # fmt: skip
     return Row(
         height=14,
         panels=[
             (24, runs(
-                "Runs",
+                "The dearest runs",
                 "Up to 200 sampled runs that cost something, the dearest first; click one for its trace. The figures "
                 f"are the totals on the run's first span ({names.TRACE_COST} and its like). Red: above twice the "
                 f"median of this range ({TRACE_COST.prometheus}). Steps are model calls. Chosen by service.",

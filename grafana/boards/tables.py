@@ -20,6 +20,8 @@ _TEMPO_OWN: Final = {
 }  # fmt: skip
 """Tempo's own columns of a table of spans, and what they are called here."""
 _TOTALS: Final = {
+    names.AGENT: ("Agent", "string"),
+    names.USER: ("User", "string"),
     names.TRACE_LLM_CALLS: ("Steps", "short"),
     names.TRACE_INPUT_TOKENS: ("Input tokens", "short"),
     names.TRACE_OUTPUT_TOKENS: ("Output tokens", "short"),
@@ -27,7 +29,7 @@ _TOTALS: Final = {
     names.TRACE_TOOL_COST: ("Tools", USD),
     names.TRACE_COST: ("Total", USD),
 }
-"""The totals of a run, and what their columns are called."""
+"""What the first span of a run says of it, and what these columns are called."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,7 +85,7 @@ def runs(title: str, description: str, median: str, *, where: str = "", attribut
     limit = Query(text=median, instant=True)
     titles = {**_TEMPO_OWN, **{name: _TOTALS[name][0] for name in attributes}}
     organized = {
-        "excludeByName": {"spanID": True, "name": True, "agentcost": True},
+        "excludeByName": {"spanID": True, "name": True},
         "indexByName": {name: place for place, name in enumerate(titles)},
         "renameByName": titles,
     }

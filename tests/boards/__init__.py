@@ -1,0 +1,1 @@
+"""The boards: their form, their queries, and the command that writes them."""
