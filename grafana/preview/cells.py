@@ -138,10 +138,11 @@ def _arc(x: float, y: float, radius: float, share: float, colour: str) -> str:
     return svg.tag("polyline", points=" ".join(points), fill="none", stroke=colour, stroke_width=f"{thick:.1f}")
 
 
-def bars(found: Sequence[Value], width: float, height: float) -> str:
+def bars(panel: Panel, found: Sequence[Value], width: float, height: float) -> str:
     """A horizontal bar for each number, the same scale for all."""
     most = max((one.value or 0 for one in found), default=0) or 1
-    row = min(max(height / max(1, len(found)), 22.0), 44.0)
+    thickest = float(panel.options.get("maxVizHeight") or 36)
+    row = min(max(height / max(1, len(found)), 22.0), thickest + 8)
     shown = found[: max(1, int(height / row))]
     names = min(width * 0.5, max(svg.wide(one.name, 13) for one in shown) + 12)
     texts = max(svg.wide(one.text, 14) for one in shown) + 14
@@ -260,4 +261,4 @@ def columns(panel: Panel, given: Table, width: float, height: float) -> str:
             said = str(row.get(named) or "-") if len(numbers) == 1 else f"{row.get(named) or '-'} · {name}"
             found.append(Value(panel, name, value if isinstance(value, float) else None, None, index))
             found[-1].name = said
-    return bars(found, width, height)
+    return bars(panel, found, width, height)

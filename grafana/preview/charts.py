@@ -208,9 +208,9 @@ def _legend_table(
 ) -> tuple[str, float]:
     titles = {"lastNotNull": "Last", "sum": "Total", "mean": "Mean", "max": "Max", "min": "Min"}
     head = "".join(f"<th>{titles.get(calc, calc.capitalize())}</th>" for calc in calcs)
-    wide = min(room[0] * 0.55, 60 + max(svg.wide(name) for name, _, _ in rows) + 62 * len(calcs)) if aside else room[0]
+    wide = min(room[0] * 0.5, 44 + max(svg.wide(name) for name, _, _ in rows) + 56 * len(calcs)) if aside else room[0]
     body = "".join(
-        f'<tr><td><i style="background:{colour}"></i>{html.escape(svg.cut(name, wide - 40 - 58 * len(calcs)))}</td>'
+        f'<tr><td><i style="background:{colour}"></i>{html.escape(svg.cut(name, wide - 30 - 54 * len(calcs)))}</td>'
         + "".join(f"<td>{html.escape(value)}</td>" for value in values) + "</tr>"
         for name, colour, values in rows
     )  # fmt: skip

@@ -169,7 +169,7 @@ def _of_values(panel: Panel, found: Sequence[cells.Value], width: float, height_
     if panel.kind == "gauge":
         return cells.gauge(found, width, height_)
     if panel.kind == "bargauge":
-        return cells.bars(found, width, height_)
+        return cells.bars(panel, found, width, height_)
     if panel.kind == "piechart":
         return cells.shares(found, width, height_)
     raise ValueError(f"this kind of panel is not known here: {panel.kind}")

@@ -190,6 +190,8 @@ class _Maker:
                 tool, usd = chance.choice(agent.tools)
                 at += 0.2 + chance.expovariate(1.2)
                 run.tools.append((at, tool, usd))
+        if len(run.made) < 6 or not run.tools:  # refused before it could go round
+            run.loop = None
         if run.loop:
             run.wasted = math.fsum(call.usd or 0.0 for call in run.calls[len(run.calls) // 3 :])
         run.ended = at + 0.1
