@@ -64,6 +64,10 @@ def _by_address(book: PriceBook, wide: int) -> Iterator[str]:
     url, address = cache("url"), attribute(names.SERVER_ADDRESS)
     host = f'ConvertCase({address}, "lower")'
     yield put(url, joined(text("https://"), host), f"IsString({address})", address + SOME)
+    for name in spellings.BASE_URL:
+        base = attribute(name)
+        host = f'Split(Split(Split(ConvertCase({base}, "lower"), "://")[1], "/")[0], ":")[0]'
+        yield put(url, joined(text("https://"), host), base + SAID, url + NIL, matches(base, "^(?i:https?)://[^/:]"))
     yield from _look(url, _PROVIDER, wide, url + SAID)
     yield put(_GUESS, "1", url + SAID, _PROVIDER + NONE)
     for one, rule in _urls(book):

@@ -41,6 +41,8 @@ AUDIO: Final = (
     "llm.token_count.completion_details.audio",
 )
 PROVIDER: Final = (names.PROVIDER, "gen_ai.system", "llm.provider", "llm.system")
+BASE_URL: Final = ("gen_ai.openai.api_base",)
+"""Where the call went, as a whole address."""
 REQUEST_MODEL: Final = (names.REQUEST_MODEL, "llm.request.model", "llm.model_name", "embedding.model_name")
 RESPONSE_MODEL: Final = (names.RESPONSE_MODEL,)
 TIER: Final = (

@@ -191,6 +191,16 @@ def test_whoever_sells_it_is_found_alike(pricing: Pricing) -> None:
     assert missed == 0, f"{missed} of {priced} are not found"
 
 
+def test_a_whole_address_tells_the_seller_too(pricing: Pricing) -> None:
+    """OpenLLMetry says where a call went as `gen_ai.openai.api_base`, and cuts the prefix off the served name."""
+    rnd = random.Random(8)
+    call = some_call(rnd) | said(provider="openai", served="gpt-4o", asked="openai/gpt-4o")
+    addresses = ("https://openrouter.ai/api/v1/", "HTTPS://openrouter.ai:443/v1", "openrouter", "", 7, "https://")
+    spans = [call | {"gen_ai.openai.api_base": address} for address in addresses]
+    wanted = [expected(BOOK, call | {"server.address": "openrouter.ai"})] * 2 + [expected(BOOK, call)] * 4
+    assert [different(*pair) for pair in zip(wanted, pricing.price(spans), strict=True)] == [None] * 6
+
+
 OWN = """
 models:
   gpt-4o: {input_mtok: 1, output_mtok: 2}
