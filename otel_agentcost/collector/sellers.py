@@ -20,6 +20,7 @@ from otel_agentcost.collector.ottl import (
     condition,
     drop,
     joined,
+    matches,
     put,
     text,
     where,
