@@ -13,14 +13,19 @@ from pathlib import Path
 import pytest
 
 from otel_agentcost import environment_variables
+from otel_agentcost.cli import dashboards
 from otel_agentcost.settings import ROWS
 from otel_agentcost.version import __version__
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCHER = Path(sys.executable).parent / "opentelemetry-instrument"
-DATA = {"otel_agentcost/py.typed", "otel_agentcost/pricebook/book.jsonl"} | {
-    f"otel_agentcost/ledger/{script}.lua" for script in ("_common", "reserve", "settle", "release", "standing")
-}
+SHAPES = {path.relative_to(ROOT).as_posix() for path in (ROOT / "otel_agentcost/collector/shapes").rglob("*.*")}
+DATA = (
+    SHAPES
+    | {"otel_agentcost/py.typed", "otel_agentcost/pricebook/book.jsonl"}
+    | {f"otel_agentcost/ledger/{script}.lua" for script in ("_common", "reserve", "settle", "release", "standing")}
+)
+BOARDS = {f"otel_agentcost/boards_data/{name}" for name in dashboards.files()}
 VARIABLES = [row.variable for row in ROWS if row.variable.startswith("OTEL_AGENTCOST_")]
 
 
@@ -40,11 +45,11 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
-    """All modules, the price book and the typing marker are in the wheel; tests, caches and tools are not."""
+    """All modules, the price book, the boards and the typing marker are in it; tests, caches and tools are not."""
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     modules = {file.relative_to(ROOT).as_posix() for file in (ROOT / "otel_agentcost").rglob("*.py")}
-    assert names == modules | DATA
+    assert names == modules | DATA | BOARDS
 
 
 def test_the_wheel_says_what_it_is_and_needs(wheel: Path) -> None:
