@@ -319,8 +319,7 @@ class Admission:
         if self.ticket.model is not None and cost.usd is not None and answer.usage is not None:
             before = self._facts.price(answer.usage, self._facts.call.model).usd
             if before is not None:
-                base = {names.REQUEST_MODEL: str(self._facts.call.model), names.RESPONSE_MODEL: self.ticket.model}
-                gate.reports.saved(before - cost.usd, base)
+                live.saved_by_downgrade(before - cost.usd, self._facts.call.model, self.ticket.model)
 
     def _settle(self, span: Span, usd: Decimal | None, tokens: int, now: float) -> None:
         try:

@@ -35,6 +35,7 @@ from otel_agentcost.guard import CallFacts, Refused, Ticket
 from otel_agentcost.telemetry import attribution, foreign, neighbours, rollup, runs, spans
 from otel_agentcost.telemetry.endings import before_end
 from otel_agentcost.telemetry.foreign import Source
+from otel_agentcost.telemetry.metrics import whose_of
 from otel_agentcost.telemetry.rollup import Tally
 
 if TYPE_CHECKING:
@@ -321,13 +322,16 @@ class _Call:
             self._gate.guard.release(self._ticket, time.time())
 
     def _count(self, span: Span, asked: Call, answer: Answer, cost: Cost) -> None:
-        """Into the metrics of dollars. Those of tokens and time come from the instrumentation whose span it is."""
+        """Into our own metrics. The conventions' of tokens and time come from the instrumentation whose span it is."""
         metrics = self._line.metrics
         base = self._base(asked)
         if answer.model is not None:
             base[names.RESPONSE_MODEL] = metrics.bounded_model(answer.model)
+        whose = whose_of(base, self._who)
+        if answer.usage is not None:
+            metrics.used(answer.tokens(), whose)
         if cost.usd is not None:
-            metrics.cost(cost.usd, base, self._who, trace.set_span_in_context(span, self._context))
+            metrics.cost(cost, base, whose, foreign.failure(span), trace.set_span_in_context(span, self._context))
         if cost.unpriced is not None:
             metrics.unpriced(cost.unpriced, base)
 

@@ -26,6 +26,7 @@ from otel_agentcost.core.call import Answer, AttributeValue
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Tokens
 from otel_agentcost.telemetry import spans
+from otel_agentcost.telemetry.metrics import whose_of
 from otel_agentcost.telemetry.spans import Record
 from otel_agentcost.wire import AnswerReader
 
@@ -325,21 +326,35 @@ class InFlight:
         return attributes
 
     def _count(self, answer: Answer, tokens: Tokens, cost: Cost, error: BaseException | None) -> None:
-        metrics, record, call = self._line.metrics, self.record, self.asked.call
-        base: dict[str, str] = {names.OPERATION: call.operation, names.PROVIDER: self.asked.endpoint.provider}
-        if call.model is not None:
-            base[names.REQUEST_MODEL] = metrics.bounded_model(call.model)
-        if answer.model is not None:
-            base[names.RESPONSE_MODEL] = metrics.bounded_model(answer.model)
+        metrics, record = self._line.metrics, self.record
+        base = self._base(self.asked.call.model, answer.model)
+        failure = spans.error_type(error) if error is not None else None
+        whose = whose_of(base, record.attribution)
         if answer.usage is not None:
             metrics.tokens(tokens.input, tokens.output, base, record.context)
+            metrics.used(tokens, whose)
         if cost.usd is not None:
-            metrics.cost(cost.usd, base, record.attribution, record.context)
+            metrics.cost(cost, base, whose, failure, record.context)
         if cost.unpriced is not None:
             metrics.unpriced(cost.unpriced, base)
-        if error is not None:
-            base[names.ERROR_TYPE] = spans.error_type(error)
+        if failure is not None:
+            base[names.ERROR_TYPE] = failure
         metrics.duration(time.perf_counter() - record.started, base, record.context)
+
+    def _base(self, asked: str | None, served: str | None) -> dict[str, str]:
+        """What metrics say of the call: its operation, its provider, and both models."""
+        bounded = self._line.metrics.bounded_model
+        base: dict[str, str] = {names.OPERATION: self.asked.call.operation}
+        base[names.PROVIDER] = self.asked.endpoint.provider
+        if asked is not None:
+            base[names.REQUEST_MODEL] = bounded(asked)
+        if served is not None:
+            base[names.RESPONSE_MODEL] = bounded(served)
+        return base
+
+    def saved_by_downgrade(self, usd: Decimal, asked: str | None, served: str) -> None:
+        """The model `served` has answered in place of `asked`, for so many dollars less."""
+        self._line.metrics.saved("downgrade", usd, self._base(asked, served))
 
 
 _LITELLM_COST = "x-litellm-response-cost"

@@ -273,11 +273,13 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
 
     def _settle(self, runtime: Runtime, took: int, failure: BaseException | None) -> None:
         self._settled = True
+        error: str | None = None
         if failure is not None or self.failed:
-            self._span.set_attribute(names.ERROR_TYPE, error_type(failure) if failure is not None else _TOOL_ERROR)
+            error = error_type(failure) if failure is not None else _TOOL_ERROR
+            self._span.set_attribute(names.ERROR_TYPE, error)
             self._span.set_status(Status(StatusCode.ERROR))
         usd, gap = self.cost(runtime, took, failure)
-        self._charge(runtime, usd, gap)
+        self._charge(runtime, usd, gap, error)
         if _shows_content(runtime, self._span):
             self._show()
 
@@ -308,12 +310,12 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         cause = f"the price function of the tool {self.name:.120} {did} {what}"
         warn_once(cause, f"otel-agentcost: {cause}{more}. The tool is not affected; its calls are unpriced.")
 
-    def _charge(self, runtime: Runtime, usd: Decimal | None, gap: str | None) -> None:
+    def _charge(self, runtime: Runtime, usd: Decimal | None, gap: str | None, error: str | None) -> None:
         span = self._span
         base = {names.OPERATION: names.EXECUTE_TOOL, names.TOOL: runtime.metrics.bounded_model(self.name)}
         if usd is not None:
             span.set_attribute(names.COST, money.to_float(usd))
-            runtime.metrics.spent(usd, base, self._who)
+            runtime.metrics.spent(usd, base, self._who, error)
         if gap is not None:
             span.set_attribute(names.UNPRICED, gap)
             runtime.metrics.unpriced(gap, base)

@@ -43,11 +43,13 @@ class Looped(Protocol):
 class _Trace:
     """One trace: what was read of it, and what it has spent, in billionths of a dollar."""
 
-    __slots__ = ("looping", "spent")
+    __slots__ = ("looping", "spent", "told")
 
     def __init__(self, thresholds: Thresholds) -> None:
         self.looping = Looping(thresholds)
         self.spent = 0
+        self.told = 0
+        """What was spent when waste was counted last: no dollar is wasted twice, by however many loops."""
 
 
 class Watch:
@@ -93,13 +95,16 @@ class Watch:
         if not found:
             return None
         worst = min(found, key=lambda loop: loop.since)
-        wasted = money.from_nano(max(0, trace.spent - worst.since))
+        agent = record.attribution.get(names.AGENT)
+        with self._lock:
+            wasted = money.from_nano(max(0, trace.spent - worst.since))
+            more = money.from_nano(max(0, trace.spent - max(worst.since, trace.told)))
+            trace.told = trace.spent
         for loop in found:
             if loop.first:
                 since = money.from_nano(max(0, trace.spent - loop.since))
-                agent = record.attribution.get(names.AGENT)
                 self._reports.found(record.span, loop, since, agent=agent, content=self._content)
-        self._reports.wasted(record.span, wasted)
+        self._reports.wasted(record.span, worst, wasted, more, agent=agent)
         if self.looping is not None:
             scopes = scopes_of(trace_id_of(record.span), record.attribution, alone=record.alone)
             anew = self._action == "block" or any(loop.first for loop in found)

@@ -29,6 +29,8 @@ class Cost:
     cache_write_usd: Decimal = money.ZERO
     tool_usd: Decimal = money.ZERO
     """Tools that ran at the provider (web searches and the like), and per-request fees."""
+    cache_savings_usd: Decimal = money.ZERO
+    """What tokens that were read from a cache cost less than fresh ones would have: no part of `usd`."""
     source: Literal["local", "provider"] = "local"
     unpriced: str | None = None
     price: str | None = None
@@ -49,6 +51,7 @@ class Cost:
             cache_read_usd=money.add(self.cache_read_usd, other.cache_read_usd),
             cache_write_usd=money.add(self.cache_write_usd, other.cache_write_usd),
             tool_usd=money.add(self.tool_usd, other.tool_usd),
+            cache_savings_usd=money.add(self.cache_savings_usd, other.cache_savings_usd),
             source=self.source if self.source == other.source else "local",
             unpriced=self.unpriced or other.unpriced,
             price=self.price or other.price,
@@ -62,12 +65,15 @@ _set_output = _SLOTS["output_usd"].__set__
 _set_cache_read = _SLOTS["cache_read_usd"].__set__
 _set_cache_write = _SLOTS["cache_write_usd"].__set__
 _set_tool = _SLOTS["tool_usd"].__set__
+_set_cache_savings = _SLOTS["cache_savings_usd"].__set__
 _set_source = _SLOTS["source"].__set__
 _set_unpriced = _SLOTS["unpriced"].__set__
 _set_price = _SLOTS["price"].__set__
 
 
-def priced(usd: Decimal, parts: Sequence[Decimal], price: str, unpriced: str | None = None) -> Cost:
+def priced(
+    usd: Decimal, parts: Sequence[Decimal], price: str, unpriced: str | None = None, cache_savings: Decimal = money.ZERO
+) -> Cost:
     """A cost that was computed here. `parts`: input, output, cache read, cache write, tools, in this order.
 
     Every priced call makes one, so the slots are filled directly: a frozen dataclass's own constructor costs three
@@ -80,6 +86,7 @@ def priced(usd: Decimal, parts: Sequence[Decimal], price: str, unpriced: str | N
     _set_cache_read(cost, parts[2])
     _set_cache_write(cost, parts[3])
     _set_tool(cost, parts[4])
+    _set_cache_savings(cost, cache_savings)
     _set_source(cost, "local")
     _set_unpriced(cost, unpriced)
     _set_price(cost, price)

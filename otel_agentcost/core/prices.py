@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 from otel_agentcost.core import money
 from otel_agentcost.core.cost import Cost, priced
-from otel_agentcost.core.usage import DIMENSIONS, INPUT_TOKENS, Count, Dimensions, Kind, Usage, plus
+from otel_agentcost.core.usage import CACHE_READ_TOKENS, DIMENSIONS, INPUT_TOKENS, Count, Dimensions, Kind, Usage, plus
 
 DAY = 86_400.0
 
@@ -62,6 +62,14 @@ def _part(kind: Kind) -> int:
         return _OUTPUT
     cache = {"cache_read": _CACHE_READ, "cache_write": _CACHE_WRITE}
     return cache.get(dimensions.get("token_type", ""), _INPUT)
+
+
+_MTOK = 1_000_000
+_BY_DIMENSIONS: Mapping[Dimensions, Kind] = {dimensions: kind for kind, dimensions in DIMENSIONS.items()}
+_FRESH: Mapping[Kind, Kind] = {
+    kind: _BY_DIMENSIONS[DIMENSIONS[kind] - {("token_type", "cache_read")}] for kind in CACHE_READ_TOKENS
+}
+"""What each kind of token that is read from a cache would be if it were not."""
 
 
 class InconsistentPrices(ValueError):
@@ -118,7 +126,7 @@ def check(prices: Mapping[Kind, Price]) -> None:
 class Card:
     """One price list, ready to price with. It can be shared by threads: all that changes is what it remembers."""
 
-    __slots__ = ("_rates", "_rounds", "_starts", "minimum_seconds", "name", "prices")
+    __slots__ = ("_rates", "_rounds", "_saved", "_starts", "minimum_seconds", "name", "prices")
 
     def __init__(self, name: str, prices: Mapping[Kind, Price], *, minimum_seconds: int = 0) -> None:
         check(prices)
@@ -129,6 +137,8 @@ class Card:
         self._starts = tuple(sorted(tiers))
         # For each tier: the dollars for one of each kind met so far, and the part of the cost they belong to.
         self._rates: tuple[dict[Kind, tuple[Decimal, int]], ...] = tuple({} for _ in range(len(tiers) + 1))
+        # For each tier: what one token of each kind met so far costs less for being read from a cache.
+        self._saved: tuple[dict[Kind, Decimal], ...] = tuple({} for _ in range(len(tiers) + 1))
         # Where more than counts are billed (a fee a request, a minimum duration) there are no plain rates.
         self._rounds = "requests" in prices or minimum_seconds > 0
 
@@ -157,7 +167,9 @@ class Card:
                 usd = dollars if usd is zero else add(usd, dollars)
         except (KeyError, Inexact):  # a kind that was not met before, has no plain rate, or needs rounding
             return self._cost_in_full(usage)
-        return priced(usd, parts, self.name)
+        if parts[_CACHE_READ] is zero:
+            return priced(usd, parts, self.name)
+        return priced(usd, parts, self.name, None, self._savings(usage, self._saved[tier]))
 
     def unit(self, kind: Kind) -> Kind | None:
         """The priced kind at whose price `kind` is billed: itself, or the most special one that contains it."""
@@ -194,7 +206,16 @@ class Card:
             return Cost.unknown("the counts are too large to be real")
         self._remember(usage, input_tokens)
         unpriced = f"no price for {', '.join(missing)}" if missing else None
-        return priced(usd, _summing_to(usd, parts), self.name, unpriced)
+        savings = self._savings(usage, self._saved[self._tier(input_tokens)])
+        return priced(usd, _summing_to(usd, parts), self.name, unpriced, savings)
+
+    def _savings(self, usage: Usage, saved: Mapping[Kind, Decimal]) -> Decimal:
+        """What the tokens that were read from a cache would have cost more as fresh ones."""
+        usd = money.ZERO
+        for kind, count in usage.counts.items():
+            if kind in saved:
+                usd = money.add(usd, money.multiply(saved[kind], count))
+        return usd
 
     def _dollars(self, kind: Kind, count: Count, input_tokens: Count) -> Decimal:
         return money.divide(money.multiply(self.price(kind, input_tokens), count), _PER[kind])
@@ -237,8 +258,19 @@ class Card:
             if unit is not None and _PER[unit] in {1_000, 1_000_000, 1_000_000_000}:
                 rate = money.divide(self.price(unit, input_tokens), _PER[unit])
                 rates[kind] = (rate, _part(kind))
+                if kind in CACHE_READ_TOKENS:
+                    self._remember_saved(kind, rate, input_tokens)
             elif self._free(kind):
                 rates[kind] = (money.ZERO, _part(kind))
+
+    def _remember_saved(self, kind: Kind, rate: Decimal, input_tokens: Count) -> None:
+        """Nothing where a cached token has no price of its own, or costs as much as a fresh one, or more."""
+        unit = self.unit(_FRESH[kind])
+        if unit is None or _PER[unit] != _MTOK:
+            return
+        less = money.subtract(money.divide(self.price(unit, input_tokens), _MTOK), rate)
+        if less > 0:
+            self._saved[self._tier(input_tokens)][kind] = less
 
 
 def _summing_to(usd: Decimal, parts: list[Decimal]) -> list[Decimal]:

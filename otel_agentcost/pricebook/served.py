@@ -67,4 +67,5 @@ class Surcharged:
         usd = money.ZERO
         for part in parts:
             usd = money.wide_add(usd, part)
-        return priced(usd, parts, plain.price or "", plain.unpriced)
+        savings = money.multiply(plain.cache_savings_usd, self._factor)
+        return priced(usd, parts, plain.price or "", plain.unpriced, savings)

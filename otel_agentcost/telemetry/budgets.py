@@ -21,7 +21,7 @@ from otel_agentcost.core import budgets, money
 from otel_agentcost.core.budgets import WRITTEN, Budget, Scope, Unit
 from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.errors import BudgetExceeded, whose_budget, written
-from otel_agentcost.telemetry.metrics import Attributes, Bounded, Sum
+from otel_agentcost.telemetry.metrics import Bounded, Sum
 
 _ONE = Decimal(1)
 _MOST_GAUGES = 1000
@@ -49,9 +49,6 @@ class BudgetReports:
         )
         self._unenforced = _counted(
             meter, names.M_UNENFORCED, names.UNIT_CALL, "Model calls that budgets could not, or not wholly, look at."
-        )
-        self._savings = _counted(
-            meter, names.M_SAVINGS, names.UNIT_USD, "Dollars that calls cost less because another model answered them."
         )
 
     def refused(self, span: Span, error: BudgetExceeded, action: str) -> None:
@@ -90,11 +87,6 @@ class BudgetReports:
         if span.is_recording():  # a shared ledger may answer when the span of an asynchronous call has ended
             span.add_event(event, said)
         logger.warning("otel-agentcost: %s", _sentence(budget, value, unit, spent, limit, crossed))
-
-    def saved(self, usd: Decimal, base: Attributes) -> None:
-        """Another model has answered, for so many dollars less."""
-        if usd > 0:
-            self._savings.add(usd, base)
 
     def adjusted(self, span: Span, usd: Decimal, reason: str) -> None:
         """The application has corrected what was spent."""

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.trace import StatusCode
 
 from otel_agentcost import names
 from otel_agentcost.core.call import Answer, Call
@@ -159,6 +160,17 @@ def address(span: ReadableSpan) -> str | None:
     given: _Attributes = span.attributes or {}
     server = given.get(names.SERVER_ADDRESS)
     return f"https://{server}" if isinstance(server, str) and server else None
+
+
+def failure(span: ReadableSpan) -> str | None:
+    """The `error.type` of the call; None where it did not fail. Some say only that it did, or what in an event."""
+    if span.status.status_code is not StatusCode.ERROR:
+        return None
+    said = (span.attributes or {}).get(names.ERROR_TYPE)
+    if not isinstance(said, str):
+        raised = ((event.attributes or {}).get("exception.type") for event in reversed(span.events))
+        said = next((kind for kind in raised if isinstance(kind, str)), "")
+    return said if 0 < len(said) <= 200 else "_OTHER"
 
 
 def _usage(given: _Attributes, source: Source) -> Usage | str:

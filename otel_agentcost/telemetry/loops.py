@@ -33,15 +33,17 @@ class LoopReports:
             unit=names.UNIT_LOOP,
             description="Loops that were found: each once, however long it goes on.",
         )
+        self._waste = Sum()
+        meter.create_observable_counter(
+            names.M_LOOP_WASTE,
+            callbacks=[self._waste.observe],
+            unit=names.UNIT_USD,
+            description="Dollars that loops have spent since their first round.",
+        )
 
     def found(self, span: Span, loop: Finding, wasted: Decimal, *, agent: str | None, content: bool) -> None:
         """The trace is in a loop that was not told of yet. `content`: whether its span may have what was said."""
-        base: dict[str, str] = {names.LOOP_RULE: loop.rule}
-        if loop.tool is not None:
-            base[names.TOOL] = self._bounded_tool(loop.tool)
-        if agent is not None:
-            base[names.AGENT] = self._bounded_tool(agent)
-        self._detections.add(_ONE, base)
+        self._detections.add(_ONE, self._base(loop, agent))
         said: dict[str, AttributeValue] = {
             names.LOOP_RULE: loop.rule,
             names.LOOP_REPEATS: loop.repeats,
@@ -59,6 +61,16 @@ class LoopReports:
         where = f" in trace {trace:032x}" if trace else ""
         logger.warning("otel-agentcost: a loop %s (%s, %d times)%s%s.", what, loop.rule, loop.repeats, where, cost)
 
-    def wasted(self, span: Span, usd: Decimal) -> None:
-        """What was spent since the loop began that this call is in."""
+    def wasted(self, span: Span, loop: Finding, usd: Decimal, more: Decimal, *, agent: str | None) -> None:
+        """What was spent since the loop began that this call is in, `more` of it since the last call in a loop."""
         span.set_attribute(names.LOOP_WASTED, money.to_float(usd))
+        if more:
+            self._waste.add(more, self._base(loop, agent))
+
+    def _base(self, loop: Finding, agent: str | None) -> dict[str, str]:
+        base: dict[str, str] = {names.LOOP_RULE: loop.rule}
+        if loop.tool is not None:
+            base[names.TOOL] = self._bounded_tool(loop.tool)
+        if agent is not None:
+            base[names.AGENT] = self._bounded_tool(agent)
+        return base

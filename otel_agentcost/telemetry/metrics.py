@@ -11,31 +11,38 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Literal
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
 from otel_agentcost import names
 from otel_agentcost.core import money
+from otel_agentcost.core.cost import Cost
+from otel_agentcost.core.usage import Tokens
 
 Attributes = Mapping[str, str]
 
 _MOST_SETS = 1900  # under the SDK's own limit of 2000 attribute sets an instrument
 _ONE = Decimal(1)
-_OVERFLOW: tuple[tuple[str, Any], ...] = (("otel.metric.overflow", True),)
+Key = tuple[tuple[str, Any], ...]
+_OVERFLOW: Key = (("otel.metric.overflow", True),)
+_TOKEN_TYPES = ("input", "cache_read", "cache_write", "output", "reasoning")
 
 
 class Sum:
     """An exact running sum for each attribute set, for one observable counter."""
 
     def __init__(self) -> None:
-        self._sums: dict[tuple[tuple[str, Any], ...], Decimal] = {}
+        self._sums: dict[Key, Decimal] = {}
         self._lock = threading.Lock()
 
     def add(self, amount: Decimal, attributes: Attributes) -> None:
         """Adds `amount` to the sum of this attribute set."""
-        key = tuple(attributes.items())
+        self.add_to(tuple(attributes.items()), amount)
+
+    def add_to(self, key: Key, amount: Decimal) -> None:
+        """The same for an attribute set that is written as a tuple."""
         with self._lock:
             if key not in self._sums and len(self._sums) >= _MOST_SETS:
                 key = _OVERFLOW
@@ -46,6 +53,49 @@ class Sum:
         with self._lock:
             sums = list(self._sums.items())
         return [Observation(money.to_float(total), dict(key)) for key, total in sums]
+
+
+class TokenSums:
+    """Running sums of tokens by their type: one look-up a call, where a `Sum` would need one for each type."""
+
+    def __init__(self) -> None:
+        self._sums: dict[Key, list[int]] = {}
+        self._points = 0
+        """How many sums are not 0: each of them is an attribute set."""
+        self._lock = threading.Lock()
+
+    def add_to(self, key: Key, tokens: Tokens) -> None:
+        """Adds each token of a call once."""
+        read, write, thought = tokens.cache_read, tokens.cache_write, tokens.reasoning
+        counts = (max(0, tokens.input - read - write), read, write, max(0, tokens.output - thought), thought)
+        with self._lock:
+            sums = self._sums.get(key)
+            if sums is None:
+                if self._points > _MOST_SETS - len(_TOKEN_TYPES):
+                    key = _OVERFLOW
+                sums = self._sums.setdefault(key, [0, 0, 0, 0, 0])
+            for position, count in enumerate(counts):
+                if count:
+                    if not sums[position] and key is not _OVERFLOW:
+                        if self._points >= _MOST_SETS:
+                            self._sums.setdefault(_OVERFLOW, [0, 0, 0, 0, 0])[position] += count
+                            continue
+                        self._points += 1
+                    sums[position] += count
+
+    def observe(self, _options: CallbackOptions) -> Iterable[Observation]:
+        """The sums so far. What overflowed has no type, as the SDK does it."""
+        with self._lock:
+            found = [(key, tuple(sums)) for key, sums in self._sums.items()]
+        observations: list[Observation] = []
+        for key, sums in found:
+            if key == _OVERFLOW:
+                observations.append(Observation(sum(sums), dict(key)))
+                continue
+            for kind, count in zip(_TOKEN_TYPES, sums, strict=True):
+                if count:
+                    observations.append(Observation(count, {**dict(key), names.TOKEN_TYPE: kind}))
+        return observations
 
 
 class Bounded:
@@ -63,6 +113,13 @@ class Bounded:
             return "_OTHER"
         known.add(value)
         return value
+
+
+def whose_of(base: Attributes, who: Attributes) -> Key:
+    """The attribute set of sums that are kept apart by whom and what they are for."""
+    if not who:
+        return tuple(base.items())
+    return (*base.items(), *[item for item in who.items() if item[0] != names.CONVERSATION])
 
 
 class Metrics:
@@ -106,6 +163,20 @@ class Metrics:
             unit=names.UNIT_USD,
             description="Dollars spent on model and tool calls.",
         )
+        self._token_sums = TokenSums()
+        meter.create_observable_counter(
+            names.M_TOKENS,
+            callbacks=[self._token_sums.observe],
+            unit=names.UNIT_TOKEN,
+            description="Tokens of model calls by type, each counted once.",
+        )
+        self._savings = Sum()
+        meter.create_observable_counter(
+            names.M_SAVINGS,
+            callbacks=[self._savings.observe],
+            unit=names.UNIT_USD,
+            description="Dollars that calls cost less: a cheaper model answered, or tokens were read from a cache.",
+        )
         self._unpriced = Sum()
         meter.create_observable_counter(
             names.M_UNPRICED,
@@ -126,16 +197,29 @@ class Metrics:
         """How long one call took."""
         self._duration.record(seconds, base, ctx)
 
-    def cost(self, usd: Decimal, base: Attributes, who: Attributes, ctx: Context) -> None:
-        """Dollars of one model call; `who` are the attributes to whom and what they go."""
-        self._operation_cost.record(money.to_float(usd), base, ctx)
-        self.spent(usd, base, who)
+    def used(self, tokens: Tokens, whose: Key) -> None:
+        """The same tokens by type, onto the running sums."""
+        self._token_sums.add_to(whose, tokens)
 
-    def spent(self, usd: Decimal, base: Attributes, who: Attributes) -> None:
-        """Dollars of a model or tool call, onto the running sum."""
-        if who:
-            base = {**base, **{key: value for key, value in who.items() if key != names.CONVERSATION}}
-        self._cost.add(usd, base)
+    def cost(self, cost: Cost, base: Attributes, whose: Key, error: str | None, ctx: Context) -> None:
+        """Dollars of one model call, which ended with `error`."""
+        usd = cost.usd
+        if usd is None:
+            return
+        self._operation_cost.record(money.to_float(usd), base, ctx)
+        self._cost.add_to(whose if error is None else (*whose, (names.ERROR_TYPE, error)), usd)
+        if cost.cache_savings_usd:
+            self.saved("cache", cost.cache_savings_usd, base)
+
+    def spent(self, usd: Decimal, base: Attributes, who: Attributes, error: str | None = None) -> None:
+        """Dollars of a tool call, onto the running sum."""
+        whose = whose_of(base, who)
+        self._cost.add_to(whose if error is None else (*whose, (names.ERROR_TYPE, error)), usd)
+
+    def saved(self, kind: Literal["cache", "downgrade"], usd: Decimal, base: Attributes) -> None:
+        """So many dollars less."""
+        if usd > 0:
+            self._savings.add(usd, {**base, names.SAVINGS_KIND: kind})
 
     def unpriced(self, reason: str, base: Attributes) -> None:
         """One call without a price, or without a whole one."""

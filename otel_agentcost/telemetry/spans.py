@@ -238,6 +238,8 @@ def _cost_attributes(cost: Cost, attributes: dict[str, AttributeValue]) -> None:
     for name, field in _PARTS:
         if part := getattr(cost, field):
             attributes[name] = money.to_float(part)
+    if cost.cache_savings_usd:
+        attributes[names.CACHE_SAVINGS] = money.to_float(cost.cache_savings_usd)
     if cost.price is not None:
         attributes[names.PRICE] = cost.price
     attributes[names.COST_AMOUNT] = usd

@@ -44,7 +44,8 @@ def test_a_cheaper_model_takes_the_place_of_a_dear_one(
     assert (given["gen_ai.request.model"], given["agentcost.downgraded_from"]) == ("gpt-4o-mini", "gpt-4o")
     assert given["agentcost.cost.usd"] == 0.000045
     dear = 100 * 0.0000025 + 50 * 0.00001
-    assert telemetry.total("agentcost.savings") == pytest.approx(made * (dear - 0.000045))
+    saved = telemetry.total("agentcost.savings", agentcost__savings__kind="downgrade", gen_ai__request__model="gpt-4o")
+    assert saved == pytest.approx(made * (dear - 0.000045))
 
 
 def test_a_dear_model_is_asked_as_long_as_it_fits(

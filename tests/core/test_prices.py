@@ -37,6 +37,23 @@ def test_parts_sum_to_the_cost_and_none_is_negative(card: Card, usage: Usage) ->
         assert min(cost.input_usd, cost.output_usd, cost.cache_read_usd, cost.cache_write_usd, cost.tool_usd) >= 0
 
 
+@given(cards(), usages(TOKENS))
+def test_a_cache_saves_what_fresh_tokens_would_have_cost_more(card: Card, usage: Usage) -> None:
+    """With the cached tokens as fresh ones the same usage costs that much more, unless the cache is the dearer one."""
+    cached = [kind for kind in usage.counts if "read" in kind]
+    for _ in range(2):
+        saved = more = Decimal(0)
+        for kind in cached:
+            fresh: Kind = next(
+                k for k in DIMENSIONS if DIMENSIONS[k] == DIMENSIONS[kind] - {("token_type", "cache_read")}
+            )
+            turned = dict(usage.counts)
+            turned[fresh] = turned.get(fresh, 0) + turned.pop(kind)
+            more = dollars(card.cost(Usage(counts=turned))) - dollars(card.cost(usage))
+            saved += max(more, Decimal(0))
+        assert card.cost(usage).cache_savings_usd == pytest.approx(saved, rel=Decimal("1e-20"), abs=Decimal("1e-20"))
+
+
 @given(cards(tiers=False), usages(TOKENS), usages(TOKENS))
 def test_prices_without_tiers_are_additive(card: Card, one: Usage, other: Usage) -> None:
     """Two calls together cost what they cost one by one."""

@@ -93,6 +93,18 @@ def test_by_default_a_loop_is_told_once_and_the_agent_goes_on(
     assert len([record for record in caplog.records if "a loop of 'search'" in record.getMessage()]) == 1
 
 
+def test_each_wasted_dollar_is_counted_once(telemetry: Telemetry, openai: OpenAI) -> None:
+    """The metric is what the last span says, and not the sum of what all of them say."""
+    with budgeted(telemetry), otel_agentcost.attribute(agent="bees"), in_a_trace(telemetry):
+        agent(openai, ["Nothing found."], most=9)
+    chats = [dict(span.attributes or {}) for span in telemetry.spans if span.name.startswith("chat")]
+    wasted = chats[-1]["agentcost.loop.wasted_usd"]
+    assert telemetry.total("agentcost.loop.wasted") == pytest.approx(wasted, abs=1e-12)
+    assert telemetry.total("agentcost.loop.wasted") < sum(float(str(said["agentcost.cost.usd"])) for said in chats)
+    (point,) = telemetry.points("agentcost.loop.wasted")
+    assert {"gen_ai.tool.name": "search", "gen_ai.agent.name": "bees"}.items() <= dict(point.attributes or {}).items()
+
+
 def test_polling_is_no_loop(telemetry: Telemetry, openai: OpenAI) -> None:
     """The same call with a new result each time is progress."""
     with budgeted(telemetry, loop_action="block"), in_a_trace(telemetry):

@@ -18,6 +18,7 @@ UNITS = {
     "gen_ai.client.operation.duration": "s",
     "gen_ai.client.operation.cost": "{USD}",
     "agentcost.cost": "{USD}",
+    "agentcost.tokens": "{token}",
     "agentcost.trace.cost": "{USD}",
     "agentcost.trace.llm_calls": "{call}",
     "agentcost.unpriced.calls": "{call}",
@@ -51,14 +52,14 @@ def test_kinds_and_buckets(telemetry: Telemetry) -> None:
         data = metrics[name].data
         assert isinstance(data, Histogram)
         assert data.data_points[0].explicit_bounds == bounds
-    for name in ("agentcost.cost", "agentcost.unpriced.calls"):
+    for name in ("agentcost.cost", "agentcost.tokens", "agentcost.unpriced.calls"):
         counter = metrics[name].data
         assert isinstance(counter, Sum)
         assert counter.is_monotonic
 
 
 def test_attributes_of_each_metric(telemetry: Telemetry) -> None:
-    """Who a call is for is on the dollars alone, and the conversation on no metric at all."""
+    """Who a call is for is on the sums of dollars and tokens alone, and the conversation on no metric at all."""
     with instrumented(telemetry), otel_agentcost.attribute(user="u1", feature="support", conversation="c1"):
         ask()
     (cost,) = telemetry.points("agentcost.cost")
@@ -86,7 +87,7 @@ def test_errors_are_in_the_duration_alone(telemetry: Telemetry) -> None:
     point = telemetry.histogram("gen_ai.client.operation.duration")
     assert isinstance(point, HistogramDataPoint)
     assert (point.attributes or {})["error.type"] == "openai.BadRequestError"
-    for name in ("gen_ai.client.token.usage", "gen_ai.client.operation.cost", "agentcost.cost"):
+    for name in ("gen_ai.client.token.usage", "agentcost.tokens", "gen_ai.client.operation.cost", "agentcost.cost"):
         assert telemetry.points(name) == ()
 
 
@@ -102,6 +103,8 @@ def test_thousands_of_models_and_users_are_bounded(telemetry: Telemetry) -> None
     assert telemetry.total("agentcost.cost") == pytest.approx(2500 * USD)
     assert telemetry.total("gen_ai.client.operation.cost") == pytest.approx(2500 * USD)
     assert telemetry.total("gen_ai.client.token.usage") == 2500 * 150
+    assert len(telemetry.points("agentcost.tokens")) <= 2000
+    assert telemetry.total("agentcost.tokens") == 2500 * 150
 
 
 def test_dollars_are_summed_exactly(telemetry: Telemetry) -> None:

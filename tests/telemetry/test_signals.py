@@ -1,0 +1,108 @@
+"""What the package emits is what the table of metrics says, which boards, alerts and the Collector are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from openai import APIConnectionError, OpenAI
+from opentelemetry.sdk.metrics.export import Gauge, Histogram, HistogramDataPoint, Sum
+
+import otel_agentcost
+from otel_agentcost import BudgetExceeded, LoopDetected, names, tool_call
+from otel_agentcost.collector.signals import MODEL, SIGNALS, WHO, Signal
+from tests.budgets.scene import answering, ask, budgeted, client, until_refused
+from tests.in_memory import Telemetry
+from tests.loops.test_line import agent, in_a_trace, openai
+from tests.model_server import ModelServer, json_reply
+from tests.sdks.replies import CACHED, chat, chat_stream
+
+__all__ = ["openai"]
+
+EMITTED = [signal for signal in SIGNALS if signal.package]
+KINDS = {"counter": Sum, "histogram": Histogram, "gauge": Gauge}
+
+
+@pytest.fixture
+def made(model_server: ModelServer) -> Iterator[OpenAI]:
+    """A client whose calls all succeed, with some of their input read from a cache."""
+    answering(model_server, lambda request: json_reply(chat(CACHED, model=request.json["model"])))
+    with client(model_server) as found:
+        yield found
+
+
+def calls(telemetry: Telemetry, made: OpenAI, server: ModelServer) -> None:
+    """For everybody: a call, one of an unknown model, one that is broken off, and a tool that fails."""
+    everybody = {"agent": "bees", "user": "u1", "tenant": "t1", "team": "search", "feature": "faq"}
+    with budgeted(telemetry, tool_prices="fetch=0.01"), otel_agentcost.attribute(**everybody), in_a_trace(telemetry):
+        ask(made)
+        ask(made, model="inert-model-of-this-test")
+        with pytest.raises(ZeroDivisionError), tool_call("fetch"):
+            raise ZeroDivisionError
+        answering(server, lambda _request: chat_stream(drop=True))
+        with pytest.raises(APIConnectionError):
+            list(ask(made, stream=True))
+
+
+def budgets(telemetry: Telemetry, made: OpenAI, server: ModelServer) -> None:
+    """Budgets that are warned of, refuse, cannot look, send calls to a cheaper model, and open a breaker."""
+    answering(server)
+    settings: Any = {"budgets": "user=greedy:calls=2", "breakers": "agent:trips=1/10m,open=1s"}
+    with budgeted(telemetry, **settings), otel_agentcost.attribute(agent="researcher", user="greedy"):
+        until_refused(lambda: ask(made))
+        with pytest.raises(BudgetExceeded):
+            ask(made)
+    settings = {"on_exceed": "downgrade", "downgrade": "gpt-4o=gpt-4o-mini", "budgets": "total:usd=0.0005"}
+    with budgeted(telemetry, **settings):
+        until_refused(lambda: ask(made, model="gpt-4o"))
+    with budgeted(telemetry, budgets="total:usd=1"):
+        ask(made, model="inert-model-of-this-test")
+
+
+def looped(telemetry: Telemetry, openai: OpenAI) -> None:
+    """An agent that goes round in circles until it is stopped."""
+    whose = otel_agentcost.attribute(agent="bees")
+    with budgeted(telemetry, loop_action="block"), in_a_trace(telemetry), whose, pytest.raises(LoopDetected):
+        agent(openai, ["Nothing found."])
+
+
+def attributes_of(telemetry: Telemetry, signal: Signal) -> set[str]:
+    return {name for point in telemetry.points(signal.name) for name in (point.attributes or {})}
+
+
+def test_the_package_emits_what_the_table_says(
+    telemetry: Telemetry, made: OpenAI, openai: OpenAI, model_server: ModelServer
+) -> None:
+    """Every metric comes with its kind, unit, buckets and attributes, all of which occur, and there are no others."""
+    looped(telemetry, openai)
+    answering(model_server, lambda request: json_reply(chat(CACHED, model=request.json["model"])))
+    calls(telemetry, made, model_server)
+    budgets(telemetry, made, model_server)
+    emitted = telemetry.metrics()
+    assert set(emitted) == {signal.name for signal in EMITTED}
+    for signal in EMITTED:
+        metric = emitted[signal.name]
+        assert (metric.unit, type(metric.data)) == (signal.unit, KINDS[signal.kind]), signal.name
+        assert attributes_of(telemetry, signal) == set(signal.attributes), signal.name
+        if isinstance(metric.data, Sum):
+            assert metric.data.is_monotonic
+        for point in metric.data.data_points:
+            if isinstance(point, HistogramDataPoint):
+                assert tuple(point.explicit_bounds) == signal.buckets
+
+
+def test_points_of_money_and_tokens_have_the_same_whereabouts(
+    telemetry: Telemetry, made: OpenAI, model_server: ModelServer
+) -> None:
+    """Dollars and tokens can be divided by each other: whatever one is split by, the other is."""
+    calls(telemetry, made, model_server)
+
+    def shared(name: str) -> list[dict[str, Any]]:
+        found = [dict(point.attributes or {}) for point in telemetry.points(name)]
+        found = [said for said in found if names.TOOL not in said]
+        return [{key: said[key] for key in (*MODEL, *WHO) if key in said} for said in found]
+
+    priced = shared(names.M_COST)
+    assert priced
+    assert all(said in shared(names.M_TOKENS) for said in priced)

@@ -1,0 +1,123 @@
+"""Tokens by type, what caches save, and what failed calls cost: figures that boards add up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from openai import APIConnectionError
+from opentelemetry.metrics import CallbackOptions
+
+import otel_agentcost
+from otel_agentcost import names
+from otel_agentcost.core.usage import Tokens
+from otel_agentcost.telemetry.metrics import TokenSums
+from tests.budgets.scene import ASK
+from tests.budgets.scene import client as of_server
+from tests.foreign import scene as foreign
+from tests.in_memory import Telemetry
+from tests.model_server import ModelServer
+from tests.sdks.kit import instrumented
+from tests.sdks.replies import CACHED, THOUGHT, chat, chat_stream
+from tests.telemetry.calls import ask, client
+
+SAVED = 1024 * (0.15 - 0.075) / 1e6
+"""What gpt-4o-mini's cache saves of the usage `CACHED`."""
+
+
+def by_type(telemetry: Telemetry) -> dict[Any, float]:
+    points: Any = telemetry.points(names.M_TOKENS)
+    return {(point.attributes or {}).get(names.TOKEN_TYPE): point.value for point in points}
+
+
+def test_each_token_is_counted_once(telemetry: Telemetry) -> None:
+    """Cached tokens are taken out of the input, and thought ones out of the output; no type comes with a 0."""
+    with instrumented(telemetry):
+        ask(client(chat(CACHED)))
+        assert by_type(telemetry) == {"input": 181, "cache_read": 1024, "output": 183}
+        ask(client(chat(THOUGHT)))
+    found = by_type(telemetry)
+    thought = THOUGHT["completion_tokens_details"]["reasoning_tokens"]
+    assert thought
+    assert found["reasoning"] == thought
+    assert found["output"] == 183 + THOUGHT["completion_tokens"] - thought
+    assert sum(found.values()) == CACHED["total_tokens"] + THOUGHT["total_tokens"]
+
+
+def test_spans_of_other_instrumentations_add_their_tokens(telemetry: Telemetry) -> None:
+    """Tokens by type are ours to count there too, for whom the call is; the conventions' metric stays theirs."""
+    with instrumented(telemetry), otel_agentcost.attribute(user="u1"):
+        foreign.call(telemetry)
+    assert by_type(telemetry) == {"input": 181, "cache_read": 1024, "output": 183}
+    assert telemetry.total(names.M_TOKENS, user__id="u1") == 1388
+    assert telemetry.points(names.M_TOKEN_USAGE) == ()
+
+
+def observed(sums: TokenSums) -> list[tuple[dict[str, Any], float]]:
+    return [(dict(point.attributes or {}), point.value) for point in sums.observe(CallbackOptions())]
+
+
+def test_types_that_come_late_are_bounded_too() -> None:
+    """Attribute sets that got one type each, and all five later, stay within the limit; no token is lost."""
+    sums = TokenSums()
+    for _ in range(2):
+        for number in range(1500):
+            sums.add_to((("user.id", f"user-{number}"),), Tokens(input=7))
+            sums.add_to((("user.id", f"user-{number}"),), Tokens(10, 5, 2, 1, 3))
+    found = observed(sums)
+    assert len(found) <= 1901
+    assert sum(count for _, count in found) == 2 * 1500 * (7 + 15)
+    assert [count > 0 for said, count in found if "otel.metric.overflow" in said] == [True]
+
+
+def test_counts_that_contradict_each_other_take_nothing_off() -> None:
+    """More cached tokens than there is input: a sum never falls."""
+    sums = TokenSums()
+    sums.add_to((), Tokens(input=5, output=1, cache_read=9, reasoning=4))
+    assert {said["gen_ai.token.type"]: count for said, count in observed(sums)} == {
+        "cache_read": 9,
+        "reasoning": 4,
+    }
+
+
+def test_what_a_cache_saves_is_told(telemetry: Telemetry) -> None:
+    """The span has it beside the dollars, which do not contain it, and so has the metric; no other span has."""
+    with instrumented(telemetry):
+        ask(client(chat(CACHED)))
+        ask(client(chat()))
+    cached, plain = (dict(span.attributes or {}) for span in telemetry.spans)
+    assert cached[names.CACHE_SAVINGS] == pytest.approx(SAVED, abs=1e-15)
+    assert names.CACHE_SAVINGS not in plain
+    assert telemetry.total(names.M_SAVINGS) == pytest.approx(SAVED, abs=1e-15)
+    (point,) = telemetry.points(names.M_SAVINGS)
+    assert (point.attributes or {})[names.SAVINGS_KIND] == "cache"
+
+
+def test_a_cache_without_a_price_saves_nothing(telemetry: Telemetry) -> None:
+    """Groq bills cached tokens as others."""
+    with instrumented(telemetry):
+        foreign.call(telemetry)
+    assert names.CACHE_SAVINGS not in telemetry.attributes()
+    assert telemetry.points(names.M_SAVINGS) == ()
+
+
+def test_dollars_of_a_failed_call_name_the_error(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """A stream that breaks off has cost money: the sum of dollars says what for, and the tokens do not split by it."""
+    model_server.responder = lambda _request: chat_stream(drop=True)
+    with of_server(model_server) as made, instrumented(telemetry), pytest.raises(APIConnectionError):
+        list(made.chat.completions.create(**ASK, stream=True))
+    (cost,) = telemetry.points(names.M_COST)
+    said = dict(cost.attributes or {})
+    assert said[names.ERROR_TYPE] == telemetry.attributes()[names.ERROR_TYPE]
+    assert telemetry.total(names.M_COST) == telemetry.attributes()[names.COST]
+    for name in (names.M_TOKENS, names.M_OPERATION_COST):
+        assert all(names.ERROR_TYPE not in (point.attributes or {}) for point in telemetry.points(name))
+
+
+@pytest.mark.parametrize(("told", "error"), [({names.ERROR_TYPE: "timeout"}, "timeout"), ({}, "_OTHER")])
+def test_dollars_of_a_failed_call_of_another_instrumentation(telemetry: Telemetry, told: Any, error: str) -> None:
+    """What its span says that went wrong, or that something did."""
+    with instrumented(telemetry), foreign.span_of(telemetry, says={**foreign.SAYS, **told}) as span:
+        foreign.failed(span)
+    (cost,) = telemetry.points(names.M_COST)
+    assert (cost.attributes or {})[names.ERROR_TYPE] == error
