@@ -95,7 +95,8 @@ def _prefix(wide: int) -> Iterator[str]:
         yield put(prefix, f"Substring({name}, 0, {slash})", f"{slash} > 0", name + SAID, other + NIL)
         yield from _look(prefix, other, wide, prefix + SAID, other + NIL)
         left = f"Len({name}) - {slash} - 1"
-        yield put(rest, f"Substring({name}, {slash} + 1, {left})", other + SAID, f"{left} > 0", cache("rest") + NIL)
+        known = (cache("rest") + NIL, name + SAID, other + SAID, f"{left} > 0")
+        yield put(rest, f"Substring({name}, {slash} + 1, {left})", *known)
 
 
 def _by_model(book: PriceBook) -> Iterator[str]:

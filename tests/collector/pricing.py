@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.servers.collector import Collector, free_ports, send, spans_in
+from tests.servers.collector import Collector, free_ports, send, spans_of
 
 _PIPELINE = """
 receivers: {{otlp: {{protocols: {{http: {{endpoint: "127.0.0.1:{port}"}}}}}}}}
@@ -28,6 +28,8 @@ class Pricing:
         pipeline.write_text(_PIPELINE.format(port=self.port, out=self._out))
         self.collector = Collector(folder, [pricing, pipeline]).start(self.port)
         self._sent = 0
+        self._read = 0
+        self._found: dict[int, dict[str, Any]] = {}
 
     def price(self, spans: Sequence[Mapping[str, Any]], *, scope: str = "test") -> list[dict[str, Any]]:
         """The attributes of `spans` (attributes, or whole spans) when they come out, in the same order."""
@@ -36,13 +38,24 @@ class Pricing:
         for start in range(0, len(made), 500):
             scoped = {"scope": {"name": scope}, "spans": made[start : start + 500]}
             send(self.port, {"resourceSpans": [{"scopeSpans": [scoped]}]})
-        deadline = time.monotonic() + 30
-        while True:
-            found = {span["attributes"]["case"]: span["attributes"] for span in spans_in(self._out)}
-            if len(found) >= self._sent:
-                return [found[number] for number in range(first, self._sent)]
-            assert time.monotonic() < deadline, f"{self._sent - len(found)} spans did not come out"
+        deadline = time.monotonic() + 60
+        wanted = range(first, self._sent)
+        while len(self._found) < len(wanted):
+            assert time.monotonic() < deadline, f"{len(wanted) - len(self._found)} spans did not come out"
             time.sleep(0.02)
+            self._look()
+        return [self._found.pop(number) for number in wanted]
+
+    def _look(self) -> None:
+        """Reads what has come out since the last look, up to the last whole line."""
+        if not self._out.exists():
+            return
+        with self._out.open("rb") as file:
+            file.seek(self._read)
+            lines = file.read().rpartition(b"\n")[0]
+        self._read += len(lines) + 1 if lines else 0
+        for span in spans_of(lines.decode()):
+            self._found[span["attributes"]["case"]] = span["attributes"]
 
 
 def made_span(one: Mapping[str, Any], number: int) -> dict[str, Any]:
