@@ -20,6 +20,7 @@ SCHEMA_VERSION: Final = 39
 """Grafana 10.4's: newer versions take it, and bring it up to theirs."""
 TAG: Final = "agentcost"
 _WIDTH: Final = 24
+_MENU: Final = "inControlsMenu"
 _ROOM_FOR_A_LEGEND: Final = 12
 """A graph as wide as that has its legend, with figures, beside it; others below."""
 
@@ -66,7 +67,8 @@ class Board:
         )
         # What the file is comes first, for readers and for `agentcost dashboards`, which looks who wrote it.
         said = {"title": made.title, "description": made.description, **made.to_json()}
-        return json.dumps(said, cls=JSONEncoder, indent=2, ensure_ascii=False) + "\n"
+        plain = _without_placements(json.loads(json.dumps(said, cls=JSONEncoder)))
+        return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
 
 
 def number(name: str, text: str, value: str, description: str) -> dashboard.VariableModel:
@@ -115,6 +117,14 @@ def _placed(rows: Sequence[Row]) -> Sequence[dashboard.Panel]:
             raise ValueError(f"the row that begins with {row.panels[0][1].title!r} is {across} wide, not {_WIDTH}")
         down += row.height
     return made
+
+
+def _without_placements(said: Any) -> Any:
+    """Links stay where one sees them: the SDK has Grafana 13 put all of them into a menu."""
+    if isinstance(said, dict):
+        items = cast("dict[str, Any]", said).items()
+        return {key: _without_placements(value) for key, value in items if key != "placement" or value != _MENU}
+    return [_without_placements(one) for one in cast("list[Any]", said)] if isinstance(said, list) else said
 
 
 def _sources() -> list[dashboard.VariableModel]:

@@ -58,8 +58,10 @@ def _glance() -> Row:
                      zero(total(WARNINGS)), unit=COUNT, steps=alarm)),
             (4, stat("Loops found", described("Loops in this range: each once, however long it went on.", LOOPS),
                      zero(total(LOOPS)), unit=COUNT, steps=alarm)),
-            (4, stat("Spent by loops", described("Dollars that loops spent since their first round.", LOOP_WASTE),
-                     zero(total(LOOP_WASTE)), unit=USD, steps=((None, GREEN), (0.01, RED)))),
+            (4, stat("Spent by loops", described("Dollars that loops spent since their first round. Known where the "
+                                                 "agent's own process finds them, not where the Collector does.",
+                                                 LOOP_WASTE),
+                     total(LOOP_WASTE), unit=USD, steps=((None, GREEN), (0.01, RED)))),
             (4, stat("Saved by downgrades", described("Dollars that calls cost less in this range because a budget "
                                                       "sent them to a cheaper model.", SAVINGS),
                      zero(total(SAVINGS, queries.RANGE, _DOWNGRADE)), unit=USD, colour=GREEN)),

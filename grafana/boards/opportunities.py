@@ -106,7 +106,7 @@ def _glance() -> Row:
             (5, stat("With more caching", described(_CACHED_TEXT, TOKENS, SAVINGS, OPERATION_COST),
                      zero(f"sum({_CACHED})"), unit=USD, colour=GREEN)),
             (5, stat("Without repeated tool calls", described(_AGAIN_TEXT, LOOP_WASTE),
-                     zero(total(LOOP_WASTE, RANGE, _AGAIN)), unit=USD, colour=GREEN)),
+                     total(LOOP_WASTE, RANGE, _AGAIN), unit=USD, colour=GREEN)),
             (5, stat("With batches", described(_BATCH_TEXT, COST), zero(f"{_BATCH} * 0.5"), unit=USD, colour=GREEN)),
         ],
     )  # fmt: skip
@@ -217,10 +217,10 @@ def _growth() -> Row:
         panels=[
             (24, runs(
                 "Long runs, and what their steps carry along",
-                "Up to 200 sampled runs of five or more model calls, the dearest first. Each step sends what came "
-                "before once more: where input tokens grow faster than steps, shorten the context. The figures are the "
-                f"totals on the run's first span; red: above twice the median of this range ({TRACE_COST.prometheus}). "
-                "Chosen by service.",
+                "Up to 200 sampled runs of five or more model calls, the dearest of them first. Each step sends what "
+                "came before once more: where input tokens grow faster than steps, shorten the context. The figures "
+                "are the totals on the run's first span; red: above twice the median of this range "
+                f"({TRACE_COST.prometheus}). Chosen by service.",
                 f"2 * {quantile(0.5, TRACE_COST, RANGE)}",
                 where=f"span.{names.TRACE_LLM_CALLS} >= 5",
                 attributes=(names.AGENT, names.TRACE_LLM_CALLS, names.TRACE_INPUT_TOKENS, names.TRACE_OUTPUT_TOKENS,

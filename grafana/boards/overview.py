@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from grafana_foundation_sdk.models.dashboard import DashboardLink, Panel
+
 from grafana.boards import queries
 from grafana.boards.board import Board, Row, choice, number
 from grafana.boards.panels import (
@@ -38,6 +40,7 @@ from otel_agentcost.collector.signals import (
     label,
 )
 
+_UID: Final = "agentcost-overview"
 _DAYS_A_MONTH: Final = 30.4
 _SPLITS: Final = (
     ("model", names.REQUEST_MODEL), ("provider", names.PROVIDER), ("agent", names.AGENT), ("user", names.USER),
@@ -119,17 +122,29 @@ def _flow() -> Row:
     )  # fmt: skip
 
 
-def _spenders(title: str, attribute: str) -> tuple[str, str, str, str]:
+def _bars(title: str, attribute: str) -> Panel:
+    """Who or what costs most. A click shows the board for it alone, where there is a variable for that."""
     note = " Tool calls have none." if attribute in (names.REQUEST_MODEL, names.PROVIDER) else ""
-    text = described(f"Dollars in this range, the ten largest.{note}", COST)
-    return title, text, named(top(total(COST, by=(attribute,))), attribute), legend(attribute)
+    variables = [name for name, chosen in queries.VARIABLES.items() if chosen == attribute]
+    return bars(
+        title,
+        described(f"Dollars in this range, the ten largest.{note}", COST),
+        named(top(total(COST, by=(attribute,))), attribute),
+        unit=USD,
+        legend=legend(attribute),
+        links=[_alone(name, attribute) for name in variables],
+    )
+
+
+def _alone(variable: str, attribute: str) -> DashboardLink:
+    sources = "${datasource:queryparam}&${tempo:queryparam}"
+    value = f"${{__field.labels.{label(attribute)}}}"
+    url = f"/d/{_UID}?${{__url_time_range}}&{sources}&var-{variable}={value}"
+    return DashboardLink(title=f"Only {value}", url=url)
 
 
 def _split(width: int, *split: tuple[str, str]) -> Row:
-    made = [_spenders(title, attribute) for title, attribute in split]
-    return Row(height=8, panels=[
-        (width, bars(title, text, query, unit=USD, legend=shown)) for title, text, query, shown in made
-    ])  # fmt: skip
+    return Row(height=8, panels=[(width, _bars(title, attribute)) for title, attribute in split])
 
 
 def _tokens() -> Row:
@@ -165,10 +180,10 @@ def _tokens() -> Row:
                 "Wasted an hour",
                 described("Dollars in the hour before each point: of calls that failed (and are made again), and that "
                           "loops have spent since their first round. A failed call in a loop is in both: do not add "
-                          "them.", COST, LOOP_WASTE),
+                          "them. Loops that only the Collector found have no dollars.", COST, LOOP_WASTE),
                 [
                     Query(text=zero(hourly(COST, differs(names.ERROR_TYPE, ""))), legend="failed calls"),
-                    Query(text=zero(hourly(LOOP_WASTE)), legend="loops"),
+                    Query(text=hourly(LOOP_WASTE), legend="loops"),
                 ],
                 unit=USD, overrides=[painted("failed calls", ORANGE), painted("loops", RED)],
             )),
@@ -202,7 +217,7 @@ def _unpriced() -> Row:
 
 
 BOARD: Final = Board(
-    uid="agentcost-overview",
+    uid=_UID,
     title="Agent cost · Overview",
     description="What AI agents spend now, where that will end, who spends it on what, and what of it is lost.",
     variables=[

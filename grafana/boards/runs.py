@@ -6,7 +6,7 @@ from typing import Final
 
 from grafana_foundation_sdk.models.dashboard import Panel
 
-from grafana.boards.board import Board, Row
+from grafana.boards.board import Board, Row, number
 from grafana.boards.panels import (
     COUNT,
     GREEN,
@@ -92,12 +92,13 @@ def _table() -> Row:
         height=14,
         panels=[
             (24, runs(
-                "The dearest runs",
-                "Up to 200 sampled runs that cost something, the dearest first; click one for its trace. The figures "
-                f"are the totals on the run's first span ({names.TRACE_COST} and its like). Red: above twice the "
-                f"median of this range ({TRACE_COST.prometheus}). Steps are model calls. Chosen by service.",
+                "Runs and their traces",
+                "Up to 200 sampled runs that cost at least what is set above as Runs from, the dearest of them first; "
+                "click one for its trace. Of more than 200 Tempo gives some: raise Runs from. The figures are the "
+                f"totals on the run's first span ({names.TRACE_COST} and its like). Red: above twice the median of this "
+                f"range ({TRACE_COST.prometheus}). Steps are model calls. Chosen by service.",
                 f"2 * {quantile(0.5, TRACE_COST, RANGE)}",
-                attributes=attributes,
+                attributes=attributes, where=f"span.{names.TRACE_COST} >= $least",
             )),
         ],
     )  # fmt: skip
@@ -140,5 +141,6 @@ BOARD: Final = Board(
     uid="agentcost-runs",
     title="Agent cost · Runs",
     description="What one run of an agent costs, how that is spread and where it drifts, and which runs were dear.",
+    variables=[number("least", "Runs from ($)", "0", "The table has runs that cost at least so much.")],
     rows=[_glance(), _spread(), _table(), _steps()],
 )
