@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.benchmarks import bench_budgets, bench_loops, bench_prices, bench_tools, calls, startup
+from tests.benchmarks import bench_budgets, bench_loops, bench_prices, bench_tools, calls, collector, startup
 
 
 def main() -> int:
@@ -21,6 +21,8 @@ def main() -> int:
     startup.table(runs=3 if quick else 9)
     print("\nPrice lookup:\n")
     bench_prices.main()
+    print("\nThe files for a Collector, over the same pipeline without them:\n")
+    collector.table(quick=quick)
     return 0
 
 
