@@ -32,7 +32,8 @@ class Preview:
     """The boards, and what they are drawn from."""
 
     def __init__(self, folder: Path, client: Client, known: Sample | None, scrape: int) -> None:
-        self.boards: list[Board] = [board.read(path) for path in sorted(folder.glob("*.json"))]
+        boards = [board.read(path) for path in sorted(folder.glob("*.json"))]
+        self.boards: list[Board] = sorted(boards, key=lambda one: "overview" not in one.uid)
         self._client, self._known, self._scrape = client, known, scrape
 
     def page(self, one: Board, asked: Mapping[str, str]) -> str:
@@ -71,8 +72,8 @@ def working_hour(now: float) -> float:
     return at.timestamp()
 
 
-def serve(preview: Preview, port: int) -> None:
-    """Serves until it is interrupted."""
+def server_of(preview: Preview, port: int) -> ThreadingHTTPServer:
+    """A server of the boards on localhost, not yet serving."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
@@ -88,7 +89,12 @@ def serve(preview: Preview, port: int) -> None:
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (its name there)
             """Says nothing: the terminal has the address."""
 
-    with ThreadingHTTPServer(("127.0.0.1", port), Handler) as server:
+    return ThreadingHTTPServer(("127.0.0.1", port), Handler)
+
+
+def serve(preview: Preview, port: int) -> None:
+    """Serves until it is interrupted."""
+    with server_of(preview, port) as server:
         print(f"The boards are at http://localhost:{server.server_port}/  (Ctrl-C ends this)", flush=True)
         with contextlib.suppress(KeyboardInterrupt):
             server.serve_forever()

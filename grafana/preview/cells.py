@@ -217,6 +217,8 @@ def table(panel: Panel, given: Table, height: float, *, red: float = math.inf) -
     titles = {column: html.escape(str(styles[column].get("displayName") or column)) for column in columns}
     head = "".join(f'<th class="{"number" if numbers[one] else ""}">{titles[one]}</th>' for one in columns)
     fitting = given.rows[: max(1, int((height - 30) / 29))]
+    for column in {"Models", "Tools", "Total"} & styles.keys():
+        styles[column]["unit"] = "currencyUSD"
     if "Total" in styles and red < math.inf:
         steps = [{"color": "transparent", "value": None}, {"color": "red", "value": red}]
         styles["Total"] = {**styles["Total"], "thresholds": {"steps": steps}}

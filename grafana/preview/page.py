@@ -90,8 +90,9 @@ def _header(
         if variable.get("type") not in ("query", "custom") or variable.get("hide") == 2:
             continue
         name = variable["name"]
+        every = "All" if variable.get("includeAll") else ""
         known = board.choices(variable, client, moment, values)
-        fields.append(_select(f"var-{name}", variable.get("label") or name, known, given.get(name, ""), "All"))
+        fields.append(_select(f"var-{name}", variable.get("label") or name, known, given.get(name, ""), every))
     stretch = next((text for text in STRETCHES if board.seconds(text) == moment.stretch), "")
     fields.append(_select("range", "Last", STRETCHES, stretch, ""))
     until = dt.datetime.fromtimestamp(moment.end, dt.timezone.utc)

@@ -24,7 +24,7 @@ STEP: Final = 900
 RUN_BUDGET: Final = 2.5
 """Dollars above which the company's Collector counts a run as over budget."""
 _DAY: Final = 86400
-_SEED: Final = 20
+_SEED: Final = 40
 _HOURS: Final = (0, 0, 0, 0, 0, 0, 1, 3, 8, 11, 12, 10, 7, 10, 12, 11, 9, 6, 3, 2, 1, 1, 0, 0)
 """When people work: how likely a run begins in each hour, UTC."""
 
@@ -209,7 +209,7 @@ class _Maker:
         usage = self._usage(agent, step, asked)
         error = None
         if chance.random() < agent.failing:
-            error = chance.choice(("RateLimitError", "APITimeoutError"))
+            error = chance.choice(("RateLimitError", "APITimeoutError", "ContentFilterError"))
         if refused or error == "RateLimitError":
             usage = Usage(counts={})
         usd = None if refused else self._priced(answering, usage, at)

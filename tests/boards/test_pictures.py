@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import struct
+import threading
+import urllib.error
+import urllib.request
 import zlib
 from pathlib import Path
 
 import pytest
 
 from grafana.preview import page, screenshot
+from grafana.preview.__main__ import server_of
 from tests.boards.conftest import Boards
 
 
@@ -38,3 +42,20 @@ def scanlines(png: bytes) -> tuple[int, int, list[bytes]]:
     raw = zlib.decompress(data)
     length = 1 + width * depth * {2: 3, 6: 4}[kind] // 8
     return width, height, [raw[start : start + length] for start in range(0, len(raw), length)]
+
+
+def test_the_boards_are_served_on_localhost(boards: Boards) -> None:
+    """The overview first; a chosen service and range stay chosen; what is not there is said."""
+    with server_of(boards.preview, 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        first = urllib.request.urlopen(address, timeout=60).read().decode()
+        chosen = urllib.request.urlopen(f"{address}?var-service=helpdesk&range=7d", timeout=60).read().decode()
+        with pytest.raises(urllib.error.HTTPError, match="404"):
+            urllib.request.urlopen(f"{address}nothing", timeout=60)
+        server.shutdown()
+    assert "<h1>Agent cost · Overview</h1>" in first
+    assert "Sample data" in first
+    assert '<option value="helpdesk" selected>' in chosen
+    assert '<option value="7d" selected>' in chosen
+    assert "researcher" not in chosen.partition("<main")[2]

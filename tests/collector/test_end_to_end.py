@@ -59,7 +59,7 @@ class Fleet:
     def board(self, expression: str, service: str) -> float:
         """What a board says when that service is chosen, over the last ten minutes."""
         moment = Moment(end=time.time(), stretch=600, scrape=1)
-        given = {name: ".*" for name in queries.VARIABLES} | {"service": service} | moment.built_in()
+        given = dict.fromkeys(queries.VARIABLES, ".*") | {"service": service} | moment.built_in()
         return self.prometheus.value(replaced(expression, given), moment.end)
 
 
