@@ -8,6 +8,7 @@
 #   make check   linters and type checkers
 #   make bench   the benchmarks
 #   make boards  rewrites the Grafana boards from the table of signals
+#   make preview   the boards over sample data, in a page of their own (needs Prometheus 2.42 or newer on the path)
 #   make docs    rewrites what is generated from the code: the README's tables, the list of variables
 
 VENV ?= .venv
@@ -15,7 +16,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := $(VENV)/bin
 
-.PHONY: demo test neighbours frameworks collector check lint types docs boards bench clean
+.PHONY: demo test neighbours frameworks collector check lint types docs boards preview bench clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/agentcost demo $(ARGS)
@@ -55,6 +56,9 @@ boards: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks $(ARGS)
+
+preview: $(VENV)/.test
+	$(BIN)/python -m grafana.preview $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(VENV)-neighbours $(VENV)-instructor .mypy_cache .pytest_cache .ruff_cache .hypothesis
