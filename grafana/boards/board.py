@@ -20,7 +20,6 @@ SCHEMA_VERSION: Final = 39
 """Grafana 10.4's: newer versions take it, and bring it up to theirs."""
 TAG: Final = "agentcost"
 _WIDTH: Final = 24
-_MENU: Final = "inControlsMenu"
 _ROOM_FOR_A_LEGEND: Final = 12
 """A graph as wide as that has its legend, with figures, beside it; others below."""
 
@@ -67,7 +66,7 @@ class Board:
         )
         # What the file is comes first, for readers and for `agentcost dashboards`, which looks who wrote it.
         said = {"title": made.title, "description": made.description, **made.to_json()}
-        plain = _without_placements(json.loads(json.dumps(said, cls=JSONEncoder)))
+        plain = json.loads(json.dumps(said, cls=JSONEncoder), object_hook=_seen)
         return json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
 
 
@@ -119,12 +118,9 @@ def _placed(rows: Sequence[Row]) -> Sequence[dashboard.Panel]:
     return made
 
 
-def _without_placements(said: Any) -> Any:
-    """Links stay where one sees them: the SDK has Grafana 13 put all of them into a menu."""
-    if isinstance(said, dict):
-        items = cast("dict[str, Any]", said).items()
-        return {key: _without_placements(value) for key, value in items if key != "placement" or value != _MENU}
-    return [_without_placements(one) for one in cast("list[Any]", said)] if isinstance(said, list) else said
+def _seen(said: dict[str, Any]) -> dict[str, Any]:
+    """Without the place of a link: the SDK has Grafana 13 put all links into a menu, where nobody looks."""
+    return {key: value for key, value in said.items() if (key, value) != ("placement", "inControlsMenu")}
 
 
 def _sources() -> list[dashboard.VariableModel]:

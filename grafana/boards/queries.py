@@ -1,7 +1,8 @@
 """PromQL, made from the table of signals: no metric and no label is spelled anywhere else.
 
 All windows are of counters that may be sparse: a model, an agent or a user that was not there a moment ago. Prometheus'
-own `increase` begins at a series' first sample, so that the dollars which brought the series into being are lost.
+own `increase` begins at a series' first sample, so that the dollars which brought the series into being are lost; and
+it extrapolates, so that 3 loops are 3.02.
 """
 
 from __future__ import annotations
@@ -47,15 +48,17 @@ def select(signal: Signal, *where: str, part: str = "") -> str:
 
 
 def grew(series: str, window: str, ago: str = "") -> str:
-    """By how much counters grew in the `window` that ended `ago`, to be summed: a series that was born in it comes
-    twice, with what it was born with under a label of its own.
+    """By how much counters grew in the `window` that ended `ago`, to be summed.
 
-    Whether it was there before is asked of the hour before the window, so that a gap between scrapes is no birth.
+    The value at its end less that before it, and all of it where there was none before (within an hour: a gap between
+    scrapes is no birth). So the first dollars of a series count, nothing is extrapolated, and windows beside each other
+    add up. A counter that began again within the window is left to `increase`.
     `ago` is written before the window, as in 1w2h: its unit is the larger one.
     """
     then = f" offset {ago}" if ago else ""
-    born = f"min_over_time({series}[{window}]{then}) unless last_over_time({series}[1h] offset {ago}{window})"
-    return f'increase({series}[{window}]{then}) or label_replace({born}, "born", "1", "", "")'
+    over = f"{series}[{window}]{then}"
+    end, before = f"last_over_time({over})", f"last_over_time({series}[1h] offset {ago}{window})"
+    return f"(({end} - {before} >= 0 or {end}) unless resets({over}) > 0) or increase({over})"
 
 
 def total(

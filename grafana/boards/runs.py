@@ -95,8 +95,8 @@ def _table() -> Row:
                 "Runs and their traces",
                 "Up to 200 sampled runs that cost at least what is set above as Runs from, the dearest of them first; "
                 "click one for its trace. Of more than 200 Tempo gives some: raise Runs from. The figures are the "
-                f"totals on the run's first span ({names.TRACE_COST} and its like). Red: above twice the median of this "
-                f"range ({TRACE_COST.prometheus}). Steps are model calls. Chosen by service.",
+                f"totals on the run's first span ({names.TRACE_COST} and its like). Red: above twice the median of "
+                f"this range ({TRACE_COST.prometheus}). Steps are model calls. Chosen by service.",
                 f"2 * {quantile(0.5, TRACE_COST, RANGE)}",
                 attributes=attributes, where=f"span.{names.TRACE_COST} >= $least",
             )),

@@ -25,6 +25,7 @@ ALERTS = alerts(Thresholds())
 WORDS = {
     "and", "or", "unless", "on", "by", "group_left", "offset", "sum", "max", "avg", "count", "increase", "round",
     "min_over_time", "last_over_time", "present_over_time", "label_replace", "clamp_min", "histogram_quantile",
+    "resets",
 }  # fmt: skip
 OF_THE_QUERY = {"le", "born", "week", "of", "__name__"}
 OF_THE_COLLECTOR = {"error", "exporter", "receiver"}
