@@ -58,11 +58,11 @@ def test_a_flood_of_models_and_users_does_not_fill_the_memory(busy: Setup) -> No
     busy.send(call(trace_id(), 0.5), service="regular")
     assert busy.until("agentcost_cost_total", 0.5, service_name="regular") == 0.5
     before = _resident(busy)
-    for start in range(0, 100_000, 5_000):
+    for start in range(0, 100_000, 10_000):
         trace = trace_id()
         flood = [
             call(trace, 0.01, model=f"model-{number}-{'x' * 50}", more={"user.id": f"user-{number}"})
-            for number in range(start, start + 5_000)
+            for number in range(start, start + 10_000)
         ]
         send(busy.otlp, traces(flood, "flood"))
     busy.send(call(trace_id(), 0.25), service="regular")
@@ -77,7 +77,9 @@ def test_more_runs_than_memory_are_refused_and_not_dropped(tmp_path: Path) -> No
     """Senders are told to come again; what was taken is counted, and the collector goes on."""
     waits = {"AGENTCOST_MEMORY_MIB": "150", "AGENTCOST_RUN_WINDOW": "4s"}
     with running(tmp_path, FILES, "", **waits) as setup:
-        answers = [_sent(setup) for _ in range(40)]
+        answers: list[int] = []
+        while answers.count(503) < 2 and len(answers) < 40:
+            answers.append(_sent(setup))
         assert 503 in answers
         taken = 3_000 * answers.count(200)
         assert setup.until("agentcost_trace_cost_count", taken, service_name="runs") == taken
