@@ -175,15 +175,17 @@ def graph(
     stacked: bool = False,
     overrides: Sequence[dict[str, Any]] = (),
     steps: Steps = (),
+    logarithmic: bool = False,
     **more: Any,
 ) -> dashboard.Panel:
-    """Lines over time, or areas on top of each other."""
-    custom = {
+    """Lines over time, or areas on top of each other. `logarithmic`: for values a thousand times apart."""
+    custom: dict[str, Any] = {
         "drawStyle": "line", "lineInterpolation": "linear", "lineWidth": 1 if stacked else 2, "showPoints": "never",
-        "fillOpacity": 45 if stacked else 8, "gradientMode": "none", "spanNulls": False, "axisSoftMin": 0,
+        "fillOpacity": 45 if stacked else 8, "gradientMode": "none", "spanNulls": False,
         "stacking": {"mode": "normal" if stacked else "none", "group": "A"},
         "thresholdsStyle": {"mode": "dashed" if steps else "off"},
     }  # fmt: skip
+    custom |= {"scaleDistribution": {"type": "log", "log": 10}} if logarithmic else {"axisSoftMin": 0}
     made = panel(
         "timeseries", title, description, targets, unit=unit, custom=custom, overrides=overrides, steps=steps,
         options={

@@ -71,7 +71,7 @@ def _spread() -> Row:
                 described(f"P50, P90 and P99 of the runs that ended in the day before each point. {_WIDTH} A dot is a "
                           "run: click it for its trace.", TRACE_COST),
                 [Query(text=quantile(part, TRACE_COST, _DAY), legend=name, exemplars=True) for name, part in parts],
-                unit=USD, overrides=[painted(name, colour) for name, colour in _COLOURS.items()],
+                unit=USD, logarithmic=True, overrides=[painted(name, colour) for name, colour in _COLOURS.items()],
             )),
             (12, heatmap(
                 "How the cost of runs is spread",
