@@ -53,6 +53,7 @@ docs: $(VENV)/.dev
 
 boards: $(VENV)/.test
 	$(BIN)/python -m grafana.boards
+	$(BIN)/python -m grafana.vendors
 
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks $(ARGS)

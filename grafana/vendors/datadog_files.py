@@ -1,0 +1,193 @@
+"""The files for Datadog: a dashboard and monitors over the metrics, which reach it as deltas.
+
+Metric and tag names are those of `signals.SIGNALS`, with their dots. A counter is asked for with `.as_count()`, which
+adds up the deltas; a histogram is a distribution there.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any, Final
+
+from grafana.alerts.thresholds import Thresholds
+from otel_agentcost import names
+from otel_agentcost.collector import signals
+from otel_agentcost.collector.signals import Signal
+
+Json = dict[str, Any]
+
+VARIABLES: Final = {
+    "service": "service",
+    "env": "env",
+    "provider": names.PROVIDER,
+    "model": names.REQUEST_MODEL,
+    "agent": names.AGENT,
+    "team": names.TEAM,
+    "user": names.USER,
+}
+"""Template variables, and the tags that they choose by. Datadog makes `service` and `env` of the resource."""
+
+
+def scope(signal: Signal) -> str:
+    """The template variables that apply to a metric: those whose tags it has."""
+    fitting = [name for name, tag in VARIABLES.items() if name in {"service", "env"} or tag in signal.attributes]
+    return ", ".join(f"${name}" for name in fitting)
+
+
+def counted(signal: Signal, by: Sequence[str] = (), only: str = "") -> str:
+    """The query for a counter's increase."""
+    where = f"{scope(signal)}, {only}" if only else scope(signal)
+    return f"sum:{signal.name}{{{where}}}{_by(by)}.as_count()"
+
+
+def _by(tags: Sequence[str]) -> str:
+    return f" by {{{','.join(tags)}}}" if tags else ""
+
+
+def files(limits: Thresholds) -> dict[str, str]:
+    """The texts, by their paths under `datadog/`."""
+    texts: dict[str, object] = {"dashboard.json": dashboard()}
+    texts |= {f"monitors/{key}.json": monitor for key, monitor in monitors(limits).items()}
+    return {path: json.dumps(value, indent=2, ensure_ascii=False) + "\n" for path, value in texts.items()}
+
+
+def dashboard() -> Json:
+    """The body for the Dashboards API, which the page takes too (Import dashboard JSON)."""
+    return {
+        "title": "Agent cost",
+        "description": "Dollars, runs, budgets and loops of agents, by otel-agentcost.",
+        "layout_type": "ordered",
+        "reflow_type": "auto",
+        "template_variables": [
+            {"name": name, "prefix": tag, "defaults": ["*"], "available_values": []} for name, tag in VARIABLES.items()
+        ],
+        "widgets": [_group("Dollars", _dollars()), _group("Runs and tokens", _runs()), _group("Control", _control())],
+    }
+
+
+def _dollars() -> list[Json]:
+    cost, model = signals.COST, names.REQUEST_MODEL
+    whose = {"agent": names.AGENT, "user": names.USER, "team": names.TEAM, "feature": names.FEATURE}
+    return [
+        _value("Dollars", counted(cost)),
+        _value("Dollars of calls that failed", counted(cost, only=f"{names.ERROR_TYPE}:*")),
+        _value("Saved by caches", counted(signals.SAVINGS, only=f"{names.SAVINGS_KIND}:cache")),
+        _value("Calls without a price", counted(signals.UNPRICED)),
+        _series("Dollars by model", [counted(cost, [model])], "bars"),
+        *(_top(f"Dollars by {key}", counted(cost, [tag])) for key, tag in whose.items()),
+        _top("Calls without a price, by model and reason", counted(signals.UNPRICED, [model, names.REASON])),
+    ]
+
+
+def _runs() -> list[Json]:
+    run, where = signals.TRACE_COST, f"{{{scope(signals.TRACE_COST)}}}"
+    return [
+        _series("What a run costs: mean, P90, most", [f"{how}:{run.name}{where}" for how in ("avg", "p90", "max")]),
+        _series("Tokens by type", [counted(signals.TOKENS, [names.TOKEN_TYPE])], "bars"),
+        _series("Saved, by how", [counted(signals.SAVINGS, [names.SAVINGS_KIND])], "bars"),
+    ]
+
+
+def _control() -> list[Json]:
+    used = signals.UTILIZATION
+    budget = [names.BUDGET, names.BUDGET_VALUE]
+    return [
+        _series("Budgets: how far used", [f"max:{used.name}{{{scope(used)}}}{_by(budget)}"]),
+        _top("Calls that budgets refused", counted(signals.REFUSALS, [names.BUDGET, names.BUDGET_ACTION])),
+        _series("Loops by rule", [counted(signals.LOOPS, [names.LOOP_RULE])], "bars"),
+        _top("Dollars wasted in loops, by agent", counted(signals.LOOP_WASTE, [names.AGENT])),
+        _series("Circuit breakers", [counted(signals.BREAKERS, [names.BREAKER_STATE])], "bars"),
+    ]
+
+
+def _group(title: str, widgets: Sequence[Json]) -> Json:
+    return {"definition": {"type": "group", "layout_type": "ordered", "title": title, "widgets": list(widgets)}}
+
+
+def _request(queries: Sequence[str], response: str, **more: object) -> Json:
+    named = {f"query{number}": query for number, query in enumerate(queries, 1)}
+    reduced: Json = {"aggregator": "sum"} if response == "scalar" else {}
+    return {
+        "formulas": [{"formula": name} for name in named],
+        "queries": [
+            {"data_source": "metrics", "name": name, "query": query, **reduced} for name, query in named.items()
+        ],
+        "response_format": response,
+        **more,
+    }
+
+
+def _value(title: str, query: str) -> Json:
+    request = _request([query], "scalar")
+    return {
+        "definition": {"type": "query_value", "title": title, "autoscale": True, "precision": 2, "requests": [request]}
+    }
+
+
+def _series(title: str, queries: Sequence[str], drawn: str = "line") -> Json:
+    request = _request(queries, "timeseries", display_type=drawn)
+    return {"definition": {"type": "timeseries", "title": title, "show_legend": True, "requests": [request]}}
+
+
+def _top(title: str, query: str) -> Json:
+    request = _request([query], "scalar")
+    request["sort"] = {"count": 10, "order_by": [{"type": "formula", "index": 0, "order": "desc"}]}
+    return {"definition": {"type": "toplist", "title": title, "requests": [request]}}
+
+
+def monitors(limits: Thresholds) -> dict[str, Json]:
+    """The bodies for the Monitors API."""
+    cost, unpriced, loops = signals.COST.name, signals.UNPRICED.name, signals.LOOPS.name
+    run, used = signals.TRACE_COST.name, signals.UTILIZATION.name
+    budget = f"{names.BUDGET},{names.BUDGET_SCOPE}"
+    return {
+        "day": _monitor(
+            "A day has cost too much",
+            f"sum(last_1d):sum:{cost}{{*}} by {{service}}.as_count() > {limits.day_usd:g}",
+            "{{service.name}} has spent ${{value}} in 24 hours.",
+            critical=limits.day_usd,
+        ),
+        "run": _monitor(
+            "A run has cost too much",
+            f"max(last_15m):max:{run}{{*}} by {{service}} > {limits.run_usd:g}",
+            "A run of {{service.name}} has cost ${{value}}.",
+            critical=limits.run_usd,
+        ),
+        "unpriced": _monitor(
+            "Calls without a price",
+            f"sum(last_30m):sum:{unpriced}{{*}} by {{{names.REQUEST_MODEL}}}.as_count() > {limits.unpriced_calls:g}",
+            "{{value}} calls have no price, or no whole one: their dollars are in no sum.",
+            critical=limits.unpriced_calls,
+        ),
+        "loop_storm": _monitor(
+            "A loop storm",
+            f"sum(last_15m):sum:{loops}{{*}} by {{{names.AGENT}}}.as_count() > {limits.loops:g}",
+            "{{value}} loops were found in a quarter of an hour.",
+            critical=limits.loops,
+        ),
+        "budget": _monitor(
+            "A budget is nearly, or wholly, used up",
+            f"max(last_5m):max:{used}{{*}} by {{{budget}}} >= {limits.budget_full:g}",
+            "{{#is_warning}}A budget is at {{value}} of its limit.{{/is_warning}}"
+            "{{#is_alert}}A budget is used up.{{/is_alert}}",
+            critical=limits.budget_full,
+            warning=limits.budget_soft,
+        ),
+    }
+
+
+def _monitor(name: str, query: str, message: str, **thresholds: float) -> Json:
+    return {
+        "name": f"Agent cost: {name}",
+        "type": "query alert",
+        "query": query,
+        "message": message,
+        "tags": ["source:otel-agentcost"],
+        "options": {
+            "thresholds": thresholds,
+            "notify_no_data": False,
+            "include_tags": True,
+            "require_full_window": False,
+        },
+    }
