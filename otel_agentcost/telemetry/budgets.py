@@ -21,7 +21,7 @@ from otel_agentcost.core import budgets, money
 from otel_agentcost.core.budgets import WRITTEN, Budget, Scope, Unit
 from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.errors import BudgetExceeded, whose_budget, written
-from otel_agentcost.telemetry.metrics import Bounded, Sum
+from otel_agentcost.telemetry.metrics import Bounded, counted
 
 _ONE = Decimal(1)
 _MOST_GAUGES = 1000
@@ -43,11 +43,11 @@ class BudgetReports:
             unit=names.UNIT_RATIO,
             description="How far a budget is used: 1 is all of it.",
         )
-        self._refusals = _counted(meter, names.M_REFUSALS, names.UNIT_CALL, "Model calls that a budget refused.")
-        self._warnings = _counted(
+        self._refusals = counted(meter, names.M_REFUSALS, names.UNIT_CALL, "Model calls that a budget refused.")
+        self._warnings = counted(
             meter, names.M_WARNINGS, names.UNIT_WARNING, "Budgets that came to their soft limit or to their limit."
         )
-        self._unenforced = _counted(
+        self._unenforced = counted(
             meter, names.M_UNENFORCED, names.UNIT_CALL, "Model calls that budgets could not, or not wholly, look at."
         )
 
@@ -107,12 +107,6 @@ class BudgetReports:
                 said[names.BUDGET_VALUE] = self._bounded_value(value)
             found.append(Observation(spent / limit, said))
         return found
-
-
-def _counted(meter: Meter, name: str, unit: str, description: str) -> Sum:
-    total = Sum()
-    meter.create_observable_counter(name, callbacks=[total.observe], unit=unit, description=description)
-    return total
 
 
 def _figures(error: BudgetExceeded, action: str) -> dict[str, AttributeValue]:

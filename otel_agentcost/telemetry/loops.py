@@ -16,7 +16,7 @@ from otel_agentcost.core import money
 from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.core.loops import Finding
 from otel_agentcost.errors import written
-from otel_agentcost.telemetry.metrics import Bounded, Sum
+from otel_agentcost.telemetry.metrics import Bounded, counted
 
 _ONE = Decimal(1)
 
@@ -26,19 +26,11 @@ class LoopReports:
 
     def __init__(self, meter: Meter) -> None:
         self._bounded_tool = Bounded()
-        self._detections = Sum()
-        meter.create_observable_counter(
-            names.M_LOOPS,
-            callbacks=[self._detections.observe],
-            unit=names.UNIT_LOOP,
-            description="Loops that were found: each once, however long it goes on.",
+        self._detections = counted(
+            meter, names.M_LOOPS, names.UNIT_LOOP, "Loops that were found: each once, however long it goes on."
         )
-        self._waste = Sum()
-        meter.create_observable_counter(
-            names.M_LOOP_WASTE,
-            callbacks=[self._waste.observe],
-            unit=names.UNIT_USD,
-            description="Dollars that loops have spent since their first round.",
+        self._waste = counted(
+            meter, names.M_LOOP_WASTE, names.UNIT_USD, "Dollars that loops have spent since their first round."
         )
 
     def found(self, span: Span, loop: Finding, wasted: Decimal, *, agent: str | None, content: bool) -> None:

@@ -115,6 +115,13 @@ class Bounded:
         return value
 
 
+def counted(meter: Meter, name: str, unit: str, description: str) -> Sum:
+    """A running sum, and the counter that shows it."""
+    total = Sum()
+    meter.create_observable_counter(name, callbacks=[total.observe], unit=unit, description=description)
+    return total
+
+
 def whose_of(base: Attributes, who: Attributes) -> Key:
     """The attribute set of sums that are kept apart by whom and what they are for."""
     if not who:
@@ -156,13 +163,7 @@ class Metrics:
             description="How many model calls a trace made in this process.",
             explicit_bucket_boundaries_advisory=names.CALL_BUCKETS,
         )
-        self._cost = Sum()
-        meter.create_observable_counter(
-            names.M_COST,
-            callbacks=[self._cost.observe],
-            unit=names.UNIT_USD,
-            description="Dollars spent on model and tool calls.",
-        )
+        self._cost = counted(meter, names.M_COST, names.UNIT_USD, "Dollars spent on model and tool calls.")
         self._token_sums = TokenSums()
         meter.create_observable_counter(
             names.M_TOKENS,
@@ -170,19 +171,14 @@ class Metrics:
             unit=names.UNIT_TOKEN,
             description="Tokens of model calls by type, each counted once.",
         )
-        self._savings = Sum()
-        meter.create_observable_counter(
+        self._savings = counted(
+            meter,
             names.M_SAVINGS,
-            callbacks=[self._savings.observe],
-            unit=names.UNIT_USD,
-            description="Dollars that calls cost less: a cheaper model answered, or tokens were read from a cache.",
+            names.UNIT_USD,
+            "Dollars that calls cost less: a cheaper model answered, or tokens were read from a cache.",
         )
-        self._unpriced = Sum()
-        meter.create_observable_counter(
-            names.M_UNPRICED,
-            callbacks=[self._unpriced.observe],
-            unit=names.UNIT_CALL,
-            description="Model calls whose price is not, or not wholly, known.",
+        self._unpriced = counted(
+            meter, names.M_UNPRICED, names.UNIT_CALL, "Model calls whose price is not, or not wholly, known."
         )
         self.bounded_model = Bounded()
         self._bounded_reason = Bounded(50)
