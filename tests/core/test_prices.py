@@ -12,8 +12,15 @@ from hypothesis import strategies as st
 from otel_agentcost.core import money
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.prices import Card, InconsistentPrices, ModelPrices, Period, Price, PriceList, Tiered
-from otel_agentcost.core.usage import DIMENSIONS, Count, Kind, Usage
+from otel_agentcost.core.usage import CACHE_READ_TOKENS, DIMENSIONS, Count, Kind, Usage
 from tests.core.strategies import COUNTS, KINDS, PRICES, TOKENS, cards, consistent, usages
+
+
+FRESH: dict[Kind, Kind] = {
+    kind: next(fresh for fresh in DIMENSIONS if DIMENSIONS[fresh] == DIMENSIONS[kind] - {("token_type", "cache_read")})
+    for kind in CACHE_READ_TOKENS
+}
+"""What tokens that are read from a cache would be if they were not."""
 
 
 def sum_of_parts(cost: Cost) -> Decimal:
@@ -40,17 +47,13 @@ def test_parts_sum_to_the_cost_and_none_is_negative(card: Card, usage: Usage) ->
 @given(cards(), usages(TOKENS))
 def test_a_cache_saves_what_fresh_tokens_would_have_cost_more(card: Card, usage: Usage) -> None:
     """With the cached tokens as fresh ones the same usage costs that much more, unless the cache is the dearer one."""
-    cached = [kind for kind in usage.counts if "read" in kind]
+    cached: list[Kind] = [kind for kind in usage.counts if kind in CACHE_READ_TOKENS]
+    saved = Decimal(0)
+    for kind in cached:
+        turned = dict(usage.counts)
+        turned[FRESH[kind]] = turned.get(FRESH[kind], 0) + turned.pop(kind)
+        saved += max(Decimal(0), dollars(card.cost(Usage(counts=turned))) - dollars(card.cost(usage)))
     for _ in range(2):
-        saved = more = Decimal(0)
-        for kind in cached:
-            fresh: Kind = next(
-                k for k in DIMENSIONS if DIMENSIONS[k] == DIMENSIONS[kind] - {("token_type", "cache_read")}
-            )
-            turned = dict(usage.counts)
-            turned[fresh] = turned.get(fresh, 0) + turned.pop(kind)
-            more = dollars(card.cost(Usage(counts=turned))) - dollars(card.cost(usage))
-            saved += max(more, Decimal(0))
         assert card.cost(usage).cache_savings_usd == pytest.approx(saved, rel=Decimal("1e-20"), abs=Decimal("1e-20"))
 
 
