@@ -84,7 +84,7 @@ def runs_yaml() -> str:
                     # More than the memory limit admits: a release that drops traces to make room stands still.
                     "num_traces": 2_000_000,
                 },
-                "batch/agentcost_runs": {"timeout": "200ms", "send_batch_size": 512, "send_batch_max_size": 0},
+                "batch/agentcost_runs": {"timeout": "200ms", "send_batch_size": 200, "send_batch_max_size": 0},
                 "transform/agentcost_by_trace": {"error_mode": "ignore", "trace_statements": _marks()},
             },
             "service": {"pipelines": _pipelines()},
