@@ -172,6 +172,12 @@ def choices(variable: Mapping[str, Any], client: Client, moment: Moment, values:
     raise ValueError(f"this query of a variable is not known here: {text}")
 
 
+def words(variable: Mapping[str, Any]) -> dict[str, str]:
+    """What people read for the values of a variable, where that is something else."""
+    pairs = (part.strip().split(" : ") for part in str(variable.get("query") or "").split(","))
+    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2} if variable.get("type") == "custom" else {}
+
+
 def chosen(board: Board, moment: Moment, given: Mapping[str, str]) -> dict[str, str]:
     """The value of each variable, as it goes into queries: what is `given`, or what the board begins with."""
     values = moment.built_in()

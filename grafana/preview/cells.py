@@ -247,7 +247,7 @@ def _cell(row: Row, column: str, style: Mapping[str, Any], most: float) -> str:
     if kind == "gauge":
         long = 100 * max(0.0, value) / most if most else 0
         bar = f'<i class="bar" style="width:{long:.0f}%;background:{colour}"></i>'
-        return f'<td class="number"><span class="gauge">{bar}</span> {said}</td>'
+        return f'<td class="number"><span class="gauge">{bar}</span><b>{said}</b></td>'
     return f'<td class="number">{said}</td>'
 
 

@@ -52,7 +52,8 @@ table.rows{width:100%;border-collapse:collapse;font-size:13px} .rows th{color:#6
 .rows th,.rows td{height:29px;padding:0 8px;white-space:nowrap;border-bottom:1px solid rgba(204,204,220,.08)}
 .rows .number{text-align:right;font-variant-numeric:tabular-nums}
 .gauge{display:inline-block;width:90px;height:10px;background:#22252b;text-align:left;margin-right:6px}
-.gauge .bar{display:block;height:10px} .text{padding:0 4px;line-height:1.45} .text p,.text h3,.text ul{margin:0 0 8px}
+.gauge .bar{display:block;height:10px} .gauge+b{display:inline-block;min-width:52px;font-weight:400}
+.text{padding:0 4px;line-height:1.45} .text p,.text h3,.text ul{margin:0 0 8px}
 code{background:#22252b;padding:1px 4px;border-radius:2px}
 svg{display:block;font-family:Inter,Helvetica,Arial,sans-serif}
 """
@@ -92,9 +93,13 @@ def _header(
         name = variable["name"]
         every = "All" if variable.get("includeAll") else ""
         known = board.choices(variable, client, moment, values)
-        fields.append(_select(f"var-{name}", variable.get("label") or name, known, given.get(name, ""), every))
+        fields.append(
+            _select(
+                f"var-{name}", variable.get("label") or name, known, given.get(name, ""), every, board.words(variable)
+            )
+        )
     stretch = next((text for text in STRETCHES if board.seconds(text) == moment.stretch), "")
-    fields.append(_select("range", "Last", STRETCHES, stretch, ""))
+    fields.append(_select("range", "Last", STRETCHES, stretch, "", {}))
     until = dt.datetime.fromtimestamp(moment.end, dt.timezone.utc)
     said = f"{note} · until {until:%Y-%m-%d %H:%M} UTC" if note else f"until {until:%Y-%m-%d %H:%M} UTC"
     return (
@@ -103,11 +108,12 @@ def _header(
     )
 
 
-def _select(name: str, label: str, known: Sequence[str], here: str, every: str) -> str:
+def _select(name: str, label: str, known: Sequence[str], here: str, every: str, said: Mapping[str, str]) -> str:
     options = [f'<option value="">{every}</option>'] if every else []
     for value in known:
         text = html.escape(value)
-        options.append(f'<option value="{text}"{" selected" if value == here else ""}>{text}</option>')
+        shown = html.escape(said.get(value, value))
+        options.append(f'<option value="{text}"{" selected" if value == here else ""}>{shown}</option>')
     return f'<label>{html.escape(label)} <select name="{html.escape(name)}">{"".join(options)}</select></label>'
 
 
