@@ -60,7 +60,7 @@ def _when_complete(port: int) -> str:
     """Its metrics, once what it tried has failed: at most ten seconds from now."""
     deadline = time.monotonic() + 10
     while True:
-        text = urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
+        text = str(urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read(), "utf-8")
         if own.POINTS_NOT_SENT in text or time.monotonic() > deadline:
             return text
         time.sleep(0.3)

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent / "grafana"
 CASES = sorted((ROOT / "alerts").glob("prometheus-tests-*.yaml"))
 ALERTS = alerts(Thresholds())
 WORDS = {
-    "and", "or", "unless", "on", "by", "group_left", "offset", "sum", "max", "avg", "count", "increase", "round", "resets",
+    "and", "or", "unless", "on", "by", "group_left", "offset", "sum", "max", "avg", "count", "increase", "round",
     "min_over_time", "last_over_time", "present_over_time", "label_replace", "clamp_min", "histogram_quantile",
     "resets",
 }  # fmt: skip
