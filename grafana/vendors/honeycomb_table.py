@@ -1,241 +1,254 @@
-"""What the board for Honeycomb shows, what its triggers watch, and the columns that are worked out of ours."""
+"""What Honeycomb is asked: the questions of the board, the calculated columns, the triggers. Everything is a span's."""
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final, TypeAlias
 
-from grafana.vendors.honeycomb_query import DAY, HOUR, Calculation, Column, Filter, Panel, Query, Trigger
-from grafana.vendors.limits import BUDGET_FULL, BUDGET_SOFT, DAY_USD, LOOPS, RUN_USD, UNPRICED
+from grafana.alerts.thresholds import Thresholds
 from otel_agentcost import names
 
+Query: TypeAlias = dict[str, Any]
+"""A query specification, as Honeycomb's API writes it."""
+
+_DAY: Final = 86_400
+_HOUR: Final = 3_600
+_QUARTER: Final = 900
 TRACE: Final = "trace.trace_id"
 PARENT: Final = "trace.parent_id"
-EVENT: Final = "name"
-"""Events of spans are rows of their own in Honeycomb, under the event's name."""
+NAME: Final = "name"
+"""The name of a span, and of an event on a span, which is a row of its own."""
 
-MODEL: Final = Column(
-    "model",
-    "agentcost.model",
-    f"COALESCE(${names.RESPONSE_MODEL}, ${names.REQUEST_MODEL})",
-    "The model that answered, or else the one that was asked.",
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column that Honeycomb calculates of others, for each row."""
+
+    alias: str
+    expression: str
+    means: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A query of the board."""
+
+    key: str
+    title: str
+    answers: str
+    query: Query
+    style: str = "combo"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trigger:
+    """An alert: the one figure of its query, above a number."""
+
+    key: str
+    title: str
+    says: str
+    query: Query
+    above: float
+    every: int = _QUARTER
+
+
+_FAILED: Final = Column(
+    alias="agentcost.calc.failed_usd",
+    expression=f"IF(EXISTS(${names.ERROR_TYPE}), COALESCE(${names.COST}, 0), 0)",
+    means="Dollars of a call that failed, and 0 of any other.",
 )
-FAILED: Final = Column(
-    "failed_usd",
-    "agentcost.failed_usd",
-    f"IF(EXISTS(${names.ERROR_TYPE}), ${names.COST})",
-    "Dollars of calls that failed.",
+_FRESH: Final = Column(
+    alias="agentcost.calc.fresh_input_tokens",
+    expression=f"SUB(SUB(${names.INPUT_TOKENS}, COALESCE(${names.CACHE_READ_TOKENS}, 0)), "
+    f"COALESCE(${names.CACHE_WRITE_TOKENS}, 0))",
+    means="Input tokens that were neither read from nor written to a cache.",
 )
-CACHED: Final = Column(
-    "cached_share",
-    "agentcost.cached_share",
-    f"DIV(${names.CACHE_READ_TOKENS}, ${names.INPUT_TOKENS})",
-    "Share of a call's input that was read from a cache.",
+_HIT_SHARE: Final = Column(
+    alias="agentcost.calc.cache_hit_share",
+    expression=f"IF(GT(${names.INPUT_TOKENS}, 0), DIV(COALESCE(${names.CACHE_READ_TOKENS}, 0), ${names.INPUT_TOKENS}))",
+    means="The share of a call's input tokens that were read from a cache.",
 )
-COLUMNS: Final = (MODEL, FAILED, CACHED)
-
-_SPENT: Final = Calculation("SUM", names.COST)
-_HOW_MANY: Final = Calculation("COUNT")
-_PRICED: Final = (Filter(names.COST),)
-_EACH_ONCE: Final = f"Sum of `{names.COST}` of the spans of model and tool calls; sums on agents and roots are others."
-
-
-def _by(name: str, title: str, column: str) -> Panel:
-    query = Query(calculations=(_SPENT, _HOW_MANY), filters=(Filter(names.COST), Filter(column)), by=(column,), limit=20)
-    return Panel(name=name, title=title, means=f"{_EACH_ONCE} By `{column}`.", query=query, style="combo")
+_PRICED: Final = Column(
+    alias="agentcost.calc.priced",
+    expression=f'IF(EXISTS(${names.UNPRICED}), "not, or not wholly", EXISTS(${names.COST}), "priced", "no call")',
+    means="Whether the dollars of a call are known.",
+)
+COLUMNS: Final = (_FAILED, _FRESH, _HIT_SHARE, _PRICED)
 
 
-def _events(event: str, *by: str, seconds: int = DAY, limit: int | None = None) -> Query:
-    chosen = (Filter(EVENT, "=", event),)
-    return Query(calculations=(_HOW_MANY,), filters=chosen, by=by, seconds=seconds, limit=limit)
+def _figure(op: str, column: str | None = None) -> dict[str, Any]:
+    return {"op": op} if column is None else {"op": op, "column": column}
+
+
+def _where(column: str, op: str = "exists") -> dict[str, Any]:
+    return {"column": column, "op": op}
+
+
+_COUNT: Final = _figure("COUNT")
+_SPENT: Final = _figure("SUM", names.COST)
+_CALLS: Final = _where(names.COST)
+
+
+def _query(*figures: dict[str, Any], seconds: int = _DAY, where: tuple[dict[str, Any], ...], by: str = "") -> Query:
+    """`by` for a trigger, which has groups and no order."""
+    query: Query = {"calculations": list(figures), "time_range": seconds, "filters": list(where)}
+    return {**query, "breakdowns": [by]} if by else query
+
+
+def _top(*figures: dict[str, Any], where: dict[str, Any], by: tuple[str, ...]) -> Query:
+    """Groups, the largest first figure first."""
+    found = _query(*figures, where=(where,))
+    return {**found, "breakdowns": list(by), "orders": [{**figures[0], "order": "descending"}], "limit": 100}
+
+
+def _event(name: str) -> dict[str, Any]:
+    return {**_where(NAME, "="), "value": name}
+
+
+def _dollars_by(what: str, column: str) -> Question:
+    return Question(
+        key=f"dollars_by_{what}",
+        title=f"Dollars by {what}",
+        answers=f"The sum of `{names.COST}` over calls, by `{column}`.",
+        query=_top(_SPENT, _COUNT, where=_CALLS, by=(column,)),
+    )
+
+
+def _events(key: str, title: str, name: str, *by: str) -> Question:
+    return Question(
+        key=key,
+        title=title,
+        answers=f"How many events `{name}` there are on calls' spans.",
+        query=_top(_COUNT, where=_event(name), by=by),
+    )
 
 
 _MONEY: Final = (
-    Panel(
-        name="spend",
+    Question(
+        key="dollars",
         title="Dollars",
-        means=_EACH_ONCE,
-        query=Query(calculations=(_SPENT,), filters=_PRICED),
-        chart="tsbar",
+        answers=f"The sum of `{names.COST}` over calls of models and tools. Totals on roots and agents are left out: "
+        "they contain the same dollars.",
+        query=_query(_SPENT, _figure("SUM", _FAILED.alias), where=(_CALLS,)),
+        style="graph",
     ),
-    Panel(
-        name="spend_by_model",
-        title="Dollars by model",
-        means=f"{_EACH_ONCE} By the model that answered.",
-        query=Query(calculations=(_SPENT, _HOW_MANY), filters=_PRICED, by=(names.PROVIDER, MODEL.alias), limit=20),
-        style="combo",
-        chart="stacked",
-    ),
-    _by("spend_by_agent", "Dollars by agent", names.AGENT),
-    _by("spend_by_user", "Dollars by user", names.USER),
-    _by("spend_by_team", "Dollars by team", names.TEAM),
-    _by("spend_by_feature", "Dollars by feature", names.FEATURE),
-)
-_RUNS: Final = (
-    Panel(
-        name="dearest_runs",
+    _dollars_by("model", names.REQUEST_MODEL),
+    _dollars_by("agent", names.AGENT),
+    _dollars_by("user", names.USER),
+    _dollars_by("team", names.TEAM),
+    _dollars_by("feature", names.FEATURE),
+    Question(
+        key="runs",
         title="The dearest runs",
-        means=f"{_EACH_ONCE} By trace: a row leads to the run.",
-        query=Query(calculations=(_SPENT, _HOW_MANY), filters=_PRICED, by=(TRACE,), limit=25),
+        answers=f"The sum of `{names.COST}` of each trace. Click on one to see its calls.",
+        query=_top(_SPENT, _COUNT, where=_CALLS, by=(TRACE,)),
         style="table",
     ),
-    Panel(
-        name="run_cost",
-        title="Dollars a run",
-        means=f"`{names.TRACE_COST}` on roots, which the Python package and the Collector's gateway.yaml write.",
-        query=Query(
-            calculations=tuple(Calculation(op, names.TRACE_COST) for op in ("HEATMAP", "P50", "P90", "P99")),
-            filters=(Filter(names.TRACE_COST), Filter(PARENT, "does-not-exist")),
+    Question(
+        key="run_cost",
+        title="What a run costs",
+        answers=f"Percentiles of `{names.TRACE_COST}` over roots of traces.",
+        query=_query(
+            *(_figure(op, names.TRACE_COST) for op in ("P50", "P90", "P99")),
+            where=(_where(PARENT, "does-not-exist"), _where(names.TRACE_COST)),
         ),
-    ),
-)
-_TOKENS: Final = (
-    Panel(
-        name="tokens",
-        title="Tokens by model",
-        means="Input with what was read from or written to caches; output with reasoning; and both parts by themselves.",
-        query=Query(
-            calculations=tuple(
-                Calculation("SUM", column)
-                for column in (names.INPUT_TOKENS, names.OUTPUT_TOKENS, names.CACHE_READ_TOKENS, names.REASONING_TOKENS)
-            ),
-            filters=(Filter(names.INPUT_TOKENS),),
-            by=(MODEL.alias,),
-            limit=20,
-        ),
-        style="combo",
-    ),
-    Panel(
-        name="cache_savings",
-        title="Saved by caches",
-        means=f"Sum of `{names.CACHE_SAVINGS}`, and the mean share of a call's input that came from a cache.",
-        query=Query(
-            calculations=(Calculation("SUM", names.CACHE_SAVINGS), Calculation("AVG", CACHED.alias)),
-            filters=(Filter(names.INPUT_TOKENS),),
-            by=(MODEL.alias,),
-            limit=20,
-        ),
-        style="combo",
+        style="graph",
     ),
 )
 _TROUBLE: Final = (
-    Panel(
-        name="unpriced",
+    Question(
+        key="unpriced",
         title="Calls without a price",
-        means=f"Their dollars are missing above: `{names.UNPRICED}` says why.",
-        query=Query(
-            calculations=(_HOW_MANY,),
-            filters=(Filter(names.UNPRICED),),
-            by=(names.PROVIDER, MODEL.alias, names.UNPRICED),
-            limit=20,
+        answers=f"Calls that have `{names.UNPRICED}`, by the reason: their dollars are missing, or not whole.",
+        query=_top(_COUNT, where=_where(names.UNPRICED), by=(names.UNPRICED, names.REQUEST_MODEL)),
+        style="table",
+    ),
+    _events("loops", "Loops", names.E_LOOP, names.LOOP_RULE, names.TOOL),
+    Question(
+        key="loop_waste",
+        title="Dollars wasted in loops",
+        answers=f"The largest `{names.LOOP_WASTED}` of each trace: what it spent since its loop's first round.",
+        query=_top(_figure("MAX", names.LOOP_WASTED), where=_where(names.LOOP_WASTED), by=(TRACE,)),
+        style="table",
+    ),
+    _events("refusals", "Calls that budgets refused", names.E_BUDGET_EXCEEDED, names.BUDGET, names.BUDGET_ACTION),
+    _events("soft_limits", "Budgets at their soft limit", names.E_SOFT_LIMIT, names.BUDGET),
+)
+_TOKENS: Final = (
+    Question(
+        key="cache_savings",
+        title="Dollars saved by caches",
+        answers=f"The sum of `{names.CACHE_SAVINGS}`, and the mean share of input that came from a cache.",
+        query=_top(
+            _figure("SUM", names.CACHE_SAVINGS),
+            _figure("AVG", _HIT_SHARE.alias),
+            where=_where(names.INPUT_TOKENS),
+            by=(names.REQUEST_MODEL,),
         ),
-        style="combo",
     ),
-    Panel(
-        name="failed",
-        title="Dollars of calls that failed",
-        means="They were charged for, and brought nothing.",
-        query=Query(
-            calculations=(Calculation("SUM", FAILED.alias), _HOW_MANY),
-            filters=(Filter(names.ERROR_TYPE), Filter(names.COST)),
-            by=(names.ERROR_TYPE,),
-            limit=20,
+    Question(
+        key="tokens",
+        title="Tokens",
+        answers="Input that no cache took part in, read from a cache, written to it; output, and reasoning within it.",
+        query=_query(
+            _figure("SUM", _FRESH.alias),
+            _figure("SUM", names.CACHE_READ_TOKENS),
+            _figure("SUM", names.CACHE_WRITE_TOKENS),
+            _figure("SUM", names.OUTPUT_TOKENS),
+            _figure("SUM", names.REASONING_TOKENS),
+            where=(_CALLS,),
         ),
-        style="combo",
-    ),
-    Panel(
-        name="budget_refusals",
-        title="Budgets that were used up",
-        means=f"Events `{names.E_BUDGET_EXCEEDED}` by budget and by what was done: the call refused, or warned about.",
-        query=_events(names.E_BUDGET_EXCEEDED, names.BUDGET, names.BUDGET_ACTION, limit=20),
-        style="combo",
-    ),
-    Panel(
-        name="loops",
-        title="Loops",
-        means=f"Events `{names.E_LOOP}` by rule and tool, of applications with the Python package.",
-        query=_events(names.E_LOOP, names.LOOP_RULE, names.TOOL, limit=20),
-        style="combo",
-    ),
-    Panel(
-        name="budgets",
-        title="How far budgets are used",
-        means=f"The metric `{names.M_UTILIZATION}`: 1 is all of a budget.",
-        query=Query(
-            calculations=(Calculation("MAX", names.M_UTILIZATION),),
-            filters=(Filter(names.M_UTILIZATION),),
-            by=(names.BUDGET, names.BUDGET_SCOPE),
-            limit=20,
-        ),
-        style="combo",
-        width=12,
-        metrics=True,
+        style="graph",
     ),
 )
-PANELS: Final = (*_MONEY, *_RUNS, *_TOKENS, *_TROUBLE)
+QUESTIONS: Final = (*_MONEY, *_TROUBLE, *_TOKENS)
 
 
-def _budget(name: str, title: str, means: str, *, full: bool) -> Trigger:
-    query = Query(
-        calculations=(Calculation("MAX", names.M_UTILIZATION),),
-        filters=(Filter(names.M_UTILIZATION),),
-        by=(names.BUDGET, names.BUDGET_SCOPE),
-        seconds=900,
+def triggers(limits: Thresholds) -> tuple[Trigger, ...]:
+    """The alerts. A query looks back at most four times as far as its trigger waits."""
+    budget = names.BUDGET
+    return (
+        Trigger(
+            key="day",
+            title="A day has cost too much",
+            says="Dollars of all calls of the last 24 hours.",
+            query=_query(_SPENT, where=(_CALLS,)),
+            above=limits.day_usd,
+            every=_DAY // 4,
+        ),
+        Trigger(
+            key="run",
+            title="A run has cost too much",
+            says="Dollars of one trace in the last hour.",
+            query=_query(_SPENT, seconds=_HOUR, where=(_CALLS,), by=TRACE),
+            above=limits.run_usd,
+        ),
+        Trigger(
+            key="unpriced",
+            title="Calls without a price",
+            says="Their dollars are in no sum. The reason is on their spans.",
+            query=_query(_COUNT, seconds=2 * _QUARTER, where=(_where(names.UNPRICED),), by=names.REQUEST_MODEL),
+            above=limits.unpriced_calls,
+        ),
+        Trigger(
+            key="loop_storm",
+            title="A loop storm",
+            says="Loops that were found in a quarter of an hour.",
+            query=_query(_COUNT, seconds=_QUARTER, where=(_event(names.E_LOOP),)),
+            above=limits.loops,
+        ),
+        Trigger(
+            key="budget_soft",
+            title="A budget is at its soft limit",
+            says="80 % of it, unless its rule says otherwise.",
+            query=_query(_COUNT, seconds=_QUARTER, where=(_event(names.E_SOFT_LIMIT),), by=budget),
+            above=0.0,
+        ),
+        Trigger(
+            key="budget_full",
+            title="A budget is used up",
+            says="It refuses calls, or warns of each.",
+            query=_query(_COUNT, seconds=_QUARTER, where=(_event(names.E_BUDGET_EXCEEDED),), by=budget),
+            above=0.0,
+        ),
     )
-    limit = BUDGET_FULL if full else BUDGET_SOFT
-    return Trigger(name=name, title=title, means=means, query=query, limit=limit, op=">=", every=300, metrics=True)
-
-
-TRIGGERS: Final = (
-    Trigger(
-        name="day",
-        title="agentcost: dollars of a day",
-        means="The last 24 hours cost more than they may. Looked at every 6 hours, the most often that is allowed.",
-        query=Query(calculations=(_SPENT,), filters=_PRICED, seconds=DAY),
-        limit=DAY_USD,
-        every=DAY // 4,
-    ),
-    Trigger(
-        name="run",
-        title="agentcost: a run is too dear",
-        means="One trace cost more in the last hour than a run may.",
-        query=Query(calculations=(_SPENT,), filters=_PRICED, by=(TRACE,), seconds=HOUR),
-        limit=RUN_USD,
-    ),
-    Trigger(
-        name="unpriced",
-        title="agentcost: calls without a price",
-        means="Dollars are missing: a model has no price, or its usage is not known.",
-        query=Query(
-            calculations=(_HOW_MANY,),
-            filters=(Filter(names.UNPRICED),),
-            by=(names.PROVIDER, names.UNPRICED),
-            seconds=1800,
-        ),
-        limit=UNPRICED,
-    ),
-    Trigger(
-        name="loop_storm",
-        title="agentcost: many loops",
-        means="Agents repeat themselves: more loops in a quarter of an hour than is usual.",
-        query=_events(names.E_LOOP, names.LOOP_RULE, seconds=900),
-        limit=LOOPS,
-        every=300,
-    ),
-    _budget("budget_soft", "agentcost: a budget is nearly used up", "A budget has come to its soft limit.", full=False),
-    _budget("budget_full", "agentcost: a budget is used up", "Its calls are refused, or go on at your word.", full=True),
-)
-
-FILTERS: Final = {
-    "service.name": "Service",
-    "deployment.environment.name": "Environment",
-    names.PROVIDER: "Provider",
-    names.AGENT: "Agent",
-    names.TEAM: "Team",
-}
-"""What the board can be narrowed to; Honeycomb allows five."""
-
-TITLE: Final = "agentcost: what AI agents cost"
-MEANS: Final = (
-    f"Dollars are `{names.COST}` on spans, put there by otel-agentcost in the application or in the Collector; Honeycomb "
-    "adds them up. Where spans are sampled, these are sums of what was kept."
-)
