@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from otel_agentcost import names
+from otel_agentcost.collector import spellings
 from otel_agentcost.collector.ottl import (
     AGAIN,
+    BARE,
     COST,
     NIL,
     SAID,
@@ -18,50 +20,80 @@ from otel_agentcost.collector.ottl import (
     put,
     text,
 )
+from otel_agentcost.collector.tables import KINDS
+
+_FIRST = 6
+"""The column of the first rate."""
+_ROW, _GAP, _PAY = cache("row"), cache("gap"), f"{cache('pay')} == true"
+_INPUT, _OUTPUT, _READ, _WRITTEN, _HOUR, _THOUGHT = (cache(short) for short in ("i", "o", "r", "w", "h", "e"))
+_HOURS = attribute(spellings.CACHE_WRITE_1H[0])
 
 
 def finish() -> Iterator[str]:
     """Dollars from counts and rates."""
-    row, gap = cache("row"), cache("gap")
-    counts = (
-        ("i", names.INPUT_TOKENS), ("o", names.OUTPUT_TOKENS), ("r", names.CACHE_READ_TOKENS),
-        ("w", names.CACHE_WRITE_TOKENS), ("e", names.REASONING_TOKENS),
-    )  # fmt: skip
-    priced = f"{cache('pay')} == true"
-    yield put(cache("pay"), "true", row + SAID, UNPRICED + NIL)
-    for short, name in counts:
-        yield put(cache(short), "0.0")
-        yield put(cache(short), f"Double({attribute(name)})", priced, attribute(name) + SAID)
-    i, o, r, w, e = (cache(short) for short, _ in counts)
-    yield put(i, f"{i} - {r} - {w}", f"{r} + {w} <= {i}")
-    yield put(e, o, f"{e} > {o}")
-    yield put(o, f"{o} - {e}")
-    for short, column, count, kind in (
-        ("pi", 6, i, "input_tokens"), ("pr", 7, r, "cache_read_tokens"), ("pw", 8, w, "cache_write_tokens"),
-        ("po", 9, o, "output_tokens"), ("pe", 10, e, "output_reasoning_tokens"),
-    ):  # fmt: skip
-        yield put(cache(short), "0.0")
-        yield put(cache(short), f"Double({row}[{column}]) * 0.000001", priced, f'{row}[{column}] != "-"')
-        yield put(gap, text(f"no price for {kind}"), priced, f'{row}[{column}] == "-"', f"{count} > 0.0")
-    parts = (
-        (names.COST_INPUT, f"{i} * {cache('pi')}"), (names.COST_CACHE_READ, f"{r} * {cache('pr')}"),
-        (names.COST_CACHE_WRITE, f"{w} * {cache('pw')}"),
-        (names.COST_OUTPUT, f"{o} * {cache('po')} + {e} * {cache('pe')}"),
-    )  # fmt: skip
-    fee = f"Double({row}[11]) * 0.001"
-    yield put(cache("fee"), "0.0")
-    yield put(cache("fee"), fee, priced, f'{row}[11] != "0"', f'{row}[11] != "-"')
-    whole = " + ".join(f"({part})" for _, part in parts) + f" + {cache('fee')}"
-    yield put(COST, whole, priced)
-    for name, part in parts:
-        yield put(attribute(name), part, priced, f"{part} > 0.0")
-    yield put(attribute(names.COST_TOOL), cache("fee"), priced, f"{cache('fee')} > 0.0")
-    saved = f"{r} * ({cache('pi')} - {cache('pr')})"
-    yield put(attribute(names.CACHE_SAVINGS), saved, priced, f"{saved} > 0.0", f'{row}[7] != "-"')
-    hour = "the span does not say for how long its cache writes live; the cheapest is counted"
-    yield put(gap, text(hour), priced, gap + NIL, f"{w} > 0.0", matches(f"{row}[3]", "h"))
-    yield put(UNPRICED, gap, gap + SAID)
-    total = attribute(names.INPUT_TOKENS)
-    missed = (total + SAID, COST + NIL, UNPRICED + NIL, AGAIN + NIL)
+    yield put(cache("pay"), "true", _ROW + SAID, UNPRICED + NIL)
+    yield from _counts()
+    yield from _rates()
+    yield from _dollars()
+    yield from _unsaid()
+    missed = (attribute(names.INPUT_TOKENS) + SAID, COST + NIL, UNPRICED + NIL, AGAIN + NIL)
     yield put(UNPRICED, text("the price book has no price for the model"), *missed)
     yield drop(AGAIN, f"({COST}{SAID} or {UNPRICED}{SAID})")
+
+
+def _counts() -> Iterator[str]:
+    """Tokens, each counted once."""
+    for path, name in (
+        (_INPUT, names.INPUT_TOKENS), (_OUTPUT, names.OUTPUT_TOKENS), (_READ, names.CACHE_READ_TOKENS),
+        (_WRITTEN, names.CACHE_WRITE_TOKENS), (_THOUGHT, names.REASONING_TOKENS),
+    ):  # fmt: skip
+        yield put(path, "0.0")
+        yield put(path, f"Double({attribute(name)})", _PAY, attribute(name) + SAID)
+    yield put(_INPUT, f"{_INPUT} - {_READ} - {_WRITTEN}", f"{_READ} + {_WRITTEN} <= {_INPUT}")
+    yield put(_THOUGHT, _OUTPUT, f"{_THOUGHT} > {_OUTPUT}")
+    yield put(_OUTPUT, f"{_OUTPUT} - {_THOUGHT}")
+    right = (f"IsInt({_HOURS})", f"{_HOURS} >= 0", f"Double({_HOURS}) <= {_WRITTEN}")
+    yield put(_HOUR, "0.0")
+    yield put(_HOUR, f"Double({_HOURS})", _PAY, *right)
+    yield put(_WRITTEN, f"{_WRITTEN} - {_HOUR}", f"{_HOUR} > 0.0")
+
+
+def _rates() -> Iterator[str]:
+    """Dollars for one token; what has no price is a reason, beside the dollars of the rest."""
+    counts = (_INPUT, _READ, _WRITTEN, _HOUR, _OUTPUT, _THOUGHT)
+    for column, (kind, count) in enumerate(zip(KINDS, counts, strict=True), _FIRST):
+        rate = _rate(count)
+        yield put(rate, "0.0")
+        yield put(rate, f"Double({_ROW}[{column}]) * 0.000001", _PAY, f'{_ROW}[{column}] != "-"')
+        yield put(_GAP, text(f"no price for {kind}"), _PAY, f'{_ROW}[{column}] == "-"', f"{count} > 0.0")
+    fee, request = cache("fee"), f"{_ROW}[{_FIRST + len(KINDS)}]"
+    yield put(fee, "0.0")
+    yield put(fee, f"Double({request}) * 0.001", _PAY, f'{request} != "0"', f'{request} != "-"')
+
+
+def _rate(count: str) -> str:
+    return cache("p" + count[-3])
+
+
+def _dollars() -> Iterator[str]:
+    parts = (
+        (names.COST_INPUT, (_INPUT,)), (names.COST_CACHE_READ, (_READ,)),
+        (names.COST_CACHE_WRITE, (_WRITTEN, _HOUR)), (names.COST_OUTPUT, (_OUTPUT, _THOUGHT)),
+    )  # fmt: skip
+    sums = [(name, " + ".join(f"{count} * {_rate(count)}" for count in counts)) for name, counts in parts]
+    yield put(COST, " + ".join(f"({part})" for _, part in sums) + f" + {cache('fee')}", _PAY)
+    for name, part in sums:
+        yield put(attribute(name), part, _PAY, f"{part} > 0.0")
+    yield put(attribute(names.COST_TOOL), cache("fee"), _PAY, f"{cache('fee')} > 0.0")
+    saved = f"{_READ} * ({_rate(_INPUT)} - {_rate(_READ)})"
+    known = (f'{_ROW}[{_FIRST}] != "-"', f'{_ROW}[{_FIRST + 1}] != "-"')
+    yield put(attribute(names.CACHE_SAVINGS), saved, _PAY, f"{saved} > 0.0", *known)
+
+
+def _unsaid() -> Iterator[str]:
+    """What the span leaves open, where it could cost more."""
+    reason = text("the span does not say for how long its cache writes live; the cheapest is counted")
+    yield put(_GAP, reason, _PAY, _GAP + NIL, _HOURS + NIL, f"{_WRITTEN} > 0.0", matches(f"{_ROW}[3]", "h"))
+    reason = text("the span does not say with which inference profile it was made; the cheapest is counted")
+    yield put(_GAP, reason, _PAY, _GAP + NIL, BARE)
+    yield put(UNPRICED, _GAP, _GAP + SAID)

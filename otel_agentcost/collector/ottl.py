@@ -66,6 +66,12 @@ AGAIN: Final = scratch("again")
 """`provider|model` under which the price may stand too."""
 
 
+BARE: Final = (
+    'instrumentation_scope.name == "opentelemetry.instrumentation.bedrock" and IsMatch(span.cache["m"], "claude")'
+)
+"""OpenLLMetry cuts Bedrock's inference profile off the model's name, which can set the price."""
+
+
 def joined(*parts: str) -> str:
     """Texts one after the other."""
     return f'Concat([{", ".join(parts)}], "")'
@@ -85,9 +91,24 @@ def condition(rule: Any, path: str) -> str:
     ((verb, wanted),) = rule.items()
     if verb in {"and", "or"}:
         return "(" + f" {verb} ".join(condition(part, path) for part in wanted) + ")"
-    if verb in {"regex", "wild"}:
-        return _searched(path, wanted if verb == "regex" else f"^{wanted}")
+    if verb == "wild":
+        return matches(path, f"^(?s:{glob(wanted)})$")
+    if verb == "regex":
+        return _searched(path, wanted)
     return matches(path, _PATTERNS[verb].format(re.escape(wanted).replace(r"\-", "-").replace(r"\/", "/")))
+
+
+def glob(pattern: str) -> str:
+    """A pattern with `*`, `?` and `[...]` as a regular expression."""
+    parts = re.split(r"(\*|\?|\[!?\]?[^\]]*\])", pattern)
+    known = {"*": ".*", "?": "."}
+    return "".join(
+        known.get(part)
+        or ("[" + part[1:].replace("!", "^", 1).replace("\\", "\\\\") if part.startswith("[!") else part)
+        if number % 2
+        else re.escape(part)
+        for number, part in enumerate(parts)
+    )
 
 
 def _searched(path: str, pattern: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from otel_agentcost import names
 from otel_agentcost.collector import spellings
 from otel_agentcost.collector.ottl import (
+    AGAIN,
     BASIS,
     COST,
     NIL,
@@ -21,16 +22,23 @@ from otel_agentcost.collector.ottl import (
 )
 
 _MOST_TOKENS = "1000000000000000.0"
+_MOST_USD = "1000000.0"
 
 
 def read() -> Iterator[str]:
     """What the span says of the call."""
     yield from begun()
     yield put(BASIS, text("collector"))
+    yield drop(AGAIN, AGAIN + SAID)
     yield from _operation()
+    yield from _raw()
     yield from _tokens()
     yield from _reported()
-    for to, found in ((names.REQUEST_MODEL, spellings.REQUEST_MODEL), (names.USER, spellings.USER)):
+    for to, found in (
+        (names.REQUEST_MODEL, spellings.REQUEST_MODEL),
+        (names.RESPONSE_MODEL, spellings.RESPONSE_MODEL),
+        (names.USER, spellings.USER),
+    ):
         yield from (put(attribute(to), attribute(n), attribute(to) + NIL, attribute(n) + SAID) for n in found[1:])
 
 
@@ -97,10 +105,41 @@ def _tokens() -> Iterator[str]:
     yield put(UNPRICED, text("the span has no usage"), total + NIL, UNPRICED + NIL, f"not ({failed})")
 
 
+def _raw() -> Iterator[str]:
+    """Logfire gives cached counts in the provider's own usage alone, which it puts down as JSON."""
+    raw, usage = cache("raw"), attribute("gen_ai.usage.raw")
+    given = (attribute(names.CACHE_READ_TOKENS) + NIL, matches(usage, '^[{].*"(cached_tokens|cache_).*[}]$'))
+    yield put(raw, f"ParseJSON({usage})", *given)
+    cut = matches(usage, '"(cached_tokens|cache_[a-z]+_input_tokens)": *[1-9]')
+    reason = text("the span's own usage, which says how many tokens were cached, is cut off")
+    yield put(UNPRICED, reason, raw + NIL, attribute(names.CACHE_READ_TOKENS) + NIL, cut)
+    for part in ("prompt_tokens_details", "input_tokens_details"):
+        details = f"{raw}[{text(part)}]"
+        count = f'{details}["cached_tokens"]'
+        said = (raw + SAID, f"IsMap({details})", f"{count}{SAID}")
+        yield put(attribute(names.CACHE_READ_TOKENS), f"Int({count})", *said)
+    theirs = (
+        (names.CACHE_READ_TOKENS, "cache_read_input_tokens"),
+        (names.CACHE_WRITE_TOKENS, "cache_creation_input_tokens"),
+    )
+    for name, part in theirs:
+        count = f"{raw}[{text(part)}]"
+        yield put(attribute(name), f"Int({count})", raw + SAID, f"IsDouble({count})")
+    hour = f'{raw}["cache_creation"]["ephemeral_1h_input_tokens"]'
+    said = (raw + SAID, f'IsMap({raw}["cache_creation"])', hour + SAID)
+    yield put(attribute(spellings.CACHE_WRITE_1H[0]), f"Int({hour})", *said)
+
+
 def _reported() -> Iterator[str]:
     """What the provider itself says that the call cost."""
     amount, source, currency = (attribute(n) for n in (names.COST_AMOUNT, names.COST_SOURCE, names.COST_CURRENCY))
     dollars = f'({currency}{NIL} or {currency} == "USD")'
-    said = (f'{source} == "provider"', f"(IsDouble({amount}) or IsInt({amount}))", dollars, f"Double({amount}) >= 0.0")
+    said = (
+        f'{source} == "provider"',
+        f"(IsDouble({amount}) or IsInt({amount}))",
+        dollars,
+        f"Double({amount}) >= 0.0",
+        f"Double({amount}) <= {_MOST_USD}",
+    )
     yield put(COST, f"Double({amount})", *said)
     yield drop(UNPRICED, COST + SAID)

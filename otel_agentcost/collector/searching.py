@@ -64,7 +64,7 @@ def _chunks(found: Mapping[str, Table], wide: int, *, ruled: bool) -> list[tuple
                 first, piece, size = f"{provider}/{name}", [], 0
             piece.append(written)
             size += len(written) + 1
-        if piece:
+        if piece or not ruled:  # an empty one too: a name must not be looked for in another's table
             chunks.append((first, "\n".join(piece)))
     return [(first, f"\n{piece}\n{' ' * wide}") for first, piece in sorted(chunks, reverse=True)]
 
@@ -114,7 +114,7 @@ def _served(t: str, k: str, row: str, wide: int) -> Iterator[str]:
     tier, k2, row2, gap = cache("tier"), cache("k2"), cache("row2"), UNPRICED
     for name in reversed(spellings.TIER):
         yield put(tier, attribute(name), f"IsString({attribute(name)})")
-    yield put(k2, joined(k, text("@"), f'ConvertCase({tier}, "lower")'), row + SAID, tier + SAID)
+    yield put(k2, joined(k, text("\t@"), f'ConvertCase({tier}, "lower")'), row + SAID, tier + SAID)
     yield from _find(t, k2, row2, wide, k2 + SAID)
     yield put(k, k2, row2 + SAID)
     refused = (row + SAID, k2 + SAID, row2 + NIL, f"not {matches(tier, _STANDARD)}")
@@ -128,7 +128,7 @@ def _served(t: str, k: str, row: str, wide: int) -> Iterator[str]:
     for number in (1, 2):
         column = f"{row}[{3 + number}]"
         reached = (f'{column} != ""', f"not {matches(column, '-')}", f"{total} > Int({column})")
-        yield put(k4, joined(k, text(f">{number}")), row + SAID, *reached)
+        yield put(k4, joined(k, text(f"\t>{number}")), row + SAID, *reached)
     yield from _find(t, k4, row4, wide, k4 + SAID)
     yield put(row, row4, k4 + SAID)
     yield put(gap, text("the prices of the model cannot be said in a table"), row + SAID, f'{row}[3] == "x"')
@@ -138,8 +138,8 @@ def _then(t: str, k: str, row: str, wide: int) -> Iterator[str]:
     """What held at the time of the call, which may be before or after the prices of now."""
     when, k3, row3 = cache("when"), cache("k3"), cache("row3")
     yield put(when, "UnixSeconds(span.start_time)", row + SAID)
-    yield put(k3, joined(k, text("<")), row + SAID, f'{row}[1] != ""', f"{when} < Int({row}[1])")
-    yield put(k3, joined(k, text("~")), row + SAID, f'{row}[2] != ""', f"{when} >= Int({row}[2])")
+    yield put(k3, joined(k, text("\t<")), row + SAID, f'{row}[1] != ""', f"{when} < Int({row}[1])")
+    yield put(k3, joined(k, text("\t~")), row + SAID, f'{row}[2] != ""', f"{when} >= Int({row}[2])")
     yield from _find(t, k3, row3, wide, k3 + SAID)
     bounds = (f'{row3}[1] != "" and {when} < Int({row3}[1])', f'{row3}[2] != "" and {when} >= Int({row3}[2])')
     outside = f"({row3}{NIL} or {bounds[0]} or {bounds[1]})"
@@ -161,6 +161,6 @@ def _at_that_hour(t: str, k: str, row: str, wide: int) -> Iterator[str]:
         yield put(end, f'Int(Split({row}[{column}], "-")[1])', *window)
         begun, over = f"{second} >= {begin}", f"{second} >= {end}"
         inside = f"({begin} < {end} and {begun} and not ({over}) or {begin} > {end} and ({begun} or not ({over})))"
-        yield put(k5, joined(k, text("%")), *window, inside)
+        yield put(k5, joined(k, text("\t%")), *window, inside)
     yield from _find(t, k5, row5, wide, k5 + SAID)
     yield put(row, row5, k5 + SAID)

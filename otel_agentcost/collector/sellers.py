@@ -9,6 +9,7 @@ from otel_agentcost import names
 from otel_agentcost.collector import spellings
 from otel_agentcost.collector.ottl import (
     AGAIN,
+    BARE,
     COST,
     NIL,
     NONE,
@@ -122,12 +123,25 @@ def candidates() -> Iterator[str]:
     """Under which name the price is looked for, and under which other one, should it not be there."""
     p, m, n, asked, other, rest = (cache(name) for name in ("p", "m", "n", "asked", "other", "rest"))
     total = attribute(names.INPUT_TOKENS)
-    on = (total + SAID, COST + NIL, UNPRICED + NIL, n + SAID)
+    on = (
+        total + SAID,
+        COST + NIL,
+        UNPRICED + NIL,
+        n + SAID,
+        f"not {matches(n, '[|' + chr(92) + 't' + chr(92) + 'n]|^#')}",
+    )
     found = m + SOME
 
     def again(provider: str, model: str, *conditions: str) -> str:
         return put(AGAIN, joined(provider, text("|"), model), found, AGAIN + NIL, *conditions)
 
+    yield put(
+        n,
+        joined(text("global.anthropic."), n),
+        f'{p} == "aws"',
+        BARE.replace('"m"', '"n"'),
+        f"not {matches(n, 'anthropic[.]')}",
+    )
     yield put(p, other, _LITELLM, other + SAID)  # its names say where a call goes, whatever the address
     yield put(m, rest, *on, _LITELLM, rest + SAID)
     yield put(m, n, *on, p + SOME, m + NONE)
@@ -182,7 +196,10 @@ def _spelled(book: PriceBook) -> list[str]:
 def _urls(book: PriceBook) -> Iterator[tuple[str, Any]]:
     """The rules for addresses, the own ones first; without a path, which spans do not have."""
     for own in book.finder.own.providers.values():
-        yield from ((own.id, url if "://" in url else f"https://{url}") for url in own.urls)
+        for url in own.urls:
+            wild = any(mark in url for mark in "*?[")
+            whole = (url if "://" in url else f"https://{url}") if not wild else url.rstrip("*") + "*"
+            yield own.id, {"wild": whole if "://" in whole else f"https://{whole}"}
     for known in book.book.providers.values():
         if "https://router." not in str(known.url):
             yield known.id, known.url

@@ -43,8 +43,16 @@ AUDIO: Final = (
 PROVIDER: Final = (names.PROVIDER, "gen_ai.system", "llm.provider", "llm.system")
 BASE_URL: Final = ("gen_ai.openai.api_base",)
 """Where the call went, as a whole address."""
-REQUEST_MODEL: Final = (names.REQUEST_MODEL, "llm.request.model", "llm.model_name", "embedding.model_name")
-RESPONSE_MODEL: Final = (names.RESPONSE_MODEL,)
+REQUEST_MODEL: Final = (
+    names.REQUEST_MODEL,
+    "llm.request.model",
+    "llm.request.model_name",
+    "llm.model_name",
+    "embedding.model_name",
+)
+RESPONSE_MODEL: Final = (names.RESPONSE_MODEL, "llm.response.model_name")
+CACHE_WRITE_1H: Final = ("anthropic.usage.cache_creation.ephemeral_1h_input_tokens",)
+"""Those of the cache writes that live for an hour; most do not say it."""
 TIER: Final = (
     names.OPENAI_RESPONSE_TIER,
     "gen_ai.openai.response.service_tier",

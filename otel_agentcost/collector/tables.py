@@ -1,13 +1,13 @@
-"""The price book as text tables, which a Collector can search: what every model name that a provider knows costs.
+r"""The price book as text tables, which a Collector can search: what every model name that a provider knows costs.
 
 A table has a line for each name, `name|since|until|notes|tier 1|tier 2|...rates`: the seconds of the epoch between
 which it holds (empty: always), what must be noted (`t`, `b`: the provider prices service tiers, or batches, apart;
-`h`: cache writes that live for an hour have another price; `d`: `name%` holds between the seconds of every day that
+`h`: cache writes that live for an hour have another price; `d`: `name\t%` holds between the seconds of every day that
 then stand for the tiers, `3600-14400`; `x`: unknown), the numbers of input tokens above which a tier begins, and US
-dollars per million of each of `KINDS` and per thousand requests (`-`: no price).
-`name@flex` is the same under a service tier; of each, `name<` is what held before `since`, `name~` what is known to
-come at `until`, `name>1` the first tier. Names that only a pattern knows are found by `Rule`s, whose models stand in
-the table as `#id`.
+dollars per million of each of `KINDS` and per thousand requests (`-`: no price). `name\t@flex` is the same under a
+service tier; of each, `name\t<` is what held before `since`, `name\t~` what is known to come at `until`, `name\t>1` the
+first tier: no name has a tab. Names that only a pattern knows are found by `Rule`s, whose models stand in the table as
+`#id`.
 """
 
 from __future__ import annotations
@@ -22,17 +22,19 @@ from otel_agentcost.core.prices import DAY, Card, InconsistentPrices, ModelPrice
 from otel_agentcost.core.usage import Kind
 from otel_agentcost.pricebook import Found, PriceBook
 from otel_agentcost.pricebook.lists import read_model
-from otel_agentcost.pricebook.own import OwnModels
 
 KINDS: Final[tuple[Kind, ...]] = (
     "input_tokens",
     "cache_read_tokens",
     "cache_write_tokens",
+    "cache_write_1h_tokens",
     "output_tokens",
     "output_reasoning_tokens",
 )
 """What a span can say of a call, in the order of the columns."""
 
+MARKS: Final = "|\t\n"
+"""What lines are made with; names that have them are in no table, and looked for in none."""
 ANY: Final = "*"
 """The table of own prices that hold for whoever sells the model."""
 
@@ -46,7 +48,7 @@ class Rule:
     """A pattern of names, in the order in which they are tried, and the `#id` whose prices they have."""
 
     matches: Any
-    """As the price book writes it: `{"contains": "claude-3"}`; `{"wild": regex}` for a wildcard of the own prices."""
+    """As the price book writes it: `{"contains": "claude-3"}`; `{"wild": "house-*"}` for one of the own prices."""
     key: str
     owner: str
     """The shelf it is from: several providers sell what stands there."""
@@ -67,7 +69,7 @@ def tables(book: PriceBook, at: float) -> dict[str, Table]:
     ids = [*book.book.providers, *(name for name in own.providers if name not in book.book.providers)]
     found = {provider: _table(book, provider, at) for provider in ids}
     if any(True for _ in own.models):
-        found[ANY] = _of_anybody(own.models, at)
+        found[ANY] = _of_anybody(book, at)
     return found
 
 
@@ -79,12 +81,12 @@ def _table(book: PriceBook, provider: str, at: float) -> Table:
     for models in (*ours, finder.own.models):
         for name in models.exact:
             _add_name(table, book, provider, name, at, own=True)
-        for number, (pattern, model) in enumerate(models.wild):
+        for number, (_, model) in enumerate(models.wild):
             key = f"#own-{len(table.rules)}-{number}"
             prices = model.prices or _aliased(book, model, provider)
             if prices is not None:
                 table.lines[key] = _lines(key, prices, at, known="")
-                table.rules.append(Rule({"wild": pattern.pattern}, key, f"{provider} of one's own"))
+                table.rules.append(Rule({"wild": model.name}, key, f"{provider} of one's own"))
     shelf = finder.shelf(provider)
     if shelf is None:
         return table
@@ -99,25 +101,28 @@ def _aliased(book: PriceBook, model: Any, provider: str) -> ModelPrices | None:
     return found.prices if found is not None else None
 
 
-def _of_anybody(models: OwnModels, at: float) -> Table:
+def _of_anybody(book: PriceBook, at: float) -> Table:
     """Own prices for all providers, where the book does not know who sells the model."""
     table = Table()
-    for name, model in models.exact.items():
-        if model.prices is not None:
-            table.lines[name] = _lines(name, model.prices, at, known="")
-    for number, (pattern, model) in enumerate(models.wild):
-        if model.prices is not None:
-            key = f"#own-{number}"
-            table.lines[key] = _lines(key, model.prices, at, known="")
-            table.rules.append(Rule({"wild": pattern.pattern}, key, ANY))
+    models = book.finder.own.models
+    for number, model in enumerate(models):
+        prices = model.prices or _aliased(book, model, ANY)
+        if prices is None:
+            continue
+        exact = model.name in models.exact
+        key = model.name if exact else f"#own-{number}"
+        table.lines[key] = _lines(key, prices, at, known="")
+        if not exact:
+            table.rules.append(Rule({"wild": model.name}, key, ANY))
     return table
 
 
 def _add_name(table: Table, book: PriceBook, provider: str, name: str, at: float, *, own: bool = False) -> None:
-    if name in table.lines or "|" in name or "\n" in name:
+    if name in table.lines or any(mark in name for mark in MARKS):
         return
     found = book.find((name,), None, provider)
-    if isinstance(found, Found) and (own or found.provider == provider):  # an own name may stand for another's model
+    sellers = {provider, book.finder.shelf(provider)}
+    if isinstance(found, Found) and (own or found.provider in sellers):  # an own name may stand for another's model
         table.lines[name] = _lines(name, found.prices, at, known=_asked_apart(book, found), terms=found.terms_apply)
 
 
@@ -170,7 +175,7 @@ def _lines(key: str, prices: ModelPrices, at: float, *, known: str, terms: bool 
         for term in [{}, *(_terms(prices) if terms else [])]:
             lines = _Lines(prices, term, known=known)
             name = _BATCH if "processing" in term else next(iter(term.values()), "")
-            found += lines.all(f"{key}@{name}" if term else key, at)
+            found += lines.all(f"{key}\t@{name}" if term else key, at)
     except InconsistentPrices:
         return [f"{key}|||x|||{_NO_RATES}"]
     return found
@@ -192,9 +197,9 @@ class _Lines:
         since, until = self._held(at)
         found = self._at(key, at, since, until)
         if found and since > -math.inf:
-            found += self._at(f"{key}<", since - 1, *self._held(since - 1))
+            found += self._at(f"{key}\t<", since - 1, *self._held(since - 1))
         if found and until < math.inf:
-            found += self._at(f"{key}~", until, *self._held(until))
+            found += self._at(f"{key}\t~", until, *self._held(until))
         return found
 
     def _held(self, at: float) -> tuple[float, float]:
@@ -224,7 +229,8 @@ class _Lines:
         head = "|".join([notes, *map(str, starts), *[""] * (_MOST_TIERS - len(starts))])
         sizes = [0, *(start + 1 for start in starts)]
         return [
-            (f">{number}" if number else "", "|".join([head, *_rates(card, size)])) for number, size in enumerate(sizes)
+            (f"\t>{number}" if number else "", "|".join([head, *_rates(card, size)]))
+            for number, size in enumerate(sizes)
         ]
 
     def _by_the_hour(self, at: float) -> list[tuple[str, str]]:
@@ -238,7 +244,7 @@ class _Lines:
             raise InconsistentPrices(f"{self._prices.name} has more prices by the hour than a table has columns")
         hours = [f"{begin:.0f}-{end:.0f}" for begin, end in self._windows]
         head = "|".join([self._known + "d", *hours, *[""] * (_MOST_TIERS - len(hours))])
-        return [(suffix, "|".join([head, *_rates(card, 0)])) for suffix, card in zip(("", "%"), cards, strict=True)]
+        return [(suffix, "|".join([head, *_rates(card, 0)])) for suffix, card in zip(("", "\t%"), cards, strict=True)]
 
 
 def _hours_differ(card: Card) -> bool:

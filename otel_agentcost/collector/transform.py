@@ -33,7 +33,11 @@ def blocks(book: PriceBook, found: Mapping[str, Table]) -> list[Block]:
     upstream = [put(BASIS, text("upstream"))]
     first = [*read(), *seller(book), *candidates(), *search(found), *finish()]
     again = [*taken(), *search(found), *finish()]
-    return [(f'{BASIS} == "collector"', upstream), (_is_call(), first), (AGAIN + SAID, again)]
+    return [(f'{BASIS} == "collector"', upstream), (_is_call(), first), (_unfinished(), again)]
+
+
+def _unfinished() -> str:
+    return f'{AGAIN}{SAID} and {BASIS} == "collector" and {COST}{NIL} and {UNPRICED}{NIL}'
 
 
 def _is_call() -> str:

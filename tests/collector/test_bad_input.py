@@ -63,6 +63,7 @@ def test_no_usage_is_a_reason_and_a_failure_is_none(pricing: Pricing) -> None:
         "gpt-4o>1",
         "gpt-4o@flex",
         "gpt-4o<",
+        "gpt-4o\t@batch",
         "",
         7,
         "ﷺ" * 99,
@@ -146,6 +147,59 @@ def test_nothing_of_the_working_is_left(pricing: Pricing) -> None:
     ]
     for got in pricing.price(spans):
         assert not {key for key, value in got.items() if value is None or key.startswith("agentcost.tmp")}
+
+
+@pytest.mark.parametrize("amount", [math.inf, math.nan, 1e300, -1.0, "0.5"])
+def test_a_cost_that_cannot_be_is_not_taken_over(pricing: Pricing, amount: Any) -> None:
+    """One infinite amount would make every sum infinite, for ever: the price list goes before it."""
+    (got,) = pricing.price([CALL | {"gen_ai.usage.cost.amount": amount, "gen_ai.usage.cost.source": "provider"}])
+    assert got["agentcost.cost.usd"] == pytest.approx(USD)
+
+
+def test_nobody_can_ask_for_another_pass(pricing: Pricing) -> None:
+    """The attribute by which a span gets a second look counts for nothing when it comes from outside."""
+    again = {"agentcost.tmp.again": "openai|gpt-4o-mini"}
+    theirs, call, none = pricing.price(
+        [CALL | again | {"agentcost.cost.usd": 0.5}, CALL | again, again | {"gen_ai.usage.input_tokens": 1_000}]
+    )
+    assert theirs["agentcost.cost.usd"] == 0.5
+    assert call["agentcost.cost.usd"] == pytest.approx(USD)
+    assert "agentcost.cost.usd" not in none
+
+
+def test_how_long_cache_writes_live_is_believed(pricing: Pricing) -> None:
+    """Anthropic's own spans say it, and an hour costs more; where nothing says it, the cheaper is counted, and said."""
+    claude = CALL | {
+        "gen_ai.provider.name": "anthropic",
+        "gen_ai.request.model": "claude-sonnet-4-5",
+        "gen_ai.usage.cache_write.input_tokens": 1_000_000,
+    }
+    hour = "anthropic.usage.cache_creation.ephemeral_1h_input_tokens"
+    unsaid, half, whole, wrong = pricing.price(
+        [claude, claude | {hour: 500_000}, claude | {hour: 1_000_000}, claude | {hour: 2_000_000}]
+    )
+    costs = [got["agentcost.cost.usd"] for got in (unsaid, half, whole, wrong)]
+    assert costs == pytest.approx([7.5, 0.5 * 7.5 + 0.5 * 12, 12, 7.5])
+    assert "how long" in unsaid["agentcost.unpriced"]
+    assert "agentcost.unpriced" not in half
+
+
+def test_a_providers_own_usage_is_read_where_nothing_else_tells(pricing: Pricing) -> None:
+    """Logfire puts cached counts down in the provider's own usage alone, as JSON."""
+    raw = (
+        '{"prompt_tokens": 1, "prompt_tokens_details": {"cached_tokens": 600000}}',
+        '{"input_tokens_details": {"cached_tokens": 600000}}',
+        '{"cache_read_input_tokens": 600000, "cache_creation": {"ephemeral_1h_input_tokens": 0}}',
+        '{"prompt_tokens_details": {"cached_tokens": null}}',
+        '{"prompt_tokens_details": null, "cached_tokens": []}',
+        '{"cached_tokens',
+        "[]",
+    )
+    got = [one["agentcost.cost.usd"] for one in pricing.price([CALL | {"gen_ai.usage.raw": one} for one in raw])]
+    assert got == pytest.approx([0.4 * 2.5 + 0.6 * 1.25] * 3 + [USD] * 4)
+    (cut,) = pricing.price([CALL | {"gen_ai.usage.raw": '{"prompt_tokens_details": {"cached_tokens": 600000, "au'}])
+    assert "agentcost.cost.usd" not in cut
+    assert "cut off" in cut["agentcost.unpriced"]
 
 
 def test_the_collector_says_nothing_of_all_that(pricing: Pricing) -> None:
