@@ -15,7 +15,6 @@ from otel_agentcost.core.prices import Card, InconsistentPrices, ModelPrices, Pe
 from otel_agentcost.core.usage import CACHE_READ_TOKENS, DIMENSIONS, Count, Kind, Usage
 from tests.core.strategies import COUNTS, KINDS, PRICES, TOKENS, cards, consistent, usages
 
-
 FRESH: dict[Kind, Kind] = {
     kind: next(fresh for fresh in DIMENSIONS if DIMENSIONS[fresh] == DIMENSIONS[kind] - {("token_type", "cache_read")})
     for kind in CACHE_READ_TOKENS
