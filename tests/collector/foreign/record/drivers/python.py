@@ -256,7 +256,6 @@ def logfire_on() -> None:
     import logfire
 
     logfire.configure(send_to_logfire=False, console=False, inspect_arguments=False)
-    from logfire._internal.tracer import ProxyTracerProvider  # noqa: F401
 
     global provider  # noqa: PLW0603 (theirs, once it is there)
     provider = trace.get_tracer_provider()
