@@ -95,6 +95,9 @@ _HOUR = (
     "different: the span does not say that the cache writes live for an hour; the cheapest is counted, with a reason"
 )
 _TWICE = "different: anthropic 2 traces itself as well: both spans are calls, and neither says that it holds the other"
+_FRAMEWORK = (
+    "unpriced: a framework's span may stand for a call that has a span of its own; see AGENTCOST_PRICED_FRAMEWORKS"
+)
 _NO_REGION = "different: the span leaves the region out of the model's name, and regions cost more"
 _GAPS: Mapping[str, Mapping[str, str]] = {
     "opentelemetry-instrumentation-anthropic": {
@@ -102,7 +105,10 @@ _GAPS: Mapping[str, Mapping[str, str]] = {
         "written-anthropic-stream": "different: output tokens of a stream's first event are added to the final count",
         "written-anthropic-helper": "different: output tokens of a stream's first event are added to the final count",
     },
-    "pydantic-ai-slim": {"*-anthropic": _TWICE},
+    "opentelemetry-instrumentation-langchain": {"*": _FRAMEWORK},
+    "openinference-instrumentation-langchain": {"*": _FRAMEWORK},
+    "google-adk": {"*": _FRAMEWORK},
+    "pydantic-ai-slim": {"*-openai-*": _FRAMEWORK},
     "anthropic": {"hour-*": ""},
     "opentelemetry-instrumentation-bedrock": {"error-*": "", "*-bedrock*": _NO_REGION},
     "logfire": {"hour-*": "",
