@@ -92,6 +92,8 @@ PRICE: Final = "agentcost.price"
 COST_BASIS: Final = "agentcost.cost.basis"
 """`span`: worked out from what another instrumentation's span says; `collector`: the same, in a Collector; `upstream`:
 in a Collector before this one, which has counted it."""
+WATCHED: Final = "agentcost.watched"
+"""On spans of other instrumentations: otel-agentcost in the application sees this call, so no Collector prices it."""
 UNPRICED: Final = "agentcost.unpriced"
 ESTIMATED: Final = "agentcost.usage.estimated"
 TENANT: Final = "agentcost.tenant"

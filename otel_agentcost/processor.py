@@ -72,6 +72,7 @@ class AgentCostProcessor(SpanProcessor):
 
     def _start(self, span: Span, parent_context: Context | None) -> None:
         neighbours.note(span)
+        neighbours.mark(span)
         parent = trace.get_current_span(parent_context)
         outer = rollup.tally_of(parent)
         local_root = span.parent is None or span.parent.is_remote

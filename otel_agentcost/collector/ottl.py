@@ -54,6 +54,12 @@ def drop(path: str, *conditions: str) -> str:
     return f"delete_key({whole}, {key.removesuffix(']')})" + where(*conditions)
 
 
+FRAMEWORK: Final = cache("framework")
+"""Set where a span is a framework's, and nobody has asked for its price."""
+PRICED_FRAMEWORKS: Final = "@PRICED_FRAMEWORKS@"
+"""Stands for what the environment says."""
+
+
 def where(*conditions: str) -> str:
     """The end of a statement."""
     return f" where {' and '.join(conditions)}" if conditions else ""
@@ -129,7 +135,8 @@ _PATTERNS: Final = {"starts_with": "^{}", "ends_with": "{}$", "contains": "{}"}
 
 def scalar(statement: str) -> str:
     """A statement as YAML text in which the Collector replaces nothing."""
-    return "'" + statement.replace("'", "''").replace("$", "$$") + "'"
+    escaped = statement.replace("'", "''").replace("$", "$$")
+    return "'" + escaped.replace(PRICED_FRAMEWORKS, "${env:AGENTCOST_PRICED_FRAMEWORKS:-none}") + "'"
 
 
 def block(statements: Sequence[str], indent: int, anchor: str = "") -> Iterable[str]:

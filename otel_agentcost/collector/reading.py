@@ -10,7 +10,9 @@ from otel_agentcost.collector.ottl import (
     AGAIN,
     BASIS,
     COST,
+    FRAMEWORK,
     NIL,
+    PRICED_FRAMEWORKS,
     SAID,
     UNPRICED,
     attribute,
@@ -28,7 +30,12 @@ _MOST_USD = "1000000.0"
 def read() -> Iterator[str]:
     """What the span says of the call."""
     yield from begun()
-    yield put(BASIS, text("collector"))
+    scope = "instrumentation_scope.name"
+    asked = matches(scope, PRICED_FRAMEWORKS)
+    yield put(FRAMEWORK, "true", matches(scope, f"(?i)({spellings.FRAMEWORKS})"), f"not {asked}")
+    yield put(BASIS, text("collector"), FRAMEWORK + NIL)
+    reason = "a framework's span may stand for a call that has a span of its own; see AGENTCOST_PRICED_FRAMEWORKS"
+    yield put(UNPRICED, text(reason), FRAMEWORK + SAID)
     yield drop(AGAIN, AGAIN + SAID)
     yield from _operation()
     yield from _raw()
@@ -135,6 +142,7 @@ def _reported() -> Iterator[str]:
     amount, source, currency = (attribute(n) for n in (names.COST_AMOUNT, names.COST_SOURCE, names.COST_CURRENCY))
     dollars = f'({currency}{NIL} or {currency} == "USD")'
     said = (
+        FRAMEWORK + NIL,
         f'{source} == "provider"',
         f"(IsDouble({amount}) or IsInt({amount}))",
         dollars,

@@ -95,7 +95,7 @@ def _by_rules(found: Mapping[str, Table], *conditions: str) -> Iterator[str]:
     order = sorted(users, key=lambda owner: (len(users[owner]) > 1, list(users).index(owner)))
     for number, owner in enumerate(order, 1):
         sold = " or ".join(f"{p} == {text(provider)}" for provider in users[owner])
-        yield put(at, str(number), *conditions, f"({sold})", k + NONE)
+        yield put(at, str(number), *conditions, f"({sold})", k + NONE, m + SOME)
         for name, rules in by_key[owner].items():
             yield put(k, text(name), f"{at} == {number}", k + NONE, f"({' or '.join(rules)})")
 

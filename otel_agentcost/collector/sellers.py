@@ -70,7 +70,9 @@ def _by_address(book: PriceBook, wide: int) -> Iterator[str]:
         base = attribute(name)
         host = f'Split(Split(Split(ConvertCase({base}, "lower"), "://")[1], "/")[0], ":")[0]'
         yield put(url, joined(text("https://"), host), base + SAID, url + NIL, matches(base, "^(?i:https?)://[^/:]"))
-    yield from _look(url, _PROVIDER, wide, url + SAID)
+    for one, rule in _own_urls(book):
+        yield put(_PROVIDER, text(one), url + SAID, _PROVIDER + NONE, condition(rule, url))
+    yield from _look(url, _PROVIDER, wide, url + SAID, _PROVIDER + NONE)
     yield put(_GUESS, "1", url + SAID, _PROVIDER + NONE)
     for one, rule in _urls(book):
         yield put(_PROVIDER, text(one), f"{_GUESS} == 1", _PROVIDER + NONE, condition(rule, url))
@@ -79,6 +81,9 @@ def _by_address(book: PriceBook, wide: int) -> Iterator[str]:
 
 def _by_name(book: PriceBook, wide: int) -> Iterator[str]:
     yield from _look(_SAID, _PROVIDER, wide, _PROVIDER + NONE, _SAID + SAID, f"not ({_LITELLM})")
+    vendor = cache("vendor")
+    yield put(vendor, f'Split({_SAID}, ".")[0]', _PROVIDER + NONE, _SAID + SAID, f"not ({_LITELLM})")
+    yield from _look(vendor, _PROVIDER, wide, _PROVIDER + NONE, vendor + SAID)
     yield put(_GUESS, "2", _PROVIDER + NONE, _SAID + SAID, f"not ({_LITELLM})")
     for entry in book.book.providers.values():
         if entry.names is not None:
@@ -193,13 +198,17 @@ def _spelled(book: PriceBook) -> list[str]:
     return [f"{name}|{one}" for name, one in sorted(found.items())]
 
 
-def _urls(book: PriceBook) -> Iterator[tuple[str, Any]]:
-    """The rules for addresses, the own ones first; without a path, which spans do not have."""
+def _own_urls(book: PriceBook) -> Iterator[tuple[str, Any]]:
+    """The rules for addresses of the own providers."""
     for own in book.finder.own.providers.values():
         for url in own.urls:
             wild = any(mark in url for mark in "*?[")
             whole = (url if "://" in url else f"https://{url}") if not wild else url.rstrip("*") + "*"
             yield own.id, {"wild": whole if "://" in whole else f"https://{whole}"}
+
+
+def _urls(book: PriceBook) -> Iterator[tuple[str, Any]]:
+    """Those of the book; without a path, which spans do not have."""
     for known in book.book.providers.values():
         if "https://router." not in str(known.url):
             yield known.id, known.url

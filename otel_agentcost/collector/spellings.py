@@ -10,7 +10,13 @@ from typing import Final
 
 from otel_agentcost import names
 
-INPUT: Final = (names.INPUT_TOKENS, "gen_ai.usage.prompt_tokens", "llm.usage.prompt_tokens", "llm.token_count.prompt")
+INPUT: Final = (
+    names.INPUT_TOKENS,
+    "gen_ai.usage.prompt_tokens",
+    "llm.usage.prompt_tokens",
+    "llm.token_count.prompt",
+    "ai.usage.tokens",
+)
 OUTPUT: Final = (
     names.OUTPUT_TOKENS,
     "gen_ai.usage.completion_tokens",
@@ -21,18 +27,27 @@ CACHE_READ: Final = (
     names.CACHE_READ_TOKENS,
     "gen_ai.usage.cache_read_input_tokens",
     "llm.token_count.prompt_details.cache_read",
+    "ai.usage.inputTokenDetails.cacheReadTokens",
+    "ai.usage.cachedInputTokens",
+    "gen_ai.usage.input_tokens.cached",
+    "gen_ai.usage.details.cache_read_tokens",
 )
 CACHE_WRITE: Final = (
     names.CACHE_WRITE_TOKENS,
     "gen_ai.usage.cache_creation.input_tokens",
     "gen_ai.usage.cache_creation_input_tokens",
     "llm.token_count.prompt_details.cache_write",
+    "ai.usage.inputTokenDetails.cacheWriteTokens",
+    "gen_ai.usage.cache_write_input_tokens",
+    "gen_ai.usage.details.cache_write_tokens",
 )
 REASONING: Final = (
     names.REASONING_TOKENS,
     "gen_ai.usage.reasoning_tokens",
     "llm.usage.reasoning_tokens",
     "llm.token_count.completion_details.reasoning",
+    "ai.usage.reasoningTokens",
+    "gen_ai.usage.output_tokens.reasoning",
 )
 AUDIO: Final = (
     "gen_ai.usage.audio.input_tokens",
@@ -40,7 +55,7 @@ AUDIO: Final = (
     "llm.token_count.prompt_details.audio",
     "llm.token_count.completion_details.audio",
 )
-PROVIDER: Final = (names.PROVIDER, "gen_ai.system", "llm.provider", "llm.system")
+PROVIDER: Final = (names.PROVIDER, "gen_ai.system", "llm.provider", "llm.system", "ai.model.provider")
 BASE_URL: Final = ("gen_ai.openai.api_base",)
 """Where the call went, as a whole address."""
 REQUEST_MODEL: Final = (
@@ -49,6 +64,7 @@ REQUEST_MODEL: Final = (
     "llm.request.model_name",
     "llm.model_name",
     "embedding.model_name",
+    "ai.model.id",
 )
 RESPONSE_MODEL: Final = (names.RESPONSE_MODEL, "llm.response.model_name")
 CACHE_WRITE_1H: Final = ("anthropic.usage.cache_creation.ephemeral_1h_input_tokens",)
@@ -71,3 +87,10 @@ EXCLUSIVE_SCOPES: Final = (
     "opentelemetry.instrumentation.genai.bedrock",
 )
 """Who leaves cached tokens out of the input tokens, other than the conventions have it."""
+
+FRAMEWORKS: Final = (
+    "langchain|langgraph|llama.?index|crewai|litellm|haystack|pydantic.ai|strands|autogen|agno|smolagents|dspy"
+    "|vertex.agent|google.?adk|openai.?agents|agent.?framework|semantic.?kernel|mastra"
+)
+"""In the scopes of frameworks. Their spans can stand for a call that an SDK's own span stands for too, or for an answer
+out of a cache."""

@@ -22,6 +22,7 @@ from otel_agentcost.core.prices import DAY, Card, InconsistentPrices, ModelPrice
 from otel_agentcost.core.usage import Kind
 from otel_agentcost.pricebook import Found, PriceBook
 from otel_agentcost.pricebook.lists import read_model
+from otel_agentcost.pricebook.own import OwnModel
 
 KINDS: Final[tuple[Kind, ...]] = (
     "input_tokens",
@@ -82,11 +83,7 @@ def _table(book: PriceBook, provider: str, at: float) -> Table:
         for name in models.exact:
             _add_name(table, book, provider, name, at, own=True)
         for number, (_, model) in enumerate(models.wild):
-            key = f"#own-{len(table.rules)}-{number}"
-            prices = model.prices or _aliased(book, model, provider)
-            if prices is not None:
-                table.lines[key] = _lines(key, prices, at, known="")
-                table.rules.append(Rule({"wild": model.name}, key, f"{provider} of one's own"))
+            _add_wild(table, book, provider, model, f"#own-{len(table.rules)}-{number}", at)
     shelf = finder.shelf(provider)
     if shelf is None:
         return table
@@ -96,9 +93,18 @@ def _table(book: PriceBook, provider: str, at: float) -> Table:
     return table
 
 
-def _aliased(book: PriceBook, model: Any, provider: str) -> ModelPrices | None:
-    found = book.finder.alias(model, book.finder.shelf(provider))
-    return found.prices if found is not None else None
+def _add_wild(table: Table, book: PriceBook, provider: str, model: OwnModel, key: str, at: float) -> None:
+    """A wildcard of the own prices, or, under `ANY`, a name of them: prices of its own, or another's."""
+    shelf = book.finder.shelf(provider)
+    found = book.finder.alias(model, shelf) if model.prices is None else None
+    prices = model.prices if found is None else found.prices
+    if prices is None:
+        return
+    known = "" if found is None else _asked_apart(book, found)
+    table.lines[key] = _lines(key, prices, at, known=known, terms=found is None or found.terms_apply)
+    if key != model.name:
+        owner = ANY if provider == ANY else f"{provider} of one's own"
+        table.rules.append(Rule({"wild": model.name}, key, owner))
 
 
 def _of_anybody(book: PriceBook, at: float) -> Table:
@@ -106,14 +112,7 @@ def _of_anybody(book: PriceBook, at: float) -> Table:
     table = Table()
     models = book.finder.own.models
     for number, model in enumerate(models):
-        prices = model.prices or _aliased(book, model, ANY)
-        if prices is None:
-            continue
-        exact = model.name in models.exact
-        key = model.name if exact else f"#own-{number}"
-        table.lines[key] = _lines(key, prices, at, known="")
-        if not exact:
-            table.rules.append(Rule({"wild": model.name}, key, ANY))
+        _add_wild(table, book, ANY, model, model.name if model.name in models.exact else f"#own-{number}", at)
     return table
 
 
@@ -174,7 +173,7 @@ def _lines(key: str, prices: ModelPrices, at: float, *, known: str, terms: bool 
     try:
         for term in [{}, *(_terms(prices) if terms else [])]:
             lines = _Lines(prices, term, known=known)
-            name = _BATCH if "processing" in term else next(iter(term.values()), "")
+            name = _BATCH if "processing" in term else next(iter(term.values()), "").lower()
             found += lines.all(f"{key}\t@{name}" if term else key, at)
     except InconsistentPrices:
         return [f"{key}|||x|||{_NO_RATES}"]
@@ -237,7 +236,10 @@ class _Lines:
         """The same for a model that has other prices for some hours of the day."""
         midnight = at - at % DAY
         daily = [one.period for one in (*self._prices.lists, *self._prices.variants) if one.period.daily is not None]
-        outside = next(end for _, end in self._windows if not any(period.active(midnight + end) for period in daily))
+        ends = (end for _, end in self._windows if not any(period.active(midnight + end) for period in daily))
+        outside = next(ends, None)
+        if outside is None:
+            raise InconsistentPrices(f"{self._prices.name} has prices by the hour for the whole day")
         cards = [self._prices.quote(midnight + moment, self._term).card for moment in (outside, self._windows[0][0])]
         inside = {tuple(_rates(self._prices.quote(midnight + begin, self._term).card, 0)) for begin, _ in self._windows}
         if len(inside) > 1 or len(self._windows) > _MOST_TIERS or any(map(_starts, cards)):

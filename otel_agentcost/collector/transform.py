@@ -48,4 +48,5 @@ def _is_call() -> str:
     named += f"{matches(older, spellings.CALLS)} or {matches(kind, spellings.CALL_KINDS)}"
     named += f" or {matches(vercel, '[.]do(Generate|Stream|Embed)$')}))"
     says = " or ".join(f"{path}{SAID}" for path in (operation, kind, older, vercel))
-    return f"({says}) and {named} and {COST}{NIL} and {UNPRICED}{NIL} and {BASIS}{NIL}"
+    fresh = " and ".join(path + NIL for path in (COST, UNPRICED, BASIS, attribute(names.WATCHED)))
+    return f"({says}) and {named} and {fresh}"

@@ -74,7 +74,8 @@ class Finder:
 
     def provider_id(self, name: str) -> str | None:
         """The provider that goes by `name`: its id, its name in the GenAI conventions, or as the book describes it."""
-        exact = self._exact(name)
+        vendor = name.partition(".")[0]  # the Vercel AI SDK adds the interface: openai.responses, groq.chat
+        exact = self._exact(name) or (self._exact(vendor) if vendor != name else None)
         return exact if exact is not None else self._first(lambda provider: provider.names, canonical(name))
 
     def alias(self, model: OwnModel, shelf: str | None) -> Found | None:

@@ -8,6 +8,7 @@ parent, that asks for the same model.
 
 from __future__ import annotations
 
+import re
 import weakref
 from contextvars import ContextVar
 from typing import Any, TypeGuard
@@ -23,6 +24,15 @@ _OPERATIONS = frozenset(
 )
 _OPENINFERENCE_KINDS = frozenset({"LLM", "EMBEDDING"})
 _TAKEN = "_agentcost_taken"
+_MODELS = re.compile(
+    r"gen_?ai|openai|anthropic|openinference|llm|lang(chain|graph|fuse)|llama|bedrock|mistral|cohere|groq|gemini|vertex|"
+    r"google.?(genai|adk)|pydantic.ai|logfire|crewai|haystack|agno|strands|autogen|agent.?framework|semantic.kernel|"
+    r"ollama|together|smolagents|dspy",
+    re.IGNORECASE,
+)
+"""In the scopes of what makes spans of model calls."""
+_OF_MODELS: dict[str, bool] = {}
+_MOST_SCOPES = 1000
 
 _noted: ContextVar[weakref.ref[SdkSpan] | None] = ContextVar("agentcost_noted", default=None)
 
@@ -31,6 +41,21 @@ def note(span: SdkSpan) -> None:
     """`span` has just started: remembers it in this context if it stands for a model call."""
     if _is_inference(span):
         _noted.set(weakref.ref(span))
+
+
+def mark(span: SdkSpan) -> None:
+    """`span` has just started: where it is of an instrumentation of models, a Collector is told that its call is seen
+    here. Otherwise it would price those spans that this package, which has the dollars elsewhere, leaves alone.
+    """
+    scope = span.instrumentation_scope
+    name = scope.name if scope is not None else ""
+    known = _OF_MODELS.get(name)
+    if known is None:
+        known = _MODELS.search(name) is not None and not name.startswith("otel_agentcost")
+        if len(_OF_MODELS) < _MOST_SCOPES:
+            _OF_MODELS[name] = known
+    if known:
+        span.set_attribute(names.WATCHED, True)
 
 
 def take(span: Span) -> None:

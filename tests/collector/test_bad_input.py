@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.collector.kit import SHAPES, needed
 from tests.collector.pricing import Pricing
 
 CALL = {
@@ -126,6 +128,36 @@ def test_agents_and_tools_are_no_calls(pricing: Pricing) -> None:
     operations = ("invoke_agent", "invoke_workflow", "create_agent", "execute_tool", "something", "")
     for got in pricing.price([CALL | {"gen_ai.operation.name": operation} for operation in operations]):
         assert not {key for key in got if key.startswith("agentcost.")}
+
+
+def test_a_call_that_the_application_watches_is_left_to_it(pricing: Pricing) -> None:
+    """Beside our package other instrumentations' spans of the same call are left over: they cost nothing more."""
+    (got,) = pricing.price([CALL | {"agentcost.watched": True}])
+    assert {key for key in got if key.startswith("agentcost.")} == {"agentcost.watched"}
+
+
+SCOPES = ("openinference.instrumentation.langchain", "pydantic-ai", "opentelemetry.instrumentation.crewai")
+REPORTED = {"gen_ai.usage.cost.amount": 1.0, "gen_ai.usage.cost.source": "provider"}
+
+
+@pytest.mark.parametrize("scope", SCOPES)
+def test_frameworks_are_not_priced(pricing: Pricing, scope: str) -> None:
+    """A framework's span beside the SDK's own would be the same dollars twice: it is neither priced nor counted."""
+    for got in pricing.price([CALL, CALL | REPORTED], scope=scope):
+        assert "AGENTCOST_PRICED_FRAMEWORKS" in got["agentcost.unpriced"]
+        assert "agentcost.cost.usd" not in got
+        assert "agentcost.cost.basis" not in got
+
+
+def test_frameworks_are_priced_where_it_is_asked_for(tmp_path: Path) -> None:
+    """Where nothing else makes spans of the calls, frameworks' spans have the dollars."""
+    needed()
+    running = Pricing(tmp_path, SHAPES / "pricing.yaml", frameworks="langchain|crewai")
+    try:
+        costs = {scope: running.price([CALL], scope=scope)[0].get("agentcost.cost.usd") for scope in SCOPES}
+        assert costs == {SCOPES[0]: pytest.approx(USD), SCOPES[1]: None, SCOPES[2]: pytest.approx(USD)}
+    finally:
+        running.collector.stop()
 
 
 def test_cached_tokens_outside_of_the_input_are_told_apart(pricing: Pricing) -> None:

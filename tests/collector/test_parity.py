@@ -150,6 +150,7 @@ HOSTS = (
     "bedrock-runtime.us-east-1.amazonaws.com", "generativelanguage.googleapis.com", "api.deepseek.com",
 )  # fmt: skip
 PROVIDERS = (
+    "openai.responses", "azure.chat", "azure-openai.chat", "TogetherAI", "groq.chat",
     None, "openai", "OpenAI", "anthropic", "azure.ai.openai", "aws.bedrock", "gcp.vertex_ai", "openrouter", "groq",
     "litellm", "nobody", "together_ai", "x_ai",
 )  # fmt: skip
