@@ -90,8 +90,8 @@ COST_TOOL: Final = "agentcost.cost.tool_usd"
 CACHE_SAVINGS: Final = "agentcost.cost.cache_savings_usd"
 PRICE: Final = "agentcost.price"
 COST_BASIS: Final = "agentcost.cost.basis"
-"""`span`: worked out from what another instrumentation's span says; `collector`: the same, in a Collector; `upstream`:
-in a Collector before this one, which has counted it."""
+"""`span`: worked out from what another instrumentation's span says; `collector`: the same, in a Collector; `unpriced`:
+a Collector says why not, and nothing else of it counts; `upstream`: a Collector before this one has counted it."""
 WATCHED: Final = "agentcost.watched"
 """On spans of other instrumentations: otel-agentcost in the application sees this call, so no Collector prices it."""
 UNPRICED: Final = "agentcost.unpriced"

@@ -96,4 +96,6 @@ def _unsaid() -> Iterator[str]:
     yield put(_GAP, reason, _PAY, _GAP + NIL, _HOURS + NIL, f"{_WRITTEN} > 0.0", matches(f"{_ROW}[3]", "h"))
     reason = text("the span does not say with which inference profile it was made; the cheapest is counted")
     yield put(_GAP, reason, _PAY, _GAP + NIL, BARE)
+    reason = text("the span does not say which of its tokens are pictures or sound; the cheapest is counted")
+    yield put(_GAP, reason, _PAY, _GAP + NIL, f"{_OUTPUT} > 0.0", matches(f"{_ROW}[3]", "m"))
     yield put(UNPRICED, _GAP, _GAP + SAID)

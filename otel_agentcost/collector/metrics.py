@@ -32,6 +32,8 @@ _LONGEST_VALUE = 256
 _CONNECTOR = ("signaltometrics", "signal_to_metrics")
 """What the connector calls itself, before and since its renaming, where it says which Collector derived a point."""
 _OURS = f'span.attributes["{names.COST_BASIS}"] == "collector"'
+_UNPRICED = f'({_OURS} or span.attributes["{names.COST_BASIS}"] == "unpriced")'
+"""What is unpriced may also be of no other metric: counts that are none, frameworks' copies of calls."""
 _CALL = f'span.attributes["{names.OPERATION}"] != "{names.EXECUTE_TOOL}"'
 
 _HEADING = f"""
@@ -93,11 +95,13 @@ def _given(name: str) -> str:
     return f"{_number(name)} != nil"
 
 
-def _metric(signal: Signal, condition: str, value: dict[str, Any], **constants: str) -> dict[str, Any]:
+def _metric(
+    signal: Signal, condition: str, value: dict[str, Any], whose: str = _OURS, **constants: str
+) -> dict[str, Any]:
     """One metric from one kind of span. `constants` are labels that spans do not have."""
     return {
         **described(signal),
-        "conditions": [" and ".join(filter(None, (_OURS, condition)))],
+        "conditions": [" and ".join(filter(None, (whose, condition)))],
         "include_resource_attributes": list(RESOURCE),
         "attributes": [_label(name, constants) for name in signal.attributes],
         **value,
@@ -129,7 +133,7 @@ def _spans() -> list[dict[str, Any]]:
             total(f"Double({_number(names.CACHE_SAVINGS)})"),
             agentcost__savings__kind="cache",
         ),
-        _metric(signals.UNPRICED, _given(names.UNPRICED), total("1")),
+        _metric(signals.UNPRICED, _given(names.UNPRICED), total("1"), _UNPRICED),
     ]
 
 

@@ -24,8 +24,9 @@ SOME: Final = ' != ""'
 
 
 def text(value: str) -> str:
-    """A literal."""
-    return json.dumps(value, ensure_ascii=False)
+    """A literal. What YAML or a reader cannot see is written as its number."""
+    written = json.dumps(value, ensure_ascii=False)
+    return re.sub("[\x7f-\xa0\u2028\u2029\ufeff]", lambda found: f"\\u{ord(found[0]):04x}", written)
 
 
 def attribute(name: str) -> str:
@@ -56,8 +57,9 @@ def drop(path: str, *conditions: str) -> str:
 
 FRAMEWORK: Final = cache("framework")
 """Set where a span is a framework's, and nobody has asked for its price."""
-PRICED_FRAMEWORKS: Final = "@PRICED_FRAMEWORKS@"
-"""Stands for what the environment says."""
+PRICED_FRAMEWORKS: Final = "@AGENTCOST_PRICED_FRAMEWORKS@"
+IGNORED_SCOPES: Final = "@AGENTCOST_IGNORED_SCOPES@"
+"""Stand for what the environment says: regular expressions for scopes."""
 
 
 def where(*conditions: str) -> str:
@@ -76,6 +78,11 @@ BARE: Final = (
     'instrumentation_scope.name == "opentelemetry.instrumentation.bedrock" and IsMatch(span.cache["m"], "claude")'
 )
 """OpenLLMetry cuts Bedrock's inference profile off the model's name, which can set the price."""
+
+
+def in_environment(name: str) -> str:
+    """Whether the environment names the span's scope; an empty variable names none."""
+    return f"({text(name)} != {text('')} and {matches('instrumentation_scope.name', name)})"
 
 
 def joined(*parts: str) -> str:
@@ -136,7 +143,9 @@ _PATTERNS: Final = {"starts_with": "^{}", "ends_with": "{}$", "contains": "{}"}
 def scalar(statement: str) -> str:
     """A statement as YAML text in which the Collector replaces nothing."""
     escaped = statement.replace("'", "''").replace("$", "$$")
-    return "'" + escaped.replace(PRICED_FRAMEWORKS, "${env:AGENTCOST_PRICED_FRAMEWORKS:-none}") + "'"
+    for name in (PRICED_FRAMEWORKS, IGNORED_SCOPES):
+        escaped = escaped.replace(name, f"${{env:{name.strip('@')}:-none}}")
+    return f"'{escaped}'"
 
 
 def block(statements: Sequence[str], indent: int, anchor: str = "") -> Iterable[str]:

@@ -18,6 +18,7 @@ from otel_agentcost.collector.ottl import (
     attribute,
     cache,
     drop,
+    in_environment,
     matches,
     put,
     text,
@@ -30,10 +31,10 @@ _MOST_USD = "1000000.0"
 def read() -> Iterator[str]:
     """What the span says of the call."""
     yield from begun()
-    scope = "instrumentation_scope.name"
-    asked = matches(scope, PRICED_FRAMEWORKS)
-    yield put(FRAMEWORK, "true", matches(scope, f"(?i)({spellings.FRAMEWORKS})"), f"not {asked}")
+    framework = matches("instrumentation_scope.name", f"(?i)({spellings.FRAMEWORKS})")
+    yield put(FRAMEWORK, "true", framework, f"not {in_environment(PRICED_FRAMEWORKS)}")
     yield put(BASIS, text("collector"), FRAMEWORK + NIL)
+    yield put(BASIS, text("unpriced"), FRAMEWORK + SAID)
     reason = "a framework's span may stand for a call that has a span of its own; see AGENTCOST_PRICED_FRAMEWORKS"
     yield put(UNPRICED, text(reason), FRAMEWORK + SAID)
     yield drop(AGAIN, AGAIN + SAID)
@@ -46,7 +47,9 @@ def read() -> Iterator[str]:
         (names.RESPONSE_MODEL, spellings.RESPONSE_MODEL),
         (names.USER, spellings.USER),
     ):
-        yield from (put(attribute(to), attribute(n), attribute(to) + NIL, attribute(n) + SAID) for n in found[1:])
+        yield from (
+            put(attribute(to), attribute(n), attribute(to) + NIL, f"IsString({attribute(n)})") for n in found[1:]
+        )
 
 
 def begun() -> Iterator[str]:
@@ -89,6 +92,7 @@ def _tokens() -> Iterator[str]:
         yield put(cache("bad"), "true", given + SAID, f"({number}{NIL} or not ({right}))")
         yield put(path, f"Int({number})", given + SAID, cache("bad") + NIL)
     yield malformed
+    yield put(BASIS, text("unpriced"), cache("bad") + SAID)
     for name in spellings.AUDIO:
         yield put(
             UNPRICED,
@@ -104,7 +108,9 @@ def _tokens() -> Iterator[str]:
     yield put(cache("cached"), f"{cache('cached')} + {read}", read + SAID, cache("bad") + NIL)
     yield put(cache("cached"), f"{cache('cached')} + {written}", written + SAID, cache("bad") + NIL)
     scopes = "^(" + "|".join(scope.replace(".", "[.]") for scope in spellings.EXCLUSIVE_SCOPES) + ")$"
-    outside = f"({cache('cached')} > {total} or {matches('instrumentation_scope.name', scopes)})"
+    earlier = f"({attribute('ai.usage.cachedInputTokens')}{SAID} and {attribute(spellings.CACHE_READ[3])}{NIL}"
+    earlier += f" and {matches(attribute('gen_ai.system'), '^(anthropic|amazon-bedrock|bedrock)')})"
+    outside = f"({cache('cached')} > {total} or {matches('instrumentation_scope.name', scopes)} or {earlier})"
     yield put(
         total, f"{total} + {cache('cached')}", f"{cache('cached')} > 0", total + SAID, outside, cache("bad") + NIL
     )

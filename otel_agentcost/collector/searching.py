@@ -120,7 +120,7 @@ def _served(t: str, k: str, row: str, wide: int) -> Iterator[str]:
     refused = (row + SAID, k2 + SAID, row2 + NIL, f"not {matches(tier, _STANDARD)}")
     batch = f'{tier} == "batch"'
     apart = f"({batch} and {matches(f'{row}[3]', 'b')} or not ({batch}) and {matches(f'{row}[3]', 't')})"
-    yield put(gap, joined(text("the price book has no price for service tier "), tier), *refused, apart)
+    yield put(gap, text("the price book has no price for the service tier"), *refused, apart)
     yield put(row, row2, row2 + SAID)
     yield from _then(t, k, row, wide)
     yield from _at_that_hour(t, k, row, wide)

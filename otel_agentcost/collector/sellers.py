@@ -29,7 +29,7 @@ from otel_agentcost.collector.ottl import (
 from otel_agentcost.collector.reading import begun
 from otel_agentcost.collector.tables import ANY
 from otel_agentcost.pricebook import PriceBook
-from otel_agentcost.pricebook.providers import ALIASES
+from otel_agentcost.pricebook.providers import ALIASES, LOCAL
 
 _PROVIDER, _SAID, _KNOWN, _GUESS = cache("p"), cache("said"), cache("s"), cache("guess")
 _LITELLM = f'{_SAID} == "litellm"'
@@ -42,7 +42,7 @@ def seller(book: PriceBook) -> Iterator[str]:
     """
     said = attribute(names.PROVIDER)
     for name in spellings.PROVIDER[1:]:
-        yield put(said, attribute(name), said + NIL, attribute(name) + SAID)
+        yield put(said, attribute(name), said + NIL, f"IsString({attribute(name)})")
     yield put(_SAID, f'Trim(ConvertCase({said}, "lower"), " ")', f"IsString({said})")
     known = _spelled(book)
     wide = max(map(len, known)) + 2
@@ -69,7 +69,14 @@ def _by_address(book: PriceBook, wide: int) -> Iterator[str]:
     for name in spellings.BASE_URL:
         base = attribute(name)
         host = f'Split(Split(Split(ConvertCase({base}, "lower"), "://")[1], "/")[0], ":")[0]'
-        yield put(url, joined(text("https://"), host), base + SAID, url + NIL, matches(base, "^(?i:https?)://[^/:]"))
+        yield put(
+            url,
+            joined(text("https://"), host),
+            base + SAID,
+            url + NIL,
+            f"IsString({base})",
+            matches(base, "^(?i:https?)://[^/:]"),
+        )
     for one, rule in _own_urls(book):
         yield put(_PROVIDER, text(one), url + SAID, _PROVIDER + NONE, condition(rule, url))
     yield from _look(url, _PROVIDER, wide, url + SAID, _PROVIDER + NONE)
@@ -150,9 +157,10 @@ def candidates() -> Iterator[str]:
     yield put(p, other, _LITELLM, other + SAID)  # its names say where a call goes, whatever the address
     yield put(m, rest, *on, _LITELLM, rest + SAID)
     yield put(m, n, *on, p + SOME, m + NONE)
-    yield put(m, rest, *on, p + NONE, rest + SAID)
+    abroad = f"not {matches(_SAID, LOCAL)}"
+    yield put(m, rest, *on, p + NONE, rest + SAID, abroad)
     yield put(m, n, *on, p + NONE, m + NONE)
-    yield put(p, other, found, p + NONE, other + SAID)
+    yield put(p, other, found, p + NONE, other + SAID, abroad)
     yield put(p, text(ANY), found, p + NONE)
     # A gateway's answer may leave out the prefix that the request had: `openai/gpt-4o` of a reseller is its own.
     differs = f"{asked}{SAID} and {asked} != {n}"
@@ -161,7 +169,7 @@ def candidates() -> Iterator[str]:
     yield again(other, n, *bare)
     yield put(m, asked, *bare)
     # Who is known by the address sells nothing under another's prefix.
-    its = f"({by_name} or {other} == {p})"
+    its = f"({by_name} or {other} == {p}) and {abroad}"
     yield again(other, rest, rest + SAID, f"{m} != {rest}", its)
     google = f'Index({n}, "models/")'
     bare_name = f"Substring({n}, {google} + 7, Len({n}) - {google} - 7)"

@@ -89,7 +89,7 @@ EXCLUSIVE_SCOPES: Final = (
 """Who leaves cached tokens out of the input tokens, other than the conventions have it."""
 
 FRAMEWORKS: Final = (
-    "langchain|langgraph|llama.?index|crewai|litellm|haystack|pydantic.ai|strands|autogen|agno|smolagents|dspy"
+    "langchain|langgraph|llama.?index|crewai|litellm|haystack|pydantic.ai|strands|autogen|[^a-z]agno|smolagents|dspy"
     "|vertex.agent|google.?adk|openai.?agents|agent.?framework|semantic.?kernel|mastra"
 )
 """In the scopes of frameworks. Their spans can stand for a call that an SDK's own span stands for too, or for an answer

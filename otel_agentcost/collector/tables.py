@@ -2,12 +2,12 @@ r"""The price book as text tables, which a Collector can search: what every mode
 
 A table has a line for each name, `name|since|until|notes|tier 1|tier 2|...rates`: the seconds of the epoch between
 which it holds (empty: always), what must be noted (`t`, `b`: the provider prices service tiers, or batches, apart;
-`h`: cache writes that live for an hour have another price; `d`: `name\t%` holds between the seconds of every day that
-then stand for the tiers, `3600-14400`; `x`: unknown), the numbers of input tokens above which a tier begins, and US
-dollars per million of each of `KINDS` and per thousand requests (`-`: no price). `name\t@flex` is the same under a
-service tier; of each, `name\t<` is what held before `since`, `name\t~` what is known to come at `until`, `name\t>1` the
-first tier: no name has a tab. Names that only a pattern knows are found by `Rule`s, whose models stand in the table as
-`#id`.
+`h`: cache writes that live for an hour have another price; `m`: pictures or sound have; `d`: `name\t%` holds between
+the seconds of every day that then stand for the tiers, `3600-14400`; `x`: unknown), the numbers of input tokens above
+which a tier begins, and US dollars per million of each of `KINDS` and per thousand requests (`-`: no price).
+`name\t@flex` is the same under a service tier; of each, `name\t<` is what held before `since`, `name\t~` what is known
+to come at `until`, `name\t>1` the first tier: no name has a tab. Names that only a pattern knows are found by `Rule`s,
+whose models stand in the table as `#id`.
 """
 
 from __future__ import annotations
@@ -224,7 +224,7 @@ class _Lines:
         starts = _starts(card)
         if len(starts) > _MOST_TIERS:
             raise InconsistentPrices(f"{self._prices.name} has {len(starts)} tiers, more than a table has columns")
-        notes = self._known + ("h" if _hours_differ(card) else "")
+        notes = self._known + ("h" if _hours_differ(card) else "") + ("m" if _media_differ(card) else "")
         head = "|".join([notes, *map(str, starts), *[""] * (_MOST_TIERS - len(starts))])
         sizes = [0, *(start + 1 for start in starts)]
         return [
@@ -262,6 +262,12 @@ def _terms(prices: ModelPrices) -> list[dict[str, str]]:
         if len(terms) == 1 and ("service_tier" in terms or terms == {"processing": _BATCH}) and terms not in found:
             found.append(terms)
     return found
+
+
+def _media_differ(card: Card) -> bool:
+    """Whether it matters which output tokens are pictures or sound, which spans do not say."""
+    kinds: tuple[Kind, ...] = ("output_image_tokens", "output_audio_tokens")
+    return any(kind in card.prices and _rate(card, kind, 0) != _rate(card, "output_tokens", 0) for kind in kinds)
 
 
 def _whole(moment: float) -> str:

@@ -17,7 +17,20 @@ from collections.abc import Mapping
 from otel_agentcost import names
 from otel_agentcost.collector import spellings
 from otel_agentcost.collector.dollars import finish
-from otel_agentcost.collector.ottl import AGAIN, BASIS, COST, NIL, SAID, UNPRICED, attribute, matches, put, text
+from otel_agentcost.collector.ottl import (
+    AGAIN,
+    BASIS,
+    COST,
+    IGNORED_SCOPES,
+    NIL,
+    SAID,
+    UNPRICED,
+    attribute,
+    in_environment,
+    matches,
+    put,
+    text,
+)
 from otel_agentcost.collector.reading import read
 from otel_agentcost.collector.searching import search
 from otel_agentcost.collector.sellers import candidates, seller, taken
@@ -33,7 +46,8 @@ def blocks(book: PriceBook, found: Mapping[str, Table]) -> list[Block]:
     upstream = [put(BASIS, text("upstream"))]
     first = [*read(), *seller(book), *candidates(), *search(found), *finish()]
     again = [*taken(), *search(found), *finish()]
-    return [(f'{BASIS} == "collector"', upstream), (_is_call(), first), (_unfinished(), again)]
+    here = f'{BASIS} == "collector" or {BASIS} == "unpriced"'
+    return [(here, upstream), (_is_call(), first), (_unfinished(), again)]
 
 
 def _unfinished() -> str:
@@ -49,4 +63,4 @@ def _is_call() -> str:
     named += f" or {matches(vercel, '[.]do(Generate|Stream|Embed)$')}))"
     says = " or ".join(f"{path}{SAID}" for path in (operation, kind, older, vercel))
     fresh = " and ".join(path + NIL for path in (COST, UNPRICED, BASIS, attribute(names.WATCHED)))
-    return f"({says}) and {named} and {fresh}"
+    return f"({says}) and {named} and {fresh} and not {in_environment(IGNORED_SCOPES)}"

@@ -14,7 +14,7 @@ from otel_agentcost.core.prices import ModelPrices
 from otel_agentcost.pricebook.bundled import BookFile, Provider
 from otel_agentcost.pricebook.matching import Rule, matches
 from otel_agentcost.pricebook.own import OwnModel, OwnModels, OwnPrices
-from otel_agentcost.pricebook.providers import canonical
+from otel_agentcost.pricebook.providers import canonical, is_local
 
 REMEDY = "; the file that OTEL_AGENTCOST_PRICES names can give it one"
 
@@ -99,7 +99,7 @@ class Finder:
                 yield prefixed
             else:
                 yield from self._spellings(owner, names)
-        elif prefixed := _prefixed(names, self._exact):
+        elif not is_local(provider) and (prefixed := _prefixed(names, self._exact)):
             yield prefixed
         elif base_url is None and (provider is None or through_litellm):
             for name in names:

@@ -6,6 +6,9 @@ that gateways use (`vertex_ai/gemini-...`). Exact names only: a name that resemb
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 ALIASES = {
     "aws.bedrock": "aws",
     "azure.ai.inference": "azure",
@@ -35,6 +38,15 @@ ALIASES = {
     "x_ai": "x-ai",
     "xai": "x-ai",
 }
+
+
+LOCAL: Final = "^(ollama|vllm|lm[-_ ]?studio|llama[-_.]?cpp|llamafile|sglang|tgi|localai|self[-_ ]?hosted)$"
+"""Providers that are one's own machine: what the prefix of a name says of its maker is no seller there."""
+
+
+def is_local(name: str | None) -> bool:
+    """Whether the provider `name` is one's own machine."""
+    return name is not None and re.search(LOCAL, name.lower().strip()) is not None
 
 
 def canonical(name: str) -> str:

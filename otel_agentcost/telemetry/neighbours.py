@@ -25,12 +25,11 @@ _OPERATIONS = frozenset(
 _OPENINFERENCE_KINDS = frozenset({"LLM", "EMBEDDING"})
 _TAKEN = "_agentcost_taken"
 _MODELS = re.compile(
-    r"gen_?ai|openai|anthropic|openinference|llm|lang(chain|graph|fuse)|llama|bedrock|mistral|cohere|groq|gemini|vertex|"
-    r"google.?(genai|adk)|pydantic.ai|logfire|crewai|haystack|agno|strands|autogen|agent.?framework|semantic.kernel|"
-    r"ollama|together|smolagents|dspy",
+    r"openai|anthropic|google.?gen_?ai|pydantic.ai|lang(chain|graph)|llama.?index|crewai|litellm|haystack|strands|autogen|"
+    r"[^a-z]agno|smolagents|dspy|agent.?framework|semantic.kernel",
     re.IGNORECASE,
 )
-"""In the scopes of what makes spans of model calls."""
+"""In the scopes of what makes spans of calls that go through the SDKs we patch, and of frameworks above them."""
 _OF_MODELS: dict[str, bool] = {}
 _MOST_SCOPES = 1000
 

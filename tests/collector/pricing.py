@@ -22,13 +22,11 @@ service:
 class Pricing:
     """Prices spans that are sent to it. Each is told from the others by its attribute `case`."""
 
-    def __init__(self, folder: Path, pricing: Path, frameworks: str = "none") -> None:
-        """`frameworks`: whose spans are priced although they are a framework's."""
+    def __init__(self, folder: Path, pricing: Path, **environment: str) -> None:
         (self.port,) = free_ports(1)
         self._out = folder / "out.json"
         pipeline = folder / "pipeline.yaml"
         pipeline.write_text(_PIPELINE.format(port=self.port, out=self._out))
-        environment = {"AGENTCOST_PRICED_FRAMEWORKS": frameworks}
         self.collector = Collector(folder, [pricing, pipeline], environment).start(self.port)
         self._sent = 0
         self._read = 0

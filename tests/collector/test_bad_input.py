@@ -31,7 +31,7 @@ def test_a_count_that_is_none_leaves_the_call_unpriced(pricing: Pricing, tokens:
         (got,) = pricing.price([CALL | {name: tokens}])
         assert "agentcost.cost.usd" not in got
         assert got["agentcost.unpriced"] == "the span's token counts are malformed"
-        assert got["agentcost.cost.basis"] == "collector"  # so it is counted among the unpriced
+        assert got["agentcost.cost.basis"] == "unpriced"  # so it is counted as that, and its tokens are not
 
 
 @pytest.mark.parametrize("tokens", ["1000000", 1_000_000.0, 1_000_000])
@@ -146,13 +146,66 @@ def test_frameworks_are_not_priced(pricing: Pricing, scope: str) -> None:
     for got in pricing.price([CALL, CALL | REPORTED], scope=scope):
         assert "AGENTCOST_PRICED_FRAMEWORKS" in got["agentcost.unpriced"]
         assert "agentcost.cost.usd" not in got
-        assert "agentcost.cost.basis" not in got
+        assert got["agentcost.cost.basis"] == "unpriced"
+
+
+def test_scopes_can_be_left_alone(tmp_path: Path) -> None:
+    """Where two instrumentations see the same calls, one of them is named; an empty variable names none."""
+    needed()
+    for ignored, left in (("[.]openai", True), ("", False)):
+        folder = tmp_path / f"ignored{ignored.strip('[.]')}"
+        folder.mkdir()
+        environment = {"AGENTCOST_IGNORED_SCOPES": ignored, "AGENTCOST_PRICED_FRAMEWORKS": ""}
+        running = Pricing(folder, SHAPES / "pricing.yaml", **environment)
+        try:
+            (openai,) = running.price([CALL], scope="opentelemetry.instrumentation.openai.v1")
+            assert ("agentcost.cost.usd" not in openai) is left
+            (framework,) = running.price([CALL], scope=SCOPES[0])
+            assert "agentcost.cost.usd" not in framework
+        finally:
+            running.collector.stop()
+
+
+@pytest.mark.parametrize(
+    ("provider", "model"),
+    [("ollama", "deepseek/deepseek-r1"), ("vllm", "openai/gpt-oss-20b"), ("LM Studio", "google/gemini-2.5-pro")],
+)
+def test_ones_own_machine_sells_nothing(pricing: Pricing, provider: str, model: str) -> None:
+    """What runs at home is named after its maker, and costs none of his prices."""
+    (got,) = pricing.price([CALL | {"gen_ai.provider.name": provider, "gen_ai.request.model": model}])
+    assert "agentcost.cost.usd" not in got
+
+
+def test_pictures_cost_more_than_their_span_says(pricing: Pricing) -> None:
+    """Where pictures have a price of their own and the span does not tell them apart, the dollars are a lower bound."""
+    model = {"gen_ai.provider.name": "gcp.gemini", "gen_ai.request.model": "gemini-2.5-flash-image"}
+    (got,) = pricing.price([CALL | model | {"gen_ai.usage.output_tokens": 1290}])
+    assert got["agentcost.cost.usd"] > 0
+    assert "pictures" in got["agentcost.unpriced"]
+
+
+def test_the_ai_sdk_before_its_sixth_leaves_out_cached_tokens_of_anthropic(pricing: Pricing) -> None:
+    """It passes on what the provider counts, which for Anthropic is without the cached ones."""
+    claude = {
+        "gen_ai.system": "anthropic.messages",
+        "gen_ai.request.model": "claude-sonnet-4-5",
+        "gen_ai.usage.input_tokens": 100_000,
+    }
+    five = {
+        "ai.operationId": "ai.streamText.doStream",
+        "ai.usage.cachedInputTokens": 50_000,
+        "gen_ai.usage.output_tokens": 0,
+    }
+    six = {"ai.usage.inputTokenDetails.cacheReadTokens": 50_000}
+    earlier, later = pricing.price([claude | five, claude | five | six], scope="ai")
+    assert earlier["agentcost.cost.usd"] == pytest.approx(0.1 * 3 + 0.05 * 0.3)
+    assert later["agentcost.cost.usd"] == pytest.approx(0.05 * 3 + 0.05 * 0.3)
 
 
 def test_frameworks_are_priced_where_it_is_asked_for(tmp_path: Path) -> None:
     """Where nothing else makes spans of the calls, frameworks' spans have the dollars."""
     needed()
-    running = Pricing(tmp_path, SHAPES / "pricing.yaml", frameworks="langchain|crewai")
+    running = Pricing(tmp_path, SHAPES / "pricing.yaml", AGENTCOST_PRICED_FRAMEWORKS="langchain|crewai")
     try:
         costs = {scope: running.price([CALL], scope=scope)[0].get("agentcost.cost.usd") for scope in SCOPES}
         assert costs == {SCOPES[0]: pytest.approx(USD), SCOPES[1]: None, SCOPES[2]: pytest.approx(USD)}
