@@ -65,7 +65,7 @@ class Package:
         if not python.exists():
             subprocess.run(["uv", "venv", "-q", envs / self.environment], check=True)
             pre = "allow" if self.environment in ("official", "google") else "if-necessary-or-explicit"
-            install = ["uv", "pip", "install", "-q", "--prerelease", pre, "-p", python]
+            install = ["uv", "pip", "install", "-q", "--prerelease", pre, "-p", str(python)]
             subprocess.run([*install, *_ENVIRONMENTS[self.environment]], check=True)
         return [str(python), str(drivers / "python.py"), self.name, url]
 

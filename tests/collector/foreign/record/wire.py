@@ -212,7 +212,7 @@ class Anthropic(Call):
         whole = self.whole()
         begun = whole | {"content": [], "stop_reason": None, "usage": self.usage() | {"output_tokens": 1}}
         yield _event({"type": "message_start", "message": begun})
-        empty = {"input": {}} if self.tool else {"text": ""}
+        empty: dict[str, Any] = {"input": {}} if self.tool else {"text": ""}
         yield _event({"type": "content_block_start", "index": 0, "content_block": self.block() | empty})
         said = {"type": "text_delta", "text": TEXT}
         written = {"type": "input_json_delta", "partial_json": json.dumps(ARGUMENTS)}
