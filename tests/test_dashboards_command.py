@@ -12,6 +12,7 @@ import pytest
 
 from otel_agentcost.cli import main
 from otel_agentcost.cli.dashboards import files
+from otel_agentcost.writing import write
 
 ROOT = Path(__file__).resolve().parent.parent
 BOARD = "dashboards/agentcost-overview.json"
@@ -34,10 +35,9 @@ def test_it_writes_the_boards_and_says_so(tmp_path: Path, capsys: pytest.Capture
 
 
 def test_its_own_files_are_replaced(tmp_path: Path) -> None:
-    """A board of an earlier version, which says that it was generated, is brought up to date."""
+    """A board that an earlier version has written is brought up to date."""
     file = tmp_path / BOARD
-    file.parent.mkdir()
-    file.write_text(files()[BOARD].replace("24h", "12h"), encoding="utf-8")
+    write({BOARD: files()[BOARD].replace("24h", "12h")}, tmp_path, force=False)
     assert main(["dashboards", "--write", str(tmp_path)]) == 0
     assert file.read_text(encoding="utf-8") == files()[BOARD]
 
@@ -76,5 +76,5 @@ def test_the_wheel_brings_the_same_files(tmp_path: Path) -> None:
     )  # fmt: skip
     assert ended.returncode == 0, ended.stderr
     out = tmp_path / "out"
-    written = {file.relative_to(out).as_posix(): file for file in out.rglob("*") if file.is_file()}
+    written = {file.relative_to(out).as_posix(): file for file in out.rglob("[!.]*") if file.is_file()}
     assert {name: file.read_text(encoding="utf-8") for name, file in written.items()} == files()

@@ -32,7 +32,7 @@ def from_calls(limits: Thresholds) -> Iterator[Alert]:
         name="AgentcostUnpricedCalls", group="agentcost-now", severity="warning", shown="count",
         query=total(
             ", ".join((PLACE, *map(label, (names.PROVIDER, names.REQUEST_MODEL, names.REASON)))),
-            UNPRICED.prometheus, "30m",
+            f'{UNPRICED.prometheus}{{{label(names.REASON)}!~"a framework.*"}}', "30m",
         ),
         threshold=limits.unpriced_calls,
         summary="{service_name}: {value} calls of {gen_ai_request_model} have no price: {agentcost_unpriced_reason}",

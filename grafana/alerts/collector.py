@@ -40,7 +40,7 @@ def from_collector(limits: Thresholds) -> Iterator[Alert]:
         name="AgentcostCollectorCutsRuns", group="agentcost-collector", severity="warning", shown="count",
         query=_sum("", (own.RUNS_EVICTED, own.RUNS_INCOMPLETE)), threshold=limits.lost,
         summary="A Collector let go of {value} runs in 10 minutes before their window was over",
-        means="What those runs cost is counted in parts. Raise AGENTCOST_RUNS_IN_MEMORY, or add gateways.",
+        means="Those runs are in no total of runs. Add gateways, or a shorter AGENTCOST_RUN_WINDOW.",
     )  # fmt: skip
 
 

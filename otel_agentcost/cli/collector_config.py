@@ -6,6 +6,7 @@ Prints and returns an exit code; what is written comes from `otel_agentcost.coll
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     for name in kept:
         print(f"left alone: {arguments.write / name} is there and different (--force replaces it)")
     print(f"Prices: {book.source}. Read {arguments.write / 'README.md'}, or start with:")
-    options = (f"--config {arguments.write / name}" for name in _TRY)
+    options = (f"--config {shlex.quote(str(arguments.write / name))}" for name in _TRY)
     print(f"  otelcol-contrib {' '.join(options)}")
     return 1 if kept else 0
 

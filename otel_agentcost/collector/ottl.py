@@ -82,7 +82,7 @@ BARE: Final = (
 
 def in_environment(name: str) -> str:
     """Whether the environment names the span's scope; an empty variable names none."""
-    return f"({text(name)} != {text('')} and {matches('instrumentation_scope.name', name)})"
+    return f"({text(name)} != {text('')} and {matches('instrumentation_scope.name', '(?i)' + name)})"
 
 
 def joined(*parts: str) -> str:

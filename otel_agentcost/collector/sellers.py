@@ -77,8 +77,11 @@ def _by_address(book: PriceBook, wide: int) -> Iterator[str]:
             f"IsString({base})",
             matches(base, "^(?i:https?)://[^/:]"),
         )
-    for one, rule in _own_urls(book):
-        yield put(_PROVIDER, text(one), url + SAID, _PROVIDER + NONE, condition(rule, url))
+    for one, host_of, port in _own_hosts(book):
+        rule = condition({"wild": f"https://{host_of}"}, url)
+        served = attribute(names.SERVER_PORT)
+        there = [f"({served}{NIL} or {served} == {port})"] if port else []
+        yield put(_PROVIDER, text(one), url + SAID, _PROVIDER + NONE, *there, rule)
     yield from _look(url, _PROVIDER, wide, url + SAID, _PROVIDER + NONE)
     yield put(_GUESS, "1", url + SAID, _PROVIDER + NONE)
     for one, rule in _urls(book):
@@ -206,13 +209,16 @@ def _spelled(book: PriceBook) -> list[str]:
     return [f"{name}|{one}" for name, one in sorted(found.items())]
 
 
-def _own_urls(book: PriceBook) -> Iterator[tuple[str, Any]]:
-    """The rules for addresses of the own providers."""
+def _own_hosts(book: PriceBook) -> Iterator[tuple[str, str, str]]:
+    """The own providers with the hosts and ports of their addresses: a span says neither scheme nor path. Hosts that
+    two of them share tell nothing.
+    """
+    found: dict[tuple[str, str], set[str]] = {}
     for own in book.finder.own.providers.values():
         for url in own.urls:
-            wild = any(mark in url for mark in "*?[")
-            whole = (url if "://" in url else f"https://{url}") if not wild else url.rstrip("*") + "*"
-            yield own.id, {"wild": whole if "://" in whole else f"https://{whole}"}
+            host, _, port = url.rpartition("://")[2].partition("/")[0].partition(":")
+            found.setdefault((host, port if port.isdecimal() else ""), set()).add(own.id)
+    yield from ((ids.pop(), host, port) for (host, port), ids in found.items() if len(ids) == 1)
 
 
 def _urls(book: PriceBook) -> Iterator[tuple[str, Any]]:

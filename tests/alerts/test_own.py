@@ -40,7 +40,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         "AGENTCOST_TELEMETRY_PORT": str(telemetry), "AGENTCOST_SELF_PORT": str(itself),
         "AGENTCOST_TRACES_ENDPOINT": f"http://127.0.0.1:{dead}", "AGENTCOST_PUSH_INTERVAL": "1s",
         "AGENTCOST_PROMETHEUS_OTLP_ENDPOINT": f"http://127.0.0.1:{dead}",
-        "AGENTCOST_MAX_STREAMS": "5", "AGENTCOST_RUNS_IN_MEMORY": "10",
+        "AGENTCOST_MAX_STREAMS": "5",
     }  # fmt: skip
     files = [folder / "prices.yaml", *(kit.SHAPES / part for part in _PARTS), folder / "trouble.yaml"]
     collector = Collector(folder, files, environment)

@@ -30,7 +30,7 @@ KEYS = {
 def test_the_committed_files_are_what_is_written() -> None:
     """Who changes the generator, a shape or the prices must write the files anew."""
     written = files(open_book())
-    committed = {path.relative_to(SHAPES).as_posix() for path in SHAPES.rglob("*") if path.is_file()}
+    committed = {path.relative_to(SHAPES).as_posix() for path in SHAPES.rglob("[!.]*") if path.is_file()}
     assert committed == set(written)
     differing = [path for path, text in written.items() if (SHAPES / path).read_text(encoding="utf-8") != text]
     assert not differing, "agentcost collector-config --write collector_config"
