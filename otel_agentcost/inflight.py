@@ -337,8 +337,8 @@ class InFlight:
             metrics.cost(cost, base, whose, failure, record.context)
         if cost.unpriced is not None:
             metrics.unpriced(cost.unpriced, base)
-        if failure is not None:
-            base[names.ERROR_TYPE] = failure
+        if failure is not None:  # a copy: older SDKs keep the mapping of what was recorded before
+            base = {**base, names.ERROR_TYPE: failure}
         metrics.duration(time.perf_counter() - record.started, base, record.context)
 
     def _base(self, asked: str | None, served: str | None) -> dict[str, str]:

@@ -46,7 +46,7 @@ def blocks(book: PriceBook, found: Mapping[str, Table]) -> list[Block]:
     upstream = [put(BASIS, text("upstream"))]
     first = [*read(), *seller(book), *candidates(), *search(found), *finish()]
     again = [*taken(), *search(found), *finish()]
-    here = f'{BASIS} == "collector" or {BASIS} == "unpriced"'
+    here = f'{BASIS}{SAID} and ({BASIS} == "collector" or {BASIS} == "unpriced")'
     return [(here, upstream), (_is_call(), first), (_unfinished(), again)]
 
 
