@@ -8,13 +8,13 @@ from otel_agentcost import names
 from otel_agentcost.collector import spellings
 from otel_agentcost.collector.ottl import (
     AGAIN,
-    BARE,
     COST,
     NIL,
     SAID,
     UNPRICED,
     attribute,
     cache,
+    cut_off,
     drop,
     matches,
     put,
@@ -25,7 +25,10 @@ from otel_agentcost.collector.tables import KINDS
 _FIRST = 6
 """The column of the first rate."""
 _ROW, _GAP, _PAY = cache("row"), cache("gap"), f"{cache('pay')} == true"
-_INPUT, _OUTPUT, _READ, _WRITTEN, _HOUR, _THOUGHT = (cache(short) for short in ("i", "o", "r", "w", "h", "e"))
+_SHORT = ("i", "o", "r", "w", "h", "e")
+_INPUT, _OUTPUT, _READ, _WRITTEN, _HOUR, _THOUGHT = _COUNTS = tuple(cache(short) for short in _SHORT)
+_RATES = dict(zip(_COUNTS, (cache(f"p{short}") for short in _SHORT), strict=True))
+"""Where the dollars for one of each are kept."""
 _HOURS = attribute(spellings.CACHE_WRITE_1H[0])
 
 
@@ -62,7 +65,7 @@ def _rates() -> Iterator[str]:
     """Dollars for one token; what has no price is a reason, beside the dollars of the rest."""
     counts = (_INPUT, _READ, _WRITTEN, _HOUR, _OUTPUT, _THOUGHT)
     for column, (kind, count) in enumerate(zip(KINDS, counts, strict=True), _FIRST):
-        rate = _rate(count)
+        rate = _RATES[count]
         yield put(rate, "0.0")
         yield put(rate, f"Double({_ROW}[{column}]) * 0.000001", _PAY, f'{_ROW}[{column}] != "-"')
         yield put(_GAP, text(f"no price for {kind}"), _PAY, f'{_ROW}[{column}] == "-"', f"{count} > 0.0")
@@ -71,21 +74,17 @@ def _rates() -> Iterator[str]:
     yield put(fee, f"Double({request}) * 0.001", _PAY, f'{request} != "0"', f'{request} != "-"')
 
 
-def _rate(count: str) -> str:
-    return cache("p" + count[-3])
-
-
 def _dollars() -> Iterator[str]:
     parts = (
         (names.COST_INPUT, (_INPUT,)), (names.COST_CACHE_READ, (_READ,)),
         (names.COST_CACHE_WRITE, (_WRITTEN, _HOUR)), (names.COST_OUTPUT, (_OUTPUT, _THOUGHT)),
     )  # fmt: skip
-    sums = [(name, " + ".join(f"{count} * {_rate(count)}" for count in counts)) for name, counts in parts]
+    sums = [(name, " + ".join(f"{count} * {_RATES[count]}" for count in counts)) for name, counts in parts]
     yield put(COST, " + ".join(f"({part})" for _, part in sums) + f" + {cache('fee')}", _PAY)
     for name, part in sums:
         yield put(attribute(name), part, _PAY, f"{part} > 0.0")
     yield put(attribute(names.COST_TOOL), cache("fee"), _PAY, f"{cache('fee')} > 0.0")
-    saved = f"{_READ} * ({_rate(_INPUT)} - {_rate(_READ)})"
+    saved = f"{_READ} * ({_RATES[_INPUT]} - {_RATES[_READ]})"
     known = (f'{_ROW}[{_FIRST}] != "-"', f'{_ROW}[{_FIRST + 1}] != "-"')
     yield put(attribute(names.CACHE_SAVINGS), saved, _PAY, f"{saved} > 0.0", *known)
 
@@ -95,7 +94,7 @@ def _unsaid() -> Iterator[str]:
     reason = text("the span does not say for how long its cache writes live; the cheapest is counted")
     yield put(_GAP, reason, _PAY, _GAP + NIL, _HOURS + NIL, f"{_WRITTEN} > 0.0", matches(f"{_ROW}[3]", "h"))
     reason = text("the span does not say with which inference profile it was made; the cheapest is counted")
-    yield put(_GAP, reason, _PAY, _GAP + NIL, BARE)
+    yield put(_GAP, reason, _PAY, _GAP + NIL, cut_off("m"))
     reason = text("the span does not say which of its tokens are pictures or sound; the cheapest is counted")
     yield put(_GAP, reason, _PAY, _GAP + NIL, f"{_OUTPUT} > 0.0", matches(f"{_ROW}[3]", "m"))
     yield put(UNPRICED, _GAP, _GAP + SAID)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from otel_agentcost.collector import runs
 from otel_agentcost.collector.metrics import metrics_yaml
+from otel_agentcost.collector.ottl import attribute
 from otel_agentcost.collector.pricing import pricing_yaml
 from otel_agentcost.pricebook import PriceBook
 
@@ -17,7 +18,7 @@ _WORDS = {
     "@GENAI@": runs.GENAI,
     "@CALL@": runs.CALL,
     "@TOOL_CALL@": runs.TOOL_CALL,
-    "@ARGUMENTS@": f"Coalesce([{', '.join(runs.attribute(name) for name in runs.ARGUMENTS)}])",
+    "@ARGUMENTS@": f"Coalesce([{', '.join(attribute(name) for name in runs.ARGUMENTS)}])",
     "@BUDGET@": runs.BUDGET,
     "@REPEATS@": runs.REPEATS,
 }

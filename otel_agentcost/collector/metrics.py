@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from otel_agentcost import names
 from otel_agentcost.collector import signals
+from otel_agentcost.collector.ottl import BASIS, OURS, attribute
 from otel_agentcost.collector.signals import Signal
 from otel_agentcost.collector.yaml_text import document
 
@@ -31,10 +32,9 @@ _STREAMS = "${env:AGENTCOST_MAX_STREAMS:-50000}"
 _LONGEST_VALUE = 256
 _CONNECTOR = ("signaltometrics", "signal_to_metrics")
 """What the connector calls itself, before and since its renaming, where it says which Collector derived a point."""
-_OURS = f'span.attributes["{names.COST_BASIS}"] == "collector"'
-_UNPRICED = f'({_OURS} or span.attributes["{names.COST_BASIS}"] == "unpriced")'
+_UNPRICED = f'({OURS} or {BASIS} == "unpriced")'
 """What is unpriced may also be of no other metric: counts that are none, frameworks' copies of calls."""
-_CALL = f'span.attributes["{names.OPERATION}"] != "{names.EXECUTE_TOOL}"'
+_CALL = f'{attribute(names.OPERATION)} != "{names.EXECUTE_TOOL}"'
 
 _HEADING = f"""
 Derives metrics from the spans that `transform/agentcost` (pricing.yaml) priced: dollars, tokens, durations, what is
@@ -83,20 +83,16 @@ def total(value: str) -> dict[str, Any]:
     return {"sum": {"value": value, "monotonic": True}}
 
 
-def _number(name: str) -> str:
-    return f'span.attributes["{name}"]'
-
-
 def _or_zero(name: str) -> str:
-    return f"Double(Coalesce([{_number(name)}, 0]))"
+    return f"Double(Coalesce([{attribute(name)}, 0]))"
 
 
 def _given(name: str) -> str:
-    return f"{_number(name)} != nil"
+    return f"{attribute(name)} != nil"
 
 
 def _metric(
-    signal: Signal, condition: str, value: dict[str, Any], whose: str = _OURS, **constants: str
+    signal: Signal, condition: str, value: dict[str, Any], whose: str = OURS, **constants: str
 ) -> dict[str, Any]:
     """One metric from one kind of span. `constants` are labels that spans do not have."""
     return {
@@ -119,7 +115,7 @@ def _label(name: str, constants: dict[str, str]) -> dict[str, Any]:
 
 
 def _spans() -> list[dict[str, Any]]:
-    cost = f"Double({_number(names.COST)})"
+    cost = f"Double({attribute(names.COST)})"
     priced = _given(names.COST)
     return [
         *_token_usage(),
@@ -129,8 +125,8 @@ def _spans() -> list[dict[str, Any]]:
         *_tokens(),
         _metric(
             signals.SAVINGS,
-            f"{_given(names.CACHE_SAVINGS)} and {_number(names.CACHE_SAVINGS)} > 0",
-            total(f"Double({_number(names.CACHE_SAVINGS)})"),
+            f"{_given(names.CACHE_SAVINGS)} and {attribute(names.CACHE_SAVINGS)} > 0",
+            total(f"Double({attribute(names.CACHE_SAVINGS)})"),
             agentcost__savings__kind="cache",
         ),
         _metric(signals.UNPRICED, _given(names.UNPRICED), total("1"), _UNPRICED),
@@ -143,7 +139,7 @@ def _token_usage() -> Sequence[dict[str, Any]]:
         _metric(
             signals.TOKEN_USAGE,
             _given(name),
-            histogram(signals.TOKEN_USAGE, f"Double({_number(name)})"),
+            histogram(signals.TOKEN_USAGE, f"Double({attribute(name)})"),
             gen_ai__token__type=kind,
         )
         for kind, name in kinds.items()

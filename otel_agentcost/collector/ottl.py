@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator
 from typing import Any, Final
 
 from otel_agentcost import names
 
 SCRATCH: Final = "agentcost.tmp."
 """Attributes under this prefix pass from one block of statements to the next, and are gone at the end."""
-
 
 NIL: Final = " == nil"
 SAID: Final = " != nil"
@@ -45,7 +44,7 @@ def cache(name: str) -> str:
 
 
 def put(path: str, value: str, *conditions: str) -> str:
-    """`value` into `path`, where all `conditions` hold. A value of nil changes nothing, which the language says."""
+    """`value` into `path`, where all `conditions` hold. A value of nil would leave an empty attribute: ask for it."""
     return f"set({path}, {value})" + where(*conditions)
 
 
@@ -53,13 +52,6 @@ def drop(path: str, *conditions: str) -> str:
     """Removes one attribute or value."""
     whole, _, key = path.rpartition("[")
     return f"delete_key({whole}, {key.removesuffix(']')})" + where(*conditions)
-
-
-FRAMEWORK: Final = cache("framework")
-"""Set where a span is a framework's, and nobody has asked for its price."""
-PRICED_FRAMEWORKS: Final = "@AGENTCOST_PRICED_FRAMEWORKS@"
-IGNORED_SCOPES: Final = "@AGENTCOST_IGNORED_SCOPES@"
-"""Stand for what the environment says: regular expressions for scopes."""
 
 
 def where(*conditions: str) -> str:
@@ -72,12 +64,13 @@ COST: Final = attribute(names.COST)
 UNPRICED: Final = attribute(names.UNPRICED)
 AGAIN: Final = scratch("again")
 """`provider|model` under which the price may stand too."""
-
-
-BARE: Final = (
-    'instrumentation_scope.name == "opentelemetry.instrumentation.bedrock" and IsMatch(span.cache["m"], "claude")'
-)
-"""OpenLLMetry cuts Bedrock's inference profile off the model's name, which can set the price."""
+OURS: Final = f'{BASIS} == "collector"'
+"""Whether it was this Collector that priced the span."""
+FRAMEWORK: Final = cache("framework")
+"""Set where a span is a framework's, and nobody has asked for its price."""
+PRICED_FRAMEWORKS: Final = "@AGENTCOST_PRICED_FRAMEWORKS@"
+IGNORED_SCOPES: Final = "@AGENTCOST_IGNORED_SCOPES@"
+"""Stand for what the environment says: regular expressions for scopes."""
 
 
 def in_environment(name: str) -> str:
@@ -93,6 +86,20 @@ def joined(*parts: str) -> str:
 def matches(path: str, pattern: str) -> str:
     """Whether a regular expression of Go is found in a text."""
     return f"IsMatch({path}, {text(pattern)})"
+
+
+def cut_off(name: str) -> str:
+    """Whether the model's name in the cache lacks what can set its price: OpenLLMetry cuts Bedrock's profile off."""
+    scope = text("opentelemetry.instrumentation.bedrock")
+    return f"instrumentation_scope.name == {scope} and {matches(cache(name), 'claude')}"
+
+
+def find(table: str, key: str, to: str, wide: int, *conditions: str, field: str = "") -> Iterator[str]:
+    """The fields of the line of `key` in a table, which ends with `wide` blanks; or one of them, as `[1]`."""
+    at, newline = cache("at"), text("\n")
+    yield put(at, f"Index({table}, {joined(newline, key, text('|'))})", *conditions)
+    line = f"Split(Substring({table}, {at} + 1, {wide}), {newline})[0]"
+    yield put(to, f'Split({line}, "|"){field}', *conditions, f"{at} >= 0")
 
 
 def condition(rule: Any, path: str) -> str:
@@ -146,9 +153,3 @@ def scalar(statement: str) -> str:
     for name in (PRICED_FRAMEWORKS, IGNORED_SCOPES):
         escaped = escaped.replace(name, f"${{env:{name.strip('@')}:-none}}")
     return f"'{escaped}'"
-
-
-def block(statements: Sequence[str], indent: int, anchor: str = "") -> Iterable[str]:
-    """Lines of YAML for a list of statements."""
-    for statement in statements:
-        yield f"{' ' * indent}- {anchor}{scalar(statement)}"

@@ -11,9 +11,10 @@ from typing import Any, Final
 from otel_agentcost import names
 from otel_agentcost.collector import signals
 from otel_agentcost.collector.metrics import LOWEST_VERSION, RESOURCE, described, histogram, total
+from otel_agentcost.collector.ottl import OURS, attribute
 from otel_agentcost.collector.yaml_text import document
 
-__all__ = ["ARGUMENTS", "BUDGET", "CALL", "GENAI", "REPEATS", "TOOL_CALL", "attribute", "runs_yaml"]
+__all__ = ["ARGUMENTS", "BUDGET", "CALL", "GENAI", "REPEATS", "TOOL_CALL", "runs_yaml"]
 
 BUDGET: Final = 'Double("${env:AGENTCOST_TRACE_BUDGET_USD:-1.0}")'
 REPEATS: Final = 'Int("${env:AGENTCOST_LOOP_REPEATS:-5}")'
@@ -23,12 +24,6 @@ _ARGUMENTS: Final = "agentcost.by_trace.arguments"
 _COST: Final = "agentcost.by_trace.cost"
 _CALLS: Final = "agentcost.by_trace.llm_calls"
 _TOOLS: Final = "agentcost.by_trace.tool_calls"
-
-
-def attribute(name: str) -> str:
-    """Where OTTL finds an attribute of a span."""
-    return f'span.attributes["{name}"]'
-
 
 TOOL_CALL: Final = (
     f'({attribute(names.OPERATION)} == "{names.EXECUTE_TOOL}" or {attribute("openinference.span.kind")} == "TOOL"'
@@ -122,7 +117,7 @@ def _marks() -> list[dict[str, Any]]:
     tools = [_first(names.TOOL, name) for name in _TOOL_NAMES]
     return [
         {
-            "conditions": [f'{attribute(names.COST_BASIS)} == "collector"'],
+            "conditions": [OURS],
             "statements": [f"set({attribute(_TRACE)}, span.trace_id.string)"],
         },
         {
@@ -140,21 +135,20 @@ def _first(target: str, source: str) -> str:
 
 
 def _sums() -> list[dict[str, Any]]:
-    ours = f'{attribute(names.COST_BASIS)} == "collector"'
     common = {"include_resource_attributes": list(RESOURCE)}
     trace: dict[str, Any] = {"key": _TRACE}
     tool = [{"key": _ARGUMENTS}, {"key": names.TOOL}, {"key": names.AGENT, "optional": True}]
     return [
         {
             "name": _COST,
-            "conditions": [f"{ours} and {attribute(names.COST)} != nil"],
+            "conditions": [f"{OURS} and {attribute(names.COST)} != nil"],
             "attributes": [trace],
             **common,
             **total(f"Double({attribute(names.COST)})"),
         },
         {
             "name": _CALLS,
-            "conditions": [f'{ours} and {attribute(names.OPERATION)} != "{names.EXECUTE_TOOL}"'],
+            "conditions": [f'{OURS} and {attribute(names.OPERATION)} != "{names.EXECUTE_TOOL}"'],
             "attributes": [trace],
             **common,
             **total("1"),

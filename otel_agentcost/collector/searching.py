@@ -16,6 +16,7 @@ from otel_agentcost.collector.ottl import (
     cache,
     condition,
     drop,
+    find,
     joined,
     matches,
     put,
@@ -36,7 +37,7 @@ def search(found: Mapping[str, Table]) -> Iterator[str]:
     wide = max(len(line) for table in found.values() for lines in table.lines.values() for line in lines) + 2
     yield put(key, joined(p, text("/"), m), m + SOME)
     yield from _load(_chunks(found, wide, ruled=False))
-    yield from _find(t, m, row, wide, t + SAID)
+    yield from find(t, m, row, wide, t + SAID)
     yield put(k, m, row + SAID)
     yield from _by_rules(found, row + NIL)
     ruled = (row + NIL, k + SOME)
@@ -44,7 +45,7 @@ def search(found: Mapping[str, Table]) -> Iterator[str]:
     yield drop(t, *ruled)
     yield put(cache("group"), "0", *ruled)
     yield from _load(_chunks(found, wide, ruled=True), *ruled)
-    yield from _find(t, k, row, wide, *ruled)
+    yield from find(t, k, row, wide, *ruled)
     yield from _served(t, k, row, wide)
 
 
@@ -100,22 +101,13 @@ def _by_rules(found: Mapping[str, Table], *conditions: str) -> Iterator[str]:
             yield put(k, text(name), f"{at} == {number}", k + NONE, f"({' or '.join(rules)})")
 
 
-def _find(table: str, key: str, to: str, wide: int, *conditions: str) -> Iterator[str]:
-    """The fields of the line of `key`."""
-    at = cache("at")
-    newline = text("\n")
-    yield put(at, f"Index({table}, {joined(newline, key, text('|'))})", *conditions)
-    line = f"Split(Substring({table}, {at} + 1, {wide}), {newline})[0]"
-    yield put(to, f'Split({line}, "|")', *conditions, f"{at} >= 0")
-
-
 def _served(t: str, k: str, row: str, wide: int) -> Iterator[str]:
     """What served the call may have a line of its own: its service tier, then its time, then its size."""
     tier, k2, row2, gap = cache("tier"), cache("k2"), cache("row2"), UNPRICED
     for name in reversed(spellings.TIER):
         yield put(tier, attribute(name), f"IsString({attribute(name)})")
     yield put(k2, joined(k, text("\t@"), f'ConvertCase({tier}, "lower")'), row + SAID, tier + SAID)
-    yield from _find(t, k2, row2, wide, k2 + SAID)
+    yield from find(t, k2, row2, wide, k2 + SAID)
     yield put(k, k2, row2 + SAID)
     refused = (row + SAID, k2 + SAID, row2 + NIL, f"not {matches(tier, _STANDARD)}")
     batch = f'{tier} == "batch"'
@@ -129,7 +121,7 @@ def _served(t: str, k: str, row: str, wide: int) -> Iterator[str]:
         column = f"{row}[{3 + number}]"
         reached = (f'{column} != ""', f"not {matches(column, '-')}", f"{total} > Int({column})")
         yield put(k4, joined(k, text(f"\t>{number}")), row + SAID, *reached)
-    yield from _find(t, k4, row4, wide, k4 + SAID)
+    yield from find(t, k4, row4, wide, k4 + SAID)
     yield put(row, row4, k4 + SAID)
     yield put(gap, text("the prices of the model cannot be said in a table"), row + SAID, f'{row}[3] == "x"')
 
@@ -140,7 +132,7 @@ def _then(t: str, k: str, row: str, wide: int) -> Iterator[str]:
     yield put(when, "UnixSeconds(span.start_time)", row + SAID)
     yield put(k3, joined(k, text("\t<")), row + SAID, f'{row}[1] != ""', f"{when} < Int({row}[1])")
     yield put(k3, joined(k, text("\t~")), row + SAID, f'{row}[2] != ""', f"{when} >= Int({row}[2])")
-    yield from _find(t, k3, row3, wide, k3 + SAID)
+    yield from find(t, k3, row3, wide, k3 + SAID)
     bounds = (f'{row3}[1] != "" and {when} < Int({row3}[1])', f'{row3}[2] != "" and {when} >= Int({row3}[2])')
     outside = f"({row3}{NIL} or {bounds[0]} or {bounds[1]})"
     reason = text("this configuration does not know the price at the time of the call")
@@ -162,5 +154,5 @@ def _at_that_hour(t: str, k: str, row: str, wide: int) -> Iterator[str]:
         begun, over = f"{second} >= {begin}", f"{second} >= {end}"
         inside = f"({begin} < {end} and {begun} and not ({over}) or {begin} > {end} and ({begun} or not ({over})))"
         yield put(k5, joined(k, text("\t%")), *window, inside)
-    yield from _find(t, k5, row5, wide, k5 + SAID)
+    yield from find(t, k5, row5, wide, k5 + SAID)
     yield put(row, row5, k5 + SAID)

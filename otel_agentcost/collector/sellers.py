@@ -9,7 +9,6 @@ from otel_agentcost import names
 from otel_agentcost.collector import spellings
 from otel_agentcost.collector.ottl import (
     AGAIN,
-    BARE,
     COST,
     NIL,
     NONE,
@@ -19,7 +18,9 @@ from otel_agentcost.collector.ottl import (
     attribute,
     cache,
     condition,
+    cut_off,
     drop,
+    find,
     joined,
     matches,
     put,
@@ -33,6 +34,8 @@ from otel_agentcost.pricebook.providers import ALIASES, LOCAL
 
 _PROVIDER, _SAID, _KNOWN, _GUESS = cache("p"), cache("said"), cache("s"), cache("guess")
 _LITELLM = f'{_SAID} == "litellm"'
+_NO_NAME = r"[|\t\n]|^#"
+"""In what would be taken for a line of a table."""
 _DATE = "-(20[0-9][0-9])(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])(-|:|$)"
 
 
@@ -56,10 +59,7 @@ def seller(book: PriceBook) -> Iterator[str]:
 
 def _look(what: str, to: str, wide: int, *conditions: str) -> Iterator[str]:
     """The provider that goes exactly by `what`."""
-    at, newline = cache("at"), text("\n")
-    yield put(at, f"Index({_KNOWN}, {joined(newline, what, text('|'))})", *conditions)
-    line = f"Split(Substring({_KNOWN}, {at} + 1, {wide}), {newline})[0]"
-    yield put(to, f'Split({line}, "|")[1]', *conditions, f"{at} >= 0")
+    yield from find(_KNOWN, what, to, wide, *conditions, field="[1]")
 
 
 def _by_address(book: PriceBook, wide: int) -> Iterator[str]:
@@ -143,7 +143,7 @@ def candidates() -> Iterator[str]:
         COST + NIL,
         UNPRICED + NIL,
         n + SAID,
-        f"not {matches(n, '[|' + chr(92) + 't' + chr(92) + 'n]|^#')}",
+        f"not {matches(n, _NO_NAME)}",
     )
     found = m + SOME
 
@@ -154,7 +154,7 @@ def candidates() -> Iterator[str]:
         n,
         joined(text("global.anthropic."), n),
         f'{p} == "aws"',
-        BARE.replace('"m"', '"n"'),
+        cut_off("n"),
         f"not {matches(n, 'anthropic[.]')}",
     )
     yield put(p, other, _LITELLM, other + SAID)  # its names say where a call goes, whatever the address

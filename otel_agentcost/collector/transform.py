@@ -23,6 +23,7 @@ from otel_agentcost.collector.ottl import (
     COST,
     IGNORED_SCOPES,
     NIL,
+    OURS,
     SAID,
     UNPRICED,
     attribute,
@@ -44,14 +45,15 @@ Block = tuple[str, list[str]]
 def blocks(book: PriceBook, found: Mapping[str, Table]) -> list[Block]:
     """All statements, for the prices in `found`, the tables of `book`."""
     upstream = [put(BASIS, text("upstream"))]
-    first = [*read(), *seller(book), *candidates(), *search(found), *finish()]
-    again = [*taken(), *search(found), *finish()]
-    here = f'{BASIS}{SAID} and ({BASIS} == "collector" or {BASIS} == "unpriced")'
+    price = [*search(found), *finish()]
+    first = [*read(), *seller(book), *candidates(), *price]
+    again = [*taken(), *price]
+    here = f'{BASIS}{SAID} and ({OURS} or {BASIS} == "unpriced")'
     return [(here, upstream), (_is_call(), first), (_unfinished(), again)]
 
 
 def _unfinished() -> str:
-    return f'{AGAIN}{SAID} and {BASIS} == "collector" and {COST}{NIL} and {UNPRICED}{NIL}'
+    return f"{AGAIN}{SAID} and {OURS} and {COST}{NIL} and {UNPRICED}{NIL}"
 
 
 def _is_call() -> str:
