@@ -283,6 +283,7 @@ def _watch(settings: Settings, meter: Meter, meter_provider: Any) -> Watch | Non
     provider = meter_provider or metrics.get_meter_provider()
     reports = _once_for(provider, _LOOPS, lambda: LoopReports(meter))
     content = on_spans(settings.capture_content)
+    # whole numbers and shares, as each field wants it: `to_thresholds` has seen to that, which mypy cannot know
     thresholds = replace(Thresholds(repeats=settings.loop_max_repeats), **settings.loop_thresholds)  # type: ignore[arg-type]
     return Watch(thresholds, settings.loop_rules, settings.loop_action, reports, content=content)
 

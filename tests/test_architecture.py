@@ -21,12 +21,13 @@ SOURCES = sorted(PACKAGE.rglob("*.py"))
 GRAFANA = sorted((ROOT / "grafana").rglob("*.py"))
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
-FREE = ["version", "names", "errors", "border"]
+FREE = ["version", "names", "spellings", "errors", "border"]
 """Standard library and constants only: open to all but the core."""
 
 MAY_IMPORT: dict[str, list[str]] = {
     "version": [],
     "names": [],
+    "spellings": ["names"],
     "environment_variables": [],
     "errors": [],
     "border": [],

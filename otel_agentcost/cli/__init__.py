@@ -10,17 +10,32 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from importlib import import_module
+from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, TypeAlias, cast
 
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.version import __version__
 
-__all__ = ["Subparsers", "main"]
+__all__ = ["Subparsers", "main", "write_into"]
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  # noqa: SLF001
 """What `add_parser` is given (argparse has no public name for it)."""
+
+
+def write_into(folder: Path, made: Mapping[str, str], *, force: bool) -> int:
+    """Writes files, and says which, for the commands that do; returns 1 where some were changed, and left alone."""
+    from otel_agentcost.writing import write  # noqa: PLC0415 (for two commands only)
+
+    kept = write(made, folder, force=force)
+    for name in made:
+        if name not in kept:
+            print(f"wrote {folder / name}")
+    for name in kept:
+        print(f"left alone: {folder / name} is there and different (--force replaces it)")
+    return 1 if kept else 0
 
 
 def main(argv: list[str] | None = None) -> int:

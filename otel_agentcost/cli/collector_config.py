@@ -10,11 +10,10 @@ import shlex
 import sys
 from pathlib import Path
 
-from otel_agentcost.cli import Subparsers
+from otel_agentcost.cli import Subparsers, write_into
 from otel_agentcost.collector.files import files
 from otel_agentcost.pricebook import open_book
 from otel_agentcost.settings import Settings
-from otel_agentcost.writing import write
 
 SUMMARY = "Write the configuration of an OpenTelemetry Collector that prices spans of any language."
 
@@ -37,16 +36,11 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.write is None:
         sys.stdout.write(made["pricing.yaml"])
         return 0
-    kept = write(made, arguments.write, force=arguments.force)
-    for name in made:
-        if name not in kept:
-            print(f"wrote {arguments.write / name}")
-    for name in kept:
-        print(f"left alone: {arguments.write / name} is there and different (--force replaces it)")
+    code = write_into(arguments.write, made, force=arguments.force)
     print(f"Prices: {book.source}. Read {arguments.write / 'README.md'}, or start with:")
     options = (f"--config {shlex.quote(str(arguments.write / name))}" for name in _TRY)
     print(f"  otelcol-contrib {' '.join(options)}")
-    return 1 if kept else 0
+    return code
 
 
 _TRY = ("pricing.yaml", "metrics.yaml", "agent.yaml", "backends/prometheus-scrape.yaml")

@@ -8,9 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from otel_agentcost.cli import Subparsers
+from otel_agentcost.cli import Subparsers, write_into
 from otel_agentcost.errors import AgentCostError
-from otel_agentcost.writing import write
 
 SUMMARY = "Write the Grafana boards and alerts, and what other vendors need."
 
@@ -40,14 +39,9 @@ def run(arguments: argparse.Namespace) -> int:
     if folder is None:
         print(*made, sep="\n")
         return 0
-    kept = write(made, folder, force=arguments.force)
-    for name in made:
-        if name not in kept:
-            print(f"wrote {folder / name}")
-    for name in kept:
-        print(f"left alone: {folder / name} is there and different (--force replaces it)")
+    code = write_into(folder, made, force=arguments.force)
     print(f"In Grafana 10.4 or newer: Dashboards, New, Import, and upload a file of {folder / 'dashboards'}.")
-    return 1 if kept else 0
+    return code
 
 
 def files() -> dict[str, str]:

@@ -108,7 +108,7 @@ def _tokens() -> Iterator[str]:
     yield put(cache("cached"), f"{cache('cached')} + {read}", read + SAID, cache("bad") + NIL)
     yield put(cache("cached"), f"{cache('cached')} + {written}", written + SAID, cache("bad") + NIL)
     scopes = "^(" + "|".join(scope.replace(".", "[.]") for scope in spellings.EXCLUSIVE_SCOPES) + ")$"
-    earlier = f"({attribute('ai.usage.cachedInputTokens')}{SAID} and {attribute(spellings.CACHE_READ[3])}{NIL}"
+    earlier = f"({attribute('ai.usage.cachedInputTokens')}{SAID} and {attribute(spellings.NEW_CACHE_READ)}{NIL}"
     earlier += f" and {matches(attribute('gen_ai.system'), '^(anthropic|amazon-bedrock|bedrock)')})"
     outside = f"({cache('cached')} > {total} or {matches('instrumentation_scope.name', scopes)} or {earlier})"
     yield put(

@@ -1,60 +1,34 @@
 """What other instrumentations call the figures and names of a model call, the conventions' own names first.
 
-The conventions' earlier names, OpenLLMetry's (`gen_ai.usage.cache_read_input_tokens`, `llm.*`), OpenInference's
-(`llm.token_count.*`), the Vercel AI SDK's (`ai.*`). Found by running them; tests/collector/foreign has what they send.
+What `otel_agentcost.spellings` knows, and what comes from elsewhere than Python: the Vercel AI SDK's (`ai.*`), and of
+whom an application has no seam. Found by running them; tests/collector/foreign has what they send.
 """
 
 from __future__ import annotations
 
 from typing import Final
 
-from otel_agentcost import names
+from otel_agentcost import names, spellings
 
-INPUT: Final = (
-    names.INPUT_TOKENS,
-    "gen_ai.usage.prompt_tokens",
-    "llm.usage.prompt_tokens",
-    "llm.token_count.prompt",
-    "ai.usage.tokens",
-)
-OUTPUT: Final = (
-    names.OUTPUT_TOKENS,
-    "gen_ai.usage.completion_tokens",
-    "llm.usage.completion_tokens",
-    "llm.token_count.completion",
-)
+NEW_CACHE_READ: Final = "ai.usage.inputTokenDetails.cacheReadTokens"
+"""The AI SDK's since its sixth release, whose input contains what is read from caches."""
+INPUT: Final = (*spellings.INPUT, "ai.usage.tokens")
+OUTPUT: Final = spellings.OUTPUT
 CACHE_READ: Final = (
-    names.CACHE_READ_TOKENS,
-    "gen_ai.usage.cache_read_input_tokens",
-    "llm.token_count.prompt_details.cache_read",
-    "ai.usage.inputTokenDetails.cacheReadTokens",
+    *spellings.CACHE_READ,
+    NEW_CACHE_READ,
     "ai.usage.cachedInputTokens",
     "gen_ai.usage.input_tokens.cached",
     "gen_ai.usage.details.cache_read_tokens",
 )
 CACHE_WRITE: Final = (
-    names.CACHE_WRITE_TOKENS,
-    "gen_ai.usage.cache_creation.input_tokens",
-    "gen_ai.usage.cache_creation_input_tokens",
-    "llm.token_count.prompt_details.cache_write",
+    *spellings.CACHE_WRITE,
     "ai.usage.inputTokenDetails.cacheWriteTokens",
     "gen_ai.usage.cache_write_input_tokens",
     "gen_ai.usage.details.cache_write_tokens",
 )
-REASONING: Final = (
-    names.REASONING_TOKENS,
-    "gen_ai.usage.reasoning_tokens",
-    "llm.usage.reasoning_tokens",
-    "llm.token_count.completion_details.reasoning",
-    "ai.usage.reasoningTokens",
-    "gen_ai.usage.output_tokens.reasoning",
-)
-AUDIO: Final = (
-    "gen_ai.usage.audio.input_tokens",
-    "gen_ai.usage.audio.output_tokens",
-    "llm.token_count.prompt_details.audio",
-    "llm.token_count.completion_details.audio",
-)
+REASONING: Final = (*spellings.REASONING, "ai.usage.reasoningTokens", "gen_ai.usage.output_tokens.reasoning")
+AUDIO: Final = spellings.AUDIO
 PROVIDER: Final = (names.PROVIDER, "gen_ai.system", "llm.provider", "llm.system", "ai.model.provider")
 BASE_URL: Final = ("gen_ai.openai.api_base",)
 """Where the call went, as a whole address."""

@@ -16,7 +16,7 @@ from typing import Any, cast
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
-from otel_agentcost import names
+from otel_agentcost import names, spellings
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.usage import Count, Kind, Usage
 
@@ -73,37 +73,9 @@ _CALLS = frozenset(
 _KINDS = frozenset({"LLM", "EMBEDDING", "RERANKER"})
 _OPERATIONS = {"completion": names.TEXT_COMPLETION, "embedding": names.EMBEDDINGS, "rerank": "rerank"}
 
-# The same figures by the names of the conventions (today's and earlier ones), OpenLLMetry's and OpenInference's.
-_INPUT = (names.INPUT_TOKENS, "gen_ai.usage.prompt_tokens", "llm.usage.prompt_tokens", "llm.token_count.prompt")
-_OUTPUT = (
-    names.OUTPUT_TOKENS,
-    "gen_ai.usage.completion_tokens",
-    "llm.usage.completion_tokens",
-    "llm.token_count.completion",
-)
-_CACHE_READ = (
-    names.CACHE_READ_TOKENS,
-    "gen_ai.usage.cache_read_input_tokens",
-    "llm.token_count.prompt_details.cache_read",
-)
-_CACHE_WRITE = (
-    names.CACHE_WRITE_TOKENS,
-    "gen_ai.usage.cache_creation.input_tokens",
-    "gen_ai.usage.cache_creation_input_tokens",
-    "llm.token_count.prompt_details.cache_write",
-)
-_REASONING = (
-    names.REASONING_TOKENS,
-    "gen_ai.usage.reasoning_tokens",
-    "llm.usage.reasoning_tokens",
-    "llm.token_count.completion_details.reasoning",
-)
-_AUDIO = (
-    "gen_ai.usage.audio.input_tokens",
-    "gen_ai.usage.audio.output_tokens",
-    "llm.token_count.prompt_details.audio",
-    "llm.token_count.completion_details.audio",
-)
+_COUNTS = (
+    spellings.INPUT, spellings.OUTPUT, spellings.CACHE_READ, spellings.CACHE_WRITE, spellings.REASONING,
+)  # fmt: skip
 _MODEL = (names.REQUEST_MODEL, "llm.request.model", "llm.model_name", "embedding.model_name")
 _TIER = (names.OPENAI_RESPONSE_TIER, "gen_ai.openai.response.service_tier", "gen_ai.response.service_tier")
 _PARAMETERS = "llm.invocation_parameters"
@@ -175,14 +147,23 @@ def failure(span: ReadableSpan) -> str | None:
 
 def _usage(given: _Attributes, source: Source) -> Usage | str:
     """The disjoint counts, or why there are none."""
-    found = [_first(given, spellings) for spellings in (_INPUT, _OUTPUT, _CACHE_READ, _CACHE_WRITE, _REASONING)]
+    found = [
+        _first(given, known)
+        for known in (
+            spellings.INPUT,
+            spellings.OUTPUT,
+            spellings.CACHE_READ,
+            spellings.CACHE_WRITE,
+            spellings.REASONING,
+        )
+    ]
     if found[0] is None:
         return "the span has no usage"
     counts = [_whole(value) if value is not None else 0 for value in found]
     whole = [count for count in counts if count is not None]
     if len(whole) < len(counts):
         return "the span's token counts are malformed"
-    if any(given.get(name) for name in _AUDIO):
+    if any(given.get(name) for name in spellings.AUDIO):
         return "the span does not say how its audio tokens and its other tokens overlap"
     total, output, read, write, reasoning = whole
     cached = read + write
@@ -217,8 +198,8 @@ def _parameters(given: _Attributes) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", parsed) if isinstance(parsed, dict) else {}
 
 
-def _first(given: _Attributes, spellings: tuple[str, ...]) -> Any:
-    return next((given[name] for name in spellings if name in given), None)
+def _first(given: _Attributes, known: tuple[str, ...]) -> Any:
+    return next((given[name] for name in known if name in given), None)
 
 
 def _whole(value: Any) -> int | None:

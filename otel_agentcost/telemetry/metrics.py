@@ -203,13 +203,15 @@ class Metrics:
         if usd is None:
             return
         self._operation_cost.record(money.to_float(usd), base, ctx)
-        self._cost.add_to(whose if error is None else (*whose, (names.ERROR_TYPE, error)), usd)
+        self._spend(usd, whose, error)
         if cost.cache_savings_usd:
             self.saved("cache", cost.cache_savings_usd, base)
 
     def spent(self, usd: Decimal, base: Attributes, who: Attributes, error: str | None = None) -> None:
         """Dollars of a tool call, onto the running sum."""
-        whose = whose_of(base, who)
+        self._spend(usd, whose_of(base, who), error)
+
+    def _spend(self, usd: Decimal, whose: Key, error: str | None) -> None:
         self._cost.add_to(whose if error is None else (*whose, (names.ERROR_TYPE, error)), usd)
 
     def saved(self, kind: Literal["cache", "downgrade"], usd: Decimal, base: Attributes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -95,4 +96,4 @@ def value_of(value: Any) -> dict[str, Any]:
         return {"stringValue": value}
     if isinstance(value, int):
         return {"intValue": str(value)}
-    return {"doubleValue": str(value) if value != value or abs(value) == float("inf") else value}  # noqa: PLR0124
+    return {"doubleValue": value if math.isfinite(value) else str(value)}

@@ -11,8 +11,10 @@ from typing import Any, cast
 import pytest
 
 from otel_agentcost import names
+from otel_agentcost.collector import spellings
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.pricebook import open_book
+from otel_agentcost.telemetry.foreign import SOURCES
 from tests.collector.pricing import Pricing
 
 RECORDED = sorted((Path(__file__).parent / "foreign").glob("*.json"))
@@ -75,3 +77,8 @@ def test_each_call_has_its_dollars_once(scenario: dict[str, Any], pricing: Prici
         assert kind == "different"
         assert got
         assert not same, "the gap is closed: take it out"
+
+
+def test_who_leaves_cached_tokens_out_is_known_alike() -> None:
+    """The Collector's list of scopes whose input excludes cached tokens is the application's."""
+    assert set(spellings.EXCLUSIVE_SCOPES) == {scope for scope, source in SOURCES.items() if source.exclusive}

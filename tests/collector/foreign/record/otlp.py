@@ -8,6 +8,7 @@ import json
 import re
 from typing import Any
 
+# protobuf's types are a package of their own, which is installed in some environments only
 from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped,unused-ignore]
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 

@@ -7,6 +7,7 @@ import json
 import re
 import struct
 import zlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -25,7 +26,7 @@ _numbers = itertools.count(1)
 
 
 @dataclass
-class Call:
+class Call(ABC):
     """One request, and how it is answered."""
 
     provider: str
@@ -56,13 +57,13 @@ class Call:
         inner = {"message": "bad request", "type": "invalid_request_error", "code": 400, "status": "INVALID_ARGUMENT"}
         return {"type": "error", "message": "bad request", "error": inner}
 
+    @abstractmethod
     def whole(self) -> dict[str, Any]:
         """The answer in one piece."""
-        raise NotImplementedError
 
     def events(self) -> Iterator[bytes]:
-        """The answer as a stream."""
-        raise NotImplementedError
+        """The answer as a stream. Raises TypeError where such answers are never streamed (embeddings)."""
+        raise TypeError(f"{type(self).__name__} is never streamed")
 
     def pieces(self) -> Iterator[bytes]:
         """The answer as it was asked for."""
