@@ -13,12 +13,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from otel_agentcost import runtime
+from otel_agentcost._version import __version__
+from otel_agentcost.calls.decorators import tool, tool_call
+from otel_agentcost.calls.runs import adjust, refund, run
 from otel_agentcost.errors import AgentCostError, BudgetExceeded, LoopDetected, SettingsError
-from otel_agentcost.handwritten import tool, tool_call
-from otel_agentcost.runs import adjust, refund, run
-from otel_agentcost.settings import Settings
+from otel_agentcost.settings.table import Settings
 from otel_agentcost.telemetry.attribution import attribute
-from otel_agentcost.version import __version__
 
 if TYPE_CHECKING:
     from otel_agentcost.instrumentor import AgentCostInstrumentor

@@ -21,37 +21,39 @@ from opentelemetry.context import Context
 from opentelemetry.metrics import Meter
 from opentelemetry.trace import Span, Tracer
 
-from otel_agentcost import border, in_force, sdks, tools
-from otel_agentcost.admission import Gate
-from otel_agentcost.border import alarm, logger, report
-from otel_agentcost.breaking import Breaking
-from otel_agentcost.budgeting import open_guard
+from otel_agentcost import diagnostics
+from otel_agentcost._version import __version__
+from otel_agentcost.calls import active
+from otel_agentcost.calls.admission import Gate
+from otel_agentcost.calls.circuit import Breaking
+from otel_agentcost.calls.loop_guard import Watch
+from otel_agentcost.calls.pipeline import Line
+from otel_agentcost.calls.scopes import new_id
 from otel_agentcost.core.budgets import Scope
 from otel_agentcost.core.loops import Thresholds
 from otel_agentcost.core.tool_prices import ToolPrices
+from otel_agentcost.diagnostics import alarm, logger, report
 from otel_agentcost.errors import AgentCostError
-from otel_agentcost.facts import new_id
-from otel_agentcost.foreign import Foreign
-from otel_agentcost.foreign_tools import ForeignTools
 from otel_agentcost.guard import Breakers, Guard
-from otel_agentcost.lifecycle import Line
-from otel_agentcost.patching import Patch, Wrapper
+from otel_agentcost.guard.ledger.opening import open_guard
+from otel_agentcost.integrations import sdks, tools
+from otel_agentcost.integrations.patching import Patch, Wrapper
+from otel_agentcost.integrations.sdks._base import Patchable
+from otel_agentcost.integrations.spans.model_calls import Foreign
+from otel_agentcost.integrations.spans.processor import AgentCostProcessor
+from otel_agentcost.integrations.spans.tool_calls import ForeignTools
+from otel_agentcost.integrations.tools._base import patches_of
 from otel_agentcost.pricebook import open_book
-from otel_agentcost.processor import AgentCostProcessor
-from otel_agentcost.sdks._sdk import Patchable
-from otel_agentcost.settings import NO_BUDGET, ROWS, Settings
-from otel_agentcost.telemetry.breakers import BreakerReports
-from otel_agentcost.telemetry.budgets import BudgetReports
-from otel_agentcost.telemetry.loops import LoopReports
+from otel_agentcost.settings.parsers import on_spans
+from otel_agentcost.settings.table import NO_BUDGET, ROWS, Settings
+from otel_agentcost.telemetry.breaker_events import BreakerReports
+from otel_agentcost.telemetry.budget_events import BudgetReports
+from otel_agentcost.telemetry.loop_events import LoopReports
 from otel_agentcost.telemetry.metrics import Metrics
 from otel_agentcost.telemetry.spans import Spans
-from otel_agentcost.tools._framework import patches_of
-from otel_agentcost.understanding import on_spans
-from otel_agentcost.version import __version__
-from otel_agentcost.watching import Watch
 
 if TYPE_CHECKING:
-    from otel_agentcost.capture import Capture
+    from otel_agentcost.calls.content import Capture
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
 
@@ -183,7 +185,7 @@ def stop() -> None:
     with _lock:
         while _running:
             runtime = _running.pop()
-            in_force.deactivate(runtime)
+            active.deactivate(runtime)
             runtime.line.active = False
             runtime.processor.active = False
             for patch in runtime.patches:
@@ -192,7 +194,7 @@ def stop() -> None:
 
 
 def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> Runtime:
-    border.forget_causes()
+    diagnostics.forget_causes()
     book = open_book(settings.prices)  # first of all: what cannot start must leave nothing behind
     attribution = settings.attribution
     tracer = trace.get_tracer("otel_agentcost", __version__, tracer_provider, SCHEMA_URL)
@@ -224,7 +226,7 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
         runtime.gate()
     processor.tools = ForeignTools(runtime)
     processor.ended = runtime.ended
-    in_force.activate(runtime)
+    active.activate(runtime)
     for patch in patches:
         patch.install()
     _close_at_exit()
@@ -293,7 +295,7 @@ def _capture(settings: Settings, logger_provider: Any) -> Capture | None:
         return None
     from opentelemetry import _logs  # noqa: PLC0415 (both are imported for nobody who does not ask for content)
 
-    from otel_agentcost.capture import Capture  # noqa: PLC0415
+    from otel_agentcost.calls.content import Capture  # noqa: PLC0415
 
     logger = _logs.get_logger("otel_agentcost", __version__, logger_provider, SCHEMA_URL)
     return Capture(settings.capture_content, logger)

@@ -8,7 +8,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from otel_agentcost import settings, tools
+from otel_agentcost.integrations import tools
+from otel_agentcost.settings import table
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -35,7 +36,7 @@ def with_block(document: str, name: str, content: str) -> str:
 def settings_table() -> str:
     """The README's table of settings."""
     lines = ["| setting | values | default | meaning |", "|---|---|---|---|"]
-    lines += [f"| `{row.variable}` | {row.values} | {row.default} | {row.meaning} |" for row in settings.ROWS]
+    lines += [f"| `{row.variable}` | {row.values} | {row.default} | {row.meaning} |" for row in table.ROWS]
     return "\n".join(lines) + "\n"
 
 
@@ -60,7 +61,7 @@ def environment_variables() -> str:
     """The module of that name: its docstring as it stands, then one constant a variable of ours."""
     docstring = re.match(r'"""(.|\n)*?"""\n', VARIABLES.read_text(encoding="utf-8"))
     assert docstring is not None
-    names = [row.variable for row in settings.ROWS if row.variable.startswith(settings.PREFIX)]
+    names = [row.variable for row in table.ROWS if row.variable.startswith(table.PREFIX)]
     return docstring[0] + "\n" + "".join(f'{name} = "{name}"\n' for name in names)
 
 

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from otel_agentcost import cli, sdks
+from otel_agentcost import cli
+from otel_agentcost.integrations import sdks
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "otel_agentcost"
@@ -122,11 +123,11 @@ LATE: dict[str, set[str]] = {
 """What may be imported inside a function, when it is needed: extras, and what costs start-up time."""
 
 READS_ENVIRONMENT = {
-    "otel_agentcost/settings.py": "the one reader of settings",
+    "otel_agentcost/settings/table.py": "the one reader of settings",
     "otel_agentcost/cli/doctor.py": "shows what OpenTelemetry's own variables say",
-    "otel_agentcost/demo/app.py": "an application: it looks for API keys when it is told to use real providers",
+    "otel_agentcost/cli/demo/app.py": "an application: it looks for API keys when it is told to use real providers",
     "otel_agentcost/telemetry/attribution.py": "whether the user disabled the threading instrumentation",
-    "otel_agentcost/tokens.py": "where tiktoken keeps the vocabularies that it has downloaded",
+    "otel_agentcost/wire/tokenizers.py": "where tiktoken keeps the vocabularies that it has downloaded",
 }
 
 LONGER_FUNCTIONS: dict[str, str] = {}
@@ -303,17 +304,18 @@ def test_sdks_are_found_by_listing_their_folder(tmp_path: Path, monkeypatch: pyt
     assert {sdk.name for sdk in sdks.discover()} == files
     toy = tmp_path / "toy.py"
     toy.write_text(
-        "from otel_agentcost.sdks import Sdk\nSDK = Sdk(name='toy', distribution='toy', patches=())\n", encoding="utf-8"
+        "from otel_agentcost.integrations.sdks import Sdk\nSDK = Sdk(name='toy', distribution='toy', patches=())\n",
+        encoding="utf-8",
     )
     monkeypatch.setattr(sdks, "__path__", [*sdks.__path__, str(tmp_path)])
     assert {sdk.name for sdk in sdks.discover()} == files | {"toy"}
-    del sys.modules["otel_agentcost.sdks.toy"]
+    del sys.modules["otel_agentcost.integrations.sdks.toy"]
 
 
 def test_every_path_of_an_sdk_has_its_wire_format() -> None:
     """The wire formats that SDK modules name exist, each with its reader."""
     for file in (PACKAGE / "sdks").glob("[a-z]*.py"):
-        formats: dict[str, str] = import_module(f"otel_agentcost.sdks.{file.stem}").FORMATS
+        formats: dict[str, str] = import_module(f"otel_agentcost.integrations.sdks.{file.stem}").FORMATS
         for form in set(formats.values()):
             assert hasattr(import_module(f"otel_agentcost.wire.{form}"), "FORMAT"), f"{file.stem}: {form}"
 

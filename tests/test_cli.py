@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from otel_agentcost import cli, sdks
+from otel_agentcost import cli
+from otel_agentcost._version import __version__
 from otel_agentcost.cli import main
-from otel_agentcost.version import __version__
+from otel_agentcost.integrations import sdks
 from tests import documents
 
 BIN = Path(sys.executable).parent
@@ -189,9 +190,9 @@ def test_the_doctor_names_a_seam_that_an_sdk_does_not_have(
     """An SDK whose internals changed is named with its version and with what is missing."""
     (tmp_path / "toy.py").write_text(
         """
-from otel_agentcost.patching import Target
-from otel_agentcost.sdks import Sdk
-from otel_agentcost.sdks._sdk import Patchable
+from otel_agentcost.integrations.patching import Target
+from otel_agentcost.integrations.sdks import Sdk
+from otel_agentcost.integrations.sdks._base import Patchable
 
 def patch(module, owner, method, **more):
     return Patchable(target=Target(module=module, owner=owner, method=method, **more), seam=None)
@@ -207,12 +208,13 @@ SDK = Sdk(name="toy", distribution="pytest", patches=(
         encoding="utf-8",
     )
     (tmp_path / "absent.py").write_text(
-        "from otel_agentcost.sdks import Sdk\nSDK = Sdk(name='absent', distribution='no-such-sdk', patches=())\n",
+        "from otel_agentcost.integrations.sdks import Sdk\n"
+        "SDK = Sdk(name='absent', distribution='no-such-sdk', patches=())\n",
         encoding="utf-8",
     )
     monkeypatch.setattr(sdks, "__path__", [str(tmp_path)])
     code, report = doctor(capsys)
-    del sys.modules["otel_agentcost.sdks.toy"], sys.modules["otel_agentcost.sdks.absent"]
+    del sys.modules["otel_agentcost.integrations.sdks.toy"], sys.modules["otel_agentcost.integrations.sdks.absent"]
     assert code == 1
     (line,) = (line for line in report.splitlines() if line.startswith("! pytest "))
     assert "json.JSONEncoder.nope, json.Nobody, json.no_such_module (ModuleNotFoundError" in line

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from otel_agentcost import tools
 from otel_agentcost.cli import main
+from otel_agentcost.integrations import tools
 from tests.ledger.servers import Server, binary
 
 

@@ -11,14 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_agentcost import tokens
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Usage
-from otel_agentcost.estimate import input_bound, input_count, output_bound, shape_of, worst_case
+from otel_agentcost.guard.estimate import input_bound, input_count, output_bound, shape_of, worst_case
 from otel_agentcost.pricebook import open_book
-from otel_agentcost.wire import load
-from otel_agentcost.wire.prompt import count_prompt
+from otel_agentcost.wire import load, tokenizers
+from otel_agentcost.wire.prompt_tokens import count_prompt
 from tests.wire import oracle
 
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
@@ -76,7 +75,7 @@ def test_no_provider_ever_counted_more_than_the_bound(recorded: list[tuple[Call,
 
 def test_the_count_is_near_the_truth_and_its_margin_above_it(recorded: list[tuple[Call, int, int]]) -> None:
     """With a vocabulary: the median and the 95th percentile of its error; with its margin it is above the truth."""
-    if not (tokens.ready("o200k_base") and tokens.ready("cl100k_base")):
+    if not (tokenizers.ready("o200k_base") and tokenizers.ready("cl100k_base")):
         pytest.skip("no vocabulary is installed")
     errors: list[float] = []
     below: list[object] = []

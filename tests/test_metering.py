@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_agentcost import BudgetExceeded, metering, tokens
+from otel_agentcost import BudgetExceeded
 from otel_agentcost.core.call import Call
-from otel_agentcost.metering import Meter
-from otel_agentcost.tokens import count_text
-from otel_agentcost.wire import AnswerReader, load
+from otel_agentcost.guard import stream_meter
+from otel_agentcost.guard.stream_meter import Meter
+from otel_agentcost.wire import AnswerReader, load, tokenizers
+from otel_agentcost.wire.tokenizers import count_text
 from tests.sdks.kit import warnings_of_ours
 from tests.sdks.replies import chat_chunks, content
 
@@ -24,7 +25,7 @@ MODEL = "gpt-4o-mini"
 @pytest.fixture(scope="module", autouse=True)
 def vocabulary() -> None:
     """Has what counts stay the same within a test."""
-    tokens.ready()
+    tokenizers.ready()
 
 
 def outrun(found: int) -> BudgetExceeded:
@@ -81,12 +82,12 @@ def test_text_is_counted_rarely(word: str, most: int, monkeypatch: pytest.Monkey
         counted.append(len(text))
         return count_text(text, model)
 
-    monkeypatch.setattr(metering, "count_text", counting)
+    monkeypatch.setattr(stream_meter, "count_text", counting)
     fence = 3_000
     number = passed(metered(fence), said([word] * 100_000))
     assert fence * 0.99 < count_text(word * (number + 1), MODEL) <= fence + count_text(word, MODEL) + 5
     assert len(counted) < most
-    assert max(counted) <= max(metering._BLOCK, fence) + fence + len(word)
+    assert max(counted) <= max(stream_meter._BLOCK, fence) + fence + len(word)
 
 
 def test_counts_of_the_stream_are_believed() -> None:

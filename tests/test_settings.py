@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from otel_agentcost import environment_variables
 from otel_agentcost.core.tool_prices import ToolPrice
 from otel_agentcost.errors import SettingsError
-from otel_agentcost.settings import ROWS, Settings, from_environment
+from otel_agentcost.settings.table import ROWS, Settings, from_environment
 from tests import documents
 
 

@@ -6,11 +6,13 @@ import sys
 
 import pytest
 
-from otel_agentcost import similarity
+from otel_agentcost.calls import text_similarity
 
 
-@pytest.mark.parametrize("alike", [similarity.function(), similarity.by_difflib], ids=["rapidfuzz", "difflib"])
-def test_both_agree_about_what_matters(alike: similarity.Similarity) -> None:
+@pytest.mark.parametrize(
+    "alike", [text_similarity.function(), text_similarity.by_difflib], ids=["rapidfuzz", "difflib"]
+)
+def test_both_agree_about_what_matters(alike: text_similarity.Similarity) -> None:
     """The same text is 1, another one is near 0, and a few changed letters are in between."""
     assert alike("the latest report", "the latest report") == 1
     assert alike("the latest report", "xkjwq") < 0.3
@@ -20,6 +22,6 @@ def test_both_agree_about_what_matters(alike: similarity.Similarity) -> None:
 def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where rapidfuzz is not installed, the standard library does it."""
     monkeypatch.setitem(sys.modules, "rapidfuzz", None)
-    similarity.function.cache_clear()
-    assert similarity.function() is similarity.by_difflib
-    similarity.function.cache_clear()
+    text_similarity.function.cache_clear()
+    assert text_similarity.function() is text_similarity.by_difflib
+    text_similarity.function.cache_clear()

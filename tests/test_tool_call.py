@@ -15,9 +15,10 @@ from openai import OpenAI
 from opentelemetry import context
 
 import otel_agentcost
-from otel_agentcost import LoopDetected, Settings, names
-from otel_agentcost.plain import plain
-from otel_agentcost.toolcalls import ToolCall
+from otel_agentcost import LoopDetected, Settings
+from otel_agentcost.calls.jsonable import plain
+from otel_agentcost.calls.tool_call import ToolCall
+from otel_agentcost.core import semconv
 from tests.budgets.scene import client
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer, json_reply
@@ -66,12 +67,12 @@ def test_a_call_written_by_hand_is_a_span_with_its_price(telemetry: Telemetry) -
             call.result = ["bees"]
         asyncio.run(soon())
     said = telemetry.attributes("execute_tool search")
-    assert (said[names.COST], said[names.TOOL_CALL_ID]) == (0.5, "call-1")
+    assert (said[semconv.COST], said[semconv.TOOL_CALL_ID]) == (0.5, "call-1")
     inside, search = telemetry.span("inside").parent, telemetry.span("execute_tool search").context
     assert inside is not None
     assert search is not None
     assert inside.span_id == search.span_id
-    assert telemetry.attributes("execute_tool fetch")[names.COST] == 0.25
+    assert telemetry.attributes("execute_tool fetch")[semconv.COST] == 0.25
 
 
 def test_a_price_function_sees_what_was_said_by_hand(telemetry: Telemetry) -> None:
@@ -90,7 +91,7 @@ def test_a_price_function_sees_what_was_said_by_hand(telemetry: Telemetry) -> No
         with pytest.raises(KeyError), otel_agentcost.tool_call("c", usd=price):
             raise KeyError("c")
     assert seen == [({"n": 1}, "x"), ({}, None)]
-    assert telemetry.attributes("execute_tool c")[names.ERROR_TYPE] == "KeyError"
+    assert telemetry.attributes("execute_tool c")[semconv.ERROR_TYPE] == "KeyError"
 
 
 def test_a_call_written_by_hand_runs_where_nothing_is_instrumented() -> None:
@@ -117,7 +118,7 @@ def test_arguments_and_results_are_content(telemetry: Telemetry, capture: Any) -
         with otel_agentcost.tool_call("search", arguments={"query": "bées"}) as call:
             call.result = "two bées"
     take, search = telemetry.attributes("execute_tool take"), telemetry.attributes("execute_tool search")
-    found = [said.get(name) for said in (take, search) for name in (names.TOOL_ARGUMENTS, names.TOOL_RESULT)]
+    found = [said.get(name) for said in (take, search) for name in (semconv.TOOL_ARGUMENTS, semconv.TOOL_RESULT)]
     whole = ['{"title": "Bees", "copies": 1}'] * 2 + ['{"query": "bées"}', "two bées"]
     assert found == (whole if capture.startswith("SPAN") else [None] * 4)
 
@@ -179,7 +180,7 @@ def test_what_may_be_progress_is_no_loop(telemetry: Telemetry, openai: OpenAI, a
         tracer = telemetry.tracer_provider.get_tracer("app")
         with tracer.start_as_current_span("agent"):
             agent(openai, work)
-    assert telemetry.total(names.M_LOOPS) == 0
+    assert telemetry.total(semconv.M_LOOPS) == 0
 
 
 def test_arguments_that_cannot_be_read_are_nobody_elses_problem(telemetry: Telemetry) -> None:
@@ -196,7 +197,7 @@ def test_arguments_that_cannot_be_read_are_nobody_elses_problem(telemetry: Telem
         for given in (circle, "x" * 10**6, "\ud800", 10**5000, Trap(), {1: {2: b"\0"}}, float("nan"), [0] * 10**6):
             assert echo(given) is given
     for span in telemetry.spans:
-        for name in (names.TOOL_ARGUMENTS, names.TOOL_RESULT):
+        for name in (semconv.TOOL_ARGUMENTS, semconv.TOOL_RESULT):
             written: Any = dict(span.attributes or {})[name]
             assert len(written.encode()) < 200_000
 
@@ -229,7 +230,7 @@ def test_an_exception_that_cannot_be_shown_passes_and_ends_the_span(
 
     with instrumented(telemetry), pytest.raises(Wrong):
         search()
-    assert telemetry.attributes("execute_tool search")[names.COST] == 0.5
+    assert telemetry.attributes("execute_tool search")[semconv.COST] == 0.5
     assert not caplog.records
 
 

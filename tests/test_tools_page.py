@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from otel_agentcost import Settings, names
+from otel_agentcost import Settings
+from otel_agentcost.core import semconv
 from tests import documents
 from tests.in_memory import Telemetry
 from tests.sdks.kit import instrumented
@@ -21,8 +22,8 @@ def test_the_example_makes_two_calls_of_tools(telemetry: Telemetry) -> None:
         defined: dict[str, object] = {}
         exec(code + '\nsearch("bees")\n', defined)
     fetched, searched = telemetry.attributes("execute_tool fetch"), telemetry.attributes("execute_tool search")
-    assert (fetched[names.TOOL_CALL_ID], fetched[names.TOOL_RESULT]) == ("call_1", "the page")
-    assert searched[names.COST] == 0.005
+    assert (fetched[semconv.TOOL_CALL_ID], fetched[semconv.TOOL_RESULT]) == ("call_1", "the page")
+    assert searched[semconv.COST] == 0.005
 
 
 def test_the_prices_by_name_are_understood() -> None:

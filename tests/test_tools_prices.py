@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 import otel_agentcost
-from otel_agentcost import Settings, names
+from otel_agentcost import Settings
+from otel_agentcost.core import semconv
 from tests.budgets.scene import budgeted
 from tests.in_memory import Telemetry
 from tests.sdks.kit import instrumented
@@ -61,8 +62,8 @@ def test_a_function_of_arguments_and_result_is_the_price(telemetry: Telemetry) -
         read("Bees")
         read("Bees", languages=("en", "de", "fr"))
         asyncio.run(read_soon(["en"]))
-    assert [dict(span.attributes or {})[names.COST] for span in telemetry.spans] == [0.002, 0.006, 0.001]
-    assert telemetry.total(names.M_COST, gen_ai__tool__name="read") == 0.008
+    assert [dict(span.attributes or {})[semconv.COST] for span in telemetry.spans] == [0.002, 0.006, 0.001]
+    assert telemetry.total(semconv.M_COST, gen_ai__tool__name="read") == 0.008
 
 
 def test_a_generator_is_one_call_that_ends_with_it(telemetry: Telemetry) -> None:
@@ -73,7 +74,7 @@ def test_a_generator_is_one_call_that_ends_with_it(telemetry: Telemetry) -> None
             with tracer.start_as_current_span(f"reading {page}"):
                 assert not [span for span in telemetry.spans if span.name.startswith("execute_tool")]
     span = telemetry.span("execute_tool pages")
-    assert dict(span.attributes or {})[names.COST] == 0.003
+    assert dict(span.attributes or {})[semconv.COST] == 0.003
     assert telemetry.span("reading 1").parent is None
     assert (telemetry.span("reading 0").end_time or 0) <= (span.end_time or 0)
 
@@ -87,8 +88,8 @@ def test_a_generator_that_is_left_is_charged_for_what_it_brought(telemetry: Tele
         with pytest.raises(OSError, match="e"):
             list(pages("e"))
     closed, failed = (dict(span.attributes or {}) for span in telemetry.spans)
-    assert (closed[names.COST], closed.get(names.ERROR_TYPE)) == (0.001, None)
-    assert (failed[names.COST], failed[names.ERROR_TYPE]) == (0.005, "OSError")
+    assert (closed[semconv.COST], closed.get(semconv.ERROR_TYPE)) == (0.001, None)
+    assert (failed[semconv.COST], failed[semconv.ERROR_TYPE]) == (0.005, "OSError")
 
 
 def test_an_asynchronous_generator_is_charged_once(telemetry: Telemetry) -> None:
@@ -102,7 +103,7 @@ def test_an_asynchronous_generator_is_charged_once(telemetry: Telemetry) -> None
 
     with instrumented(telemetry):
         asyncio.run(consume())
-    assert [dict(span.attributes or {})[names.COST] for span in telemetry.spans] == [0.003, 0.001]
+    assert [dict(span.attributes or {})[semconv.COST] for span in telemetry.spans] == [0.003, 0.001]
 
 
 def test_a_tool_may_be_charged_by_the_second(telemetry: Telemetry) -> None:
@@ -122,7 +123,7 @@ def test_a_tool_may_be_charged_by_the_second(telemetry: Telemetry) -> None:
     for name, rate in (("own", 1), ("sandbox", 2)):
         span = telemetry.span(f"execute_tool {name}")
         took = ((span.end_time or 0) - (span.start_time or 0)) / 1e9
-        usd: Any = dict(span.attributes or {})[names.COST]
+        usd: Any = dict(span.attributes or {})[semconv.COST]
         assert 0.02 * rate <= usd <= took * rate + 0.001
 
 
@@ -150,9 +151,9 @@ def test_a_price_function_that_fails_is_told_once_and_nobody_elses_problem(
         with tracer.start_as_current_span("agent"), caplog.at_level(logging.WARNING, "otel_agentcost"):
             assert [looked(), looked()] == ["found", "found"]
     said = [dict(span.attributes or {}) for span in telemetry.spans if span.name == "execute_tool look"]
-    assert [(one[names.UNPRICED], one.get(names.COST)) for one in said] == [(why, None)] * 2
-    assert telemetry.attributes("agent")[names.TRACE_UNPRICED_CALLS] == 2
-    assert telemetry.total(names.M_UNPRICED, agentcost__unpriced__reason=why) == 2
+    assert [(one[semconv.UNPRICED], one.get(semconv.COST)) for one in said] == [(why, None)] * 2
+    assert telemetry.attributes("agent")[semconv.TRACE_UNPRICED_CALLS] == 2
+    assert telemetry.total(semconv.M_UNPRICED, agentcost__unpriced__reason=why) == 2
     assert len([record for record in caplog.records if "price function of the tool look" in record.message]) == 1
 
 
@@ -166,8 +167,8 @@ def test_a_price_that_depends_on_a_result_that_never_came_is_not_known(telemetry
     with instrumented(telemetry), pytest.raises(KeyError):
         failing("e")
     said = telemetry.attributes("execute_tool failing")
-    assert said[names.UNPRICED] == "the tool failed, and its price depends on its result"
-    assert names.COST not in said
+    assert said[semconv.UNPRICED] == "the tool failed, and its price depends on its result"
+    assert semconv.COST not in said
 
 
 def test_dollars_of_price_functions_count_in_runs_and_budgets(telemetry: Telemetry) -> None:

@@ -8,8 +8,8 @@ from typing import Final
 from grafana.alerts.kind import Alert, number
 from grafana.alerts.promql import PLACE, total
 from grafana.alerts.thresholds import Thresholds
-from otel_agentcost import names
-from otel_agentcost.collector.signals import (
+from otel_agentcost.core import semconv
+from otel_agentcost.telemetry.signals import (
     BREAKERS,
     LOOP_WASTE,
     LOOPS,
@@ -21,7 +21,7 @@ from otel_agentcost.collector.signals import (
 )
 
 _BUDGET: Final = ", ".join((PLACE, *map(label, UTILIZATION.attributes)))
-_AGENT: Final = f"{PLACE}, {label(names.AGENT)}"
+_AGENT: Final = f"{PLACE}, {label(semconv.AGENT)}"
 
 
 def from_calls(limits: Thresholds) -> Iterator[Alert]:
@@ -31,8 +31,8 @@ def from_calls(limits: Thresholds) -> Iterator[Alert]:
     yield Alert(
         name="AgentcostUnpricedCalls", group="agentcost-now", severity="warning", shown="count",
         query=total(
-            ", ".join((PLACE, *map(label, (names.PROVIDER, names.REQUEST_MODEL, names.REASON)))),
-            f'{UNPRICED.prometheus}{{{label(names.REASON)}!~"a framework.*"}}', "30m",
+            ", ".join((PLACE, *map(label, (semconv.PROVIDER, semconv.REQUEST_MODEL, semconv.REASON)))),
+            f'{UNPRICED.prometheus}{{{label(semconv.REASON)}!~"a framework.*"}}', "30m",
         ),
         threshold=limits.unpriced_calls,
         summary="{service_name}: {value} calls of {gen_ai_request_model} have no price: {agentcost_unpriced_reason}",
@@ -66,7 +66,7 @@ def _budgets(limits: Thresholds) -> Iterator[Alert]:
         query=total(PLACE, UNENFORCED.prometheus, "15m"), threshold=limits.unenforced,
         summary="{service_name}: budgets could not look at {value} calls in the last 15 minutes",
         means="Calls without a known price or model, or a ledger that does not answer. Their spans have the event "
-              f"{names.E_UNENFORCED} with the reason.",
+              f"{semconv.E_UNENFORCED} with the reason.",
     )  # fmt: skip
 
 
@@ -83,8 +83,8 @@ def _loops(limits: Thresholds) -> Iterator[Alert]:
         summary="{service_name}: loops of agent {gen_ai_agent_name} wasted ${value} in the last hour",
         means="Dollars that loops spent after their first round.",
     )  # fmt: skip
-    opened = f'{BREAKERS.prometheus}{{{label(names.BREAKER_STATE)}="open"}}'
-    which = ", ".join((PLACE, *map(label, (names.BREAKER, names.BREAKER_SCOPE, names.BREAKER_VALUE))))
+    opened = f'{BREAKERS.prometheus}{{{label(semconv.BREAKER_STATE)}="open"}}'
+    which = ", ".join((PLACE, *map(label, (semconv.BREAKER, semconv.BREAKER_SCOPE, semconv.BREAKER_VALUE))))
     yield Alert(
         name="AgentcostBreakerOpen", group="agentcost-now", severity="critical", shown="count",
         query=total(which, opened, "15m"), threshold=limits.breakers,

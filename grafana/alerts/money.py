@@ -8,13 +8,13 @@ from typing import Final
 from grafana.alerts.kind import Alert, number
 from grafana.alerts.promql import DAY, PLACE, WEEK, total
 from grafana.alerts.thresholds import Thresholds
-from otel_agentcost import names
-from otel_agentcost.collector.signals import COST, TRACE_COST, TRACES_OVER_BUDGET, WHERE, label
+from otel_agentcost.core import semconv
+from otel_agentcost.telemetry.signals import COST, TRACE_COST, TRACES_OVER_BUDGET, WHERE, label
 
 _COST: Final = COST.prometheus
 _RUNS: Final = f"{TRACE_COST.prometheus}_count"
 _BUCKETS: Final = f"{TRACE_COST.prometheus}_bucket"
-_USER: Final = label(names.USER)
+_USER: Final = label(semconv.USER)
 _ENVIRONMENT: Final = label(WHERE[1])
 
 
@@ -88,7 +88,7 @@ def _runs(limits: Thresholds) -> Iterator[Alert]:
         threshold=0,
         summary="{service_name}: {value} runs cost more than the Collector was told a run may, in the last 15 minutes",
         means="The Collector's limit is AGENTCOST_TRACE_BUDGET_USD; the runs' root spans have "
-              f"{names.TRACE_OVER_BUDGET}.",
+              f"{semconv.TRACE_OVER_BUDGET}.",
     )  # fmt: skip
     yield _drift(limits)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from grafana.boards.queries import grew
-from otel_agentcost.collector.signals import WHERE, label
+from otel_agentcost.telemetry.signals import WHERE, label
 
 PLACE: Final = ", ".join(label(name) for name in WHERE)
 """Which service, and where it runs."""

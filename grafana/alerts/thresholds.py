@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 
 
 def _number(value: float, means: str) -> float:
@@ -45,8 +45,8 @@ class Thresholds:
     lost: float = _number(0, "spans or points in ten minutes that a Collector may lose")
 
     def __post_init__(self) -> None:
-        if self.run_usd not in names.COST_BUCKETS:
-            raise ValueError(f"run_usd must be one of {', '.join(map(str, names.COST_BUCKETS))}, not {self.run_usd}")
+        if self.run_usd not in semconv.COST_BUCKETS:
+            raise ValueError(f"run_usd must be one of {', '.join(map(str, semconv.COST_BUCKETS))}, not {self.run_usd}")
 
 
 def changed(settings: Sequence[str]) -> Thresholds:

@@ -12,8 +12,8 @@ from grafana_foundation_sdk.models import dashboard
 
 from grafana.boards import queries
 from grafana.boards.panels import PROMETHEUS
-from otel_agentcost.collector import signals
-from otel_agentcost.collector.signals import label
+from otel_agentcost.telemetry import signals
+from otel_agentcost.telemetry.signals import label
 
 SCHEMA_VERSION: Final = 39
 """Grafana 10.4's: newer versions take it, and bring it up to theirs."""

@@ -25,8 +25,8 @@ from grafana.boards.panels import (
 )
 from grafana.boards.queries import equals, hourly, legend, named, top, total, zero
 from grafana.boards.tables import Column, table
-from otel_agentcost import names
-from otel_agentcost.collector.signals import (
+from otel_agentcost.core import semconv
+from otel_agentcost.telemetry.signals import (
     BREAKERS,
     LOOP_WASTE,
     LOOPS,
@@ -38,8 +38,8 @@ from otel_agentcost.collector.signals import (
     WARNINGS,
 )
 
-_BUDGET: Final = (names.BUDGET, names.BUDGET_VALUE)
-_DOWNGRADE: Final = equals(names.SAVINGS_KIND, "downgrade")
+_BUDGET: Final = (semconv.BUDGET, semconv.BUDGET_VALUE)
+_DOWNGRADE: Final = equals(semconv.SAVINGS_KIND, "downgrade")
 _USED: Final = queries.largest(UTILIZATION, *_BUDGET)
 _REPORTS: Final = "Several processes that share a budget report the same figure: the largest is shown."
 
@@ -96,16 +96,16 @@ def _refusals() -> Row:
                 "Calls refused an hour",
                 described("Model calls that budgets refused in the hour before each point, by budget and by what the "
                           "budget does.", REFUSALS),
-                [Query(text=hourly(REFUSALS, by=(names.BUDGET, names.BUDGET_ACTION)),
-                       legend=legend(names.BUDGET, names.BUDGET_ACTION))],
+                [Query(text=hourly(REFUSALS, by=(semconv.BUDGET, semconv.BUDGET_ACTION)),
+                       legend=legend(semconv.BUDGET, semconv.BUDGET_ACTION))],
                 unit=COUNT, stacked=True,
             )),
             (8, graph(
                 "Limits reached an hour",
                 described("How often budgets came to their soft limit or to their limit in the hour before each "
                           "point.", WARNINGS),
-                [Query(text=hourly(WARNINGS, by=(names.BUDGET, names.BUDGET_LEVEL)),
-                       legend=legend(names.BUDGET, names.BUDGET_LEVEL))],
+                [Query(text=hourly(WARNINGS, by=(semconv.BUDGET, semconv.BUDGET_LEVEL)),
+                       legend=legend(semconv.BUDGET, semconv.BUDGET_LEVEL))],
                 unit=COUNT, stacked=True,
             )),
             (8, graph(
@@ -125,14 +125,14 @@ def _refusals() -> Row:
 
 
 def _loops() -> Row:
-    found = (names.AGENT, names.TOOL, names.LOOP_RULE)
+    found = (semconv.AGENT, semconv.TOOL, semconv.LOOP_RULE)
     return Row(
         height=9,
         panels=[
             (8, graph(
                 "Loops an hour, by rule",
                 described("Loops that were found in the hour before each point, by the rule that found them.", LOOPS),
-                [Query(text=hourly(LOOPS, by=(names.LOOP_RULE,)), legend=legend(names.LOOP_RULE))],
+                [Query(text=hourly(LOOPS, by=(semconv.LOOP_RULE,)), legend=legend(semconv.LOOP_RULE))],
                 unit=COUNT, stacked=True,
             )),
             (16, table(
@@ -140,7 +140,7 @@ def _loops() -> Row:
                 described("Loops in this range, and the dollars that they spent since their first round. Dollars are "
                           "known where the agent's own process finds loops, not where the Collector does.",
                           LOOPS, LOOP_WASTE),
-                {names.AGENT: "Agent", names.TOOL: "Tool", names.LOOP_RULE: "Rule"},
+                {semconv.AGENT: "Agent", semconv.TOOL: "Tool", semconv.LOOP_RULE: "Rule"},
                 [
                     Column(title="Loops", query=f"{named(total(LOOPS, by=found), *found)} > 0", unit=COUNT),
                     Column(title="Dollars", query=f"{named(total(LOOP_WASTE, by=found), *found)} > 0", unit=USD, look={
@@ -154,7 +154,7 @@ def _loops() -> Row:
 
 
 def _breakers() -> Row:
-    breaker = (names.BREAKER, names.BREAKER_STATE)
+    breaker = (semconv.BREAKER, semconv.BREAKER_STATE)
     return Row(
         height=8,
         panels=[
@@ -162,7 +162,7 @@ def _breakers() -> Row:
                 "Circuit breakers an hour",
                 described("How often circuit breakers opened, half-opened or closed in the hour before each point.",
                           BREAKERS),
-                [Query(text=hourly(BREAKERS, by=(names.BREAKER_STATE,)), legend=legend(names.BREAKER_STATE))],
+                [Query(text=hourly(BREAKERS, by=(semconv.BREAKER_STATE,)), legend=legend(semconv.BREAKER_STATE))],
                 unit=COUNT, stacked=True,
                 overrides=[painted("open", RED), painted("half_open", YELLOW), painted("closed", GREEN)],
             )),
@@ -175,8 +175,8 @@ def _breakers() -> Row:
                 "Saved by downgrades an hour",
                 described("Dollars that calls cost less in the hour before each point because a budget sent them to a "
                           "cheaper model, by the model that answered.", SAVINGS),
-                [Query(text=hourly(SAVINGS, _DOWNGRADE, by=(names.REQUEST_MODEL,)),
-                       legend=legend(names.REQUEST_MODEL))],
+                [Query(text=hourly(SAVINGS, _DOWNGRADE, by=(semconv.REQUEST_MODEL,)),
+                       legend=legend(semconv.REQUEST_MODEL))],
                 unit=USD, stacked=True,
             )),
         ],

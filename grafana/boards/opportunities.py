@@ -35,8 +35,8 @@ from grafana.boards.queries import (
     zero,
 )
 from grafana.boards.tables import Column, runs, table
-from otel_agentcost import names
-from otel_agentcost.collector.signals import (
+from otel_agentcost.core import semconv
+from otel_agentcost.telemetry.signals import (
     COST,
     LOOP_WASTE,
     LOOPS,
@@ -47,16 +47,16 @@ from otel_agentcost.collector.signals import (
     TRACE_COST,
 )
 
-_MODEL: Final = (names.REQUEST_MODEL,)
-_AGENT: Final = (names.AGENT, names.REQUEST_MODEL)
+_MODEL: Final = (semconv.REQUEST_MODEL,)
+_AGENT: Final = (semconv.AGENT, semconv.REQUEST_MODEL)
 _PROMPTS: Final = "input|cache_read|cache_write"
-_NO_TOOL: Final = differs(names.OPERATION, names.EXECUTE_TOOL)
-_AGAIN: Final = like(names.LOOP_RULE, "repeat|near_repeat")
-_BACKGROUND: Final = like(names.USER, "$background")
+_NO_TOOL: Final = differs(semconv.OPERATION, semconv.EXECUTE_TOOL)
+_AGAIN: Final = like(semconv.LOOP_RULE, "repeat|near_repeat")
+_BACKGROUND: Final = like(semconv.USER, "$background")
 
 
 def _tokens_of(kinds: str, *by: str, window: str = RANGE) -> str:
-    return total(TOKENS, window, like(names.TOKEN_TYPE, kinds), by=by)
+    return total(TOKENS, window, like(semconv.TOKEN_TYPE, kinds), by=by)
 
 
 _SPENT: Final = total(COST, RANGE, _NO_TOOL, by=_AGENT)
@@ -67,9 +67,9 @@ _CHEAPER: Final = f"{_SPENT} * (1 - $cheaper / 100) and ({_WRITTEN}) < $small / 
 
 _CALLS: Final = total(OPERATION_COST, by=_MODEL, part="count")
 _PROMPT: Final = share(_tokens_of(_PROMPTS, *_MODEL), _CALLS)
-_READ: Final = total(TOKENS, RANGE, equals(names.TOKEN_TYPE, "cache_read"), by=_MODEL)
+_READ: Final = total(TOKENS, RANGE, equals(semconv.TOKEN_TYPE, "cache_read"), by=_MODEL)
 _HIT: Final = f"({_READ} or {_tokens_of('input', *_MODEL)} * 0) / {_tokens_of(_PROMPTS, *_MODEL)}"
-_A_TOKEN: Final = share(total(SAVINGS, RANGE, equals(names.SAVINGS_KIND, "cache"), by=_MODEL), _READ)
+_A_TOKEN: Final = share(total(SAVINGS, RANGE, equals(semconv.SAVINGS_KIND, "cache"), by=_MODEL), _READ)
 _MISSED: Final = f"{_tokens_of(_PROMPTS, *_MODEL)} * $hit / 100 - {_READ}"
 _LARGE: Final = f"({_PROMPT}) > 1024"
 _CACHED: Final = f"((({_MISSED}) > 0) * ({_A_TOKEN})) and {_LARGE}"
@@ -120,7 +120,7 @@ def _models() -> Row:
                 "Expensive models that write little",
                 described(f"{_CHEAPER_TEXT} Without a figure: too cheap, or writes too much, to be in question.",
                           COST, TOKENS),
-                {names.AGENT: "Agent", names.REQUEST_MODEL: "Model"},
+                {semconv.AGENT: "Agent", semconv.REQUEST_MODEL: "Model"},
                 [
                     Column(title="Spent", query=named(_SPENT, *_AGENT), unit=USD),
                     Column(title="A million tokens", query=named(_A_MILLION, *_AGENT), unit=USD),
@@ -132,7 +132,7 @@ def _models() -> Row:
             (12, table(
                 "Large prompts, little cache",
                 described(_CACHED_TEXT, TOKENS, SAVINGS, OPERATION_COST),
-                {names.REQUEST_MODEL: "Model"},
+                {semconv.REQUEST_MODEL: "Model"},
                 [
                     Column(title="Prompt a call", query=_PROMPT, unit=COUNT),
                     Column(title="From cache", query=f"{_HIT} and {_LARGE}", unit=SHARE),
@@ -152,7 +152,7 @@ _GREEN: Final = {
 
 
 def _caching() -> Row:
-    read = hourly(TOKENS, equals(names.TOKEN_TYPE, "cache_read"), by=_MODEL)
+    read = hourly(TOKENS, equals(semconv.TOKEN_TYPE, "cache_read"), by=_MODEL)
     prompt = _tokens_of(_PROMPTS, *_MODEL, window=HOUR)
     parts = (("P50", 0.5, GREEN), ("P90", 0.9, ORANGE), ("P99", 0.99, RED))
     return Row(
@@ -169,7 +169,7 @@ def _caching() -> Row:
                 described("Input tokens of a model call, in the day before each point, to the width of the histogram's "
                           "buckets. P90 far above P50: contexts grow as runs go on. A dot is a call: click it for its "
                           "trace.", TOKEN_USAGE),
-                [Query(text=quantile(part, TOKEN_USAGE, "1d", equals(names.TOKEN_TYPE, "input")), legend=name,
+                [Query(text=quantile(part, TOKEN_USAGE, "1d", equals(semconv.TOKEN_TYPE, "input")), legend=name,
                        exemplars=True) for name, part, _ in parts],
                 unit=COUNT, overrides=[painted(name, colour) for name, _, colour in parts],
             )),
@@ -178,16 +178,16 @@ def _caching() -> Row:
 
 
 def _calls() -> Row:
-    again = (names.TOOL, names.AGENT)
-    batch = (names.FEATURE, names.AGENT)
-    failed = total(COST, RANGE, differs(names.ERROR_TYPE, ""), by=(names.ERROR_TYPE,))
+    again = (semconv.TOOL, semconv.AGENT)
+    batch = (semconv.FEATURE, semconv.AGENT)
+    failed = total(COST, RANGE, differs(semconv.ERROR_TYPE, ""), by=(semconv.ERROR_TYPE,))
     return Row(
         height=8,
         panels=[
             (8, table(
                 "Tools called again with the same arguments",
                 described(f"Loops of the rules repeat and near_repeat in this range. {_AGAIN_TEXT}", LOOPS, LOOP_WASTE),
-                {names.TOOL: "Tool", names.AGENT: "Agent"},
+                {semconv.TOOL: "Tool", semconv.AGENT: "Agent"},
                 [
                     Column(title="Loops", query=f"{named(total(LOOPS, RANGE, _AGAIN, by=again), *again)} > 0",
                            unit=COUNT),
@@ -205,7 +205,7 @@ def _calls() -> Row:
                 "Dollars of calls that failed",
                 described("Dollars of calls that ended in an error in this range: of what a provider bills although "
                           "the answer was lost.", COST),
-                named(top(failed), names.ERROR_TYPE), unit=USD, legend=legend(names.ERROR_TYPE), colour=ORANGE,
+                named(top(failed), semconv.ERROR_TYPE), unit=USD, legend=legend(semconv.ERROR_TYPE), colour=ORANGE,
             )),
         ],
     )  # fmt: skip
@@ -222,9 +222,9 @@ def _growth() -> Row:
                 "are the totals on the run's first span; red: above twice the median of this range "
                 f"({TRACE_COST.prometheus}). Chosen by service.",
                 f"2 * {quantile(0.5, TRACE_COST, RANGE)}",
-                where=f"span.{names.TRACE_LLM_CALLS} >= 5",
-                attributes=(names.AGENT, names.TRACE_LLM_CALLS, names.TRACE_INPUT_TOKENS, names.TRACE_OUTPUT_TOKENS,
-                            names.TRACE_COST),
+                where=f"span.{semconv.TRACE_LLM_CALLS} >= 5",
+                attributes=(semconv.AGENT, semconv.TRACE_LLM_CALLS, semconv.TRACE_INPUT_TOKENS,
+                            semconv.TRACE_OUTPUT_TOKENS, semconv.TRACE_COST),
             )),
         ],
     )  # fmt: skip

@@ -27,8 +27,8 @@ from grafana.boards.panels import (
 )
 from grafana.boards.queries import change, differs, equals, hourly, legend, named, share, top, total, zero
 from grafana.boards.tables import Column, table
-from otel_agentcost import names
-from otel_agentcost.collector.signals import (
+from otel_agentcost.core import semconv
+from otel_agentcost.telemetry.signals import (
     COST,
     DURATION,
     LOOP_WASTE,
@@ -43,9 +43,9 @@ from otel_agentcost.collector.signals import (
 _UID: Final = "agentcost-overview"
 _DAYS_A_MONTH: Final = 30.4
 _SPLITS: Final = (
-    ("model", names.REQUEST_MODEL), ("provider", names.PROVIDER), ("agent", names.AGENT), ("user", names.USER),
-    ("tenant", names.TENANT), ("team", names.TEAM), ("feature", names.FEATURE), ("service", WHERE[0]),
-    ("environment", WHERE[1]), ("operation", names.OPERATION), ("tool", names.TOOL),
+    ("model", semconv.REQUEST_MODEL), ("provider", semconv.PROVIDER), ("agent", semconv.AGENT), ("user", semconv.USER),
+    ("tenant", semconv.TENANT), ("team", semconv.TEAM), ("feature", semconv.FEATURE), ("service", WHERE[0]),
+    ("environment", WHERE[1]), ("operation", semconv.OPERATION), ("tool", semconv.TOOL),
 )  # fmt: skip
 _MONTH: Final = f"{total(COST, '7d')} / 7 * {_DAYS_A_MONTH}"
 
@@ -89,7 +89,7 @@ def _ticker() -> Row:
 
 
 def _flow() -> Row:
-    by = (names.AGENT, names.REQUEST_MODEL)
+    by = (semconv.AGENT, semconv.REQUEST_MODEL)
     moved = change(COST, by=by, ago="1w")
     split = named(hourly(COST, by=("$by",)), "$by")
     return Row(
@@ -105,7 +105,7 @@ def _flow() -> Row:
                 "Top movers against last week",
                 described("Dollars in this range less those of the same stretch a week ago, by agent and model; "
                           "what costs more comes first. Tool calls have no model.", COST),
-                {names.AGENT: "Agent", names.REQUEST_MODEL: "Model"},
+                {semconv.AGENT: "Agent", semconv.REQUEST_MODEL: "Model"},
                 [
                     Column(title="Change", query=named(moved, *by), unit=USD, look={
                         "custom__cellOptions": {"type": "color-text"}, "color": {"mode": "thresholds"},
@@ -124,7 +124,7 @@ def _flow() -> Row:
 
 def _bars(title: str, attribute: str) -> Panel:
     """Who or what costs most. A click shows the board for it alone, where there is a variable for that."""
-    note = " Tool calls have none." if attribute in (names.REQUEST_MODEL, names.PROVIDER) else ""
+    note = " Tool calls have none." if attribute in (semconv.REQUEST_MODEL, semconv.PROVIDER) else ""
     variables = [name for name, chosen in queries.VARIABLES.items() if chosen == attribute]
     return bars(
         title,
@@ -148,8 +148,8 @@ def _split(width: int, *split: tuple[str, str]) -> Row:
 
 
 def _tokens() -> Row:
-    cached = total(TOKENS, "1h", equals(names.TOKEN_TYPE, "cache_read"))
-    prompt = total(TOKENS, "1h", queries.like(names.TOKEN_TYPE, "input|cache_read|cache_write"))
+    cached = total(TOKENS, "1h", equals(semconv.TOKEN_TYPE, "cache_read"))
+    prompt = total(TOKENS, "1h", queries.like(semconv.TOKEN_TYPE, "input|cache_read|cache_write"))
     return Row(
         height=9,
         panels=[
@@ -157,7 +157,7 @@ def _tokens() -> Row:
                 "Tokens an hour",
                 described("Tokens in the hour before each point, each counted once: input without what came from or "
                           "went to a cache, output without reasoning.", TOKENS),
-                [Query(text=hourly(TOKENS, by=(names.TOKEN_TYPE,)), legend=legend(names.TOKEN_TYPE))],
+                [Query(text=hourly(TOKENS, by=(semconv.TOKEN_TYPE,)), legend=legend(semconv.TOKEN_TYPE))],
                 unit=COUNT, stacked=True,
             )),
             (8, graph(
@@ -165,7 +165,7 @@ def _tokens() -> Row:
                 described("Dollars that calls cost less in the hour before each point: because tokens were read from "
                           "a cache, or a cheaper model answered.", SAVINGS, TOKENS),
                 [
-                    Query(text=hourly(SAVINGS, by=(names.SAVINGS_KIND,)), legend=legend(names.SAVINGS_KIND)),
+                    Query(text=hourly(SAVINGS, by=(semconv.SAVINGS_KIND,)), legend=legend(semconv.SAVINGS_KIND)),
                     Query(text=share(cached, prompt), legend="share of input from cache"),
                 ],
                 unit=USD,
@@ -182,7 +182,7 @@ def _tokens() -> Row:
                           "loops have spent since their first round. A failed call in a loop is in both: do not add "
                           "them. Loops that only the Collector found have no dollars.", COST, LOOP_WASTE),
                 [
-                    Query(text=zero(hourly(COST, differs(names.ERROR_TYPE, ""))), legend="failed calls"),
+                    Query(text=zero(hourly(COST, differs(semconv.ERROR_TYPE, ""))), legend="failed calls"),
                     Query(text=hourly(LOOP_WASTE), legend="loops"),
                 ],
                 unit=USD, overrides=[painted("failed calls", ORANGE), painted("loops", RED)],
@@ -192,7 +192,7 @@ def _tokens() -> Row:
 
 
 def _unpriced() -> Row:
-    by = (names.PROVIDER, names.REQUEST_MODEL, names.REASON)
+    by = (semconv.PROVIDER, semconv.REQUEST_MODEL, semconv.REASON)
     whole = total(DURATION, part="count")
     return Row(
         height=7,
@@ -208,7 +208,7 @@ def _unpriced() -> Row:
                 "What has no price, and why",
                 described("Model calls in this range that have no price, or none for all of what they used. A file of "
                           "own prices gives them one.", UNPRICED),
-                {names.PROVIDER: "Provider", names.REQUEST_MODEL: "Model", names.REASON: "Why"},
+                {semconv.PROVIDER: "Provider", semconv.REQUEST_MODEL: "Model", semconv.REASON: "Why"},
                 [Column(title="Calls", query=f"{named(total(UNPRICED, by=by), *by)} > 0", unit=COUNT)],
                 sort="Calls", unit=COUNT,
             )),
@@ -227,8 +227,8 @@ BOARD: Final = Board(
     rows=[
         _ticker(),
         _flow(),
-        _split(8, ("By model", names.REQUEST_MODEL), ("By agent", names.AGENT), ("By user", names.USER)),
-        _split(6, ("By provider", names.PROVIDER), ("By team", names.TEAM), ("By feature", names.FEATURE),
+        _split(8, ("By model", semconv.REQUEST_MODEL), ("By agent", semconv.AGENT), ("By user", semconv.USER)),
+        _split(6, ("By provider", semconv.PROVIDER), ("By team", semconv.TEAM), ("By feature", semconv.FEATURE),
                ("By service", WHERE[0])),
         _tokens(),
         _unpriced(),

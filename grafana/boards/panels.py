@@ -9,7 +9,7 @@ from typing import Any, Final, Literal, cast
 from grafana_foundation_sdk.models import common, dashboard, prometheus, tempo
 
 from grafana.boards import queries
-from otel_agentcost.collector.signals import Signal
+from otel_agentcost.telemetry.signals import Signal
 
 USD: Final = "currencyUSD"
 SHARE: Final = "percentunit"

@@ -10,27 +10,27 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from otel_agentcost import names
-from otel_agentcost.collector.signals import WHERE, Signal, label
+from otel_agentcost.core import semconv
+from otel_agentcost.telemetry.signals import WHERE, Signal, label
 
 RANGE: Final = "$__range"
 """The stretch of time that the board shows."""
 HOUR: Final = "1h"
 _WORDS: Final = {
-    names.REQUEST_MODEL: "model", names.PROVIDER: "provider", names.AGENT: "agent", names.USER: "user",
-    names.TEAM: "team", names.FEATURE: "feature", names.TOOL: "tool", names.REASON: "reason",
-    names.ERROR_TYPE: "error", WHERE[0]: "service",
+    semconv.REQUEST_MODEL: "model", semconv.PROVIDER: "provider", semconv.AGENT: "agent", semconv.USER: "user",
+    semconv.TEAM: "team", semconv.FEATURE: "feature", semconv.TOOL: "tool", semconv.REASON: "reason",
+    semconv.ERROR_TYPE: "error", WHERE[0]: "service",
 }  # fmt: skip
 """What attributes are called where something has none."""
 
 VARIABLES: Final = {
     "service": WHERE[0],
     "environment": WHERE[1],
-    "provider": names.PROVIDER,
-    "model": names.REQUEST_MODEL,
-    "agent": names.AGENT,
-    "team": names.TEAM,
-    "user": names.USER,
+    "provider": semconv.PROVIDER,
+    "model": semconv.REQUEST_MODEL,
+    "agent": semconv.AGENT,
+    "team": semconv.TEAM,
+    "user": semconv.USER,
 }
 """The variables that all boards have, and which attribute each of them chooses."""
 

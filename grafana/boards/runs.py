@@ -24,8 +24,8 @@ from grafana.boards.panels import (
 )
 from grafana.boards.queries import HOUR, RANGE, hourly, quantile, share, total, zero
 from grafana.boards.tables import runs
-from otel_agentcost import names
-from otel_agentcost.collector.signals import LOOPS, TRACE_COST, TRACE_LLM_CALLS, TRACES_OVER_BUDGET
+from otel_agentcost.core import semconv
+from otel_agentcost.telemetry.signals import LOOPS, TRACE_COST, TRACE_LLM_CALLS, TRACES_OVER_BUDGET
 
 _WIDTH: Final = "To the width of the histogram's buckets."
 _COLOURS: Final = {"P50": GREEN, "P90": ORANGE, "P99": RED}
@@ -85,8 +85,8 @@ def _spread() -> Row:
 
 def _table() -> Row:
     attributes = (
-        names.AGENT, names.USER, names.TRACE_LLM_CALLS, names.TRACE_INPUT_TOKENS, names.TRACE_OUTPUT_TOKENS,
-        names.TRACE_LLM_COST, names.TRACE_TOOL_COST, names.TRACE_COST,
+        semconv.AGENT, semconv.USER, semconv.TRACE_LLM_CALLS, semconv.TRACE_INPUT_TOKENS, semconv.TRACE_OUTPUT_TOKENS,
+        semconv.TRACE_LLM_COST, semconv.TRACE_TOOL_COST, semconv.TRACE_COST,
     )  # fmt: skip
     return Row(
         height=14,
@@ -95,10 +95,10 @@ def _table() -> Row:
                 "Runs and their traces",
                 "Up to 200 sampled runs that cost at least what is set above as Runs from, the dearest of them first; "
                 "click one for its trace. Of more than 200 Tempo gives some: raise Runs from. The figures are the "
-                f"totals on the run's first span ({names.TRACE_COST} and its like). Red: above twice the median of "
+                f"totals on the run's first span ({semconv.TRACE_COST} and its like). Red: above twice the median of "
                 f"this range ({TRACE_COST.prometheus}). Steps are model calls. Chosen by service.",
                 f"2 * {quantile(0.5, TRACE_COST, RANGE)}",
-                attributes=attributes, where=f"span.{names.TRACE_COST} >= $least",
+                attributes=attributes, where=f"span.{semconv.TRACE_COST} >= $least",
             )),
         ],
     )  # fmt: skip

@@ -10,8 +10,8 @@ from grafana_foundation_sdk.models import dashboard, tempo
 
 from grafana.boards import traces
 from grafana.boards.panels import RED, TEMPO, USD, Query, override, panel
-from otel_agentcost import names
-from otel_agentcost.collector.signals import label
+from otel_agentcost.core import semconv
+from otel_agentcost.telemetry.signals import label
 
 _OPTIONS: Final = {"showHeader": True, "cellHeight": "sm", "footer": {"show": False, "reducer": ["sum"], "fields": ""}}
 _TEMPO_OWN: Final = {
@@ -20,14 +20,14 @@ _TEMPO_OWN: Final = {
 }  # fmt: skip
 """Tempo's own columns of a table of spans, and what they are called here."""
 _TOTALS: Final = {
-    names.AGENT: ("Agent", "string"),
-    names.USER: ("User", "string"),
-    names.TRACE_LLM_CALLS: ("Steps", "short"),
-    names.TRACE_INPUT_TOKENS: ("Input tokens", "short"),
-    names.TRACE_OUTPUT_TOKENS: ("Output tokens", "short"),
-    names.TRACE_LLM_COST: ("Models", USD),
-    names.TRACE_TOOL_COST: ("Tools", USD),
-    names.TRACE_COST: ("Total", USD),
+    semconv.AGENT: ("Agent", "string"),
+    semconv.USER: ("User", "string"),
+    semconv.TRACE_LLM_CALLS: ("Steps", "short"),
+    semconv.TRACE_INPUT_TOKENS: ("Input tokens", "short"),
+    semconv.TRACE_OUTPUT_TOKENS: ("Output tokens", "short"),
+    semconv.TRACE_LLM_COST: ("Models", USD),
+    semconv.TRACE_TOOL_COST: ("Tools", USD),
+    semconv.TRACE_COST: ("Total", USD),
 }
 """What the first span of a run says of it, and what these columns are called."""
 
@@ -91,7 +91,7 @@ def runs(title: str, description: str, median: str, *, where: str = "", attribut
     }
     threshold = {
         "configRefId": "B",
-        "applyTo": {"id": "byName", "options": names.TRACE_COST},
+        "applyTo": {"id": "byName", "options": semconv.TRACE_COST},
         "mappings": [
             {"fieldName": "Value", "handlerKey": "threshold1", "handlerArguments": {"threshold": {"color": RED}}},
             {"fieldName": "Time", "handlerKey": "__ignore"},

@@ -1,6 +1,6 @@
 """The sample as series of Prometheus: what a scrape every quarter of an hour would have found, as OpenMetrics.
 
-Names, attributes and buckets are those of the one table, `otel_agentcost/collector/signals.py`.
+Names, attributes and buckets are those of the one table, `otel_agentcost/telemetry/signals.py`.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from pathlib import Path
 
 from grafana.preview.company import HOUSE
 from grafana.preview.sample import BUDGETS, RUN_BUDGET, STEP, Budget, Call, Run, Sample
-from otel_agentcost import names
-from otel_agentcost.collector import signals
-from otel_agentcost.collector.signals import Signal, label
+from otel_agentcost.core import semconv
+from otel_agentcost.telemetry import signals
+from otel_agentcost.telemetry.signals import Signal, label
 
 Labels = tuple[tuple[str, str], ...]
 _DAY = 86400
@@ -87,7 +87,7 @@ class History:
         who = _who(run)
         for at, tool, usd in run.tools:
             if usd:
-                said = {label(names.OPERATION): names.EXECUTE_TOOL, **who, label(names.TOOL): tool}
+                said = {label(semconv.OPERATION): semconv.EXECUTE_TOOL, **who, label(semconv.TOOL): tool}
                 self._add(signals.COST, at, usd, where, **said)
         if run.made:
             self._add(signals.TRACE_COST, run.ended, run.usd, where)
@@ -100,16 +100,16 @@ class History:
     def _call(self, run: Run, call: Call, where: Labels) -> None:
         at = call.ended
         if budget := call.refused:
-            said = {label(names.BUDGET_UNIT): "usd", label(names.BUDGET_ACTION): budget.action}
+            said = {label(semconv.BUDGET_UNIT): "usd", label(semconv.BUDGET_ACTION): budget.action}
             self._add(signals.REFUSALS, at, 1, where, **_of(budget), **said)
             return
         model = {
-            label(names.OPERATION): names.CHAT,
-            label(names.PROVIDER): call.model.provider,
-            label(names.REQUEST_MODEL): call.model.asked,
-            label(names.RESPONSE_MODEL): call.model.served if call.usage.counts else None,
+            label(semconv.OPERATION): semconv.CHAT,
+            label(semconv.PROVIDER): call.model.provider,
+            label(semconv.REQUEST_MODEL): call.model.asked,
+            label(semconv.RESPONSE_MODEL): call.model.served if call.usage.counts else None,
         }
-        error = {label(names.ERROR_TYPE): call.error}
+        error = {label(semconv.ERROR_TYPE): call.error}
         self._add(signals.DURATION, at, call.seconds, where, **model, **error)
         if not call.usage.counts:
             return
@@ -117,19 +117,19 @@ class History:
             self._add(signals.UNENFORCED, at, 1, where)
         self._tokens(call, at, where, model, _who(run))
         if call.usd is None:
-            reason = {label(names.REASON): f"no price for {call.model.asked!r} of {call.model.provider}"}
+            reason = {label(semconv.REASON): f"no price for {call.model.asked!r} of {call.model.provider}"}
             self._add(signals.UNPRICED, at, 1, where, **model, **reason)
             return
         self._add(signals.OPERATION_COST, at, call.usd, where, **model)
         self._add(signals.COST, at, call.usd, where, **model, **_who(run), **error)
         for kind, usd in ("cache", call.saved_by_cache), ("downgrade", call.saved_by_downgrade):
             if usd:
-                self._add(signals.SAVINGS, at, usd, where, **model, **{label(names.SAVINGS_KIND): kind})
+                self._add(signals.SAVINGS, at, usd, where, **model, **{label(semconv.SAVINGS_KIND): kind})
 
     def _tokens(
         self, call: Call, at: float, where: Labels, model: dict[str, str | None], who: dict[str, str | None]
     ) -> None:
-        usage, kind = call.usage, label(names.TOKEN_TYPE)
+        usage, kind = call.usage, label(semconv.TOKEN_TYPE)
         for name, tokens in ("input", usage.input_tokens), ("output", usage.output_tokens):
             self._add(signals.TOKEN_USAGE, at, tokens, where, **model, **{kind: name})
         apart = {
@@ -148,26 +148,26 @@ class History:
         for labels, values in self._gauges:
             said = dict(labels)
             where = labels[:2]
-            budget = {name: said[name] for name in map(label, (names.BUDGET, names.BUDGET_SCOPE))}
+            budget = {name: said[name] for name in map(label, (semconv.BUDGET, semconv.BUDGET_SCOPE))}
             for (_, before), (at, now) in itertools.pairwise(values):
                 for level, share in ("soft", 0.8), ("limit", 1.0):
                     if before < share <= now:
-                        self._add(signals.WARNINGS, at, 1, where, **budget, **{label(names.BUDGET_LEVEL): level})
+                        self._add(signals.WARNINGS, at, 1, where, **budget, **{label(semconv.BUDGET_LEVEL): level})
 
     def _loop(self, run: Run, where: Labels) -> None:
         tool = run.tools[-1][1] if run.tools else None
-        said = {label(names.LOOP_RULE): run.loop, label(names.TOOL): tool, label(names.AGENT): run.agent.name}
+        said = {label(semconv.LOOP_RULE): run.loop, label(semconv.TOOL): tool, label(semconv.AGENT): run.agent.name}
         self._add(signals.LOOPS, run.ended, 1, where, **said)
         self._add(signals.LOOP_WASTE, run.ended, run.wasted, where, **said)
         breaker = {
-            label(names.BREAKER): _BREAKER,
-            label(names.BREAKER_SCOPE): "agent",
-            label(names.BREAKER_VALUE): run.agent.name,
+            label(semconv.BREAKER): _BREAKER,
+            label(semconv.BREAKER_SCOPE): "agent",
+            label(semconv.BREAKER_VALUE): run.agent.name,
         }
         for later, state in (0, "open"), (900, "half_open"), (902, "closed"):
             if run.ended + later < self._sample.end:
                 self._add(signals.BREAKERS, run.ended + later, 1, where, **breaker,
-                          **{label(names.BREAKER_STATE): state})  # fmt: skip
+                          **{label(semconv.BREAKER_STATE): state})  # fmt: skip
 
 
 def _where(run: Run) -> Labels:
@@ -181,7 +181,7 @@ def _who(run: Run) -> dict[str, str | None]:
 
 
 def _of(budget: Budget) -> dict[str, str | None]:
-    return {label(names.BUDGET): budget.text, label(names.BUDGET_SCOPE): budget.scope}
+    return {label(semconv.BUDGET): budget.text, label(semconv.BUDGET_SCOPE): budget.scope}
 
 
 def _utilization(sample: Sample, steps: int) -> list[tuple[Labels, list[tuple[int, float]]]]:
@@ -192,7 +192,7 @@ def _utilization(sample: Sample, steps: int) -> list[tuple[Labels, list[tuple[in
             if budget.agent != run.agent.name or run.agent.environment != "production":
                 continue
             value = run.user if budget.each_user else run.agent.team if budget.scope == "team" else run.agent.name
-            said = {**_of(budget), label(names.BUDGET_UNIT): "usd", label(names.BUDGET_VALUE): value}
+            said = {**_of(budget), label(semconv.BUDGET_UNIT): "usd", label(semconv.BUDGET_VALUE): value}
             labels = (*_where(run), *((key, text) for key, text in said.items() if text))
             days = spent.setdefault(labels, (budget, defaultdict(list)))[1]
             for call in run.calls:

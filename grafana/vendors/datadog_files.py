@@ -11,20 +11,20 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from grafana.alerts.thresholds import Thresholds
-from otel_agentcost import names
-from otel_agentcost.collector import signals
-from otel_agentcost.collector.signals import Signal
+from otel_agentcost.core import semconv
+from otel_agentcost.telemetry import signals
+from otel_agentcost.telemetry.signals import Signal
 
 Json = dict[str, Any]
 
 VARIABLES: Final = {
     "service": "service",
     "env": "env",
-    "provider": names.PROVIDER,
-    "model": names.REQUEST_MODEL,
-    "agent": names.AGENT,
-    "team": names.TEAM,
-    "user": names.USER,
+    "provider": semconv.PROVIDER,
+    "model": semconv.REQUEST_MODEL,
+    "agent": semconv.AGENT,
+    "team": semconv.TEAM,
+    "user": semconv.USER,
 }
 """Template variables, and the tags that they choose by. Datadog makes `service` and `env` of the resource."""
 
@@ -67,16 +67,16 @@ def dashboard() -> Json:
 
 
 def _dollars() -> list[Json]:
-    cost, model = signals.COST, names.REQUEST_MODEL
-    whose = {"agent": names.AGENT, "user": names.USER, "team": names.TEAM, "feature": names.FEATURE}
+    cost, model = signals.COST, semconv.REQUEST_MODEL
+    whose = {"agent": semconv.AGENT, "user": semconv.USER, "team": semconv.TEAM, "feature": semconv.FEATURE}
     return [
         _value("Dollars", counted(cost)),
-        _value("Dollars of calls that failed", counted(cost, only=f"{names.ERROR_TYPE}:*")),
-        _value("Saved by caches", counted(signals.SAVINGS, only=f"{names.SAVINGS_KIND}:cache")),
+        _value("Dollars of calls that failed", counted(cost, only=f"{semconv.ERROR_TYPE}:*")),
+        _value("Saved by caches", counted(signals.SAVINGS, only=f"{semconv.SAVINGS_KIND}:cache")),
         _value("Calls without a price", counted(signals.UNPRICED)),
         _series("Dollars by model", [counted(cost, [model])], "bars"),
         *(_top(f"Dollars by {key}", counted(cost, [tag])) for key, tag in whose.items()),
-        _top("Calls without a price, by model and reason", counted(signals.UNPRICED, [model, names.REASON])),
+        _top("Calls without a price, by model and reason", counted(signals.UNPRICED, [model, semconv.REASON])),
     ]
 
 
@@ -84,20 +84,20 @@ def _runs() -> list[Json]:
     run, where = signals.TRACE_COST, f"{{{scope(signals.TRACE_COST)}}}"
     return [
         _series("What a run costs: mean, P90, most", [f"{how}:{run.name}{where}" for how in ("avg", "p90", "max")]),
-        _series("Tokens by type", [counted(signals.TOKENS, [names.TOKEN_TYPE])], "bars"),
-        _series("Saved, by how", [counted(signals.SAVINGS, [names.SAVINGS_KIND])], "bars"),
+        _series("Tokens by type", [counted(signals.TOKENS, [semconv.TOKEN_TYPE])], "bars"),
+        _series("Saved, by how", [counted(signals.SAVINGS, [semconv.SAVINGS_KIND])], "bars"),
     ]
 
 
 def _control() -> list[Json]:
     used = signals.UTILIZATION
-    budget = [names.BUDGET, names.BUDGET_VALUE]
+    budget = [semconv.BUDGET, semconv.BUDGET_VALUE]
     return [
         _series("Budgets: how far used", [f"max:{used.name}{{{scope(used)}}}{_by(budget)}"]),
-        _top("Calls that budgets refused", counted(signals.REFUSALS, [names.BUDGET, names.BUDGET_ACTION])),
-        _series("Loops by rule", [counted(signals.LOOPS, [names.LOOP_RULE])], "bars"),
-        _top("Dollars wasted in loops, by agent", counted(signals.LOOP_WASTE, [names.AGENT])),
-        _series("Circuit breakers", [counted(signals.BREAKERS, [names.BREAKER_STATE])], "bars"),
+        _top("Calls that budgets refused", counted(signals.REFUSALS, [semconv.BUDGET, semconv.BUDGET_ACTION])),
+        _series("Loops by rule", [counted(signals.LOOPS, [semconv.LOOP_RULE])], "bars"),
+        _top("Dollars wasted in loops, by agent", counted(signals.LOOP_WASTE, [semconv.AGENT])),
+        _series("Circuit breakers", [counted(signals.BREAKERS, [semconv.BREAKER_STATE])], "bars"),
     ]
 
 
@@ -140,7 +140,7 @@ def monitors(limits: Thresholds) -> dict[str, Json]:
     """The bodies for the Monitors API."""
     cost, unpriced, loops = signals.COST.name, signals.UNPRICED.name, signals.LOOPS.name
     run, used = signals.TRACE_COST.name, signals.UTILIZATION.name
-    budget = f"{names.BUDGET},{names.BUDGET_SCOPE}"
+    budget = f"{semconv.BUDGET},{semconv.BUDGET_SCOPE}"
     return {
         "day": _monitor(
             "A day has cost too much",
@@ -156,13 +156,13 @@ def monitors(limits: Thresholds) -> dict[str, Json]:
         ),
         "unpriced": _monitor(
             "Calls without a price",
-            f"sum(last_30m):sum:{unpriced}{{*}} by {{{names.REQUEST_MODEL}}}.as_count() > {limits.unpriced_calls:g}",
+            f"sum(last_30m):sum:{unpriced}{{*}} by {{{semconv.REQUEST_MODEL}}}.as_count() > {limits.unpriced_calls:g}",
             "{{value}} calls have no price, or no whole one: their dollars are in no sum.",
             critical=limits.unpriced_calls,
         ),
         "loop_storm": _monitor(
             "A loop storm",
-            f"sum(last_15m):sum:{loops}{{*}} by {{{names.AGENT}}}.as_count() > {limits.loops:g}",
+            f"sum(last_15m):sum:{loops}{{*}} by {{{semconv.AGENT}}}.as_count() > {limits.loops:g}",
             "{{value}} loops were found in a quarter of an hour.",
             critical=limits.loops,
         ),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
 from grafana.alerts.thresholds import Thresholds
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 
 Query: TypeAlias = dict[str, Any]
 """A query specification, as Honeycomb's API writes it."""
@@ -54,23 +54,24 @@ class Trigger:
 
 _FAILED: Final = Column(
     alias="agentcost.calc.failed_usd",
-    expression=f"IF(EXISTS(${names.ERROR_TYPE}), COALESCE(${names.COST}, 0), 0)",
+    expression=f"IF(EXISTS(${semconv.ERROR_TYPE}), COALESCE(${semconv.COST}, 0), 0)",
     means="Dollars of a call that failed, and 0 of any other.",
 )
 _FRESH: Final = Column(
     alias="agentcost.calc.fresh_input_tokens",
-    expression=f"SUB(SUB(${names.INPUT_TOKENS}, COALESCE(${names.CACHE_READ_TOKENS}, 0)), "
-    f"COALESCE(${names.CACHE_WRITE_TOKENS}, 0))",
+    expression=f"SUB(SUB(${semconv.INPUT_TOKENS}, COALESCE(${semconv.CACHE_READ_TOKENS}, 0)), "
+    f"COALESCE(${semconv.CACHE_WRITE_TOKENS}, 0))",
     means="Input tokens that were neither read from nor written to a cache.",
 )
 _HIT_SHARE: Final = Column(
     alias="agentcost.calc.cache_hit_share",
-    expression=f"IF(GT(${names.INPUT_TOKENS}, 0), DIV(COALESCE(${names.CACHE_READ_TOKENS}, 0), ${names.INPUT_TOKENS}))",
+    expression=f"IF(GT(${semconv.INPUT_TOKENS}, 0), "
+    f"DIV(COALESCE(${semconv.CACHE_READ_TOKENS}, 0), ${semconv.INPUT_TOKENS}))",
     means="The share of a call's input tokens that were read from a cache.",
 )
 _PRICED: Final = Column(
     alias="agentcost.calc.priced",
-    expression=f'IF(EXISTS(${names.UNPRICED}), "not, or not wholly", EXISTS(${names.COST}), "priced", "no call")',
+    expression=f'IF(EXISTS(${semconv.UNPRICED}), "not, or not wholly", EXISTS(${semconv.COST}), "priced", "no call")',
     means="Whether the dollars of a call are known.",
 )
 COLUMNS: Final = (_FAILED, _FRESH, _HIT_SHARE, _PRICED)
@@ -85,8 +86,8 @@ def _where(column: str, op: str = "exists") -> dict[str, Any]:
 
 
 _COUNT: Final = _figure("COUNT")
-_SPENT: Final = _figure("SUM", names.COST)
-_CALLS: Final = _where(names.COST)
+_SPENT: Final = _figure("SUM", semconv.COST)
+_CALLS: Final = _where(semconv.COST)
 
 
 def _query(*figures: dict[str, Any], seconds: int = _DAY, where: tuple[dict[str, Any], ...], by: str = "") -> Query:
@@ -109,7 +110,7 @@ def _dollars_by(what: str, column: str) -> Question:
     return Question(
         key=f"dollars_by_{what}",
         title=f"Dollars by {what}",
-        answers=f"The sum of `{names.COST}` over calls, by `{column}`.",
+        answers=f"The sum of `{semconv.COST}` over calls, by `{column}`.",
         query=_top(_SPENT, _COUNT, where=_CALLS, by=(column,)),
     )
 
@@ -127,30 +128,30 @@ _MONEY: Final = (
     Question(
         key="dollars",
         title="Dollars",
-        answers=f"The sum of `{names.COST}` over calls of models and tools. Totals on roots and agents are left out: "
+        answers=f"The sum of `{semconv.COST}` over calls of models and tools. Totals on roots and agents are left out: "
         "they contain the same dollars.",
         query=_query(_SPENT, _figure("SUM", _FAILED.alias), where=(_CALLS,)),
         style="graph",
     ),
-    _dollars_by("model", names.REQUEST_MODEL),
-    _dollars_by("agent", names.AGENT),
-    _dollars_by("user", names.USER),
-    _dollars_by("team", names.TEAM),
-    _dollars_by("feature", names.FEATURE),
+    _dollars_by("model", semconv.REQUEST_MODEL),
+    _dollars_by("agent", semconv.AGENT),
+    _dollars_by("user", semconv.USER),
+    _dollars_by("team", semconv.TEAM),
+    _dollars_by("feature", semconv.FEATURE),
     Question(
         key="runs",
         title="The dearest runs",
-        answers=f"The sum of `{names.COST}` of each trace. Click on one to see its calls.",
+        answers=f"The sum of `{semconv.COST}` of each trace. Click on one to see its calls.",
         query=_top(_SPENT, _COUNT, where=_CALLS, by=(TRACE,)),
         style="table",
     ),
     Question(
         key="run_cost",
         title="What a run costs",
-        answers=f"Percentiles of `{names.TRACE_COST}` over roots of traces.",
+        answers=f"Percentiles of `{semconv.TRACE_COST}` over roots of traces.",
         query=_query(
-            *(_figure(op, names.TRACE_COST) for op in ("P50", "P90", "P99")),
-            where=(_where(PARENT, "does-not-exist"), _where(names.TRACE_COST)),
+            *(_figure(op, semconv.TRACE_COST) for op in ("P50", "P90", "P99")),
+            where=(_where(PARENT, "does-not-exist"), _where(semconv.TRACE_COST)),
         ),
         style="graph",
     ),
@@ -159,31 +160,31 @@ _TROUBLE: Final = (
     Question(
         key="unpriced",
         title="Calls without a price",
-        answers=f"Calls that have `{names.UNPRICED}`, by the reason: their dollars are missing, or not whole.",
-        query=_top(_COUNT, where=_where(names.UNPRICED), by=(names.UNPRICED, names.REQUEST_MODEL)),
+        answers=f"Calls that have `{semconv.UNPRICED}`, by the reason: their dollars are missing, or not whole.",
+        query=_top(_COUNT, where=_where(semconv.UNPRICED), by=(semconv.UNPRICED, semconv.REQUEST_MODEL)),
         style="table",
     ),
-    _events("loops", "Loops", names.E_LOOP, names.LOOP_RULE, names.TOOL),
+    _events("loops", "Loops", semconv.E_LOOP, semconv.LOOP_RULE, semconv.TOOL),
     Question(
         key="loop_waste",
         title="Dollars wasted in loops",
-        answers=f"The largest `{names.LOOP_WASTED}` of each trace: what it spent since its loop's first round.",
-        query=_top(_figure("MAX", names.LOOP_WASTED), where=_where(names.LOOP_WASTED), by=(TRACE,)),
+        answers=f"The largest `{semconv.LOOP_WASTED}` of each trace: what it spent since its loop's first round.",
+        query=_top(_figure("MAX", semconv.LOOP_WASTED), where=_where(semconv.LOOP_WASTED), by=(TRACE,)),
         style="table",
     ),
-    _events("refusals", "Calls that budgets refused", names.E_BUDGET_EXCEEDED, names.BUDGET, names.BUDGET_ACTION),
-    _events("soft_limits", "Budgets at their soft limit", names.E_SOFT_LIMIT, names.BUDGET),
+    _events("refusals", "Calls that budgets refused", semconv.E_BUDGET_EXCEEDED, semconv.BUDGET, semconv.BUDGET_ACTION),
+    _events("soft_limits", "Budgets at their soft limit", semconv.E_SOFT_LIMIT, semconv.BUDGET),
 )
 _TOKENS: Final = (
     Question(
         key="cache_savings",
         title="Dollars saved by caches",
-        answers=f"The sum of `{names.CACHE_SAVINGS}`, and the mean share of input that came from a cache.",
+        answers=f"The sum of `{semconv.CACHE_SAVINGS}`, and the mean share of input that came from a cache.",
         query=_top(
-            _figure("SUM", names.CACHE_SAVINGS),
+            _figure("SUM", semconv.CACHE_SAVINGS),
             _figure("AVG", _HIT_SHARE.alias),
-            where=_where(names.INPUT_TOKENS),
-            by=(names.REQUEST_MODEL,),
+            where=_where(semconv.INPUT_TOKENS),
+            by=(semconv.REQUEST_MODEL,),
         ),
     ),
     Question(
@@ -192,10 +193,10 @@ _TOKENS: Final = (
         answers="Input that no cache took part in, read from a cache, written to it; output, and reasoning within it.",
         query=_query(
             _figure("SUM", _FRESH.alias),
-            _figure("SUM", names.CACHE_READ_TOKENS),
-            _figure("SUM", names.CACHE_WRITE_TOKENS),
-            _figure("SUM", names.OUTPUT_TOKENS),
-            _figure("SUM", names.REASONING_TOKENS),
+            _figure("SUM", semconv.CACHE_READ_TOKENS),
+            _figure("SUM", semconv.CACHE_WRITE_TOKENS),
+            _figure("SUM", semconv.OUTPUT_TOKENS),
+            _figure("SUM", semconv.REASONING_TOKENS),
             where=(_CALLS,),
         ),
         style="graph",
@@ -206,7 +207,7 @@ QUESTIONS: Final = (*_MONEY, *_TROUBLE, *_TOKENS)
 
 def triggers(limits: Thresholds) -> tuple[Trigger, ...]:
     """The alerts. A query looks back at most four times as far as its trigger waits."""
-    budget = names.BUDGET
+    budget = semconv.BUDGET
     return (
         Trigger(
             key="day",
@@ -227,28 +228,28 @@ def triggers(limits: Thresholds) -> tuple[Trigger, ...]:
             key="unpriced",
             title="Calls without a price",
             says="Their dollars are in no sum. The reason is on their spans.",
-            query=_query(_COUNT, seconds=2 * _QUARTER, where=(_where(names.UNPRICED),), by=names.REQUEST_MODEL),
+            query=_query(_COUNT, seconds=2 * _QUARTER, where=(_where(semconv.UNPRICED),), by=semconv.REQUEST_MODEL),
             above=limits.unpriced_calls,
         ),
         Trigger(
             key="loop_storm",
             title="A loop storm",
             says="Loops that were found in a quarter of an hour.",
-            query=_query(_COUNT, seconds=_QUARTER, where=(_event(names.E_LOOP),)),
+            query=_query(_COUNT, seconds=_QUARTER, where=(_event(semconv.E_LOOP),)),
             above=limits.loops,
         ),
         Trigger(
             key="budget_soft",
             title="A budget is at its soft limit",
             says="80 % of it, unless its rule says otherwise.",
-            query=_query(_COUNT, seconds=_QUARTER, where=(_event(names.E_SOFT_LIMIT),), by=budget),
+            query=_query(_COUNT, seconds=_QUARTER, where=(_event(semconv.E_SOFT_LIMIT),), by=budget),
             above=0.0,
         ),
         Trigger(
             key="budget_full",
             title="A budget is used up",
             says="It refuses calls, or warns of each.",
-            query=_query(_COUNT, seconds=_QUARTER, where=(_event(names.E_BUDGET_EXCEEDED),), by=budget),
+            query=_query(_COUNT, seconds=_QUARTER, where=(_event(semconv.E_BUDGET_EXCEEDED),), by=budget),
             above=0.0,
         ),
     )

@@ -16,8 +16,8 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any, TypeAlias, cast
 
+from otel_agentcost._version import __version__
 from otel_agentcost.errors import AgentCostError
-from otel_agentcost.version import __version__
 
 __all__ = ["Subparsers", "main", "write_into"]
 
@@ -27,7 +27,7 @@ Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  #
 
 def write_into(folder: Path, made: Mapping[str, str], *, force: bool) -> int:
     """Writes files, and says which, for the commands that do; returns 1 where some were changed, and left alone."""
-    from otel_agentcost.writing import write  # noqa: PLC0415 (for two commands only)
+    from otel_agentcost.cli.file_writer import write  # noqa: PLC0415 (for two commands only)
 
     kept = write(made, folder, force=force)
     for name in made:

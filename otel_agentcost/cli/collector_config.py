@@ -13,7 +13,7 @@ from pathlib import Path
 from otel_agentcost.cli import Subparsers, write_into
 from otel_agentcost.collector.files import files
 from otel_agentcost.pricebook import open_book
-from otel_agentcost.settings import Settings
+from otel_agentcost.settings.table import Settings
 
 SUMMARY = "Write the configuration of an OpenTelemetry Collector that prices spans of any language."
 

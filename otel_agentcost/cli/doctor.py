@@ -20,14 +20,14 @@ from importlib import import_module
 from importlib.metadata import PackageNotFoundError, entry_points, version
 from typing import cast
 
+from otel_agentcost._version import __version__
 from otel_agentcost.cli import Subparsers
 from otel_agentcost.core import money
 from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.core.budgets import Action, Budget, Unit, period
 from otel_agentcost.errors import AgentCostError, SettingsError, written
-from otel_agentcost.patching import Target
-from otel_agentcost.settings import ROWS, Settings, without_password
-from otel_agentcost.version import __version__
+from otel_agentcost.integrations.patching import Target
+from otel_agentcost.settings.table import ROWS, Settings, without_password
 
 SUMMARY = "Show the settings and budgets as understood, the price book, the SDKs, the ledger, and where telemetry goes."
 
@@ -208,7 +208,7 @@ def _amount(unit: Unit, limit: int) -> str:
 
 def _ledger(settings: Settings) -> Finding:
     """Which ledger counts, whether it answers, and how fast once it is connected."""
-    from otel_agentcost.ledger import open_ledger  # noqa: PLC0415 (keeps the command line quick to start)
+    from otel_agentcost.guard.ledger import open_ledger  # noqa: PLC0415 (keeps the command line quick to start)
 
     try:
         ledger = open_ledger(settings.ledger)
@@ -261,7 +261,7 @@ def _prices(settings: Settings) -> Iterator[Finding]:
 
 
 def _sdks(*, in_use: bool) -> Iterator[Finding]:
-    from otel_agentcost import sdks  # noqa: PLC0415 (keeps the command line quick to start)
+    from otel_agentcost.integrations import sdks  # noqa: PLC0415 (keeps the command line quick to start)
 
     for sdk in sdks.discover():
         measured = "every call is measured" if in_use else "not measured, see above"
@@ -271,7 +271,7 @@ def _sdks(*, in_use: bool) -> Iterator[Finding]:
 
 def _frameworks(*, in_use: bool) -> Iterator[Finding]:
     """Those whose tools are watched."""
-    from otel_agentcost import tools  # noqa: PLC0415 (keeps the command line quick to start)
+    from otel_agentcost.integrations import tools  # noqa: PLC0415 (keeps the command line quick to start)
 
     absent: list[str] = []
     for framework in tools.discover():

@@ -15,9 +15,9 @@ from pathlib import Path
 from otel_agentcost.cli import Subparsers
 from otel_agentcost.core.prices import DAY, PRICE_KEY_OF, InconsistentPrices, Period, Price, PriceList
 from otel_agentcost.errors import AgentCostError
-from otel_agentcost.pricebook import BUNDLED, BookFile, Found, Missing, PriceBook, nearest, open_book, read_book
-from otel_agentcost.pricebook.served import STANDARD, SURCHARGES, surcharge
-from otel_agentcost.settings import Settings
+from otel_agentcost.pricebook import BUNDLED, BookFile, Found, Missing, PriceBook, open_book, read_book, suggestions
+from otel_agentcost.pricebook.service_tiers import STANDARD, SURCHARGES, surcharge
+from otel_agentcost.settings.table import Settings
 
 SUMMARY = "Look up prices, check a file of own prices, compare price books, and take over newer prices."
 
@@ -101,7 +101,7 @@ def show(arguments: argparse.Namespace) -> int:
     _print_prices(PriceList(prices=card.prices))
     _print_terms(found, terms)
     _print_others(found)
-    others = [seller for seller in nearest.sellers(book, arguments.model) if seller != found.provider]
+    others = [seller for seller in suggestions.sellers(book, arguments.model) if seller != found.provider]
     if others and arguments.provider is None:
         print(f"  also sold by: {_some(others)}")
     return 0
@@ -109,10 +109,10 @@ def show(arguments: argparse.Namespace) -> int:
 
 def _suggest(book: PriceBook, model: str, provider: str | None) -> None:
     """What may have been meant by a name that has no price: other sellers of the model, and other names."""
-    sellers = nearest.sellers(book, model)
+    sellers = suggestions.sellers(book, model)
     if sellers:
         print(f"The name is known of: {_some(sellers)} (try --provider {sellers[0]}).")
-    if (provider is not None or not sellers) and (near := nearest.near_models(book, model, provider)):
+    if (provider is not None or not sellers) and (near := suggestions.near_models(book, model, provider)):
         print(f"Did you mean {' or '.join(filter(None, (', '.join(near[:-1]), near[-1])))}?")
 
 
@@ -216,7 +216,7 @@ def check(arguments: argparse.Namespace) -> int:
             print(f"  {name}: {' | '.join(_short(entry) for entry in (*model.prices.lists, *model.prices.variants))}")
     for entry in own.providers.values():
         if not entry.urls and entry.id not in book.book.providers:
-            near = nearest.near_provider(book, entry.id)
+            near = suggestions.near_provider(book, entry.id)
             hint = f"; did you mean {near}?" if near else ": give it the address of its calls."
             print(f"! provider {entry.id} is not in the book and has no base_url{hint}")
     return 0
@@ -228,7 +228,7 @@ def _counted(number: int, what: str) -> str:
 
 def _read(path: Path | None) -> BookFile:
     if path is None:
-        from otel_agentcost.pricebook.compile import compile_book  # noqa: PLC0415 (a tool that few commands need)
+        from otel_agentcost.pricebook.build import compile_book  # noqa: PLC0415 (a tool that few commands need)
 
         return BookFile(compile_book(datetime.now(timezone.utc).date()).encode())
     try:
@@ -239,7 +239,7 @@ def _read(path: Path | None) -> BookFile:
 
 def diff(arguments: argparse.Namespace) -> int:
     """Prints what changed from one book to another; returns 1 where something did."""
-    from otel_agentcost.pricebook.difference import differences  # noqa: PLC0415 (for two commands only)
+    from otel_agentcost.pricebook.diff import differences  # noqa: PLC0415 (for two commands only)
 
     old, new = _read(arguments.old or BUNDLED), _read(arguments.new)
     lines = list(differences(old, new))
@@ -255,7 +255,7 @@ def diff(arguments: argparse.Namespace) -> int:
 
 def sync(arguments: argparse.Namespace) -> int:
     """Compiles the installed genai-prices into a price book, which is replaced as a whole or not at all."""
-    from otel_agentcost.pricebook.compile import compile_book  # noqa: PLC0415 (a tool that few commands need)
+    from otel_agentcost.pricebook.build import compile_book  # noqa: PLC0415 (a tool that few commands need)
 
     target: Path = arguments.file
     text = compile_book(datetime.now(timezone.utc).date())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from otel_agentcost.collector import runs
+from otel_agentcost.collector import traces
 from otel_agentcost.collector.metrics import metrics_yaml
 from otel_agentcost.collector.ottl import attribute
 from otel_agentcost.collector.pricing import pricing_yaml
@@ -15,12 +15,12 @@ __all__ = ["files"]
 
 _SHAPES = Path(__file__).parent / "shapes"
 _WORDS = {
-    "@GENAI@": runs.GENAI,
-    "@CALL@": runs.CALL,
-    "@TOOL_CALL@": runs.TOOL_CALL,
-    "@ARGUMENTS@": f"Coalesce([{', '.join(attribute(name) for name in runs.ARGUMENTS)}])",
-    "@BUDGET@": runs.BUDGET,
-    "@REPEATS@": runs.REPEATS,
+    "@GENAI@": traces.GENAI,
+    "@CALL@": traces.CALL,
+    "@TOOL_CALL@": traces.TOOL_CALL,
+    "@ARGUMENTS@": f"Coalesce([{', '.join(attribute(name) for name in traces.ARGUMENTS)}])",
+    "@BUDGET@": traces.BUDGET,
+    "@REPEATS@": traces.REPEATS,
 }
 """What the shapes share with the generated files."""
 
@@ -30,7 +30,7 @@ def files(book: PriceBook) -> dict[str, str]:
     return {
         "pricing.yaml": pricing_yaml(book),
         "metrics.yaml": metrics_yaml(),
-        "runs.yaml": runs.runs_yaml(),
+        "runs.yaml": traces.runs_yaml(),
         **{path: _filled(text) for path, text in _read()},
     }
 

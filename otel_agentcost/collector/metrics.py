@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from otel_agentcost import names
-from otel_agentcost.collector import signals
 from otel_agentcost.collector.ottl import BASIS, OURS, attribute
-from otel_agentcost.collector.signals import Signal
-from otel_agentcost.collector.yaml_text import document
+from otel_agentcost.collector.yaml_writer import document
+from otel_agentcost.core import semconv
+from otel_agentcost.telemetry import signals
+from otel_agentcost.telemetry.signals import Signal
 
 __all__ = ["LOWEST_VERSION", "RESOURCE", "described", "histogram", "metrics_yaml", "total"]
 
@@ -34,7 +34,7 @@ _CONNECTOR = ("signaltometrics", "signal_to_metrics")
 """What the connector calls itself, before and since its renaming, where it says which Collector derived a point."""
 _UNPRICED = f'({OURS} or {BASIS} == "unpriced")'
 """What is unpriced may also be of no other metric: counts that are none, frameworks' copies of calls."""
-_CALL = f'{attribute(names.OPERATION)} != "{names.EXECUTE_TOOL}"'
+_CALL = f'{attribute(semconv.OPERATION)} != "{semconv.EXECUTE_TOOL}"'
 
 _HEADING = f"""
 Derives metrics from the spans that `transform/agentcost` (pricing.yaml) priced: dollars, tokens, durations, what is
@@ -106,17 +106,17 @@ def _metric(
 
 def _label(name: str, constants: dict[str, str]) -> dict[str, Any]:
     """A label. The operation alone must be there: spans without it, which is most, are passed over at once."""
-    if name == names.OPERATION:
+    if name == semconv.OPERATION:
         return {"key": name}
     for key, constant in constants.items():
         if name == key.replace("__", "."):
             return {"key": name, "default_value": constant}
-    return {"key": names.UNPRICED if name == names.REASON else name, "optional": True}
+    return {"key": semconv.UNPRICED if name == semconv.REASON else name, "optional": True}
 
 
 def _spans() -> list[dict[str, Any]]:
-    cost = f"Double({attribute(names.COST)})"
-    priced = _given(names.COST)
+    cost = f"Double({attribute(semconv.COST)})"
+    priced = _given(semconv.COST)
     return [
         *_token_usage(),
         _metric(signals.DURATION, _CALL, histogram(signals.DURATION, "Seconds(span.end_time - span.start_time)")),
@@ -125,16 +125,16 @@ def _spans() -> list[dict[str, Any]]:
         *_tokens(),
         _metric(
             signals.SAVINGS,
-            f"{_given(names.CACHE_SAVINGS)} and {attribute(names.CACHE_SAVINGS)} > 0",
-            total(f"Double({attribute(names.CACHE_SAVINGS)})"),
+            f"{_given(semconv.CACHE_SAVINGS)} and {attribute(semconv.CACHE_SAVINGS)} > 0",
+            total(f"Double({attribute(semconv.CACHE_SAVINGS)})"),
             agentcost__savings__kind="cache",
         ),
-        _metric(signals.UNPRICED, _given(names.UNPRICED), total("1"), _UNPRICED),
+        _metric(signals.UNPRICED, _given(semconv.UNPRICED), total("1"), _UNPRICED),
     ]
 
 
 def _token_usage() -> Sequence[dict[str, Any]]:
-    kinds = {"input": names.INPUT_TOKENS, "output": names.OUTPUT_TOKENS}
+    kinds = {"input": semconv.INPUT_TOKENS, "output": semconv.OUTPUT_TOKENS}
     return [
         _metric(
             signals.TOKEN_USAGE,
@@ -148,12 +148,14 @@ def _token_usage() -> Sequence[dict[str, Any]]:
 
 def _tokens() -> Sequence[dict[str, Any]]:
     """Each token once: the input without what caches read and wrote, the output without what was thought."""
-    read, write, reasoning = map(_or_zero, (names.CACHE_READ_TOKENS, names.CACHE_WRITE_TOKENS, names.REASONING_TOKENS))
+    read, write, reasoning = map(
+        _or_zero, (semconv.CACHE_READ_TOKENS, semconv.CACHE_WRITE_TOKENS, semconv.REASONING_TOKENS)
+    )
     kinds = {
-        "input": f"{_or_zero(names.INPUT_TOKENS)} - {read} - {write}",
+        "input": f"{_or_zero(semconv.INPUT_TOKENS)} - {read} - {write}",
         "cache_read": read,
         "cache_write": write,
-        "output": f"{_or_zero(names.OUTPUT_TOKENS)} - {reasoning}",
+        "output": f"{_or_zero(semconv.OUTPUT_TOKENS)} - {reasoning}",
         "reasoning": reasoning,
     }
     return [
@@ -164,7 +166,7 @@ def _tokens() -> Sequence[dict[str, Any]]:
 def _points() -> dict[str, Any]:
     """Where and of which service onto each point, the same for what applications send and what is derived here."""
     older, newer = (f'resource.attributes["{name}.service.instance.id"]' for name in _CONNECTOR)
-    reason, unpriced = (f'datapoint.attributes["{name}"]' for name in (names.REASON, names.UNPRICED))
+    reason, unpriced = (f'datapoint.attributes["{name}"]' for name in (semconv.REASON, semconv.UNPRICED))
     return {
         "error_mode": "ignore",
         "metric_statements": [
@@ -183,7 +185,7 @@ def _points() -> dict[str, Any]:
                     *_copied("deployment.environment.name", "deployment.environment.name"),
                     *_copied("deployment.environment", "deployment.environment.name"),
                     f"set({reason}, {unpriced}) where {unpriced} != nil",
-                    f'delete_key(datapoint.attributes, "{names.UNPRICED}")',
+                    f'delete_key(datapoint.attributes, "{semconv.UNPRICED}")',
                     f"truncate_all(datapoint.attributes, {_LONGEST_VALUE})",
                 ],
             },

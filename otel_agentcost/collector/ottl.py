@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, Final
 
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 
 SCRATCH: Final = "agentcost.tmp."
 """Attributes under this prefix pass from one block of statements to the next, and are gone at the end."""
@@ -59,9 +59,9 @@ def where(*conditions: str) -> str:
     return f" where {' and '.join(conditions)}" if conditions else ""
 
 
-BASIS: Final = attribute(names.COST_BASIS)
-COST: Final = attribute(names.COST)
-UNPRICED: Final = attribute(names.UNPRICED)
+BASIS: Final = attribute(semconv.COST_BASIS)
+COST: Final = attribute(semconv.COST)
+UNPRICED: Final = attribute(semconv.UNPRICED)
 AGAIN: Final = scratch("again")
 """`provider|model` under which the price may stand too."""
 OURS: Final = f'{BASIS} == "collector"'

@@ -21,8 +21,8 @@ from typing import Any, Final
 from otel_agentcost.core.prices import DAY, Card, InconsistentPrices, ModelPrices, Tiered
 from otel_agentcost.core.usage import Kind
 from otel_agentcost.pricebook import Found, PriceBook
-from otel_agentcost.pricebook.lists import read_model
-from otel_agentcost.pricebook.own import OwnModel
+from otel_agentcost.pricebook.overrides import OwnModel
+from otel_agentcost.pricebook.price_lists import read_model
 
 KINDS: Final[tuple[Kind, ...]] = (
     "input_tokens",

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from otel_agentcost import names
-from otel_agentcost.collector import spellings
-from otel_agentcost.collector.dollars import finish
+from otel_agentcost.collector.arithmetic import finish
+from otel_agentcost.collector.model_lookup import search
+from otel_agentcost.collector.normalize import read
 from otel_agentcost.collector.ottl import (
     AGAIN,
     BASIS,
@@ -32,10 +32,9 @@ from otel_agentcost.collector.ottl import (
     put,
     text,
 )
-from otel_agentcost.collector.reading import read
-from otel_agentcost.collector.searching import search
-from otel_agentcost.collector.sellers import candidates, seller, taken
+from otel_agentcost.collector.provider_lookup import candidates, seller, taken
 from otel_agentcost.collector.tables import Table
+from otel_agentcost.core import aliases, semconv
 from otel_agentcost.pricebook import PriceBook
 
 Block = tuple[str, list[str]]
@@ -58,11 +57,11 @@ def _unfinished() -> str:
 
 def _is_call() -> str:
     """Which spans are model calls that nobody has priced. Cheap for all others: most spans are none."""
-    operation, kind = attribute(names.OPERATION), attribute("openinference.span.kind")
+    operation, kind = attribute(semconv.OPERATION), attribute("openinference.span.kind")
     older, vercel = attribute("llm.request.type"), attribute("ai.operationId")
-    named = f"({matches(operation, spellings.CALLS)} or {operation}{NIL} and ("
-    named += f"{matches(older, spellings.CALLS)} or {matches(kind, spellings.CALL_KINDS)}"
+    named = f"({matches(operation, aliases.CALLS)} or {operation}{NIL} and ("
+    named += f"{matches(older, aliases.CALLS)} or {matches(kind, aliases.CALL_KINDS)}"
     named += f" or {matches(vercel, '[.]do(Generate|Stream|Embed)$')}))"
     says = " or ".join(f"{path}{SAID}" for path in (operation, kind, older, vercel))
-    fresh = " and ".join(path + NIL for path in (COST, UNPRICED, BASIS, attribute(names.WATCHED)))
+    fresh = " and ".join(path + NIL for path in (COST, UNPRICED, BASIS, attribute(semconv.WATCHED)))
     return f"({says}) and {named} and {fresh} and not {in_environment(IGNORED_SCOPES)}"

@@ -17,9 +17,9 @@ said. Called by the line of `lifecycle.py`.
 
 from __future__ import annotations
 
-from otel_agentcost.guard.asking import Policy
 from otel_agentcost.guard.breakers import Breakers, Change, Verdict
 from otel_agentcost.guard.guard import Guard
-from otel_agentcost.guard.values import CallFacts, Counted, Level, Refused, Ticket
+from otel_agentcost.guard.reservation import Policy
+from otel_agentcost.guard.types import CallFacts, Counted, Level, Refused, Ticket
 
 __all__ = ["Breakers", "CallFacts", "Change", "Counted", "Guard", "Level", "Policy", "Refused", "Ticket", "Verdict"]

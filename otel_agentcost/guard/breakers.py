@@ -18,9 +18,9 @@ from typing import Literal, NamedTuple
 
 from otel_agentcost.core.breakers import Breaker, Trip
 from otel_agentcost.core.budgets import Scope
-from otel_agentcost.guard.keeper import Keeper
-from otel_agentcost.ledger import Amounts, Claim, LedgerError, Standing
-from otel_agentcost.ledger.memory import MemoryLedger
+from otel_agentcost.guard.ledger import Amounts, Claim, LedgerError, Standing
+from otel_agentcost.guard.ledger.memory import MemoryLedger
+from otel_agentcost.guard.resilient_ledger import Keeper
 
 State = Literal["open", "half_open", "closed"]
 

@@ -19,16 +19,16 @@ from typing import NamedTuple, cast
 from otel_agentcost.core import money
 from otel_agentcost.core.budgets import FOREVER, Budget, Scope
 from otel_agentcost.errors import BudgetExceeded
-from otel_agentcost.guard.applying import Applied, Applying
-from otel_agentcost.guard.aside import aside, later
-from otel_agentcost.guard.asking import JUST_A_CALL, Policy, Request, ask_for
-from otel_agentcost.guard.beginnings import Beginnings
-from otel_agentcost.guard.keeper import Keeper
-from otel_agentcost.guard.reports import exceeded, levels, outrun, refusing
-from otel_agentcost.guard.values import NOTHING_HELD, Ask, CallFacts, Counted, Level, Refused, Ticket, fits
-from otel_agentcost.guard.waiting import AnyWaiter, Queues, TaskWaiter, Waiter
-from otel_agentcost.ledger import MOST, Amounts, Claim, Ledger, LedgerError, Refusal, Unit
-from otel_agentcost.ledger.memory import MemoryLedger
+from otel_agentcost.guard.applicable import Applied, Applying
+from otel_agentcost.guard.executor import aside, later
+from otel_agentcost.guard.ledger import MOST, Amounts, Claim, Ledger, LedgerError, Refusal, Unit
+from otel_agentcost.guard.ledger.memory import MemoryLedger
+from otel_agentcost.guard.outcomes import exceeded, levels, outrun, refusing
+from otel_agentcost.guard.queue import AnyWaiter, Queues, TaskWaiter, Waiter
+from otel_agentcost.guard.reservation import JUST_A_CALL, Policy, Request, ask_for
+from otel_agentcost.guard.resilient_ledger import Keeper
+from otel_agentcost.guard.start_times import Beginnings
+from otel_agentcost.guard.types import NOTHING_HELD, Ask, CallFacts, Counted, Level, Refused, Ticket, fits
 
 POLL = 0.05
 """Seconds after which the first of a queue looks by itself: calls of other processes settle without waking it."""

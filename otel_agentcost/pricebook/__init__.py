@@ -9,10 +9,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from otel_agentcost.pricebook.book import PriceBook
-from otel_agentcost.pricebook.bundled import BUNDLED, FORMAT, BookFile, read_book
+from otel_agentcost.pricebook.compiled import BUNDLED, FORMAT, BookFile, read_book
 from otel_agentcost.pricebook.finder import Finder, Found, Missing
-from otel_agentcost.pricebook.own import OwnModels, OwnPrices, read_own
-from otel_agentcost.pricebook.pricefile import PriceFileError, unreadable
+from otel_agentcost.pricebook.overrides import OwnModels, OwnPrices, read_own
+from otel_agentcost.pricebook.price_file import PriceFileError, unreadable
 
 __all__ = ["BUNDLED", "BookFile", "Found", "Missing", "PriceBook", "PriceFileError", "open_book", "read_book"]
 

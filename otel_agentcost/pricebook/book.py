@@ -13,10 +13,10 @@ from typing import NamedTuple, Protocol
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.prices import InconsistentPrices
 from otel_agentcost.core.usage import Usage
-from otel_agentcost.pricebook.bundled import BookFile
+from otel_agentcost.pricebook.compiled import BookFile
 from otel_agentcost.pricebook.finder import REMEDY, Finder, Found, Missing
-from otel_agentcost.pricebook.own import OwnPrices
-from otel_agentcost.pricebook.served import Surcharged, surcharge, without_price
+from otel_agentcost.pricebook.overrides import OwnPrices
+from otel_agentcost.pricebook.service_tiers import Surcharged, surcharge, without_price
 
 Terms = tuple[tuple[str, str], ...]
 

@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from otel_agentcost.core.prices import ModelPrices
-from otel_agentcost.pricebook.bundled import BookFile, Provider
+from otel_agentcost.pricebook.compiled import BookFile, Provider
 from otel_agentcost.pricebook.matching import Rule, matches
-from otel_agentcost.pricebook.own import OwnModel, OwnModels, OwnPrices
+from otel_agentcost.pricebook.overrides import OwnModel, OwnModels, OwnPrices
 from otel_agentcost.pricebook.providers import canonical, is_local
 
 REMEDY = "; the file that OTEL_AGENTCOST_PRICES names can give it one"

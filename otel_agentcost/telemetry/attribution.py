@@ -17,13 +17,13 @@ from typing import cast
 from opentelemetry import baggage, context
 from opentelemetry.context import Context
 
-from otel_agentcost import names
-from otel_agentcost.border import report
+from otel_agentcost.core import semconv
+from otel_agentcost.diagnostics import report
 from otel_agentcost.telemetry.rollup import Tally
 
 _KEY = context.create_key("agentcost-attribution")
 
-BAGGAGE_KEYS = (names.USER, names.TENANT, names.TEAM, names.FEATURE, names.AGENT, names.CONVERSATION)
+BAGGAGE_KEYS = (semconv.USER, semconv.TENANT, semconv.TEAM, semconv.FEATURE, semconv.AGENT, semconv.CONVERSATION)
 
 NOBODY: Mapping[str, str] = {}
 
@@ -73,12 +73,12 @@ def within(
 ) -> Context:
     """`ctx` with what `attribute` is given."""
     given = {
-        names.USER: user,
-        names.TENANT: tenant,
-        names.TEAM: team,
-        names.FEATURE: feature,
-        names.AGENT: agent,
-        names.CONVERSATION: conversation,
+        semconv.USER: user,
+        semconv.TENANT: tenant,
+        semconv.TEAM: team,
+        semconv.FEATURE: feature,
+        semconv.AGENT: agent,
+        semconv.CONVERSATION: conversation,
     }
     said = {key: str(value) for key, value in given.items() if value is not None}
     return context.set_value(_KEY, {**_set_in(ctx), **said}, ctx) if said else ctx

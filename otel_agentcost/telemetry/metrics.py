@@ -16,8 +16,7 @@ from typing import Any, Literal
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Meter, Observation
 
-from otel_agentcost import names
-from otel_agentcost.core import money
+from otel_agentcost.core import money, semconv
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Tokens
 
@@ -94,7 +93,7 @@ class TokenSums:
                 continue
             for kind, count in zip(_TOKEN_TYPES, sums, strict=True):
                 if count:
-                    observations.append(Observation(count, {**dict(key), names.TOKEN_TYPE: kind}))
+                    observations.append(Observation(count, {**dict(key), semconv.TOKEN_TYPE: kind}))
         return observations
 
 
@@ -126,7 +125,7 @@ def whose_of(base: Attributes, who: Attributes) -> Key:
     """The attribute set of sums that are kept apart by whom and what they are for."""
     if not who:
         return tuple(base.items())
-    return (*base.items(), *[item for item in who.items() if item[0] != names.CONVERSATION])
+    return (*base.items(), *[item for item in who.items() if item[0] != semconv.CONVERSATION])
 
 
 class Metrics:
@@ -134,60 +133,60 @@ class Metrics:
 
     def __init__(self, meter: Meter) -> None:
         self._tokens = meter.create_histogram(
-            names.M_TOKEN_USAGE,
-            unit=names.UNIT_TOKEN,
+            semconv.M_TOKEN_USAGE,
+            unit=semconv.UNIT_TOKEN,
             description="Input and output tokens of a model call, cached and reasoning tokens included.",
-            explicit_bucket_boundaries_advisory=names.TOKEN_BUCKETS,
+            explicit_bucket_boundaries_advisory=semconv.TOKEN_BUCKETS,
         )
         self._duration = meter.create_histogram(
-            names.M_DURATION,
-            unit=names.UNIT_SECOND,
+            semconv.M_DURATION,
+            unit=semconv.UNIT_SECOND,
             description="How long a model call took; a stream until it ended.",
-            explicit_bucket_boundaries_advisory=names.DURATION_BUCKETS,
+            explicit_bucket_boundaries_advisory=semconv.DURATION_BUCKETS,
         )
         self._operation_cost = meter.create_histogram(
-            names.M_OPERATION_COST,
-            unit=names.UNIT_USD,
+            semconv.M_OPERATION_COST,
+            unit=semconv.UNIT_USD,
             description="What a model call cost.",
-            explicit_bucket_boundaries_advisory=names.COST_BUCKETS,
+            explicit_bucket_boundaries_advisory=semconv.COST_BUCKETS,
         )
         self._trace_cost = meter.create_histogram(
-            names.M_TRACE_COST,
-            unit=names.UNIT_USD,
+            semconv.M_TRACE_COST,
+            unit=semconv.UNIT_USD,
             description="What a trace cost in this process, models and tools.",
-            explicit_bucket_boundaries_advisory=names.COST_BUCKETS,
+            explicit_bucket_boundaries_advisory=semconv.COST_BUCKETS,
         )
         self._trace_llm_calls = meter.create_histogram(
-            names.M_TRACE_LLM_CALLS,
-            unit=names.UNIT_CALL,
+            semconv.M_TRACE_LLM_CALLS,
+            unit=semconv.UNIT_CALL,
             description="How many model calls a trace made in this process.",
-            explicit_bucket_boundaries_advisory=names.CALL_BUCKETS,
+            explicit_bucket_boundaries_advisory=semconv.CALL_BUCKETS,
         )
-        self._cost = counted(meter, names.M_COST, names.UNIT_USD, "Dollars spent on model and tool calls.")
+        self._cost = counted(meter, semconv.M_COST, semconv.UNIT_USD, "Dollars spent on model and tool calls.")
         self._token_sums = TokenSums()
         meter.create_observable_counter(
-            names.M_TOKENS,
+            semconv.M_TOKENS,
             callbacks=[self._token_sums.observe],
-            unit=names.UNIT_TOKEN,
+            unit=semconv.UNIT_TOKEN,
             description="Tokens of model calls by type, each counted once.",
         )
         self._savings = counted(
             meter,
-            names.M_SAVINGS,
-            names.UNIT_USD,
+            semconv.M_SAVINGS,
+            semconv.UNIT_USD,
             "Dollars that calls cost less: a cheaper model answered, or tokens were read from a cache.",
         )
         self._unpriced = counted(
-            meter, names.M_UNPRICED, names.UNIT_CALL, "Model calls whose price is not, or not wholly, known."
+            meter, semconv.M_UNPRICED, semconv.UNIT_CALL, "Model calls whose price is not, or not wholly, known."
         )
         self.bounded_model = Bounded()
         self._bounded_reason = Bounded(50)
 
     def tokens(self, input_tokens: int, output_tokens: int, base: Attributes, ctx: Context) -> None:
         """Tokens of one call."""
-        self._tokens.record(input_tokens, {**base, names.TOKEN_TYPE: "input"}, ctx)
+        self._tokens.record(input_tokens, {**base, semconv.TOKEN_TYPE: "input"}, ctx)
         if output_tokens:
-            self._tokens.record(output_tokens, {**base, names.TOKEN_TYPE: "output"}, ctx)
+            self._tokens.record(output_tokens, {**base, semconv.TOKEN_TYPE: "output"}, ctx)
 
     def duration(self, seconds: float, base: Attributes, ctx: Context) -> None:
         """How long one call took."""
@@ -212,16 +211,16 @@ class Metrics:
         self._spend(usd, whose_of(base, who), error)
 
     def _spend(self, usd: Decimal, whose: Key, error: str | None) -> None:
-        self._cost.add_to(whose if error is None else (*whose, (names.ERROR_TYPE, error)), usd)
+        self._cost.add_to(whose if error is None else (*whose, (semconv.ERROR_TYPE, error)), usd)
 
     def saved(self, kind: Literal["cache", "downgrade"], usd: Decimal, base: Attributes) -> None:
         """So many dollars less."""
         if usd > 0:
-            self._savings.add(usd, {**base, names.SAVINGS_KIND: kind})
+            self._savings.add(usd, {**base, semconv.SAVINGS_KIND: kind})
 
     def unpriced(self, reason: str, base: Attributes) -> None:
         """One call without a price, or without a whole one."""
-        self._unpriced.add(_ONE, {**base, names.REASON: self._bounded_reason(reason)})
+        self._unpriced.add(_ONE, {**base, semconv.REASON: self._bounded_reason(reason)})
 
     def trace_ended(self, usd: Decimal | None, llm_calls: int, ctx: Context) -> None:
         """Totals of a trace whose local root has ended; `usd` is None where none of its calls has a price."""

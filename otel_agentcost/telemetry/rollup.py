@@ -14,11 +14,10 @@ from decimal import Decimal
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import Span
 
-from otel_agentcost import names
-from otel_agentcost.core import money
+from otel_agentcost.core import money, semconv
 from otel_agentcost.core.call import AttributeValue
 
-_SAID = (names.AGENT, names.CONVERSATION)
+_SAID = (semconv.AGENT, semconv.CONVERSATION)
 
 _ATTRIBUTE = "_agentcost_tally"
 
@@ -105,18 +104,18 @@ class Tally:
         """The totals as span attributes."""
         with self._lock:
             totals: dict[str, AttributeValue] = {
-                names.TRACE_COST: money.to_float(money.add(self.llm_usd, self.tool_usd)),
-                names.TRACE_LLM_COST: money.to_float(self.llm_usd),
-                names.TRACE_TOOL_COST: money.to_float(self.tool_usd),
-                names.TRACE_LLM_CALLS: self.llm_calls,
-                names.TRACE_TOOL_CALLS: self.tool_calls,
-                names.TRACE_INPUT_TOKENS: self.input_tokens,
-                names.TRACE_OUTPUT_TOKENS: self.output_tokens,
+                semconv.TRACE_COST: money.to_float(money.add(self.llm_usd, self.tool_usd)),
+                semconv.TRACE_LLM_COST: money.to_float(self.llm_usd),
+                semconv.TRACE_TOOL_COST: money.to_float(self.tool_usd),
+                semconv.TRACE_LLM_CALLS: self.llm_calls,
+                semconv.TRACE_TOOL_CALLS: self.tool_calls,
+                semconv.TRACE_INPUT_TOKENS: self.input_tokens,
+                semconv.TRACE_OUTPUT_TOKENS: self.output_tokens,
             }
             if self.unpriced_calls:
-                totals[names.TRACE_UNPRICED_CALLS] = self.unpriced_calls
+                totals[semconv.TRACE_UNPRICED_CALLS] = self.unpriced_calls
             if not self.priced:  # nothing is known to have cost nothing: no dollars, rather than none spent
-                del totals[names.TRACE_COST], totals[names.TRACE_LLM_COST]
+                del totals[semconv.TRACE_COST], totals[semconv.TRACE_LLM_COST]
             return totals
 
 

@@ -16,15 +16,14 @@ from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
-from otel_agentcost import names
-from otel_agentcost.core import money
+from otel_agentcost.core import money, semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Tokens
-from otel_agentcost.telemetry import attribution, neighbours, rollup, runs
-from otel_agentcost.telemetry.endings import HeldSpan
+from otel_agentcost.telemetry import adoption, attribution, rollup, run_context
+from otel_agentcost.telemetry.held_span import HeldSpan
 from otel_agentcost.telemetry.rollup import Tally
-from otel_agentcost.telemetry.runs import Run
+from otel_agentcost.telemetry.run_context import Run
 
 _FIGURES = ("agentcost.", "gen_ai.usage.")
 
@@ -53,7 +52,7 @@ class Record:
         self.tally = tally
         self.alone = alone
         """Whether the call is under no span: its trace is then that of this one call."""
-        self.runs: tuple[Run, ...] = runs.current(ctx)
+        self.runs: tuple[Run, ...] = run_context.current(ctx)
         """The runs that the call is made in, the innermost first."""
         self.content: Mapping[str, str] | None = None
         """What was said, where the span is to have it. It goes before the figures: what comes first, limits evict."""
@@ -72,12 +71,12 @@ class Record:
         """The call is made otherwise than it was asked for: the span says both."""
         told: dict[str, AttributeValue] = dict(after.parameters)
         if after.model != before.model and after.model is not None:
-            told[names.REQUEST_MODEL] = after.model
-            told[names.DOWNGRADED_FROM] = str(before.model)
+            told[semconv.REQUEST_MODEL] = after.model
+            told[semconv.DOWNGRADED_FROM] = str(before.model)
             if self._held is None:
                 self.span.update_name(f"{after.operation} {after.model}")
         if after.max_output_tokens != before.max_output_tokens:
-            told[names.CLAMPED_FROM] = before.max_output_tokens or 0
+            told[semconv.CLAMPED_FROM] = before.max_output_tokens or 0
         self.span.set_attributes(told)
 
     @property
@@ -109,11 +108,11 @@ class Record:
         """Tokens and dollars are ours; of the rest the owner's word stands, and what it does not say is added."""
         span: Any = self.span
         given: Mapping[str, AttributeValue] = span.attributes or {}
-        if attributes.get(names.ERROR_TYPE) == names.REFUSED:  # its owner cannot know better what that was
-            span.set_attribute(names.ERROR_TYPE, names.REFUSED)
+        if attributes.get(semconv.ERROR_TYPE) == semconv.REFUSED:  # its owner cannot know better what that was
+            span.set_attribute(semconv.ERROR_TYPE, semconv.REFUSED)
             span.set_status(Status(StatusCode.ERROR))
         if span.status.status_code is not StatusCode.ERROR:
-            attributes.pop(names.ERROR_TYPE, None)  # it may have tried again: whether it failed, its owner knows
+            attributes.pop(semconv.ERROR_TYPE, None)  # it may have tried again: whether it failed, its owner knows
         said = {**self._asked, **attributes}
         span.set_attributes({name: said[name] for name in said if name not in given or name.startswith(_FIGURES)})
 
@@ -136,14 +135,14 @@ class Spans:
         parent = trace.get_current_span(ctx)
         who = attribution.current(ctx, self._defaults, rollup.tally_of(parent))
         attributes = asked_attributes(call, endpoint, who)
-        theirs = neighbours.span_of(call, endpoint.get(names.PROVIDER), parent)
+        theirs = adoption.span_of(call, endpoint.get(semconv.PROVIDER), parent)
         span = theirs or self._tracer.start_span(
             f"{call.operation} {call.model}" if call.model is not None else call.operation,
             context=ctx,
             kind=SpanKind.CLIENT,
             attributes=attributes,
         )
-        neighbours.take(span)
+        adoption.take(span)
         tally = tally_under(span, parent)
         if tally is None and span.is_recording():
             self._unseen()
@@ -178,9 +177,9 @@ def asked_attributes(
     call: Call, endpoint: Mapping[str, AttributeValue], who: Mapping[str, str]
 ) -> dict[str, AttributeValue]:
     """What is asked, of whom and for whom, as span attributes."""
-    attributes: dict[str, AttributeValue] = {**endpoint, names.OPERATION: call.operation}
+    attributes: dict[str, AttributeValue] = {**endpoint, semconv.OPERATION: call.operation}
     if call.model is not None:
-        attributes[names.REQUEST_MODEL] = call.model
+        attributes[semconv.REQUEST_MODEL] = call.model
     if call.parameters:
         attributes.update(call.parameters)
     if who:
@@ -194,44 +193,44 @@ def answer_attributes(answer: Answer, tokens: Tokens, cost: Cost) -> dict[str, A
     if answer.attributes:
         attributes.update(answer.attributes)
     if answer.model is not None:
-        attributes[names.RESPONSE_MODEL] = answer.model
+        attributes[semconv.RESPONSE_MODEL] = answer.model
     if answer.response_id is not None:
-        attributes[names.RESPONSE_ID] = answer.response_id
+        attributes[semconv.RESPONSE_ID] = answer.response_id
     if answer.finish_reasons:
-        attributes[names.FINISH_REASONS] = answer.finish_reasons
+        attributes[semconv.FINISH_REASONS] = answer.finish_reasons
     if answer.tier is not None:
-        attributes[names.OPENAI_RESPONSE_TIER] = answer.tier
+        attributes[semconv.OPENAI_RESPONSE_TIER] = answer.tier
     if answer.usage is not None:
         _usage_attributes(tokens, attributes)
         if answer.usage.estimated:
-            attributes[names.ESTIMATED] = True
+            attributes[semconv.ESTIMATED] = True
     _cost_attributes(cost, attributes)
     return attributes
 
 
 def _usage_attributes(tokens: Tokens, attributes: dict[str, AttributeValue]) -> None:
-    attributes[names.INPUT_TOKENS] = tokens.input
-    attributes[names.OUTPUT_TOKENS] = tokens.output
+    attributes[semconv.INPUT_TOKENS] = tokens.input
+    attributes[semconv.OUTPUT_TOKENS] = tokens.output
     if tokens.cache_read:
-        attributes[names.CACHE_READ_TOKENS] = tokens.cache_read
+        attributes[semconv.CACHE_READ_TOKENS] = tokens.cache_read
     if tokens.cache_write:
-        attributes[names.CACHE_WRITE_TOKENS] = tokens.cache_write
+        attributes[semconv.CACHE_WRITE_TOKENS] = tokens.cache_write
     if tokens.reasoning:
-        attributes[names.REASONING_TOKENS] = tokens.reasoning
+        attributes[semconv.REASONING_TOKENS] = tokens.reasoning
 
 
 _PARTS = (
-    (names.COST_INPUT, "input_usd"),
-    (names.COST_OUTPUT, "output_usd"),
-    (names.COST_CACHE_READ, "cache_read_usd"),
-    (names.COST_CACHE_WRITE, "cache_write_usd"),
-    (names.COST_TOOL, "tool_usd"),
+    (semconv.COST_INPUT, "input_usd"),
+    (semconv.COST_OUTPUT, "output_usd"),
+    (semconv.COST_CACHE_READ, "cache_read_usd"),
+    (semconv.COST_CACHE_WRITE, "cache_write_usd"),
+    (semconv.COST_TOOL, "tool_usd"),
 )
 
 
 def _cost_attributes(cost: Cost, attributes: dict[str, AttributeValue]) -> None:
     if cost.unpriced is not None:
-        attributes[names.UNPRICED] = cost.unpriced
+        attributes[semconv.UNPRICED] = cost.unpriced
     if cost.usd is None:
         return
     usd = money.to_float(cost.usd)
@@ -239,13 +238,13 @@ def _cost_attributes(cost: Cost, attributes: dict[str, AttributeValue]) -> None:
         if part := getattr(cost, field):
             attributes[name] = money.to_float(part)
     if cost.cache_savings_usd:
-        attributes[names.CACHE_SAVINGS] = money.to_float(cost.cache_savings_usd)
+        attributes[semconv.CACHE_SAVINGS] = money.to_float(cost.cache_savings_usd)
     if cost.price is not None:
-        attributes[names.PRICE] = cost.price
-    attributes[names.COST_AMOUNT] = usd
-    attributes[names.COST_CURRENCY] = "USD"
-    attributes[names.COST_SOURCE] = cost.source
-    attributes[names.COST] = usd
+        attributes[semconv.PRICE] = cost.price
+    attributes[semconv.COST_AMOUNT] = usd
+    attributes[semconv.COST_CURRENCY] = "USD"
+    attributes[semconv.COST_SOURCE] = cost.source
+    attributes[semconv.COST] = usd
 
 
 def error_type(error: BaseException) -> str:

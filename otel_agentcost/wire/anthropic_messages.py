@@ -10,10 +10,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 from otel_agentcost.core.call import NO_PARAMETERS, Answer, AttributeValue, Call, Charge
 from otel_agentcost.core.usage import Kind, Usage
-from otel_agentcost.tokens import count_text
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.format import (
     Change,
@@ -32,9 +31,10 @@ from otel_agentcost.wire.format import (
 )
 from otel_agentcost.wire.openai_chat import joined
 from otel_agentcost.wire.openai_usage import error_text
-from otel_agentcost.wire.prompt import count_prompt
+from otel_agentcost.wire.prompt_tokens import count_prompt
 from otel_agentcost.wire.rewriting import Rewritten, copied, kept, lower_in, rename
-from otel_agentcost.wire.split import Counts, put, rest
+from otel_agentcost.wire.token_split import Counts, put, rest
+from otel_agentcost.wire.tokenizers import count_text
 
 Terms = tuple[tuple[str, str], ...]
 
@@ -44,14 +44,14 @@ def _output_config(value: Any) -> AttributeValue | None:
 
 
 _TABLE: Final[parameters.Table] = {
-    "temperature": (names.REQUEST_TEMPERATURE, parameters.number),
-    "top_p": (names.REQUEST_TOP_P, parameters.number),
-    "top_k": (names.REQUEST_TOP_K, parameters.whole),
-    "max_tokens": (names.REQUEST_MAX_TOKENS, parameters.integer),
-    "stop_sequences": (names.REQUEST_STOP_SEQUENCES, parameters.strings),
-    "stream": (names.REQUEST_STREAM, parameters.yes),
-    "output_config": (names.REQUEST_REASONING_LEVEL, parameters.field("effort")),
-    "output_format": (names.OUTPUT_TYPE, _output_config),
+    "temperature": (semconv.REQUEST_TEMPERATURE, parameters.number),
+    "top_p": (semconv.REQUEST_TOP_P, parameters.number),
+    "top_k": (semconv.REQUEST_TOP_K, parameters.whole),
+    "max_tokens": (semconv.REQUEST_MAX_TOKENS, parameters.integer),
+    "stop_sequences": (semconv.REQUEST_STOP_SEQUENCES, parameters.strings),
+    "stream": (semconv.REQUEST_STREAM, parameters.yes),
+    "output_config": (semconv.REQUEST_REASONING_LEVEL, parameters.field("effort")),
+    "output_format": (semconv.OUTPUT_TYPE, _output_config),
 }
 _COUNTING: Final = "count_tokens"
 
@@ -63,11 +63,11 @@ class Messages:
         """What the request asks for."""
         found = parameters.read(body, _TABLE)
         if _output_config(get(body, "output_config")) is not None:
-            found[names.OUTPUT_TYPE] = "json"
+            found[semconv.OUTPUT_TYPE] = "json"
         return Call(
-            operation=_COUNTING if _COUNTING in path else names.CHAT,
+            operation=_COUNTING if _COUNTING in path else semconv.CHAT,
             model=text(body, "model") or _model_in(path),
-            stream=names.REQUEST_STREAM in found,
+            stream=semconv.REQUEST_STREAM in found,
             max_output_tokens=parameters.limit(found),
             parameters=found,
             asked_terms=_asked(body),
@@ -126,7 +126,7 @@ def _answer(call: Call, message: Any, counted: Any, reason: str | None) -> Answe
         response_id=text(message, "id"),
         finish_reasons=(reason,) if reason else (),
         terms=terms,
-        attributes={names.ANTHROPIC_RESPONSE_TIER: tier} if tier else NO_PARAMETERS,
+        attributes={semconv.ANTHROPIC_RESPONSE_TIER: tier} if tier else NO_PARAMETERS,
         extra=extra,
     )
 

@@ -11,10 +11,9 @@ import re
 from collections.abc import Sequence
 from typing import Any, Final
 
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 from otel_agentcost.core.call import NO_PARAMETERS, Answer, Call
 from otel_agentcost.core.usage import Kind, Usage
-from otel_agentcost.tokens import count_text
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.format import (
     MOST,
@@ -44,9 +43,10 @@ from otel_agentcost.wire.gemini_requests import (
 )
 from otel_agentcost.wire.openai_chat import joined
 from otel_agentcost.wire.openai_usage import error_text
-from otel_agentcost.wire.prompt import count_prompt
+from otel_agentcost.wire.prompt_tokens import count_prompt
 from otel_agentcost.wire.rewriting import Rewritten
-from otel_agentcost.wire.split import Counts, input_counts, input_kind, output_kind, put, rest, tool_kind
+from otel_agentcost.wire.token_split import Counts, input_counts, input_kind, output_kind, put, rest, tool_kind
+from otel_agentcost.wire.tokenizers import count_text
 
 _EMBED: Final = ("embedContent", "batchEmbedContents")
 
@@ -65,10 +65,10 @@ class Gemini:
             found.update(parameters.read(embedding_config(body), TABLE))
         stream = "streamGenerateContent" in path
         if stream:
-            found[names.REQUEST_STREAM] = True
-        choices = found.get(names.REQUEST_CHOICES, 1)
+            found[semconv.REQUEST_STREAM] = True
+        choices = found.get(semconv.REQUEST_CHOICES, 1)
         return Call(
-            operation=names.EMBEDDINGS if embeds else names.GENERATE_CONTENT,
+            operation=semconv.EMBEDDINGS if embeds else semconv.GENERATE_CONTENT,
             model=model,
             stream=stream,
             max_output_tokens=0 if embeds else parameters.limit(found),
@@ -85,7 +85,7 @@ class Gemini:
     def read_response(self, call: Call, response: Any) -> Answer:
         """What a whole response says."""
         whole = fields(response)
-        if call.operation == names.EMBEDDINGS:
+        if call.operation == semconv.EMBEDDINGS:
             return _embeddings(whole)
         used = either(whole, "usageMetadata")
         return _answer(call, whole, used, _Seen([whole]))
@@ -167,7 +167,7 @@ def _answer(call: Call, response: Any, used: Any, seen: _Seen) -> Answer:
         response_id=text(response, "responseId") or text(response, "response_id"),
         finish_reasons=tuple(reason for _, reason in sorted(seen.reasons.items())),
         terms=terms,
-        attributes={names.SERVED_TIER: tier} if tier else NO_PARAMETERS,
+        attributes={semconv.SERVED_TIER: tier} if tier else NO_PARAMETERS,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 from urllib.parse import quote as escaped
 
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 from otel_agentcost.core.call import AttributeValue, Call
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.format import CannotRewrite, Change, get, items
@@ -45,19 +45,19 @@ def _modalities(value: Any) -> AttributeValue | None:
 
 
 _TABLE: Final[parameters.Table] = {
-    "temperature": (names.REQUEST_TEMPERATURE, parameters.number),
-    "topP": (names.REQUEST_TOP_P, parameters.number),
-    "topK": (names.REQUEST_TOP_K, parameters.whole),
-    "maxOutputTokens": (names.REQUEST_MAX_TOKENS, parameters.integer),
-    "candidateCount": (names.REQUEST_CHOICES, parameters.several),
-    "stopSequences": (names.REQUEST_STOP_SEQUENCES, parameters.strings),
-    "frequencyPenalty": (names.REQUEST_FREQUENCY_PENALTY, parameters.number),
-    "presencePenalty": (names.REQUEST_PRESENCE_PENALTY, parameters.number),
-    "seed": (names.REQUEST_SEED, parameters.integer),
-    "responseMimeType": (names.OUTPUT_TYPE, _mime),
-    "responseModalities": (names.OUTPUT_TYPE, _modalities),
-    "thinkingConfig": (names.REQUEST_REASONING_LEVEL, parameters.field("thinkingLevel")),
-    "outputDimensionality": (names.EMBEDDING_DIMENSIONS, parameters.integer),
+    "temperature": (semconv.REQUEST_TEMPERATURE, parameters.number),
+    "topP": (semconv.REQUEST_TOP_P, parameters.number),
+    "topK": (semconv.REQUEST_TOP_K, parameters.whole),
+    "maxOutputTokens": (semconv.REQUEST_MAX_TOKENS, parameters.integer),
+    "candidateCount": (semconv.REQUEST_CHOICES, parameters.several),
+    "stopSequences": (semconv.REQUEST_STOP_SEQUENCES, parameters.strings),
+    "frequencyPenalty": (semconv.REQUEST_FREQUENCY_PENALTY, parameters.number),
+    "presencePenalty": (semconv.REQUEST_PRESENCE_PENALTY, parameters.number),
+    "seed": (semconv.REQUEST_SEED, parameters.integer),
+    "responseMimeType": (semconv.OUTPUT_TYPE, _mime),
+    "responseModalities": (semconv.OUTPUT_TYPE, _modalities),
+    "thinkingConfig": (semconv.REQUEST_REASONING_LEVEL, parameters.field("thinkingLevel")),
+    "outputDimensionality": (semconv.EMBEDDING_DIMENSIONS, parameters.integer),
 }
 TABLE: Final[parameters.Table] = {**_TABLE, **{snake(name): row for name, row in _TABLE.items()}}
 
@@ -111,7 +111,7 @@ def rewrite(call: Call, path: str, change: Change) -> Rewritten:
     if change.model is not None:
         path = _renamed(call, body, path, change.model)
     if change.max_output_tokens is not None:
-        if call.operation == names.EMBEDDINGS or ":predict" in path:
+        if call.operation == semconv.EMBEDDINGS or ":predict" in path:
             return kept(call, path, Change(max_output_tokens=change.max_output_tokens))
         _lower(call, body, change.max_output_tokens)
     return body, path
@@ -119,7 +119,7 @@ def rewrite(call: Call, path: str, change: Change) -> Rewritten:
 
 def _renamed(call: Call, body: Mapping[str, Any], path: str, model: str) -> str:
     """`path` for `model`. Raises `CannotRewrite`."""
-    if call.operation == names.EMBEDDINGS:
+    if call.operation == semconv.EMBEDDINGS:
         raise CannotRewrite(NO_OTHER_VECTORS)
     found, name = _PATH.fullmatch(path), model.removeprefix("models/")
     if found is None or "model" in body or "/" in name:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any, Final
 
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
@@ -18,11 +18,11 @@ from otel_agentcost.wire.format import Change, Malformed, SoFar, count, get, nee
 from otel_agentcost.wire.openai_chat import model_in
 from otel_agentcost.wire.openai_usage import duration, error_text
 from otel_agentcost.wire.rewriting import Rewritten, renamed
-from otel_agentcost.wire.split import Counts, input_counts, put
+from otel_agentcost.wire.token_split import Counts, input_counts, put
 
 _TABLE: Final[parameters.Table] = {
-    "temperature": (names.REQUEST_TEMPERATURE, parameters.number),
-    "stream": (names.REQUEST_STREAM, parameters.yes),
+    "temperature": (semconv.REQUEST_TEMPERATURE, parameters.number),
+    "stream": (semconv.REQUEST_STREAM, parameters.yes),
 }
 
 
@@ -32,12 +32,12 @@ class Audio:
     def read_request(self, body: Any, path: str) -> Call:
         """What the request asks for. Speech is known by its path, or by the voice that it must name."""
         speech = "speech" in path or get(body, "voice") is not None
-        found: dict[str, AttributeValue] = {names.OUTPUT_TYPE: "speech" if speech else "text"}
+        found: dict[str, AttributeValue] = {semconv.OUTPUT_TYPE: "speech" if speech else "text"}
         found.update(parameters.read(body, _TABLE))
         return Call(
-            operation=names.GENERATE_CONTENT,
+            operation=semconv.GENERATE_CONTENT,
             model=text(body, "model") or model_in(path),
-            stream=names.REQUEST_STREAM in found or text(body, "stream_format") == "sse",
+            stream=semconv.REQUEST_STREAM in found or text(body, "stream_format") == "sse",
             parameters=found,
             body=body,
         )
@@ -52,7 +52,7 @@ class Audio:
             counted = part(response, "usage")
             if counted is not None and get(counted, "seconds") is None:
                 return Answer(usage=_tokens(call, counted), model=text(response, "model"))
-            if call.parameters.get(names.OUTPUT_TYPE) == "speech":
+            if call.parameters.get(semconv.OUTPUT_TYPE) == "speech":
                 return _speech(call, response)
             seconds = duration(counted, response)
         except Malformed as problem:
@@ -72,7 +72,7 @@ def _tokens(call: Call, usage: Any) -> Usage:
     counts: Counts = {}
     media = {"audio": count(inside, "audio_tokens"), "text": count(inside, "text_tokens")}
     unsplit = input_counts(counts, count(usage, "input_tokens"), "input_tokens", {}, media)
-    speech = call.parameters.get(names.OUTPUT_TYPE) == "speech"
+    speech = call.parameters.get(semconv.OUTPUT_TYPE) == "speech"
     put(counts, "output_audio_tokens" if speech else "output_tokens", count(usage, "output_tokens"))
     return Usage(counts=counts, unsplit=unsplit)
 
@@ -110,7 +110,7 @@ class AudioReader:
     def answer(self, *, complete: bool) -> Answer:
         """What the events so far amount to: without the last one, how long the sound was is not known."""
         if self._done is None:
-            speech = self._call.parameters.get(names.OUTPUT_TYPE) == "speech"
+            speech = self._call.parameters.get(semconv.OUTPUT_TYPE) == "speech"
             return _speech(self._call, None) if speech else Answer(missing="the stream has no usage")
         return self._format.read_response(self._call, self._done)
 

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.wire.format import Change, get, items, text
+from otel_agentcost.wire.not_streamed import Uncounted
 from otel_agentcost.wire.openai_usage import error_text
 from otel_agentcost.wire.rewriting import Rewritten, kept
-from otel_agentcost.wire.uncounted import Uncounted
 
 _LATER: Final = "a batch is billed as it runs, after it was created"
 

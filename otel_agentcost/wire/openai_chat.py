@@ -8,16 +8,16 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.usage import Kind, Usage
-from otel_agentcost.tokens import count_text
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.format import CannotRewrite, Change, Malformed, SoFar, fields, get, items, part, text, texts
 from otel_agentcost.wire.openai_usage import asked, chat_usage, error_text, provider_cost, served
-from otel_agentcost.wire.prompt import count_prompt
+from otel_agentcost.wire.prompt_tokens import count_prompt
 from otel_agentcost.wire.rewriting import Rewritten, copied, limit_name, lower_in, rename
-from otel_agentcost.wire.split import put
+from otel_agentcost.wire.token_split import put
+from otel_agentcost.wire.tokenizers import count_text
 
 _OUTPUT_TYPES: Final = {"json_object": "json", "json_schema": "json", "text": "text"}
 
@@ -32,21 +32,21 @@ def _modalities(value: Any) -> AttributeValue | None:
 
 
 TABLE: Final[parameters.Table] = {
-    "temperature": (names.REQUEST_TEMPERATURE, parameters.number),
-    "top_p": (names.REQUEST_TOP_P, parameters.number),
-    "top_k": (names.REQUEST_TOP_K, parameters.whole),
-    "max_tokens": (names.REQUEST_MAX_TOKENS, parameters.integer),
-    "max_completion_tokens": (names.REQUEST_MAX_TOKENS, parameters.integer),
-    "frequency_penalty": (names.REQUEST_FREQUENCY_PENALTY, parameters.number),
-    "presence_penalty": (names.REQUEST_PRESENCE_PENALTY, parameters.number),
-    "seed": (names.REQUEST_SEED, parameters.integer),
-    "stop": (names.REQUEST_STOP_SEQUENCES, parameters.strings),
-    "n": (names.REQUEST_CHOICES, parameters.several),
-    "stream": (names.REQUEST_STREAM, parameters.yes),
-    "service_tier": (names.OPENAI_REQUEST_TIER, parameters.tier),
-    "reasoning_effort": (names.REQUEST_REASONING_LEVEL, parameters.string),
-    "response_format": (names.OUTPUT_TYPE, _response_format),
-    "modalities": (names.OUTPUT_TYPE, _modalities),
+    "temperature": (semconv.REQUEST_TEMPERATURE, parameters.number),
+    "top_p": (semconv.REQUEST_TOP_P, parameters.number),
+    "top_k": (semconv.REQUEST_TOP_K, parameters.whole),
+    "max_tokens": (semconv.REQUEST_MAX_TOKENS, parameters.integer),
+    "max_completion_tokens": (semconv.REQUEST_MAX_TOKENS, parameters.integer),
+    "frequency_penalty": (semconv.REQUEST_FREQUENCY_PENALTY, parameters.number),
+    "presence_penalty": (semconv.REQUEST_PRESENCE_PENALTY, parameters.number),
+    "seed": (semconv.REQUEST_SEED, parameters.integer),
+    "stop": (semconv.REQUEST_STOP_SEQUENCES, parameters.strings),
+    "n": (semconv.REQUEST_CHOICES, parameters.several),
+    "stream": (semconv.REQUEST_STREAM, parameters.yes),
+    "service_tier": (semconv.OPENAI_REQUEST_TIER, parameters.tier),
+    "reasoning_effort": (semconv.REQUEST_REASONING_LEVEL, parameters.string),
+    "response_format": (semconv.OUTPUT_TYPE, _response_format),
+    "modalities": (semconv.OUTPUT_TYPE, _modalities),
 }
 
 
@@ -56,15 +56,15 @@ class Chat:
     def read_request(self, body: Any, path: str) -> Call:
         """What the request asks for."""
         found = parameters.read(body, TABLE)
-        choices = found.get(names.REQUEST_CHOICES, 1)
+        choices = found.get(semconv.REQUEST_CHOICES, 1)
         return Call(
-            operation=names.CHAT,
+            operation=semconv.CHAT,
             model=text(body, "model") or model_in(path),
-            stream=names.REQUEST_STREAM in found,
+            stream=semconv.REQUEST_STREAM in found,
             max_output_tokens=parameters.limit(found),
             choices=choices if isinstance(choices, int) else 1,
             parameters=found,
-            asked_terms=asked(found) if names.OPENAI_REQUEST_TIER in found else (),
+            asked_terms=asked(found) if semconv.OPENAI_REQUEST_TIER in found else (),
             body=body,
         )
 
@@ -243,7 +243,7 @@ def collect_delta(delta: Any, said: list[str]) -> None:
 def estimate(call: Call, model: str | None, said: list[str]) -> Usage:
     """The usage of an answer whose provider gave none: the request's tokens, and those of the text that came."""
     counts: dict[Kind, Any] = {}
-    raw = call.operation != names.CHAT
+    raw = call.operation != semconv.CHAT
     put(counts, "input_tokens", count_prompt(call.body, model, raw=raw))
     put(counts, "output_tokens", count_text(joined(said), model))
     return Usage(counts=counts, estimated=True)

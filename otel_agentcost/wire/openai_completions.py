@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, Final
 
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.format import Change, fields, get, items, text
@@ -31,13 +31,13 @@ class Completions:
         """What the request asks for."""
         found = parameters.read(body, _TABLE)
         return Call(
-            operation=names.TEXT_COMPLETION,
+            operation=semconv.TEXT_COMPLETION,
             model=text(body, "model") or model_in(path),
-            stream=names.REQUEST_STREAM in found,
+            stream=semconv.REQUEST_STREAM in found,
             max_output_tokens=parameters.limit(found),
             choices=_choices(body),
             parameters=found,
-            asked_terms=asked(found) if names.OPENAI_REQUEST_TIER in found else (),
+            asked_terms=asked(found) if semconv.OPENAI_REQUEST_TIER in found else (),
             body=body,
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
@@ -13,11 +13,11 @@ from otel_agentcost.wire.format import Change, Malformed, count, need, part, tex
 from otel_agentcost.wire.openai_chat import ChatReader, model_in
 from otel_agentcost.wire.openai_usage import error_text, provider_cost, served
 from otel_agentcost.wire.rewriting import NO_OTHER_VECTORS, Rewritten, kept
-from otel_agentcost.wire.split import Counts, put
+from otel_agentcost.wire.token_split import Counts, put
 
 _TABLE: Final[parameters.Table] = {
-    "encoding_format": (names.REQUEST_ENCODING_FORMATS, parameters.strings),
-    "dimensions": (names.EMBEDDING_DIMENSIONS, parameters.integer),
+    "encoding_format": (semconv.REQUEST_ENCODING_FORMATS, parameters.strings),
+    "dimensions": (semconv.EMBEDDING_DIMENSIONS, parameters.integer),
 }
 
 
@@ -27,7 +27,7 @@ class Embeddings:
     def read_request(self, body: Any, path: str) -> Call:
         """What the request asks for."""
         return Call(
-            operation=names.EMBEDDINGS,
+            operation=semconv.EMBEDDINGS,
             model=text(body, "model") or model_in(path),
             max_output_tokens=0,
             parameters=parameters.read(body, _TABLE),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.format import Change, Malformed, SoFar, get, need, part, text
@@ -18,8 +18,8 @@ from otel_agentcost.wire.openai_usage import error_text, image_usage, responses_
 from otel_agentcost.wire.rewriting import Rewritten, renamed
 
 _TABLE: Final[parameters.Table] = {
-    "n": (names.REQUEST_CHOICES, parameters.several),
-    "stream": (names.REQUEST_STREAM, parameters.yes),
+    "n": (semconv.REQUEST_CHOICES, parameters.several),
+    "stream": (semconv.REQUEST_STREAM, parameters.yes),
 }
 
 
@@ -28,12 +28,12 @@ class Images:
 
     def read_request(self, body: Any, path: str) -> Call:
         """What the request asks for."""
-        found: dict[str, AttributeValue] = {names.OUTPUT_TYPE: "image", **parameters.read(body, _TABLE)}
-        choices = found.get(names.REQUEST_CHOICES, 1)
+        found: dict[str, AttributeValue] = {semconv.OUTPUT_TYPE: "image", **parameters.read(body, _TABLE)}
+        choices = found.get(semconv.REQUEST_CHOICES, 1)
         return Call(
-            operation=names.GENERATE_CONTENT,
+            operation=semconv.GENERATE_CONTENT,
             model=text(body, "model") or model_in(path),
-            stream=names.REQUEST_STREAM in found,
+            stream=semconv.REQUEST_STREAM in found,
             choices=choices if isinstance(choices, int) else 1,
             parameters=found,
             body=body,

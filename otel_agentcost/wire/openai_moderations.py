@@ -7,8 +7,8 @@ from typing import Any
 
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.wire.format import Change, text
+from otel_agentcost.wire.not_streamed import Uncounted
 from otel_agentcost.wire.rewriting import Rewritten, kept
-from otel_agentcost.wire.uncounted import Uncounted
 
 
 class Moderations:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
@@ -17,7 +17,7 @@ from otel_agentcost.wire.format import Change, Malformed, SoFar, count, fields, 
 from otel_agentcost.wire.openai_chat import estimate
 from otel_agentcost.wire.openai_usage import asked, error_text, image_usage, provider_cost, responses_usage, served
 from otel_agentcost.wire.rewriting import Rewritten, copied, lower_in, rename, renamed
-from otel_agentcost.wire.split import Counts, put
+from otel_agentcost.wire.token_split import Counts, put
 
 
 def _text_format(value: Any) -> AttributeValue | None:
@@ -30,15 +30,15 @@ def _conversation(value: Any) -> AttributeValue | None:
 
 
 _TABLE: Final[parameters.Table] = {
-    "temperature": (names.REQUEST_TEMPERATURE, parameters.number),
-    "top_p": (names.REQUEST_TOP_P, parameters.number),
-    "max_output_tokens": (names.REQUEST_MAX_TOKENS, parameters.integer),
-    "stream": (names.REQUEST_STREAM, parameters.yes),
-    "service_tier": (names.OPENAI_REQUEST_TIER, parameters.tier),
-    "previous_response_id": (names.REQUEST_PREVIOUS_RESPONSE, parameters.string),
-    "conversation": (names.CONVERSATION, _conversation),
-    "reasoning": (names.REQUEST_REASONING_LEVEL, parameters.field("effort")),
-    "text": (names.OUTPUT_TYPE, _text_format),
+    "temperature": (semconv.REQUEST_TEMPERATURE, parameters.number),
+    "top_p": (semconv.REQUEST_TOP_P, parameters.number),
+    "max_output_tokens": (semconv.REQUEST_MAX_TOKENS, parameters.integer),
+    "stream": (semconv.REQUEST_STREAM, parameters.yes),
+    "service_tier": (semconv.OPENAI_REQUEST_TIER, parameters.tier),
+    "previous_response_id": (semconv.REQUEST_PREVIOUS_RESPONSE, parameters.string),
+    "conversation": (semconv.CONVERSATION, _conversation),
+    "reasoning": (semconv.REQUEST_REASONING_LEVEL, parameters.field("effort")),
+    "text": (semconv.OUTPUT_TYPE, _text_format),
 }
 
 _LEAST: Final = 16
@@ -53,12 +53,12 @@ class Responses:
         """What the request asks for."""
         found = parameters.read(body, _TABLE)
         return Call(
-            operation=names.CHAT,
+            operation=semconv.CHAT,
             model=text(body, "model"),
-            stream=names.REQUEST_STREAM in found,
+            stream=semconv.REQUEST_STREAM in found,
             max_output_tokens=parameters.limit(found),
             parameters=found,
-            asked_terms=asked(found) if names.OPENAI_REQUEST_TIER in found else (),
+            asked_terms=asked(found) if semconv.OPENAI_REQUEST_TIER in found else (),
             body=body,
         )
 

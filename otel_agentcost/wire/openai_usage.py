@@ -11,12 +11,11 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
-from otel_agentcost import names
-from otel_agentcost.core import money
+from otel_agentcost.core import money, semconv
 from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.wire.format import count, get, measure, need, part, quote
-from otel_agentcost.wire.split import Counts, input_counts, output_kind, put, rest
+from otel_agentcost.wire.token_split import Counts, input_counts, output_kind, put, rest
 
 ERROR_TEXT = 120
 
@@ -158,7 +157,7 @@ def served(tier: str | None) -> tuple[tuple[tuple[str, str], ...], str | None]:
 
 def asked(parameters: Mapping[str, AttributeValue]) -> tuple[tuple[str, str], ...]:
     """What the tier that a request asks for means for the price, if it serves the call."""
-    tier = parameters.get(names.OPENAI_REQUEST_TIER)
+    tier = parameters.get(semconv.OPENAI_REQUEST_TIER)
     return served(tier)[0] if isinstance(tier, str) and tier != "default" else ()
 
 

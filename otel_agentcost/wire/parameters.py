@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.wire.format import get
 
@@ -84,7 +84,7 @@ def read(body: Any, table: Table) -> dict[str, AttributeValue]:
 
 def limit(parameters: Mapping[str, AttributeValue]) -> int | None:
     """The output limit among the attributes."""
-    value = parameters.get(names.REQUEST_MAX_TOKENS)
+    value = parameters.get(semconv.REQUEST_MAX_TOKENS)
     return value if isinstance(value, int) and value >= 0 else None
 
 

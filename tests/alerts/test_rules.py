@@ -17,7 +17,7 @@ from grafana.alerts.kind import GROUPS
 from grafana.alerts.own import OWN
 from grafana.alerts.table import alerts
 from grafana.alerts.thresholds import Thresholds, changed
-from otel_agentcost.collector.signals import SIGNALS, WHERE, label
+from otel_agentcost.telemetry.signals import SIGNALS, WHERE, label
 
 ROOT = Path(__file__).resolve().parent.parent.parent / "grafana"
 CASES = sorted((ROOT / "alerts").glob("prometheus-tests-*.yaml"))

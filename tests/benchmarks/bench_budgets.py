@@ -18,7 +18,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import otel_agentcost
-from otel_agentcost import Settings, in_force
+from otel_agentcost import Settings
+from otel_agentcost.calls import active
 from otel_agentcost.core import breakers, budgets
 from tests.benchmarks.calls import Sdk
 from tests.benchmarks.raw_store import ROUNDS
@@ -60,7 +61,7 @@ def added(work: Workload, url: str, blocks: int, calls: int, breaker: str = "") 
         budgets=budgets.parse(RULES), breakers=breakers.parse(breaker), user="u1", ledger=url, ledger_timeout=5
     )
     otel_agentcost.instrument(tracer_provider=sdk.tracers, meter_provider=sdk.meters, settings=settings)
-    runtime = in_force.active()
+    runtime = active.active()
     assert runtime is not None
     gate, line = runtime.gate(), runtime.line
     without: list[float] = []

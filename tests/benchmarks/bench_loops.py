@@ -16,7 +16,7 @@ import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
-from otel_agentcost.looping import Looping
+from otel_agentcost.calls.loop_state import Looping
 
 Body = dict[str, Any]
 AT_10, AT_200 = 20.0, 60.0

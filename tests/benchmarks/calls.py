@@ -23,12 +23,13 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.trace import SpanKind
 
 import otel_agentcost
-from otel_agentcost import names, streams
-from otel_agentcost.charging import Asked
-from otel_agentcost.inflight import InFlight
-from otel_agentcost.lifecycle import Line
+from otel_agentcost.calls import streams
+from otel_agentcost.calls.call import InFlight
+from otel_agentcost.calls.pipeline import Line
+from otel_agentcost.calls.pricing import Asked
+from otel_agentcost.core import semconv
+from otel_agentcost.integrations.sdks._base import endpoint
 from otel_agentcost.pricebook import open_book
-from otel_agentcost.sdks._sdk import endpoint
 from otel_agentcost.telemetry.metrics import Metrics
 from otel_agentcost.telemetry.spans import Spans
 from otel_agentcost.wire import load
@@ -75,25 +76,25 @@ class Sdk:
 
 
 _ATTRIBUTES: dict[str, str | int] = {
-    names.OPERATION: "chat",
-    names.PROVIDER: "openai",
-    names.REQUEST_MODEL: "gpt-4o-mini",
-    names.RESPONSE_MODEL: "gpt-4o-mini-2024-07-18",
-    names.RESPONSE_ID: "chatcmpl-1",
-    names.INPUT_TOKENS: 1205,
-    names.OUTPUT_TOKENS: 183,
-    names.CACHE_READ_TOKENS: 1024,
-    names.REASONING_TOKENS: 64,
-    names.SERVER_ADDRESS: "api.openai.com",
-    names.SERVER_PORT: 443,
-    names.REQUEST_MAX_TOKENS: 400,
+    semconv.OPERATION: "chat",
+    semconv.PROVIDER: "openai",
+    semconv.REQUEST_MODEL: "gpt-4o-mini",
+    semconv.RESPONSE_MODEL: "gpt-4o-mini-2024-07-18",
+    semconv.RESPONSE_ID: "chatcmpl-1",
+    semconv.INPUT_TOKENS: 1205,
+    semconv.OUTPUT_TOKENS: 183,
+    semconv.CACHE_READ_TOKENS: 1024,
+    semconv.REASONING_TOKENS: 64,
+    semconv.SERVER_ADDRESS: "api.openai.com",
+    semconv.SERVER_PORT: 443,
+    semconv.REQUEST_MAX_TOKENS: 400,
 }
 _METRIC = {
-    names.OPERATION: "chat",
-    names.PROVIDER: "openai",
-    names.REQUEST_MODEL: "gpt-4o-mini",
-    names.RESPONSE_MODEL: "gpt-4o-mini-2024-07-18",
-    names.SERVER_ADDRESS: "api.openai.com",
+    semconv.OPERATION: "chat",
+    semconv.PROVIDER: "openai",
+    semconv.REQUEST_MODEL: "gpt-4o-mini",
+    semconv.RESPONSE_MODEL: "gpt-4o-mini-2024-07-18",
+    semconv.SERVER_ADDRESS: "api.openai.com",
 }
 
 
@@ -101,8 +102,8 @@ def floor(sdk: Sdk) -> Callable[[], None]:
     """The work of the floor, once."""
     tracer = sdk.tracers.get_tracer("floor")
     meter = sdk.meters.get_meter("floor")
-    tokens = meter.create_histogram("tokens", explicit_bucket_boundaries_advisory=names.TOKEN_BUCKETS)
-    duration = meter.create_histogram("duration", explicit_bucket_boundaries_advisory=names.DURATION_BUCKETS)
+    tokens = meter.create_histogram("tokens", explicit_bucket_boundaries_advisory=semconv.TOKEN_BUCKETS)
+    duration = meter.create_histogram("duration", explicit_bucket_boundaries_advisory=semconv.DURATION_BUCKETS)
 
     def once() -> None:
         started = time.perf_counter()

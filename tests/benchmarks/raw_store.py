@@ -15,7 +15,7 @@ from typing import Any
 
 import redis
 
-from otel_agentcost.ledger import Claim, Unit, open_ledger
+from otel_agentcost.guard.ledger import Claim, Unit, open_ledger
 
 ROUNDS = 500
 """Calls of each process."""

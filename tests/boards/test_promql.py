@@ -9,8 +9,8 @@ from typing import Any
 import promql_parser
 import pytest
 
-from otel_agentcost import names
-from otel_agentcost.collector.signals import SIGNALS, WHERE, Signal, label
+from otel_agentcost.core import semconv
+from otel_agentcost.telemetry.signals import SIGNALS, WHERE, Signal, label
 from tests.boards.test_json import BOARDS, targets
 
 GRAFANA = {"__range": "3600s", "__rate_interval": "60s", "__interval": "60s"}
@@ -151,8 +151,8 @@ def test_the_same_dollars_are_never_added() -> None:
 def test_every_series_that_can_be_chosen_is_chosen() -> None:
     """A query of a signal with an agent's label asks for the chosen agents, and so on: no panel leaves a choice out."""
     variables = {
-        "service": WHERE[0], "environment": WHERE[1], "provider": names.PROVIDER, "model": names.REQUEST_MODEL,
-        "agent": names.AGENT, "team": names.TEAM, "user": names.USER,
+        "service": WHERE[0], "environment": WHERE[1], "provider": semconv.PROVIDER, "model": semconv.REQUEST_MODEL,
+        "agent": semconv.AGENT, "team": semconv.TEAM, "user": semconv.USER,
     }  # fmt: skip
     for where, _, target in targets():
         for series, body in re.findall(r"(\w+)\{([^}]*)\}", target.get("expr", "")):
@@ -166,7 +166,7 @@ def test_tables_of_runs_ask_for_attributes_that_spans_have() -> None:
     """TraceQL names attributes of the contract, and looks at the first span of a run alone."""
     found = [(where, target["query"]) for where, _, target in targets() if "query" in target]
     assert found
-    contract = {value for name, value in vars(names).items() if name.isupper() and isinstance(value, str)}
+    contract = {value for name, value in vars(semconv).items() if name.isupper() and isinstance(value, str)}
     for where, query in found:
         assert set(re.findall(r"span\.([\w.]+)", query)) <= contract, where
         assert "nestedSetParent < 0" in query, where

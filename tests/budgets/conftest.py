@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_agentcost.ledger import sqlite
+from otel_agentcost.guard.ledger import sqlite
 from tests.budgets import storm
 from tests.ledger.conftest import redis_binary, redis_server
 from tests.ledger.servers import Server

@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from otel_agentcost.core import budgets
-from otel_agentcost.ledger import Ledger, Unit, open_ledger
-from otel_agentcost.ledger.memory import MemoryLedger
+from otel_agentcost.guard.ledger import Ledger, Unit, open_ledger
+from otel_agentcost.guard.ledger.memory import MemoryLedger
 from tests.ledger.servers import Server
 
 PATIENCE = 20.0

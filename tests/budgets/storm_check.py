@@ -14,8 +14,8 @@ from decimal import Decimal
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel_agentcost.dropped import settle_pending
-from otel_agentcost.ledger import Ledger
+from otel_agentcost.calls.finalize import settle_pending
+from otel_agentcost.guard.ledger import Ledger
 from tests.budgets import storm
 from tests.budgets.storm import Figures, Limits, Spent
 from tests.budgets.storm_line import Ended, Provider

@@ -16,7 +16,7 @@ from decimal import Decimal
 
 from otel_agentcost.core import budgets, money
 from otel_agentcost.guard import CallFacts, Guard, Policy, Refused, Ticket
-from otel_agentcost.ledger import Ledger, Unit
+from otel_agentcost.guard.ledger import Ledger, Unit
 from tests.budgets.storm import EDGE, Spent, dice
 from tests.guard.scene import facts
 

@@ -28,8 +28,8 @@ from openai import AsyncOpenAI, OpenAI
 import otel_agentcost
 from otel_agentcost import BudgetExceeded
 from otel_agentcost.core import money
-from otel_agentcost.ledger import Unit
-from otel_agentcost.tokens import count_text
+from otel_agentcost.guard.ledger import Unit
+from otel_agentcost.wire.tokenizers import count_text
 from tests.budgets import storm
 from tests.budgets.storm import Limits, dice
 from tests.model_server import Reply, Request, json_reply, sse_reply

@@ -16,7 +16,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from otel_agentcost.ledger import open_ledger, sqlite
+from otel_agentcost.guard.ledger import open_ledger, sqlite
 from tests.budgets import storm_check
 from tests.budgets.scene import budgeted
 from tests.budgets.storm import PATIENCE

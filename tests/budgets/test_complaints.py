@@ -21,8 +21,10 @@ import pytest
 from opentelemetry import baggage, context
 
 import otel_agentcost
-from otel_agentcost import BudgetExceeded, names, tokens
-from otel_agentcost.ledger import open_ledger
+from otel_agentcost import BudgetExceeded
+from otel_agentcost.core import semconv
+from otel_agentcost.guard.ledger import open_ledger
+from otel_agentcost.wire import tokenizers
 from tests.budgets.frameworks.scene import standing
 from tests.budgets.scene import ASK, USD, answering, ask, async_client, budgeted, client, until_refused
 from tests.in_memory import Telemetry
@@ -312,7 +314,7 @@ def test_a_limit_holds_without_any_vocabulary(
     telemetry: Telemetry, sdk: openai.OpenAI, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Where tokens cannot be counted they are bounded by bytes: the limit holds, and most of it can be used."""
-    monkeypatch.setattr(tokens, "_counters", {"o200k_base": None, "cl100k_base": None})
+    monkeypatch.setattr(tokenizers, "_counters", {"o200k_base": None, "cl100k_base": None})
     with budgeted(telemetry, budgets="total:usd=0.005"):
         made, _ = until_refused(lambda: ask(sdk), most=200)
     assert 0.9 <= made * USD / 0.005 <= 1
@@ -330,10 +332,10 @@ def test_a_model_without_a_price_is_said_loudly(
     warned = [each for each in caplog.records if model in each.getMessage() and "no budget" in each.getMessage()]
     assert [each.levelno >= logging.WARNING for each in warned] == [True]
     for span in telemetry.spans[:3]:
-        assert names.E_UNENFORCED in [event.name for event in span.events]
-        assert names.UNPRICED in dict(span.attributes or {})
-    assert telemetry.total(names.M_UNENFORCED) == 3
-    assert telemetry.total(names.M_UNPRICED) == 3
+        assert semconv.E_UNENFORCED in [event.name for event in span.events]
+        assert semconv.UNPRICED in dict(span.attributes or {})
+    assert telemetry.total(semconv.M_UNENFORCED) == 3
+    assert telemetry.total(semconv.M_UNPRICED) == 3
 
 
 def test_a_loop_that_reads_from_the_cache_lasts_as_long_as_its_dollars(

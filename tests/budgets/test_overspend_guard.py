@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
-from otel_agentcost.ledger import Claim, Ledger, open_ledger
+from otel_agentcost.guard.ledger import Claim, Ledger, open_ledger
 from tests.budgets import storm, storm_guard
 from tests.budgets.storm import EDGE, Figures
 from tests.budgets.storm_guard import Storm

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from otel_agentcost import in_force
+from otel_agentcost.calls import active
 from tests.budgets import storm, storm_check, storm_line
 from tests.budgets.scene import budgeted
 from tests.budgets.storm import Figures
@@ -28,7 +28,7 @@ def stormy(
     began = time.monotonic()
     settings = {"ledger": url, "ledger_timeout": "5", "wait_seconds": "0" if seed % 2 == 1 else "1"}
     with budgeted(telemetry, budgets=rules, **settings):
-        runtime = in_force.active()
+        runtime = active.active()
         assert runtime is not None
         ledger = runtime.gate().guard.keeper.ledger
         with storm.watched(ledger, url, limits, time.time) as witness:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from otel_agentcost.ledger import open_ledger
+from otel_agentcost.guard.ledger import open_ledger
 from tests.budgets import storm, storm_check, storm_guard, storm_line, storm_worker
 from tests.budgets.storm import EDGE, Figures, Spent
 from tests.budgets.storm_check import Told

@@ -24,8 +24,8 @@ from otel_agentcost.core.budgets import Window
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.guard import Guard, Policy, Ticket
-from otel_agentcost.ledger import GRACE, Ledger, open_ledger
-from otel_agentcost.ledger.memory import MemoryLedger
+from otel_agentcost.guard.ledger import GRACE, Ledger, open_ledger
+from otel_agentcost.guard.ledger.memory import MemoryLedger
 from tests.guard.scene import facts
 
 WINDOWS: tuple[Window, ...] = ("hour", "day", "month")

@@ -10,7 +10,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 
-from otel_agentcost import BudgetExceeded, border
+from otel_agentcost import BudgetExceeded, diagnostics
 from tests.budgets.scene import USD, answering, ask, async_client, budgeted, client, until_refused
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer, json_reply
@@ -117,7 +117,7 @@ def test_an_answer_that_does_not_say_what_it_took_is_told(
     telemetry: Telemetry, model_server: ModelServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """A server that reports no usage moves no budget of dollars: the log, the span and the metric say so."""
-    border.forget_causes()
+    diagnostics.forget_causes()
     answering(model_server, lambda request: json_reply(chat(None, model=request.json["model"])))
     with client(model_server) as openai, budgeted(telemetry, budgets="total:usd=0.0001,calls=3"):
         made, error = until_refused(lambda: ask(openai))

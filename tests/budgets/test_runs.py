@@ -13,7 +13,7 @@ import pytest
 from openai import OpenAI
 
 import otel_agentcost
-from otel_agentcost import BudgetExceeded, border
+from otel_agentcost import BudgetExceeded, diagnostics
 from tests.budgets.scene import USD, answering, ask, async_client, budgeted, client, until_refused
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer
@@ -262,7 +262,7 @@ async def test_one_run_may_be_open_in_several_tasks(telemetry: Telemetry) -> Non
 
 def test_a_run_without_instrumentation_is_an_empty_block(openai: OpenAI, caplog: pytest.LogCaptureFixture) -> None:
     """Code that opens runs works where nothing is instrumented, and the log says that no allowance holds."""
-    border.forget_causes()
+    diagnostics.forget_causes()
     with otel_agentcost.run("ticket", usd=1) as run:
         ask(openai)
     assert "NO BUDGET IS ENFORCED" in caplog.text

@@ -13,7 +13,7 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan
 
 import otel_agentcost
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 from tests.coexistence import providers
 from tests.coexistence.neighbours import NATIVE, Neighbour
 from tests.coexistence.shapes import Shape
@@ -33,7 +33,7 @@ _PATCHED_BY_SOMEBODY = {
     ),
     "anthropic": ("_client", "resources.messages.messages", "resources.beta.messages.messages"),
 }
-_COSTS = (names.COST, names.UNPRICED)
+_COSTS = (semconv.COST, semconv.UNPRICED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,5 +155,5 @@ def call(neighbours: Sequence[Neighbour], shape: Shape, server: ModelServer, tel
 
 def _counted(telemetry: Telemetry) -> tuple[int, float]:
     """How many calls our metrics count so far, and how many dollars."""
-    counts: list[int] = [getattr(point, "count", 0) for point in telemetry.points(names.M_DURATION)]
-    return sum(counts), telemetry.total(names.M_COST)
+    counts: list[int] = [getattr(point, "count", 0) for point in telemetry.points(semconv.M_DURATION)]
+    return sum(counts), telemetry.total(semconv.M_COST)

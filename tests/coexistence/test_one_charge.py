@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 from tests.coexistence.neighbours import Neighbour, needs_neighbours
 from tests.coexistence.scene import Order, Seen, play, scope
 from tests.coexistence.shapes import SHAPES, Shape
@@ -70,14 +70,14 @@ def check_charge(shape: Shape, seen: Seen) -> None:
     assert len(seen.costed) == (0 if shape.refused else 1), (shape.name, [scope(span) for span in seen.costed])
     if shape.usd is not None:
         given = seen.costed[0].attributes or {}
-        assert given[names.COST] == pytest.approx(shape.usd)
+        assert given[semconv.COST] == pytest.approx(shape.usd)
         assert seen.usd == pytest.approx(shape.usd)
         if shape.output_tokens:
             assert (
-                given[names.OUTPUT_TOKENS] == shape.output_tokens
+                given[semconv.OUTPUT_TOKENS] == shape.output_tokens
             )  # OpenLLMetry counts 185 in a stream of anthropic's
     elif not shape.refused:
-        assert (seen.costed[0].attributes or {})[names.ESTIMATED] is True
+        assert (seen.costed[0].attributes or {})[semconv.ESTIMATED] is True
 
 
 def check_spans(company: Sequence[Neighbour], shape: Shape, seen: Seen) -> None:
@@ -108,11 +108,11 @@ def _key(span: ReadableSpan) -> tuple[str, str]:
 
 
 _OURS_WIN = {
-    names.INPUT_TOKENS,
-    names.OUTPUT_TOKENS,
-    names.CACHE_READ_TOKENS,
-    names.CACHE_WRITE_TOKENS,
-    names.TIME_TO_FIRST_CHUNK,
+    semconv.INPUT_TOKENS,
+    semconv.OUTPUT_TOKENS,
+    semconv.CACHE_READ_TOKENS,
+    semconv.CACHE_WRITE_TOKENS,
+    semconv.TIME_TO_FIRST_CHUNK,
 }
 
 

@@ -23,7 +23,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 
 import otel_agentcost
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 from tests.coexistence import providers
 from tests.coexistence.neighbours import NEIGHBOURS, Neighbour, needs_neighbours, neighbours
 from tests.coexistence.scene import Order, call, client_of, installed, instrument, pristine, scope
@@ -33,7 +33,7 @@ from tests.model_server import ModelServer
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the neighbours' own
 
-FRAMEWORK = {names.OPERATION: names.CHAT, names.PROVIDER: "openai", names.REQUEST_MODEL: providers.OPENAI_MODEL}
+FRAMEWORK = {semconv.OPERATION: semconv.CHAT, semconv.PROVIDER: "openai", semconv.REQUEST_MODEL: providers.OPENAI_MODEL}
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def shape(name: str, sdk: str) -> Shape:
 
 def usd(span: ReadableSpan) -> object:
     """The dollars on `span`."""
-    return (span.attributes or {}).get(names.COST)
+    return (span.attributes or {}).get(semconv.COST)
 
 
 def by_name(telemetry: Telemetry, name: str) -> ReadableSpan:
@@ -83,17 +83,17 @@ def test_a_framework_span_takes_one_call_only(openai: Any, framework: Tracer, te
     outer, inner = by_name(telemetry, "framework chat"), by_name(telemetry, f"chat {providers.OPENAI_MODEL}")
     assert usd(outer) == usd(inner) == pytest.approx(providers.OPENAI_USD)
     assert inner.parent == outer.get_span_context()
-    assert telemetry.total(names.M_COST) == pytest.approx(2 * providers.OPENAI_USD)
+    assert telemetry.total(semconv.M_COST) == pytest.approx(2 * providers.OPENAI_USD)
 
 
 def test_an_agent_span_is_never_a_call(openai: Any, framework: Tracer, telemetry: Telemetry) -> None:
     """The span of an agent gets the sum of its calls, and each call a span of its own."""
-    with framework.start_as_current_span("agent", attributes={names.OPERATION: "invoke_agent"}):
+    with framework.start_as_current_span("agent", attributes={semconv.OPERATION: "invoke_agent"}):
         openai.chat.completions.create(**CHAT)
         openai.chat.completions.create(**CHAT)
     agent = telemetry.attributes("agent")
-    assert names.COST not in agent
-    assert agent[names.TRACE_COST] == pytest.approx(2 * providers.OPENAI_USD)
+    assert semconv.COST not in agent
+    assert agent[semconv.TRACE_COST] == pytest.approx(2 * providers.OPENAI_USD)
     assert len([span for span in telemetry.spans if usd(span) is not None]) == 2
 
 
@@ -107,7 +107,7 @@ def test_an_attempt_that_failed_leaves_no_error_on_the_span_round_it(
         openai.chat.completions.create(**CHAT)
     outer = by_name(telemetry, "framework chat")
     assert outer.status.status_code is StatusCode.UNSET
-    assert names.ERROR_TYPE not in (outer.attributes or {})
+    assert semconv.ERROR_TYPE not in (outer.attributes or {})
     assert usd(outer) == pytest.approx(providers.OPENAI_USD)
     assert by_name(telemetry, "chat wrong").status.status_code is StatusCode.ERROR
 
@@ -144,14 +144,14 @@ def test_noted_spans_are_not_mixed_up_between_tasks(server: ModelServer, telemet
 
     with installed(neighbours("anthropic", "openllmetry"), telemetry, "theirs first"):
         asyncio.run(calls())
-    assert sorted(str((span.attributes or {})[names.REQUEST_MODEL]) for span in telemetry.spans) == sorted(models)
+    assert sorted(str((span.attributes or {})[semconv.REQUEST_MODEL]) for span in telemetry.spans) == sorted(models)
     assert {scope(span) for span in telemetry.spans} == {"opentelemetry.instrumentation.anthropic"}
     assert all(usd(span) is not None for span in telemetry.spans)
 
 
 def test_a_span_noted_for_another_model_is_left_alone(openai: Any, framework: Tracer, telemetry: Telemetry) -> None:
     """A span that was opened for a call that never came does not get the dollars of the next one."""
-    waiting = framework.start_span("waiting", attributes={**FRAMEWORK, names.REQUEST_MODEL: "gpt-4o"})
+    waiting = framework.start_span("waiting", attributes={**FRAMEWORK, semconv.REQUEST_MODEL: "gpt-4o"})
     openai.chat.completions.create(**CHAT)
     waiting.end()
     assert usd(by_name(telemetry, "waiting")) is None
@@ -222,8 +222,8 @@ def test_the_attribute_limit_does_not_evict_the_dollars(server: ModelServer, tel
         client.chat.completions.create(model=providers.OPENAI_MODEL, messages=messages)
     given = telemetry.attributes()
     assert len(given) == 128
-    assert given[names.COST] == pytest.approx(providers.OPENAI_USD)
-    assert (given[names.USER], given[names.FEATURE], given[names.PROVIDER]) == ("u1", "search", "openai")
+    assert given[semconv.COST] == pytest.approx(providers.OPENAI_USD)
+    assert (given[semconv.USER], given[semconv.FEATURE], given[semconv.PROVIDER]) == ("u1", "search", "openai")
 
 
 @needs_neighbours

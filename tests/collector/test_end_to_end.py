@@ -22,12 +22,12 @@ from grafana.boards import queries
 from grafana.preview.__main__ import DASHBOARDS
 from grafana.preview.board import Moment, chosen, read, replaced
 from grafana.preview.frames import asked, run
-from otel_agentcost import names
-from otel_agentcost.collector import signals
 from otel_agentcost.collector.files import files
-from otel_agentcost.collector.signals import Signal
+from otel_agentcost.core import semconv
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.pricebook import open_book
+from otel_agentcost.telemetry import signals
+from otel_agentcost.telemetry.signals import Signal
 from tests.collector.kit import needed, span, trace_id, traces
 from tests.servers import prometheus
 from tests.servers.collector import Collector, free_ports, send, spans_in
@@ -53,10 +53,10 @@ class Fleet:
     def dollars_of_spans(self, service: str) -> float:
         """The sum over the spans that came out of the collector."""
         return math.fsum(
-            one["attributes"].get(names.COST, 0.0)
+            one["attributes"].get(semconv.COST, 0.0)
             for one in spans_in(self.spans)
             if one["resource"].get("service.name") == service
-            and one["attributes"].get(names.OPERATION) not in names.AGENT_OPERATIONS
+            and one["attributes"].get(semconv.OPERATION) not in semconv.AGENT_OPERATIONS
         )
 
     def counted(self, signal: Signal, service: str) -> float:
@@ -126,7 +126,7 @@ def test_an_application_with_the_package_is_counted_once(fleet: Fleet, demo: str
     assert counted == pytest.approx(spent, abs=1e-9)
     assert fleet.board(queries.total(signals.COST), demo) == pytest.approx(spent, abs=CENT)
     calls = sum(
-        one["attributes"].get(names.OPERATION) in (names.CHAT, names.GENERATE_CONTENT)
+        one["attributes"].get(semconv.OPERATION) in (semconv.CHAT, semconv.GENERATE_CONTENT)
         for one in spans_in(fleet.spans) if one["resource"]["service.name"] == demo
     )  # fmt: skip
     assert fleet.board(queries.total(signals.DURATION, part="count"), demo) == pytest.approx(calls, abs=0.5)
@@ -165,7 +165,9 @@ FOREIGN = (
 def test_spans_of_others_come_to_the_boards_with_their_dollars(fleet: Fleet) -> None:
     """Three dialects, no package: by model and in total the price book's dollars; the agent's span adds nothing."""
     book, trace = open_book(), trace_id()
-    agent = span(trace, {names.OPERATION: "invoke_agent", names.INPUT_TOKENS: 1_100_000, names.OUTPUT_TOKENS: 84_000})
+    agent = span(
+        trace, {semconv.OPERATION: "invoke_agent", semconv.INPUT_TOKENS: 1_100_000, semconv.OUTPUT_TOKENS: 84_000}
+    )
     calls = [span(trace, one.said, parent=agent["spanId"]) for one in FOREIGN]
     send(fleet.otlp, traces([*calls, agent], "foreign"))
     expected = {
@@ -180,7 +182,7 @@ def test_spans_of_others_come_to_the_boards_with_their_dollars(fleet: Fleet) -> 
     assert fleet.dollars_of_spans("foreign") == pytest.approx(total, abs=1e-9)
     assert fleet.board(queries.total(signals.COST), "foreign") == pytest.approx(total, abs=CENT)
     for model, usd in expected.items():
-        where = queries.equals(names.REQUEST_MODEL, model)
+        where = queries.equals(semconv.REQUEST_MODEL, model)
         assert fleet.board(queries.total(signals.COST, queries.RANGE, where), "foreign") == pytest.approx(usd, abs=CENT)
     by_run, _ = until(
         lambda: fleet.board(queries.total(signals.TRACE_COST, part="sum"), "foreign"), lambda: total, CENT
@@ -236,7 +238,7 @@ def _disagreement(fleet: Fleet, service: str) -> str:
     """What boards and spans of a service do not agree on; empty where they do."""
     spent = fleet.dollars_of_spans(service)
     unpriced = sum(
-        names.UNPRICED in one["attributes"]
+        semconv.UNPRICED in one["attributes"]
         for one in spans_in(fleet.spans) if one["resource"].get("service.name") == service
     )  # fmt: skip
     if not spent and not unpriced and service not in UNSEEN:

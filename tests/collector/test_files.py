@@ -11,8 +11,8 @@ import pytest
 import yaml
 
 from otel_agentcost.collector.files import files
-from otel_agentcost.collector.signals import SIGNALS
 from otel_agentcost.pricebook import open_book
+from otel_agentcost.telemetry.signals import SIGNALS
 from tests.collector.kit import SHAPES, STAND_IN, needed
 from tests.servers.collector import validate
 

@@ -10,11 +10,10 @@ from typing import Any, cast
 
 import pytest
 
-from otel_agentcost import names
-from otel_agentcost.collector import spellings
+from otel_agentcost.core import aliases, semconv
 from otel_agentcost.core.usage import Kind, Usage
+from otel_agentcost.integrations.spans.sources import SOURCES
 from otel_agentcost.pricebook import open_book
-from otel_agentcost.telemetry.foreign import SOURCES
 from tests.collector.pricing import Pricing
 
 RECORDED = sorted((Path(__file__).parent / "foreign").glob("*.json"))
@@ -58,11 +57,11 @@ def test_each_call_has_its_dollars_once(scenario: dict[str, Any], pricing: Prici
     """One span a call has dollars, those of what the provider said; where the spans do not say enough, as declared."""
     came = pricing.passed(scenario["resourceSpans"])
     right = costs(scenario)
-    priced = [one for one in came if names.COST in one]
-    got = [one[names.COST] for one in priced]
-    unpriced = [one for one in came if one.get(names.UNPRICED)]
+    priced = [one for one in came if semconv.COST in one]
+    got = [one[semconv.COST] for one in priced]
+    unpriced = [one for one in came if one.get(semconv.UNPRICED)]
     same = len(got) == len(right) and abs(math.fsum(got) - math.fsum(right)) < NANO
-    assert not [one for one in priced if one.get(names.OPERATION) in names.AGENT_OPERATIONS]
+    assert not [one for one in priced if one.get(semconv.OPERATION) in semconv.AGENT_OPERATIONS]
     kind = scenario.get("gap", "").partition(":")[0]
     if not kind:
         assert same, (got, right, came)
@@ -81,4 +80,4 @@ def test_each_call_has_its_dollars_once(scenario: dict[str, Any], pricing: Prici
 
 def test_who_leaves_cached_tokens_out_is_known_alike() -> None:
     """The Collector's list of scopes whose input excludes cached tokens is the application's."""
-    assert set(spellings.EXCLUSIVE_SCOPES) == {scope for scope, source in SOURCES.items() if source.exclusive}
+    assert set(aliases.EXCLUSIVE_SCOPES) == {scope for scope, source in SOURCES.items() if source.exclusive}

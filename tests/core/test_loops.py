@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from otel_agentcost import similarity
+from otel_agentcost.calls import text_similarity
 from otel_agentcost.core.loops import Finding, Item, Said, Thresholds, ToolResult, Watch, call_of
 
 
@@ -17,7 +17,7 @@ def turn(tool: str, result: str, *, error: bool = False, **arguments: Any) -> li
 
 
 def watch(thresholds: Thresholds | None = None) -> Watch:
-    return Watch(similarity.function(), thresholds)
+    return Watch(text_similarity.function(), thresholds)
 
 
 def found(turns: list[list[Item]], thresholds: Thresholds | None = None) -> list[tuple[int, Finding]]:

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from otel_agentcost.core.tool_prices import ToolPrice, ToolPrices, to_price
-from otel_agentcost.settings import Settings
+from otel_agentcost.settings.table import Settings
 
 
 def usd(written: object) -> ToolPrice:

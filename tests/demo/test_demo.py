@@ -12,8 +12,8 @@ from decimal import Decimal
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from otel_agentcost.demo import script
-from otel_agentcost.demo.server import ModelServer
+from otel_agentcost.cli.demo import script
+from otel_agentcost.cli.demo.server import ModelServer
 from tests.conftest import FOREIGN_PREFIXES, FOREIGN_SUFFIXES
 from tests.demo.otlp_receiver import OtlpReceiver, attributes
 from tests.documents import ROOT, block

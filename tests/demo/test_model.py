@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from otel_agentcost.demo import corpus, script
-from otel_agentcost.demo.model import Asked, Reply, Script, ScriptedModel, count_tokens
+from otel_agentcost.cli.demo import corpus, script
+from otel_agentcost.cli.demo.model import Asked, Reply, Script, ScriptedModel, count_tokens
 
 HELLO = Script(replies=(Reply(text="Good morning to you."),))
 LONG = "The quick brown fox jumps over the lazy dog. " * 150  # about 1,500 tokens

@@ -13,9 +13,9 @@ import openai
 import pytest
 from google import genai
 
-from otel_agentcost.demo import chats
-from otel_agentcost.demo.model import Reply, Script, count_tokens
-from otel_agentcost.demo.server import ModelServer
+from otel_agentcost.cli.demo import chats
+from otel_agentcost.cli.demo.model import Reply, Script, count_tokens
+from otel_agentcost.cli.demo.server import ModelServer
 
 QUESTION = "What is the weather in Paris and in Rome?"
 LONG = "The quick brown fox jumps over the lazy dog. " * 150  # about 1,500 tokens

@@ -10,7 +10,7 @@ import pytest
 from opentelemetry.sdk.trace import TracerProvider
 from rich.console import Console
 
-from otel_agentcost.demo.terminal import LiveView, dollars, print_bill
+from otel_agentcost.cli.demo.terminal import LiveView, dollars, print_bill
 
 Attributes = dict[str, str | int | float]
 

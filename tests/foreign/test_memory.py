@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ALWAYS_ON, Sampler
 
 import otel_agentcost
 from otel_agentcost import Settings
-from otel_agentcost.ledger.memory import SETTLED_AT_MOST
+from otel_agentcost.guard.ledger.memory import SETTLED_AT_MOST
 from tests.foreign.scene import ASKS, GROQ, SAYS
 
 TRACES = 2_000

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 import otel_agentcost
-from otel_agentcost import sdks
-from otel_agentcost.telemetry.foreign import SOURCES
+from otel_agentcost.integrations import sdks
+from otel_agentcost.integrations.spans.sources import SOURCES
 from tests.budgets.scene import budgeted
 from tests.foreign.scene import (
     ASKS,

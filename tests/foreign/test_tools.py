@@ -8,7 +8,8 @@ import pytest
 from opentelemetry.trace import SpanKind
 
 import otel_agentcost
-from otel_agentcost import Settings, names
+from otel_agentcost import Settings
+from otel_agentcost.core import semconv
 from tests.in_memory import Telemetry
 from tests.sdks.kit import instrumented
 
@@ -23,7 +24,7 @@ def theirs(telemetry: Telemetry, name: str, *, kind: SpanKind = SpanKind.INTERNA
 
 def totals(telemetry: Telemetry) -> tuple[object, object]:
     said = telemetry.attributes("agent")
-    return said.get(names.TRACE_TOOL_CALLS), said.get(names.TRACE_TOOL_COST)
+    return said.get(semconv.TRACE_TOOL_CALLS), said.get(semconv.TRACE_TOOL_COST)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +46,7 @@ def test_a_tool_span_of_others_is_a_tool_call(telemetry: Telemetry, name: str, a
         theirs(telemetry, name, **attributes),
     ):
         pass
-    assert telemetry.attributes(name)[names.COST] == 0.25
+    assert telemetry.attributes(name)[semconv.COST] == 0.25
     assert totals(telemetry) == (1, 0.25)
     assert float(run.cost_usd) == 0.25
 
@@ -62,7 +63,7 @@ def test_spans_inside_each_other_are_one_call(telemetry: Telemetry) -> None:
     ):
         pass
     assert totals(telemetry) == (1, 0.25)
-    assert telemetry.total(names.M_COST) == 0.25
+    assert telemetry.total(semconv.M_COST) == 0.25
 
 
 @pytest.mark.parametrize("ours_first", [True, False])
@@ -129,5 +130,5 @@ def test_what_was_refused_was_not_called(telemetry: Telemetry) -> None:
             pass
         with pytest.raises(refusal), theirs(telemetry, "running tool", gen_ai__tool__name="search"):
             raise refusal
-    assert telemetry.total(names.M_COST) == 0
+    assert telemetry.total(semconv.M_COST) == 0
     assert not totals(telemetry)[0]

@@ -14,8 +14,8 @@ from otel_agentcost.core.call import Call
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.guard import CallFacts, Guard, Policy, Refused, Ticket
-from otel_agentcost.ledger import Ledger
-from otel_agentcost.ledger.memory import MemoryLedger
+from otel_agentcost.guard.ledger import Ledger
+from otel_agentcost.guard.ledger.memory import MemoryLedger
 
 NOW = 1_800_000_000.0
 

@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from otel_agentcost.core import budgets
-from otel_agentcost.guard import Policy, applying
-from otel_agentcost.guard.applying import Applying
+from otel_agentcost.guard import Policy, applicable
+from otel_agentcost.guard.applicable import Applying
 from tests.guard.scene import NOW, facts
 
 RULES = budgets.parse(
@@ -16,7 +16,7 @@ RULES = budgets.parse(
 )
 
 
-def keys(found: applying.Applied) -> list[str]:
+def keys(found: applicable.Applied) -> list[str]:
     return [claim.key for claim in found.claims]
 
 
@@ -58,7 +58,7 @@ def test_a_trace_is_remembered_for_a_day_after_each_call() -> None:
         now = NOW + minutes * 60
         until = finder.to(facts(), "big", now).claims[0].until
         assert until is not None
-        assert now + applying.IDLE <= until <= now + applying.IDLE + applying.STEP
+        assert now + applicable.IDLE <= until <= now + applicable.IDLE + applicable.STEP
 
 
 def test_allowances_are_added_for_their_call_alone() -> None:
@@ -73,7 +73,7 @@ def test_allowances_are_added_for_their_call_alone() -> None:
 
 def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A million traces leave no more than the last of them."""
-    monkeypatch.setattr(applying, "AT_MOST", 10)
+    monkeypatch.setattr(applicable, "AT_MOST", 10)
     finder = Applying(RULES, Policy())
     for number in range(100):
         finder.to(facts(trace=f"t{number}"), "big", NOW)

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from otel_agentcost.guard import Refused, Ticket
-from otel_agentcost.ledger import open_ledger
+from otel_agentcost.guard.ledger import open_ledger
 from tests.guard.scene import facts, guard
 
 

@@ -12,9 +12,9 @@ from otel_agentcost.core.breakers import parse
 from otel_agentcost.core.budgets import Scope
 from otel_agentcost.guard import Breakers, Verdict
 from otel_agentcost.guard.breakers import FRESH, TRIAL
-from otel_agentcost.guard.keeper import Keeper
-from otel_agentcost.ledger import Ledger, LedgerError, Standing, open_ledger
-from otel_agentcost.ledger.memory import MemoryLedger
+from otel_agentcost.guard.ledger import Ledger, LedgerError, Standing, open_ledger
+from otel_agentcost.guard.ledger.memory import MemoryLedger
+from otel_agentcost.guard.resilient_ledger import Keeper
 from tests.guard.scene import NOW
 from tests.guard.test_ledger_down import Moody
 from tests.guard.test_waiting import url

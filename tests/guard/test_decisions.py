@@ -10,7 +10,7 @@ import pytest
 
 from otel_agentcost.core import budgets
 from otel_agentcost.guard import Level
-from otel_agentcost.guard import beginnings as beginnings_module
+from otel_agentcost.guard import start_times as beginnings_module
 from tests.guard.scene import NOW, facts, guard, refused, spent, ticket, usd
 
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Sequence
 
 import pytest
 
-from otel_agentcost.border import forget_causes
 from otel_agentcost.core import budgets
-from otel_agentcost.guard import Guard, Policy, keeper
-from otel_agentcost.ledger import Amounts, Claim, LedgerError, Refusal, Standing
-from otel_agentcost.ledger.memory import MemoryLedger
+from otel_agentcost.diagnostics import forget_causes
+from otel_agentcost.guard import Guard, Policy, resilient_ledger
+from otel_agentcost.guard.ledger import Amounts, Claim, LedgerError, Refusal, Standing
+from otel_agentcost.guard.ledger.memory import MemoryLedger
 from tests.guard.scene import NOW, facts, guard, refused, spent, ticket, usd
 
 
@@ -103,7 +103,7 @@ def test_a_ledger_that_failed_is_left_alone_for_a_while() -> None:
         clock.now += 0.1
     assert ledger.asked < 12
     ledger.down = None
-    clock.now += keeper.LONGEST_PAUSE
+    clock.now += resilient_ledger.LONGEST_PAUSE
     assert ticket(g.admit(facts())).unenforced is None
     assert ticket(g.admit(facts())).unenforced is None
 
@@ -119,7 +119,7 @@ def test_what_was_settled_meanwhile_is_not_lost() -> None:
         assert g.settle(each, usd("0.05"), 1, NOW) == ()
     assert g.keeper.unsettled == 2
     ledger.down = None
-    clock.now += keeper.LONGEST_PAUSE
+    clock.now += resilient_ledger.LONGEST_PAUSE
     g.release(ticket(g.admit(facts())), NOW)
     assert g.keeper.unsettled == 0
     assert spent(g, "trace", "t1") == 100_000_000
@@ -127,7 +127,7 @@ def test_what_was_settled_meanwhile_is_not_lost() -> None:
 
 def test_what_is_kept_is_bounded_and_the_loss_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     """A ledger that is down for a day does not fill the memory."""
-    monkeypatch.setattr(keeper, "UNSETTLED_AT_MOST", 10)
+    monkeypatch.setattr(resilient_ledger, "UNSETTLED_AT_MOST", 10)
     g, ledger, _ = moody()
     ledger.down = LedgerError("it is unplugged.")
     for _ in range(25):
@@ -169,7 +169,7 @@ def test_what_a_ledger_holds_whose_answer_was_lost_is_released_when_it_answers_a
     lost = g.admit(facts())
     assert spent(g, "trace", "t1") > 0
     ledger.down = None
-    clock.now += keeper.LONGEST_PAUSE
+    clock.now += resilient_ledger.LONGEST_PAUSE
     g.release(ticket(g.admit(facts())), NOW)
     assert spent(g, "trace", "t1") == 0
     if down == "allow":
@@ -185,6 +185,6 @@ def test_a_release_that_the_ledger_did_not_hear_is_said_again() -> None:
     g.release(held, NOW)
     assert spent(g, "trace", "t1") > 0
     ledger.down = None
-    clock.now += keeper.LONGEST_PAUSE
+    clock.now += resilient_ledger.LONGEST_PAUSE
     g.release(ticket(g.admit(facts())), NOW)
     assert spent(g, "trace", "t1") == 0

@@ -15,7 +15,7 @@ import pytest
 
 from otel_agentcost.guard import Guard, Refused, Ticket
 from otel_agentcost.guard import guard as guard_module
-from otel_agentcost.ledger import open_ledger
+from otel_agentcost.guard.ledger import open_ledger
 from tests.guard.scene import NOW, facts, guard, refused, spent, ticket, usd
 from tests.ledger.calls import in_a_child
 from tests.ledger.servers import Server

@@ -6,7 +6,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping, Sequence
 
-from otel_agentcost.ledger import Amounts, Claim, Ledger, Standing, Unit
+from otel_agentcost.guard.ledger import Amounts, Claim, Ledger, Standing, Unit
 
 NOW = 1_800_000_000.25
 

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from otel_agentcost.ledger import GRACE, REMEMBER, Ledger, Refusal, open_ledger
+from otel_agentcost.guard.ledger import GRACE, REMEMBER, Ledger, Refusal, open_ledger
 from tests.ledger.calls import NOW, admitted, amounts, claim, in_a_child, stands
 from tests.ledger.machine import check_against_a_model
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from otel_agentcost.ledger import GRACE, KEEP, REMEMBER, UNITS, Amounts, Claim, Ledger, Refusal, Standing, Unit
+from otel_agentcost.guard.ledger import GRACE, KEEP, REMEMBER, UNITS, Amounts, Claim, Ledger, Refusal, Standing, Unit
 
 KEYS = ("total", "user=ü\x00\ud800", "trace {agentcost}:holds:total")
 

@@ -9,7 +9,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-from otel_agentcost.ledger import Ledger, open_ledger
+from otel_agentcost.guard.ledger import Ledger, open_ledger
 from tests.ledger.calls import NOW, admitted, amounts, claim, in_a_child, stands
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from otel_agentcost.ledger import memory
-from otel_agentcost.ledger.memory import MemoryLedger
+from otel_agentcost.guard.ledger import memory
+from otel_agentcost.guard.ledger.memory import MemoryLedger
 from tests.ledger.calls import NOW, admitted, amounts, claim, in_a_child, stands
 from tests.ledger.contract import LedgerContract
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from otel_agentcost import ledger as ledgers
 from otel_agentcost.errors import AgentCostError
-from otel_agentcost.ledger import LedgerError, open_ledger
+from otel_agentcost.guard import ledger as ledgers
+from otel_agentcost.guard.ledger import LedgerError, open_ledger
 from tests.ledger.calls import NOW, amounts, claim, stands
 
 
@@ -77,7 +77,7 @@ def test_opening_connects_to_nothing(tmp_path: Path) -> None:
 def test_the_memory_ledger_loads_no_database() -> None:
     """Opening the default ledger imports neither sqlite3 nor redis."""
     code = (
-        "import sys; from otel_agentcost.ledger import open_ledger; open_ledger('memory://');"
+        "import sys; from otel_agentcost.guard.ledger import open_ledger; open_ledger('memory://');"
         "print({'sqlite3', 'redis'} & set(sys.modules))"
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)

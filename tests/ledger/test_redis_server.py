@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from otel_agentcost.ledger import GRACE, REMEMBER, LedgerError, open_ledger
+from otel_agentcost.guard.ledger import GRACE, REMEMBER, LedgerError, open_ledger
 from tests.ledger.calls import NOW, admitted, amounts, claim, stands
 from tests.ledger.servers import Server
 

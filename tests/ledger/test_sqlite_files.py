@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from otel_agentcost.ledger import GRACE, REMEMBER, LedgerError
-from otel_agentcost.ledger.sqlite import SqliteLedger
+from otel_agentcost.guard.ledger import GRACE, REMEMBER, LedgerError
+from otel_agentcost.guard.ledger.sqlite import SqliteLedger
 from tests.ledger.calls import NOW, admitted, amounts, claim, in_a_child, stands
 
 

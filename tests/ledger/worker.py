@@ -6,7 +6,7 @@ import random
 import sys
 import time
 
-from otel_agentcost.ledger import Ledger, open_ledger
+from otel_agentcost.guard.ledger import Ledger, open_ledger
 from tests.ledger.calls import NOW, admitted, amounts, claim
 
 BUDGET = claim("shared", nano_usd=20_000)

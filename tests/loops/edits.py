@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from otel_agentcost.looping import Finding, Looping
+from otel_agentcost.calls.loop_state import Finding, Looping
 from tests.loops.runs import Step
 
 Messages = list[dict[str, Any]]

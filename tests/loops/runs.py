@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from otel_agentcost.looping import Finding, Looping, Thresholds
+from otel_agentcost.calls.loop_state import Finding, Looping, Thresholds
 
 
 @dataclass(frozen=True, slots=True)

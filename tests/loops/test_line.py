@@ -14,7 +14,8 @@ from openai import OpenAI
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import otel_agentcost
-from otel_agentcost import LoopDetected, in_force
+from otel_agentcost import LoopDetected
+from otel_agentcost.calls import active
 from otel_agentcost.core.loops import Thresholds
 from tests.budgets.scene import USD, budgeted, client
 from tests.in_memory import Telemetry
@@ -235,7 +236,7 @@ def test_thresholds_can_be_set(telemetry: Telemetry) -> None:
     """Those that are not named stay what was measured to be best."""
     settings: dict[str, Any] = {"loop_max_repeats": 4, "loop_thresholds": "stall=12, results=0.95"}
     with budgeted(telemetry, **settings):
-        runtime = in_force.active()
+        runtime = active.active()
         assert runtime is not None
         assert runtime.line.watch is not None
         assert runtime.line.watch._thresholds == Thresholds(repeats=4, stall=12, results=0.95)

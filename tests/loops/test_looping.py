@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from otel_agentcost.looping import Finding, Looping
+from otel_agentcost.calls.loop_state import Finding, Looping
 from tests.benchmarks.bench_loops import FORMATS, ROOM, chat, first, hostile, kept
 
 SAME = "the same result"

@@ -8,9 +8,9 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args
 
-from otel_agentcost import settings
 from otel_agentcost.core.loops import Rule, Thresholds
-from otel_agentcost.settings import from_environment
+from otel_agentcost.settings import table
+from otel_agentcost.settings.table import from_environment
 from tests import documents
 from tests.documents import LOOPS, README, block
 from tests.model_server import ModelServer, Request, json_reply
@@ -61,7 +61,7 @@ def test_the_readme_says_what_the_page_says() -> None:
 def test_the_limits_that_stop_what_no_rule_sees_are_settings() -> None:
     """The page names all that count what a trace does."""
     written = re.findall(r"`(OTEL_AGENTCOST_TRACE_MAX_\w+)`", PAGE)
-    assert set(written) == {row.variable for row in settings.ROWS if row.field.startswith("trace_max_")}
+    assert set(written) == {row.variable for row in table.ROWS if row.field.startswith("trace_max_")}
 
 
 def test_every_threshold_is_on_the_page_with_its_default() -> None:

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import NOTHING, Usage
 from otel_agentcost.pricebook import Found, Missing, open_book
-from otel_agentcost.pricebook.bundled import BookFile
+from otel_agentcost.pricebook.compiled import BookFile
 from otel_agentcost.pricebook.matching import ModelIndex, dashed_date, matches
 
 BOOK = open_book()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from otel_agentcost.pricebook.longest import longest_answer
+from otel_agentcost.pricebook.output_limits import longest_answer
 
 
 @pytest.mark.parametrize(

@@ -18,8 +18,8 @@ from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.prices import PRICE_KEYS
 from otel_agentcost.core.usage import DIMENSIONS, Count, Kind, Usage
 from otel_agentcost.pricebook import BUNDLED, PriceBook, open_book, read_book
-from otel_agentcost.pricebook.compile import compile_book
-from otel_agentcost.pricebook.lists import read_model
+from otel_agentcost.pricebook.build import compile_book
+from otel_agentcost.pricebook.price_lists import read_model
 from tests.pricebook import oracle
 
 pytestmark = oracle.needs_library

@@ -16,7 +16,7 @@ import otel_agentcost
 from otel_agentcost import runtime
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.pricebook import BUNDLED, PriceBook, PriceFileError, open_book
-from otel_agentcost.pricebook.compile import main as compile_main
+from otel_agentcost.pricebook.build import main as compile_main
 
 MILLION = Usage(counts={"input_tokens": 10**6, "output_tokens": 10**6})
 NOW = 1.795e9
@@ -279,7 +279,7 @@ def test_no_file_raises_anything_else(tmp_path_factory: pytest.TempPathFactory, 
 
 
 def test_the_compiler_is_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """`python -m otel_agentcost.pricebook.compile FILE` writes a book that can be opened."""
+    """`python -m otel_agentcost.pricebook.build FILE` writes a book that can be opened."""
     pytest.importorskip("genai_prices", reason="the compiler needs genai-prices, which needs Python 3.11")
     target = tmp_path / "book.jsonl"
     monkeypatch.setattr(sys, "argv", ["compile", str(target)])

@@ -15,7 +15,7 @@ import openai
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer
 from tests.recordings.replay import replay, replay_async
@@ -31,8 +31,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
-TOKENS = {names.INPUT_TOKENS: "input_tokens", names.OUTPUT_TOKENS: "output_tokens"}
-PARTS = {names.CACHE_READ_TOKENS: "cache_read_tokens", names.REASONING_TOKENS: "output_reasoning_tokens"}
+TOKENS = {semconv.INPUT_TOKENS: "input_tokens", semconv.OUTPUT_TOKENS: "output_tokens"}
+PARTS = {semconv.CACHE_READ_TOKENS: "cache_read_tokens", semconv.REASONING_TOKENS: "output_reasoning_tokens"}
 
 
 def response_of(line: Mapping[str, Any]) -> Any:
@@ -63,21 +63,21 @@ def judge(line: Mapping[str, Any], span: ReadableSpan) -> tuple[str, str | None]
     """How the span of a recording was compared, and what differs, if anything does."""
     said = dict(span.attributes or {})
     if line["status"] >= 400:
-        charged = said.get(names.COST) or said.get(names.INPUT_TOKENS)
-        return "error", None if names.ERROR_TYPE in said and not charged else f"{said}"
+        charged = said.get(semconv.COST) or said.get(semconv.INPUT_TOKENS)
+        return "error", None if semconv.ERROR_TYPE in said and not charged else f"{said}"
     response = response_of(line)
     try:
         usage = oracle.expected(oracle.provider_of(line) or "", oracle.flavor_of(line), response)
     except ValueError:
-        if said.get(names.ESTIMATED):
+        if said.get(semconv.ESTIMATED):
             return "estimated", None
-        return "no usage", None if said.get(names.UNPRICED) else f"no usage, and no reason: {said}"
+        return "no usage", None if said.get(semconv.UNPRICED) else f"no usage, and no reason: {said}"
     wanted: dict[str, Any] = {name: usage.get(key, 0) for name, key in TOKENS.items()}
     wanted |= {name: usage[key] for name, key in PARTS.items() if usage.get(key)}
     cost = dollars(line, response, usage)
-    wanted[names.COST] = float(cost) if cost is not None else None
+    wanted[semconv.COST] = float(cost) if cost is not None else None
     found = {name: said.get(name) for name in wanted}
-    if cost is None and not said.get(names.UNPRICED):
+    if cost is None and not said.get(semconv.UNPRICED):
         return "unpriced", f"no price, and no reason: {said}"
     return ("priced" if cost is not None else "unpriced"), None if found == wanted else f"{found}, oracle {wanted}"
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel_agentcost import BudgetExceeded, Settings, tokens
-from otel_agentcost.tokens import count_text
+from otel_agentcost import BudgetExceeded, Settings
+from otel_agentcost.wire import tokenizers
+from otel_agentcost.wire.tokenizers import count_text
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer
 from tests.sdks import openai_other_shapes, openai_shapes
@@ -115,7 +116,7 @@ def test_a_stream_is_cut_off(case: Outrun, model_server: ModelServer, telemetry:
     """The application gets all that fits and then `BudgetExceeded`, the provider sees the connection closed, and what
     was received is charged.
     """
-    tokens.ready()
+    tokenizers.ready()
     flow = Flow(case.events(WORDS), named=case.named)
     with warnings_of_ours() as warned, instrumented(telemetry, settings=Settings(**SETTINGS)):
         application, error = cut_off(case, flow, model_server)

@@ -11,7 +11,8 @@ import pytest
 from anthropic import Anthropic
 from openai import OpenAI
 
-from otel_agentcost import BudgetExceeded, Settings, tokens
+from otel_agentcost import BudgetExceeded, Settings
+from otel_agentcost.wire import tokenizers
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer
 from tests.sdks import openai_shapes
@@ -26,7 +27,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:The model .* is deprecated:Depre
 @pytest.fixture(autouse=True)
 def vocabulary() -> None:
     """Has what counts stay the same within a test."""
-    tokens.ready()
+    tokenizers.ready()
 
 
 def asked(url: str, use: Callable[[OpenAI], Any]) -> Any:

@@ -16,7 +16,7 @@ import pytest
 from openai import APIError, AsyncOpenAI, LengthFinishReasonError, OpenAI
 from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor
 
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 from tests.in_memory import Telemetry
 from tests.sdks.kit import instrumented
 from tests.sdks.openai_shapes import ASK
@@ -65,7 +65,7 @@ def test_a_call_that_is_driven_in_other_contexts_keeps_its_answer(
 
     with instrumented(telemetry):
         assert asyncio.run(main()).usage.total_tokens == 150
-    assert telemetry.attributes()[names.COST] == pytest.approx(PLAIN_USD)
+    assert telemetry.attributes()[semconv.COST] == pytest.approx(PLAIN_USD)
     assert "detach" not in caplog.text
 
 
@@ -80,16 +80,16 @@ def test_an_answer_that_the_sdk_refuses_to_parse_is_billed(telemetry: Telemetry)
     with instrumented(telemetry), pytest.raises(LengthFinishReasonError):
         client(lambda _: httpx2.Response(200, json=body)).chat.completions.parse(**ASK, response_format=Answer)
     said = telemetry.attributes()
-    assert said[names.COST] == pytest.approx(PLAIN_USD)
-    assert names.UNPRICED not in said
-    assert str(said[names.ERROR_TYPE]).endswith("LengthFinishReasonError")
+    assert said[semconv.COST] == pytest.approx(PLAIN_USD)
+    assert semconv.UNPRICED not in said
+    assert str(said[semconv.ERROR_TYPE]).endswith("LengthFinishReasonError")
 
 
 def test_a_refusal_of_the_provider_is_still_not_billed(telemetry: Telemetry) -> None:
     """A 429 with a body that looks like usage costs nothing."""
     with instrumented(telemetry), pytest.raises(APIError):
         client(lambda _: httpx2.Response(429, json=chat(model=ASK["model"]))).chat.completions.create(**ASK)
-    assert names.COST not in telemetry.attributes()
+    assert semconv.COST not in telemetry.attributes()
 
 
 class Locking(SpanProcessor):
@@ -142,8 +142,8 @@ def test_what_another_client_does_within_a_call_is_not_charged_to_it(telemetry: 
     with instrumented(telemetry):
         client(answer).chat.completions.create(**ASK)
     said = telemetry.attributes()
-    assert (said[names.INPUT_TOKENS], said[names.COST]) == (100, pytest.approx(PLAIN_USD))
-    assert names.UNPRICED not in said
+    assert (said[semconv.INPUT_TOKENS], said[semconv.COST]) == (100, pytest.approx(PLAIN_USD))
+    assert semconv.UNPRICED not in said
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_a_gateways_own_price_is_believed_and_openais_is_not(telemetry: Telemetr
     reply = httpx2.Response(200, json=chat(model=ASK["model"]), headers={"x-litellm-response-cost": "0.5"})
     with instrumented(telemetry):
         client(lambda _: reply, base_url=base_url).chat.completions.create(**ASK)
-    assert telemetry.attributes()[names.COST] == pytest.approx(usd)
+    assert telemetry.attributes()[semconv.COST] == pytest.approx(usd)
 
 
 def test_an_absurd_cost_of_a_provider_spoils_no_sum(telemetry: Telemetry) -> None:
@@ -171,7 +171,7 @@ def test_an_absurd_cost_of_a_provider_spoils_no_sum(telemetry: Telemetry) -> Non
         made = client(lambda _: httpx2.Response(200, json=body), base_url="http://gateway/v1")
         made.chat.completions.create(**ASK)
         made.chat.completions.create(**ASK)
-    assert telemetry.total(names.M_COST) == pytest.approx(2 * PLAIN_USD)
+    assert telemetry.total(semconv.M_COST) == pytest.approx(2 * PLAIN_USD)
 
 
 def test_an_applications_chat_span_does_not_take_an_embedding(telemetry: Telemetry) -> None:
@@ -186,15 +186,15 @@ def test_an_applications_chat_span_does_not_take_an_embedding(telemetry: Telemet
     def answer(request: httpx2.Request) -> httpx2.Response:
         return httpx2.Response(200, json=embedding if "embeddings" in request.url.path else chat(model=ASK["model"]))
 
-    asked = {names.OPERATION: "chat", names.REQUEST_MODEL: ASK["model"]}
+    asked = {semconv.OPERATION: "chat", semconv.REQUEST_MODEL: ASK["model"]}
     with instrumented(telemetry):
         made = client(answer)
         tracer = telemetry.tracer_provider.get_tracer("application")
         with tracer.start_as_current_span("mine", attributes=asked):
             made.embeddings.create(model="text-embedding-3-small", input="bees")
             made.chat.completions.create(**ASK)
-    assert telemetry.attributes("embeddings text-embedding-3-small")[names.COST] == pytest.approx(0.00002)
-    assert telemetry.attributes("mine")[names.COST] == pytest.approx(PLAIN_USD)
+    assert telemetry.attributes("embeddings text-embedding-3-small")[semconv.COST] == pytest.approx(0.00002)
+    assert telemetry.attributes("mine")[semconv.COST] == pytest.approx(PLAIN_USD)
     assert len(telemetry.spans) == 2
 
 

@@ -20,8 +20,9 @@ from anthropic import Anthropic
 from google import genai
 
 import otel_agentcost
-from otel_agentcost import border, sdks
-from otel_agentcost.patching import Patch, Target
+from otel_agentcost import diagnostics
+from otel_agentcost.integrations import sdks
+from otel_agentcost.integrations.patching import Patch, Target
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer
 from tests.sdks.kit import instrumented, warnings_of_ours
@@ -282,7 +283,7 @@ def test_function_is_patched_within_the_wrapper_of_others(modules: dict[str, Any
 def test_function_that_is_gone_is_one_warning(modules: dict[str, Any]) -> None:
     """As for a method, with its name."""
     del modules["toy"].invoke
-    border.forget_causes()
+    diagnostics.forget_causes()
     with warnings_of_ours() as warned:
         Patch(INVOKE, twice).install()
     assert [text for text in warned if "toy.invoke is not there" in text] == warned

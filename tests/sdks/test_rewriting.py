@@ -21,8 +21,8 @@ from google import genai
 from google.genai import types
 from openai import AsyncAzureOpenAI, AzureOpenAI, OpenAI
 
-from otel_agentcost.charging import Asked
-from otel_agentcost.sdks import Sdk, discover
+from otel_agentcost.calls.pricing import Asked
+from otel_agentcost.integrations.sdks import Sdk, discover
 from otel_agentcost.wire import CannotRewrite
 from tests.model_server import ModelServer, json_reply
 from tests.sdks import anthropic_clouds, anthropic_shapes, gemini_shapes, openai_other_shapes, openai_shapes

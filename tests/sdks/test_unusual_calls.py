@@ -12,7 +12,7 @@ from anthropic import Anthropic
 from google import genai
 from openai import OpenAI
 
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer, sse_reply
 from tests.sdks.hosts import led
@@ -33,7 +33,7 @@ def test_raw_stream_that_a_hook_has_read(model_server: ModelServer, telemetry: T
     model_server.replies(chat_stream(PLAIN))
     with instrumented(telemetry), OpenAI(base_url=f"{model_server.url}/v1", api_key="x", http_client=reading()) as made:
         assert len(list(made.chat.completions.with_raw_response.create(**ASK, stream=True).parse())) > 1
-    assert telemetry.attributes()[names.COST] == pytest.approx(PLAIN_USD)
+    assert telemetry.attributes()[semconv.COST] == pytest.approx(PLAIN_USD)
 
 
 def test_raw_message_stream_that_a_hook_has_read(model_server: ModelServer, telemetry: Telemetry) -> None:
@@ -42,7 +42,7 @@ def test_raw_message_stream_that_a_hook_has_read(model_server: ModelServer, tele
     with instrumented(telemetry), Anthropic(base_url=model_server.url, api_key="x", http_client=reading()) as made:
         ask: dict[str, Any] = {"model": "claude-sonnet-4-5", "max_tokens": 9, "messages": QUESTION, "stream": True}
         assert len(list(made.messages.with_raw_response.create(**ask).parse())) > 1
-    assert telemetry.attributes()[names.COST] == pytest.approx(MESSAGE_CACHED_USD)
+    assert telemetry.attributes()[semconv.COST] == pytest.approx(MESSAGE_CACHED_USD)
 
 
 COUNTS = {"promptTokenCount": 1000, "candidatesTokenCount": 100, "totalTokenCount": 1100}
@@ -69,7 +69,7 @@ def test_gemini_stream_whose_last_chunk_has_a_traffic_type_alone(
         made = gemini(model_server)
         list(made.models.generate_content_stream(model="gemini-2.5-flash", contents="x"))
     given = telemetry.attributes()
-    assert given[names.COST] == pytest.approx(0.00055)  # 1000 x 0.30 + 100 x 2.50
+    assert given[semconv.COST] == pytest.approx(0.00055)  # 1000 x 0.30 + 100 x 2.50
     assert "agentcost.usage.estimated" not in given
 
 
@@ -140,6 +140,6 @@ def test_whole_address_goes_past_the_base_url(
         made.chat.completions.create(**ASK)
     first, second = (dict(span.attributes or {}) for span in telemetry.spans)
     assert (first["gen_ai.provider.name"], first["server.address"]) == (provider, host)
-    assert first.get(names.COST) == pytest.approx(usd)
+    assert first.get(semconv.COST) == pytest.approx(usd)
     assert second["server.address"] == "api.openai.com"
-    assert second[names.COST] == pytest.approx(PLAIN_USD)
+    assert second[semconv.COST] == pytest.approx(PLAIN_USD)

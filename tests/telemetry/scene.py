@@ -12,8 +12,8 @@ from google.genai import types
 from openai import OpenAI
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 
-from otel_agentcost import names
-from otel_agentcost.settings import Settings
+from otel_agentcost.core import semconv
+from otel_agentcost.settings.table import Settings
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer
 from tests.sdks.kit import instrumented
@@ -23,7 +23,7 @@ T = TypeVar("T")
 QUESTION = "What is the answer, asked Arthur?"
 BRIEF = "Answer in brief."
 SAID = {"role": "user", "parts": [{"type": "text", "content": QUESTION}]}
-CONTENT = (names.INPUT_MESSAGES, names.OUTPUT_MESSAGES, names.SYSTEM_INSTRUCTIONS, names.TOOL_DEFINITIONS)
+CONTENT = (semconv.INPUT_MESSAGES, semconv.OUTPUT_MESSAGES, semconv.SYSTEM_INSTRUCTIONS, semconv.TOOL_DEFINITIONS)
 
 
 @dataclass

@@ -12,7 +12,7 @@ from anthropic import AsyncAnthropic
 from google.genai import types
 from openai import AsyncOpenAI
 
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 from tests.model_server import Reply, json_reply, sse_reply
 from tests.sdks import replies
 from tests.sdks.kit import ANSWER, instrumented, warnings_of_ours
@@ -126,8 +126,8 @@ def expected(way: Way) -> dict[str, Any]:
     """The content of a way's only exchange."""
     words = "".join(replies.WORDS) if way.reply.chunks is not None else ANSWER
     answer = {"role": "assistant", "parts": [{"type": "text", "content": words}], "finish_reason": way.finish}
-    found: dict[str, Any] = {names.INPUT_MESSAGES: [SAID], names.OUTPUT_MESSAGES: [answer]}
-    return {**found, names.SYSTEM_INSTRUCTIONS: [{"type": "text", "content": BRIEF}]} if way.instructed else found
+    found: dict[str, Any] = {semconv.INPUT_MESSAGES: [SAID], semconv.OUTPUT_MESSAGES: [answer]}
+    return {**found, semconv.SYSTEM_INSTRUCTIONS: [{"type": "text", "content": BRIEF}]} if way.instructed else found
 
 
 def plain(value: Any) -> Any:
@@ -172,7 +172,7 @@ def test_content_goes_where_it_is_asked_for(scene: Scene, way: Way) -> None:
         assert {name: attributes.pop(name) for name in CONTENT if name in attributes} == expected(way)
         others = {name: value for name, value in (span.attributes or {}).items() if name not in CONTENT}
         assert attributes == plain({name: value for name, value in others.items() if name in attributes})
-        assert {names.COST, names.INPUT_TOKENS, names.REQUEST_MODEL, names.PROVIDER} <= attributes.keys()
+        assert {semconv.COST, semconv.INPUT_TOKENS, semconv.REQUEST_MODEL, semconv.PROVIDER} <= attributes.keys()
 
 
 # --- Tools ---
@@ -260,6 +260,6 @@ def test_tools_and_their_calls_are_written_in_one_way(scene: Scene, ask: Callabl
     with scene.capturing("SPAN_ONLY"):
         ask(scene)
     said = scene.said()
-    assert said[names.TOOL_DEFINITIONS] == [TOOL]
-    (message,) = said[names.OUTPUT_MESSAGES]
+    assert said[semconv.TOOL_DEFINITIONS] == [TOOL]
+    (message,) = said[semconv.OUTPUT_MESSAGES]
     assert message["parts"] == [CALLED]

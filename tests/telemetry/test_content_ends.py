@@ -14,7 +14,7 @@ from opentelemetry.sdk.trace import SpanLimits, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 from otel_agentcost.wire import content, transcript
 from otel_agentcost.wire.transcript import Transcript
 from tests.in_memory import Telemetry
@@ -30,9 +30,9 @@ def test_an_error_has_the_question_alone(scene: Scene) -> None:
     scene.server.replies(json_reply({"error": {"message": "no"}}, status=400))
     with scene.capturing("SPAN_AND_EVENT"), pytest.raises(APIError):
         scene.openai().chat.completions.create(**CHAT)
-    assert scene.said() == {names.INPUT_MESSAGES: [SAID]}
+    assert scene.said() == {semconv.INPUT_MESSAGES: [SAID]}
     (event,) = scene.events.records
-    assert names.OUTPUT_MESSAGES not in event.attributes
+    assert semconv.OUTPUT_MESSAGES not in event.attributes
     assert event.attributes["error.type"] == "openai.BadRequestError"
 
 
@@ -73,7 +73,7 @@ def test_a_stream_that_is_broken_off_has_what_came(scene: Scene, form: str, drop
             stream.close()
         del stream
         gc.collect()
-    (message,) = scene.said()[names.OUTPUT_MESSAGES]
+    (message,) = scene.said()[semconv.OUTPUT_MESSAGES]
     assert message["parts"] == [{"type": "text", "content": "Forty-"}]
     assert message["finish_reason"] in (None, "in_progress")
 
@@ -105,7 +105,7 @@ def test_a_limit_to_attributes_evicts_content_and_not_the_cost(scene: Scene) -> 
         scene.anthropic().messages.create(**MESSAGE)
     all_of_them = scene.telemetry.attributes()
     limited = Telemetry()
-    limits = SpanLimits(max_span_attributes=list(all_of_them)[::-1].index(names.OUTPUT_MESSAGES))
+    limits = SpanLimits(max_span_attributes=list(all_of_them)[::-1].index(semconv.OUTPUT_MESSAGES))
     limited.tracer_provider = TracerProvider(span_limits=limits, shutdown_on_exit=False)
     limited.tracer_provider.add_span_processor(SimpleSpanProcessor(limited.exporter))
     scene.telemetry = limited
@@ -113,8 +113,8 @@ def test_a_limit_to_attributes_evicts_content_and_not_the_cost(scene: Scene) -> 
         scene.anthropic().messages.create(**MESSAGE)
     kept = limited.attributes()
     assert scene.said() == {}
-    assert kept[names.COST] == all_of_them[names.COST]
-    assert {names.INPUT_TOKENS, names.OUTPUT_TOKENS, names.COST_AMOUNT} <= kept.keys()
+    assert kept[semconv.COST] == all_of_them[semconv.COST]
+    assert {semconv.INPUT_TOKENS, semconv.OUTPUT_TOKENS, semconv.COST_AMOUNT} <= kept.keys()
     limited.shutdown()
 
 
@@ -132,7 +132,7 @@ def test_a_malformed_answer_is_what_the_application_sees_without_us(scene: Scene
     without = ask()
     with scene.capturing("SPAN_AND_EVENT"):
         assert ask() == without
-    assert scene.said()[names.INPUT_MESSAGES] == [SAID]
+    assert scene.said()[semconv.INPUT_MESSAGES] == [SAID]
     assert len(scene.events.records) == 1
 
 
@@ -147,7 +147,7 @@ def test_what_is_sent_is_recorded_as_it_was_sent(scene: Scene) -> None:
             .iter_lines()
         ):
             messages.append({"role": "assistant", "content": "and so on"})
-    assert scene.said()[names.INPUT_MESSAGES] == [SAID]
+    assert scene.said()[semconv.INPUT_MESSAGES] == [SAID]
 
 
 def test_a_logger_that_fails_costs_neither_the_call_nor_its_figures(scene: Scene) -> None:
@@ -161,7 +161,7 @@ def test_a_logger_that_fails_costs_neither_the_call_nor_its_figures(scene: Scene
     with warnings_of_ours() as warned, scene.capturing("EVENT_ONLY"):
         scene.openai().chat.completions.create(**CHAT)
     assert len(warned) == 1
-    assert scene.telemetry.attributes()[names.COST] == replies.PLAIN_USD
+    assert scene.telemetry.attributes()[semconv.COST] == replies.PLAIN_USD
 
 
 def test_an_answer_without_end_is_cut_off_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -232,14 +232,14 @@ def test_thoughts_of_a_stream_are_told_from_its_words() -> None:
 @pytest.mark.parametrize(("scope", "events"), [("opentelemetry.instrumentation.genai.openai", 0), ("another", 1)])
 def test_an_adopted_span_keeps_what_its_owner_wrote(scene: Scene, scope: str, events: int) -> None:
     """The owner's content stands, what it lacks is added, and who writes the same event has written it already."""
-    given: dict[str, Any] = {names.OPERATION: "chat", names.REQUEST_MODEL: CHAT["model"]}
+    given: dict[str, Any] = {semconv.OPERATION: "chat", semconv.REQUEST_MODEL: CHAT["model"]}
     scene.server.replies(json_reply(replies.chat()))
     tracer = scene.telemetry.tracer_provider.get_tracer(scope)
     with scene.capturing("SPAN_AND_EVENT"), tracer.start_as_current_span("chat gpt-4o-mini", attributes=given) as span:
         scene.openai().chat.completions.create(**CHAT)
-        span.set_attribute(names.INPUT_MESSAGES, "[]")
+        span.set_attribute(semconv.INPUT_MESSAGES, "[]")
     said = scene.said()
-    assert said[names.INPUT_MESSAGES] == []
-    assert said[names.OUTPUT_MESSAGES][0]["finish_reason"] == "stop"
+    assert said[semconv.INPUT_MESSAGES] == []
+    assert said[semconv.OUTPUT_MESSAGES][0]["finish_reason"] == "stop"
     assert len(scene.events.records) == events
-    assert scene.telemetry.attributes()[names.COST] == replies.PLAIN_USD
+    assert scene.telemetry.attributes()[semconv.COST] == replies.PLAIN_USD

@@ -10,8 +10,9 @@ from openai import APIConnectionError, OpenAI
 from opentelemetry.sdk.metrics.export import Gauge, Histogram, HistogramDataPoint, Sum
 
 import otel_agentcost
-from otel_agentcost import BudgetExceeded, LoopDetected, names, tool_call
-from otel_agentcost.collector.signals import MODEL, SIGNALS, WHO, Signal
+from otel_agentcost import BudgetExceeded, LoopDetected, tool_call
+from otel_agentcost.core import semconv
+from otel_agentcost.telemetry.signals import MODEL, SIGNALS, WHO, Signal
 from tests.budgets.scene import answering, ask, budgeted, client, until_refused
 from tests.in_memory import Telemetry
 from tests.loops.test_line import agent, in_a_trace, openai
@@ -100,9 +101,9 @@ def test_points_of_money_and_tokens_have_the_same_whereabouts(
 
     def shared(name: str) -> list[dict[str, Any]]:
         found = [dict(point.attributes or {}) for point in telemetry.points(name)]
-        found = [said for said in found if names.TOOL not in said]
+        found = [said for said in found if semconv.TOOL not in said]
         return [{key: said[key] for key in (*MODEL, *WHO) if key in said} for said in found]
 
-    priced = shared(names.M_COST)
+    priced = shared(semconv.M_COST)
     assert priced
-    assert all(said in shared(names.M_TOKENS) for said in priced)
+    assert all(said in shared(semconv.M_TOKENS) for said in priced)

@@ -9,7 +9,7 @@ from openai import APIConnectionError
 from opentelemetry.metrics import CallbackOptions
 
 import otel_agentcost
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 from otel_agentcost.core.usage import Tokens
 from otel_agentcost.telemetry.metrics import TokenSums
 from tests.budgets.scene import ASK
@@ -26,8 +26,8 @@ SAVED = 1024 * (0.15 - 0.075) / 1e6
 
 
 def by_type(telemetry: Telemetry) -> dict[Any, float]:
-    points: Any = telemetry.points(names.M_TOKENS)
-    return {(point.attributes or {}).get(names.TOKEN_TYPE): point.value for point in points}
+    points: Any = telemetry.points(semconv.M_TOKENS)
+    return {(point.attributes or {}).get(semconv.TOKEN_TYPE): point.value for point in points}
 
 
 def test_each_token_is_counted_once(telemetry: Telemetry) -> None:
@@ -49,8 +49,8 @@ def test_spans_of_other_instrumentations_add_their_tokens(telemetry: Telemetry) 
     with instrumented(telemetry), otel_agentcost.attribute(user="u1"):
         foreign.call(telemetry)
     assert by_type(telemetry) == {"input": 181, "cache_read": 1024, "output": 183}
-    assert telemetry.total(names.M_TOKENS, user__id="u1") == 1388
-    assert telemetry.points(names.M_TOKEN_USAGE) == ()
+    assert telemetry.total(semconv.M_TOKENS, user__id="u1") == 1388
+    assert telemetry.points(semconv.M_TOKEN_USAGE) == ()
 
 
 def observed(sums: TokenSums) -> list[tuple[dict[str, Any], float]]:
@@ -86,19 +86,19 @@ def test_what_a_cache_saves_is_told(telemetry: Telemetry) -> None:
         ask(client(chat(CACHED)))
         ask(client(chat()))
     cached, plain = (dict(span.attributes or {}) for span in telemetry.spans)
-    assert cached[names.CACHE_SAVINGS] == pytest.approx(SAVED, abs=1e-15)
-    assert names.CACHE_SAVINGS not in plain
-    assert telemetry.total(names.M_SAVINGS) == pytest.approx(SAVED, abs=1e-15)
-    (point,) = telemetry.points(names.M_SAVINGS)
-    assert (point.attributes or {})[names.SAVINGS_KIND] == "cache"
+    assert cached[semconv.CACHE_SAVINGS] == pytest.approx(SAVED, abs=1e-15)
+    assert semconv.CACHE_SAVINGS not in plain
+    assert telemetry.total(semconv.M_SAVINGS) == pytest.approx(SAVED, abs=1e-15)
+    (point,) = telemetry.points(semconv.M_SAVINGS)
+    assert (point.attributes or {})[semconv.SAVINGS_KIND] == "cache"
 
 
 def test_a_cache_without_a_price_saves_nothing(telemetry: Telemetry) -> None:
     """Groq bills cached tokens as others."""
     with instrumented(telemetry):
         foreign.call(telemetry)
-    assert names.CACHE_SAVINGS not in telemetry.attributes()
-    assert telemetry.points(names.M_SAVINGS) == ()
+    assert semconv.CACHE_SAVINGS not in telemetry.attributes()
+    assert telemetry.points(semconv.M_SAVINGS) == ()
 
 
 def test_dollars_of_a_failed_call_name_the_error(telemetry: Telemetry, model_server: ModelServer) -> None:
@@ -106,18 +106,18 @@ def test_dollars_of_a_failed_call_name_the_error(telemetry: Telemetry, model_ser
     model_server.responder = lambda _request: chat_stream(drop=True)
     with of_server(model_server) as made, instrumented(telemetry), pytest.raises(APIConnectionError):
         list(made.chat.completions.create(**ASK, stream=True))
-    (cost,) = telemetry.points(names.M_COST)
+    (cost,) = telemetry.points(semconv.M_COST)
     said = dict(cost.attributes or {})
-    assert said[names.ERROR_TYPE] == telemetry.attributes()[names.ERROR_TYPE]
-    assert telemetry.total(names.M_COST) == telemetry.attributes()[names.COST]
-    for name in (names.M_TOKENS, names.M_OPERATION_COST):
-        assert all(names.ERROR_TYPE not in (point.attributes or {}) for point in telemetry.points(name))
+    assert said[semconv.ERROR_TYPE] == telemetry.attributes()[semconv.ERROR_TYPE]
+    assert telemetry.total(semconv.M_COST) == telemetry.attributes()[semconv.COST]
+    for name in (semconv.M_TOKENS, semconv.M_OPERATION_COST):
+        assert all(semconv.ERROR_TYPE not in (point.attributes or {}) for point in telemetry.points(name))
 
 
-@pytest.mark.parametrize(("told", "error"), [({names.ERROR_TYPE: "timeout"}, "timeout"), ({}, "_OTHER")])
+@pytest.mark.parametrize(("told", "error"), [({semconv.ERROR_TYPE: "timeout"}, "timeout"), ({}, "_OTHER")])
 def test_dollars_of_a_failed_call_of_another_instrumentation(telemetry: Telemetry, told: Any, error: str) -> None:
     """What its span says that went wrong, or that something did."""
     with instrumented(telemetry), foreign.span_of(telemetry, says={**foreign.SAYS, **told}) as span:
         foreign.failed(span)
-    (cost,) = telemetry.points(names.M_COST)
-    assert (cost.attributes or {})[names.ERROR_TYPE] == error
+    (cost,) = telemetry.points(semconv.M_COST)
+    assert (cost.attributes or {})[semconv.ERROR_TYPE] == error

@@ -11,8 +11,9 @@ from typing import Any
 
 from opentelemetry.sdk.trace import ReadableSpan
 
-from otel_agentcost import Settings, names
-from otel_agentcost.in_force import active
+from otel_agentcost import Settings
+from otel_agentcost.calls.active import active
+from otel_agentcost.core import semconv
 from tests.in_memory import Telemetry
 from tests.sdks.kit import instrumented
 
@@ -34,25 +35,25 @@ def tool_spans(telemetry: Telemetry) -> list[ReadableSpan]:
     return [
         span
         for span in telemetry.spans
-        if (span.attributes or {}).get(names.OPERATION) == names.EXECUTE_TOOL and span.kind.name != "SERVER"
+        if (span.attributes or {}).get(semconv.OPERATION) == semconv.EXECUTE_TOOL and span.kind.name != "SERVER"
     ]
 
 
 def counted(telemetry: Telemetry) -> tuple[object, object]:
     """How many calls, and what they cost, by the totals of the agent."""
     said = telemetry.attributes("agent")
-    return said.get(names.TRACE_TOOL_CALLS), said.get(names.TRACE_TOOL_COST)
+    return said.get(semconv.TRACE_TOOL_CALLS), said.get(semconv.TRACE_TOOL_COST)
 
 
 def one_call(telemetry: Telemetry, *, tool: str = "search", usd: float | None = USD) -> dict[str, Any]:
     """Asserts that one call of `tool` was seen, once; returns what its span says."""
     (span,) = tool_spans(telemetry)
     said = dict(span.attributes or {})
-    assert said[names.TOOL] == tool
-    assert said.get(names.COST) == usd
+    assert said[semconv.TOOL] == tool
+    assert said.get(semconv.COST) == usd
     calls, cost = counted(telemetry)
     assert (calls, cost or None) == (1, usd)
-    assert telemetry.total(names.M_COST, gen_ai__operation__name=names.EXECUTE_TOOL) == (usd or 0)
+    assert telemetry.total(semconv.M_COST, gen_ai__operation__name=semconv.EXECUTE_TOOL) == (usd or 0)
     return said
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 
-from otel_agentcost import names, tool
+from otel_agentcost import tool
+from otel_agentcost.core import semconv
 from tests.in_memory import Telemetry
 from tests.tools.scene import counted, one_call, priced, repeats, tool_spans
 
@@ -56,8 +57,8 @@ async def test_a_tool_that_an_agent_calls_is_one_span(telemetry: Telemetry) -> N
     with priced(telemetry):
         assert (await agent.run("Find pages on bees")).text == "got pages on bees"
     said = one_call(telemetry)
-    assert said[names.TOOL_CALL_ID] == "call_1"
-    assert names.TOOL_ARGUMENTS not in said
+    assert said[semconv.TOOL_CALL_ID] == "call_1"
+    assert semconv.TOOL_ARGUMENTS not in said
 
 
 async def test_an_error_that_becomes_an_answer_is_an_error(telemetry: Telemetry) -> None:
@@ -69,7 +70,7 @@ async def test_an_error_that_becomes_an_answer_is_an_error(telemetry: Telemetry)
     with priced(telemetry):
         answer = await af.Agent(client=Model(), tools=[made(fail)]).run("Find pages on bees")
     assert "Error" in answer.text
-    assert one_call(telemetry)[names.ERROR_TYPE] == "KeyError"
+    assert one_call(telemetry)[semconv.ERROR_TYPE] == "KeyError"
 
 
 async def test_arguments_that_do_not_fit_are_no_call(telemetry: Telemetry) -> None:
@@ -78,7 +79,7 @@ async def test_arguments_that_do_not_fit_are_no_call(telemetry: Telemetry) -> No
         await made().invoke(arguments={"query": ["bees"]})
     if hasattr(tools, "_FunctionArgumentValidationError"):  # older releases raise what a function may raise, too
         assert not counted(telemetry)[0]
-        assert telemetry.total(names.M_COST) == 0
+        assert telemetry.total(semconv.M_COST) == 0
 
 
 async def test_content_is_on_the_span_where_it_is_asked_for(telemetry: Telemetry, its_spans: bool) -> None:
@@ -86,8 +87,8 @@ async def test_content_is_on_the_span_where_it_is_asked_for(telemetry: Telemetry
     with priced(telemetry, capture_content="SPAN_ONLY"):
         await made().invoke(arguments={"query": "bees"})
     said = one_call(telemetry)
-    assert said[names.TOOL_ARGUMENTS] == '{"query": "bees"}'
-    assert said.get(names.TOOL_RESULT) == (None if its_spans else "pages on bees")
+    assert said[semconv.TOOL_ARGUMENTS] == '{"query": "bees"}'
+    assert said.get(semconv.TOOL_RESULT) == (None if its_spans else "pages on bees")
 
 
 async def test_arguments_may_be_a_model(telemetry: Telemetry) -> None:
@@ -95,7 +96,7 @@ async def test_arguments_may_be_a_model(telemetry: Telemetry) -> None:
     search = made()
     with priced(telemetry, capture_content="SPAN_ONLY", loop_max_repeats=0):
         await search.invoke(arguments=search.input_model(query="bees"))
-    assert one_call(telemetry)[names.TOOL_ARGUMENTS] == '{"query": "bees"}'
+    assert one_call(telemetry)[semconv.TOOL_ARGUMENTS] == '{"query": "bees"}'
 
 
 async def test_a_coroutine_runs_within_its_span(telemetry: Telemetry) -> None:
@@ -125,7 +126,7 @@ async def test_a_price_of_the_function_itself_counts_once(telemetry: Telemetry) 
     with priced(telemetry):
         await made(lookup, "lookup").invoke(arguments={"query": "a"})
     assert counted(telemetry) == (1, 0.5)
-    assert telemetry.total(names.M_COST) == 0.5
+    assert telemetry.total(semconv.M_COST) == 0.5
 
 
 async def test_the_same_call_again_and_again_is_a_loop(telemetry: Telemetry) -> None:
@@ -173,4 +174,4 @@ async def test_a_tool_of_an_mcp_server_is_one_call(telemetry: Telemetry, tmp_pat
         async with af.MCPStdioTool(name="pages", command=sys.executable, args=[str(script)]) as server:
             await server.functions[0].invoke(arguments={"query": "bees"})
     assert counted(telemetry) == (1, 0.25)
-    assert telemetry.total(names.M_COST) == 0.25
+    assert telemetry.total(semconv.M_COST) == 0.25

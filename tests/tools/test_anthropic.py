@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from otel_agentcost import BudgetExceeded, names, tool
+from otel_agentcost import BudgetExceeded, tool
+from otel_agentcost.core import semconv
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer, Reply, json_reply
 from tests.sdks.replies import message
@@ -97,7 +98,7 @@ def test_a_tool_that_the_model_called_is_one_span(telemetry: Telemetry, model_se
     """Content only where it is asked for."""
     with priced(telemetry):
         run(model_server)
-    assert names.TOOL_ARGUMENTS not in one_call(telemetry)
+    assert semconv.TOOL_ARGUMENTS not in one_call(telemetry)
     assert "pages on bees" in model_server.requests[1].body.decode()
 
 
@@ -106,8 +107,8 @@ async def test_so_is_one_of_an_asynchronous_client(telemetry: Telemetry, model_s
     with priced(telemetry, capture_content="SPAN_ONLY"):
         await run_async(model_server, using=anthropic.beta_async_tool(find_async, name="search"))
     said = one_call(telemetry)
-    assert said[names.TOOL_ARGUMENTS] == '{"query": "bees"}'
-    assert said[names.TOOL_RESULT] == "pages on bees"
+    assert said[semconv.TOOL_ARGUMENTS] == '{"query": "bees"}'
+    assert said[semconv.TOOL_RESULT] == "pages on bees"
 
 
 @traces_itself
@@ -122,8 +123,8 @@ def test_the_span_that_the_sdk_makes_is_the_calls(
     (span,) = tool_spans(telemetry)
     assert span.instrumentation_scope is not None
     assert span.instrumentation_scope.name.startswith("com.anthropic")
-    assert said[names.TOOL_CALL_ID] == "toolu_bees"
-    assert said.get(names.TOOL_RESULT) == ("pages on bees" if content == "SPAN_ONLY" else None)
+    assert said[semconv.TOOL_CALL_ID] == "toolu_bees"
+    assert said.get(semconv.TOOL_RESULT) == ("pages on bees" if content == "SPAN_ONLY" else None)
 
 
 @traces_itself
@@ -147,7 +148,7 @@ def test_calls_of_one_answer_are_a_span_each(telemetry: Telemetry, model_server:
     """In the order in which the runner makes them."""
     with priced(telemetry, capture_content="SPAN_ONLY"):
         run(model_server, calls("bees", "ants", "wasps"), DONE)
-    results = [(span.attributes or {})[names.TOOL_RESULT] for span in tool_spans(telemetry)]
+    results = [(span.attributes or {})[semconv.TOOL_RESULT] for span in tool_spans(telemetry)]
     assert results == ["pages on bees", "pages on ants", "pages on wasps"]
     assert counted(telemetry) == (3, 0.75)
 
@@ -159,7 +160,7 @@ def test_an_error_that_the_model_is_told_of_is_an_error(
     """The runner makes an answer of what was raised; the call has failed all the same."""
     with priced(telemetry):
         run(model_server, using=anthropic.beta_tool(fail, name="search"), native=telemetry if native else None)
-    assert one_call(telemetry)[names.ERROR_TYPE] in ("tool_error", "KeyError")
+    assert one_call(telemetry)[semconv.ERROR_TYPE] in ("tool_error", "KeyError")
     (span,) = tool_spans(telemetry)
     assert span.status.status_code.name == "ERROR"
 
@@ -171,7 +172,7 @@ def test_a_tool_that_is_called_by_hand_is_a_call_too(telemetry: Telemetry) -> No
     one_call(telemetry)
     with priced(telemetry), pytest.raises(KeyError):
         anthropic.beta_tool(fail, name="search").call({"query": "bees"})
-    assert [(span.attributes or {}).get(names.ERROR_TYPE) for span in tool_spans(telemetry)] == [None, "KeyError"]
+    assert [(span.attributes or {}).get(semconv.ERROR_TYPE) for span in tool_spans(telemetry)] == [None, "KeyError"]
 
 
 def test_texts_that_a_tool_brings_in_blocks_are_its_result(telemetry: Telemetry) -> None:
@@ -183,7 +184,7 @@ def test_texts_that_a_tool_brings_in_blocks_are_its_result(telemetry: Telemetry)
 
     with priced(telemetry, capture_content="SPAN_ONLY"):
         anthropic.beta_tool(blocks, name="search").call({"query": "bees"})
-    assert one_call(telemetry)[names.TOOL_RESULT] == "bees\nants"
+    assert one_call(telemetry)[semconv.TOOL_RESULT] == "bees\nants"
 
 
 @contextmanager
@@ -209,7 +210,7 @@ def test_tools_that_are_no_functions_are_tools(telemetry: Telemetry, model_serve
     called = json_reply(message(content=viewed, stop_reason="tool_use"))
     with priced(telemetry, capture_content="SPAN_ONLY"), memory() as store:
         run(model_server, called, DONE, using=store)
-    assert one_call(telemetry, tool="memory", usd=None)[names.TOOL_RESULT] == "nothing at /memories"
+    assert one_call(telemetry, tool="memory", usd=None)[semconv.TOOL_RESULT] == "nothing at /memories"
 
 
 def test_a_class_of_the_applications_own_is_a_tool(telemetry: Telemetry, model_server: ModelServer) -> None:
@@ -228,15 +229,15 @@ def test_a_class_of_the_applications_own_is_a_tool(telemetry: Telemetry, model_s
 
     with priced(telemetry):
         run(model_server, calls("ls", name="bash"), DONE, using=Bash())
-    assert one_call(telemetry, tool="bash", usd=None)[names.TOOL_CALL_ID] == "toolu_ls"
+    assert one_call(telemetry, tool="bash", usd=None)[semconv.TOOL_CALL_ID] == "toolu_ls"
 
 
 def test_the_same_call_again_and_again_is_a_loop(telemetry: Telemetry, model_server: ModelServer) -> None:
     """Seen in the conversation, of which newer releases send only what is new, or from the calls alone."""
     with priced(telemetry):
         run(model_server, *(calls("bees", turn=str(turn)) for turn in range(4)), DONE)
-    found = [event for span in telemetry.spans for event in span.events if event.name == names.E_LOOP]
-    assert [(event.attributes or {})[names.LOOP_RULE] for event in found] == ["repeat"]
+    found = [event for span in telemetry.spans for event in span.events if event.name == semconv.E_LOOP]
+    assert [(event.attributes or {})[semconv.LOOP_RULE] for event in found] == ["repeat"]
     assert counted(telemetry) == (4, 1.0)
     with priced(telemetry):
         for _ in range(4):

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 
-from otel_agentcost import names, tool
+from otel_agentcost import tool
+from otel_agentcost.core import semconv
 from tests.in_memory import Telemetry
 from tests.tools.scene import counted, one_call, priced, repeats, tool_spans
 
@@ -64,8 +65,8 @@ async def test_a_tool_that_an_agent_calls_is_one_span(telemetry: Telemetry) -> N
     with priced(telemetry):
         assert await run_agent(made()) == "pages on bees"
     said = one_call(telemetry)
-    assert said.get(names.TOOL_CALL_ID) == ("call_1" if ITS_SPANS else None)
-    assert names.TOOL_ARGUMENTS not in said
+    assert said.get(semconv.TOOL_CALL_ID) == ("call_1" if ITS_SPANS else None)
+    assert semconv.TOOL_ARGUMENTS not in said
 
 
 async def test_an_error_that_becomes_an_answer_is_an_error(telemetry: Telemetry) -> None:
@@ -76,7 +77,7 @@ async def test_an_error_that_becomes_an_answer_is_an_error(telemetry: Telemetry)
 
     with priced(telemetry):
         assert "bees" in await run_agent(made(fail))
-    assert one_call(telemetry)[names.ERROR_TYPE] == "KeyError"
+    assert one_call(telemetry)[semconv.ERROR_TYPE] == "KeyError"
 
 
 async def test_an_exception_passes(telemetry: Telemetry) -> None:
@@ -87,7 +88,7 @@ async def test_an_exception_passes(telemetry: Telemetry) -> None:
 
     with priced(telemetry), pytest.raises(KeyError, match="bees"):
         await call(made(fail))
-    assert one_call(telemetry)[names.ERROR_TYPE] == "KeyError"
+    assert one_call(telemetry)[semconv.ERROR_TYPE] == "KeyError"
 
 
 async def test_content_is_on_the_span_where_it_is_asked_for(telemetry: Telemetry) -> None:
@@ -95,8 +96,8 @@ async def test_content_is_on_the_span_where_it_is_asked_for(telemetry: Telemetry
     with priced(telemetry, capture_content="SPAN_ONLY"):
         await call(made())
     said = one_call(telemetry)
-    assert said[names.TOOL_ARGUMENTS] == '{"query": "bees"}'
-    assert said.get(names.TOOL_RESULT) == (None if ITS_SPANS else "pages on bees")
+    assert said[semconv.TOOL_ARGUMENTS] == '{"query": "bees"}'
+    assert said.get(semconv.TOOL_RESULT) == (None if ITS_SPANS else "pages on bees")
 
 
 async def test_a_coroutine_runs_within_its_span(telemetry: Telemetry) -> None:
@@ -146,7 +147,7 @@ async def test_where_its_spans_go_elsewhere_there_is_ours(
     with priced(telemetry, capture_content="SPAN_ONLY"):
         await call(made())
     said = one_call(telemetry)
-    assert said[names.TOOL_RESULT] == "pages on bees"
+    assert said[semconv.TOOL_RESULT] == "pages on bees"
 
 
 async def test_an_agent_that_is_a_tool_is_one_call(telemetry: Telemetry) -> None:
@@ -186,4 +187,4 @@ async def test_a_tool_of_an_mcp_server_is_one_call(telemetry: Telemetry, tmp_pat
         else:
             async with mcp.McpWorkbench(server) as workbench:
                 await workbench.call_tool("search", {"query": "bees"}, call_id="call_1")
-    assert one_call(telemetry)[names.TOOL_ARGUMENTS] == '{"query": "bees"}'
+    assert one_call(telemetry)[semconv.TOOL_ARGUMENTS] == '{"query": "bees"}'

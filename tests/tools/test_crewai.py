@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from otel_agentcost import names, tool
+from otel_agentcost import tool
+from otel_agentcost.core import semconv
 from tests.in_memory import Telemetry
 from tests.tools.scene import counted, one_call, priced, repeats, tool_spans
 
@@ -89,9 +90,9 @@ def test_a_tool_that_an_agent_wants_is_one_span(telemetry: Telemetry, calls_func
     with priced(telemetry, capture_content="SPAN_ONLY"):
         assert "done" in run_agent(made(), calls_functions=calls_functions)
     said = one_call(telemetry)
-    assert said.get(names.TOOL_CALL_ID) == ("call_1" if calls_functions else None)
-    assert said[names.TOOL_ARGUMENTS] == '{"query": "bees"}'
-    assert said[names.TOOL_RESULT] == "pages on bees"
+    assert said.get(semconv.TOOL_CALL_ID) == ("call_1" if calls_functions else None)
+    assert said[semconv.TOOL_ARGUMENTS] == '{"query": "bees"}'
+    assert said[semconv.TOOL_RESULT] == "pages on bees"
 
 
 @pytest.mark.parametrize("calls_functions", [True, False], ids=["called", "written"])
@@ -101,7 +102,7 @@ def test_an_error_that_becomes_an_answer_is_an_error(telemetry: Telemetry, calls
         run_agent(made(fail), calls_functions=calls_functions)
     spans = tool_spans(telemetry)
     assert spans
-    assert all((span.attributes or {}).get(names.ERROR_TYPE) == "KeyError" for span in spans)
+    assert all((span.attributes or {}).get(semconv.ERROR_TYPE) == "KeyError" for span in spans)
     assert counted(telemetry) == (len(spans), 0.25 * len(spans))
 
 
@@ -109,21 +110,21 @@ def test_a_call_by_hand_is_one_span(telemetry: Telemetry) -> None:
     """Of a function or of a class; content only where it is asked for."""
     with priced(telemetry):
         assert Search().run(query="bees") == "pages on bees"
-    assert names.TOOL_ARGUMENTS not in one_call(telemetry)
+    assert semconv.TOOL_ARGUMENTS not in one_call(telemetry)
 
 
 def test_arguments_have_their_names(telemetry: Telemetry) -> None:
     """Without one that they were given by."""
     with priced(telemetry, capture_content="SPAN_ONLY"):
         made().run("bees")
-    assert one_call(telemetry)[names.TOOL_ARGUMENTS] == '{"query": "bees"}'
+    assert one_call(telemetry)[semconv.TOOL_ARGUMENTS] == '{"query": "bees"}'
 
 
 def test_a_structured_tool_is_one_call(telemetry: Telemetry) -> None:
     """What else the agent is given is no argument."""
     with priced(telemetry, capture_content="SPAN_ONLY"):
         Search().to_structured_tool().invoke({"query": "bees", "security_context": {"agent": "a"}})
-    assert one_call(telemetry)[names.TOOL_ARGUMENTS] == '{"query": "bees"}'
+    assert one_call(telemetry)[semconv.TOOL_ARGUMENTS] == '{"query": "bees"}'
 
 
 async def test_so_is_one_that_is_called_asynchronously(telemetry: Telemetry) -> None:
@@ -169,7 +170,7 @@ def test_an_exception_passes(telemetry: Telemetry) -> None:
     """It is the application's own."""
     with priced(telemetry), pytest.raises(KeyError, match="bees"):
         made(fail).run(query="bees")
-    assert one_call(telemetry)[names.ERROR_TYPE] == "KeyError"
+    assert one_call(telemetry)[semconv.ERROR_TYPE] == "KeyError"
 
 
 def test_a_tool_that_was_used_often_enough_costs_no_more(telemetry: Telemetry) -> None:
@@ -189,7 +190,7 @@ def test_a_name_is_what_the_model_knows_it_by(telemetry: Telemetry) -> None:
     with priced(telemetry):
         made(name="Search").run(query="bees")
     (span,) = tool_spans(telemetry)
-    assert (span.attributes or {})[names.TOOL] == ("search" if SANITIZED else "Search")
+    assert (span.attributes or {})[semconv.TOOL] == ("search" if SANITIZED else "Search")
 
 
 def test_a_price_of_the_function_itself_counts_once(telemetry: Telemetry) -> None:
@@ -246,6 +247,6 @@ async def test_a_tool_of_an_mcp_server_is_one_call(telemetry: Telemetry, tmp_pat
         search.run(query=query)
     (span,) = tool_spans(telemetry)
     said = span.attributes or {}
-    assert said[names.TOOL] == "pages_find_pages_all"
-    assert said.get(names.ERROR_TYPE) == ("tool_error" if query == "fail" else None)
+    assert said[semconv.TOOL] == "pages_find_pages_all"
+    assert said.get(semconv.ERROR_TYPE) == ("tool_error" if query == "fail" else None)
     assert counted(telemetry)[0] == 1

@@ -12,7 +12,8 @@ import pytest
 from opentelemetry import trace
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from otel_agentcost import BudgetExceeded, names, tool
+from otel_agentcost import BudgetExceeded, tool
+from otel_agentcost.core import semconv
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer, Reply, json_reply
 from tests.sdks.replies import content
@@ -106,8 +107,8 @@ async def test_a_tool_that_the_model_called_is_one_span(
     (span,) = tool_spans(telemetry)
     assert span.instrumentation_scope is not None
     assert span.instrumentation_scope.name == "gcp.vertex.agent"
-    assert said[names.TOOL_CALL_ID] == "call_bees"
-    assert names.TOOL_ARGUMENTS not in said
+    assert said[semconv.TOOL_CALL_ID] == "call_bees"
+    assert semconv.TOOL_ARGUMENTS not in said
     assert "pages on bees" in model_server.requests[1].body.decode()
 
 
@@ -118,7 +119,7 @@ async def test_content_is_on_the_span_where_it_is_captured(
     with priced(telemetry, capture_content="SPAN_ONLY"):
         await run(model_server, monkeypatch)
     said = one_call(telemetry)
-    assert (said[names.TOOL_ARGUMENTS], said[names.TOOL_RESULT]) == ('{"query": "bees"}', "pages on bees")
+    assert (said[semconv.TOOL_ARGUMENTS], said[semconv.TOOL_RESULT]) == ('{"query": "bees"}', "pages on bees")
 
 
 async def test_calls_of_one_answer_are_a_call_each(
@@ -136,7 +137,7 @@ async def test_an_exception_is_on_the_span(
     """Whoever called the agent gets it."""
     with priced(telemetry), pytest.raises(KeyError):
         await run(model_server, monkeypatch, using=fail)
-    assert one_call(telemetry)[names.ERROR_TYPE] == "KeyError"
+    assert one_call(telemetry)[semconv.ERROR_TYPE] == "KeyError"
 
 
 async def test_a_price_of_the_function_itself_counts_once(
@@ -154,8 +155,8 @@ async def test_the_same_call_again_and_again_is_a_loop(
     """Seen in the conversation and by the tool: once in both."""
     with priced(telemetry):
         await run(model_server, monkeypatch, *(calls("bees", turn=str(turn)) for turn in range(4)), DONE)
-    found = [event for span in telemetry.spans for event in span.events if event.name == names.E_LOOP]
-    assert [(event.attributes or {})[names.LOOP_RULE] for event in found] == ["repeat"]
+    found = [event for span in telemetry.spans for event in span.events if event.name == semconv.E_LOOP]
+    assert [(event.attributes or {})[semconv.LOOP_RULE] for event in found] == ["repeat"]
     assert counted(telemetry) == (4, 1.0)
 
 
@@ -169,7 +170,7 @@ async def test_calls_of_a_trace_that_is_not_recorded_count_too(
     with priced(off, trace_max_tool_calls=2), pytest.raises(BudgetExceeded):
         await run(model_server, monkeypatch, *asked, DONE)
     assert off.spans == ()
-    assert off.total(names.M_COST, gen_ai__operation__name=names.EXECUTE_TOOL) == 0.75
+    assert off.total(semconv.M_COST, gen_ai__operation__name=semconv.EXECUTE_TOOL) == 0.75
     off.shutdown()
 
 
@@ -182,4 +183,4 @@ async def test_where_adk_makes_no_span_of_it_we_do(
         await run(model_server, monkeypatch)
     (span,) = tool_spans(telemetry)
     assert span.name == "execute_tool search"
-    assert (span.attributes or {})[names.COST] == 0.25
+    assert (span.attributes or {})[semconv.COST] == 0.25

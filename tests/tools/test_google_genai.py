@@ -10,7 +10,8 @@ from typing import Any, get_type_hints
 
 import pytest
 
-from otel_agentcost import BudgetExceeded, names, tool
+from otel_agentcost import BudgetExceeded, tool
+from otel_agentcost.core import semconv
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer, Reply, json_reply, sse_reply
 from tests.sdks.replies import content
@@ -85,8 +86,8 @@ def test_a_function_that_the_model_called_is_one_span(telemetry: Telemetry, mode
     with priced(telemetry):
         assert ask(model_server).text == "Forty-two."
     said = one_call(telemetry)
-    assert said[names.TOOL_CALL_ID] == "call_bees"
-    assert names.TOOL_ARGUMENTS not in said
+    assert said[semconv.TOOL_CALL_ID] == "call_bees"
+    assert semconv.TOOL_ARGUMENTS not in said
     assert "pages on bees" in model_server.requests[1].body.decode()
 
 
@@ -95,9 +96,9 @@ def test_content_is_on_the_span_where_it_is_captured(telemetry: Telemetry, model
     with priced(telemetry, capture_content="SPAN_ONLY"):
         ask(model_server, json_reply(calls("bees", ids=False)), DONE)
     said = one_call(telemetry)
-    assert said[names.TOOL_ARGUMENTS] == '{"query": "bees"}'
-    assert said[names.TOOL_RESULT] == "pages on bees"
-    assert names.TOOL_CALL_ID not in said
+    assert said[semconv.TOOL_ARGUMENTS] == '{"query": "bees"}'
+    assert said[semconv.TOOL_RESULT] == "pages on bees"
+    assert semconv.TOOL_CALL_ID not in said
 
 
 @a_tool
@@ -112,7 +113,7 @@ async def test_so_is_one_of_an_asynchronous_client(using: Any, telemetry: Teleme
     with priced(telemetry, capture_content="SPAN_ONLY"):
         await ask_async(model_server, using=using)
     said = one_call(telemetry)
-    assert (said[names.TOOL_CALL_ID], said[names.TOOL_RESULT]) == ("call_bees", "pages on bees")
+    assert (said[semconv.TOOL_CALL_ID], said[semconv.TOOL_RESULT]) == ("call_bees", "pages on bees")
 
 
 async def chat(client: Any, config: Any) -> None:
@@ -136,7 +137,7 @@ async def test_streams_and_chats_call_in_the_same_way(
     config = {"tools": [search]}
     with priced(telemetry):
         await use(client_of(model_server), config)
-    assert one_call(telemetry)[names.TOOL_CALL_ID] == "call_bees"
+    assert one_call(telemetry)[semconv.TOOL_CALL_ID] == "call_bees"
 
 
 async def test_calls_of_one_answer_are_a_span_each(telemetry: Telemetry, model_server: ModelServer) -> None:
@@ -144,7 +145,7 @@ async def test_calls_of_one_answer_are_a_span_each(telemetry: Telemetry, model_s
     with priced(telemetry):
         await ask_async(model_server, json_reply(calls("bees", "ants", "bees")), DONE)
         ask(model_server, json_reply(calls("wasps")), DONE)
-    ids = [(span.attributes or {})[names.TOOL_CALL_ID] for span in tool_spans(telemetry)]
+    ids = [(span.attributes or {})[semconv.TOOL_CALL_ID] for span in tool_spans(telemetry)]
     assert ids == ["call_bees", "call_ants", "call_bees", "call_wasps"]
     assert counted(telemetry) == (4, 1.0)
 
@@ -159,7 +160,7 @@ def test_an_error_that_the_model_is_told_of_is_an_error(telemetry: Telemetry, mo
 
     with priced(telemetry):
         ask(model_server, using=fail)
-    assert one_call(telemetry)[names.ERROR_TYPE] == "google.genai.errors.FunctionInvocationError"
+    assert one_call(telemetry)[semconv.ERROR_TYPE] == "google.genai.errors.FunctionInvocationError"
     (span,) = tool_spans(telemetry)
     assert span.status.status_code.name == "ERROR"
 
@@ -183,7 +184,7 @@ def test_a_function_that_asks_a_model_itself_keeps_ids_apart(telemetry: Telemetr
     with priced(telemetry):
         ask(model_server, json_reply(calls("bees", "ants")), using=outer)
     assert counted(telemetry)[0] == 4
-    ids = {str((span.attributes or {}).get(names.TOOL_CALL_ID)) for span in tool_spans(telemetry)}
+    ids = {str((span.attributes or {}).get(semconv.TOOL_CALL_ID)) for span in tool_spans(telemetry)}
     assert {"call_bees", "call_inner bees", "call_inner ants"} <= ids
 
 
@@ -191,8 +192,8 @@ def test_the_same_call_again_and_again_is_a_loop(telemetry: Telemetry, model_ser
     """Seen in the conversation and by the function: counted once in both."""
     with priced(telemetry):
         ask(model_server, *[CALL] * 4, DONE)
-    found = [event for span in telemetry.spans for event in span.events if event.name == names.E_LOOP]
-    assert [(event.attributes or {})[names.LOOP_RULE] for event in found] == ["repeat"]
+    found = [event for span in telemetry.spans for event in span.events if event.name == semconv.E_LOOP]
+    assert [(event.attributes or {})[semconv.LOOP_RULE] for event in found] == ["repeat"]
     assert counted(telemetry) == (4, 1.0)
 
 
@@ -224,8 +225,8 @@ def test_threads_do_not_mix_their_ids(telemetry: Telemetry, model_server: ModelS
             thread.join()
     for span in tool_spans(telemetry):
         said = span.attributes or {}
-        query = str(said[names.TOOL_CALL_ID]).removeprefix("call_")
-        assert said[names.TOOL_ARGUMENTS] == f'{{"query": "{query}"}}'
+        query = str(said[semconv.TOOL_CALL_ID]).removeprefix("call_")
+        assert said[semconv.TOOL_ARGUMENTS] == f'{{"query": "{query}"}}'
     assert len(tool_spans(telemetry)) == 4
 
 

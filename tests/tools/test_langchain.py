@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import pytest
 
-from otel_agentcost import names, tool
+from otel_agentcost import tool
+from otel_agentcost.core import semconv
 from tests.in_memory import Telemetry
 from tests.tools.scene import counted, one_call, priced, repeats, tool_spans
 
@@ -32,8 +33,8 @@ def test_a_tool_that_the_model_called_is_one_span(telemetry: Telemetry) -> None:
     with priced(telemetry):
         assert search.invoke(CALL).content == "pages on bees"
     said = one_call(telemetry)
-    assert said[names.TOOL_CALL_ID] == "call_1"
-    assert names.TOOL_ARGUMENTS not in said
+    assert said[semconv.TOOL_CALL_ID] == "call_1"
+    assert semconv.TOOL_ARGUMENTS not in said
 
 
 async def test_so_is_one_that_is_called_asynchronously(telemetry: Telemetry) -> None:
@@ -41,8 +42,8 @@ async def test_so_is_one_that_is_called_asynchronously(telemetry: Telemetry) -> 
     with priced(telemetry, capture_content="SPAN_ONLY"):
         await search.ainvoke(CALL)
     said = one_call(telemetry)
-    assert said[names.TOOL_ARGUMENTS] == '{"query": "bees"}'
-    assert said[names.TOOL_RESULT] == "pages on bees"
+    assert said[semconv.TOOL_ARGUMENTS] == '{"query": "bees"}'
+    assert said[semconv.TOOL_RESULT] == "pages on bees"
 
 
 async def test_a_coroutine_runs_within_its_span(telemetry: Telemetry) -> None:
@@ -71,7 +72,7 @@ def test_an_error_that_langchain_turns_into_an_answer_is_an_error(telemetry: Tel
     failing = StructuredTool.from_function(fail, name="search", description="d", handle_tool_error=True)
     with priced(telemetry):
         assert failing.invoke(CALL).status == "error"
-    assert one_call(telemetry)[names.ERROR_TYPE] == "tool_error"
+    assert one_call(telemetry)[semconv.ERROR_TYPE] == "tool_error"
 
 
 def test_an_exception_passes(telemetry: Telemetry) -> None:
@@ -83,7 +84,7 @@ def test_an_exception_passes(telemetry: Telemetry) -> None:
     failing = StructuredTool.from_function(fail, name="search", description="d")
     with priced(telemetry), pytest.raises(KeyError, match="bees"):
         failing.invoke(CALL)
-    assert one_call(telemetry)[names.ERROR_TYPE] == "KeyError"
+    assert one_call(telemetry)[semconv.ERROR_TYPE] == "KeyError"
 
 
 def test_a_price_of_the_function_itself_counts_once(telemetry: Telemetry) -> None:
@@ -117,7 +118,7 @@ def test_what_langchain_injects_is_no_argument(telemetry: Telemetry) -> None:
     made = StructuredTool.from_function(find, name="search", description="d")
     with priced(telemetry, capture_content="SPAN_ONLY"):
         made.invoke({"query": "bees", "state": object()})
-    assert one_call(telemetry)[names.TOOL_ARGUMENTS] == '{"query": "bees"}'
+    assert one_call(telemetry)[semconv.TOOL_ARGUMENTS] == '{"query": "bees"}'
 
 
 def test_what_a_tool_returns_is_not_looked_into(telemetry: Telemetry) -> None:
@@ -140,8 +141,8 @@ def test_what_a_tool_returns_is_not_looked_into(telemetry: Telemetry) -> None:
     assert result is response
     assert not {"content", "status"} & set(seen)
     said = one_call(telemetry)
-    assert names.ERROR_TYPE not in said
-    assert said[names.TOOL_RESULT] == '"<Response>"'
+    assert semconv.ERROR_TYPE not in said
+    assert said[semconv.TOOL_RESULT] == '"<Response>"'
 
 
 def test_a_subclass_that_goes_on_to_run_is_counted_once(telemetry: Telemetry) -> None:

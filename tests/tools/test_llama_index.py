@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from otel_agentcost import names, tool
+from otel_agentcost import tool
+from otel_agentcost.core import semconv
 from tests.in_memory import Telemetry
 from tests.tools.scene import counted, one_call, priced, repeats, tool_spans
 
@@ -29,7 +30,7 @@ def test_a_call_is_one_span(telemetry: Telemetry) -> None:
     """Content only where it is asked for."""
     with priced(telemetry):
         assert made()(query="bees").content == "pages on bees"
-    assert names.TOOL_ARGUMENTS not in one_call(telemetry)
+    assert semconv.TOOL_ARGUMENTS not in one_call(telemetry)
 
 
 async def test_so_is_one_that_is_called_asynchronously(telemetry: Telemetry) -> None:
@@ -37,8 +38,8 @@ async def test_so_is_one_that_is_called_asynchronously(telemetry: Telemetry) -> 
     with priced(telemetry, capture_content="SPAN_ONLY"):
         await made().acall("bees", most=3)
     said = one_call(telemetry)
-    assert said[names.TOOL_ARGUMENTS] == '{"query": "bees", "most": 3}'
-    assert said[names.TOOL_RESULT] == "pages on bees"
+    assert said[semconv.TOOL_ARGUMENTS] == '{"query": "bees", "most": 3}'
+    assert said[semconv.TOOL_RESULT] == "pages on bees"
 
 
 async def test_a_coroutine_is_one_call_both_ways(telemetry: Telemetry) -> None:
@@ -84,7 +85,7 @@ def test_an_error_that_becomes_an_answer_is_an_error(telemetry: Telemetry) -> No
 
     with priced(telemetry):
         assert calling.call_tool(made(fail), {"query": "bees", "most": 1}).is_error
-    assert one_call(telemetry)[names.ERROR_TYPE] == "KeyError"
+    assert one_call(telemetry)[semconv.ERROR_TYPE] == "KeyError"
 
 
 def test_an_exception_passes(telemetry: Telemetry) -> None:
@@ -95,7 +96,7 @@ def test_an_exception_passes(telemetry: Telemetry) -> None:
 
     with priced(telemetry), pytest.raises(KeyError, match="bees"):
         made(fail)(query="bees")
-    assert one_call(telemetry)[names.ERROR_TYPE] == "KeyError"
+    assert one_call(telemetry)[semconv.ERROR_TYPE] == "KeyError"
 
 
 def test_a_price_of_the_function_itself_counts_once(telemetry: Telemetry) -> None:
@@ -127,7 +128,7 @@ def test_what_the_tool_was_made_with_is_no_argument(telemetry: Telemetry) -> Non
         pytest.skip("this LlamaIndex has no partial_params")
     with priced(telemetry, capture_content="SPAN_ONLY"):
         bound(query="bees")
-    assert one_call(telemetry)[names.TOOL_ARGUMENTS] == '{"query": "bees"}'
+    assert one_call(telemetry)[semconv.TOOL_ARGUMENTS] == '{"query": "bees"}'
 
 
 async def test_a_query_engine_is_a_tool_too(telemetry: Telemetry) -> None:
@@ -142,8 +143,8 @@ async def test_a_query_engine_is_a_tool_too(telemetry: Telemetry) -> None:
     with priced(telemetry, capture_content="SPAN_ONLY"):
         await engine.acall("bees")
     said = one_call(telemetry)
-    assert said[names.TOOL_ARGUMENTS] == '{"input": "bees"}'
-    assert said[names.TOOL_RESULT] == "pages on bees"
+    assert said[semconv.TOOL_ARGUMENTS] == '{"input": "bees"}'
+    assert said[semconv.TOOL_RESULT] == "pages on bees"
 
 
 def agent_that_searches(function: Any) -> Any:
@@ -179,7 +180,7 @@ async def test_a_tool_that_an_agent_calls_is_one_span(telemetry: Telemetry) -> N
     agent = agent_that_searches(find_pages)
     with priced(telemetry, capture_content="SPAN_ONLY"):
         assert str(await agent.run("Find pages on bees")) == "done"
-    assert one_call(telemetry)[names.TOOL_ARGUMENTS] == '{"query": "bees"}'
+    assert one_call(telemetry)[semconv.TOOL_ARGUMENTS] == '{"query": "bees"}'
 
 
 async def test_a_tool_of_an_agent_that_fails_is_one_span(telemetry: Telemetry) -> None:
@@ -191,7 +192,7 @@ async def test_a_tool_of_an_agent_that_fails_is_one_span(telemetry: Telemetry) -
     agent = agent_that_searches(fail)
     with priced(telemetry):
         assert str(await agent.run("Find pages on bees")) == "done"
-    assert one_call(telemetry)[names.ERROR_TYPE] == "KeyError"
+    assert one_call(telemetry)[semconv.ERROR_TYPE] == "KeyError"
 
 
 async def test_a_tool_that_waits_for_somebody_is_one_call(telemetry: Telemetry) -> None:
@@ -212,4 +213,4 @@ async def test_a_tool_that_waits_for_somebody_is_one_call(telemetry: Telemetry) 
                 handler.ctx.send_event(workflow.HumanResponseEvent(response="yes"))
         assert str(await handler) == "done"
     assert counted(telemetry) == (1, 0.25)
-    assert all(names.ERROR_TYPE not in (span.attributes or {}) for span in tool_spans(telemetry))
+    assert all(semconv.ERROR_TYPE not in (span.attributes or {}) for span in tool_spans(telemetry))

@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from otel_agentcost import names, tool_call
+from otel_agentcost import tool_call
+from otel_agentcost.core import semconv
 from tests.in_memory import Telemetry
 from tests.tools.scene import counted, one_call, priced, repeats, tool_spans
 
@@ -62,7 +63,7 @@ async def test_a_call_is_one_span_whoever_makes_it(telemetry: Telemetry, tmp_pat
             result = await client.call_tool("search", {"query": "bees"})
     assert result.content[0].text == "pages on bees"
     said = one_call(telemetry)
-    assert said[names.TOOL_ARGUMENTS] == '{"query": "bees"}'
+    assert said[semconv.TOOL_ARGUMENTS] == '{"query": "bees"}'
 
 
 async def test_an_error_of_the_server_is_one(telemetry: Telemetry, tmp_path: Path) -> None:
@@ -120,7 +121,7 @@ async def test_a_trace_that_is_not_recorded_is_counted_all_the_same(tmp_path: Pa
         async with session(tmp_path) as client:
             await client.call_tool("search", {"query": "bees"})
     assert off.spans == ()
-    assert off.total(names.M_COST) == 0.25
+    assert off.total(semconv.M_COST) == 0.25
     off.shutdown()
 
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from otel_agentcost import BudgetExceeded, names, tool
+from otel_agentcost import BudgetExceeded, tool
+from otel_agentcost.core import semconv
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer, Reply, json_reply
 from tests.sdks.replies import response
@@ -71,8 +72,8 @@ def test_a_function_that_the_model_called_is_one_span(telemetry: Telemetry, mode
     with priced(telemetry):
         run(model_server)
     said = one_call(telemetry)
-    assert said[names.TOOL_CALL_ID] == "call_bees"
-    assert names.TOOL_ARGUMENTS not in said
+    assert said[semconv.TOOL_CALL_ID] == "call_bees"
+    assert semconv.TOOL_ARGUMENTS not in said
 
 
 async def test_so_is_one_of_an_asynchronous_client(telemetry: Telemetry, model_server: ModelServer) -> None:
@@ -83,14 +84,14 @@ async def test_so_is_one_of_an_asynchronous_client(telemetry: Telemetry, model_s
         async with openai.AsyncOpenAI(base_url=f"{model_server.url}/v1", api_key="none", max_retries=0) as client:
             await made.run(client, ASK, max_steps=8)
     said = one_call(telemetry)
-    assert (said[names.TOOL_ARGUMENTS], said[names.TOOL_RESULT]) == ('{"query": "bees"}', "pages on bees")
+    assert (said[semconv.TOOL_ARGUMENTS], said[semconv.TOOL_RESULT]) == ('{"query": "bees"}', "pages on bees")
 
 
 def test_calls_of_one_answer_are_a_span_each(telemetry: Telemetry, model_server: ModelServer) -> None:
     """Each with its own id."""
     with priced(telemetry):
         run(model_server, calls("bees", "ants"), DONE)
-    ids = [(span.attributes or {})[names.TOOL_CALL_ID] for span in tool_spans(telemetry)]
+    ids = [(span.attributes or {})[semconv.TOOL_CALL_ID] for span in tool_spans(telemetry)]
     assert ids == ["call_bees", "call_ants"]
     assert counted(telemetry) == (2, 0.5)
 
@@ -99,7 +100,7 @@ def test_an_exception_ends_the_run_and_is_on_the_span(telemetry: Telemetry, mode
     """The runner raises one of its own."""
     with priced(telemetry), pytest.raises(runner.ToolRunnerError):
         run(model_server, using=fail)
-    assert one_call(telemetry)[names.ERROR_TYPE] == "KeyError"
+    assert one_call(telemetry)[semconv.ERROR_TYPE] == "KeyError"
 
 
 def test_a_price_of_the_function_itself_counts_once(telemetry: Telemetry, model_server: ModelServer) -> None:
@@ -113,8 +114,8 @@ def test_the_same_call_again_and_again_is_a_loop(telemetry: Telemetry, model_ser
     """Seen in the conversation and by the function: once in both."""
     with priced(telemetry):
         run(model_server, *(calls("bees", turn=str(turn)) for turn in range(4)), DONE)
-    found = [event for span in telemetry.spans for event in span.events if event.name == names.E_LOOP]
-    assert [(event.attributes or {})[names.LOOP_RULE] for event in found] == ["repeat"]
+    found = [event for span in telemetry.spans for event in span.events if event.name == semconv.E_LOOP]
+    assert [(event.attributes or {})[semconv.LOOP_RULE] for event in found] == ["repeat"]
     assert counted(telemetry) == (4, 1.0)
 
 
@@ -156,5 +157,5 @@ def test_a_call_of_the_computer_is_one_call(telemetry: Telemetry) -> None:
     with priced(telemetry, capture_content="SPAN_ONLY"):
         computer.ComputerToolset(Screen()).execute(call)
     said = one_call(telemetry, tool="computer", usd=None)
-    assert said[names.TOOL_CALL_ID] == "call_1"
-    assert said[names.TOOL_ARGUMENTS] == '{"actions": [{"type": "wait"}, {"type": "screenshot"}]}'
+    assert said[semconv.TOOL_CALL_ID] == "call_1"
+    assert said[semconv.TOOL_ARGUMENTS] == '{"actions": [{"type": "wait"}, {"type": "screenshot"}]}'

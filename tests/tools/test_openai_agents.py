@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from otel_agentcost import BudgetExceeded, Settings, names, tool
+from otel_agentcost import BudgetExceeded, Settings, tool
+from otel_agentcost.core import semconv
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer, json_reply
 from tests.sdks.kit import instrumented
@@ -94,9 +95,9 @@ async def test_a_call_is_one_span(telemetry: Telemetry) -> None:
     with priced(telemetry):
         assert await run([search()], [called()]) == "done"
     said = one_call(telemetry)
-    assert said[names.TOOL_CALL_ID] == "call_1"
-    assert names.TOOL_ARGUMENTS not in said
-    assert names.TOOL_RESULT not in said
+    assert said[semconv.TOOL_CALL_ID] == "call_1"
+    assert semconv.TOOL_ARGUMENTS not in said
+    assert semconv.TOOL_RESULT not in said
 
 
 async def test_an_async_tool_runs_within_its_span(telemetry: Telemetry) -> None:
@@ -109,8 +110,8 @@ async def test_an_async_tool_runs_within_its_span(telemetry: Telemetry) -> None:
     with priced(telemetry, capture_content="SPAN_ONLY"):
         await run([search(find)], [called()])
     said = one_call(telemetry)
-    assert said[names.TOOL_ARGUMENTS] == '{"query": "bees"}'
-    assert said[names.TOOL_RESULT] == "pages on bees"
+    assert said[semconv.TOOL_ARGUMENTS] == '{"query": "bees"}'
+    assert said[semconv.TOOL_RESULT] == "pages on bees"
     (span,) = tool_spans(telemetry)
     parent, context = telemetry.span("http").parent, span.get_span_context()
     assert parent is not None
@@ -123,7 +124,7 @@ async def test_calls_at_the_same_time_are_calls_of_their_own(telemetry: Telemetr
     with priced(telemetry):
         await run([search()], [called(f"call_{n}") for n in range(5)])
     assert counted(telemetry) == (5, 1.25)
-    ids = [str((span.attributes or {})[names.TOOL_CALL_ID]) for span in tool_spans(telemetry)]
+    ids = [str((span.attributes or {})[semconv.TOOL_CALL_ID]) for span in tool_spans(telemetry)]
     assert sorted(ids) == [f"call_{n}" for n in range(5)]
 
 
@@ -133,7 +134,7 @@ async def test_an_exception_that_becomes_an_answer_is_an_error(telemetry: Teleme
     tells_failures()
     with priced(telemetry):
         assert await run([search(fail, **more)], [called()]) == "done"
-    assert one_call(telemetry)[names.ERROR_TYPE] == "tool_error"
+    assert one_call(telemetry)[semconv.ERROR_TYPE] == "tool_error"
 
 
 async def test_an_exception_passes_as_the_framework_passes_it(telemetry: Telemetry) -> None:
@@ -141,7 +142,7 @@ async def test_an_exception_passes_as_the_framework_passes_it(telemetry: Telemet
     with priced(telemetry), pytest.raises(agents.UserError) as caught:
         await run([search(fail, failure_error_function=None)], [called()])
     assert isinstance(caught.value.__cause__, KeyError)
-    assert one_call(telemetry)[names.ERROR_TYPE] == "KeyError"
+    assert one_call(telemetry)[semconv.ERROR_TYPE] == "KeyError"
 
 
 @pytest.mark.parametrize("arguments", ['{"query"', '{"pages": "bees"}'])
@@ -151,7 +152,7 @@ async def test_a_tool_whose_arguments_are_refused_has_not_run(telemetry: Telemet
     with priced(telemetry):
         assert await run([search()], [called(arguments=arguments)], [called("call_2")]) == "done"
     assert counted(telemetry) == (1, 0.25)
-    assert telemetry.total(names.M_COST) == 0.25
+    assert telemetry.total(semconv.M_COST) == 0.25
 
 
 async def test_arguments_that_are_no_json_are_shown_as_they_are(telemetry: Telemetry) -> None:
@@ -163,7 +164,7 @@ async def test_arguments_that_are_no_json_are_shown_as_they_are(telemetry: Telem
     made = agents.FunctionTool("search", "Finds pages.", {"type": "object", "properties": {}}, find)
     with priced(telemetry, capture_content="SPAN_ONLY"):
         assert await run([made], [called(arguments="bees")]) == "done"
-    assert one_call(telemetry)[names.TOOL_ARGUMENTS] == '{"input": "bees"}'
+    assert one_call(telemetry)[semconv.TOOL_ARGUMENTS] == '{"input": "bees"}'
 
 
 async def test_a_tool_that_takes_too_long_is_one_call(telemetry: Telemetry) -> None:
@@ -218,7 +219,7 @@ async def test_an_agent_that_is_a_tool_is_a_call_with_calls_within(telemetry: Te
     within, around = tool_spans(telemetry)
     assert within.parent is not None
     assert within.parent == around.get_span_context()
-    assert names.ERROR_TYPE not in (around.attributes or {})
+    assert semconv.ERROR_TYPE not in (around.attributes or {})
 
 
 async def test_a_handoff_is_no_tool(telemetry: Telemetry) -> None:
@@ -226,7 +227,7 @@ async def test_a_handoff_is_no_tool(telemetry: Telemetry) -> None:
     other = agents.Agent(name="other", model=model([called("call_2")]), tools=[search()])
     with priced(telemetry):
         await run([], [called("call_1", tool="transfer_to_other", arguments="{}")], handoffs=[other])
-    assert one_call(telemetry)[names.TOOL_CALL_ID] == "call_2"
+    assert one_call(telemetry)[semconv.TOOL_CALL_ID] == "call_2"
 
 
 async def test_a_tool_of_an_mcp_server_is_one_call(telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -240,8 +241,8 @@ async def test_a_tool_of_an_mcp_server_is_one_call(telemetry: Telemetry, monkeyp
         async with mcp.MCPServerStdio(parameters, client_session_timeout_seconds=30) as server:
             await run([], [called()], mcp_servers=[server])
     said = one_call(telemetry)
-    assert said[names.TOOL_CALL_ID] == "call_1"
-    assert "pages on bees" in said[names.TOOL_RESULT]
+    assert said[semconv.TOOL_CALL_ID] == "call_1"
+    assert "pages on bees" in said[semconv.TOOL_RESULT]
 
 
 @asynccontextmanager
@@ -288,5 +289,5 @@ async def test_hosted_tools_are_the_providers(telemetry: Telemetry, model_server
             agent = agents.Agent(name="researcher", model=asked, tools=[agents.WebSearchTool()])
             await agents.Runner.run(agent, "Hi")
     assert tool_spans(telemetry) == []
-    assert telemetry.attributes("agent")[names.TRACE_TOOL_CALLS] == 0
-    assert 0.01 < telemetry.total(names.M_COST) < 0.02
+    assert telemetry.attributes("agent")[semconv.TRACE_TOOL_CALLS] == 0
+    assert 0.01 < telemetry.total(semconv.M_COST) < 0.02

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from otel_agentcost import BudgetExceeded, Settings, names, tool
+from otel_agentcost import BudgetExceeded, Settings, tool
+from otel_agentcost.core import semconv
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer, json_reply
 from tests.sdks.kit import instrumented
@@ -82,9 +83,9 @@ async def test_a_call_is_one_span(telemetry: Telemetry, *, spans: bool) -> None:
     with priced(telemetry):
         await ai.Agent(model([called()]), tools=[search]).run("Hi")
     said = one_call(telemetry)
-    assert said[names.TOOL_CALL_ID] == "call_1"
-    assert names.TOOL_ARGUMENTS not in said
-    assert names.TOOL_RESULT not in said
+    assert said[semconv.TOOL_CALL_ID] == "call_1"
+    assert semconv.TOOL_ARGUMENTS not in said
+    assert semconv.TOOL_RESULT not in said
     assert whose(telemetry) == ("pydantic-ai" if spans else "otel_agentcost")
 
 
@@ -98,8 +99,8 @@ async def test_an_async_tool_runs_within_its_span(telemetry: Telemetry, *, spans
     with priced(telemetry, capture_content="SPAN_ONLY"):
         await ai.Agent(model([called()]), tools=[search]).run("Hi")
     said = one_call(telemetry)
-    assert said[names.TOOL_ARGUMENTS] == '{"query": "bees"}'
-    assert said[names.TOOL_RESULT] == "pages on bees"
+    assert said[semconv.TOOL_ARGUMENTS] == '{"query": "bees"}'
+    assert said[semconv.TOOL_RESULT] == "pages on bees"
     (span,) = tool_spans(telemetry)
     parent, context = telemetry.span("http").parent, span.get_span_context()
     assert parent is not None
@@ -114,7 +115,7 @@ async def test_calls_at_the_same_time_are_calls_of_their_own(telemetry: Telemetr
         await ai.Agent(model([called(f"call_{n}", query=str(n)) for n in range(5)]), tools=[search]).run("Hi")
     assert counted(telemetry) == (5, 1.25)
     said = [dict(span.attributes or {}) for span in tool_spans(telemetry)]
-    assert sorted(str(one[names.TOOL_CALL_ID]) for one in said) == [f"call_{n}" for n in range(5)]
+    assert sorted(str(one[semconv.TOOL_CALL_ID]) for one in said) == [f"call_{n}" for n in range(5)]
 
 
 @pytest.mark.usefixtures("spans")
@@ -133,7 +134,7 @@ async def test_a_retry_is_an_error_and_a_call(telemetry: Telemetry) -> None:
         await agent.run("Hi")
     assert asked == ["bees", "wild bees"]
     assert counted(telemetry) == (2, 0.5)
-    errors = [dict(span.attributes or {}).get(names.ERROR_TYPE) for span in tool_spans(telemetry)]
+    errors = [dict(span.attributes or {}).get(semconv.ERROR_TYPE) for span in tool_spans(telemetry)]
     assert errors == ["pydantic_ai.exceptions.ModelRetry", None]
 
 
@@ -144,7 +145,7 @@ async def test_what_pydantic_ai_refuses_has_not_run(telemetry: Telemetry, wrong:
     with priced(telemetry):
         await ai.Agent(model([wrong], [called("call_2")]), tools=[search]).run("Hi")
     assert counted(telemetry) == (1, 0.25)
-    assert telemetry.total(names.M_COST) == 0.25
+    assert telemetry.total(semconv.M_COST) == 0.25
 
 
 @pytest.mark.usefixtures("spans")
@@ -156,7 +157,7 @@ async def test_an_exception_passes(telemetry: Telemetry) -> None:
 
     with priced(telemetry), pytest.raises(KeyError, match="bees"):
         await ai.Agent(model([called()]), tools=[search]).run("Hi")
-    assert one_call(telemetry)[names.ERROR_TYPE] == "KeyError"
+    assert one_call(telemetry)[semconv.ERROR_TYPE] == "KeyError"
 
 
 @pytest.mark.usefixtures("spans")
@@ -207,7 +208,7 @@ async def test_a_tool_of_an_mcp_server_is_one_call(
     assert [str(warning) for warning in recwarn if "otel_agentcost" in warning.filename] == []
     # Its first releases went past the client's own method: nobody sees the name without the prefix then.
     assert counted(telemetry) == (1, 0.25 if stdio or not prefix else 0.0)
-    assert [(span.attributes or {})[names.TOOL] for span in tool_spans(telemetry)][-1] == name
+    assert [(span.attributes or {})[semconv.TOOL] for span in tool_spans(telemetry)][-1] == name
 
 
 @pytest.mark.usefixtures("spans")
@@ -262,8 +263,8 @@ async def test_tools_of_the_provider_are_the_providers(telemetry: Telemetry, mod
         async with openai_model(model_server) as asked:
             await ai.Agent(asked).run("Hi")
     assert tool_spans(telemetry) == []
-    assert telemetry.attributes("agent")[names.TRACE_TOOL_CALLS] == 0
-    assert 0.01 < telemetry.total(names.M_COST) < 0.02
+    assert telemetry.attributes("agent")[semconv.TRACE_TOOL_CALLS] == 0
+    assert 0.01 < telemetry.total(semconv.M_COST) < 0.02
 
 
 @pytest.mark.usefixtures("spans")
@@ -283,8 +284,8 @@ async def test_a_tool_that_waits_for_approval_has_not_run_yet(telemetry: Telemet
     with priced(telemetry):
         asked = await agent.run("Hi")
         assert [call.tool_call_id for call in asked.output.approvals] == ["call_1"]
-        assert telemetry.total(names.M_COST) == 0
+        assert telemetry.total(semconv.M_COST) == 0
         approved.append(ai.DeferredToolResults(approvals={"call_1": True}))
         await agent.run(message_history=asked.all_messages(), deferred_tool_results=approved[0])
     assert counted(telemetry) == (1, 0.25)
-    assert all(names.ERROR_TYPE not in (span.attributes or {}) for span in tool_spans(telemetry))
+    assert all(semconv.ERROR_TYPE not in (span.attributes or {}) for span in tool_spans(telemetry))

@@ -13,7 +13,8 @@ from google import genai
 from google.genai import types
 from openai import OpenAI
 
-from otel_agentcost import BudgetExceeded, Settings, names, tool_call
+from otel_agentcost import BudgetExceeded, Settings, tool_call
+from otel_agentcost.core import semconv
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer, Reply, json_reply, sse_reply
 from tests.sdks.kit import instrumented
@@ -162,13 +163,13 @@ def test_what_the_provider_runs_is_charged_once(
     assert tool_spans(telemetry) == []
     *models, agent = telemetry.spans
     costs = [dict(span.attributes or {}) for span in models]
-    assert [cost[names.COST_TOOL] for cost in costs] == [pytest.approx(usd)] * 2
-    whole = sum(float(str(cost[names.COST])) for cost in costs)
+    assert [cost[semconv.COST_TOOL] for cost in costs] == [pytest.approx(usd)] * 2
+    whole = sum(float(str(cost[semconv.COST])) for cost in costs)
     said = dict(agent.attributes or {})
-    assert said[names.TRACE_COST] == pytest.approx(whole)
-    assert said[names.TRACE_LLM_COST] == pytest.approx(whole)
-    assert (said[names.TRACE_TOOL_CALLS], said[names.TRACE_TOOL_COST]) == (0, 0)
-    assert telemetry.total(names.M_COST) == pytest.approx(whole)
+    assert said[semconv.TRACE_COST] == pytest.approx(whole)
+    assert said[semconv.TRACE_LLM_COST] == pytest.approx(whole)
+    assert (said[semconv.TRACE_TOOL_CALLS], said[semconv.TRACE_TOOL_COST]) == (0, 0)
+    assert telemetry.total(semconv.M_COST) == pytest.approx(whole)
     assert whole < 1
 
 
@@ -189,4 +190,4 @@ def test_a_tool_of_the_applications_own_of_the_same_name_is_one(
         with pytest.raises(BudgetExceeded):
             openai(model_server)
     said = telemetry.attributes("agent")
-    assert (said[names.TRACE_TOOL_CALLS], said[names.TRACE_TOOL_COST]) == (2, 10.0)
+    assert (said[semconv.TRACE_TOOL_CALLS], said[semconv.TRACE_TOOL_COST]) == (2, 10.0)

@@ -15,7 +15,7 @@ from datadog_api_client.v1.model.monitor import Monitor
 
 from grafana.alerts.thresholds import Thresholds
 from grafana.vendors import datadog_files
-from otel_agentcost.collector.signals import SIGNALS
+from otel_agentcost.telemetry.signals import SIGNALS
 
 FILES = {path: json.loads(text) for path, text in datadog_files.files(Thresholds()).items()}
 MONITORS = [path for path in FILES if path.startswith("monitors/")]

@@ -17,14 +17,14 @@ from grafana import vendors
 from grafana.alerts.thresholds import Thresholds
 from grafana.vendors import honeycomb_files
 from grafana.vendors.honeycomb_table import COLUMNS
-from otel_agentcost import names
+from otel_agentcost.core import semconv
 
 TEXTS = honeycomb_files.files(Thresholds())
 FILES: dict[str, Any] = {path: json.loads(text) for path, text in TEXTS.items() if path.endswith(".json")}
 FOLDER = Path(vendors.__file__).parent / "honeycomb"
 QUERIES: dict[str, Any] = {key: each["query"] for key, each in FILES["queries.json"].items()}
 TRIGGERS: dict[str, Any] = FILES["triggers.json"]
-OURS = {value for name, value in vars(names).items() if name.isupper() and isinstance(value, str)}
+OURS = {value for name, value in vars(semconv).items() if name.isupper() and isinstance(value, str)}
 KNOWN = OURS | {column.alias for column in COLUMNS} | {"trace.trace_id", "trace.parent_id", "name"}
 
 # From the published client of Honeycomb's API (terraform-provider-honeycombio, client/): fields and their values.

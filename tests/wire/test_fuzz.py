@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from otel_agentcost.core.call import Answer
 from otel_agentcost.core.usage import KINDS
 from otel_agentcost.wire import load
-from otel_agentcost.wire.prompt import count_prompt
+from otel_agentcost.wire.prompt_tokens import count_prompt
 
 FORMATS = [
     ("openai_chat", "/chat/completions"),

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from otel_agentcost.core.loops import Item, Said, ToolCall, ToolResult, call_of
-from otel_agentcost.wire.history import Reader
+from otel_agentcost.wire.conversation import Reader
 from tests.benchmarks.bench_loops import FORMATS, first
 
 Body = dict[str, Any]

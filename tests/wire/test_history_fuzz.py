@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_agentcost.looping import Looping
+from otel_agentcost.calls.loop_state import Looping
 from tests.benchmarks.bench_loops import FORMATS, first
 
 NAMES = sorted(

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from otel_agentcost.tokens import count_text, ready
 from otel_agentcost.wire import SoFar, load
+from otel_agentcost.wire.tokenizers import count_text, ready
 from tests.sdks.replies import chat_chunks, content, message_events, response_events
 from tests.wire.reading import ask, delta, streamed, used
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from otel_agentcost import tokens
-from otel_agentcost.wire.prompt import count_prompt
+from otel_agentcost.wire import tokenizers
+from otel_agentcost.wire.prompt_tokens import count_prompt
 from tests.wire.test_fuzz import BOUNDED, objects
 
 PROSE = (
@@ -31,8 +31,8 @@ CODE = """def total(items: list[int]) -> int:
 @pytest.fixture(autouse=True)
 def nothing_loaded(monkeypatch: pytest.MonkeyPatch) -> None:
     """No vocabulary is loaded, as in a fresh process."""
-    monkeypatch.setattr(tokens, "_counters", {})
-    monkeypatch.setattr(tokens, "_loading", set())
+    monkeypatch.setattr(tokenizers, "_counters", {})
+    monkeypatch.setattr(tokenizers, "_loading", set())
 
 
 def test_the_first_count_does_not_wait_for_a_vocabulary(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -44,14 +44,14 @@ def test_the_first_count_does_not_wait_for_a_vocabulary(monkeypatch: pytest.Monk
         release.wait(10)
         return lambda text: 1000
 
-    monkeypatch.setattr(tokens, "_from_splintr", slow)
+    monkeypatch.setattr(tokenizers, "_from_splintr", slow)
     start = time.perf_counter()
-    assert 30 <= tokens.count_text(PROSE, "gpt-4o") <= 60
+    assert 30 <= tokenizers.count_text(PROSE, "gpt-4o") <= 60
     assert time.perf_counter() - start < 0.5
     assert began.wait(5)
     release.set()
-    assert tokens.ready()
-    assert tokens.count_text(PROSE, "gpt-4o") == 1000
+    assert tokenizers.ready()
+    assert tokenizers.count_text(PROSE, "gpt-4o") == 1000
 
 
 def test_without_a_tokenizer_and_without_a_network_it_still_counts(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,10 +62,10 @@ def test_without_a_tokenizer_and_without_a_network_it_still_counts(monkeypatch: 
 
     monkeypatch.setattr(socket, "create_connection", refuse)
     monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(tokens, "_from_splintr", lambda name: None)
+    monkeypatch.setattr(tokenizers, "_from_splintr", lambda name: None)
     monkeypatch.setenv("TIKTOKEN_CACHE_DIR", "")
-    assert not tokens.ready()
-    assert tokens.count_text(PROSE, "gpt-4o") == tokens.rule_of_thumb(PROSE)
+    assert not tokenizers.ready()
+    assert tokenizers.count_text(PROSE, "gpt-4o") == tokenizers.rule_of_thumb(PROSE)
 
 
 def test_a_tokenizer_that_fails_is_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,17 +74,17 @@ def test_a_tokenizer_that_fails_is_as_none(monkeypatch: pytest.MonkeyPatch) -> N
     def broken(name: str) -> Any:
         raise ImportError("its extension is for another machine")
 
-    monkeypatch.setattr(tokens, "_from_splintr", broken)
-    monkeypatch.setattr(tokens, "_from_tiktoken", broken)
-    assert not tokens.ready()
-    monkeypatch.setattr(tokens, "_counters", {"o200k_base": lambda text: 1 // 0})
-    assert tokens.count_text("hello there", None) == 2
+    monkeypatch.setattr(tokenizers, "_from_splintr", broken)
+    monkeypatch.setattr(tokenizers, "_from_tiktoken", broken)
+    assert not tokenizers.ready()
+    monkeypatch.setattr(tokenizers, "_counters", {"o200k_base": lambda text: 1 // 0})
+    assert tokenizers.count_text("hello there", None) == 2
 
 
 @pytest.mark.skipif(importlib.util.find_spec("splintr") is None, reason="the `tokens` extra is not installed")
 def test_the_rule_of_thumb_is_near_the_vocabulary() -> None:
     """Prose, code and other languages: within a third, where a quarter of the characters is off by far more."""
-    assert tokens.ready()
+    assert tokenizers.ready()
     for text in (
         PROSE * 20,
         CODE * 20,
@@ -92,31 +92,31 @@ def test_the_rule_of_thumb_is_near_the_vocabulary() -> None:
         "人工智能是计算机科学的一个分支，旨在开发能够执行通常需要人类智能的任务的机器。" * 20,
         "Искусственный интеллект занимается созданием машин. " * 20,
     ):
-        exact = tokens.count_text(text, "gpt-4o")
-        assert tokens.rule_of_thumb(text) == pytest.approx(exact, rel=0.34), text[:40]
+        exact = tokenizers.count_text(text, "gpt-4o")
+        assert tokenizers.rule_of_thumb(text) == pytest.approx(exact, rel=0.34), text[:40]
 
 
 @pytest.mark.skipif(importlib.util.find_spec("splintr") is None, reason="the `tokens` extra is not installed")
 def test_special_tokens_in_a_text_are_text() -> None:
     """A prompt that spells out an end-of-text mark is sent, and billed, as its letters."""
-    assert tokens.ready()
-    assert tokens.count_text("<|endoftext|>", "gpt-4o") > 3
+    assert tokenizers.ready()
+    assert tokenizers.count_text("<|endoftext|>", "gpt-4o") > 3
 
 
 def test_a_very_long_text_is_counted_by_its_beginning() -> None:
     """Ten million characters must not hold up a settling call."""
     start = time.perf_counter()
-    count = tokens.count_text(PROSE * 50_000, "gpt-4o")
+    count = tokenizers.count_text(PROSE * 50_000, "gpt-4o")
     assert time.perf_counter() - start < 2
-    assert count == pytest.approx(tokens.rule_of_thumb(PROSE) * 50_000, rel=0.1)
+    assert count == pytest.approx(tokenizers.rule_of_thumb(PROSE) * 50_000, rel=0.1)
 
 
 @BOUNDED
 @given(text=st.text(max_size=300))
 def test_any_text_has_a_count_no_larger_than_its_bytes(text: str) -> None:
     """Lone surrogates and control characters included; no text but the empty one is nothing."""
-    assert 0 <= tokens.rule_of_thumb(text) <= max(2, round(1.1 * len(text.encode("utf-8", "surrogatepass"))))
-    assert (tokens.count_text(text, None) == 0) == (text == "")
+    assert 0 <= tokenizers.rule_of_thumb(text) <= max(2, round(1.1 * len(text.encode("utf-8", "surrogatepass"))))
+    assert (tokenizers.count_text(text, None) == 0) == (text == "")
 
 
 @BOUNDED
@@ -131,7 +131,7 @@ def test_what_stands_in_a_request_counts_once() -> None:
     """Messages, instructions and tools count; identifiers, encoded pictures and signatures do not."""
     said = {"role": "user", "content": PROSE}
     alone = count_prompt({"messages": [said]}, "gpt-4o")
-    assert alone == tokens.rule_of_thumb(PROSE) + 1 + 3 + 3
+    assert alone == tokenizers.rule_of_thumb(PROSE) + 1 + 3 + 3
     data = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
     with_image = count_prompt({"messages": [said, {"role": "user", "content": [data]}]}, "gpt-4o")
     assert with_image - alone == 765 + 1 + 3

@@ -17,8 +17,9 @@ import pytest
 from anthropic import AsyncAnthropic
 from openai import AsyncOpenAI
 
-from otel_agentcost import BudgetExceeded, in_force
-from otel_agentcost.ledger import Standing
+from otel_agentcost import BudgetExceeded
+from otel_agentcost.calls import active
+from otel_agentcost.guard.ledger import Standing
 from tests.budgets.scene import budgeted
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer, Reply, Request, json_reply, sse_reply
@@ -193,7 +194,7 @@ def spending(telemetry: Telemetry, server: ModelServer) -> Generator[Budgeted]:
 
 def standing(key: str = "total/all/") -> Standing:
     """What the ledger says of a budget."""
-    runtime = in_force.active()
+    runtime = active.active()
     assert runtime is not None
     assert runtime.line.gate is not None
     return runtime.line.gate.guard.keeper.ledger.standing(key, now=time.time())

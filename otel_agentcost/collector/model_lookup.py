@@ -1,0 +1,157 @@
+"""Finding a name in the price tables: as it stands, by patterns, then its tier, its time, its size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from otel_agentcost.collector.ottl import (
+    NIL,
+    NONE,
+    SAID,
+    SOME,
+    UNPRICED,
+    attribute,
+    cache,
+    condition,
+    drop,
+    find,
+    joined,
+    matches,
+    put,
+    text,
+)
+from otel_agentcost.collector.tables import Table
+from otel_agentcost.core import aliases, semconv
+from otel_agentcost.pricebook.service_tiers import STANDARD
+
+_CHUNK = 3_000
+"""Characters of a table in one statement: the Collector takes the square of their number to read it."""
+_GROUP = 10
+_STANDARD = "^(" + "|".join(sorted(STANDARD)) + ")$"
+
+
+def search(found: Mapping[str, Table]) -> Iterator[str]:
+    """Looks for the name in the tables: as it stands, by patterns, then its tier, its time, its size."""
+    p, m, t, k, key, row = (cache(name) for name in ("p", "m", "t", "k", "key", "row"))
+    wide = max(len(line) for table in found.values() for lines in table.lines.values() for line in lines) + 2
+    yield put(key, joined(p, text("/"), m), m + SOME)
+    yield from _load(_chunks(found, wide, ruled=False))
+    yield from find(t, m, row, wide, t + SAID)
+    yield put(k, m, row + SAID)
+    yield from _by_rules(found, row + NIL)
+    ruled = (row + NIL, k + SOME)
+    yield put(key, joined(p, text("/"), k), *ruled)
+    yield drop(t, *ruled)
+    yield put(cache("group"), "0", *ruled)
+    yield from _load(_chunks(found, wide, ruled=True), *ruled)
+    yield from find(t, k, row, wide, *ruled)
+    yield from _served(t, k, row, wide)
+
+
+def _chunks(found: Mapping[str, Table], wide: int, *, ruled: bool) -> list[tuple[str, str]]:
+    """Pieces of the tables, each with the first `provider/name` in it, the last one first: of exact names, or of what
+    patterns stand for.
+    """
+    chunks: list[tuple[str, str]] = []
+    for provider in found:
+        first, piece, size = f"{provider}/", list[str](), 0
+        for name, lines in sorted(found[provider].lines.items()):
+            if name.startswith("#") is not ruled:
+                continue
+            written = "\n".join(lines)
+            if piece and size + len(written) > _CHUNK:
+                chunks.append((first, "\n".join(piece)))
+                first, piece, size = f"{provider}/{name}", [], 0
+            piece.append(written)
+            size += len(written) + 1
+        if piece or not ruled:  # an empty one too: a name must not be looked for in another's table
+            chunks.append((first, "\n".join(piece)))
+    return [(first, f"\n{piece}\n{' ' * wide}") for first, piece in sorted(chunks, reverse=True)]
+
+
+def _load(chunks: list[tuple[str, str]], *conditions: str) -> Iterator[str]:
+    """The piece of the tables in which the key stands if it stands anywhere: first its group, then the piece."""
+    group, key = cache("group"), cache("key")
+    groups = [chunks[start : start + _GROUP] for start in range(0, len(chunks), _GROUP)]
+    for number, pieces in enumerate(groups, 1):
+        yield put(group, str(number), *conditions, f"{group} == 0", f"{key} >= {text(pieces[-1][0])}")
+    for number, pieces in enumerate(groups, 1):
+        for first, piece in pieces:
+            yield put(cache("t"), text(piece), f"{group} == {number}", cache("t") + NIL, f"{key} >= {text(first)}")
+
+
+def _by_rules(found: Mapping[str, Table], *conditions: str) -> Iterator[str]:
+    """The key of the first pattern that fits. Providers that sell another's models share its patterns."""
+    p, m, k, at = cache("p"), cache("m"), cache("k"), cache("rules")
+    users: dict[str, list[str]] = {}
+    by_key: dict[str, dict[str, list[str]]] = {}
+    for provider, table in found.items():
+        for rule in table.rules:
+            if provider not in users.setdefault(rule.owner, []):
+                users[rule.owner].append(provider)
+            if provider == users[rule.owner][0]:
+                by_key.setdefault(rule.owner, {}).setdefault(rule.key, []).append(condition(rule.matches, m))
+    # A provider's own patterns go before those that it shares: owners that others use come last.
+    order = sorted(users, key=lambda owner: (len(users[owner]) > 1, list(users).index(owner)))
+    for number, owner in enumerate(order, 1):
+        sold = " or ".join(f"{p} == {text(provider)}" for provider in users[owner])
+        yield put(at, str(number), *conditions, f"({sold})", k + NONE, m + SOME)
+        for name, rules in by_key[owner].items():
+            yield put(k, text(name), f"{at} == {number}", k + NONE, f"({' or '.join(rules)})")
+
+
+def _served(t: str, k: str, row: str, wide: int) -> Iterator[str]:
+    """What served the call may have a line of its own: its service tier, then its time, then its size."""
+    tier, k2, row2, gap = cache("tier"), cache("k2"), cache("row2"), UNPRICED
+    for name in reversed(aliases.TIER):
+        yield put(tier, attribute(name), f"IsString({attribute(name)})")
+    yield put(k2, joined(k, text("\t@"), f'ConvertCase({tier}, "lower")'), row + SAID, tier + SAID)
+    yield from find(t, k2, row2, wide, k2 + SAID)
+    yield put(k, k2, row2 + SAID)
+    refused = (row + SAID, k2 + SAID, row2 + NIL, f"not {matches(tier, _STANDARD)}")
+    batch = f'{tier} == "batch"'
+    apart = f"({batch} and {matches(f'{row}[3]', 'b')} or not ({batch}) and {matches(f'{row}[3]', 't')})"
+    yield put(gap, text("the price book has no price for the service tier"), *refused, apart)
+    yield put(row, row2, row2 + SAID)
+    yield from _then(t, k, row, wide)
+    yield from _at_that_hour(t, k, row, wide)
+    total, k4, row4 = attribute(semconv.INPUT_TOKENS), cache("k4"), cache("row4")
+    for number in (1, 2):
+        column = f"{row}[{3 + number}]"
+        reached = (f'{column} != ""', f"not {matches(column, '-')}", f"{total} > Int({column})")
+        yield put(k4, joined(k, text(f"\t>{number}")), row + SAID, *reached)
+    yield from find(t, k4, row4, wide, k4 + SAID)
+    yield put(row, row4, k4 + SAID)
+    yield put(gap, text("the prices of the model cannot be said in a table"), row + SAID, f'{row}[3] == "x"')
+
+
+def _then(t: str, k: str, row: str, wide: int) -> Iterator[str]:
+    """What held at the time of the call, which may be before or after the prices of now."""
+    when, k3, row3 = cache("when"), cache("k3"), cache("row3")
+    yield put(when, "UnixSeconds(span.start_time)", row + SAID)
+    yield put(k3, joined(k, text("\t<")), row + SAID, f'{row}[1] != ""', f"{when} < Int({row}[1])")
+    yield put(k3, joined(k, text("\t~")), row + SAID, f'{row}[2] != ""', f"{when} >= Int({row}[2])")
+    yield from find(t, k3, row3, wide, k3 + SAID)
+    bounds = (f'{row3}[1] != "" and {when} < Int({row3}[1])', f'{row3}[2] != "" and {when} >= Int({row3}[2])')
+    outside = f"({row3}{NIL} or {bounds[0]} or {bounds[1]})"
+    reason = text("this configuration does not know the price at the time of the call")
+    yield put(UNPRICED, reason, k3 + SAID, outside)
+    yield put(k, k3, row3 + SAID)
+    yield put(row, row3, row3 + SAID)
+
+
+def _at_that_hour(t: str, k: str, row: str, wide: int) -> Iterator[str]:
+    """What holds for some hours of the day."""
+    second, begin, end, k5, row5 = (cache(name) for name in ("second", "begin", "end", "k5", "row5"))
+    by_hour = (row + SAID, matches(f"{row}[3]", "d"))
+    clock = "Hour(span.start_time) * 3600 + Minute(span.start_time) * 60 + Second(span.start_time)"
+    yield put(second, clock, *by_hour)
+    for column in (4, 5):
+        window = (*by_hour, f'{row}[{column}] != ""')
+        yield put(begin, f'Int(Split({row}[{column}], "-")[0])', *window)
+        yield put(end, f'Int(Split({row}[{column}], "-")[1])', *window)
+        begun, over = f"{second} >= {begin}", f"{second} >= {end}"
+        inside = f"({begin} < {end} and {begun} and not ({over}) or {begin} > {end} and ({begun} or not ({over})))"
+        yield put(k5, joined(k, text("\t%")), *window, inside)
+    yield from find(t, k5, row5, wide, k5 + SAID)
+    yield put(row, row5, k5 + SAID)

@@ -1,0 +1,158 @@
+"""What a span says of its call, whatever it calls it: written under the conventions' names, and checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from otel_agentcost.collector.ottl import (
+    AGAIN,
+    BASIS,
+    COST,
+    FRAMEWORK,
+    NIL,
+    PRICED_FRAMEWORKS,
+    SAID,
+    UNPRICED,
+    attribute,
+    cache,
+    drop,
+    in_environment,
+    matches,
+    put,
+    text,
+)
+from otel_agentcost.core import aliases, semconv
+
+_MOST_TOKENS = "1000000000000000.0"
+_MOST_USD = "1000000.0"
+
+
+def read() -> Iterator[str]:
+    """What the span says of the call."""
+    yield from begun()
+    framework = matches("instrumentation_scope.name", f"(?i)({aliases.FRAMEWORK_SCOPES})")
+    yield put(FRAMEWORK, "true", framework, f"not {in_environment(PRICED_FRAMEWORKS)}")
+    yield put(BASIS, text("collector"), FRAMEWORK + NIL)
+    yield put(BASIS, text("unpriced"), FRAMEWORK + SAID)
+    reason = "a framework's span may stand for a call that has a span of its own; see AGENTCOST_PRICED_FRAMEWORKS"
+    yield put(UNPRICED, text(reason), FRAMEWORK + SAID)
+    yield drop(AGAIN, AGAIN + SAID)
+    yield from _operation()
+    yield from _raw()
+    yield from _tokens()
+    yield from _reported()
+    for to, found in (
+        (semconv.REQUEST_MODEL, aliases.REQUEST_MODEL),
+        (semconv.RESPONSE_MODEL, aliases.RESPONSE_MODEL),
+        (semconv.USER, aliases.USER),
+    ):
+        yield from (
+            put(attribute(to), attribute(n), attribute(to) + NIL, f"IsString({attribute(n)})") for n in found[1:]
+        )
+
+
+def begun() -> Iterator[str]:
+    """What stands at the beginning of the cache. Small numbers are compared without making garbage, texts are not."""
+    yield put(cache("rules"), "0")
+    yield put(cache("group"), "0")
+    yield put(cache("guess"), "0")
+    yield put(cache("pay"), "false")
+    for short in ("p", "m", "k", "key"):
+        yield put(cache(short), text(""))
+
+
+def _operation() -> Iterator[str]:
+    to = attribute(semconv.OPERATION)
+    kind, older = attribute("openinference.span.kind"), attribute("llm.request.type")
+    for value, calls in ((semconv.EMBEDDINGS, "embed"), (semconv.TEXT_COMPLETION, "completion"), ("rerank", "rerank")):
+        for said in (older, attribute("ai.operationId")):
+            yield put(to, text(value), to + NIL, matches(said, calls + ("" if value == semconv.EMBEDDINGS else "$")))
+        yield put(to, text(value), f'{to} == "{calls}"' if calls == "completion" else f'{to} == "{calls}ding"')
+    yield put(to, text(semconv.EMBEDDINGS), to + NIL, f'{kind} == "EMBEDDING"')
+    yield put(to, text("rerank"), to + NIL, f'{kind} == "RERANKER"')
+    yield put(to, text(semconv.CHAT), to + NIL)
+
+
+def _tokens() -> Iterator[str]:
+    """Counts under the conventions' names, as whole numbers; input tokens with the cached ones."""
+    malformed = put(UNPRICED, text("the span's token counts are malformed"), cache("bad") + SAID)
+    counts = (
+        (semconv.INPUT_TOKENS, aliases.INPUT, "i"), (semconv.OUTPUT_TOKENS, aliases.OUTPUT, "o"),
+        (semconv.CACHE_READ_TOKENS, aliases.CACHE_READ, "r"), (semconv.CACHE_WRITE_TOKENS, aliases.CACHE_WRITE, "w"),
+        (semconv.REASONING_TOKENS, aliases.REASONING, "e"),
+    )  # fmt: skip
+    for to, found, short in counts:
+        given, number, path = cache(short + "?"), cache(short), attribute(to)
+        for name in reversed(found):
+            yield put(given, attribute(name), attribute(name) + SAID)
+        yield put(number, f"Double({given})", f"IsInt({given}) or IsDouble({given})")
+        yield put(number, f"Double({given})", f"IsString({given})", matches(given, "^[0-9]{1,15}$"))
+        right = f"{number} >= 0.0 and {number} <= {_MOST_TOKENS} and Double(Int({number})) == {number}"
+        yield put(cache("bad"), "true", given + SAID, f"({number}{NIL} or not ({right}))")
+        yield put(path, f"Int({number})", given + SAID, cache("bad") + NIL)
+    yield malformed
+    yield put(BASIS, text("unpriced"), cache("bad") + SAID)
+    for name in aliases.AUDIO:
+        yield put(
+            UNPRICED,
+            text("the span does not say how its audio tokens and its other tokens overlap"),
+            attribute(name) + SAID,
+            f"{attribute(name)} != 0",
+            UNPRICED + NIL,
+        )
+    total, read, written = (
+        attribute(n) for n in (semconv.INPUT_TOKENS, semconv.CACHE_READ_TOKENS, semconv.CACHE_WRITE_TOKENS)
+    )
+    yield put(cache("cached"), "0")
+    yield put(cache("cached"), f"{cache('cached')} + {read}", read + SAID, cache("bad") + NIL)
+    yield put(cache("cached"), f"{cache('cached')} + {written}", written + SAID, cache("bad") + NIL)
+    scopes = "^(" + "|".join(scope.replace(".", "[.]") for scope in aliases.EXCLUSIVE_SCOPES) + ")$"
+    earlier = f"({attribute('ai.usage.cachedInputTokens')}{SAID} and {attribute(aliases.NEW_CACHE_READ)}{NIL}"
+    earlier += f" and {matches(attribute('gen_ai.system'), '^(anthropic|amazon-bedrock|bedrock)')})"
+    outside = f"({cache('cached')} > {total} or {matches('instrumentation_scope.name', scopes)} or {earlier})"
+    yield put(
+        total, f"{total} + {cache('cached')}", f"{cache('cached')} > 0", total + SAID, outside, cache("bad") + NIL
+    )
+    failed = "span.status.code == STATUS_CODE_ERROR"
+    yield put(UNPRICED, text("the span has no usage"), total + NIL, UNPRICED + NIL, f"not ({failed})")
+
+
+def _raw() -> Iterator[str]:
+    """Logfire gives cached counts in the provider's own usage alone, which it puts down as JSON."""
+    raw, usage = cache("raw"), attribute("gen_ai.usage.raw")
+    given = (attribute(semconv.CACHE_READ_TOKENS) + NIL, matches(usage, '^[{].*"(cached_tokens|cache_).*[}]$'))
+    yield put(raw, f"ParseJSON({usage})", *given)
+    cut = matches(usage, '"(cached_tokens|cache_[a-z]+_input_tokens)": *[1-9]')
+    reason = text("the span's own usage, which says how many tokens were cached, is cut off")
+    yield put(UNPRICED, reason, raw + NIL, attribute(semconv.CACHE_READ_TOKENS) + NIL, cut)
+    for part in ("prompt_tokens_details", "input_tokens_details"):
+        details = f"{raw}[{text(part)}]"
+        count = f'{details}["cached_tokens"]'
+        said = (raw + SAID, f"IsMap({details})", f"{count}{SAID}")
+        yield put(attribute(semconv.CACHE_READ_TOKENS), f"Int({count})", *said)
+    theirs = (
+        (semconv.CACHE_READ_TOKENS, "cache_read_input_tokens"),
+        (semconv.CACHE_WRITE_TOKENS, "cache_creation_input_tokens"),
+    )
+    for name, part in theirs:
+        count = f"{raw}[{text(part)}]"
+        yield put(attribute(name), f"Int({count})", raw + SAID, f"IsDouble({count})")
+    hour = f'{raw}["cache_creation"]["ephemeral_1h_input_tokens"]'
+    said = (raw + SAID, f'IsMap({raw}["cache_creation"])', hour + SAID)
+    yield put(attribute(aliases.CACHE_WRITE_1H[0]), f"Int({hour})", *said)
+
+
+def _reported() -> Iterator[str]:
+    """What the provider itself says that the call cost."""
+    amount, source, currency = (attribute(n) for n in (semconv.COST_AMOUNT, semconv.COST_SOURCE, semconv.COST_CURRENCY))
+    dollars = f'({currency}{NIL} or {currency} == "USD")'
+    said = (
+        FRAMEWORK + NIL,
+        f'{source} == "provider"',
+        f"(IsDouble({amount}) or IsInt({amount}))",
+        dollars,
+        f"Double({amount}) >= 0.0",
+        f"Double({amount}) <= {_MOST_USD}",
+    )
+    yield put(COST, f"Double({amount})", *said)
+    yield drop(UNPRICED, COST + SAID)

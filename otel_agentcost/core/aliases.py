@@ -1,0 +1,104 @@
+"""Other instrumentations' names for what a model call's span says, and their scopes: the one list of both.
+
+The first name of each tuple is the conventions' own; the others are earlier conventions, OpenLLMetry (`llm.usage.*`),
+OpenInference (`llm.token_count.*`), Logfire, Pydantic AI and the Vercel AI SDK (`ai.*`). Applications read spans by
+these names (`integrations/spans`), and the generated Collector configuration does too (`collector/`). The recordings in
+tests/collector/foreign hold what each of them really sends.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from otel_agentcost.core import semconv
+
+NEW_CACHE_READ: Final = "ai.usage.inputTokenDetails.cacheReadTokens"
+"""The Vercel AI SDK's since version 6, whose input tokens include those read from a cache."""
+INPUT: Final = (
+    semconv.INPUT_TOKENS,
+    "gen_ai.usage.prompt_tokens",
+    "llm.usage.prompt_tokens",
+    "llm.token_count.prompt",
+    "ai.usage.tokens",
+)
+OUTPUT: Final = (
+    semconv.OUTPUT_TOKENS,
+    "gen_ai.usage.completion_tokens",
+    "llm.usage.completion_tokens",
+    "llm.token_count.completion",
+)
+CACHE_READ: Final = (
+    semconv.CACHE_READ_TOKENS,
+    "gen_ai.usage.cache_read_input_tokens",
+    "llm.token_count.prompt_details.cache_read",
+    NEW_CACHE_READ,
+    "ai.usage.cachedInputTokens",
+    "gen_ai.usage.input_tokens.cached",
+    "gen_ai.usage.details.cache_read_tokens",
+)
+CACHE_WRITE: Final = (
+    semconv.CACHE_WRITE_TOKENS,
+    "gen_ai.usage.cache_creation.input_tokens",
+    "gen_ai.usage.cache_creation_input_tokens",
+    "llm.token_count.prompt_details.cache_write",
+    "ai.usage.inputTokenDetails.cacheWriteTokens",
+    "gen_ai.usage.cache_write_input_tokens",
+    "gen_ai.usage.details.cache_write_tokens",
+)
+REASONING: Final = (
+    semconv.REASONING_TOKENS,
+    "gen_ai.usage.reasoning_tokens",
+    "llm.usage.reasoning_tokens",
+    "llm.token_count.completion_details.reasoning",
+    "ai.usage.reasoningTokens",
+    "gen_ai.usage.output_tokens.reasoning",
+)
+AUDIO: Final = (
+    "gen_ai.usage.audio.input_tokens",
+    "gen_ai.usage.audio.output_tokens",
+    "llm.token_count.prompt_details.audio",
+    "llm.token_count.completion_details.audio",
+)
+PROVIDER: Final = (semconv.PROVIDER, "gen_ai.system", "llm.provider", "llm.system", "ai.model.provider")
+BASE_URL: Final = ("gen_ai.openai.api_base",)
+"""The whole address that the call was sent to."""
+REQUEST_MODEL: Final = (
+    semconv.REQUEST_MODEL,
+    "llm.request.model",
+    "llm.request.model_name",
+    "llm.model_name",
+    "embedding.model_name",
+    "ai.model.id",
+)
+RESPONSE_MODEL: Final = (semconv.RESPONSE_MODEL, "llm.response.model_name")
+CACHE_WRITE_1H: Final = ("anthropic.usage.cache_creation.ephemeral_1h_input_tokens",)
+"""Cache writes with a lifetime of one hour. Most instrumentations do not report them."""
+TIER: Final = (
+    semconv.OPENAI_RESPONSE_TIER,
+    "gen_ai.openai.response.service_tier",
+    "gen_ai.response.service_tier",
+    semconv.ANTHROPIC_RESPONSE_TIER,
+)
+USER: Final = (semconv.USER, "enduser.id", "langfuse.user.id")
+
+CALLS: Final = "^(chat|text_completion|generate_content|embeddings|completion|embedding|rerank)$"
+"""Operations that are model calls: the conventions' names and OpenLLMetry's."""
+CALL_KINDS: Final = "^(LLM|EMBEDDING|RERANKER)$"
+"""OpenInference's."""
+EXCLUSIVE_SCOPES: Final = (
+    "opentelemetry.instrumentation.bedrock",
+    "opentelemetry.instrumentation.botocore.bedrock-runtime",
+    "opentelemetry.instrumentation.genai.bedrock",
+)
+"""Scopes whose input tokens leave out cached tokens. By the conventions, input tokens include them."""
+
+FRAMEWORK_SCOPES: Final = (
+    "langchain|langgraph|llama.?index|crewai|litellm|haystack|pydantic.ai|strands|autogen|[^a-z]agno|smolagents|dspy"
+    "|vertex.agent|google.?adk|openai.?agents|agent.?framework|semantic.?kernel|mastra"
+)
+"""A pattern for the scopes of agent frameworks. A framework's span can stand for a call that an SDK's own span stands
+for too, or for an answer from a cache.
+"""
+
+PATCHED_SDK_SCOPES: Final = "openai|anthropic|google.?gen_?ai"
+"""A pattern for the scopes of instrumentations of the SDKs that this package patches."""

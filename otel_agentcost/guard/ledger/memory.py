@@ -1,0 +1,268 @@
+"""The ledger of one process (`memory://`): dictionaries under one lock. The guard's default; it opens it by URL.
+
+Memory is bounded: what has ended is dropped a little at a time, as calls come in. A forked child keeps what had been
+spent by then, so that it cannot spend it again, and drops what was held: those calls are its parent's. From then
+on the two count apart; budgets over several processes need one of the other ledgers.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from otel_agentcost.guard.ledger import (
+    GRACE,
+    MOST,
+    REMEMBER,
+    UNITS,
+    Amounts,
+    Claim,
+    LedgerError,
+    Refusal,
+    Standing,
+    Unit,
+    checked,
+    ends,
+    refusal,
+    without_password,
+)
+from otel_agentcost.guard.ledger._forks import ForkSafe
+
+__all__ = ["MemoryLedger", "open_ledger"]
+
+SETTLED_AT_MOST = 5_000
+"""Settled calls that are remembered, at most: what one process sends again, it sends soon; and what is walked through
+once for each call should fit into the processor's cache."""
+
+PASSING_AT_MOST = 20_000
+"""Traces and runs that are remembered, at most: some 20 MB. This is for those whose end nobody sees, because they are
+not recorded, or are another service's."""
+
+ENDED_AT_MOST = 1_000
+"""Traces and runs that are remembered after their end, at most."""
+
+_NOTHING: dict[Unit, int] = dict.fromkeys(UNITS, 0)
+
+
+def open_ledger(url: str, *, timeout: float) -> MemoryLedger:
+    """A new ledger, empty."""
+    del timeout  # no server is asked
+    if url.partition("://")[2]:
+        raise LedgerError(f"The ledger {without_password(url)!r:.120} has a path, and memory:// takes none.")
+    return MemoryLedger()
+
+
+class _Account:
+    """A key's figures."""
+
+    __slots__ = ("held", "spent", "until")
+
+    def __init__(self) -> None:
+        self.spent = _NOTHING.copy()
+        self.held = _NOTHING.copy()
+        self.until = 0.0
+
+
+_NEW = _Account()
+"""What an account that is not there yet holds. Never changed."""
+
+
+class _Hold:
+    """What a call in flight holds, and where."""
+
+    __slots__ = ("accounts", "amounts", "claims", "expires")
+
+    def __init__(
+        self, claims: tuple[Claim, ...], accounts: list[_Account], amounts: dict[Unit, int], expires: float
+    ) -> None:
+        self.claims = claims
+        self.accounts = accounts
+        self.amounts = amounts
+        self.expires = expires
+
+
+class MemoryLedger(ForkSafe):
+    """Implements `Ledger`."""
+
+    def __init__(self) -> None:
+        self._accounts: OrderedDict[str, _Account] = OrderedDict()
+        self._holds: dict[str, _Hold] = {}
+        self._expiries: list[tuple[float, str]] = []
+        """A heap of the holds' ends. An entry whose hold is gone, or holds longer, says nothing."""
+        self._unswept = 0
+        """Accounts to look at: two of the oldest for each new one, so that ended ones never outnumber the others."""
+        self._settled: OrderedDict[str, float] = OrderedDict()
+        self._passing: OrderedDict[str, None] = OrderedDict()
+        """Keys of traces and runs, the longest unused first."""
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        """Keys of those that have ended, the longest ago first."""
+        super().__init__()
+
+    def reserve(
+        self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float, lease: float
+    ) -> Refusal | None:
+        """See `Ledger`."""
+        checked(amounts)
+        with self._lock:
+            self._expire(now)
+            if call_id in self._holds or self._settled.get(call_id, now) > now:
+                return None
+            if (found := self._refusal(claims, amounts, now)) is not None:
+                return found
+            expires = now + lease
+            accounts = self._open(claims, now, expires)
+            taken = dict(amounts)
+            for account in accounts:
+                held = account.held
+                for unit, amount in taken.items():
+                    held[unit] += amount
+            self._holds[call_id] = _Hold(tuple(claims), accounts, taken, expires)
+            heapq.heappush(self._expiries, (expires, call_id))
+            return None
+
+    def settle(
+        self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float
+    ) -> Sequence[tuple[Claim, Standing]]:
+        """See `Ledger`."""
+        checked(amounts, -MOST)
+        with self._lock:
+            self._expire(now)
+            if self._settled.get(call_id, now) <= now:
+                hold = self._drop(call_id)
+                # Nearly always the claims are those of the hold, and as long as there is one its accounts are there.
+                accounts = hold.accounts if hold and hold.claims == tuple(claims) else self._open(claims, now, 0.0)
+                for account in accounts:
+                    spent = account.spent
+                    for unit, amount in amounts.items():
+                        spent[unit] = spent[unit] + amount if amount >= 0 else max(0, spent[unit] + amount)
+                self._remember(call_id, now)
+            return [(claim, self._standing(claim.key)) for claim in claims]
+
+    def release(self, call_id: str, *, now: float) -> None:
+        """See `Ledger`."""
+        with self._lock:
+            self._expire(now)
+            self._drop(call_id)
+
+    def standing(self, key: str, *, now: float) -> Standing:
+        """See `Ledger`."""
+        with self._lock:
+            self._expire(now)
+            self._forget_if_ended(key, now)
+            return self._standing(key)
+
+    def ended(self, key: str) -> None:
+        """The trace or run has ended. Tasks that it has left behind may still spend in it: it is kept for a while."""
+        with self._lock:
+            if key in self._passing:
+                del self._passing[key]
+                self._ended[key] = None
+                if len(self._ended) > ENDED_AT_MOST:
+                    self._forget_one_of(self._ended)
+
+    def caution(self) -> str | None:
+        """See `Ledger`."""
+        return None
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def after_fork(self) -> None:
+        """Drops what the parent's calls hold."""
+        for call_id in list(self._holds):
+            self._drop(call_id)
+        self._expiries.clear()
+
+    # --- under the lock ---
+
+    def _refusal(self, claims: Sequence[Claim], amounts: Amounts, now: float) -> Refusal | None:
+        first = None
+        for claim in claims:
+            account = self._accounts.get(claim.key)
+            if account is None or account.until + GRACE <= now:
+                account = _NEW
+            spent, held = account.spent, account.held
+            for unit, limit in claim.limits.items():
+                if spent[unit] + held[unit] + amounts.get(unit, 0) > limit:
+                    if first is None or first.only_held:
+                        first = refusal(claim, spent, held, amounts)
+                    break
+        return first
+
+    def _standing(self, key: str) -> Standing:
+        account = self._accounts.get(key) or _NEW
+        return Standing(account.spent.copy(), account.held.copy())
+
+    def _open(self, claims: Sequence[Claim], now: float, until: float) -> list[_Account]:
+        """The accounts of `claims`, new where there is none, each once: two rules can have limits on one key."""
+        opened: list[_Account] = []
+        for claim in claims:
+            account = self._accounts.get(claim.key)
+            if account is None or (account.until + GRACE <= now and account not in opened):
+                account = self._accounts[claim.key] = _Account()
+                self._unswept += 2
+            account.until = max(account.until, ends(claim), until)
+            if account not in opened:
+                opened.append(account)
+            if claim.passing:
+                self._passing[claim.key] = None
+                self._passing.move_to_end(claim.key)
+                self._ended.pop(claim.key, None)
+        if len(self._passing) > PASSING_AT_MOST:
+            self._forget_one_of(self._passing)
+        return opened
+
+    def _forget_one_of(self, keys: OrderedDict[str, None]) -> None:
+        for _ in range(3):
+            key, _ = keys.popitem(last=False)
+            account = self._accounts.get(key)
+            if account is None or not any(account.held.values()):
+                self._accounts.pop(key, None)
+                return
+            self._passing[key] = None  # in use after all
+
+    def _forget_if_ended(self, key: str, now: float) -> bool:
+        account = self._accounts.get(key)
+        if account is None or account.until + GRACE > now:
+            return False
+        del self._accounts[key]
+        self._passing.pop(key, None)
+        self._ended.pop(key, None)
+        return True
+
+    def _expire(self, now: float) -> None:
+        """Drops the holds whose lease has ended, and a little of what else has ended."""
+        expiries = self._expiries
+        while expiries and expiries[0][0] <= now:
+            call_id = heapq.heappop(expiries)[1]
+            hold = self._holds.get(call_id)
+            if hold is not None and hold.expires <= now:
+                self._drop(call_id)
+        if len(expiries) > 64 + 2 * len(self._holds):
+            self._expiries = [(hold.expires, call_id) for call_id, hold in self._holds.items()]
+            heapq.heapify(self._expiries)
+        while self._unswept:
+            self._unswept -= 1
+            oldest = next(iter(self._accounts), None)
+            if oldest is not None and not self._forget_if_ended(oldest, now):
+                self._accounts.move_to_end(oldest)
+
+    def _drop(self, call_id: str) -> _Hold | None:
+        hold = self._holds.pop(call_id, None)
+        if hold is not None:
+            taken = hold.amounts.items()
+            for account in hold.accounts:
+                held = account.held
+                for unit, amount in taken:
+                    held[unit] -= amount
+        return hold
+
+    def _remember(self, call_id: str, now: float) -> None:
+        settled = self._settled
+        settled[call_id] = now + REMEMBER
+        settled.move_to_end(call_id)
+        oldest = next(iter(settled))
+        while len(settled) > SETTLED_AT_MOST or settled[oldest] <= now:
+            del settled[oldest]
+            oldest = next(iter(settled))

@@ -1,0 +1,228 @@
+"""The ledger of a fleet (`redis://host:port/db`, `rediss://`, `valkey://`): Redis or Valkey, through redis-py.
+
+Every verb is one Lua script, so one round trip and one atomic step; the scripts stand beside this file, and
+`_common.lua` says what is kept under which name. The server's clock only frees what has ended. The server must not
+evict keys (`maxmemory-policy noeviction`): a key that is gone is a budget that starts anew.
+redis-py is imported when a ledger is opened, and connections are made when a verb needs them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from otel_agentcost.guard.ledger import (
+    GRACE,
+    KEEP,
+    MOST,
+    REMEMBER,
+    UNITS,
+    Amounts,
+    Claim,
+    LedgerError,
+    Refusal,
+    Standing,
+    Unit,
+    checked,
+    encoded,
+    ends,
+    without_password,
+)
+from otel_agentcost.guard.ledger._forks import ForkSafe
+
+__all__ = ["RedisLedger", "open_ledger"]
+
+CALL = b"{agentcost}:call:"
+KEY = b"{agentcost}:key:"
+
+CONNECT_SECONDS = 0.5
+"""A connection is made once, and over TLS takes several round trips: it may take longer than an answer."""
+
+_CONSTANTS = f"local GRACE, KEEP = {GRACE!r}, {KEEP!r}\n"
+_INHERITED: list[Any] = []
+"""Connections of a parent process: never used, never closed."""
+
+_VERBS = ("reserve", "settle", "release", "standing")
+
+
+def open_ledger(url: str, *, timeout: float) -> RedisLedger:
+    """The ledger on the server that `url` names. Nothing is connected yet."""
+    try:
+        import redis.backoff  # noqa: PLC0415 - an extra, and half a second
+        import redis.retry  # noqa: PLC0415
+    except ImportError as error:
+        raise LedgerError(
+            f"The ledger {_shown(url)} needs redis-py: pip install 'otel-agentcost[redis]' brings it."
+        ) from error
+    _, _, rest = url.partition("://")
+    secure = url.lower().startswith(("rediss:", "valkeys:"))
+    # A connection that the server has closed meanwhile is made anew, once; a server that is slow is not asked again.
+    retry = redis.retry.Retry(redis.backoff.NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
+    library: Any = redis
+    make: Callable[[], Any] = partial(
+        library.ConnectionPool.from_url,
+        f"redis{'s' * secure}://{rest}",
+        socket_connect_timeout=max(timeout, CONNECT_SECONDS),
+        socket_timeout=timeout,
+        retry=retry,
+    )
+    try:
+        pool = make()
+        pool.connection_class(**pool.connection_kwargs)  # which says whether the URL's options are such
+    except (ValueError, TypeError, library.RedisError) as error:
+        raise LedgerError(f"The ledger {_shown(url)} cannot be understood: {error}.") from error
+    return RedisLedger(url, library, make)
+
+
+class RedisLedger(ForkSafe):
+    """Implements `Ledger`."""
+
+    def __init__(self, url: str, redis: Any, make_pool: Callable[[], Any]) -> None:
+        self._url = url
+        self._redis = redis
+        self._make_pool = make_pool
+        self._node: dict[str, Any] = {}
+        """Host and port, once a cluster has told them."""
+        self._sources = {verb: _script(verb) for verb in _VERBS}
+        self._connect()
+        super().__init__()
+
+    def reserve(
+        self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float, lease: float
+    ) -> Refusal | None:
+        """See `Ledger`."""
+        counts = _counts(amounts)
+        member = b"%d %d %d %d " % counts + encoded(call_id)
+        words: list[Any] = [now, now + lease, *counts]
+        for claim in claims:
+            words.append(ends(claim))
+            words.extend([claim.limits.get(unit, "-") for unit in UNITS])
+        refused: list[Any] | None = self._run("reserve", _keys(call_id, claims), [member, _joined(words)])
+        if refused is None:
+            return None
+        claim, unit = claims[int(refused[0]) - 1], UNITS[int(refused[1]) - 1]
+        return Refusal(
+            key=claim.key,
+            unit=unit,
+            limit=claim.limits[unit],
+            spent=int(refused[2]),
+            held=int(refused[3]),
+            requested=amounts.get(unit, 0),
+        )
+
+    def settle(
+        self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float
+    ) -> Sequence[tuple[Claim, Standing]]:
+        """See `Ledger`."""
+        words = [now, now + REMEMBER, *_counts(amounts, -MOST), *map(ends, claims)]
+        counts: list[bytes] = self._run("settle", _keys(call_id, claims), [_joined(words)]).split()
+        width = 2 * len(UNITS)
+        return [(claim, _standing(counts[i * width : (i + 1) * width])) for i, claim in enumerate(claims)]
+
+    def release(self, call_id: str, *, now: float) -> None:  # noqa: ARG002 - what has expired needs no dropping
+        """See `Ledger`."""
+        self._run("release", _keys(call_id, ()), [])
+
+    def standing(self, key: str, *, now: float) -> Standing:
+        """See `Ledger`."""
+        return _standing(self._run("standing", [KEY + encoded(key)], [repr(now)]).split())
+
+    def caution(self) -> str | None:
+        """See `Ledger`. A server that evicts keys forgets budgets: a key that is gone is one that starts anew."""
+        client = self._redis.Redis(connection_pool=self._pool)
+        try:
+            policy = client.config_get("maxmemory-policy").get("maxmemory-policy")
+            limited = str(client.config_get("maxmemory").get("maxmemory")) != "0"
+        except (self._redis.RedisError, OSError, AttributeError):  # many that are hosted do not tell
+            return None
+        if isinstance(policy, bytes):
+            policy = policy.decode()
+        if policy in (None, "noeviction") or not limited:
+            return None
+        return (
+            f"The ledger {_shown(self._url)} may forget what was spent: its maxmemory-policy is {policy}. Set it to "
+            "noeviction."
+        )
+
+    def close(self) -> None:
+        """See `Ledger`."""
+        self._pool.disconnect()
+
+    # --- the connection ---
+
+    def after_fork(self) -> None:
+        """Starts with connections of its own. redis-py's pool does so too, but not with a lock of its own."""
+        _INHERITED.append(self._pool)
+        self._connect()
+
+    def _connect(self) -> None:
+        pool = self._make_pool()
+        pool.connection_kwargs.update(self._node)
+        client = self._redis.Redis(connection_pool=pool)
+        self._scripts = {verb: client.register_script(source) for verb, source in self._sources.items()}
+        self._pool = pool
+
+    def _run(self, verb: str, keys: Sequence[bytes], args: Sequence[Any]) -> Any:
+        pool = self._pool
+        try:
+            try:
+                return self._scripts[verb](keys, args)
+            except self._redis.ResponseError as error:
+                # Older redis-py has the whole answer in the text, newer one a class and the text after the word.
+                if not isinstance(error, self._redis.exceptions.MovedError) and not str(error).startswith("MOVED "):
+                    raise
+                self._follow(str(error).split()[-1], pool)
+                return self._scripts[verb](keys, args)
+        except (self._redis.RedisError, OSError) as error:
+            raise self._error(error) from error
+
+    def _follow(self, moved_to: str, asked: Any) -> None:
+        """Turns to another node of the cluster: ours is the one that has the slot of our keys."""
+        with self._lock:
+            if self._pool is asked:
+                host, _, port = moved_to.rpartition(":")
+                self._node = {"host": host or asked.connection_kwargs["host"], "port": int(port)}
+                self._connect()
+
+    def _error(self, error: Exception) -> LedgerError:
+        errors = self._redis.exceptions
+        cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
+        if isinstance(error, errors.AuthenticationError) or cause.startswith("NOAUTH"):
+            what = "does not admit us"
+        elif isinstance(error, (errors.ConnectionError, errors.TimeoutError, OSError)):
+            what = "is not reachable"
+        else:
+            what = "cannot be used"
+        return LedgerError(f"The ledger {_shown(self._url)} {what}: {cause}.")
+
+
+def _script(verb: str) -> str:
+    folder = Path(__file__).parent
+    return _CONSTANTS + "".join((folder / f"{name}.lua").read_text(encoding="utf-8") for name in ("_common", verb))
+
+
+def _shown(url: str) -> str:
+    return f"{without_password(url)!r:.120}"
+
+
+def _keys(call_id: str, claims: Sequence[Claim]) -> list[bytes]:
+    return [CALL + encoded(call_id), *[KEY + encoded(claim.key) for claim in claims]]
+
+
+def _joined(words: Sequence[object]) -> str:
+    # `str` of a float is all of its digits: what one machine wrote, another compares exactly.
+    return " ".join(map(str, words))
+
+
+def _counts(amounts: Amounts, least: int = 0) -> tuple[int, ...]:
+    checked(amounts, least)
+    return tuple(amounts.get(unit, 0) for unit in UNITS)
+
+
+def _standing(counts: Sequence[bytes]) -> Standing:
+    figures = [int(count) for count in counts]
+    spent: dict[Unit, int] = dict(zip(UNITS, figures[: len(UNITS)], strict=True))
+    held: dict[Unit, int] = dict(zip(UNITS, figures[len(UNITS) :], strict=True))
+    return Standing(spent=spent, held=held)

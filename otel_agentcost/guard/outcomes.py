@@ -1,0 +1,92 @@
+"""What the guard reports: how far budgets are used, what a call has crossed, and why one was refused."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Literal
+
+from otel_agentcost.core import money
+from otel_agentcost.core.budgets import Unit
+from otel_agentcost.errors import BudgetExceeded
+from otel_agentcost.guard.ledger import Amounts, Claim, Refusal, Standing
+from otel_agentcost.guard.types import CallFacts, Counted, Level, Ticket
+
+
+def levels(
+    counted: Sequence[Counted], standings: Sequence[tuple[Claim, Standing]], amounts: Amounts, soft: float
+) -> tuple[Level, ...]:
+    """How each budget stands after a call that took `amounts`; nothing where the ledger gave no standings.
+
+    A crossing is seen from the sums before and after: the ledger adds in one step, so exactly one call sees each.
+    """
+    found: list[Level] = []
+    for (budget, value, _), (_, standing) in zip(counted, standings, strict=False):
+        for unit, limit in budget.limits.items():
+            if unit == "seconds":
+                continue
+            spent = standing.spent.get(unit, 0)
+            crossed = None if spent < limit * soft else _crossed(spent - amounts.get(unit, 0), spent, limit, soft)
+            found.append(Level(budget, value, unit, spent, limit, crossed))
+    return tuple(found)
+
+
+def _crossed(before: int, spent: int, limit: int, soft: float) -> Literal["soft", "limit"] | None:
+    if before < limit <= spent:
+        return "limit"
+    return "soft" if before < limit * soft <= spent < limit else None
+
+
+def refusing(counted: Sequence[Counted], refusal: Refusal) -> Counted:
+    """The budget that a refusal of the ledger's is about."""
+    alike = [each for each in counted if each.claim.limits.get(refusal.unit) == refusal.limit]
+    exact = (each for each in alike if each.claim.key == refusal.key)
+    return next(exact, None) or next(iter(alike), counted[0])  # the window may have turned since
+
+
+def outrun(ticket: Ticket, facts: CallFacts, output_tokens: int) -> BudgetExceeded:
+    """The exception for a stream that has come to more than its call could hold."""
+    if ticket.ask is None or ticket.ask.dearest is None or not ticket.tight:
+        raise ValueError("what is held covers whatever this call may come to")
+    amounts = ticket.ask.dearest(output_tokens)
+    over = (each for each in reversed(ticket.tight) if amounts.get(each.unit, 0) > ticket.held.get(each.unit, 0))
+    tightest = next(over, ticket.tight[-1])
+    figures = replace(tightest, requested=amounts.get(tightest.unit, 0))
+    return exceeded(facts, refusing(ticket.counted, figures), figures.unit, figures, cut_off=True)
+
+
+def exceeded(
+    facts: CallFacts,
+    each: Counted,
+    unit: Unit,
+    figures: Refusal | None,
+    *,
+    cut_off: bool = False,
+    unpriced: str | None = None,
+    ledger: str | None = None,
+) -> BudgetExceeded:
+    """The exception for a refusal by the budget `each`. Without figures, `ledger` says why that did not answer, or
+    `unpriced` why dollars could not be looked at.
+    """
+    shown = _dollars if unit == "nano_usd" else int
+    return BudgetExceeded(
+        budget=each.budget.text,
+        scope=each.budget.scope,
+        value=each.value,
+        unit="usd" if unit == "nano_usd" else unit,
+        limit=shown(figures.limit if figures else each.budget.limits[unit]),
+        spent=shown(figures.spent) if figures else None,
+        held=shown(figures.held) if figures else None,
+        requested=shown(figures.requested) if figures else None,
+        trace_id=facts.trace_id,
+        cut_off=cut_off,
+        unpriced=unpriced,
+        ledger=ledger,
+    )
+
+
+def _dollars(nano: int) -> Decimal:
+    """Exact, and with no more digits than people write: `Decimal("0.50")`."""
+    dollars, rest = divmod(nano, money.NANO_PER_USD)
+    return Decimal(f"{dollars}.{f'{rest:09d}'.rstrip('0').ljust(2, '0')}")

@@ -1,0 +1,1 @@
+"""Every way in: patched SDKs and tool frameworks, and spans of other instrumentations."""

@@ -1,0 +1,35 @@
+"""openai 1.x to 3.x: OpenAI, Azure, and every OpenAI-compatible `base_url`."""
+
+from __future__ import annotations
+
+from otel_agentcost.integrations.sdks._base import Sdk
+from otel_agentcost.integrations.sdks._stainless import StainlessSeam
+
+FORMATS = {
+    "/chat/completions": "openai_chat",
+    "/completions": "openai_completions",
+    "/responses": "openai_responses",
+    "/responses/compact": "openai_responses",
+    "/decisions": "openai_responses",
+    "/embeddings": "openai_embeddings",
+    "/images/generations": "openai_images",
+    "/images/edits": "openai_images",
+    "/images/variations": "openai_images",
+    "/audio/transcriptions": "openai_audio",
+    "/audio/translations": "openai_audio",
+    "/audio/speech": "openai_audio",
+    "/moderations": "openai_moderations",
+    "/batches": "openai_batches",
+}
+
+_SEAM = StainlessSeam("openai", FORMATS, {"BaseAzureClient": "azure.ai.openai"})
+
+SDK = Sdk(
+    name="openai",
+    distribution="openai",
+    oldest="1.66",
+    patches=(
+        *_SEAM.patches("openai._base_client", "SyncAPIClient", "request", "call"),
+        *_SEAM.patches("openai._base_client", "AsyncAPIClient", "request", "call_async"),
+    ),
+)

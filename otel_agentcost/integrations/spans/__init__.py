@@ -1,0 +1,1 @@
+"""Spans of other instrumentations: their model calls and tool calls are priced, limited and counted here."""

@@ -1,0 +1,91 @@
+"""anthropic: the tools that its tool runner calls (`client.beta.messages.tool_runner`), and those that code of the
+application calls with `tool.call(...)`.
+
+The runner's own step has the id of the model's call, within the span that the SDK makes of it, and turns whatever a
+tool raises into an answer. Before 1.17 it called `tool.call` straight away, of which classes of the application's own
+that are no function tools cannot be seen. A toolset (a browser, a computer) is asked for `tool_result`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otel_agentcost.integrations.patching import Target
+from otel_agentcost.integrations.tools._base import Answered, Asked, Framework, ToolPatch, argument, as_mapping
+
+_FUNCTIONS = "anthropic.lib.tools._beta_functions"
+_MEMORY = "anthropic.lib.tools._beta_builtin_memory_tool"
+_RUNNER = "anthropic.lib.tools._beta_runner"
+_TOOLSETS = "anthropic.lib.tools._toolsets._runnable"
+
+
+def _block(block: Any) -> Asked:
+    """What the model has written."""
+    return Asked(block.name, lambda: as_mapping(block.input), block.id)
+
+
+def _of_runner(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
+    return _block(argument(args, kwargs, 1, "tool_use"))
+
+
+def _of_toolset(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
+    return _block(argument(args, kwargs, 0, "tool_use"))
+
+
+def _of_tool(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
+    given = argument(args, kwargs, 0, "input")
+    return Asked(tool.name, lambda: as_mapping(given))
+
+
+def _returned(content: Any) -> Answered:
+    """A text, or blocks, of which texts are what there is to read."""
+    texts = [_text(block) for block in content] if type(content) is list else [None]  # pyright: ignore[reportUnknownVariableType] (the tool's own)
+    return Answered(content if None in texts else "\n".join(map(str, texts)))
+
+
+def _text(block: Any) -> Any:
+    return block.get("text") if hasattr(block, "get") and block.get("type") == "text" else None
+
+
+def _result_block(block: Any) -> Answered:
+    return Answered(_returned(block.get("content")).result, bool(block.get("is_error")))
+
+
+def _call(module: str, owner: str) -> ToolPatch:
+    """`call` of a kind of tools, which the runner may have called."""
+    return ToolPatch(
+        target=Target(module=module, owner=owner, method="call", optional=module != _FUNCTIONS),
+        asked=_of_tool,
+        answered=_returned,
+        asynchronous="Async" in owner,
+        nearer=True,
+    )
+
+
+def _step(module: str, owner: str, method: str, asked: Any) -> ToolPatch:
+    """A step of the runner, from the model's call to its answer."""
+    return ToolPatch(
+        target=Target(module=module, owner=owner, method=method, optional=True),
+        asked=asked,
+        answered=_result_block,
+        asynchronous="Async" in owner,
+    )
+
+
+FRAMEWORK = Framework(
+    name="anthropic",
+    title="anthropic's tool runner",
+    distribution="anthropic",
+    oldest="0.68",
+    toolless=True,
+    patches=(
+        _step(_RUNNER, "BaseSyncToolRunner", "_run_tool", _of_runner),
+        _step(_RUNNER, "BaseAsyncToolRunner", "_run_tool", _of_runner),
+        _step(_TOOLSETS, "BetaRunnableToolset", "tool_result", _of_toolset),
+        _step(_TOOLSETS, "BetaAsyncRunnableToolset", "tool_result", _of_toolset),
+        _call(_FUNCTIONS, "BetaFunctionTool"),
+        _call(_FUNCTIONS, "BetaAsyncFunctionTool"),
+        _call(_MEMORY, "BetaAbstractMemoryTool"),
+        _call(_MEMORY, "BetaAsyncAbstractMemoryTool"),
+    ),
+)

@@ -1,0 +1,37 @@
+"""autogen-core: every tool of AutoGen's agents and workbenches is a `BaseTool`, and `run_json` calls it.
+
+Since its release 0.6, autogen-core makes spans of tools by itself, with whatever tracer provider is the global one.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from otel_agentcost.integrations.patching import Target
+from otel_agentcost.integrations.tools._base import Asked, Framework, ToolPatch, argument, as_mapping
+from otel_agentcost.telemetry.attribution import follow_into_threads
+
+_MODULE = "autogen_core.tools._base"
+
+
+def _asked(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
+    follow_into_threads()  # where functions run that are not async
+    given = argument(args, kwargs, 0, "args")
+    own_span = not hasattr(sys.modules.get(_MODULE), "trace_tool_span")
+    return Asked(tool.name, lambda: as_mapping(given), argument(args, kwargs, 2, "call_id"), spans=own_span)
+
+
+FRAMEWORK = Framework(
+    name="autogen",
+    title="AutoGen",
+    distribution="autogen-core",
+    oldest="0.4.2",
+    patches=(
+        ToolPatch(
+            target=Target(module=_MODULE, owner="BaseTool", method="run_json"),
+            asked=_asked,
+            asynchronous=True,
+        ),
+    ),
+)

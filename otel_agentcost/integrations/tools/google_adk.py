@@ -1,0 +1,35 @@
+"""google-adk: an agent's tools are called within a span that ADK makes of each call, and which counts as the call.
+
+It says little, and of a trace that is not sampled nobody would know the calls. So the step within it is seen, too.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otel_agentcost.integrations.patching import Target
+from otel_agentcost.integrations.tools._base import Asked, Framework, ToolPatch, argument, as_mapping
+
+_FLOWS = "google.adk.flows.llm_flows"
+
+
+def _asked(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
+    given = argument(args, kwargs, 1, "args")
+    context = argument(args, kwargs, 2, "tool_context")
+    call_id = getattr(context, "function_call_id", None)
+    return Asked(argument(args, kwargs, 0, "tool").name, lambda: as_mapping(given), call_id)
+
+
+def _step(module: str, function: str) -> ToolPatch:
+    # Its name has changed before: without it, the calls are still counted by their spans.
+    target = Target(module=f"{_FLOWS}.{module}", method=function, optional=True)
+    return ToolPatch(target=target, asked=_asked, asynchronous=True)
+
+
+FRAMEWORK = Framework(
+    name="google_adk",
+    title="Google ADK",
+    distribution="google-adk",
+    oldest="1.10",
+    patches=(_step("tools._caller", "_call_tool_async"), _step("functions", "__call_tool_async")),
+)

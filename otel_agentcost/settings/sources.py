@@ -1,0 +1,115 @@
+"""Where settings are written, and what stands there: arguments, the environment, the settings file.
+
+`settings.py` has the table of settings, asks for the layers and understands the values; here is only what is written,
+by field, and how its place spells a name. Nothing here logs, and PyYAML is imported only for a
+file that needs it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+from otel_agentcost.settings.parsers import Unclear, quoted, to_path
+
+PREFIX = "OTEL_AGENTCOST_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layer:
+    """One of the places that settings come from."""
+
+    source: str
+    written: Mapping[str, object]
+    """What it says, by field or unknown name."""
+    spelling: Callable[[str], str]
+    """How it spells a name."""
+
+
+def is_set(value: object) -> bool:
+    """Nothing and blank text count as not set: for variables that is OpenTelemetry's rule, and one serves all."""
+    return value is not None and not (isinstance(value, str) and not value.strip())
+
+
+def environment(environ: Mapping[str, str], fields: Mapping[str, str]) -> dict[str, object]:
+    """What the environment says, by field, where `fields` has the field of each variable."""
+    written: dict[str, object] = {}
+    for name, value in environ.items():
+        if is_set(value) and (name in fields or name.startswith(PREFIX)):
+            written[fields.get(name) or name.removeprefix(PREFIX).lower()] = value.strip()
+    return written
+
+
+def file_layer(above: Layer) -> Layer:
+    """The settings file that a layer names. Raises `Unclear`."""
+    file = to_path(above.written["config"])
+    return Layer(source=str(file), written=_read_file(file), spelling=lambda name: f"{name} in {file}")
+
+
+def _read_file(file: Path) -> dict[str, object]:
+    try:
+        content = file.read_text(encoding="utf-8")
+        settings = _parse_json(content) if file.suffix.lower() == ".json" else _parse_yaml(content)
+    except OSError as error:
+        raise Unclear(f"which cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise Unclear(f"which cannot be understood ({_one_line(error)})") from error
+    if settings is None:
+        return {}
+    if not isinstance(settings, Mapping):
+        raise Unclear("which does not hold a mapping of settings")
+    items = cast("Mapping[object, object]", settings).items()
+    named = [(str(name).upper().removeprefix(PREFIX).lower(), value) for name, value in items]
+    _check_once([name for name, _ in named])
+    if "config" in dict(named):
+        raise Unclear("which names a further settings file: there is only one")
+    return {name: value for name, value in named if is_set(value)}
+
+
+def _parse_json(content: str) -> object:
+    def once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+        _check_once([name for name, _ in pairs])
+        return dict(pairs)
+
+    return json.loads(content, object_pairs_hook=once)
+
+
+def _parse_yaml(content: str) -> object:
+    try:
+        import yaml  # noqa: PLC0415 (an extra, needed by whoever has a settings file in YAML)
+    except ImportError:
+        raise Unclear("and YAML needs a package: pip install 'otel-agentcost[yaml]', or write JSON") from None
+    try:
+        loader: Any = yaml.SafeLoader(content)
+        document = loader.get_single_node()
+        if document is None:
+            return None
+        _check_mappings(document, set())
+        parsed: object = loader.construct_document(document)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+    return parsed
+
+
+def _check_mappings(node: Any, seen: set[int]) -> None:
+    """Refuses a key that stands twice in one mapping: PyYAML would drop the first in silence, and with it a budget."""
+    if node.id == "scalar" or id(node) in seen:
+        return
+    seen.add(id(node))
+    if node.id == "mapping":
+        _check_once([key.value for key, _ in node.value if key.id == "scalar"])
+    for part in node.value:
+        _check_mappings(part[1] if node.id == "mapping" else part, seen)
+
+
+def _check_once(names: list[str]) -> None:
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise Unclear(f"where {quoted(twice)} stands twice in one place, and only one of them could hold")
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

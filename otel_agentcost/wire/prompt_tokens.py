@@ -1,0 +1,163 @@
+"""How many input tokens a request is: an estimate from its text, for when the provider will not say.
+
+All formats' requests are read alike: whatever text stands in the messages, the instructions and the tools counts,
+media count what providers document for one of unknown size, and identifiers and encoded data count nothing. Called
+at the end of a stream without usage, and by whoever must know a prompt's size before it is sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+from otel_agentcost.wire.format import get, text
+from otel_agentcost.wire.tokenizers import count_text
+
+# What stands round a message (its start, its role, its end) and what starts the answer, as OpenAI documents them.
+_PER_MESSAGE: Final = 3
+_PER_ANSWER: Final = 3
+
+# Anthropic documents 346 tokens of instructions for tool use; OpenAI's measure at about ten.
+_PER_TOOL_USE: Final = 10
+_PER_TOOL_USE_CLAUDE: Final = 346
+
+# An image of unknown size: OpenAI's formula for 1024 x 1024 in high detail; with "low" it is always 85.
+_PER_IMAGE: Final = 765
+_PER_SMALL_IMAGE: Final = 85
+
+_MESSAGES: Final = ("messages", "input", "contents", "prompt", "content", "requests")
+_INSTRUCTIONS: Final = ("system", "instructions", "systemInstruction", "system_instruction")
+
+_MEDIA: Final = frozenset(
+    {"image", "image_url", "input_image", "input_audio", "audio", "document", "file", "input_file", "inlineData"}
+    | {"inline_data", "fileData", "file_data", "video"}
+)
+_NO_TEXT: Final = frozenset(
+    {"type", "id", "call_id", "tool_call_id", "tool_use_id", "cache_control", "status", "signature", "data", "url"}
+    | {"encrypted_content", "thoughtSignature", "thought_signature", "detail", "index", "prompt_cache_breakpoint"}
+)
+_DEEPEST: Final = 24
+
+
+def count_prompt(body: Any, model: str | None, *, raw: bool = False) -> int:
+    """The input tokens that the request `body` comes to for `model`, about.
+
+    `raw` is for what is no conversation (embeddings, legacy completions): nothing stands round its texts.
+    """
+    raw = raw or (model is not None and "gemini" in model)  # whose count has nothing round a message either
+    tokens = 0
+    for name in (*_MESSAGES, *_INSTRUCTIONS):
+        given = get(body, name)
+        if given is None:
+            continue
+        messages: list[Any] = [given]
+        if name in _MESSAGES and isinstance(given, (list, tuple)):
+            messages = _list(body, name)
+        tokens += sum(_message(message, model) for message in messages)
+        tokens += 0 if raw else _PER_MESSAGE * len(messages)
+    claude = model is not None and "claude" in model
+    tools = [*_list(body, "tools"), *_list(body, "functions")]
+    if tools:
+        tokens += _PER_TOOL_USE_CLAUDE if claude else _PER_TOOL_USE
+        tokens += sum(_tool(tool, model, claude=claude) for tool in tools)
+    for schema in _schemas(body):
+        tokens += count_text(_json(schema), model)
+    return tokens if raw or not tokens else tokens + _PER_ANSWER
+
+
+def _schemas(body: Any) -> list[Any]:
+    """The schemas that an answer must have: the model is shown them."""
+    places = (
+        get(get(get(body, "response_format"), "json_schema"), "schema"),
+        get(get(get(body, "text"), "format"), "schema"),
+        get(get(body, "output_format"), "schema"),
+        get(get(get(body, "output_config"), "format"), "schema"),
+    )
+    return [schema for schema in places if isinstance(schema, Mapping)]
+
+
+def _list(value: Any, name: str) -> list[Any]:
+    found = get(value, name)
+    return list(cast("list[Any]", found)) if isinstance(found, (list, tuple)) else []
+
+
+def _message(message: Any, model: str | None) -> int:
+    if type(message) is int:  # a prompt that the caller gave as tokens
+        return 1
+    texts: list[str] = []
+    media = _collect(message, texts.append, 0)
+    return sum(count_text(text, model) for text in texts) + media
+
+
+def _collect(value: Any, add: Callable[[str], object], depth: int) -> int:
+    """Hands all text in `value` to `add`, and returns the tokens of the media in it."""
+    if isinstance(value, str):
+        add(value)
+        return 0
+    if depth > _DEEPEST:
+        return 0
+    if isinstance(value, (list, tuple)):
+        return sum(_collect(item, add, depth + 1) for item in cast("list[Any]", value))
+    if not isinstance(value, Mapping):
+        fields = getattr(value, "__dict__", None)  # an SDK object that was put into the request
+        if not isinstance(fields, dict):
+            return 0
+        value = cast("dict[str, Any]", fields)
+    fields = cast("Mapping[str, Any]", value)
+    if text(fields, "type") in _MEDIA or not _MEDIA.isdisjoint(fields):
+        small = "low" in (fields.get("detail"), get(fields.get("image_url"), "detail"))
+        return _PER_SMALL_IMAGE if small else _PER_IMAGE
+    media = 0
+    for name, item in fields.items():
+        if name not in _NO_TEXT:
+            media += _collect(item, add, depth + 1)
+    return media
+
+
+def _tool(tool: Any, model: str | None, *, claude: bool) -> int:
+    """A tool's definition: OpenAI shows it to the model as a TypeScript type, Anthropic as its JSON."""
+    if claude:
+        return count_text(_json(tool), model)
+    declared = _list(tool, "functionDeclarations") or _list(tool, "function_declarations")
+    if declared:
+        return sum(_tool(function, model, claude=claude) for function in declared)
+    function = get(tool, "function") or tool
+    name, description = get(function, "name"), get(function, "description")
+    schema = get(function, "parameters") or get(function, "parametersJsonSchema")
+    lines = [f"// {description}"] if isinstance(description, str) and description else []
+    lines.append(f"type {name} = (_: {_type(schema, 0)}) => any;\n\n")
+    return count_text("\n".join(lines), model)
+
+
+_PRIMITIVES: Final = {"integer": "number", "number": "number", "boolean": "boolean", "null": "null"}
+
+
+def _type(schema: Any, depth: int) -> str:
+    """A JSON schema as a TypeScript type."""
+    choices = _list(schema, "enum")
+    if choices:
+        return " | ".join(_json(choice) for choice in choices)
+    kind = get(schema, "type")
+    if kind == "array":
+        return f"{_type(get(schema, 'items'), depth + 1)}[]" if depth < _DEEPEST else "any[]"
+    properties = get(schema, "properties")
+    if isinstance(properties, Mapping) and depth < _DEEPEST:
+        needed = _list(schema, "required")
+        lines = ["{"]
+        for name, of in cast("Mapping[str, Any]", properties).items():
+            description = get(of, "description")
+            if isinstance(description, str) and description:
+                lines.append(f"// {description}")
+            lines.append(f"{name}{'' if name in needed else '?'}: {_type(of, depth + 1)},")
+        return "\n".join([*lines, "}"])
+    if isinstance(kind, str):
+        return _PRIMITIVES.get(kind.lower(), "string" if kind.lower() == "string" else "object")
+    return "any"
+
+
+def _json(value: Any) -> str:
+    try:
+        return json.dumps(value, ensure_ascii=False, default=str)
+    except (TypeError, ValueError, RecursionError):  # no JSON after all
+        return ""
