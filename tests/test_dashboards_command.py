@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from otel_agentcost.cli import main
+from otel_agentcost.cli._file_writer import write
 from otel_agentcost.cli.dashboards import files
-from otel_agentcost.cli.file_writer import write
 
 ROOT = Path(__file__).resolve().parent.parent
 BOARD = "dashboards/agentcost-overview.json"

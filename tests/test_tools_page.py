@@ -36,7 +36,7 @@ def test_the_prices_by_name_are_understood() -> None:
 def test_every_framework_is_in_the_table_and_has_its_tests() -> None:
     """What is watched is what is written, and what is tested with its real package, oldest and newest."""
     assert documents.block(PAGE, "frameworks") == documents.frameworks_table(), "run `make docs`"
-    folder = documents.ROOT / "otel_agentcost" / "tools"
+    folder = documents.ROOT / "otel_agentcost" / "integrations" / "tools"
     watched = {file.stem for file in folder.glob("*.py") if not file.stem.startswith("_")}
     assert watched == set(ROWS)
     assert {Path(f"tests/tools/test_{name}.py").exists() for name in watched} == {True}

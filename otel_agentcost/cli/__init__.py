@@ -27,7 +27,7 @@ Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"  #
 
 def write_into(folder: Path, made: Mapping[str, str], *, force: bool) -> int:
     """Writes files, and says which, for the commands that do; returns 1 where some were changed, and left alone."""
-    from otel_agentcost.cli.file_writer import write  # noqa: PLC0415 (for two commands only)
+    from otel_agentcost.cli._file_writer import write  # noqa: PLC0415 (for two commands only)
 
     kept = write(made, folder, force=force)
     for name in made:
@@ -75,7 +75,8 @@ def _parser(first: str) -> argparse.ArgumentParser:
     version = f"otel-agentcost {__version__}"
     parser.add_argument("--version", action="version", version=version, help="Show the version.")
     subparsers = cast("Subparsers", parser.add_subparsers(dest="command", metavar="COMMAND", title="commands"))
-    modules = {module.name.replace("_", "-"): module.name for module in iter_modules(__path__)}
+    names = [module.name for module in iter_modules(__path__) if not module.name.startswith("_")]
+    modules = {name.replace("_", "-"): name for name in names}
     for name in [modules[first]] if first in modules else sorted(modules.values()):
         import_module(f"{__name__}.{name}").add_parser(subparsers)
     return parser
