@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from opentelemetry import context
 
 from otel_agentcost.calls import finalize, pricing, streams
-from otel_agentcost.calls.pricing import Asked
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.call import Answer, AttributeValue
 from otel_agentcost.core.cost import Cost
@@ -28,7 +27,8 @@ from otel_agentcost.diagnostics import apart, report
 from otel_agentcost.telemetry import spans
 from otel_agentcost.telemetry.metrics import whose_of
 from otel_agentcost.telemetry.spans import Record
-from otel_agentcost.wire import AnswerReader
+from otel_agentcost.wire import AnswerReader, ModelRequest
+from otel_agentcost.wire.fields import parsed
 
 if TYPE_CHECKING:
     from otel_agentcost.calls.admission import Admission
@@ -38,19 +38,19 @@ if TYPE_CHECKING:
 class Seam(Protocol):
     """One place where an SDK is patched: how to read what is asked there, and what comes back."""
 
-    def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
+    def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ModelRequest | None:
         """What this call asks for; None where it is no call to a model."""
         ...
 
     def rewrite(
         self,
-        asked: Asked,
+        asked: ModelRequest,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         *,
         model: str | None,
         max_output_tokens: int | None,
-    ) -> tuple[Asked, tuple[Any, ...], dict[str, Any]]:
+    ) -> tuple[ModelRequest, tuple[Any, ...], dict[str, Any]]:
         """The same call asking for `model`, with at most so many output tokens a choice; None: as it is.
 
         What it was given is not changed. Raises `CannotRewrite` where the request has no place for it.
@@ -85,7 +85,7 @@ class InFlight:
         "sent",
     )
 
-    def __init__(self, line: Line, asked: Asked, client: object = None) -> None:
+    def __init__(self, line: Line, asked: ModelRequest, client: object = None) -> None:
         self._line = line
         self._client = client
         self.asked = asked
@@ -113,13 +113,13 @@ class InFlight:
         """Whether `client` makes this call: what another client does meanwhile, within a transport, is its own."""
         return client is self._client
 
-    def is_for(self, asked: Asked) -> bool:
+    def is_for(self, asked: ModelRequest) -> bool:
         """Whether this is the very call of `asked`: a method that somebody has wrapped may be patched twice over."""
         return asked.call.body is not None and asked.call.body is self.asked.call.body
 
     # --- how a call goes on ---
 
-    def rewritten(self, asked: Asked) -> None:
+    def rewritten(self, asked: ModelRequest) -> None:
         """The call is made with another model, or a lower output limit, than it came with."""
         self.record.rewritten(self.asked.call, asked.call)
         self.asked = asked
@@ -208,7 +208,7 @@ class InFlight:
         if response is None or not response.is_closed or not response.is_success:
             return None
         try:
-            body = streams.parsed(response.content)
+            body = parsed(response.content)
         except Exception:  # a stream that was never read, or that broke
             return None
         answer = self.asked.format.read_response(self.asked.call, body)

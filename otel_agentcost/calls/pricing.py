@@ -1,49 +1,25 @@
-"""What a call asks, at which address, and what its answer is charged.
+"""What the answer of a call is charged.
 
 Pure but for the price book that it is given. Called by `inflight.py`, once a call.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from otel_agentcost.calls.streams import parsed
-from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
+from otel_agentcost.core.call import Answer, Call, Charge
 from otel_agentcost.core.cost import FREE, Cost
 from otel_agentcost.core.usage import NOTHING, Usage
 from otel_agentcost.pricebook import PriceBook
-from otel_agentcost.wire import Format
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """Where a client sends its calls."""
-
-    provider: str
-    """`gen_ai.provider.name`."""
-    base_url: str
-    known: bool
-    """Whether the address tells the provider; if not, a gateway may stand there."""
-    attributes: Mapping[str, AttributeValue]
-    """Provider, server address and port: what every span of this client starts with."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """One call as a seam reads it from an SDK's arguments."""
-
-    call: Call
-    endpoint: Endpoint
-    format: Format
-
+from otel_agentcost.wire import ModelRequest
+from otel_agentcost.wire.fields import parsed
 
 _SAY_THEIR_PRICE = frozenset({"openrouter", "perplexity"})
 """The known providers whose responses say what they cost; a gateway at an unknown address may say so too."""
 
 
-def cost_of(book: PriceBook, asked: Asked, answer: Answer, *, at: float, failed: bool) -> Cost:
+def cost_of(book: PriceBook, asked: ModelRequest, answer: Answer, *, at: float, failed: bool) -> Cost:
     """The dollars of a call with this answer, or the reason why they are not known.
 
     A call that `failed` without a reason to think that it was billed has neither.
@@ -89,7 +65,7 @@ def within_limit(answer: Answer, call: Call) -> Answer:
     return replace(answer, usage=replace(usage, counts=counts))
 
 
-def with_attempts(answer: Answer, earlier: tuple[Any, ...], asked: Asked) -> Answer:
+def with_attempts(answer: Answer, earlier: tuple[Any, ...], asked: ModelRequest) -> Answer:
     """`answer` with what earlier attempts within the same call were billed, also where the last one was refused."""
     for response in earlier:
         try:

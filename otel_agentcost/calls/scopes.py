@@ -12,12 +12,12 @@ from typing import Any
 
 from opentelemetry.trace import Span
 
-from otel_agentcost.calls.pricing import Asked
 from otel_agentcost.core import semconv
 from otel_agentcost.core.budgets import Scope
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.pricebook import PriceBook
+from otel_agentcost.wire import ModelRequest
 
 SCOPES: tuple[tuple[str, Scope], ...] = (
     (semconv.USER, "user"),
@@ -56,7 +56,7 @@ def scopes_of(trace_id: str, who: Mapping[str, str], *, alone: bool) -> dict[Sco
     return scopes
 
 
-def pricing(book: PriceBook, asked: Asked, at: float) -> Any:
+def pricing(book: PriceBook, asked: ModelRequest, at: float) -> Any:
     """What the guard prices a worst case with: the dearer of what is asked for and of what may be served instead."""
     endpoint, call = asked.endpoint, asked.call
 

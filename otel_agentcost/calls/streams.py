@@ -12,7 +12,6 @@ The loops below run once a chunk: nothing else may be added to them.
 
 from __future__ import annotations
 
-import json
 import sys
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 from otel_agentcost.diagnostics import apart, report
 from otel_agentcost.errors import BudgetExceeded
+from otel_agentcost.wire.fields import parsed
 
 if TYPE_CHECKING:
     from otel_agentcost.calls.call import InFlight
@@ -212,14 +212,6 @@ class Bytes:
     def streamed(self) -> bool:
         """Whether the response is a stream of events."""
         return self._sse
-
-
-def parsed(data: bytes | str) -> Any:
-    """The JSON value in `data`; None where there is none."""
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError):
-        return None
 
 
 def watch_bytes(response: Any, live: InFlight) -> None:

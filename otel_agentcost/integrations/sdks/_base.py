@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from otel_agentcost.calls.call import Seam
-from otel_agentcost.calls.pricing import Endpoint
 from otel_agentcost.core import semconv
-from otel_agentcost.core.call import AttributeValue
+from otel_agentcost.core.call import AttributeValue, Endpoint
 from otel_agentcost.integrations.patching import Target
 
 

@@ -15,10 +15,11 @@ from typing import Any
 
 from otel_agentcost.calls import streams
 from otel_agentcost.calls.call import InFlight
-from otel_agentcost.calls.pricing import Asked, Endpoint
+from otel_agentcost.core.call import Endpoint
 from otel_agentcost.integrations.patching import Target, argument, with_argument
 from otel_agentcost.integrations.sdks._base import Patchable, endpoint, match_path
-from otel_agentcost.wire import CannotRewrite, Change, Format, load
+from otel_agentcost.wire import CannotRewrite, Change, Format, ModelRequest, load
+from otel_agentcost.wire.fields import parsed
 
 _MOST_PATHS = 1000
 _DEPLOYMENT = "/deployments/"
@@ -45,24 +46,24 @@ class StainlessSeam:
         attempt = Target(module=module, owner=owner, method="_process_response", optional=True)
         return Patchable(target=seam, seam=self, kind=kind), Patchable(target=attempt, seam=self, kind="attempt")
 
-    def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
+    def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ModelRequest | None:
         options = argument(args, kwargs, 1, "options")
         url = options.url
         form = self._by_path[url] if url in self._by_path else self._format(url)
         if form is None or options.method.lower() != "post":
             return None
         call = form.read_request(_body(options), url)
-        return Asked(call=call, endpoint=self._endpoint(instance, url), format=form)
+        return ModelRequest(call=call, endpoint=self._endpoint(instance, url), format=form)
 
     def rewrite(
         self,
-        asked: Asked,
+        asked: ModelRequest,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         *,
         model: str | None,
         max_output_tokens: int | None,
-    ) -> tuple[Asked, tuple[Any, ...], dict[str, Any]]:
+    ) -> tuple[ModelRequest, tuple[Any, ...], dict[str, Any]]:
         options, there = argument(args, kwargs, 1, "options"), asked.endpoint
         if model is not None and _DEPLOYMENT in there.base_url and _DEPLOYMENT not in options.url:
             raise CannotRewrite("its client is bound to one deployment")
@@ -137,7 +138,7 @@ def _deliver_raw(response: Any, live: InFlight) -> None:
         streams.Bytes(live, content_type).feed(content)
         live.ended(None)
     else:
-        live.answered(streams.parsed(response.content) if "json" in content_type else None)
+        live.answered(parsed(response.content) if "json" in content_type else None)
 
 
 def _body(options: Any) -> Any:

@@ -16,11 +16,11 @@ from typing import Any, cast
 
 from otel_agentcost.calls import streams
 from otel_agentcost.calls.call import InFlight
-from otel_agentcost.calls.pricing import Asked
 from otel_agentcost.core.call import Answer
 from otel_agentcost.integrations.patching import Target, argument, with_argument
 from otel_agentcost.integrations.sdks._base import Patchable, Sdk, endpoint, match_path
-from otel_agentcost.wire import AnswerReader, CannotRewrite, Change, Format, SoFar, get, load
+from otel_agentcost.wire import AnswerReader, CannotRewrite, Change, Format, ModelRequest, SoFar, load
+from otel_agentcost.wire.fields import get, parsed
 
 PATHS = (":generateContent", ":streamGenerateContent", ":embedContent", ":batchEmbedContents", ":predict")
 FORMATS: dict[str, str] = dict.fromkeys(PATHS, "gemini")
@@ -77,7 +77,7 @@ def _has_counts(body: str) -> bool:
 
 def _with_headers(body: str | None, headers: Any) -> Any:
     """The JSON value of `body`, with the headers where the SDK's own objects have them: one names the served tier."""
-    event = streams.parsed(body or "")
+    event = parsed(body or "")
     return {**event, "sdkHttpResponse": {"headers": headers}} if isinstance(event, dict) and headers else event
 
 
@@ -98,7 +98,7 @@ class _Seam:
 
     _format: Format | None = None
 
-    def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
+    def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ModelRequest | None:
         method = argument(args, kwargs, 0, "http_method")
         path = argument(args, kwargs, 1, "path")
         if method.lower() != "post" or match_path(path, FORMATS) is None:
@@ -110,17 +110,17 @@ class _Seam:
         base_url = instance._http_options.base_url or ""
         default = "gcp.vertex_ai" if instance.vertexai else "gcp.gemini"
         form = self._format = self._format or load("gemini")
-        return Asked(call=form.read_request(body, path), endpoint=endpoint(base_url, default), format=form)
+        return ModelRequest(call=form.read_request(body, path), endpoint=endpoint(base_url, default), format=form)
 
     def rewrite(
         self,
-        asked: Asked,
+        asked: ModelRequest,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         *,
         model: str | None,
         max_output_tokens: int | None,
-    ) -> tuple[Asked, tuple[Any, ...], dict[str, Any]]:
+    ) -> tuple[ModelRequest, tuple[Any, ...], dict[str, Any]]:
         if asked.call.body is not argument(args, kwargs, 2, "request_dict"):
             raise CannotRewrite("an extra_body goes over it")
         path, there = argument(args, kwargs, 1, "path"), asked.endpoint
