@@ -138,7 +138,8 @@ class Gate:
         try:
             decision = self.ask(facts, record.span)
         except Exception as bug:
-            return self._unguarded(record.span, bug)
+            self._unguarded(record.span, bug)
+            return None
         return self._decided(decision, facts, record.span)
 
     async def admit_async(self, request: ModelRequest, record: Record, at: float) -> Admission | None:
@@ -152,7 +153,8 @@ class Gate:
             else:
                 decision = await self.guard.admit_async(facts)
         except Exception as bug:
-            return self._unguarded(record.span, bug)
+            self._unguarded(record.span, bug)
+            return None
         return self._decided(decision, facts, record.span)
 
     def ask(self, facts: CallFacts, span: Span, *, patient: bool = True) -> Ticket | Refused:

@@ -99,7 +99,7 @@ class LoopGuard:
             reports: Reports loops to telemetry.
             content: Whether spans may hold the arguments and results of tools.
         """
-        self._thresholds = thresholds
+        self.thresholds = thresholds
         self._rules = rules
         self.blocks = action == "block"
         """Whether a call in a loop is blocked."""
@@ -181,7 +181,7 @@ class LoopGuard:
         with self._lock:
             trace = self._traces.get(key)
             if trace is None:
-                trace = self._traces[key] = _Trace(self._thresholds)
+                trace = self._traces[key] = _Trace(self.thresholds)
                 if len(self._traces) > MAX_TRACES:
                     self._traces.popitem(last=False)
             else:
@@ -227,11 +227,11 @@ class TraceLoops:
     """The loops of one trace. Thread-safe; keeps at most 64 kB."""
 
     __slots__ = (
-        "_requests",
         "_by_spans",
         "_calls",
         "_lock",
         "_reader",
+        "_requests",
         "_returned",
         "_similarity",
         "_taken",

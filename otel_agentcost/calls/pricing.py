@@ -11,11 +11,10 @@ from typing import Any
 from otel_agentcost.core.call import Answer, Call, Charge
 from otel_agentcost.core.cost import FREE, Cost
 from otel_agentcost.core.usage import NOTHING, Usage
-from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.guard.estimate import Price
+from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.wire.fields import parsed
 from otel_agentcost.wire.format import ModelRequest
-
 
 _SAY_THEIR_PRICE = frozenset({"openrouter", "perplexity"})
 """The known providers whose responses say what they cost; a gateway at an unknown address may say so too."""

@@ -21,6 +21,7 @@ from google import genai
 from google.genai import types
 from openai import AsyncAzureOpenAI, AzureOpenAI, OpenAI
 
+from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.integrations.sdks import Sdk, discover
 from otel_agentcost.wire import CannotRewrite, ModelRequest
 from tests.model_server import ModelServer, json_reply
@@ -68,7 +69,7 @@ def rewriting(sdk: Sdk, *, model: str | None = None, most: int | None = None) ->
     changes = Changes(model, most)
     with pytest.MonkeyPatch.context() as patch:
         for patched in sdk.patches:
-            if patched.kind in ("call", "call_async", "generate"):
+            if patched.through in (Pipeline.call, Pipeline.call_async, Pipeline.generate):
                 owner = getattr(import_module(patched.target.module), patched.target.owner)
                 method = patched.target.method
                 name = method if isinstance(method, str) else method(owner)

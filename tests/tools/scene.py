@@ -61,7 +61,6 @@ def repeats() -> list[str]:
     """The rules by which what was called so far is a loop: what the loop watch has learned of tools alone."""
     runtime = active()
     assert runtime is not None
-    watch = runtime.line.watch
-    assert watch is not None
-    (trace,) = watch._traces.values()
-    return [found.rule for found in trace.looping.asked("openai_chat", {"messages": []}, 0)]
+    assert runtime.loops is not None
+    (trace,) = runtime.loops._traces.values()
+    return [found.rule for found in trace.loops.before_call("openai_chat", {"messages": []}, 0)]

@@ -34,9 +34,9 @@ from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard import CallFacts, Refused, Ticket
 from otel_agentcost.integrations.spans import sources
 from otel_agentcost.integrations.spans.sources import Source
+from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry import adoption, attribution, rollup, run_context, spans
 from otel_agentcost.telemetry.held_span import before_end
-from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry.recorder import Labels, Recorder, SpanAccount
 from otel_agentcost.telemetry.rollup import Tally
 
@@ -124,16 +124,16 @@ class _Call:
         "__weakref__",
         "_asked",
         "_at",
-        "_context",
-        "_clock",
         "_book",
+        "_clock",
+        "_context",
         "_facts",
         "_gate",
-        "_recorder",
         "_lock",
         "_open",
         "_over",
         "_pid",
+        "_recorder",
         "_scopes",
         "_source",
         "_tally",
