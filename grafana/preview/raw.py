@@ -1,4 +1,4 @@
-"""Parts of JSON that may be missing: nothing is then an empty part."""
+"""Optional parts of JSON objects: a missing part counts as empty."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from typing import Any
 
 
-def inner(given: Mapping[str, Any], *path: str) -> dict[str, Any]:
-    """The object at the end of `path`."""
-    found: Any = given
+def nested(given: Mapping[str, Any], *path: str) -> dict[str, Any]:
+    """Return a copy of the object at the end of `path`."""
+    value: Any = given
     for name in path:
-        found = found.get(name) or {}
-    return dict(found)
+        value = value.get(name) or {}
+    return dict(value)
 
 
 def items(given: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """The list of objects of that name."""
+    """Return the list of objects under `name`."""
     return list(given.get(name) or ())

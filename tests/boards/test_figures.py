@@ -101,7 +101,7 @@ def test_a_split_is_exact_and_its_parts_are_the_whole(
     }
     found = {
         "" if series.labels[label].startswith("(") else series.labels[label]: series.last
-        for series in boards.answers(OVERVIEW, title)
+        for series in boards.series(OVERVIEW, title)
     }
     assert found == pytest.approx({name: usd for name, usd in expected.items() if usd or name in found}, abs=CENT)
     assert math.fsum(found.values()) == pytest.approx(boards.value(OVERVIEW, "Spent in this range"), abs=CENT)
@@ -117,14 +117,14 @@ def test_a_chosen_service_is_that_service_alone(boards: Boards, service: str) ->
     sample = boards.sample
     expected = sample.dollars(sample.end - 86400, sample.end, lambda run, _: run.agent.service == service)
     assert boards.value(OVERVIEW, "Spent in this range", service=service) == pytest.approx(expected, abs=CENT)
-    (only,) = boards.answers(OVERVIEW, "By service", service=service)
+    (only,) = boards.series(OVERVIEW, "By service", service=service)
     assert only.last == pytest.approx(expected, abs=CENT)
 
 
 def test_tokens_add_up(boards: Boards) -> None:
     """By kind, of the last hour; all kinds together are input and output."""
     sample = boards.sample
-    found = {one.labels["gen_ai_token_type"]: one.last for one in boards.answers(OVERVIEW, "Tokens an hour")}
+    found = {one.labels["gen_ai_token_type"]: one.last for one in boards.series(OVERVIEW, "Tokens an hour")}
     calls = [call.usage for _, call in sample.calls(sample.end - 3600, sample.end)]
     assert found["cache_read"] == pytest.approx(sum(usage.cache_read_tokens for usage in calls), abs=1)
     assert found["reasoning"] == pytest.approx(sum(usage.reasoning_tokens for usage in calls), abs=1)
@@ -134,6 +134,6 @@ def test_tokens_add_up(boards: Boards) -> None:
 
 def test_the_fullest_budget_is_the_one_with_the_largest_share(boards: Boards) -> None:
     """The gauge is the first of the bars."""
-    bars = [one.last for one in boards.answers(BUDGETS, "How far budgets are used now")]
+    bars = [one.last for one in boards.series(BUDGETS, "How far budgets are used now")]
     assert boards.value(BUDGETS, "Fullest budget") == max(bars)
     assert len(bars) > 3
