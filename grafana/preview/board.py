@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from grafana.preview.json_parts import items, nested
 from grafana.preview.prometheus import Client
-from grafana.preview.raw import items, nested
 
 DASHBOARDS: Final = Path(__file__).resolve().parent.parent / "dashboards"
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}

@@ -12,7 +12,7 @@ import vl_convert
 from grafana.preview import style
 from grafana.preview.board import Panel, TimeRange
 from grafana.preview.frames import Line, field_settings
-from grafana.preview.raw import nested
+from grafana.preview.json_parts import nested
 
 Chart = dict[str, Any]
 """A Vega-Lite specification without its size."""

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from grafana.preview.board import Panel, Query, TimeRange, interpolate
+from grafana.preview.json_parts import items, nested
 from grafana.preview.prometheus import Client, Series
-from grafana.preview.raw import items, nested
 
 Row = dict[str, "float | str | None"]
 

@@ -15,7 +15,7 @@ from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
 from grafana.preview import sample as samples
-from grafana.preview.company import HOUSE
+from grafana.preview.company import SELF_HOSTED
 from grafana.preview.prometheus import Client, Prometheus
 from grafana.preview.sample import BUDGETS, RUN_BUDGET, STEP, Budget, Call, Run, Sample
 from otel_agentcost.core import semconv
@@ -35,7 +35,7 @@ def prometheus_with_sample(end: float) -> Generator[tuple[Client, Sample], None,
         OSError: The programs prometheus and promtool cannot be run.
 
     """
-    data = samples.make(end)
+    data = samples.generate(end)
     with tempfile.TemporaryDirectory() as folder:
         history = Path(folder, "history.txt")
         History(data).write(history)
@@ -103,17 +103,17 @@ class History:
         self._events[signal, (*where, *labels.items())].append((at, value))
 
     def _run(self, run: Run) -> None:
-        where = _where(run)
+        where = _place_labels(run)
         for call in run.calls:
             self._call(run, call, where)
-        who = _who(run)
+        who = _attribution(run)
         for at, tool, usd in run.tools:
             if usd:
                 executed = {label(semconv.OPERATION): semconv.EXECUTE_TOOL, **who, label(semconv.TOOL): tool}
                 self._add(signals.COST, at, usd, where, **executed)
-        if run.made:
+        if run.allowed_calls:
             self._add(signals.TRACE_COST, run.ended, run.usd, where)
-            self._add(signals.TRACE_LLM_CALLS, run.ended, len(run.made), where)
+            self._add(signals.TRACE_LLM_CALLS, run.ended, len(run.allowed_calls), where)
         if run.usd > RUN_BUDGET:
             self._add(signals.TRACES_OVER_BUDGET, run.ended, 1, where)
         if run.loop:
@@ -123,27 +123,27 @@ class History:
         at = call.ended
         if budget := call.refused:
             rule = {label(semconv.BUDGET_UNIT): "usd", label(semconv.BUDGET_ACTION): budget.action}
-            self._add(signals.REFUSALS, at, 1, where, **_of(budget), **rule)
+            self._add(signals.REFUSALS, at, 1, where, **_budget_labels(budget), **rule)
             return
         model = {
             label(semconv.OPERATION): semconv.CHAT,
             label(semconv.PROVIDER): call.model.provider,
-            label(semconv.REQUEST_MODEL): call.model.asked,
-            label(semconv.RESPONSE_MODEL): call.model.served if call.usage.counts else None,
+            label(semconv.REQUEST_MODEL): call.model.requested,
+            label(semconv.RESPONSE_MODEL): call.model.responding if call.usage.counts else None,
         }
         error = {label(semconv.ERROR_TYPE): call.error}
         self._add(signals.DURATION, at, call.seconds, where, **model, **error)
         if not call.usage.counts:
             return
-        if call.model is HOUSE:  # dollar budgets do not cover calls without a price
+        if call.model is SELF_HOSTED:  # dollar budgets do not cover calls without a price
             self._add(signals.UNENFORCED, at, 1, where)
-        self._tokens(call, at, where, model, _who(run))
+        self._tokens(call, at, where, model, _attribution(run))
         if call.usd is None:
-            reason = {label(semconv.REASON): f"no price for {call.model.asked!r} of {call.model.provider}"}
+            reason = {label(semconv.REASON): f"no price for {call.model.requested!r} of {call.model.provider}"}
             self._add(signals.UNPRICED, at, 1, where, **model, **reason)
             return
         self._add(signals.OPERATION_COST, at, call.usd, where, **model)
-        self._add(signals.COST, at, call.usd, where, **model, **_who(run), **error)
+        self._add(signals.COST, at, call.usd, where, **model, **_attribution(run), **error)
         for kind, usd in ("cache", call.saved_by_cache), ("downgrade", call.saved_by_downgrade):
             if usd:
                 self._add(signals.SAVINGS, at, usd, where, **model, **{label(semconv.SAVINGS_KIND): kind})
@@ -192,17 +192,17 @@ class History:
                           **{label(semconv.BREAKER_STATE): state})  # fmt: skip
 
 
-def _where(run: Run) -> Labels:
+def _place_labels(run: Run) -> Labels:
     return tuple(zip(map(label, signals.WHERE), (run.agent.service, run.agent.environment), strict=True))
 
 
-def _who(run: Run) -> dict[str, str | None]:
+def _attribution(run: Run) -> dict[str, str | None]:
     agent = run.agent
     values = (agent.name, run.user, agent.tenant, agent.team, agent.feature)
     return dict(zip(map(label, signals.WHO), values, strict=True))
 
 
-def _of(budget: Budget) -> dict[str, str | None]:
+def _budget_labels(budget: Budget) -> dict[str, str | None]:
     return {label(semconv.BUDGET): budget.text, label(semconv.BUDGET_SCOPE): budget.scope}
 
 
@@ -214,12 +214,12 @@ def _utilization(sample: Sample, steps: int) -> list[tuple[Labels, list[tuple[in
             if budget.agent != run.agent.name or run.agent.environment != "production":
                 continue
             value = run.user if budget.each_user else run.agent.team if budget.scope == "team" else run.agent.name
-            more = {**_of(budget), label(semconv.BUDGET_UNIT): "usd", label(semconv.BUDGET_VALUE): value}
-            labels = (*_where(run), *((key, text) for key, text in more.items() if text))
+            more = {**_budget_labels(budget), label(semconv.BUDGET_UNIT): "usd", label(semconv.BUDGET_VALUE): value}
+            labels = (*_place_labels(run), *((key, text) for key, text in more.items() if text))
             days = spent.setdefault(labels, (budget, defaultdict(list)))[1]
             for call in run.calls:
                 days[math.floor(call.ended / _DAY)].append((call.ended, call.usd or 0.0))
-    found: list[tuple[Labels, list[tuple[int, float]]]] = []
+    series: list[tuple[Labels, list[tuple[int, float]]]] = []
     for labels, (budget, days) in spent.items():
         sums = {day: _running(events) for day, events in days.items()}
         values: list[tuple[int, float]] = []
@@ -227,8 +227,8 @@ def _utilization(sample: Sample, steps: int) -> list[tuple[Labels, list[tuple[in
             at = round(sample.start) + step * STEP
             times, totals = sums.get(math.floor(at / _DAY), ([], [0.0]))
             values.append((at, totals[bisect.bisect_right(times, at)] / budget.usd))
-        found.append((labels, values))
-    return found
+        series.append((labels, values))
+    return series
 
 
 def _running(events: list[tuple[float, float]]) -> tuple[list[float], list[float]]:

@@ -13,8 +13,8 @@ import vl_convert
 from grafana.preview import charts, style, svg
 from grafana.preview.board import Board, Panel, TimeRange, interpolate, parse_duration
 from grafana.preview.frames import Line, Row, Table, field_settings, prometheus_queries, query_lines, query_table
+from grafana.preview.json_parts import nested
 from grafana.preview.prometheus import Client, QueryError
-from grafana.preview.raw import nested
 
 WIDTH: Final = 1600
 _GAP, _GRID_ROW, _MARGIN, _TITLE, _HEADER = 8, 38, 16, 34, 44

@@ -47,23 +47,23 @@ class Client:
 
     def query(self, expression: str, at: float) -> list[Series]:
         """Run an instant query at a Unix time. Raises QueryError."""
-        found = self.get("query", {"query": expression, "time": repr(at)})
-        if found["resultType"] == "scalar":
-            return [Series({}, [_point(found["result"])])]
-        return [Series(one["metric"], [_point(one["value"])]) for one in found["result"]]
+        result = self.get("query", {"query": expression, "time": repr(at)})
+        if result["resultType"] == "scalar":
+            return [Series({}, [_point(result["result"])])]
+        return [Series(one["metric"], [_point(one["value"])]) for one in result["result"]]
 
     def query_range(self, expression: str, start: float, end: float, step: float) -> list[Series]:
         """Run a range query; all times are in seconds. Raises QueryError."""
         parameters = {"query": expression, "start": repr(start), "end": repr(end), "step": repr(step)}
-        found = self.get("query_range", parameters)
-        return [Series(one["metric"], [_point(point) for point in one["values"]]) for one in found["result"]]
+        result = self.get("query_range", parameters)
+        return [Series(one["metric"], [_point(point) for point in one["values"]]) for one in result["result"]]
 
     def value(self, expression: str, at: float) -> float:
         """Return the only value of an instant query, or NaN where there is none. Raises QueryError."""
-        found = self.query(expression, at)
-        if len(found) > 1:
-            raise QueryError(f"expected one value, got {len(found)}: {expression}")
-        return found[0].last if found else math.nan
+        result = self.query(expression, at)
+        if len(result) > 1:
+            raise QueryError(f"expected one value, got {len(result)}: {expression}")
+        return result[0].last if result else math.nan
 
     def label_values(self, label: str, match: str, start: float, end: float) -> list[str]:
         """Return the values of a label of the series that `match` selects. Raises QueryError."""

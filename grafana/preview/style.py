@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any, Final
 
-from grafana.preview.raw import items, nested
+from grafana.preview.json_parts import items, nested
 
 BACKGROUND: Final = "#111217"
 PANEL: Final = "#181b1f"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from grafana.alerts.kind import Alert
+from grafana.alerts.alert import Alert
 from grafana.alerts.table import alerts
 from grafana.alerts.thresholds import Thresholds
 from grafana.preview.history import prometheus_with_sample

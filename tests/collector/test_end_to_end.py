@@ -244,7 +244,7 @@ def _disagreement(fleet: Fleet, service: str) -> str:
         return f"{service}: no span has dollars, or says why not"
     for signal, expected, tolerance in (signals.COST, spent, CENT), (signals.UNPRICED, float(unpriced), 0.5):
         counted, _ = until(functools.partial(fleet.counted, signal, service), functools.partial(float, expected), 1e-9)
-        said = fleet.board(queries.zero(queries.total(signal)), service)
+        said = fleet.board(queries.or_zero(queries.total(signal)), service)
         if abs(counted - expected) > 1e-9 or abs(said - expected) > tolerance:
             return f"{service}: {expected} of {signal.name}, {counted} counted, and the board says {said}"
     return ""
