@@ -133,7 +133,7 @@ def heatmap(panel: Panel, lines: Sequence[Line], time: TimeRange) -> Chart:
                 span = {"from": 1000 * (at - time.step), "to": 1000 * at}
                 rows.append({**span, "bucket": place, "value": count - below.get(at, 0.0)})
         below = bucket.points
-    places = [int(row["bucket"]) for row in rows]
+    places = [int(row["bucket"]) for row in rows] or range(len(buckets))
     shown = range(max(places), min(places) - 1, -1)
     unit = nested(panel.options, "yAxis")["unit"]
     bounds = [float(bucket.name) for bucket in buckets]
