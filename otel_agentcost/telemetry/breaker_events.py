@@ -14,7 +14,8 @@ from opentelemetry.trace import Span
 from otel_agentcost.core import semconv
 from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.diagnostics import logger
-from otel_agentcost.telemetry.metrics import Bounded, Sum
+from otel_agentcost.telemetry import signals
+from otel_agentcost.telemetry.metrics import Bounded, create_counter
 
 _ONE = Decimal(1)
 _EVENTS = {"open": semconv.E_BREAKER_OPENED, "half_open": semconv.E_BREAKER_TRIED, "closed": semconv.E_BREAKER_CLOSED}
@@ -25,13 +26,7 @@ class BreakerReports:
 
     def __init__(self, meter: Meter) -> None:
         self._bounded_value = Bounded()
-        self._transitions = Sum()
-        meter.create_observable_counter(
-            semconv.M_BREAKERS,
-            callbacks=[self._transitions.observe],
-            unit=semconv.UNIT_TRANSITION,
-            description="Circuit breakers that opened, were tried, or closed again.",
-        )
+        self._transitions = create_counter(meter, signals.BREAKERS)
 
     def changed(self, span: Span, breaker: Breaker, value: str, state: Literal["open", "half_open", "closed"]) -> None:
         """The breaker of `value` is in that state now."""

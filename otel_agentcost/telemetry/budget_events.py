@@ -20,7 +20,8 @@ from otel_agentcost.core.budgets import WRITTEN, Budget, Scope, Unit
 from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.diagnostics import logger
 from otel_agentcost.errors import BudgetExceeded, whose_budget, written
-from otel_agentcost.telemetry.metrics import Bounded, counted
+from otel_agentcost.telemetry import signals
+from otel_agentcost.telemetry.metrics import Bounded, create_counter, create_observable
 
 _ONE = Decimal(1)
 _MOST_GAUGES = 1000
@@ -36,22 +37,10 @@ class BudgetReports:
         """Where days begin."""
         self._used: dict[tuple[str, str, Unit], tuple[Budget, int, int, float]] = {}
         self._bounded_value = Bounded()
-        meter.create_observable_gauge(
-            semconv.M_UTILIZATION,
-            callbacks=[self._observe],
-            unit=semconv.UNIT_RATIO,
-            description="How far a budget is used: 1 is all of it.",
-        )
-        self._refusals = counted(meter, semconv.M_REFUSALS, semconv.UNIT_CALL, "Model calls that a budget refused.")
-        self._warnings = counted(
-            meter, semconv.M_WARNINGS, semconv.UNIT_WARNING, "Budgets that came to their soft limit or to their limit."
-        )
-        self._unenforced = counted(
-            meter,
-            semconv.M_UNENFORCED,
-            semconv.UNIT_CALL,
-            "Model calls that budgets could not, or not wholly, look at.",
-        )
+        create_observable(meter, signals.UTILIZATION, self._observe)
+        self._refusals = create_counter(meter, signals.REFUSALS)
+        self._warnings = create_counter(meter, signals.WARNINGS)
+        self._unenforced = create_counter(meter, signals.UNENFORCED)
 
     def refused(self, span: Span, error: BudgetExceeded, action: str) -> None:
         """A call was not made."""

@@ -15,7 +15,8 @@ from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.core.loops import Finding
 from otel_agentcost.diagnostics import logger
 from otel_agentcost.errors import written
-from otel_agentcost.telemetry.metrics import Bounded, counted
+from otel_agentcost.telemetry import signals
+from otel_agentcost.telemetry.metrics import Bounded, create_counter
 
 _ONE = Decimal(1)
 
@@ -25,12 +26,8 @@ class LoopReports:
 
     def __init__(self, meter: Meter) -> None:
         self._bounded_tool = Bounded()
-        self._detections = counted(
-            meter, semconv.M_LOOPS, semconv.UNIT_LOOP, "Loops that were found: each once, however long it goes on."
-        )
-        self._waste = counted(
-            meter, semconv.M_LOOP_WASTE, semconv.UNIT_USD, "Dollars that loops have spent since their first round."
-        )
+        self._detections = create_counter(meter, signals.LOOPS)
+        self._waste = create_counter(meter, signals.LOOP_WASTE)
 
     def found(self, span: Span, loop: Finding, wasted: Decimal, *, agent: str | None, content: bool) -> None:
         """The trace is in a loop that was not told of yet. `content`: whether its span may have what was said."""

@@ -9,18 +9,21 @@ beyond the limit a call is counted under `otel.metric.overflow`, as the SDK itse
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from opentelemetry.context import Context
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Tokens
+from otel_agentcost.telemetry import signals
+from otel_agentcost.telemetry.signals import Signal
 
 Attributes = Mapping[str, str]
+_Callback: TypeAlias = "Callable[[CallbackOptions], Iterable[Observation]]"
 
 _MOST_SETS = 1900  # under the SDK's own limit of 2000 attribute sets an instrument
 _ONE = Decimal(1)
@@ -114,10 +117,26 @@ class Bounded:
         return value
 
 
-def counted(meter: Meter, name: str, unit: str, description: str) -> Sum:
-    """A running sum, and the counter that shows it."""
+def create_histogram(meter: Meter, signal: Signal) -> Histogram:
+    """Create the histogram of one row of the table of metrics."""
+    return meter.create_histogram(
+        signal.name,
+        unit=signal.unit,
+        description=signal.description,
+        explicit_bucket_boundaries_advisory=signal.buckets,
+    )
+
+
+def create_observable(meter: Meter, signal: Signal, observe: _Callback) -> None:
+    """Create the counter or gauge of one row; `observe` returns its points whenever metrics are collected."""
+    create = meter.create_observable_gauge if signal.kind == "gauge" else meter.create_observable_counter
+    create(signal.name, callbacks=[observe], unit=signal.unit, description=signal.description)
+
+
+def create_counter(meter: Meter, signal: Signal) -> Sum:
+    """Create the counter of one row, and return the running sum that it reports."""
     total = Sum()
-    meter.create_observable_counter(name, callbacks=[total.observe], unit=unit, description=description)
+    create_observable(meter, signal, total.observe)
     return total
 
 
@@ -132,53 +151,16 @@ class Metrics:
     """The instruments of one meter."""
 
     def __init__(self, meter: Meter) -> None:
-        self._tokens = meter.create_histogram(
-            semconv.M_TOKEN_USAGE,
-            unit=semconv.UNIT_TOKEN,
-            description="Input and output tokens of a model call, cached and reasoning tokens included.",
-            explicit_bucket_boundaries_advisory=semconv.TOKEN_BUCKETS,
-        )
-        self._duration = meter.create_histogram(
-            semconv.M_DURATION,
-            unit=semconv.UNIT_SECOND,
-            description="How long a model call took; a stream until it ended.",
-            explicit_bucket_boundaries_advisory=semconv.DURATION_BUCKETS,
-        )
-        self._operation_cost = meter.create_histogram(
-            semconv.M_OPERATION_COST,
-            unit=semconv.UNIT_USD,
-            description="What a model call cost.",
-            explicit_bucket_boundaries_advisory=semconv.COST_BUCKETS,
-        )
-        self._trace_cost = meter.create_histogram(
-            semconv.M_TRACE_COST,
-            unit=semconv.UNIT_USD,
-            description="What a trace cost in this process, models and tools.",
-            explicit_bucket_boundaries_advisory=semconv.COST_BUCKETS,
-        )
-        self._trace_llm_calls = meter.create_histogram(
-            semconv.M_TRACE_LLM_CALLS,
-            unit=semconv.UNIT_CALL,
-            description="How many model calls a trace made in this process.",
-            explicit_bucket_boundaries_advisory=semconv.CALL_BUCKETS,
-        )
-        self._cost = counted(meter, semconv.M_COST, semconv.UNIT_USD, "Dollars spent on model and tool calls.")
+        self._tokens = create_histogram(meter, signals.TOKEN_USAGE)
+        self._duration = create_histogram(meter, signals.DURATION)
+        self._operation_cost = create_histogram(meter, signals.OPERATION_COST)
+        self._trace_cost = create_histogram(meter, signals.TRACE_COST)
+        self._trace_llm_calls = create_histogram(meter, signals.TRACE_LLM_CALLS)
+        self._cost = create_counter(meter, signals.COST)
+        self._savings = create_counter(meter, signals.SAVINGS)
+        self._unpriced = create_counter(meter, signals.UNPRICED)
         self._token_sums = TokenSums()
-        meter.create_observable_counter(
-            semconv.M_TOKENS,
-            callbacks=[self._token_sums.observe],
-            unit=semconv.UNIT_TOKEN,
-            description="Tokens of model calls by type, each counted once.",
-        )
-        self._savings = counted(
-            meter,
-            semconv.M_SAVINGS,
-            semconv.UNIT_USD,
-            "Dollars that calls cost less: a cheaper model answered, or tokens were read from a cache.",
-        )
-        self._unpriced = counted(
-            meter, semconv.M_UNPRICED, semconv.UNIT_CALL, "Model calls whose price is not, or not wholly, known."
-        )
+        create_observable(meter, signals.TOKENS, self._token_sums.observe)
         self.bounded_model = Bounded()
         self._bounded_reason = Bounded(50)
 
