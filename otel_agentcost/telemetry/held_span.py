@@ -44,18 +44,12 @@ class HeldSpan:
     the response, Logfire before the application reads the stream. Thread-safe.
     """
 
-    __slots__ = ("_end", "_end_time", "_ended", "_keeper", "_lock", "_released", "span")
+    __slots__ = ("_end", "_end_time", "_ended", "_lock", "_released", "keeper", "span")
 
-    def __init__(self, span: Span, keeper: object) -> None:
-        """Hold `span`.
-
-        Args:
-            span: The span of another instrumentation.
-            keeper: An object to keep alive until the span has ended. If the garbage collector finds both unreachable,
-                the finalizer of `keeper` can still end the span.
-        """
+    def __init__(self, span: Span) -> None:
         self.span = span
-        self._keeper = keeper
+        self.keeper: object = None
+        """An object to keep alive until the span has ended. If both become unreachable, its finalizer can still end it."""
         self._lock = threading.Lock()
         self._end: Callable[..., None] = span.end
         self._end_time: int | None = None
