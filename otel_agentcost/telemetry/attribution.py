@@ -43,10 +43,8 @@ def attribute(
     The values are set on the spans of the calls. All but the conversation are also set on the metrics `agentcost.cost`
     and `agentcost.tokens`. Budgets and circuit breakers use them to find the user, tenant, team, feature, agent or
     conversation of a call. A nested block adds to the outer ones, and overrides their values. The values follow tasks
-    and threads, but do not leave the process.
-
-        with otel_agentcost.attribute(user="u1", feature="support"):
-            client.chat.completions.create(...)
+    and threads, but do not leave the process. An argument that is None, the default, keeps the value of the outer block
+    or of another source. A value that is not a string is converted with `str`.
 
     Args:
         user: Id of the user: `user.id`.
@@ -56,8 +54,9 @@ def attribute(
         agent: Name of the agent: `gen_ai.agent.name`.
         conversation: Id of the conversation: `gen_ai.conversation.id`.
 
-    An argument that is None (the default) leaves the value of the outer block, or of the other sources, in effect.
-    Values that are not strings are converted with `str`.
+    Example:
+        with otel_agentcost.attribute(user="u1", feature="support"):
+            client.chat.completions.create(model="gpt-4o-mini", messages=messages)
     """
     follow_into_threads()
     ctx = within(

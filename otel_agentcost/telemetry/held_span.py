@@ -49,7 +49,7 @@ class HeldSpan:
     def __init__(self, span: Span) -> None:
         self.span = span
         self.keeper: object = None
-        """An object to keep alive until the span has ended. If both become unreachable, its finalizer can still end it."""
+        """An object to keep alive until the span has ended. Its finalizer can call `lost` if both are unreachable."""
         self._lock = threading.Lock()
         self._end: Callable[..., None] = span.end
         self._end_time: int | None = None
@@ -89,7 +89,7 @@ class HeldSpan:
         self._end(end_time=self._end_time)
 
     def lost(self) -> None:
-        """End the span now, because its owner never will: some never end the span of a stream that is not read out."""
+        """Act as if the owner ended the span now. Some owners never end the span of a stream that is not read out."""
         self._owner_ends()
 
 
