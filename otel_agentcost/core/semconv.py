@@ -1,8 +1,8 @@
-"""Every attribute, event, metric, unit and bucket name, once.
+"""Every attribute name, event name and list of histogram buckets, each defined once.
 
-First the GenAI conventions' own names (written out here: the conventions moved to a repository of their own that has
-no Python constants), then ours, under `agentcost.`, each where the conventions have no word for it.
-Nothing else in this package spells an attribute or metric name.
+First come the names of the GenAI semantic conventions, which are published without Python constants. Then come the
+names of this package, under `agentcost.`, for what the conventions do not name. No other module spells out an
+attribute name. The names and units of metrics are in the table `telemetry/signals.py`.
 """
 
 from __future__ import annotations
@@ -153,38 +153,9 @@ ADJUSTED: Final = "agentcost.budget.adjusted_usd"
 
 # --- Metrics -------------------------------------------------------------------------------------------------------
 
-M_TOKEN_USAGE: Final = "gen_ai.client.token.usage"
-M_DURATION: Final = "gen_ai.client.operation.duration"
-M_OPERATION_COST: Final = "gen_ai.client.operation.cost"
-M_COST: Final = "agentcost.cost"
-M_TRACE_COST: Final = "agentcost.trace.cost"
-M_TRACE_LLM_CALLS: Final = "agentcost.trace.llm_calls"
-M_UNPRICED: Final = "agentcost.unpriced.calls"
-M_TOKENS: Final = "agentcost.tokens"
-M_TRACES_OVER_BUDGET: Final = "agentcost.trace.over_budget"  # the Collector's
-
-M_UTILIZATION: Final = "agentcost.budget.utilization"
-M_REFUSALS: Final = "agentcost.budget.refusals"
-M_WARNINGS: Final = "agentcost.budget.warnings"
-M_UNENFORCED: Final = "agentcost.budget.unenforced.calls"
-M_BREAKERS: Final = "agentcost.breaker.transitions"
-M_LOOPS: Final = "agentcost.loop.detections"
-M_LOOP_WASTE: Final = "agentcost.loop.wasted"
-M_SAVINGS: Final = "agentcost.savings"
-
 TOKEN_TYPE: Final = "gen_ai.token.type"
 REASON: Final = "agentcost.unpriced.reason"
 SAVINGS_KIND: Final = "agentcost.savings.kind"
-
-UNIT_TOKEN: Final = "{token}"
-UNIT_SECOND: Final = "s"
-UNIT_USD: Final = "{USD}"
-UNIT_CALL: Final = "{call}"
-UNIT_WARNING: Final = "{warning}"
-UNIT_TRANSITION: Final = "{transition}"
-UNIT_LOOP: Final = "{loop}"
-UNIT_TRACE: Final = "{trace}"
-UNIT_RATIO: Final = "1"
 
 TOKEN_BUCKETS: Final = tuple(4**power for power in range(14))
 """1 to 67,108,864 tokens, as the conventions give them."""

@@ -53,7 +53,7 @@ def one_call(telemetry: Telemetry, *, tool: str = "search", usd: float | None = 
     assert said.get(semconv.COST) == usd
     calls, cost = counted(telemetry)
     assert (calls, cost or None) == (1, usd)
-    assert telemetry.total(semconv.M_COST, gen_ai__operation__name=semconv.EXECUTE_TOOL) == (usd or 0)
+    assert telemetry.total("agentcost.cost", gen_ai__operation__name=semconv.EXECUTE_TOOL) == (usd or 0)
     return said
 
 
