@@ -6,8 +6,8 @@ import multiprocessing
 from typing import Any
 
 import pytest
-
 from otel_agentcost.calls.loop_state import Finding, Looping
+
 from tests.loops import domains, edits, holdout, runs
 from tests.loops.edits import EDITS, FORMATS
 from tests.loops.runs import Step, asked, call

@@ -6,8 +6,8 @@ import threading
 from typing import Any
 
 import pytest
-
 from otel_agentcost.calls.loop_state import Finding, Looping
+
 from tests.benchmarks.bench_loops import FORMATS, ROOM, chat, first, hostile, kept
 
 SAME = "the same result"
