@@ -109,8 +109,9 @@ class Breaking:
             scope=breaker.scope,
             value=value,
             unit="calls",
+            reason="circuit",
+            detail=breaker.why,
             trace_id=facts.trace_id,
-            circuit=breaker.why,
         )
         return Refused(action="block", error=error)
 

@@ -23,15 +23,15 @@ from otel_agentcost.core import money, semconv
 from otel_agentcost.core.loops import (
     Finding,
     Item,
+    LoopDetector,
     Rule,
     Thresholds,
     ToolCall,
     ToolResult,
-    Watch,
-    call_of,
     clip,
     digest,
-    essence,
+    make_tool_call,
+    stable_text,
 )
 from otel_agentcost.diagnostics import report
 from otel_agentcost.errors import LoopDetected
@@ -244,7 +244,7 @@ class TraceLoops:
         self._similarity = text_similarity.compared
         self._thresholds = thresholds or Thresholds()
         self._reader = conversation.Reader()
-        self._watches: OrderedDict[int, Watch] = OrderedDict()
+        self._watches: OrderedDict[int, LoopDetector] = OrderedDict()
         self._lock = Lock()
         self._requests = 0
         self._taken = 0
@@ -255,7 +255,7 @@ class TraceLoops:
         """What tools have brought since the last model call."""
         self._told = False
         """Whether a conversation tells of tools: then what spans tell is known already."""
-        self._by_spans: Watch | None = None
+        self._by_spans: LoopDetector | None = None
 
     def size(self) -> int:
         """Bytes that it takes, about."""
@@ -301,7 +301,7 @@ class TraceLoops:
 
     def tool_called(self, id_: str | None, tool: str, arguments: Any) -> ToolCall:
         """A tool begins to run. Give what this returns to `tool_returned`."""
-        call = call_of(id_, tool, arguments)
+        call = make_tool_call(id_, tool, arguments)
         with self._lock:
             self._remember(call)
         return call
@@ -341,7 +341,7 @@ class TraceLoops:
         if self._by_spans is None:
             if not self._returned:
                 return []
-            self._by_spans = Watch(self._similarity, self._thresholds)
+            self._by_spans = LoopDetector(self._similarity, self._thresholds)
         items: list[Item] = []
         for call, result in self._returned:
             items += (call, result)
@@ -349,15 +349,15 @@ class TraceLoops:
         self._by_spans.feed(items, at)
         return self._by_spans.findings()
 
-    def _watch(self, conversation: int) -> Watch:
+    def _watch(self, conversation: int) -> LoopDetector:
         watch = self._watches.get(conversation)
         if watch is None:
-            watch = self._watches[conversation] = Watch(self._similarity, self._thresholds)
+            watch = self._watches[conversation] = LoopDetector(self._similarity, self._thresholds)
         else:
             self._watches.move_to_end(conversation)
         return watch
 
-    def _make_room(self, current: Watch) -> None:
+    def _make_room(self, current: LoopDetector) -> None:
         """Forgets conversations: they are read from their beginning when they are heard of again."""
         room = _ROOM - self._others()
         sizes = {number: watch.size() for number, watch in self._watches.items()}
@@ -381,4 +381,4 @@ class TraceLoops:
 def _excerpt(content: str) -> str:
     """What is kept of a result until the next model call: its beginning, and what tells it from others."""
     kept = clip(content, _KEPT)
-    return kept if len(kept) == len(content) else f"{kept}#{digest(essence(content))}"
+    return kept if len(kept) == len(content) else f"{kept}#{digest(stable_text(content))}"

@@ -46,7 +46,7 @@ def cost_of(book: PriceBook, request: ModelRequest, answer: Answer, *, at: float
         models = (call.model, answer.model)  # the request names it: the answer has the bare model
     cost = price(answer.usage, models, answer.terms)
     if answer.uncounted is not None and cost.unpriced is None:
-        cost = replace(cost, unpriced=answer.uncounted)
+        cost = cost._replace(unpriced=answer.uncounted)
     for charge in answer.extra:
         cost += price(charge.usage, (charge.model,), charge.terms)
     return cost

@@ -7,24 +7,33 @@ in. Fed by `otel_agentcost.calls.loop_state`; what a loop leads to (a warning, a
 
 from __future__ import annotations
 
-from otel_agentcost.core.loops.conversation import Item, Said, ToolCall, ToolResult, call_of, clip, digest, short
-from otel_agentcost.core.loops.detector import Watch
+from otel_agentcost.core.loops.conversation import (
+    Item,
+    TextMessage,
+    ToolCall,
+    ToolResult,
+    clip,
+    digest,
+    make_tool_call,
+    shorten_name,
+)
+from otel_agentcost.core.loops.detector import LoopDetector
 from otel_agentcost.core.loops.repetition import Finding, Rule, Similarity, Thresholds
-from otel_agentcost.core.loops.result_text import essence
+from otel_agentcost.core.loops.result_text import stable_text
 
 __all__ = [
     "Finding",
     "Item",
+    "LoopDetector",
     "Rule",
-    "Said",
     "Similarity",
+    "TextMessage",
     "Thresholds",
     "ToolCall",
     "ToolResult",
-    "Watch",
-    "call_of",
     "clip",
     "digest",
-    "essence",
-    "short",
+    "make_tool_call",
+    "shorten_name",
+    "stable_text",
 ]

@@ -298,7 +298,7 @@ class _Call:
             if least.usd is None or other.usd is None or other.usd == least.usd:
                 continue
             unsaid, least = why, other if other.usd < least.usd else least
-        return least if unsaid is None or least.unpriced is not None else replace(least, unpriced=unsaid)
+        return least if unsaid is None or least.unpriced is not None else least._replace(unpriced=unsaid)
 
     def _possible(
         self, models: tuple[str | None, ...], usage: Usage
