@@ -1,4 +1,4 @@
-"""Names of attributes and events, and bucket boundaries: each is written here once. Metrics are in `telemetry/signals.py`.
+"""Names of attributes and events, and bucket boundaries, each written once. `telemetry/signals.py` has the metrics.
 
 First come the names of the OpenTelemetry GenAI conventions, then this package's own under `agentcost.`, for what the
 conventions have no name for. Other instrumentations' names for the same things are in `aliases`; no other module

@@ -77,7 +77,6 @@ def test_the_values_of_the_operation_are_those_of_the_conventions() -> None:
 
 
 def test_every_name_is_written_once() -> None:
-    """No two constants have one value, except where an attribute and a metric share a name."""
+    """No two constants have one value."""
     names = [value for name, value in vars(semconv).items() if name.isupper() and isinstance(value, str)]
-    shared = {value for value in names if names.count(value) > 1}
-    assert shared == {semconv.M_TRACES_OVER_BUDGET, semconv.M_TRACE_LLM_CALLS}
+    assert {value for value in names if names.count(value) > 1} == set()

@@ -2,7 +2,7 @@
 
 `items` are what is read of a conversation, `words` and `likeness` say what they mean, `watch` keeps the state of one
 conversation and finds the loops in it. Pure: no clock, no I/O; how alike two texts are is a function that is handed
-in. Fed by `otel_agentcost.calls.loop_state`; what a loop leads to (a warning, a refusal) is decided elsewhere.
+in. Fed by `otel_agentcost.calls.loop_guard`; what a loop leads to (a warning, a refusal) is decided elsewhere.
 """
 
 from __future__ import annotations
