@@ -116,6 +116,7 @@ class Gate:
             return CallFacts(
                 call_id=new_id(),
                 call=asked.call,
+                format=asked.format,
                 scopes=scopes_of(trace_id, record.attribution, alone=record.alone),
                 price=pricing(self._book, asked, live.at),
                 now=live.at,

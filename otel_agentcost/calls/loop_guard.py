@@ -21,8 +21,7 @@ from otel_agentcost.diagnostics import report
 from otel_agentcost.errors import LoopDetected
 from otel_agentcost.telemetry.loop_events import LoopReports
 from otel_agentcost.telemetry.spans import Record
-from otel_agentcost.wire import name_of
-from otel_agentcost.wire.conversation import is_kept
+from otel_agentcost.wire.conversation import is_stored
 
 if TYPE_CHECKING:
     from opentelemetry.trace import Span
@@ -89,7 +88,7 @@ class Watch:
     def _found(self, live: InFlight) -> LoopDetected | None:
         record, asked = live.record, live.asked
         trace = self._trace(_key(record))
-        found = trace.looping.asked(name_of(asked.format), asked.call.body, trace.spent)
+        found = trace.looping.asked(asked.format, asked.call.body, trace.spent)
         found = [loop for loop in found if loop.rule in self._rules]
         if not found:
             return None
@@ -113,8 +112,8 @@ class Watch:
     def heard(self, live: InFlight, response: Any) -> None:
         """A whole answer has come. Only those are read that the next request may leave out."""
         try:
-            form = name_of(live.asked.format)
-            if response is None or not is_kept(form, live.asked.call.body):
+            form = live.asked.format
+            if response is None or not is_stored(form, live.asked.call.body):
                 return
             self._trace(_key(live.record)).looping.answered(form, response)
         except Exception as bug:

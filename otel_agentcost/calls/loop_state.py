@@ -24,8 +24,7 @@ from otel_agentcost.core.loops import (
     digest,
     essence,
 )
-from otel_agentcost.wire import conversation
-from otel_agentcost.wire.conversation_items import answered
+from otel_agentcost.wire import Format, conversation
 
 __all__ = ["Finding", "Looping", "Thresholds"]
 
@@ -88,7 +87,7 @@ class Looping:
         waiting = _TOOL * len(self._calls) + (_TOOL + _RESULT) * len(self._returned)
         return 1_500 + self._reader.size() + waiting
 
-    def asked(self, form: str, body: Any, at: int) -> list[Finding]:
+    def asked(self, form: Format, body: Any, at: int) -> list[Finding]:
         """Before a model call with the request `body`: the loops that the trace is in, the plainest first.
 
         `at` is whatever the caller counts (the dollars spent up to now, the number of the call), and never falls:
@@ -114,10 +113,10 @@ class Looping:
             found = watch.findings()
             return found if found or self._told else self._of_spans(at)
 
-    def answered(self, form: str, response: Any) -> None:
+    def answered(self, form: Format, response: Any) -> None:
         """After a model call: calls of which the next request may only bring the results (`previous_response_id`)."""
         with self._lock:
-            for call in answered(form, response):
+            for call in conversation.tool_calls(form, response):
                 self._remember(call)
 
     def called(self, id_: str | None, tool: str, arguments: Any) -> ToolCall:

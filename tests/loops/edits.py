@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from otel_agentcost.calls.loop_state import Finding, Looping
+from otel_agentcost.wire import load
 from tests.loops.runs import Step
 
 Messages = list[dict[str, Any]]
@@ -152,5 +153,5 @@ def findings(run: list[Step], form: str, edit: str) -> list[tuple[int, Finding]]
     place = FORMATS[form][0]
     for n, (at, messages) in enumerate(requests(run, form)):
         for _ in range(2 if edit == "sent twice" else 1):
-            found += [(at, each) for each in looping.asked(form, {place: EDITS[edit](messages, n)}, n)]
+            found += [(at, each) for each in looping.asked(load(form), {place: EDITS[edit](messages, n)}, n)]
     return found

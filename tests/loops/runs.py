@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from otel_agentcost.calls.loop_state import Finding, Looping, Thresholds
+from otel_agentcost.wire import load
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,5 +97,5 @@ def findings(run: list[Step], thresholds: Thresholds | None = None) -> list[tupl
     looping = Looping(thresholds)
     found: list[tuple[int, Finding]] = []
     for number, (at, sent) in enumerate(messages(run)):
-        found += [(at, finding) for finding in looping.asked("openai_chat", {"messages": sent}, number)]
+        found += [(at, finding) for finding in looping.asked(load("openai_chat"), {"messages": sent}, number)]
     return found

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from otel_agentcost.calls.loop_state import Finding, Looping
+from otel_agentcost.wire import load
 from tests.benchmarks.bench_loops import FORMATS, ROOM, chat, first, hostile, kept
 
 SAME = "the same result"
@@ -27,7 +28,7 @@ def test_a_call_that_both_tell_of_counts_once() -> None:
     for turns in range(1, 4):
         call = looping.called("call_1", "list_orders", {"query": "x"})
         looping.returned(call, SAME)
-        findings = looping.asked("openai_chat", conversation(turns), turns)
+        findings = looping.asked(load("openai_chat"), conversation(turns), turns)
         assert bool(findings) == (turns == 3)
     assert findings[0].repeats == 3
 
@@ -37,7 +38,8 @@ def test_spans_alone() -> None:
     looping = Looping()
     found: list[Finding] = []
     for number in range(4):
-        found += looping.asked("openai_chat", {"messages": [{"role": "user", "content": f"step {number}"}]}, number)
+        body = {"messages": [{"role": "user", "content": f"step {number}"}]}
+        found += looping.asked(load("openai_chat"), body, number)
         looping.returned(looping.called(None, "search", {"q": "a"}), SAME)
     assert [(finding.rule, finding.repeats, finding.since) for finding in found] == [("repeat", 3, 1)]
 
@@ -48,18 +50,18 @@ def test_results_that_come_without_their_calls() -> None:
     found: list[Finding] = []
     for number in range(3):
         call = {"type": "function_call", "call_id": f"c{number}", "name": "search", "arguments": '{"q": "a"}'}
-        looping.answered("openai_responses", {"output": [call]})
+        looping.answered(load("openai_responses"), {"output": [call]})
         result = {"type": "function_call_output", "call_id": f"c{number}", "output": SAME}
         body = {"input": [result], "previous_response_id": f"r{number}"}
-        found = looping.asked("openai_responses", body, number)
+        found = looping.asked(load("openai_responses"), body, number)
     assert [(finding.rule, finding.tool, finding.repeats) for finding in found] == [("repeat", "search", 3)]
 
 
 def test_the_same_request_again_is_in_the_same_loop() -> None:
     """A framework that retries what was refused meets the same finding, which is not a new one."""
     looping = Looping()
-    first_time = looping.asked("openai_chat", conversation(3), 1)
-    again = looping.asked("openai_chat", conversation(3), 2)
+    first_time = looping.asked(load("openai_chat"), conversation(3), 1)
+    again = looping.asked(load("openai_chat"), conversation(3), 2)
     assert [finding.first for finding in (*first_time, *again)] == [True, False]
     assert again[0].repeats == 3
 
@@ -68,7 +70,7 @@ def test_agents_side_by_side_do_not_add_up() -> None:
     """Ten agents of one trace that each make the same call are no loop."""
     looping = Looping()
     for number in range(10):
-        assert looping.asked("openai_chat", conversation(1, named=f"You are number {number}."), number) == []
+        assert looping.asked(load("openai_chat"), conversation(1, named=f"You are number {number}."), number) == []
 
 
 def test_a_loop_within_one_of_many_conversations() -> None:
@@ -78,7 +80,7 @@ def test_a_loop_within_one_of_many_conversations() -> None:
     for turns in range(1, 4):
         for number in range(6):
             body = conversation(turns if number == 4 else 1, named=f"You are number {number}.")
-            found += looping.asked("openai_chat", body, turns)
+            found += looping.asked(load("openai_chat"), body, turns)
     assert [finding.repeats for finding in found] == [3]
 
 
@@ -101,7 +103,7 @@ def test_memory_of_tools_that_no_conversation_tells_of() -> None:
     for number in range(200):
         looping.returned(looping.called(f"{number} {large}", f"{number} {large}", {"x": large}), large)
         assert looping.size() < ROOM
-    looping.asked("openai_chat", {"messages": [{"role": "user", "content": "On."}]}, 1)
+    looping.asked(load("openai_chat"), {"messages": [{"role": "user", "content": "On."}]}, 1)
     assert looping.size() < ROOM
 
 
@@ -113,7 +115,7 @@ def test_memory_of_many_conversations_and_long_answers() -> None:
         for turn in range(12):
             messages += chat(agent * 100 + turn, f"{agent} {turn} " + "ä" * 100_000)
             messages.append({"role": "assistant", "content": f"{agent} {turn} " + "word " * 10_000})
-        looping.asked("openai_chat", {"messages": messages}, agent)
+        looping.asked(load("openai_chat"), {"messages": messages}, agent)
         assert looping.size() < ROOM
 
 
@@ -124,7 +126,7 @@ def test_threads() -> None:
     def work(number: int) -> None:
         try:
             for turns in range(1, 30):
-                looping.asked("openai_chat", conversation(turns, named=f"Thread {number}"), turns)
+                looping.asked(load("openai_chat"), conversation(turns, named=f"Thread {number}"), turns)
                 looping.returned(looping.called(None, "t", {}), "r")
         except BaseException as error:
             errors.append(error)
@@ -139,5 +141,5 @@ def test_threads() -> None:
 
 def test_a_request_without_messages() -> None:
     """There is nothing in it, and nothing of it."""
-    assert Looping().asked("openai_chat", {}, 1) == []
-    assert Looping().asked("openai_chat", {"messages": [first("")]}, 1) == []
+    assert Looping().asked(load("openai_chat"), {}, 1) == []
+    assert Looping().asked(load("openai_chat"), {"messages": [first("")]}, 1) == []
