@@ -3,7 +3,7 @@
 `Reader` remembers how many messages of which conversations it has read, by fingerprints of the latest ones, so that a
 request costs what is new in it. It recognises what an application does to its history (cutting off the beginning,
 summarizing, temporary notes, starting over, branching), or reads the request as a new conversation. Nothing here raises
-on what it reads. The formats' own part is their `conversation` facet. Called by `calls.loop_state`.
+on what it reads. The formats' own part is their `conversation` facet. Called by `calls.loop_guard`.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ __all__ = [
     "fingerprint",
     "identifier",
     "mark_of",
-    "name_of",
+    "tool_name",
 ]
 
 MAX_TEXT: Final = 1_000_000
@@ -131,7 +131,7 @@ def as_list(value: Any) -> Sequence[Any]:
     return value if isinstance(value, (list, tuple)) else ()  # pyright: ignore[reportUnknownVariableType]
 
 
-def name_of(value: Any) -> str:
+def tool_name(value: Any) -> str:
     """Return a tool's name; empty if it is no text."""
     return value if isinstance(value, str) else ""
 

@@ -13,7 +13,7 @@ from otel_agentcost.wire.conversation_items import (
     as_list,
     content_text,
     identifier,
-    name_of,
+    tool_name,
 )
 from otel_agentcost.wire.fields import fields, get, text
 
@@ -41,7 +41,9 @@ class _MessagesConversation(MessageList):
             elif kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
                 calls += 1
                 if calls <= MAX_CALLS:
-                    new.append(call_of(identifier(get(block, "id")), name_of(get(block, "name")), get(block, "input")))
+                    new.append(
+                        call_of(identifier(get(block, "id")), tool_name(get(block, "name")), get(block, "input"))
+                    )
             elif kind.endswith("tool_result"):
                 calls += 1
                 if calls <= MAX_CALLS:

@@ -11,7 +11,7 @@ from otel_agentcost.wire.conversation_items import (
     content_text,
     identifier,
     mark_of,
-    name_of,
+    tool_name,
 )
 from otel_agentcost.wire.fields import fields, get, text
 from otel_agentcost.wire.fields import items as items_of
@@ -41,7 +41,7 @@ class _GeminiConversation(MessageList):
                 continue
             call = get(piece, "functionCall") or get(piece, "function_call")
             if call is not None:
-                items.append(call_of(identifier(get(call, "id")), name_of(get(call, "name")), get(call, "args")))
+                items.append(call_of(identifier(get(call, "id")), tool_name(get(call, "name")), get(call, "args")))
                 continue
             result = get(piece, "functionResponse") or get(piece, "function_response")
             if result is not None:

@@ -12,7 +12,7 @@ from otel_agentcost.wire.conversation_items import (
     add_text,
     content_text,
     identifier,
-    name_of,
+    tool_name,
 )
 from otel_agentcost.wire.fields import fields, get
 from otel_agentcost.wire.fields import items as items_of
@@ -37,10 +37,10 @@ class _ChatConversation(MessageList):
             arguments = get(function, "arguments")
             if arguments is None:
                 arguments = get(function, "input")
-            items.append(call_of(identifier(get(call, "id")), name_of(get(function, "name")), arguments))
+            items.append(call_of(identifier(get(call, "id")), tool_name(get(function, "name")), arguments))
         function = get(message, "function_call")
         if function is not None:
-            items.append(call_of(None, name_of(get(function, "name")), get(function, "arguments")))
+            items.append(call_of(None, tool_name(get(function, "name")), get(function, "arguments")))
 
 
 CONVERSATION: Final = _ChatConversation("messages")
