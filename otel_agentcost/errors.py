@@ -1,15 +1,15 @@
-"""Every exception that this package raises on purpose.
+"""The exceptions that this package raises on purpose.
 
     AgentCostError              base of them all
-    ├── BudgetExceeded          a model call does not fit into a budget: it was not made, or its stream was closed
-    ├── LoopDetected            the agent goes round in circles, and its next model call was not made
-    ├── SettingsError           a setting cannot be understood; the text quotes it and says what to do
-    ├── PriceFileError          a file of own prices cannot be used (defined beside its reader, in `pricebook`)
+    ├── BudgetExceeded          a model call does not fit into a budget: it was not sent, or its stream was closed
+    ├── LoopDetected            the agent repeats itself, and its next model call was not sent
+    ├── SettingsError           a setting cannot be parsed; the text quotes it and says what to do
+    ├── PriceFileError          a price file cannot be used (defined beside its reader, in `pricebook`)
     └── LedgerError             a ledger cannot be opened, reached or read (defined beside its users, in `ledger`)
 
 Only `BudgetExceeded` and `LoopDetected` are ever raised into a model call. Settings, price files and the ledger's
-address are read at start-up, and the instrumentor turns what is wrong with them into one log record. What goes wrong
-while a call is measured is caught and logged, not raised.
+address are read at start-up, and the instrumentor turns a mistake in them into one log record. An error while a call
+is measured is caught and logged, not raised.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ __all__ = ["AgentCostError", "BudgetExceeded", "LoopDetected", "SettingsError"]
 
 
 class AgentCostError(Exception):
-    """Base of this package's exceptions. Its text is one or more full sentences for the person who runs the program."""
+    """Base of this package's exceptions. The text is one or more full sentences for the operator of the program."""
 
 
 class _Figured(AgentCostError):
-    """One whose text is made from its fields, which are keyword-only."""
+    """Base for exceptions whose message is built from keyword fields."""
 
     def __reduce__(self) -> tuple[object, ...]:
         # Keyword-only arguments are not in `args`: without this, no worker process could send one to another.
@@ -43,15 +43,15 @@ def _unpickled(kind: type[_Figured], fields: dict[str, object]) -> _Figured:
 
 
 class SettingsError(AgentCostError):
-    """A setting cannot be understood."""
+    """A setting cannot be parsed."""
 
 
 class BudgetExceeded(_Figured):
-    """A model call does not fit into a budget. It was refused before anything was sent or spent; or, where `cut_off`
-    is true, its stream was closed on the way, and what was received is charged.
+    """A model call does not fit into a budget. It was refused before anything was sent or spent. If `cut_off` is
+    true, the call was sent, its stream was closed before the end, and the received part is charged.
 
-    Amounts are exact dollars (`Decimal`) where `unit` is "usd", else whole numbers. Those that are not known are None:
-    all but the limit where the ledger did not answer, or where the price is not known (see `reason`).
+    Amounts are exact dollars (`Decimal`) if `unit` is "usd", else whole numbers. Unknown amounts are None: all but the
+    limit if the ledger did not answer or the price is unknown (see `reason`).
     """
 
     def __init__(  # noqa: PLR0913 (one keyword for each figure)
@@ -72,33 +72,37 @@ class BudgetExceeded(_Figured):
         circuit: str | None = None,
     ) -> None:
         self.budget = budget
-        """The rule, as it is written."""
+        """The rule as configured."""
         self.scope = scope
         self.value = value
-        """Whose budget it is: the user, the agent, the trace, ..."""
+        """The user, agent, trace, ... that the budget belongs to."""
         self.unit = unit
         self.limit = limit
         self.spent = spent
-        """When the call was decided upon; this call's own part is not in it."""
+        """Spent when the call was decided upon, without this call."""
         self.held = held
-        """By other calls in flight, which may still turn out cheaper."""
+        """Reserved by other in-flight calls, which may still turn out cheaper."""
         self.requested = requested
-        """What this call could have taken at most; of a stream that was closed, what it could have taken by then."""
+        """The most that this call could cost; for a closed stream, the most that it could have cost so far."""
         self.trace_id = trace_id
         self.cut_off = cut_off
-        """Whether the call was made, and its stream closed because going on would have passed the budget."""
+        """True if the call was sent and its stream was closed because the rest would have exceeded the budget."""
         self.unpriced = unpriced
-        """Why the price of the model is not known, where the setting `UNPRICED` says that such calls are refused."""
+        """Why the model has no known price, if the setting `UNPRICED` refuses such calls."""
         self.ledger = ledger
-        """Why the ledger does not answer, where the setting `LEDGER_DOWN` says that calls are refused then."""
+        """Why the ledger does not answer, if the setting `LEDGER_DOWN` refuses calls meanwhile."""
         self.circuit = circuit
-        """What has opened the circuit breaker, where that and no budget has refused the call; `budget` is its rule."""
+        """What opened the circuit breaker, if a breaker and not a budget refused the call; `budget` is its rule."""
         super().__init__(self._sentence())
 
     @property
     def reason(self) -> Literal["spent", "held", "seconds", "cut_off", "unpriced", "ledger", "circuit"]:
-        """Why: what is left is too little for the call ("spent"), calls in flight hold it ("held"), the time is over,
-        the stream was closed; there is no price, or no ledger, to decide by; a circuit breaker is open.
+        """The cause of the refusal.
+
+        Returns:
+            "spent": too little of the budget is left. "held": in-flight calls reserve the rest. "seconds": the time is
+            over. "cut_off": the stream was closed. "unpriced": the model has no known price. "ledger": the ledger does
+            not answer. "circuit": a circuit breaker is open.
         """
         if self.circuit is not None:
             return "circuit"
@@ -130,8 +134,8 @@ class BudgetExceeded(_Figured):
     def _unpriced_sentence(self) -> str:
         budget, trace = self._budget_and_trace()
         return (
-            f"{budget} cannot be held to, because the price of the model is not known, and the call was not "
-            f"made{trace}: {str(self.unpriced).rstrip('. '):.500}. Give it a price in a file of your own "
+            f"{budget} cannot be enforced, because the price of the model is unknown: "
+            f"{str(self.unpriced).rstrip('. '):.500}. The call was not sent{trace}. Add a price to your price file "
             "(OTEL_AGENTCOST_PRICES), or set OTEL_AGENTCOST_UNPRICED=allow."
         )
 
@@ -139,55 +143,56 @@ class BudgetExceeded(_Figured):
         budget, trace = self._budget_and_trace()
         why = f" ({self.ledger.rstrip('. '):.300})" if self.ledger else ""
         return (
-            f"{budget} cannot be checked, because its ledger does not answer{why}, and the call was not made{trace}. "
+            f"{budget} cannot be checked, because its ledger does not answer{why}. The call was not sent{trace}. "
             "Start the ledger, or set OTEL_AGENTCOST_LEDGER_DOWN=allow."
         )
 
     def _seconds_sentence(self) -> str:
         budget, trace = self._budget_and_trace()
         return (
-            f"{budget} is used up: {self.spent} of {self.limit} seconds have passed, and the call was not "
-            f"made{trace}. Raise the limit, or start a new trace."
+            f"{budget} is used up: {self.spent} of {self.limit} seconds have passed. The call was not "
+            f"sent{trace}. Raise the limit, or start a new trace."
         )
 
     def _circuit_sentence(self) -> str:
         whose = f" of {self.scope} {self.value:.80}" if self.value else ""
         return (
-            f"The circuit breaker {self.budget}{whose} is open after {self.circuit}, and the call was not made. "
-            "When its time is over, one call is tried, and if that is admitted it closes. The log says what they were."
+            f"The circuit breaker {self.budget}{whose} is open after {self.circuit}. The call was not sent. When the "
+            "open time is over, one trial call is admitted; if budgets admit it too, the breaker closes. The log has "
+            "the causes."
         )
 
     def _spent_and_held(self) -> str:
         spent, limit = self.spent or 0, self.limit or 0
-        held = f" and {written(self.held, self.unit)} held by calls in flight" if self.held else ""
+        held = f" and {written(self.held, self.unit)} reserved by in-flight calls" if self.held else ""
         if self.unit == "usd":
             return f"{written(spent, 'usd')} of {written(limit, 'usd')} is spent{held}"
         return f"{spent:,} of {written(limit, self.unit)} are {'spent' if self.unit == 'tokens' else 'made'}{held}"
 
     def _cut_off_sentence(self) -> str:
         budget, trace = self._budget_and_trace()
-        asked = (
-            f"; this call would have come to as much as {written(self.requested, self.unit)}" if self.requested else ""
-        )
+        verb = "cost" if self.unit == "usd" else "used"
+        asked = f"; this call would have {verb} up to {written(self.requested, self.unit)}" if self.requested else ""
         return (
-            f"{budget} has no room for more of this call's answer, whose stream was closed{trace}: before it, "
-            f"{self._spent_and_held()}{asked}. What was received is charged. Raise the limit, or give the call an "
-            "output limit that fits."
+            f"{budget} has too little left for the rest of this answer, so the stream was closed{trace}. Without this "
+            f"call, {self._spent_and_held()}{asked}. The received part is charged. Raise the limit, or set an output "
+            "limit that fits."
         )
 
     def _usual_sentence(self) -> str:
         budget, trace = self._budget_and_trace()
         counted = "calls" in self.unit
-        asked = f"; this call could take up to {written(self.requested or 0, self.unit)}" if self.requested else ""
-        less = "" if counted else ", or ask for less: a shorter prompt, a lower output limit, a cheaper model"
+        verb = "cost" if self.unit == "usd" else "use"
+        asked = f"; this call could {verb} up to {written(self.requested, self.unit)}" if self.requested else ""
+        less = "" if counted else ", or use a shorter prompt, a lower output limit or a cheaper model"
         remedy = f"Raise the limit{less}."
         if self.reason == "held":
             remedy = (
-                "Retry when they have ended, make fewer calls at once, or give them output limits: a call without one "
-                "holds what the longest answer would take."
+                "Retry when these calls have ended, make fewer calls at once, or set output limits: a call without one "
+                "reserves the cost of the longest answer."
             )
         return (
-            f"{budget} has no room for this call, which was not made{trace}: {self._spent_and_held()}"
+            f"{budget} has too little left for this call, which was not sent{trace}. {self._spent_and_held()}"
             f"{'' if counted else asked}. {remedy}"
         )
 
@@ -203,16 +208,16 @@ _WORDS = {"tokens": "tokens", "calls": "calls", "tool_calls": "tool calls"}
 
 
 def whose_budget(scope: str, value: str) -> str:
-    """Whose budget it is, for people: ` of user u1`. A run's name is in its rule already."""
+    """The owner of a budget, for messages: ` of user u1`. A run's name is in its rule already."""
     if not value or scope in ("total", "run"):
         return ""
     if value.endswith("(calls under no span)"):
-        return " of this process' calls under no span"
+        return " of this process (calls outside a span)"
     return f" of {scope} {value:.80}"
 
 
 def written(amount: Decimal | int, unit: str) -> str:
-    """An amount of a budget for people: `$1.50`, `1,000 tokens`."""
+    """Format an amount of a budget for messages: `$1.50`, `1,000 tokens`."""
     if unit != "usd":
         return f"{amount:,} {_WORDS.get(unit, unit)}"
     dollars, _, cents = f"{amount:,f}".partition(".")
@@ -220,7 +225,7 @@ def written(amount: Decimal | int, unit: str) -> str:
 
 
 class LoopDetected(_Figured):
-    """The agent goes round in circles, and its next model call was not made: `LOOP_ACTION` is `block`."""
+    """The agent repeats itself, and its next model call was not sent: `LOOP_ACTION` is `block`."""
 
     def __init__(
         self,
@@ -234,28 +239,28 @@ class LoopDetected(_Figured):
         trace_id: str | None = None,
     ) -> None:
         self.rule = rule
-        """What kind of loop: repeat, cycle, near_repeat, error_storm, no_progress, stall."""
+        """The kind of loop: repeat, cycle, near_repeat, error_storm, no_progress or stall."""
         self.repeats = repeats
-        """How often it went round."""
+        """The number of rounds."""
         self.tool = tool
-        """The tool that is called again and again; None where it is no tool that repeats."""
+        """The tool that is called again and again; None if no tool repeats."""
         self.arguments = arguments
-        """Of its latest call, or the answer that the model gives again and again. Cut off."""
+        """The arguments of the tool's latest call, or the answer that the model repeats. Truncated."""
         self.result = result
-        """What the latest call brought. Cut off."""
+        """The result of the latest call. Truncated."""
         self.wasted_usd = wasted_usd
-        """US dollars that the trace has spent since the loop began."""
+        """US dollars spent by the trace since the loop began."""
         self.trace_id = trace_id
         super().__init__(self._sentence())
 
     def _sentence(self) -> str:
-        what = f"{self.tool:.120} was called" if self.tool else "the model has gone on"
+        what = f"{self.tool:.120} was called" if self.tool else "the model answered"
         how = _LOOPS.get(self.rule, "in circles")
         trace = f" (trace {self.trace_id})" if self.trace_id else ""
-        cost = f" {written(self.wasted_usd, 'usd')} was spent since it began." if self.wasted_usd else ""
+        cost = f" {written(self.wasted_usd, 'usd')} was spent since the loop began." if self.wasted_usd else ""
         return (
-            f"The agent goes round in circles: {what} {self.repeats} times {how}, and the next model call was not "
-            f"made{trace}.{cost} Let it do something else, or set OTEL_AGENTCOST_LOOP_ACTION=warn."
+            f"The agent repeats itself: {what} {self.repeats} times {how}. The next model call was not "
+            f"sent{trace}.{cost} Change the agent, or set OTEL_AGENTCOST_LOOP_ACTION=warn."
         )
 
 

@@ -58,10 +58,13 @@ def test_one_setting_stops_an_unchanged_script(model_server: ModelServer, tmp_pa
     assert done.returncode == 1
     shown = re.sub(r"\s+", " ", PAGE)
     told = done.stderr.splitlines()[-1]
-    for words in ("otel_agentcost.BudgetExceeded: The budget trace:usd=0.", "has no room for this call, which was not"):
+    for words in (
+        "otel_agentcost.BudgetExceeded: The budget trace:usd=0.",
+        "has too little left for this call, which was not",
+    ):
         assert words in told
         assert words in shown
-    assert told.endswith("Raise the limit, or ask for less: a shorter prompt, a lower output limit, a cheaper model.")
+    assert told.endswith("Raise the limit, or use a shorter prompt, a lower output limit or a cheaper model.")
     made = len(model_server.requests)
     assert made * 0.000045 <= 0.001 < (made + 2) * 0.000045
 
@@ -82,7 +85,7 @@ def test_the_sdks_own_span_is_no_trace_of_its_own(
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
     model_server.responder = lambda _request: json_reply(message(MESSAGE))
     done = launch(CLAUDE, model_server, tmp_path, TRACE_MAX_LLM_CALLS="3")
-    assert "calls under no span" in done.stderr.splitlines()[-1]
+    assert "calls outside a span" in done.stderr.splitlines()[-1]
     assert len(model_server.requests) == 3
 
 

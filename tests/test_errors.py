@@ -26,9 +26,9 @@ UNPRICED = BudgetExceeded(
 def test_a_refusal_is_a_sentence() -> None:
     """It says which budget, whose, how much in dollars, that nothing was sent, and what to do."""
     assert str(USED_UP) == (
-        "The budget user/day:usd=0.50 of user u1 has no room for this call, which was not made (trace abc): $0.4821 of "
-        "$0.50 is spent and $0.01 held by calls in flight; this call could take up to $0.02. Raise the limit, or ask "
-        "for less: a shorter prompt, a lower output limit, a cheaper model."
+        "The budget user/day:usd=0.50 of user u1 has too little left for this call, which was not sent (trace abc). "
+        "$0.4821 of $0.50 is spent and $0.01 reserved by in-flight calls; this call could cost up to $0.02. Raise the "
+        "limit, or use a shorter prompt, a lower output limit or a cheaper model."
     )
     assert isinstance(USED_UP, AgentCostError)
 
@@ -45,8 +45,8 @@ def test_what_is_only_held_comes_back() -> None:
         held=4000,
         requested=1500,
     )
-    assert "0 of 5,000 tokens are spent and 4,000 tokens held" in str(error)
-    assert str(error).endswith("a call without one holds what the longest answer would take.")
+    assert "0 of 5,000 tokens are spent and 4,000 tokens reserved by" in str(error)
+    assert str(error).endswith("a call without one reserves the cost of the longest answer.")
 
 
 def test_time_and_a_silent_ledger_have_their_own_sentences() -> None:
@@ -62,17 +62,17 @@ def test_a_stream_that_was_closed_says_what_happened() -> None:
     assert CUT_OFF.cut_off
     assert not USED_UP.cut_off
     assert str(CUT_OFF) == (
-        "The budget trace:usd=1500 of trace abc has no room for more of this call's answer, whose stream was closed"
-        ": before it, $1,234.50 of $1,500.00 is spent; this call would have come to as much as $300.00. "
-        "What was received is charged. Raise the limit, or give the call an output limit that fits."
+        "The budget trace:usd=1500 of trace abc has too little left for the rest of this answer, so the stream was "
+        "closed. Without this call, $1,234.50 of $1,500.00 is spent; this call would have cost up to $300.00. The "
+        "received part is charged. Raise the limit, or set an output limit that fits."
     )
 
 
 def test_a_model_without_a_price_is_refused_with_the_reason() -> None:
     """And with both ways out."""
     assert str(UNPRICED) == (
-        "The budget total:usd=1 cannot be held to, because the price of the model is not known, and the call was not "
-        "made (trace abc): no price for 'new'. Give it a price in a file of your own (OTEL_AGENTCOST_PRICES), or set "
+        "The budget total:usd=1 cannot be enforced, because the price of the model is unknown: no price for 'new'. The "
+        "call was not sent (trace abc). Add a price to your price file (OTEL_AGENTCOST_PRICES), or set "
         "OTEL_AGENTCOST_UNPRICED=allow."
     )
 
