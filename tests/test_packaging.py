@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -62,6 +63,25 @@ def test_the_wheel_says_what_it_is_and_needs(wheel: Path) -> None:
     assert metadata["License-Expression"] == "Apache-2.0"
     needed = [entry for entry in metadata.get_all("Requires-Dist") or [] if "extra ==" not in entry]
     assert all(entry.startswith(("opentelemetry-", "wrapt")) for entry in needed)
+
+
+def test_the_readme_on_pypi_links_to_the_repository(wheel: Path) -> None:
+    """Every link and image is absolute there, under the one address of the repository, and leads to a file in it."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        text = archive.read(name).decode()
+    (repository,) = re.findall(r"^Project-URL: Repository, (\S+)$", text, re.MULTILINE)
+    assert f"git clone {repository}\n" in text
+    addresses = re.findall(r"https://github\.com/[\w-]+/otel-agentcost", (ROOT / "pyproject.toml").read_text("utf-8"))
+    assert set(addresses) == {repository}
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    ours = [link.removeprefix(repository) for link in links if link.startswith(repository)]
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert len(ours) > 15
+    for link in ours:
+        kind, _, path = link.partition("/HEAD/")
+        assert kind == ("/raw" if path.endswith(".png") else "/blob"), link
+        assert (ROOT / path.partition("#")[0]).exists(), link
 
 
 def test_the_wheel_imports_without_a_warning(wheel: Path, tmp_path: Path) -> None:

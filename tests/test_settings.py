@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import FrozenInstanceError, fields, replace
 from decimal import Decimal
@@ -374,10 +375,21 @@ def test_the_launcher_lists_exactly_our_variables() -> None:
     assert all(getattr(environment_variables, name) == name for name in names)
 
 
-def test_the_readme_has_the_table() -> None:
-    """The README's table of settings is what `make docs` writes."""
-    table = documents.block(documents.README.read_text(encoding="utf-8"), "settings")
-    assert table in (None, documents.settings_table()), "run `make docs`"
+def test_the_page_of_settings_has_the_table() -> None:
+    """The table of docs/settings.md is what `make docs` writes."""
+    table = documents.block(documents.SETTINGS.read_text(encoding="utf-8"), "settings")
+    assert table == documents.settings_table(), "run `make docs`"
+
+
+def test_the_page_of_settings_shows_a_file_that_is_understood(tmp_path: Path) -> None:
+    """Its example of a settings file opens, and sets what it names."""
+    pytest.importorskip("yaml", reason="the extra `yaml` is not installed")
+    (example,) = re.findall(r"```yaml\n(.*?)```", documents.SETTINGS.read_text(encoding="utf-8"), re.DOTALL)
+    file = tmp_path / "agentcost.yaml"
+    file.write_text(example, encoding="utf-8")
+    settings = Settings.load({"OTEL_AGENTCOST_CONFIG": str(file)})
+    assert (settings.rules[0].text, settings.on_exceed, settings.team) == ("trace:usd=0.5", "warn", "search")
+    assert not settings.notices
 
 
 def test_blocks_of_documents_are_replaced_and_nothing_else() -> None:
