@@ -64,7 +64,7 @@ def _budgets(limits: Thresholds) -> Iterator[Alert]:
     yield Alert(
         name="AgentcostBudgetsNotEnforced", group="agentcost-now", severity="warning", shown="count",
         query=total(PLACE, UNENFORCED.prometheus, "15m"), threshold=limits.unenforced,
-        summary="{service_name}: budgets could not look at {value} calls in the last 15 minutes",
+        summary="{service_name}: {value} calls were sent without a budget check in the last 15 minutes",
         means="Calls without a known price or model, or a ledger that does not answer. Their spans have the event "
               f"{semconv.E_UNENFORCED} with the reason.",
     )  # fmt: skip
@@ -74,7 +74,7 @@ def _loops(limits: Thresholds) -> Iterator[Alert]:
     yield Alert(
         name="AgentcostLoopStorm", group="agentcost-now", severity="critical", shown="count",
         query=total(_AGENT, LOOPS.prometheus, "15m"), threshold=limits.loops,
-        summary="{service_name}: agent {gen_ai_agent_name} went into {value} loops in the last 15 minutes",
+        summary="{service_name}: agent {gen_ai_agent_name} had {value} loops in the last 15 minutes",
         means="Each loop counts once, however long it goes on. Stop them with OTEL_AGENTCOST_LOOP_ACTION=block.",
     )  # fmt: skip
     yield Alert(

@@ -19,7 +19,7 @@ def from_collector(limits: Thresholds) -> Iterator[Alert]:
     yield Alert(
         name="AgentcostCollectorDropsPoints", group="agentcost-collector", severity="critical", shown="count",
         query=total("error", own.either(own.DELTA_POINTS, 'error!=""'), _WINDOW), threshold=limits.lost,
-        summary="A Collector dropped {value} points of metrics in 10 minutes ({error}): dollars are missing",
+        summary="A Collector dropped {value} metric points in 10 minutes ({error}): dollars are missing",
         means="`limit`: there are more series than AGENTCOST_MAX_STREAMS; raise it, or bound users and agents. "
               "`delta.ErrOutOfOrder`: points came late; batch/agentcost must stand directly before the connector.",
     )  # fmt: skip
@@ -39,7 +39,7 @@ def from_collector(limits: Thresholds) -> Iterator[Alert]:
     yield Alert(
         name="AgentcostCollectorCutsRuns", group="agentcost-collector", severity="warning", shown="count",
         query=_sum("", (own.RUNS_EVICTED, own.RUNS_INCOMPLETE)), threshold=limits.lost,
-        summary="A Collector let go of {value} runs in 10 minutes before their window was over",
+        summary="A Collector evicted {value} runs in 10 minutes before their window was over",
         means="Those runs are in no total of runs. Add gateways, or a shorter AGENTCOST_RUN_WINDOW.",
     )  # fmt: skip
 

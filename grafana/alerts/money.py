@@ -64,7 +64,7 @@ def _hours(limits: Thresholds) -> Alert:
               f" and ({hour} >= {number(limits.hour_usd)})"
               f" and (count by ({PLACE}) ({past}) >= {number(limits.hour_weeks)}))",
         threshold=limits.hour_ratio,
-        summary="{service_name} has spent {value} times what it usually does in this hour of the week",
+        summary="{service_name} has spent {value} times its usual amount for this hour of the week",
         means="The dollars of the last hour, over the mean of the same hour of the past four weeks, or of those weeks "
               "that Prometheus still has (it keeps 15 days unless told otherwise, which is two weeks).",
     )  # fmt: skip
@@ -86,7 +86,7 @@ def _runs(limits: Thresholds) -> Iterator[Alert]:
         name="AgentcostRunOverBudget", group="agentcost-now", severity="warning", shown="count",
         query=total(PLACE, TRACES_OVER_BUDGET.prometheus, "15m"),
         threshold=0,
-        summary="{service_name}: {value} runs cost more than the Collector was told a run may, in the last 15 minutes",
+        summary="{service_name}: {value} runs cost more than the budget set at the Collector, in the last 15 minutes",
         means="The Collector's limit is AGENTCOST_TRACE_BUDGET_USD; the runs' root spans have "
               f"{semconv.TRACE_OVER_BUDGET}.",
     )  # fmt: skip
@@ -102,7 +102,7 @@ def _drift(limits: Thresholds) -> Alert:
         query=f"({p90(DAY)} / {p90(WEEK, DAY)} and ({p90(DAY)} >= {number(limits.drift_usd)})"
               f" and ({total(PLACE, _RUNS, DAY)} >= {number(limits.drift_runs)}) and {_known(_RUNS)})",
         threshold=limits.drift_ratio,
-        summary="{service_name}: the P90 of what a run costs is {value} times that of the 7 days before",
+        summary="{service_name}: the P90 of the cost of a run is {value} times that of the 7 days before",
         means="Nine of ten runs of the last 24 hours cost less than this P90; it has gone up, which a new prompt, "
               "model or tool often explains.",
     )  # fmt: skip
