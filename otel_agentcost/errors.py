@@ -103,6 +103,7 @@ class BudgetExceeded(_Figured):
             "spent": too little of the budget is left. "held": in-flight calls reserve the rest. "seconds": the time is
             over. "cut_off": the stream was closed. "unpriced": the model has no known price. "ledger": the ledger does
             not answer. "circuit": a circuit breaker is open.
+
         """
         if self.circuit is not None:
             return "circuit"

@@ -57,6 +57,7 @@ def changed(settings: Sequence[str]) -> Thresholds:
 
     Raises:
         ValueError: A name is unknown or a value is no number; the message names it.
+
     """
     found: dict[str, float] = {}
     for setting in settings:

@@ -45,8 +45,8 @@ def test_every_rule_is_on_the_page() -> None:
 
 def test_the_table_has_the_figures_that_were_aimed_at() -> None:
     """`test_detection` measures them; the page on performance has the same microseconds as this one."""
-    table = block(PAGE, "detection") or ""
-    rows = re.findall(r"^\| `(\w+)` \| 6,000 \| (1\.000|0\.99\d) \| (1\.000|0\.9[89]\d) \|", table, re.MULTILINE)
+    measured = block(PAGE, "detection") or ""
+    rows = re.findall(r"^\| `(\w+)` \| 6,000 \| (1\.000|0\.99\d) \| (1\.000|0\.9[89]\d) \|", measured, re.MULTILINE)
     assert {rule for rule, *_ in rows} == set(get_args(Rule))
     pages = PAGE + PERFORMANCE.read_text(encoding="utf-8")
     costs = re.findall(r"(\S+ to \S+ µs) a call at 10 turns and (\S+ to \S+ µs) at 200 turns", pages)
