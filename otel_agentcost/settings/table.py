@@ -83,41 +83,52 @@ UTC: tzinfo = timezone.utc
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the user set, understood. `Settings.load()` reads it; `Settings()` is all defaults.
+    """The parsed settings. `Settings.load()` reads them; `Settings()` has all defaults.
 
-    However one is made, its values go through the parsers of the table: `Settings(prices="own.json")` holds a path,
-    None and blank text count as not given, and what cannot be understood raises a `SettingsError` that quotes it.
+    Every value goes through the parsers of the table, however it is passed: `Settings(prices="own.json")` holds a
+    path, and None and blank text count as not set.
+
+    Raises:
+        SettingsError: A value cannot be parsed; the message quotes it.
+
     """
 
     enabled: bool = setting(
-        True, to_boolean, values="`true`, `false`", meaning="`false` leaves every SDK untouched: nothing is measured."
+        True,
+        to_boolean,
+        values="`true`, `false`",
+        meaning="`false` disables the package: no SDK is patched and nothing is measured.",
     )
     prices: Path | None = setting(
         None,
         to_path,
         values="a file",
-        meaning="Own prices, YAML or JSON: they add to the built-in price book and override it.",
+        meaning="Your price file, YAML or JSON. It adds to the built-in price book and overrides it.",
     )
     tool_prices: Mapping[str, ToolPrice | Decimal | float | str] = setting(
         ToolPrices(),
         to_tool_prices,
         values="`web_search=0.005,read_*=0.001,sandbox=0.01/s`",
-        meaning="What a call of a tool, or a second of it, costs in US dollars.",
+        meaning="Price of a tool in US dollars, per call or per second (`/s`).",
     )
     trace_budget_usd: Decimal | None = setting(
-        None, to_usd_limit, values="`0.50`", meaning="US dollars that one trace may spend.", budget=True
+        None, to_usd_limit, values="`0.50`", meaning="Maximum US dollars of one trace.", budget=True
     )
     trace_budget_tokens: int | None = setting(
-        None, to_count, values="`200000`", meaning="Tokens, input and output, that one trace may use.", budget=True
+        None, to_count, values="`200000`", meaning="Maximum tokens of one trace, input and output.", budget=True
     )
     trace_max_llm_calls: int | None = setting(
-        None, to_count, values="`50`", meaning="Model calls that one trace may make.", budget=True
+        None, to_count, values="`50`", meaning="Maximum model calls of one trace.", budget=True
     )
     trace_max_tool_calls: int | None = setting(
-        None, to_count, values="`100`", meaning="Tool calls that one trace may make.", budget=True
+        None, to_count, values="`100`", meaning="Maximum tool calls of one trace.", budget=True
     )
     trace_max_seconds: int | None = setting(
-        None, to_count, values="`600`", meaning="Seconds after which a trace may make no further call.", budget=True
+        None,
+        to_count,
+        values="`600`",
+        meaning="Maximum age of a trace in seconds; later calls are refused.",
+        budget=True,
     )
     budgets: tuple[Budget, ...] = setting(
         (),
@@ -130,49 +141,54 @@ class Settings:
         "block",
         to_exceeding,
         values="`block`, `warn`, `downgrade`, `clamp`",
-        meaning="What happens to a call that does not fit into a budget: it is refused; it is made, with a warning; it "
-        "goes to a cheaper model; its output limit is lowered.",
+        meaning="Action for a call that does not fit into a budget: refuse it, send it with a warning, use a cheaper "
+        "model, or lower its output limit.",
         budget=True,
     )
     downgrade: Mapping[str, str] = setting(
         MappingProxyType({}),
         to_downgrade,
         values="`gpt-4o=gpt-4o-mini,gpt-4o-mini=gpt-4.1-nano`",
-        meaning="Which model takes the place of which, where a budget downgrades.",
+        meaning="The cheaper model for each model, for budgets that downgrade.",
         budget=True,
     )
     soft_limit: float = setting(
-        0.8, to_share, values="`0.8`", meaning="The share of a budget at which a warning is given.", budget=True
+        0.8, to_share, values="`0.8`", meaning="Share of a budget at which a warning is emitted.", budget=True
     )
     wait_seconds: float = setting(
         10.0,
         to_wait,
         values="seconds",
-        meaning="How long a call waits for money that calls in flight only hold, before it is refused.",
+        meaning="How long a call waits for budget reserved by in-flight calls before it is refused.",
         budget=True,
     )
     unpriced: Permission = setting(
         "allow",
         to_permission,
         values="`allow`, `refuse`",
-        meaning="What happens to a call whose model has no known price, where a budget in dollars applies.",
+        meaning="Action for a call without a known price, if a budget in dollars applies.",
         budget=True,
     )
     unlimited_output: Unlimited = setting(
         "rest",
         to_unlimited,
         values="`rest`, `assume`",
-        meaning="What a call without an output limit holds: the rest of its tightest budget, or the longest answer.",
+        meaning="What a call without an output limit reserves if the longest answer does not fit: the `rest` of its "
+        "tightest budget, or (`assume`) the longest answer, so that it is refused.",
         budget=True,
     )
     longest_answer: int = setting(
-        128_000, to_count, values="tokens", meaning="The longest answer that a model is taken to give.", budget=True
+        128_000,
+        to_count,
+        values="tokens",
+        meaning="Assumed length of the longest answer, for models without a documented maximum.",
+        budget=True,
     )
     time_zone: tzinfo = setting(
         UTC,
         to_zone,
         values="`Europe/Berlin`",
-        meaning="Where the hours, days and months of budgets begin.",
+        meaning="Time zone for the hours, days and months of budgets.",
         budget=True,
     )
     breakers: tuple[Breaker, ...] = setting(
@@ -186,70 +202,72 @@ class Settings:
         "memory://",
         to_ledger,
         values="`memory://`, `sqlite:///path`, `redis://host:port/db`",
-        meaning="Where budgets are counted: in each process, for all on one machine, or for a fleet.",
+        meaning="Store of the budgets: in each process, for one machine, or for a fleet.",
         budget=True,
     )
     ledger_down: Permission = setting(
         "allow",
         to_permission,
         values="`allow`, `refuse`",
-        meaning="What happens to calls while the ledger does not answer.",
+        meaning="Action for calls while the ledger does not answer.",
         budget=True,
     )
     ledger_timeout: float = setting(
-        0.05, to_timeout, values="seconds", meaning="How long a call waits for the ledger's answer.", budget=True
+        0.05, to_timeout, values="seconds", meaning="How long a call waits for the ledger.", budget=True
     )
     loop_max_repeats: int = setting(
-        3, to_repeats, values="from 2, or 0", meaning="How often the same makes a loop; 0 looks for none."
+        3,
+        to_repeats,
+        values="from 2, or 0",
+        meaning="Number of repetitions that make a loop; 0 disables loop detection.",
     )
     loop_action: LoopAction = setting(
-        "warn", to_loop_action, values="`warn`, `block`", meaning="Whether an agent's loop is told, or stopped."
+        "warn",
+        to_loop_action,
+        values="`warn`, `block`",
+        meaning="Action for a detected loop: log a warning, or block the next model call.",
     )
     loop_rules: tuple[Rule, ...] = setting(
         get_args(Rule),
         to_rules,
         values="`repeat,cycle,error_storm`",
-        meaning="By which rules loops are looked for, where not by all.",
+        meaning="Loop rules to enable (default: all).",
     )
     loop_thresholds: Mapping[str, float] = setting(
         MappingProxyType({}),
         to_thresholds,
         values="`stall=12,results=0.95`",
-        meaning="What makes a loop, where it is to be something else than was measured to be best.",
+        meaning="Overrides for the loop-detection thresholds.",
     )
     config: Path | None = setting(
         None,
         to_path,
         values="a file",
-        meaning="Holds any of these settings, YAML or JSON; keys are their names without the prefix.",
+        meaning="Settings file, YAML or JSON; keys are the names of the settings without the prefix.",
     )
     user: str | None = setting(
-        None, to_text, values="text", meaning="Whom the process spends for, where the code does not say: `user.id`."
+        None, to_text, values="text", meaning="Default `user.id` when the code does not set one."
     )
-    tenant: str | None = setting(None, to_text, values="text", meaning="The same for the tenant: `agentcost.tenant`.")
-    team: str | None = setting(None, to_text, values="text", meaning="The same for the team: `agentcost.team`.")
-    feature: str | None = setting(
-        None, to_text, values="text", meaning="The same for the feature: `agentcost.feature`."
-    )
-    agent: str | None = setting(None, to_text, values="text", meaning="The same for the agent: `gen_ai.agent.name`.")
-    conversation: str | None = setting(
-        None, to_text, values="text", meaning="The same for the conversation: `gen_ai.conversation.id`."
-    )
+    tenant: str | None = setting(None, to_text, values="text", meaning="Default `agentcost.tenant`.")
+    team: str | None = setting(None, to_text, values="text", meaning="Default `agentcost.team`.")
+    feature: str | None = setting(None, to_text, values="text", meaning="Default `agentcost.feature`.")
+    agent: str | None = setting(None, to_text, values="text", meaning="Default `gen_ai.agent.name`.")
+    conversation: str | None = setting(None, to_text, values="text", meaning="Default `gen_ai.conversation.id`.")
     capture_content: CaptureContent = setting(
         "NO_CONTENT",
         to_capture_content,
         values="`NO_CONTENT`, `SPAN_ONLY`, `EVENT_ONLY`, `SPAN_AND_EVENT`",
-        meaning="Whether prompts and answers are recorded, and where (`true` means `SPAN_ONLY`); all GenAI "
-        "instrumentations share this switch.",
+        meaning="Where prompts and answers are recorded (`true` means `SPAN_ONLY`). All GenAI instrumentations share "
+        "this switch.",
     )
 
     sources: Mapping[str, str] = field(default_factory=dict[str, str], compare=False, repr=False)
     """Where each value came from, by field: `argument`, `environment`, or the path of the settings file. A field that
     is not in it has its default."""
     notices: tuple[str, ...] = field(default=(), compare=False, repr=False)
-    """Sentences to log at start-up: what was set and has no effect."""
+    """Sentences to log at start-up about settings without effect."""
     rules: tuple[Budget, ...] = field(default=(), init=False, compare=False, repr=False)
-    """The budgets in force: the limits of traces as one budget, if there are any, then `budgets`."""
+    """The budgets in effect: the limits of traces as one budget, if any, then `budgets`."""
 
     def __post_init__(self) -> None:
         problems: list[str] = []
@@ -280,15 +298,24 @@ class Settings:
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **arguments: object) -> Settings:
-        """The settings of this process. An argument beats the environment, that beats the file, and that the default.
+        """Load the settings of this process.
 
-        An argument that is None or blank counts as not given. Raises `SettingsError` for what cannot be understood.
+        An argument takes precedence over the environment, the environment over the settings file, and the file over
+        the default.
+
+        Args:
+            environ: The environment variables; default `os.environ`.
+            arguments: Settings by field name. None and blank text count as not set.
+
+        Raises:
+            SettingsError: A value cannot be parsed; the message quotes it.
+
         """
         return from_environment(os.environ if environ is None else environ, **arguments)
 
     @property
     def attribution(self) -> dict[str, str]:
-        """Whom and what the process spends for, as span attributes, where the code does not say."""
+        """The default attribution as span attributes."""
         attributes = {
             semconv.USER: self.user,
             semconv.TENANT: self.tenant,
@@ -332,7 +359,7 @@ _FIELDS = frozenset(row.field for row in ROWS)
 
 
 def from_environment(environ: Mapping[str, str], **arguments: object) -> Settings:
-    """The settings in `environ`, in the file that it or an argument names, and in `arguments` (see `Settings.load`)."""
+    """Read the settings from `environ`, the settings file and `arguments` (see `Settings.load`)."""
     given = {name: value for name, value in arguments.items() if is_set(value)}
     variables = environment(environ, {row.variable: row.field for row in ROWS})
     layers = [
@@ -365,8 +392,8 @@ def from_environment(environ: Mapping[str, str], **arguments: object) -> Setting
     notices += [unknown(layer, name, _FIELDS) for layer, name in unheeded]
     if problems:
         consequence = (
-            "The application runs on without otel-agentcost: its calls are neither measured, priced nor stopped. "
-            "Correct or remove the value, and start again."
+            "The application runs without otel-agentcost: calls are not measured, priced or stopped. "
+            "Correct or remove the value, and restart."
         )
         meant = meant or any(is_limit(name, _FIELDS) for _, name in unheeded)
         raise SettingsError(" ".join([*problems, consequence, *notices, *([NO_BUDGET] if meant else [])]))
@@ -377,7 +404,7 @@ def from_environment(environ: Mapping[str, str], **arguments: object) -> Setting
 
 
 def _add_file(layers: list[Layer]) -> list[str]:
-    """Adds the layer of the settings file, where the layers above name one; returns what is wrong with it."""
+    """Add the layer of the settings file if a layer above names one. Return the problems with it."""
     above = next((layer for layer in layers if "config" in layer.written), None)
     if above is None:
         return []
