@@ -35,7 +35,8 @@ from otel_agentcost.core.tool_prices import ToolPrices
 from otel_agentcost.diagnostics import alarm, logger, report
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.guard import Breakers, Guard
-from otel_agentcost.guard.ledger.opening import open_guard
+from otel_agentcost.guard.ledger import Ledger
+from otel_agentcost.guard.opening import open_guard, opened
 from otel_agentcost.integrations import sdks, tools
 from otel_agentcost.integrations.patching import Patch, Wrapper
 from otel_agentcost.integrations.sdks._base import Patchable
@@ -44,8 +45,7 @@ from otel_agentcost.integrations.spans.processor import AgentCostProcessor
 from otel_agentcost.integrations.spans.tool_calls import ForeignTools
 from otel_agentcost.integrations.tools._base import patches_of
 from otel_agentcost.pricebook import open_book
-from otel_agentcost.settings.parsers import on_spans
-from otel_agentcost.settings.table import NO_BUDGET, ROWS, Settings
+from otel_agentcost.settings import NO_BUDGET, ROWS, Settings, from_environment, on_spans
 from otel_agentcost.telemetry.breaker_events import BreakerReports
 from otel_agentcost.telemetry.budget_events import BudgetReports
 from otel_agentcost.telemetry.loop_events import LoopReports
@@ -63,6 +63,7 @@ class Runtime:
     """Everything that one `instrument()` put in force."""
 
     settings: Settings
+    ledger: Ledger
     attribution: Mapping[str, str]
     """For whom and for what calls are made where the code does not say."""
     tracer: Tracer
@@ -78,7 +79,7 @@ class Runtime:
         with _opening:
             gate = self.line.gate
             if gate is None:
-                guard = open_guard(self.settings)
+                guard = open_guard(self.settings, self.ledger)
                 gate = self.line.gate = Gate(
                     guard, self.line.book, self.reports(), self.attribution, self.settings.breakers
                 )
@@ -141,7 +142,7 @@ def start(
             _tell_vain(settings, _running[0].settings)
             return
         try:
-            settings = settings if settings is not None else Settings.load()
+            settings = settings if settings is not None else from_environment()
             for notice in settings.notices:
                 tell = alarm if "BUDGET IS ENFORCED" in notice else logger.warning
                 tell(f"otel-agentcost: {notice}")
@@ -211,6 +212,7 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
     patches += tuple(patch for framework in tools.discover() for patch in patches_of(framework))
     runtime = Runtime(
         settings=settings,
+        ledger=opened(settings.ledger, settings.ledger_timeout),
         attribution=attribution,
         tracer=tracer,
         metrics=figures,
@@ -220,9 +222,7 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
         reports=lambda: _reports(meter, meter_provider, settings),
         breaking=lambda guard: _breaking(guard, meter, meter_provider, settings),
     )
-    if (
-        settings.rules or settings.breakers or not settings.ledger.startswith("memory:")
-    ):  # runs of other services come with their requests
+    if settings.rules or settings.breakers or runtime.ledger.shared:  # runs of other services come with their requests
         runtime.gate()
     processor.tools = ForeignTools(runtime)
     processor.ended = runtime.ended

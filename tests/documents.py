@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 
 from otel_agentcost.integrations import tools
-from otel_agentcost.settings import table
+from otel_agentcost.settings import PREFIX, ROWS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -38,7 +38,7 @@ def with_block(document: str, name: str, content: str) -> str:
 def settings_table() -> str:
     """The table of docs/settings.md: one row a setting."""
     lines = ["| setting | values | default | meaning |", "|---|---|---|---|"]
-    lines += [f"| `{row.variable}` | {row.values} | {row.default} | {row.meaning} |" for row in table.ROWS]
+    lines += [f"| `{row.variable}` | {row.values} | {row.default} | {row.meaning} |" for row in ROWS]
     return "\n".join(lines) + "\n"
 
 
@@ -54,7 +54,7 @@ def environment_variables() -> str:
     """The module of that name: its docstring as it stands, then one constant a variable of ours."""
     docstring = re.match(r'"""(.|\n)*?"""\n', VARIABLES.read_text(encoding="utf-8"))
     assert docstring is not None
-    names = [row.variable for row in table.ROWS if row.variable.startswith(table.PREFIX)]
+    names = [row.variable for row in ROWS if row.variable.startswith(PREFIX)]
     return docstring[0] + "\n" + "".join(f'{name} = "{name}"\n' for name in names)
 
 

@@ -12,8 +12,9 @@ from typing import get_args, get_type_hints
 
 import pytest
 
-from otel_agentcost import BudgetExceeded, Settings
+from otel_agentcost import BudgetExceeded
 from otel_agentcost.core import budgets
+from otel_agentcost.settings import from_environment
 from tests.budgets.scene import answering
 from tests.documents import ROOT
 from tests.model_server import ModelServer, json_reply
@@ -103,7 +104,7 @@ def test_the_pages_settings_file_is_understood(tmp_path: Path) -> None:
     (written,) = blocks("yaml")
     file = tmp_path / "agentcost.yaml"
     file.write_text(written, encoding="utf-8")
-    settings = Settings.load({"OTEL_AGENTCOST_CONFIG": str(file)})
+    settings = from_environment({"OTEL_AGENTCOST_CONFIG": str(file)})
     (rules,) = re.findall(r"OTEL_AGENTCOST_BUDGETS='(.*)'", PAGE)
     assert settings.rules[1:] == budgets.parse(rules)
     assert settings.rules[0].text == "trace:usd=0.5"
@@ -131,7 +132,7 @@ def test_every_scope_window_and_action_is_on_the_page() -> None:
 def test_a_circuit_breaker_is_written_as_the_page_says(model_server: ModelServer, tmp_path: Path) -> None:
     """The page's own rules are understood, and one like them stops a script that goes on after refusals."""
     (written,) = re.findall(r"OTEL_AGENTCOST_BREAKERS='(.*)'", PAGE)
-    assert [breaker.times for breaker in Settings(breakers=written).breakers] == [5, 3]
+    assert [breaker.times for breaker in from_environment({}, breakers=written).breakers] == [5, 3]
     code = LOOP.replace("    client.chat", "    try: client.chat").rstrip() + (
         "\n    except openai.OpenAIError: raise\n    except Exception as error: print(error.reason)\n"
     )

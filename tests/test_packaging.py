@@ -16,7 +16,7 @@ import pytest
 from otel_agentcost import environment_variables
 from otel_agentcost._version import __version__
 from otel_agentcost.cli import dashboards
-from otel_agentcost.settings.table import ROWS
+from otel_agentcost.settings import ROWS
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCHER = Path(sys.executable).parent / "opentelemetry-instrument"
@@ -89,7 +89,7 @@ def test_the_wheel_imports_without_a_warning(wheel: Path, tmp_path: Path) -> Non
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
     code = (
-        "import otel_agentcost, otel_agentcost.settings.table; from otel_agentcost.pricebook import open_book;"
+        "import otel_agentcost, otel_agentcost.settings; from otel_agentcost.pricebook import open_book;"
         "open_book(); print(otel_agentcost.__file__)"
     )
     ended = run(sys.executable, "-W", "error", "-c", code, cwd=tmp_path, PYTHONPATH=str(tmp_path))
@@ -125,7 +125,7 @@ def test_the_launcher_lists_every_setting_as_a_flag(tmp_path: Path) -> None:
 
 def test_a_flag_of_the_launcher_reaches_the_settings(tmp_path: Path) -> None:
     """What is given as a flag is what the program's settings say."""
-    code = "from otel_agentcost.settings.table import Settings; print(Settings.load().tool_prices['web_search'])"
+    code = "from otel_agentcost.settings import from_environment; print(from_environment().tool_prices['web_search'])"
     exporters = ("--traces_exporter", "none", "--metrics_exporter", "none", "--logs_exporter", "none")
     flag = ("--agentcost_tool_prices", "web_search=0.005")
     ended = run(LAUNCHER, *exporters, *flag, sys.executable, "-c", code, cwd=tmp_path)

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from otel_agentcost import environment_variables
 from otel_agentcost.core.tool_prices import ToolPrice
 from otel_agentcost.errors import SettingsError
-from otel_agentcost.settings.table import ROWS, Settings, from_environment
+from otel_agentcost.settings import ROWS, Settings, from_environment
 from tests import documents
 
 
@@ -134,8 +134,8 @@ def test_an_argument_may_name_the_file(tmp_path: Path) -> None:
 def test_load_reads_the_environment_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a mapping, `load` looks at the real environment."""
     monkeypatch.setenv("OTEL_AGENTCOST_USER", "u1")
-    assert Settings.load().user == "u1"
-    assert Settings.load({}).user is None
+    assert from_environment().user == "u1"
+    assert from_environment({}).user is None
 
 
 def test_a_yaml_file_holds_native_values(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_settings_made_in_code_that_cannot_be_understood_are_quoted() -> None:
         in said
     )
     assert "capture_content of Settings is 'SPAN', which is none of NO_CONTENT, " in said
-    assert said.endswith(" Correct or remove it.")
+    assert said.endswith(" Correct or remove the value.")
 
 
 def test_a_settings_object_does_not_follow_the_mapping_it_was_made_from() -> None:
@@ -387,7 +387,7 @@ def test_the_page_of_settings_shows_a_file_that_is_understood(tmp_path: Path) ->
     (example,) = re.findall(r"```yaml\n(.*?)```", documents.SETTINGS.read_text(encoding="utf-8"), re.DOTALL)
     file = tmp_path / "agentcost.yaml"
     file.write_text(example, encoding="utf-8")
-    settings = Settings.load({"OTEL_AGENTCOST_CONFIG": str(file)})
+    settings = from_environment({"OTEL_AGENTCOST_CONFIG": str(file)})
     assert (settings.rules[0].text, settings.on_exceed, settings.team) == ("trace:usd=0.5", "warn", "search")
     assert not settings.notices
 

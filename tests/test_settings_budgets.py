@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from otel_agentcost.core import breakers
 from otel_agentcost.core.budgets import Budget, parse
 from otel_agentcost.errors import SettingsError
+from otel_agentcost.settings import ROWS, Settings
 from otel_agentcost.settings.parsers import quoted
-from otel_agentcost.settings.table import ROWS, Settings
 from tests.test_settings import load, problem, written
 
 ENVIRONMENT = {

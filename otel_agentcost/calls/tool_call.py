@@ -25,7 +25,7 @@ from otel_agentcost.calls.jsonable import Plain, plain
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.tool_prices import ToolPrice
 from otel_agentcost.diagnostics import report, warn_once
-from otel_agentcost.settings.parsers import on_spans
+from otel_agentcost.settings import on_spans
 from otel_agentcost.telemetry import attribution, rollup, run_context
 from otel_agentcost.telemetry.spans import error_type
 

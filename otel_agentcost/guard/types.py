@@ -12,10 +12,6 @@ from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard.estimate import Price
 from otel_agentcost.guard.ledger import Amounts, Claim, Refusal
 
-Unlimited = Literal["rest", "assume"]
-"""What a call without an output limit may do: run and hold the rest of its tightest budget (up to the
-longest answer there is), or hold an assumed answer and not run where that does not fit."""
-
 NOTHING_HELD: Amounts = {}
 
 

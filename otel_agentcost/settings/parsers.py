@@ -18,17 +18,14 @@ from typing import Literal, TypeVar, cast, get_args
 
 from otel_agentcost.core import breakers, money
 from otel_agentcost.core.breakers import Breaker
-from otel_agentcost.core.budgets import ACTIONS, Action, Budget, UnclearRule, Unit, read, to_limit
+from otel_agentcost.core.budgets import Budget, UnclearRule, Unit, read, to_limit
+from otel_agentcost.core.ledger import VERBS, Ledger, is_ledger
 from otel_agentcost.core.loops import Rule, Thresholds
 from otel_agentcost.core.tool_prices import ToolPrice, ToolPrices, to_price
+from otel_agentcost.diagnostics import without_password
+from otel_agentcost.settings import ledger_schemes
 
 CaptureContent = Literal["NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT"]
-Permission = Literal["allow", "refuse"]
-Unlimited = Literal["rest", "assume"]
-
-LoopAction = Literal["warn", "block"]
-
-LEDGERS = ("memory", "sqlite", "redis", "rediss", "valkey", "valkeys")
 
 Word = TypeVar("Word", bound=str)
 
@@ -190,12 +187,6 @@ def one_of(words: tuple[Word, ...]) -> Callable[[object], Word]:
     return to_word
 
 
-to_exceeding: Callable[[object], Action] = one_of(ACTIONS)
-to_permission: Callable[[object], Permission] = one_of(get_args(Permission))
-to_loop_action: Callable[[object], LoopAction] = one_of(get_args(LoopAction))
-to_unlimited: Callable[[object], Unlimited] = one_of(get_args(Unlimited))
-
-
 def to_repeats(value: object) -> int:
     """Parse a whole number of at least 2, or 0 for none."""
     number = money.from_number(value.strip() if isinstance(value, str) else value)
@@ -258,14 +249,16 @@ def to_timeout(value: object) -> float:
     return float(seconds)
 
 
-def to_ledger(value: object) -> str:
-    """Parse the URL of a ledger. Only the scheme is checked; opening it checks the rest."""
-    scheme, marked, _ = value.strip().partition("://") if isinstance(value, str) else ("", "", "")
-    if not isinstance(value, str) or not marked or scheme.lower() not in LEDGERS:
-        raise Unclear(
-            "which is not a ledger: write memory://, sqlite:///path/to/file or redis://host:port/db "
-            f"(the schemes are {', '.join(LEDGERS)})"
-        )
+def to_ledger(value: object) -> str | Ledger:
+    """Parse the URL of a ledger, or return a ledger object. Of a URL only the scheme is checked; opening it checks the
+    rest.
+    """
+    if not isinstance(value, str):
+        if not is_ledger(value):
+            raise Unclear(f"which is neither a URL nor an object with the methods {', '.join(VERBS)}")
+        return value
+    if not ledger_schemes.is_known(ledger_schemes.scheme_of(value)):
+        raise Unclear(f"which is not a ledger: {ledger_schemes.hint()}")
     return value.strip()
 
 
@@ -292,15 +285,6 @@ def to_zone(value: object) -> tzinfo:
 def on_spans(mode: CaptureContent) -> bool:
     """Whether spans may have content."""
     return mode in ("SPAN_ONLY", "SPAN_AND_EVENT")
-
-
-def without_password(written: str) -> str:
-    """`written`, with the user and password of any URL in it made unreadable.
-
-    A password may hold any character, also those that should have been escaped: too much is hidden, not too little.
-    """
-    written = re.sub(r"(?is)((?:redis|valkey)s?:/*|//).*@", r"\1***@", written)
-    return re.sub(r"(?i)([?&][^=&]*(?:pass|secret|token)[^=&]*=)[^&]*", r"\1***", written)
 
 
 def quoted(value: object, *, url: bool = False) -> str:

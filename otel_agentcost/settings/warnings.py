@@ -1,46 +1,22 @@
 """Warnings about settings without effect, logged at start-up.
 
 An unknown name, a name of a later version, a setting without the budget that it needs. They stop nothing. If a budget
-was meant, the warning says in capitals that it is not enforced. Called by `table.py` only.
+was meant, the warning says in capitals that it is not enforced. Called by `load.py` only.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterator, Mapping
-from typing import Protocol
 
 from otel_agentcost._version import __version__
-from otel_agentcost.core.breakers import Breaker
-from otel_agentcost.core.budgets import Action, Budget
 from otel_agentcost.settings.parsers import quoted
 from otel_agentcost.settings.sources import PREFIX, Layer
-
-NO_BUDGET = "NO BUDGET IS ENFORCED."
-"""Ends every message about a mistake that disables a budget."""
+from otel_agentcost.settings.table import DEFAULTS, NO_BUDGET, Settings
 
 _LIMITS = re.compile("^trace_|budget|max|spen[dt]|usd|cost")
 _LOOPS = "loop_"
 """Prefix of the settings about loops, which are no budgets."""
-
-
-class Meant(Protocol):
-    """The settings that are checked."""
-
-    @property
-    def enabled(self) -> bool: ...
-    @property
-    def rules(self) -> tuple[Budget, ...]: ...
-    @property
-    def breakers(self) -> tuple[Breaker, ...]: ...
-    @property
-    def loop_max_repeats(self) -> int: ...
-    @property
-    def on_exceed(self) -> Action: ...
-    @property
-    def downgrade(self) -> Mapping[str, str]: ...
-    @property
-    def ledger(self) -> str: ...
 
 
 def unknown(layer: Layer, name: str, fields: Collection[str]) -> str:
@@ -67,7 +43,7 @@ def _meant(name: str, fields: Collection[str]) -> str | None:
     return next(iter(difflib.get_close_matches(name, sorted(fields), n=1)), None)
 
 
-def without_effect(settings: Meant, spelled: Mapping[str, str]) -> Iterator[str]:
+def without_effect(settings: Settings, spelled: Mapping[str, str]) -> Iterator[str]:
     """Yield a sentence for each valid setting without effect. `spelled` has each set field as its source spells it."""
     rules, breakers = settings.rules, settings.breakers
     if (rules or breakers) and not settings.enabled:
@@ -77,7 +53,7 @@ def without_effect(settings: Meant, spelled: Mapping[str, str]) -> Iterator[str]
             f"{spelled['loop_max_repeats']} is 0, so loop detection is disabled, and circuit breakers that count loops "
             f"never open: {'; '.join(deaf):.200}."
         )
-    if not rules and not breakers and "ledger" in spelled and settings.ledger != "memory://":
+    if not rules and not breakers and "ledger" in spelled and settings.ledger != DEFAULTS["ledger"]:
         shown = quoted(settings.ledger)
         yield f"{spelled['ledger']} is {shown}, but no budget is set: only budgets of runs use it."
     actions = {rule.on_exceed or settings.on_exceed for rule in rules} or {settings.on_exceed}

@@ -10,7 +10,7 @@ from typing import Any, get_args
 
 from otel_agentcost.core.loops import Rule, Thresholds
 from otel_agentcost.settings import table
-from otel_agentcost.settings.table import from_environment
+from otel_agentcost.settings import from_environment
 from tests.documents import LOOPS, PERFORMANCE, block
 from tests.model_server import ModelServer, Request, json_reply
 from tests.sdks.replies import chat
