@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from decimal import Decimal
@@ -154,22 +153,22 @@ class _Scope(AbstractContextManager[None]):
         self._span: Span | None = None
 
     def __enter__(self) -> None:
-        runtime = active.active()
+        running = active.active()
         self._outer = context.get_current()
         outer = ctx = attribution.within(self._outer, **self._who)
-        if runtime is not None:
-            who = attribution.current(outer, runtime.attribution)
+        if running is not None:
+            who = attribution.current(outer, running.attribution)
             asked = {semconv.OPERATION: semconv.INVOKE_WORKFLOW, semconv.WORKFLOW: self._run.name, **who}
-            self._span = runtime.tracer.start_span(
+            self._span = running.tracer.start_span(
                 f"{semconv.INVOKE_WORKFLOW} {self._run.name}", context=outer, kind=SpanKind.INTERNAL, attributes=asked
             )
             ctx = trace.set_span_in_context(self._span, ctx)
-        if runtime is not None and self._run.budget is not None:
-            gate = runtime.gate()
-            gate.guard.begin("run", self._run.value, time.time())
+        if running is not None and self._run.budget is not None:
+            gate = running.gates.open()
+            gate.guard.begin("run", self._run.value, gate.clock())
             ctx = run_context.entered(self._run, ctx, carry=gate.carries)
         else:
-            if runtime is None and self._run.budget is not None:
+            if running is None and self._run.budget is not None:
                 warn_once("a run without instrumentation", _INERT)
             ctx = run_context.entered(self._run, ctx)
         attribution.follow_into_threads()
@@ -232,8 +231,8 @@ def refund(usd: Dollars, *, reason: str) -> None:
 
 
 def _gate() -> Gate | None:
-    runtime = active.active()
-    return runtime.line.gate if runtime is not None else None
+    running = active.active()
+    return running.gates.gate if running is not None else None
 
 
 def _spent(opened: Run) -> int | None:

@@ -60,10 +60,8 @@ class Guard:
         policy: Policy | None = None,
         *,
         monotonic: Callable[[], float] = time.monotonic,
-        clock: Callable[[], float] = time.time,
     ) -> None:
-        """`monotonic` returns seconds that only grow, `clock` epoch seconds."""
-        self.clock = clock
+        """`monotonic` returns seconds that only grow. The wall clock is the caller's: `now` is always an argument."""
         self.budgets = tuple(budgets)
         self.policy = policy or Policy()
         allowed = "Calls are made without their budgets meanwhile; what they take is counted when it answers again."

@@ -53,7 +53,7 @@ def open_guard(
         alarm(f"otel-agentcost: {problem} {consequence} until it answers.")
     elif problem is None:
         _warn_about(ledger)
-    return Guard(settings.rules, ledger, policy_of(settings), monotonic=monotonic, clock=clock)
+    return Guard(settings.rules, ledger, policy_of(settings), monotonic=monotonic)
 
 
 def _warn_about(ledger: Ledger) -> None:

@@ -40,12 +40,12 @@ class HeldSpan:
     (anthropic ends its span before it hands the answer over, Logfire before a stream is read). Thread-safe.
     """
 
-    __slots__ = ("_end", "_end_time", "_ended", "_keeper", "_lock", "_released", "span")
+    __slots__ = ("_end", "_end_time", "_ended", "_lock", "_released", "keeper", "span")
 
-    def __init__(self, span: Span, keeper: object) -> None:
-        """`keeper` lives as long as the span has not ended: when both are found unused, it can still end the span."""
+    def __init__(self, span: Span) -> None:
         self.span = span
-        self._keeper = keeper
+        self.keeper: object = None
+        """Lives as long as the span has not ended: when both are dropped, the keeper can still end the span."""
         self._lock = threading.Lock()
         self._end: Callable[..., None] = span.end
         self._end_time: int | None = None

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from otel_agentcost.core.loops import Item, Said
 from otel_agentcost.wire.conversation_items import READERS, Message, fingerprint, given
-from otel_agentcost.wire.format import get, text
+from otel_agentcost.wire.fields import get, text
 
 __all__ = ["Part", "Reader", "is_kept"]
 

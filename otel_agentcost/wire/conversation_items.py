@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from otel_agentcost.core.loops import Item, Said, ToolCall, ToolResult, call_of, short
-from otel_agentcost.wire.format import fields, get, items, text
+from otel_agentcost.wire.fields import fields, get, items, text
 
 __all__ = ["READERS", "Message", "answered", "fingerprint", "given"]
 

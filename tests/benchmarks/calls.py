@@ -26,13 +26,12 @@ import otel_agentcost
 from otel_agentcost.calls import streams
 from otel_agentcost.calls.call import InFlight
 from otel_agentcost.calls.pipeline import Line
-from otel_agentcost.calls.pricing import Asked
 from otel_agentcost.core import semconv
 from otel_agentcost.integrations.sdks._base import endpoint
 from otel_agentcost.pricebook import open_book
 from otel_agentcost.telemetry.metrics import Metrics
 from otel_agentcost.telemetry.spans import Spans
-from otel_agentcost.wire import load
+from otel_agentcost.wire import ModelRequest, load
 from tests.benchmarks.workloads import Workload, workloads
 
 
@@ -160,7 +159,7 @@ def chunk_cost(work: Workload) -> float:
     events = list(work.stream())
     form = load(work.format)
     call = form.read_request(work.body, "")
-    asked = Asked(call=call, endpoint=endpoint("https://api.openai.com/v1", "openai"), format=form)
+    asked = ModelRequest(call=call, endpoint=endpoint("https://api.openai.com/v1", "openai"), format=form)
     sdk = Sdk.fresh()
     tracer, meter = sdk.tracers.get_tracer("chunks"), sdk.meters.get_meter("chunks")
     line = Line(open_book(), Spans(tracer, {}, lambda: None), Metrics(meter))
