@@ -65,8 +65,8 @@ def redis_server(tmp_path: Path) -> Iterator[Server]:
         ("user:usd=1", "each user, for good: $1.00; a call over it is blocked"),
         ("total:usd=1234.5678", "all calls together, for good: $1,234.5678; a call over it is blocked"),
         ("agent=researcher:tokens=5000,calls=1", "agent researcher, for good: 5,000 tokens, 1 model call; a call over"),
-        ("process:tool_calls=2,on_exceed=clamp", "each process: 2 tool calls; a call over it gets a shorter answer"),
-        ("trace:seconds=60,on_exceed=warn", "each trace: 60 seconds; a call over it is made, with a warning"),
+        ("process:tool_calls=2,on_exceed=clamp", "each process: 2 tool calls; a call over it gets a lower outp"),
+        ("trace:seconds=60,on_exceed=warn", "each trace: 60 seconds; a call over it is sent, with a warning"),
         ("team:usd=0.000000001,on_exceed=downgrade", "each team, for good: $0.000000001; a call over it goes to a che"),
     ],
 )
@@ -86,13 +86,13 @@ def test_the_rules_are_one_line_each_and_the_rest_is_said(examine: Examine) -> N
         "user/day:usd=1 | each user, per day (UTC): $1.00; a call over it is blocked; this day ends "
     )
     assert total.startswith("total:usd=9 | ")
-    assert found.said("on exceed") == ["a call over a budget is blocked, unless its rule says otherwise"]
+    assert found.said("on exceed") == ["a call over a budget is blocked, unless the rule of the budget differs"]
     assert found.said("soft limit") == ["a warning at 80 % of a budget"]
-    assert found.said("waiting") == ["up to 10 s, where calls in flight hold what a call lacks"]
-    assert found.said("unpriced")[0].endswith("is made, and no budget in dollars counts it")
-    assert found.said("unlimited output")[0].endswith("holds the rest of its tightest budget until it ends")
+    assert found.said("wait seconds") == ["up to 10 s, for budget reserved by in-flight calls"]
+    assert found.said("unpriced")[0].endswith("is sent, and no budget in dollars counts it")
+    assert found.said("unlimited output")[0].endswith("reserves the rest of its tightest budget until it ends")
     (ledger,) = found.said("ledger")
-    alone = "each process counts for itself, and forgets at its end: .*"
+    alone = "each process counts for itself, and its counts are lost at its end: .*"
     assert re.fullmatch(rf"memory:// answers in \d+\.\d\d ms: {alone}", ledger)
 
 
@@ -111,9 +111,10 @@ def test_other_choices_are_said_too(examine: Examine) -> None:
     assert found.said("on exceed")[0].startswith("a call over a budget goes to a cheaper model")
     assert found.said("downgrade") == ["gpt-4o -> gpt-4o-mini, o3 -> o4-mini"]
     assert found.said("soft limit") == ["a warning at 29 % of a budget"]
-    assert found.said("waiting")[0].startswith("not at all")
-    assert found.said("unpriced")[0].endswith("is refused where a budget in dollars applies")
-    assert "the longest answer, 128,000 tokens" in found.said("unlimited output")[0]
+    assert found.said("wait seconds")[0].startswith("not at all")
+    assert found.said("unpriced")[0].endswith("is refused if a budget in dollars applies")
+    assert "reserves the longest answer" in found.said("unlimited output")[0]
+    assert found.said("longest answer")[0].startswith("128,000 tokens")
 
 
 def test_the_end_of_the_calendar_window_is_told_in_its_zone(examine: Examine) -> None:
@@ -177,7 +178,7 @@ def test_a_corrupt_file_is_told(examine: Examine, tmp_path: Path) -> None:
     assert said.endswith(". NO BUDGET IS ENFORCED until it answers.")
     refused = examine(LEDGER_DOWN="refuse")
     assert refused.code == 1
-    assert refused.said("ledger")[0].endswith(". Every call that has a budget is refused until it answers.")
+    assert refused.said("ledger")[0].endswith(". Every call with a budget is refused until it answers.")
 
 
 @pytest.mark.parametrize("url", ["sqlite:///", "memory://host", "redis://:s3cret@host:port/0"])

@@ -30,7 +30,6 @@ from otel_agentcost.diagnostics import report, warn_once
 from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard import CallFacts, Guard, Refused, Ticket
 from otel_agentcost.guard.ledger import LedgerError
-from otel_agentcost.guard.ledger.memory import MemoryLedger
 from otel_agentcost.guard.stream_meter import Meter
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry import attribution, rollup, run_context
@@ -106,7 +105,7 @@ class Gate:
         self._rules: tuple[Budget | Breaker, ...] = (*guard.budgets, *breakers)
         self._each = {rule.scope for rule in self._rules if rule.scope in attributed and rule.name is None}
         """Scopes each value of which has a budget or a breaker, as long as every call has named one."""
-        self.carries = not isinstance(guard.keeper.ledger, MemoryLedger)
+        self.carries = guard.keeper.ledger.shared
         """Whether runs count in other processes too, which share the ledger."""
         self.guard = guard
         self.reports = reports

@@ -13,7 +13,7 @@ from pathlib import Path
 from otel_agentcost.cli import Subparsers, write_into
 from otel_agentcost.collector.files import files
 from otel_agentcost.pricebook import open_book
-from otel_agentcost.settings.table import Settings
+from otel_agentcost.settings import from_environment
 
 SUMMARY = "Write the configuration of an OpenTelemetry Collector that prices spans of any language."
 
@@ -31,7 +31,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the files; returns 1 where some were changed by somebody, and left alone."""
-    book = open_book(arguments.prices if arguments.prices is not None else Settings.load().prices)
+    book = open_book(arguments.prices if arguments.prices is not None else from_environment().prices)
     made = files(book)
     if arguments.write is None:
         sys.stdout.write(made["pricing.yaml"])

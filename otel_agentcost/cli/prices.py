@@ -17,7 +17,7 @@ from otel_agentcost.core.prices import DAY, PRICE_KEY_OF, InconsistentPrices, Pe
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.pricebook import BUNDLED, BookFile, Found, Missing, PriceBook, open_book, read_book, suggestions
 from otel_agentcost.pricebook.service_tiers import standard_tiers, surcharge, surcharges
-from otel_agentcost.settings.table import Settings
+from otel_agentcost.settings import from_environment
 
 SUMMARY = "Look up prices, check a file of own prices, compare price books, and take over newer prices."
 
@@ -76,7 +76,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def show(arguments: argparse.Namespace) -> int:
     """Prints the prices of one model; returns 1 where it has none."""
-    book = open_book(arguments.prices if arguments.prices is not None else Settings.load().prices)
+    book = open_book(arguments.prices if arguments.prices is not None else from_environment().prices)
     at = _moment(arguments.at)
     terms = dict(_term(text) for text in arguments.terms)
     found = book.find((arguments.model,), arguments.base_url, arguments.provider)

@@ -54,7 +54,7 @@ def test_a_script_without_any_span_is_one_run(telemetry: Telemetry, model_server
         made, error = until_refused(lambda: ask(openai))
     assert made == 3
     assert len({span.context.trace_id for span in telemetry.spans if span.context}) == 4
-    assert "calls under no span" in str(error)
+    assert "calls outside a span" in str(error)
 
 
 def test_sampling_does_not_switch_budgets_off(model_server: ModelServer) -> None:

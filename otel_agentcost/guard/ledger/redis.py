@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from otel_agentcost.diagnostics import without_password
 from otel_agentcost.guard.ledger import (
     GRACE,
     KEEP,
@@ -28,7 +29,6 @@ from otel_agentcost.guard.ledger import (
     checked,
     encoded,
     ends,
-    without_password,
 )
 from otel_agentcost.guard.ledger._forks import ForkSafe
 
@@ -79,6 +79,10 @@ def open_ledger(url: str, *, timeout: float) -> RedisLedger:
 class RedisLedger(ForkSafe):
     """Implements `Ledger`."""
 
+    shared = True
+    blocking = True
+    has_timeout = True
+
     def __init__(self, url: str, redis: Any, make_pool: Callable[[], Any]) -> None:
         self._url = url
         self._redis = redis
@@ -128,6 +132,9 @@ class RedisLedger(ForkSafe):
     def standing(self, key: str, *, now: float) -> Standing:
         """See `Ledger`."""
         return _standing(self._run("standing", [KEY + encoded(key)], [repr(now)]).split())
+
+    def ended(self, key: str) -> None:
+        """See `Ledger`."""
 
     def caution(self) -> str | None:
         """See `Ledger`. A server that evicts keys forgets budgets: a key that is gone is one that starts anew."""
