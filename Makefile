@@ -7,8 +7,8 @@
 #   make collector    builds the OpenTelemetry Collector that tests use (needs Go; kept in the user's cache)
 #   make check   linters and type checkers
 #   make bench   the benchmarks
-#   make boards  rewrites the Grafana boards from the table of signals
-#   make preview   the boards over sample data, in a page of their own (needs Prometheus 2.42 or newer on the path)
+#   make boards  rewrites the boards and alerts for Grafana and vendors from the table of signals
+#   make preview   serves the boards over sample data, without Grafana (needs Prometheus 2.42 or newer on the path)
 #   make docs    rewrites what is generated from the code: the README's tables, the list of variables
 
 VENV ?= .venv
@@ -53,6 +53,7 @@ docs: $(VENV)/.dev
 
 boards: $(VENV)/.test
 	$(BIN)/python -m grafana.boards
+	$(BIN)/python -m grafana.alerts
 	$(BIN)/python -m grafana.vendors
 
 bench: $(VENV)/.test

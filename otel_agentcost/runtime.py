@@ -1,7 +1,7 @@
-"""What one `instrument()` puts in force, and `uninstrument()` takes back: prices, telemetry, patches.
+"""The composition root: from settings to the objects and patches of one `instrument()`, and back.
 
-A setting that cannot be understood stops us, not the application: it is logged in one sentence and the application
-runs on uninstrumented. Nothing here raises.
+A setting that cannot be understood stops this package, not the application: it is logged in one sentence, and the
+application runs uninstrumented. Nothing here raises.
 """
 
 from __future__ import annotations
@@ -10,117 +10,69 @@ import atexit
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import Any, Generic, TypeVar, cast
 
 from opentelemetry import metrics, trace
-from opentelemetry.context import Context
-from opentelemetry.metrics import Meter
-from opentelemetry.trace import Span, Tracer
 
 from otel_agentcost import diagnostics
 from otel_agentcost._version import __version__
 from otel_agentcost.calls import active
-from otel_agentcost.calls.admission import Gate
+from otel_agentcost.calls.active import Instrumentation
+from otel_agentcost.calls.admission import Gate, Gates
 from otel_agentcost.calls.circuit import Breaking
-from otel_agentcost.calls.loop_guard import Watch
-from otel_agentcost.calls.pipeline import Line
+from otel_agentcost.calls.loop_guard import LoopGuard
+from otel_agentcost.calls.pipeline import ContentCapture, Pipeline
 from otel_agentcost.calls.scopes import new_id
-from otel_agentcost.core.budgets import Scope
 from otel_agentcost.core.loops import Thresholds
 from otel_agentcost.core.tool_prices import ToolPrices
 from otel_agentcost.diagnostics import alarm, logger, report
 from otel_agentcost.errors import AgentCostError
-from otel_agentcost.guard import Breakers, Guard
+from otel_agentcost.guard import Breakers
 from otel_agentcost.guard.ledger.opening import open_guard
 from otel_agentcost.integrations import sdks, tools
-from otel_agentcost.integrations.patching import Patch, Wrapper
-from otel_agentcost.integrations.sdks._base import Patchable
-from otel_agentcost.integrations.spans.model_calls import Foreign
-from otel_agentcost.integrations.spans.processor import AgentCostProcessor
-from otel_agentcost.integrations.spans.tool_calls import ForeignTools
-from otel_agentcost.integrations.tools._base import patches_of
-from otel_agentcost.pricebook import open_book
+from otel_agentcost.integrations.patching import Patch
+from otel_agentcost.integrations.sdks._base import patches_of as sdk_patches
+from otel_agentcost.integrations.spans.model_calls import ModelCallSpans
+from otel_agentcost.integrations.spans.processor import AgentCostProcessor, SpanObservers
+from otel_agentcost.integrations.spans.tool_calls import ToolCallSpans
+from otel_agentcost.integrations.tools._base import patches_of as tool_patches
+from otel_agentcost.pricebook import PriceBook, open_book
 from otel_agentcost.settings.parsers import on_spans
 from otel_agentcost.settings.table import NO_BUDGET, ROWS, Settings
 from otel_agentcost.telemetry.breaker_events import BreakerReports
 from otel_agentcost.telemetry.budget_events import BudgetReports
 from otel_agentcost.telemetry.loop_events import LoopReports
 from otel_agentcost.telemetry.metrics import Metrics
+from otel_agentcost.telemetry.recorder import Recorder
 from otel_agentcost.telemetry.spans import Spans
-
-if TYPE_CHECKING:
-    from otel_agentcost.calls.content import Capture
 
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """Everything that one `instrument()` put in force."""
+    """Everything that one `instrument()` put in place."""
 
     settings: Settings
-    attribution: Mapping[str, str]
-    """For whom and for what calls are made where the code does not say."""
-    tracer: Tracer
-    metrics: Metrics
-    line: Line
+    instrumentation: Instrumentation
+    pipeline: Pipeline
     processor: AgentCostProcessor
     patches: tuple[Patch, ...]
-    reports: Callable[[], BudgetReports]
-    breaking: Callable[[Guard], Breaking | None]
-
-    def gate(self) -> Gate:
-        """Where calls are admitted. Opened at start-up where there are budgets, else by the first run that has one."""
-        with _opening:
-            gate = self.line.gate
-            if gate is None:
-                guard = open_guard(self.settings)
-                gate = self.line.gate = Gate(
-                    guard, self.line.book, self.reports(), self.attribution, self.settings.breakers
-                )
-                gate.breaking = self.breaking(guard)
-                if self.line.watch is not None and gate.breaking is not None:
-                    self.line.watch.looping = gate.breaking.looping
-                if any("seconds" in rule.limits for rule in self.settings.rules):
-                    self.processor.began = lambda scope, value: guard.begin(scope, value, time.time())
-            return gate
-
-    @property
-    def prices_of_tools(self) -> ToolPrices:
-        """What tools cost by their names."""
-        return cast("ToolPrices", self.settings.tool_prices)
-
-    def ended(self, scope: Scope, value: str) -> None:
-        """A trace has ended: nothing of it need be kept."""
-        if self.line.gate is not None:
-            self.line.gate.guard.ended(scope, value)
-        if self.line.watch is not None:
-            self.line.watch.ended(value)
 
     def close(self) -> None:
-        """Lets go of the ledger; calls that settle later open it again."""
+        """Close the ledger. Calls that settle later open it again."""
         try:
-            if self.line.gate is not None:
-                self.line.gate.guard.keeper.close()
+            if (gate := self.instrumentation.gates.gate) is not None:
+                gate.guard.keeper.close()
         except Exception as error:
             report("closing the ledger", error)
-
-    def tool_used(self, span: Span, ctx: Context, usd: Decimal | None) -> None:
-        """A tool was called: it counts in budgets, and what it cost in what a loop has."""
-        if self.line.gate is not None:
-            self.line.gate.tool_used(span, ctx, usd)
-        if self.line.watch is not None and usd:
-            alone = not trace.get_current_span(ctx).get_span_context().is_valid
-            self.line.watch.spent(span, usd, alone=alone)
 
 
 _running: list[Runtime] = []
 _lock = threading.Lock()
-_opening = threading.Lock()
 
 
 def running() -> bool:
@@ -181,13 +133,13 @@ def _unheld(settings: Settings | None) -> str:
 
 
 def stop() -> None:
-    """Takes everything back; calls under way are still settled."""
+    """Undo `start`. Calls in flight are still settled."""
     with _lock:
         while _running:
             runtime = _running.pop()
-            active.deactivate(runtime)
-            runtime.line.active = False
-            runtime.processor.active = False
+            active.deactivate(runtime.instrumentation)
+            runtime.pipeline.active = False
+            runtime.processor.observers = None
             for patch in runtime.patches:
                 patch.remove()
             runtime.close()
@@ -195,42 +147,44 @@ def stop() -> None:
 
 def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> Runtime:
     diagnostics.forget_causes()
-    book = open_book(settings.prices)  # first of all: what cannot start must leave nothing behind
-    attribution = settings.attribution
+    book = open_book(settings.prices)  # first of all: a start that fails must leave nothing behind
     tracer = trace.get_tracer("otel_agentcost", __version__, tracer_provider, SCHEMA_URL)
-    meter = metrics.get_meter("otel_agentcost", __version__, meter_provider, SCHEMA_URL)
-    figures = _once_for(meter_provider or metrics.get_meter_provider(), _METRICS, lambda: Metrics(meter))
+    telemetry = _Telemetry(meter_provider)
     provider = tracer_provider or trace.get_tracer_provider()
-    processor = _once_for(provider, _PROCESSORS, lambda: AgentCostProcessor(figures))
-    processor.begin(figures)
-    spans = Spans(tracer, attribution, _watcher(provider, processor))
-    line = Line(book, spans, figures, _capture(settings, logger_provider))
-    line.watch = _watch(settings, meter, meter_provider)
-    processor.foreign = Foreign(line, attribution)
-    patches = tuple(_patch(patchable, line) for sdk in sdks.discover() for patchable in sdk.patches)
-    patches += tuple(patch for framework in tools.discover() for patch in patches_of(framework))
-    runtime = Runtime(
-        settings=settings,
-        attribution=attribution,
+    processor = _PROCESSORS.get(provider, AgentCostProcessor)
+    recorder = Recorder(telemetry.metrics)
+    gates = Gates(lambda: _open_gate(settings, book, telemetry))
+    loops = _loop_guard(settings, telemetry)
+    instrumentation = Instrumentation(
         tracer=tracer,
-        metrics=figures,
-        line=line,
-        processor=processor,
-        patches=patches,
-        reports=lambda: _reports(meter, meter_provider, settings),
-        breaking=lambda guard: _breaking(guard, meter, meter_provider, settings),
+        recorder=recorder,
+        gates=gates,
+        loops=loops,
+        tool_prices=cast("ToolPrices", settings.tool_prices),
+        attribution=settings.attribution,
+        content=on_spans(settings.capture_content),
     )
-    if (
-        settings.rules or settings.breakers or not settings.ledger.startswith("memory:")
-    ):  # runs of other services come with their requests
-        runtime.gate()
-    processor.tools = ForeignTools(runtime)
-    processor.ended = runtime.ended
-    active.activate(runtime)
+    spans = Spans(tracer, settings.attribution, _adder(provider, processor))
+    pipeline = Pipeline(book, spans, recorder, gates, loops, _content(settings, logger_provider))
+    patches = tuple(patch for sdk in sdks.discover() for patch in sdk_patches(sdk, pipeline))
+    patches += tuple(patch for framework in tools.discover() for patch in tool_patches(framework))
+    if settings.rules or settings.breakers or not settings.ledger.startswith("memory:"):
+        gates.open()  # with a shared ledger also without rules: runs of other services come with their requests
+    processor.observers = SpanObservers(
+        metrics=telemetry.metrics,
+        model_calls=ModelCallSpans(book, recorder, gates, settings.attribution),
+        tool_calls=ToolCallSpans(instrumentation),
+        gates=gates,
+        loops=loops,
+        timed=any("seconds" in rule.limits for rule in settings.rules),
+    )
+    active.activate(instrumentation)
     for patch in patches:
         patch.install()
     _close_at_exit()
-    return runtime
+    return Runtime(
+        settings=settings, instrumentation=instrumentation, pipeline=pipeline, processor=processor, patches=patches
+    )
 
 
 @cache
@@ -244,56 +198,79 @@ def _close_at_exit() -> None:
     atexit.register(close)
 
 
-# A provider can neither let go of an instrument nor of a processor: whoever instruments, uninstruments and instruments
-# again with the same provider gets the same ones.
-# Told apart by identity: Logfire's providers cannot be hashed.
-_METRICS: dict[int, tuple[weakref.ref[Any], Metrics]] = {}
-_PROCESSORS: dict[int, tuple[weakref.ref[Any], AgentCostProcessor]] = {}
-
-_LOOPS: dict[int, tuple[weakref.ref[Any], LoopReports]] = {}
-_BREAKERS: dict[int, tuple[weakref.ref[Any], BreakerReports]] = {}
-_REPORTS: dict[int, tuple[weakref.ref[Any], BudgetReports]] = {}
-
 _T = TypeVar("_T")
 
 
-def _reports(meter: Meter, meter_provider: Any, settings: Settings) -> BudgetReports:
-    found = _once_for(meter_provider or metrics.get_meter_provider(), _REPORTS, lambda: BudgetReports(meter))
-    found.zone = settings.time_zone
-    return found
+class _PerProvider(Generic[_T]):
+    """One object for each provider: a provider can remove neither an instrument nor a processor.
+
+    Code that instruments, uninstruments and instruments again with the same provider gets the same object. Providers
+    are compared by identity, because Logfire's cannot be hashed.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[int, tuple[weakref.ref[Any], _T]] = {}
+
+    def get(self, provider: Any, make: Callable[[], _T]) -> _T:
+        """Return the object of `provider`, made now if there is none."""
+        key = id(provider)
+        reference, known = self._known.get(key, (None, None))
+        if known is None or reference is None or reference() is not provider:
+            known = make()
+            self._known[key] = weakref.ref(provider, lambda _: self._known.pop(key, None)), known
+        return known
 
 
-def _breaking(guard: Guard, meter: Meter, meter_provider: Any, settings: Settings) -> Breaking | None:
-    if not settings.breakers:
-        return None
-    provider = meter_provider or metrics.get_meter_provider()
-    reports = _once_for(provider, _BREAKERS, lambda: BreakerReports(meter))
-    return Breaking(guard, Breakers(settings.breakers, guard.keeper, new_id, time.monotonic), reports)
+_PROCESSORS: _PerProvider[AgentCostProcessor] = _PerProvider()
+_METRICS: _PerProvider[Metrics] = _PerProvider()
+_LOOP_REPORTS: _PerProvider[LoopReports] = _PerProvider()
+_BREAKER_REPORTS: _PerProvider[BreakerReports] = _PerProvider()
+_BUDGET_REPORTS: _PerProvider[BudgetReports] = _PerProvider()
 
 
-def _once_for(provider: Any, known: dict[int, tuple[weakref.ref[Any], _T]], make: Callable[[], _T]) -> _T:
-    reference, found = known.get(id(provider), (None, None))
-    if found is None or reference is None or reference() is not provider:
-        found = make()
-        known[id(provider)] = weakref.ref(provider), found
-    return found
+class _Telemetry:
+    """The instruments of one meter provider, each created when it is first needed."""
+
+    def __init__(self, meter_provider: Any) -> None:
+        self._provider = meter_provider or metrics.get_meter_provider()
+        self._meter = metrics.get_meter("otel_agentcost", __version__, meter_provider, SCHEMA_URL)
+        self.metrics = _METRICS.get(self._provider, lambda: Metrics(self._meter))
+
+    def budgets(self, settings: Settings) -> BudgetReports:
+        reports = _BUDGET_REPORTS.get(self._provider, lambda: BudgetReports(self._meter))
+        reports.zone = settings.time_zone
+        return reports
+
+    def breakers(self) -> BreakerReports:
+        return _BREAKER_REPORTS.get(self._provider, lambda: BreakerReports(self._meter))
+
+    def loops(self) -> LoopReports:
+        return _LOOP_REPORTS.get(self._provider, lambda: LoopReports(self._meter))
 
 
-def _watch(settings: Settings, meter: Meter, meter_provider: Any) -> Watch | None:
+def _open_gate(settings: Settings, book: PriceBook, telemetry: _Telemetry) -> Gate:
+    guard = open_guard(settings)
+    circuit: Breaking | None = None
+    if settings.breakers:
+        breakers = Breakers(settings.breakers, guard.keeper, new_id, time.monotonic)
+        circuit = Breaking(guard, breakers, telemetry.breakers())
+    reports = telemetry.budgets(settings)
+    return Gate(guard, book, reports, settings.attribution, settings.breakers, circuit)
+
+
+def _loop_guard(settings: Settings, telemetry: _Telemetry) -> LoopGuard | None:
     if not settings.loop_max_repeats:
         return None
-    provider = meter_provider or metrics.get_meter_provider()
-    reports = _once_for(provider, _LOOPS, lambda: LoopReports(meter))
-    content = on_spans(settings.capture_content)
     # whole numbers and shares, as each field wants it: `to_thresholds` has seen to that, which mypy cannot know
     thresholds = replace(Thresholds(repeats=settings.loop_max_repeats), **settings.loop_thresholds)  # type: ignore[arg-type]
-    return Watch(thresholds, settings.loop_rules, settings.loop_action, reports, content=content)
+    content = on_spans(settings.capture_content)
+    return LoopGuard(thresholds, settings.loop_rules, settings.loop_action, telemetry.loops(), content=content)
 
 
-def _capture(settings: Settings, logger_provider: Any) -> Capture | None:
+def _content(settings: Settings, logger_provider: Any) -> ContentCapture | None:
     if settings.capture_content == "NO_CONTENT":
         return None
-    from opentelemetry import _logs  # noqa: PLC0415 (both are imported for nobody who does not ask for content)
+    from opentelemetry import _logs  # noqa: PLC0415 (both are imported only where content is captured)
 
     from otel_agentcost.calls.content import Capture  # noqa: PLC0415
 
@@ -301,11 +278,11 @@ def _capture(settings: Settings, logger_provider: Any) -> Capture | None:
     return Capture(settings.capture_content, logger)
 
 
-def _watcher(provider: Any, processor: AgentCostProcessor) -> Callable[[], None]:
-    """Adds the processor to the tracer provider, now or as soon as there is one.
+def _adder(provider: Any, processor: AgentCostProcessor) -> Callable[[], None]:
+    """Add the processor to the tracer provider, now or as soon as there is one.
 
-    An application may set its provider after us; until then the API has a stand-in that takes no processors. The
-    function that comes back looks again, and is called for a recorded span that the processor has not seen start.
+    An application may set its provider later; until then the API has a proxy that takes no processors. The returned
+    function tries again: call it for a recorded span that the processor has not seen start.
     """
 
     def look(found: Any = None) -> None:
@@ -317,13 +294,3 @@ def _watcher(provider: Any, processor: AgentCostProcessor) -> Callable[[], None]
 
     look(provider)
     return look
-
-
-def _patch(patchable: Patchable, line: Line) -> Patch:
-    take = getattr(line, patchable.kind)
-
-    def wrapper(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        return take(patchable.seam, wrapped, instance, args, kwargs)
-
-    typed: Wrapper = wrapper
-    return Patch(patchable.target, typed)

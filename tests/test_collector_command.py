@@ -44,7 +44,7 @@ def test_what_was_written_is_replaced_and_what_was_changed_is_not(
     changed.write_text("# mine\n" + changed.read_text(encoding="utf-8"), encoding="utf-8")
     capsys.readouterr()
     assert main(command) == 1
-    assert "left alone: " in capsys.readouterr().out
+    assert "kept " in capsys.readouterr().out
     assert changed.read_text(encoding="utf-8").startswith("# mine")
     assert (tmp_path / "pricing.yaml").read_text(encoding="utf-8") != priced
 

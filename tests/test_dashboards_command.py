@@ -48,7 +48,7 @@ def test_a_file_of_somebody_else_is_left_alone(tmp_path: Path, capsys: pytest.Ca
     file.parent.mkdir()
     file.write_text("{}", encoding="utf-8")
     assert main(["dashboards", "--write", str(tmp_path)]) == 1
-    assert f"left alone: {file}" in capsys.readouterr().out
+    assert f"kept {file}: " in capsys.readouterr().out
     assert file.read_text(encoding="utf-8") == "{}"
     assert main(["dashboards", "--write", str(tmp_path), "--force"]) == 0
     assert json.loads(file.read_text(encoding="utf-8"))["uid"] == "agentcost-overview"

@@ -29,7 +29,7 @@ def vocabulary() -> None:
 
 
 def outrun(found: int) -> BudgetExceeded:
-    return BudgetExceeded(budget="b", scope="total", value="", unit="tokens", requested=found, cut_off=True)
+    return BudgetExceeded(budget="b", scope="total", value="", unit="tokens", reason="cut_off", requested=found)
 
 
 def metered(fence: int, form: str = "openai_chat", choices: int = 1) -> Meter:

@@ -180,7 +180,7 @@ def test_what_may_be_progress_is_no_loop(telemetry: Telemetry, openai: OpenAI, a
         tracer = telemetry.tracer_provider.get_tracer("app")
         with tracer.start_as_current_span("agent"):
             agent(openai, work)
-    assert telemetry.total(semconv.M_LOOPS) == 0
+    assert telemetry.total("agentcost.loop.detections") == 0
 
 
 def test_arguments_that_cannot_be_read_are_nobody_elses_problem(telemetry: Telemetry) -> None:

@@ -48,7 +48,7 @@ def test_a_price_is_on_the_span_and_in_the_counter(telemetry: Telemetry) -> None
     with instrumented(telemetry):
         assert asyncio.run(search("bees")) == "bees"
     assert telemetry.attributes("execute_tool web_search")[semconv.COST] == 0.005
-    assert telemetry.total(semconv.M_COST, gen_ai__tool__name="web_search") == 0.005
+    assert telemetry.total("agentcost.cost", gen_ai__tool__name="web_search") == 0.005
 
 
 def test_a_price_from_the_settings_counts_where_the_code_has_none(telemetry: Telemetry) -> None:

@@ -63,7 +63,7 @@ def test_a_function_of_arguments_and_result_is_the_price(telemetry: Telemetry) -
         read("Bees", languages=("en", "de", "fr"))
         asyncio.run(read_soon(["en"]))
     assert [dict(span.attributes or {})[semconv.COST] for span in telemetry.spans] == [0.002, 0.006, 0.001]
-    assert telemetry.total(semconv.M_COST, gen_ai__tool__name="read") == 0.008
+    assert telemetry.total("agentcost.cost", gen_ai__tool__name="read") == 0.008
 
 
 def test_a_generator_is_one_call_that_ends_with_it(telemetry: Telemetry) -> None:
@@ -153,7 +153,7 @@ def test_a_price_function_that_fails_is_told_once_and_nobody_elses_problem(
     said = [dict(span.attributes or {}) for span in telemetry.spans if span.name == "execute_tool look"]
     assert [(one[semconv.UNPRICED], one.get(semconv.COST)) for one in said] == [(why, None)] * 2
     assert telemetry.attributes("agent")[semconv.TRACE_UNPRICED_CALLS] == 2
-    assert telemetry.total(semconv.M_UNPRICED, agentcost__unpriced__reason=why) == 2
+    assert telemetry.total("agentcost.unpriced.calls", agentcost__unpriced__reason=why) == 2
     assert len([record for record in caplog.records if "price function of the tool look" in record.message]) == 1
 
 

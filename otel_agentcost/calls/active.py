@@ -1,29 +1,75 @@
-"""What is in force: the runtimes that `instrument()` has put in force, for what is written long before it is called.
+"""The active instrumentation: what tool calls and runs need of `instrument()`.
 
-Tools are decorated and runs are opened by code that knows nothing of start-up; they look here when they are used.
+Tools are decorated and runs are opened by code that runs long before, or without, `instrument()`. They look here when
+they are used.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
 
-if TYPE_CHECKING:
-    from otel_agentcost.runtime import Runtime
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.trace import Span, Tracer
 
-_active: list[Runtime] = []
-
-
-def activate(runtime: Runtime) -> None:
-    """From now on `runtime` counts."""
-    _active.append(runtime)
-
-
-def deactivate(runtime: Runtime) -> None:
-    """Takes `activate` back."""
-    if runtime in _active:
-        _active.remove(runtime)
+from otel_agentcost.calls.admission import Gates
+from otel_agentcost.calls.loop_guard import LoopGuard
+from otel_agentcost.core.tool_prices import ToolPrices
+from otel_agentcost.telemetry.recorder import Recorder
 
 
-def active() -> Runtime | None:
-    """The runtime that counts; None where nothing is instrumented."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Instrumentation:
+    """One `instrument()`, as tool calls and runs see it."""
+
+    tracer: Tracer
+    recorder: Recorder
+    gates: Gates
+    loops: LoopGuard | None
+    """None where loop detection is off."""
+    tool_prices: ToolPrices
+    """The prices of tools by their names."""
+    attribution: Mapping[str, str]
+    """The environment's attribution, for calls whose code sets none."""
+    content: bool
+    """Whether spans may hold the arguments and results of tools."""
+
+    def tool_used(self, span: Span, ctx: Context, usd: Decimal | None) -> None:
+        """Count a tool call in the budgets, and its cost in the cost of its trace's loops.
+
+        Args:
+            span: A span of the call's trace.
+            ctx: The context that the tool was called in.
+            usd: US dollars; None for a tool without a price.
+        """
+        if (gate := self.gates.gate) is not None:
+            gate.tool_used(span, ctx, usd)
+        if self.loops is not None and usd:
+            alone = not trace.get_current_span(ctx).get_span_context().is_valid
+            self.loops.spent(span, usd, alone=alone)
+
+
+_active: list[Instrumentation] = []
+
+
+def activate(instrumentation: Instrumentation) -> None:
+    """Make `instrumentation` the active one."""
+    _active.append(instrumentation)
+
+
+def deactivate(instrumentation: Instrumentation) -> None:
+    """Undo `activate`."""
+    if instrumentation in _active:
+        _active.remove(instrumentation)
+
+
+def is_active(instrumentation: Instrumentation) -> bool:
+    """Return whether `instrumentation` was activated, and not deactivated since."""
+    return instrumentation in _active
+
+
+def active() -> Instrumentation | None:
+    """Return the active instrumentation; None where nothing is instrumented."""
     return _active[-1] if _active else None

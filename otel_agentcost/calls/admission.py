@@ -1,29 +1,31 @@
-"""Between the line and the guard: what a call brings to its budgets, and what their answer means for the call.
+"""Admission: what a call brings to its budgets, and what their decision means for the call.
 
-`Gate.admit` is the one step of the line that may raise on purpose (`BudgetExceeded`) or rewrite the request. What
-goes wrong in here otherwise lets the call through, and says so. The guard decides; telemetry tells.
+`Gate.admit` is the one step of the pipeline that raises `BudgetExceeded`. Whatever else goes wrong in here lets the
+call through, and is logged. The guard decides; telemetry reports.
 """
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
 from otel_agentcost.calls.circuit import Breaking
-from otel_agentcost.calls.scopes import SCOPES, new_id, pricing, scopes_of, trace_id_of
+from otel_agentcost.calls.pricing import worst_case_price
+from otel_agentcost.calls.scopes import SCOPES, new_id, scopes_of, trace_id_of
 from otel_agentcost.core import semconv
 from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.core.budgets import Budget, Scope
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.cost import FREE, Cost
-from otel_agentcost.core.usage import Tokens, Usage
+from otel_agentcost.core.usage import Usage
 from otel_agentcost.diagnostics import report, warn_once
 from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard import CallFacts, Guard, Refused, Ticket
@@ -34,23 +36,47 @@ from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry import attribution, rollup, run_context
 from otel_agentcost.telemetry.budget_events import BudgetReports
 from otel_agentcost.telemetry.run_context import Run
+from otel_agentcost.telemetry.spans import Record
 from otel_agentcost.wire import AnswerReader
-
-if TYPE_CHECKING:
-    from otel_agentcost.calls.call import InFlight, Seam
+from otel_agentcost.wire.format import ModelRequest
 
 _FREE_OPERATIONS = frozenset({"moderation"})
-"""What no provider charges for, whatever is left."""
+"""Operations that no provider charges for: they are admitted whatever is left."""
 
 _NO_CALL = Call(operation="", model=None)
 
 Allowances = tuple[tuple[Budget, str], ...]
-Arguments = tuple[Any, dict[str, Any]]
 Feed = Callable[[Any], object]
 
 
+class Gates:
+    """The gate of one `instrument()`, which is opened when the first budget needs it."""
+
+    def __init__(self, open_gate: Callable[[], Gate]) -> None:
+        """`open_gate` makes the gate: it opens the ledger, which may take time."""
+        self._open = open_gate
+        self._lock = threading.Lock()
+        self.gate: Gate | None = None
+        """The open gate; None where nothing is limited yet."""
+
+    def open(self) -> Gate:
+        """Return the gate, opened now if it is not open yet."""
+        with self._lock:
+            if self.gate is None:
+                self.gate = self._open()
+            return self.gate
+
+
+class Saved(NamedTuple):
+    """What a downgrade saved."""
+
+    usd: Decimal
+    requested: str | None
+    served: str
+
+
 class Gate:
-    """Where calls are admitted. One for each `instrument()` under which a budget applies, or a run has an allowance."""
+    """Admits calls. One for each `instrument()` under which a budget applies, or a run has an allowance."""
 
     def __init__(
         self,
@@ -59,8 +85,23 @@ class Gate:
         reports: BudgetReports,
         defaults: Mapping[str, str],
         breakers: Sequence[Breaker] = (),
+        circuit: Breaking | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+        call_ids: Callable[[], str] = new_id,
     ) -> None:
-        """`defaults` are the environment's attribution; `breakers` the rules of circuit breakers."""
+        """Assemble a gate.
+
+        Args:
+            guard: Decides by the budgets.
+            book: Prices the worst case of a call.
+            reports: Reports refusals and levels to telemetry.
+            defaults: The environment's attribution.
+            breakers: The rules of the circuit breakers.
+            circuit: The circuit breakers in front of the guard; None where there are none.
+            clock: Returns the time in seconds since the epoch.
+            call_ids: Returns an id that no other process uses.
+        """
         attributed = {scope for _, scope in SCOPES}
         self._rules: tuple[Budget | Breaker, ...] = (*guard.budgets, *breakers)
         self._each = {rule.scope for rule in self._rules if rule.scope in attributed and rule.name is None}
@@ -69,56 +110,76 @@ class Gate:
         """Whether runs count in other processes too, which share the ledger."""
         self.guard = guard
         self.reports = reports
-        self.breaking: Breaking | None = None
-        """The guard behind circuit breakers; None where there are none."""
+        self.clock = clock
+        self._circuit = circuit
         self._book = book
         self._defaults = defaults
+        self._call_ids = call_ids
 
     # --- model calls ---
 
-    def admit(self, live: InFlight, seam: Seam, args: Any, kwargs: dict[str, Any]) -> Arguments:
-        """The arguments to make the call with. Waits where that helps. Raises `BudgetExceeded` if it is refused."""
-        facts = self._facts_of(live)
-        if facts is None:
-            return args, kwargs
-        try:
-            decision = self.ask(facts, live.record.span)
-        except Exception as bug:
-            return self._unguarded(live, bug, args, kwargs)
-        return self._decided(decision, facts, live, seam, args, kwargs)
+    def admit(self, request: ModelRequest, record: Record, at: float) -> Admission | None:
+        """Admit a call; blocks this thread while it waits for reserved budget.
 
-    async def admit_async(self, live: InFlight, seam: Seam, args: Any, kwargs: dict[str, Any]) -> Arguments:
-        """`admit`, without ever blocking the event loop."""
-        facts = self._facts_of(live)
+        Args:
+            request: The request.
+            record: The span of the call.
+            at: When the call was made, in seconds since the epoch.
+
+        Returns:
+            What is reserved for the call; None where no budget applies or the budgets could not be asked.
+
+        Raises:
+            BudgetExceeded: The call is refused.
+        """
+        facts = self._facts_of(request, record, at)
         if facts is None:
-            return args, kwargs
+            return None
         try:
-            if self.breaking is not None:
-                decision = await self.breaking.admit_async(facts, live.record.span)
+            decision = self.ask(facts, record.span)
+        except Exception as bug:
+            self._unguarded(record.span, bug)
+            return None
+        return self._decided(decision, facts, record.span)
+
+    async def admit_async(self, request: ModelRequest, record: Record, at: float) -> Admission | None:
+        """`admit`, without ever blocking the event loop."""
+        facts = self._facts_of(request, record, at)
+        if facts is None:
+            return None
+        try:
+            if self._circuit is not None:
+                decision = await self._circuit.admit_async(facts, record.span)
             else:
                 decision = await self.guard.admit_async(facts)
         except Exception as bug:
-            return self._unguarded(live, bug, args, kwargs)
-        return self._decided(decision, facts, live, seam, args, kwargs)
+            self._unguarded(record.span, bug)
+            return None
+        return self._decided(decision, facts, record.span)
 
     def ask(self, facts: CallFacts, span: Span, *, patient: bool = True) -> Ticket | Refused:
-        """What breakers and budgets say of a call."""
-        if self.breaking is not None:
-            return self.breaking.admit(facts, span, patient=patient)
+        """Return what the circuit breakers and the budgets decide. Waits only where `patient`."""
+        if self._circuit is not None:
+            return self._circuit.admit(facts, span, patient=patient)
         return self.guard.admit(facts, patient=patient)
 
-    def _facts_of(self, live: InFlight) -> CallFacts | None:
-        asked, record = live.asked, live.record
-        if asked.call.operation in _FREE_OPERATIONS:
+    def loop_detected(self, record: Record, at: float, *, new: bool) -> None:
+        """Report a loop to the circuit breakers. `new`: the loop counts as another one."""
+        if self._circuit is not None:
+            scopes = scopes_of(trace_id_of(record.span), record.attribution, alone=record.alone)
+            self._circuit.loop_detected(scopes, record.span, at, new=new)
+
+    def _facts_of(self, request: ModelRequest, record: Record, at: float) -> CallFacts | None:
+        if request.call.operation in _FREE_OPERATIONS:
             return None
         try:
             trace_id = trace_id_of(record.span)
             return CallFacts(
-                call_id=new_id(),
-                call=asked.call,
+                call_id=self._call_ids(),
+                call=request.call,
                 scopes=scopes_of(trace_id, record.attribution, alone=record.alone),
-                price=pricing(self._book, asked, live.at),
-                now=live.at,
+                price=worst_case_price(self._book, request, at),
+                now=at,
                 allowances=self._allowances(record.runs, record.context),
                 trace_id=trace_id,
             )
@@ -130,103 +191,82 @@ class Gate:
         own = tuple((run.budget, run.value) for run in around if run.budget is not None)
         return (*own, *run_context.carried(ctx, around)) if self.carries else own
 
-    def _unguarded(self, live: InFlight, bug: Exception, args: Any, kwargs: dict[str, Any]) -> Arguments:
+    def _unguarded(self, span: Span, bug: Exception) -> None:
         report("asking the budgets", bug)
-        self.reports.unenforced(live.record.span, f"otel-agentcost failed ({type(bug).__name__})")
-        return args, kwargs
+        self.reports.unenforced(span, f"otel-agentcost failed ({type(bug).__name__})")
 
-    def _decided(
-        self,
-        decision: Ticket | Refused,
-        facts: CallFacts,
-        live: InFlight,
-        seam: Seam,
-        args: Any,
-        kwargs: dict[str, Any],
-    ) -> Arguments:
+    def _decided(self, decision: Ticket | Refused, facts: CallFacts, span: Span) -> Admission:
         if isinstance(decision, Refused):
-            self._refuse(live, decision)
-        live.admission = Admission(self, facts, decision)
+            self.refuse(span, decision)
         try:
             if self._each and not self._each <= facts.scopes.keys():
-                self._tell_unnamed(facts)
+                self._warn_of_missing_scopes(facts)
             if decision.unpriced or decision.unenforced or decision.waited or decision.over:
-                self._tell(live, decision, facts)
-            if decision.model is None and decision.max_output_tokens is None:
-                return args, kwargs
-            asked, args, kwargs = seam.rewrite(
-                live.asked, args, kwargs, model=decision.model, max_output_tokens=decision.max_output_tokens
-            )
-            live.rewritten(asked)
+                self._report_decision(span, decision, facts)
         except Exception as bug:
-            # Neither another model nor a lower limit can be asked for: what the budget would have said then, it says.
-            self.guard.release(decision, time.time())
-            if decision.instead is None:  # it is made all the same, and counts
-                live.admission = Admission(self, facts, self.guard.unasked(facts, facts.call.model))
-                return self._unguarded(live, bug, args, kwargs)
-            self._refuse(live, Refused(action="block", error=decision.instead))
-        return args, kwargs
+            report("reporting an admission", bug)
+        return Admission(self, facts, decision)
 
-    def _tell_unnamed(self, facts: CallFacts) -> None:
-        """A budget of each user looks at no call that has no user, nor does a breaker of each agent."""
+    def refuse(self, span: Span, refused: Refused) -> NoReturn:
+        """Report a refusal and raise its `BudgetExceeded`."""
+        try:
+            self.reports.refused(span, refused.error, refused.action)
+        except Exception as bug:
+            report("reporting a refusal", bug)
+        raise refused.error
+
+    def _warn_of_missing_scopes(self, facts: CallFacts) -> None:
+        """Warn, once, of calls without a user (agent, tenant ...) where each user has a budget or a breaker."""
         unnamed = self._each - facts.scopes.keys()
-        self._each = self._each - unnamed  # told once: nothing more to look for
+        self._each = self._each - unnamed  # warned once: nothing more to look for
         for scope in unnamed:
             rules = "; ".join(rule.text for rule in self._rules if rule.scope == scope)
             kind = "budget" if any(budget.scope == scope for budget in self.guard.budgets) else "circuit breaker"
             named = f"an {scope}" if scope == "agent" else f"a {scope}"
             warn_once(
                 f"no {scope}",
-                f"otel-agentcost: calls without {named} fall under no {kind} of its kind ({rules:.200}). Say whose "
-                f"they are: otel_agentcost.attribute({scope}=...), or OTEL_AGENTCOST_{scope.upper()}.",
+                f"otel-agentcost: calls without {named} are not covered by the {kind} of each {scope} ({rules:.200}). "
+                f"Set one with otel_agentcost.attribute({scope}=...), or OTEL_AGENTCOST_{scope.upper()}.",
             )
 
-    def _refuse(self, live: InFlight, refused: Refused) -> NoReturn:
-        try:
-            self.reports.refused(live.record.span, refused.error, refused.action)
-        except Exception as bug:
-            report("telling of a refusal", bug)
-        raise refused.error
-
-    def _tell(self, live: InFlight, ticket: Ticket, facts: CallFacts) -> None:
-        span = live.record.span
+    def _report_decision(self, span: Span, ticket: Ticket, facts: CallFacts) -> None:
         if ticket.unenforced is not None:
             self.reports.unenforced(span, ticket.unenforced)
         elif ticket.unpriced is not None:
             self.reports.unenforced(span, ticket.unpriced)
             warn_once(
                 f"unpriced under a budget: {facts.call.model}",
-                f"otel-agentcost: no budget of dollars holds calls of {facts.call.model!r:.120}, because its price is "
-                f"not known ({ticket.unpriced:.200}). Give its price in a file (OTEL_AGENTCOST_PRICES), limit tokens "
-                "or calls, or set OTEL_AGENTCOST_UNPRICED=refuse.",
+                f"otel-agentcost: budgets in US dollars do not limit calls of {facts.call.model!r:.120}, because its "
+                f"price is not known ({ticket.unpriced:.200}). Add its price to a file (OTEL_AGENTCOST_PRICES), limit "
+                "tokens or calls, or set OTEL_AGENTCOST_UNPRICED=refuse.",
             )
         if ticket.waited > 0.001:
             span.set_attribute(semconv.WAITED, round(ticket.waited, 6))
         for level in ticket.over:
             self.reports.level(span, *level)
 
-    # --- calls that others make ---
+    # --- calls that other instrumentations see ---
 
-    def seen(
+    def facts_of_span(
         self, call: Call, span: Span, ctx: Context, who: Mapping[str, str], price: Callable[[Usage, str | None], Cost]
     ) -> CallFacts:
-        """What a call brings to its budgets that another instrumentation has just opened `span` for, in `ctx`."""
+        """Return what a call brings to its budgets, where another instrumentation opened `span` for it in `ctx`."""
         alone = not trace.get_current_span(ctx).get_span_context().is_valid
         trace_id = trace_id_of(span)
         return CallFacts(
-            call_id=new_id(),
+            call_id=self._call_ids(),
             call=call,
             scopes=scopes_of(trace_id, who, alone=alone),
             price=price,
-            now=time.time(),
+            now=self.clock(),
             allowances=self._allowances(run_context.current(ctx), ctx),
             trace_id=trace_id,
         )
 
-    # --- what is spent without asking ---
+    # --- spend that is not refused ---
 
     def tool_used(self, span: Span, ctx: Context, usd: Decimal | None) -> None:
-        """Counts a call of a tool, which is never refused: the next model call is."""
+        """Count a tool call, which is never refused: the next model call is."""
         facts = self._facts_in(span, ctx)
 
         def count() -> None:
@@ -239,7 +279,7 @@ class Gate:
         self.guard.without_delay(count)
 
     def adjust(self, usd: Decimal, reason: str) -> None:
-        """Counts `usd` more, or less where negative, in every budget that applies here, and says why."""
+        """Count `usd` US dollars more, or less where negative, in every budget that applies here; report the reason."""
         ctx = context.get_current()
         span = trace.get_current_span(ctx)
         self.reports.adjusted(span, usd, reason)
@@ -247,15 +287,15 @@ class Gate:
             self.reports.level(span, *level)
 
     def spent(self, run: Run) -> int | None:
-        """Billionths of a dollar that the ledger has for `run`, other processes' included.
+        """Return the nano-dollars that the ledger has for `run`, those of other processes included.
 
-        None where there are none, or where it does not answer.
+        None where the run has no allowance, or where the ledger does not answer.
         """
         if run.budget is None or not self.carries:
             return None
         try:
-            (counted,) = self.guard.counted(self._facts({}, ((run.budget, run.value),)), None, time.time())
-            return self.guard.keeper.ledger.standing(counted.claim.key, now=time.time()).spent["nano_usd"]
+            (counted,) = self.guard.counted(self._facts({}, ((run.budget, run.value),)), None, self.clock())
+            return self.guard.keeper.ledger.standing(counted.claim.key, now=self.clock()).spent["nano_usd"]
         except (LedgerError, OSError):
             return None
 
@@ -267,20 +307,19 @@ class Gate:
             scopes_of(trace_id_of(span), who, alone=alone), self._allowances(run_context.current(ctx), ctx)
         )
 
-    @staticmethod
-    def _facts(scopes: Mapping[Scope, str], allowances: Allowances) -> CallFacts:
+    def _facts(self, scopes: Mapping[Scope, str], allowances: Allowances) -> CallFacts:
         return CallFacts(
-            call_id=new_id(),
+            call_id=self._call_ids(),
             call=_NO_CALL,
             scopes=scopes,
             price=lambda _usage, _model: FREE,
-            now=time.time(),
+            now=self.clock(),
             allowances=allowances,
         )
 
 
 class Admission:
-    """What the budgets hold for one call, from its admission to its settlement."""
+    """What the budgets reserve for one call, from its admission to its settlement."""
 
     __slots__ = ("_facts", "_gate", "settled", "ticket")
 
@@ -289,39 +328,72 @@ class Admission:
         self._facts = facts
         self.ticket = ticket
         self.settled = False
-        """Whether it was settled or given back, or is about to be."""
+        """Whether the reservation was settled or released, or is about to be."""
 
-    def metered(self, feed: Feed, reader: AnswerReader, live: InFlight) -> Feed:
-        """`feed`, with a meter in front of it where what is held does not cover whatever the stream may bring."""
+    @property
+    def rewrites(self) -> bool:
+        """Whether the call was admitted with another model or a lower output limit only."""
+        return self.ticket.model is not None or self.ticket.max_output_tokens is not None
+
+    def not_rewritten(self, record: Record, bug: Exception) -> Admission:
+        """Return the admission of a call whose request could not be rewritten as admitted.
+
+        Raises:
+            BudgetExceeded: The budget blocks the call as it was requested.
+        """
+        gate, facts = self._gate, self._facts
+        gate.guard.release(self.ticket, gate.clock())
+        if self.ticket.instead is not None:
+            gate.refuse(record.span, Refused(action="block", error=self.ticket.instead))
+        report("rewriting a request", bug)
+        gate.reports.unenforced(record.span, f"otel-agentcost failed ({type(bug).__name__})")
+        return Admission(gate, facts, gate.guard.unasked(facts, facts.call.model))  # made all the same, and counted
+
+    def metered(self, feed: Feed, reader: AnswerReader, model: str | None, span: Span) -> Feed:
+        """Return `feed`, behind a meter where the reservation does not cover whatever the stream may bring.
+
+        Args:
+            feed: Takes in one event of the stream.
+            reader: The reader that `feed` shows the events to.
+            model: The requested model, for its tokenizer.
+            span: The call's span. Not the call itself: a dropped stream must not be kept alive by its own meter.
+        """
         try:
             most = self.ticket.most_output_tokens
         except Exception as bug:
             report("asking how far a stream may go", bug)
             return feed
-        if most is None:
-            return feed
-        # The span, not the call itself: a dropped stream must not be kept by its own meter.
-        return Meter(feed, reader, live.asked.call.model, most, partial(self._outrun, live.record.span))
+        return feed if most is None else Meter(feed, reader, model, most, partial(self._cut_off, span))
 
-    def _outrun(self, span: Span, output_tokens: int) -> BudgetExceeded:
+    def _cut_off(self, span: Span, output_tokens: int) -> BudgetExceeded:
         error = self._gate.guard.outrun(self.ticket, self._facts, output_tokens)
         try:
             self._gate.reports.refused(span, error, "cut_off")
         except Exception as bug:
-            report("telling of a stream that was cut off", bug)
+            report("reporting a stream that was cut off", bug)
         return error
 
-    def settle(self, live: InFlight, answer: Answer, cost: Cost, tokens: Tokens) -> None:
-        """The call has ended, and took this."""
-        gate, span = self._gate, live.record.span
+    def settle(self, record: Record, model: str | None, answer: Answer, cost: Cost) -> Saved | None:
+        """Replace the reservation by the real cost. Returns what a downgrade saved, if it was one.
+
+        Args:
+            record: The span of the call.
+            model: The model that was requested of the provider.
+            answer: What came back.
+            cost: What it cost.
+        """
+        gate, tokens = self._gate, answer.tokens()
         self.settled = True
-        gate.guard.without_delay(partial(self._settle, span, cost.usd, tokens.input + tokens.output, time.time()))
+        settle = partial(self._settle, record.span, cost.usd, tokens.input + tokens.output, gate.clock())
+        gate.guard.without_delay(settle)
         if cost.usd is None and cost.unpriced is not None and not (self.ticket.unpriced or self.ticket.unenforced):
-            self._tell_uncounted(live, cost.unpriced)
-        if self.ticket.model is not None and cost.usd is not None and answer.usage is not None:
-            before = self._facts.price(answer.usage, self._facts.call.model).usd
-            if before is not None:
-                live.saved_by_downgrade(before - cost.usd, self._facts.call.model, self.ticket.model)
+            self._warn_of_unknown_cost(record.span, model, cost.unpriced)
+        if self.ticket.model is None or cost.usd is None or answer.usage is None:
+            return None
+        before = self._facts.price(answer.usage, self._facts.call.model).usd
+        if before is None:
+            return None
+        return Saved(before - cost.usd, self._facts.call.model, self.ticket.model)
 
     def _settle(self, span: Span, usd: Decimal | None, tokens: int, now: float) -> None:
         try:
@@ -329,30 +401,30 @@ class Admission:
                 self._gate.reports.level(span, *level)
         except Exception as bug:
             report("settling a call with its budgets", bug)
-            self._release(now)  # unless it was settled, and only telling of it failed
+            self._release(now)  # unless it was settled, and only its report failed
 
     def _release(self, now: float) -> None:
         try:
             self._gate.guard.release(self.ticket, now)
         except Exception as bug:
-            report("giving back what a call held", bug)
+            report("releasing a reservation", bug)
 
-    def _tell_uncounted(self, live: InFlight, why: str) -> None:
-        """What the call took is not known: no budget of dollars, or of tokens, has moved."""
+    def _warn_of_unknown_cost(self, span: Span, model: str | None, why: str) -> None:
+        """Warn that no budget in dollars or tokens has moved, because the call's cost is not known."""
         if not any(unit in each.budget.limits for each in self.ticket.counted for unit in ("nano_usd", "tokens")):
             return
-        self._gate.reports.unenforced(live.record.span, why)
+        self._gate.reports.unenforced(span, why)
         warn_once(
-            f"uncounted under a budget: {live.asked.call.model} {why}",
-            f"otel-agentcost: a call of {live.asked.call.model!r:.120} is not counted in the dollars of its budgets, "
-            f"because they are not known ({why:.200}). Limit calls besides.",
+            f"uncounted under a budget: {model} {why}",
+            f"otel-agentcost: budgets in US dollars do not count a call of {model!r:.120}, because its cost is not "
+            f"known ({why:.200}). Limit calls as well.",
         )
 
     def end(self, *, made: bool) -> None:
-        """Gives back what is still held. A call that was `made`, and could not be settled, counts as a call."""
+        """Release what is still reserved. A call that was `made` and could not be settled counts as a call."""
         if self.settled:
             return
         self.settled = True
-        guard, now = self._gate.guard, time.time()
+        guard, now = self._gate.guard, self._gate.clock()
         span = trace.INVALID_SPAN
         guard.without_delay(partial(self._settle, span, None, 0, now) if made else partial(self._release, now))

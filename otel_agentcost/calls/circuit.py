@@ -1,6 +1,6 @@
-"""Circuit breakers on the line: asked before the budgets, and told what these have answered.
+"""Circuit breakers: asked before the budgets, and informed of what the budgets decided and of loops.
 
-Called by `admission.py`, for calls, and by `watching.py`, for loops. The guard decides; telemetry tells.
+Called by `admission.py`. The guard decides; telemetry reports.
 """
 
 from __future__ import annotations
@@ -65,13 +65,13 @@ class Breaking:
             raise
         return decision
 
-    def looping(self, scopes: Mapping[Scope, str], span: Span, now: float, *, anew: bool) -> None:
-        """A call goes round in circles: in a loop that is to be counted, or on and on in one that has been."""
+    def loop_detected(self, scopes: Mapping[Scope, str], span: Span, now: float, *, new: bool) -> None:
+        """Count a loop. `new`: it counts as another loop; else it is a further round of a counted one."""
 
         def trip() -> None:
             try:
                 breakers = self._breakers
-                changes = breakers.tripped(scopes, "loops", now) if anew else breakers.looping_on(scopes, now)
+                changes = breakers.tripped(scopes, "loops", now) if new else breakers.looping_on(scopes, now)
                 self._tell(span, changes)
             except Exception as bug:
                 report("counting a loop for its circuit breaker", bug)
@@ -109,8 +109,9 @@ class Breaking:
             scope=breaker.scope,
             value=value,
             unit="calls",
+            reason="circuit",
+            detail=breaker.why,
             trace_id=facts.trace_id,
-            circuit=breaker.why,
         )
         return Refused(action="block", error=error)
 

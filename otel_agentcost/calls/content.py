@@ -26,7 +26,7 @@ from otel_agentcost.wire import content, name_of
 from otel_agentcost.wire.transcript import Transcript
 
 if TYPE_CHECKING:
-    from otel_agentcost.calls.pricing import Asked
+    from otel_agentcost.wire import ModelRequest
 
 _OFFICIAL = "opentelemetry.instrumentation.genai."
 """How the scopes of those begin that write the same event, at the same switch."""
@@ -40,7 +40,7 @@ class Capture:
         self.on_span = on_spans(mode)
         self.logger = logger if mode in ("EVENT_ONLY", "SPAN_AND_EVENT") else None
 
-    def begin(self, asked: Asked, record: Record) -> Conversation | None:
+    def begin(self, asked: ModelRequest, record: Record) -> Conversation | None:
         """A new call; None where its span does not record."""
         try:
             return Conversation(self, asked, record) if record.span.is_recording() else None
@@ -54,7 +54,7 @@ class Conversation:
 
     __slots__ = ("_asked", "_capture", "_form", "_record", "_said", "_transcript", "response")
 
-    def __init__(self, capture: Capture, asked: Asked, record: Record) -> None:
+    def __init__(self, capture: Capture, asked: ModelRequest, record: Record) -> None:
         self._capture = capture
         self._asked = asked
         self._record = record

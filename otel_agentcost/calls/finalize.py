@@ -1,44 +1,64 @@
-"""Streams that nobody ended: dropped where telemetry cannot be touched, open when the process exits, or forked.
+"""Streams that the application never ended: dropped, open when the process exits, or forked.
 
-They are settled at the next safe moment: the next call, the end of the process. Fed by `inflight.py`; this module
-knows of a call only how it is settled and disowned.
+A dropped stream is settled by a finalizer, and finalizers run at any allocation: also while this thread holds a lock
+of the metrics SDK, where recording a metric would deadlock. Such a stream waits in a queue for the next safe moment:
+the next call, a flush, the end of the process.
 """
 
 from __future__ import annotations
 
 import atexit
 import os
+import sys
 import weakref
 from collections.abc import Callable
 from functools import cache
 from queue import Empty, SimpleQueue
-from typing import Protocol
+from types import FrameType
+from typing import Any, Protocol
 
-from otel_agentcost.diagnostics import report
+from otel_agentcost.diagnostics import apart, report
 
 PENDING: SimpleQueue[Callable[[], None]] = SimpleQueue()
-"""How to settle the streams that could not settle where they were dropped (see `streams.inside_telemetry`)."""
+"""Settlements that wait for a safe moment."""
+
+FINALIZERS: set[str] = {__name__}
+"""Names of the modules whose frames are a finalizer's own. Each of them adds its `__name__` when it is imported."""
+
+_LOCKED = ("opentelemetry.sdk", "opentelemetry.exporter", f"{__name__.partition('.')[0]}.")
 
 
-class _Open(Protocol):
+class OpenStream(Protocol):
     """A stream that may still be open when the process exits."""
 
-    def lost(self) -> None: ...
+    def lost(self) -> None:
+        """Settle it: the application will not read on."""
+        ...
 
-    def disown(self) -> None: ...
+    def disown(self) -> None:
+        """Leave it to another process."""
+        ...
 
 
-_OPEN: weakref.WeakSet[_Open] = weakref.WeakSet()
+_OPEN: weakref.WeakSet[OpenStream] = weakref.WeakSet()
 
 
-def watch(stream: _Open) -> None:
-    """Has `stream` settled at the latest when the process exits, and disowned in the child of a fork."""
+def watch(stream: OpenStream) -> None:
+    """Settle `stream` at the latest when the process exits, and disown it in the child of a fork."""
     _OPEN.add(stream)
     _settle_at_exit()
 
 
+def settle_when_safe(settle: Callable[[], None]) -> None:
+    """Run `settle` from a finalizer: now where that is safe, else at the next safe moment."""
+    if inside_telemetry():
+        PENDING.put(settle)
+    else:
+        apart(settle)
+
+
 def settle_pending() -> None:
-    """Settles the dropped streams that could not settle where they were dropped."""
+    """Settle the streams that wait for a safe moment."""
     while True:
         try:
             settle = PENDING.get_nowait()
@@ -47,10 +67,36 @@ def settle_pending() -> None:
         settle()
 
 
+def inside_telemetry() -> bool:
+    """Return whether this thread is inside the OpenTelemetry SDK or inside this package.
+
+    The frames of the finalizer itself, on top of the stack, do not count.
+    """
+    frame: FrameType | None = sys._getframe(1)  # noqa: SLF001 (the only way to walk the stack without copying it)
+    while frame is not None and frame.f_globals.get("__name__") in FINALIZERS:
+        frame = frame.f_back
+    while frame is not None:
+        if str(frame.f_globals.get("__name__", "")).startswith(_LOCKED) or _is_of_a_processor(frame):
+            return True
+        frame = frame.f_back
+    return False
+
+
+def _is_of_a_processor(frame: FrameType) -> bool:
+    """Return whether the frame is a method of any span processor or exporter: it may hold a lock of its own."""
+    code = frame.f_code
+    if not code.co_argcount or code.co_varnames[0] != "self":
+        return False
+    kind: Any = type(frame.f_locals.get("self"))
+    return (hasattr(kind, "on_start") and hasattr(kind, "on_end")) or (
+        hasattr(kind, "export") and hasattr(kind, "shutdown")
+    )
+
+
 def _leave_to_the_parent() -> None:
-    """After a fork: the streams that were open are the parent's, who settles them."""
-    for live in list(_OPEN):
-        live.disown()
+    """After a fork: the parent settles the streams that were open."""
+    for stream in list(_OPEN):
+        stream.disown()
     _OPEN.clear()
 
 
@@ -60,13 +106,13 @@ if hasattr(os, "register_at_fork"):
 
 @cache
 def _settle_at_exit() -> None:
-    """Has open streams settled when the process exits, before the telemetry is shut down: what came first ends last."""
+    """Settle open streams when the process exits. Exit hooks run last-in first-out: telemetry is still up then."""
 
     def settle() -> None:
         try:
             settle_pending()
-            for live in list(_OPEN):
-                live.lost()
+            for stream in list(_OPEN):
+                stream.lost()
         except Exception as error:
             report("settling open streams at exit", error)
 

@@ -1,134 +1,404 @@
-"""The line: the life of one model call, from its request to its figures.
+"""The pipeline: the life of one model call, from its request to its settlement.
 
-`Line.call` and `Line.call_async` below are the whole of it, in order: what is asked, the span, whether the agent goes
-round in circles, whether the budgets admit the call, the call itself, and then (at once, or when a stream ends) what
-was used, what it cost, what the budgets are charged, and the span's end. Those two questions are the only steps of
-ours that may raise, and admission the one that may change the request; what the SDK raises passes unchanged. The
-steps themselves are in `inflight.py`.
+    request -> span -> loop check -> admission -> the call -> usage -> cost -> settlement -> close
+
+`Pipeline.call` and `Pipeline.call_async` below are the whole of it, in this order. Only the loop check and the
+admission raise on purpose (`LoopDetected`, `BudgetExceeded`), and only the admission changes the request. What the SDK
+raises passes unchanged. A call that returns a stream is settled when the stream ends (`settle_stream`); every other
+call is settled at once. Both come to `finish`, which runs once a call.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import chain, islice
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from otel_agentcost.calls.call import CURRENT, InFlight, Seam
-from otel_agentcost.calls.finalize import PENDING, settle_pending
+from otel_agentcost.calls import finalize, pricing, streams
+from otel_agentcost.calls.admission import Gates
+from otel_agentcost.calls.call import CURRENT, ActiveCall, CallContent
+from otel_agentcost.calls.loop_guard import LoopGuard
+from otel_agentcost.calls.seam import Body, EventIterator, EventStream, Reply, Seam
+from otel_agentcost.core import semconv
+from otel_agentcost.core.call import Answer, AttributeValue
 from otel_agentcost.diagnostics import report
 from otel_agentcost.pricebook import PriceBook
-from otel_agentcost.telemetry.metrics import Metrics
-from otel_agentcost.telemetry.spans import Spans, called_from
+from otel_agentcost.telemetry import spans
+from otel_agentcost.telemetry.recorder import Labels, Recorder
+from otel_agentcost.telemetry.spans import Record, Spans, called_from
+from otel_agentcost.wire.fields import parsed
+from otel_agentcost.wire.format import ModelRequest
 
-if TYPE_CHECKING:
-    from otel_agentcost.calls.admission import Gate
-    from otel_agentcost.calls.content import Capture
-    from otel_agentcost.calls.loop_guard import Watch
+Wrapped = Callable[..., Any]
+"""The method of the SDK."""
+Arguments = tuple[Any, dict[str, Any]]
+"""The positional and the keyword arguments to make the call with."""
 
 
-class Line:
-    """What every call needs: prices, spans, metrics, and where to put what was said, if anywhere."""
+class ContentCapture(Protocol):
+    """Captures message content (`content.py`, which is imported only where content is captured)."""
 
-    def __init__(self, book: PriceBook, spans: Spans, metrics: Metrics, capture: Capture | None = None) -> None:
-        self.book = book
-        self.spans = spans
-        self.metrics = metrics
-        self.capture = capture
-        self.gate: Gate | None = None
-        """Where calls are admitted; None where nothing is limited."""
-        self.watch: Watch | None = None
-        """Who looks for loops; None where nobody does."""
+    def begin(self, request: ModelRequest, record: Record) -> CallContent | None:
+        """Begin a call; None where its span does not record."""
+        ...
+
+
+class Pipeline:
+    """Takes model calls from a patched SDK to their settlement. One for each `instrument()`."""
+
+    def __init__(
+        self,
+        book: PriceBook,
+        spans: Spans,
+        recorder: Recorder,
+        gates: Gates,
+        loops: LoopGuard | None = None,
+        content: ContentCapture | None = None,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Assemble a pipeline.
+
+        Args:
+            book: Prices the calls.
+            spans: Opens the span of a call, or adopts one.
+            recorder: Charges metrics, runs and totals.
+            gates: Admits calls where a budget applies.
+            loops: Looks for loops; None where loop detection is off.
+            content: Captures messages; None where content is not captured.
+            clock: Returns the time in seconds since the epoch.
+        """
+        self._book = book
+        self._spans = spans
+        self._recorder = recorder
+        self._gates = gates
+        self._loops = loops
+        self._content = content
+        self._clock = clock
         self.active = True
-        """False after `uninstrument`: a wrapper that somebody else still holds then passes through."""
+        """False after `uninstrument`: a wrapper that other code still holds then passes calls through."""
 
-    def call(self, seam: Seam, wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-        """One synchronous call."""
-        live = self._begin(seam, instance, args, kwargs)
-        if live is None:
+    # --- a call, sync and async ---
+
+    def call(self, seam: Seam, wrapped: Wrapped, instance: Any, args: Any, kwargs: Any) -> Any:
+        """Make one synchronous call."""
+        call = self._open(seam, instance, args, kwargs)
+        if call is None:
             return wrapped(*args, **kwargs)
         try:
-            if self.watch is not None:
-                self.watch.look(live)
-            if self.gate is not None:
-                args, kwargs = self.gate.admit(live, seam, args, kwargs)
-            with live.current():
+            self._check_loops(call)
+            if (gate := self._gates.gate) is not None:
+                call.admission = gate.admit(call.request, call.record, call.at)
+                args, kwargs = self._rewrite(call, seam, args, kwargs)
+            with call.active():
                 result = wrapped(*args, **kwargs)
         except BaseException as error:
-            live.failed(error)
+            self._fail(call, error)
             raise
-        return live.deliver(seam, result)
+        return self._deliver(call, seam, result)
 
-    async def call_async(self, seam: Seam, wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-        """One asynchronous call."""
-        live = self._begin(seam, instance, args, kwargs)
-        if live is None:
+    async def call_async(self, seam: Seam, wrapped: Wrapped, instance: Any, args: Any, kwargs: Any) -> Any:
+        """Make one asynchronous call."""
+        call = self._open(seam, instance, args, kwargs)
+        if call is None:
             return await wrapped(*args, **kwargs)
         try:
-            if self.watch is not None:
-                self.watch.look(live)
-            if self.gate is not None:
-                args, kwargs = await self.gate.admit_async(live, seam, args, kwargs)
-            with live.current():
+            self._check_loops(call)
+            if (gate := self._gates.gate) is not None:
+                call.admission = await gate.admit_async(call.request, call.record, call.at)
+                args, kwargs = self._rewrite(call, seam, args, kwargs)
+            with call.active():
                 result = await wrapped(*args, **kwargs)
         except BaseException as error:
-            live.failed(error)
+            self._fail(call, error)
             raise
-        return live.deliver(seam, result)
+        return self._deliver(call, seam, result)
 
-    def generate(self, seam: Seam, wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Iterator[Any]:
-        """One synchronous call whose method is a generator: it sends its request when the first event is asked for."""
-        live = self._begin(seam, instance, args, kwargs)
-        if live is None:
+    def generate(self, seam: Seam, wrapped: Wrapped, instance: Any, args: Any, kwargs: Any) -> Iterator[Any]:
+        """Make one synchronous call of a generator method, which sends its request with the first event."""
+        call = self._open(seam, instance, args, kwargs)
+        if call is None:
             yield from wrapped(*args, **kwargs)
             return
         try:
-            if self.watch is not None:
-                self.watch.look(live)
-            if self.gate is not None:
-                args, kwargs = self.gate.admit(live, seam, args, kwargs)
-            with live.current():
+            self._check_loops(call)
+            if (gate := self._gates.gate) is not None:
+                call.admission = gate.admit(call.request, call.record, call.at)
+                args, kwargs = self._rewrite(call, seam, args, kwargs)
+            with call.active():
                 events: Iterator[Any] = iter(wrapped(*args, **kwargs))
                 first = list(islice(events, 1))
         except BaseException as error:
-            live.failed(error)
+            self._fail(call, error)
             raise
         try:
-            yield from live.deliver(seam, chain(first, events))
-        finally:  # who throws into our generator, or closes it, ends the SDK's: it releases its connection then
+            yield from self._deliver(call, seam, chain(first, events))
+        finally:  # an exception thrown into this generator, or its close, ends the SDK's: that releases the connection
             close = getattr(events, "close", None)
             if close is not None:
                 close()
 
-    def around(self, _seam: Seam, wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any) -> Any:
-        """A method that opens a span of the SDK's own, and then comes to a seam: what it is called under is noted."""
+    # --- 1 request, 2 span ---
+
+    def _open(self, seam: Seam, instance: Any, args: Any, kwargs: Any) -> ActiveCall | None:
+        """Read the request and open its span; None where the call is not ours to follow."""
+        if not self.active:
+            return None
+        try:
+            if not finalize.PENDING.empty():
+                finalize.settle_pending()
+            request = seam.read(instance, args, kwargs)
+            if request is None or ((current := CURRENT.get()) is not None and current.is_for(request)):
+                return None
+            at = self._clock()
+            record = self._spans.open(request.call, request.endpoint.attributes)
+            content = self._content.begin(request, record) if self._content is not None else None
+            return ActiveCall(request, record, instance, at, content, self.settle_stream)
+        except Exception as error:
+            report("reading a request", error)
+            return None
+
+    # --- 3 loop check and admission ---
+
+    def _check_loops(self, call: ActiveCall) -> None:
+        """Look for loops. Raises `LoopDetected` where loops are to be stopped."""
+        if self._loops is None:
+            return
+        loop = self._loops.check(call.request, call.record)
+        if loop is None:
+            return
+        if (gate := self._gates.gate) is not None:
+            gate.loop_detected(call.record, call.at, new=loop.new)
+        if self._loops.blocks:
+            raise loop.error
+
+    def _rewrite(self, call: ActiveCall, seam: Seam, args: Any, kwargs: dict[str, Any]) -> Arguments:
+        """Request another model, or a lower output limit, where the admission asks for that.
+
+        Raises `BudgetExceeded` where the call was admitted only so, and its request cannot be rewritten.
+        """
+        admission = call.admission
+        if admission is None or not admission.rewrites:
+            return args, kwargs
+        ticket = admission.ticket
+        try:
+            request, args, kwargs = seam.rewrite(
+                call.request, args, kwargs, model=ticket.model, max_output_tokens=ticket.max_output_tokens
+            )
+            call.rewritten(request)
+        except Exception as bug:
+            call.admission = admission.not_rewritten(call.record, bug)
+        return args, kwargs
+
+    # --- 4 the call: its attempts, and the span that an SDK opens itself ---
+
+    def attempt(self, _seam: Seam, wrapped: Wrapped, instance: Any, args: Any, kwargs: Any) -> Any:
+        """Note one HTTP response within a call, on its way to becoming what the SDK returns."""
+        call = CURRENT.get()
+        response = kwargs.get("response")
+        if call is not None and response is not None and self.active and call.is_of(instance):
+            call.attempted(response)
+        return wrapped(*args, **kwargs)
+
+    def around(self, _seam: Seam, wrapped: Wrapped, _instance: Any, args: Any, kwargs: Any) -> Any:
+        """Note the span under which an SDK opens a span of its own, before its call comes to the seam."""
         with called_from():
             return wrapped(*args, **kwargs)
 
-    async def around_async(
-        self, _seam: Seam, wrapped: Callable[..., Any], _instance: Any, args: Any, kwargs: Any
-    ) -> Any:
+    async def around_async(self, _seam: Seam, wrapped: Wrapped, _instance: Any, args: Any, kwargs: Any) -> Any:
         """`around`, asynchronous."""
         with called_from():
             return await wrapped(*args, **kwargs)
 
-    def attempt(self, _seam: Seam, wrapped: Callable[..., Any], instance: Any, args: Any, kwargs: Any) -> Any:
-        """One HTTP response within a call, on its way to becoming what the SDK returns: noted, and passed on."""
-        live = CURRENT.get()
-        response = kwargs.get("response")
-        if live is not None and response is not None and self.active and live.is_of(instance):
-            live.attempted(response)
-        return wrapped(*args, **kwargs)
+    # --- 5 usage: from a whole response now, from a stream at its end ---
 
-    def _begin(self, seam: Seam, instance: Any, args: Any, kwargs: Any) -> InFlight | None:
-        if not self.active:
+    def _deliver(self, call: ActiveCall, seam: Seam, result: Any) -> Any:
+        """Return what the SDK returned: settled, or tapped."""
+        try:
+            return self._received(call, seam.unwrap(result), result)
+        except Exception as error:
+            report("reading a response", error)
+            self.finish(call, Answer(missing=f"the response could not be read ({type(error).__name__})"))
+            return result
+
+    def _received(self, call: ActiveCall, reply: Reply, result: Any) -> Any:
+        if isinstance(reply, Body):
+            self.finish(call, self._read(call, reply.content))
+        elif isinstance(reply, EventStream):
+            self.open_stream(call)
+            streams.watch_events(reply.stream, call)
+        elif isinstance(reply, EventIterator):
+            self.open_stream(call, reply)
+            return streams.tapped(reply.events, call, reply.close)
+        elif not reply.response.is_closed:
+            self.open_stream(call)
+            call.raw = streams.watch_bytes(reply.response, call)
+        else:
+            self._read_whole(call, reply.response)
+        return result
+
+    def _read_whole(self, call: ActiveCall, response: Any) -> None:
+        """Read an HTTP response that has wholly arrived: a hook of the application's has read it."""
+        content_type = str(response.headers.get("content-type", ""))
+        if "event-stream" not in content_type:
+            body = parsed(response.content) if "json" in content_type else None
+            self.finish(call, self._read(call, body))
+            return
+        self.open_stream(call, arrived=True)
+        streams.RawReader(call, content_type).feed(response.content + b"\n")
+        call.end(complete=True)
+
+    def open_stream(self, call: ActiveCall, reply: EventIterator | None = None, *, arrived: bool = False) -> None:
+        """Have the call's `feed` show the events of a stream to a reader.
+
+        A stream that has wholly `arrived` is not cut off: that would save nothing.
+        """
+        reader = call.request.format.open_stream(call.request.call)
+        if reply is not None and reply.prepare is not None:
+            reader = reply.prepare(reader)
+        feed: Callable[[Any], object] = reader.feed
+        if call.content is not None:
+            feed = call.content.overhearing(feed)
+        if call.admission is not None and not arrived:
+            feed = call.admission.metered(feed, reader, call.request.call.model, call.record.span)
+        call.reader, call.feed = reader, feed
+        finalize.watch(call)
+
+    def _read(self, call: ActiveCall, body: Any) -> Answer:
+        """Read a whole response."""
+        if call.content is not None:
+            call.content.response = body
+        if self._loops is not None:
+            self._loops.answered(call.request, call.record, body)
+        return call.request.format.read_response(call.request.call, body)
+
+    def settle_stream(self, call: ActiveCall, error: BaseException | None, *, complete: bool) -> None:
+        """Settle a call whose stream has ended.
+
+        Args:
+            call: The call.
+            error: What ended the stream; None where it was read to its end or closed.
+            complete: Whether the stream was read to its end.
+        """
+        if error is not None and call.record.first_chunk is None:
+            self._fail(call, error)
+            return
+        try:
+            answer = self._read_stream(call, complete=complete)
+        except Exception as bug:
+            report("reading a stream's end", bug)
+            answer = Answer(missing=f"the stream could not be read ({type(bug).__name__})")
+        self.finish(call, answer, error)
+
+    def _read_stream(self, call: ActiveCall, *, complete: bool) -> Answer:
+        if call.unread is not None:
+            return Answer(missing=call.unread)
+        if call.raw is not None and not call.raw.streamed:
+            body = call.raw.body()
+            if body is None and not complete:
+                return Answer(missing="the response was closed before it was read")
+            return self._read(call, body)
+        if call.reader is None:
+            return Answer(missing="the response was dropped before it was read")
+        if self._loops is not None:
+            self._loops.answered(call.request, call.record, getattr(call.reader, "whole", None))
+        return call.reader.answer(complete=complete)
+
+    def _fail(self, call: ActiveCall, error: BaseException) -> None:
+        """Settle a call that raised. The provider may have answered and billed it all the same."""
+        if not call.sent:
+            self.finish(call, Answer(), error)
+            return
+        answer: Answer | None = None
+        try:
+            answer = self._rejected_answer(call)
+        except Exception as bug:
+            report("reading a response that the SDK rejected", bug)
+        self.finish(call, answer if answer is not None else Answer(missing=_not_answered(error)), error)
+
+    def _rejected_answer(self, call: ActiveCall) -> Answer | None:
+        """Read a response that came with success, and that the SDK would not parse (cut off by its limit, say)."""
+        response = call.attempt() if call.attempt is not None and call.reader is None else None
+        if response is None or not response.is_closed or not response.is_success:
             return None
         try:
-            if not PENDING.empty():
-                settle_pending()
-            asked = seam.read(instance, args, kwargs)
-            if asked is None or ((live := CURRENT.get()) is not None and live.is_for(asked)):
-                return None
-            return InFlight(self, asked, instance)
-        except Exception as error:
-            report("reading a request", error)
+            body = parsed(response.content)
+        except Exception:  # a stream that was never read, or that broke
             return None
+        answer = call.request.format.read_response(call.request.call, body)
+        return answer if answer.usage is not None else None
+
+    # --- 6 cost, 7 settlement and close ---
+
+    def finish(self, call: ActiveCall, answer: Answer, error: BaseException | None = None) -> None:
+        """Price the answer, settle the budgets, charge the telemetry and end the span. Runs once a call."""
+        if not call.settle_once():
+            return
+        attributes: dict[str, AttributeValue] = {}
+        try:
+            attributes = self._charge(call, answer, error) if call.sent else _not_sent(error)
+        except Exception as bug:
+            report("settling a call", bug)
+            attributes = {semconv.UNPRICED: f"otel-agentcost failed to price it ({type(bug).__name__})"}
+        if call.admission is not None:
+            call.admission.end(made=call.sent)
+        if call.content is not None:
+            call.content.ended(attributes)
+        try:
+            call.record.close(attributes, error)
+        except Exception as bug:
+            report("ending a span", bug)
+
+    def _charge(self, call: ActiveCall, answer: Answer, error: BaseException | None) -> dict[str, AttributeValue]:
+        """Price and charge a call that was made. Returns its span's attributes."""
+        request, record = call.request, call.record
+        answer = _completed(call, answer)
+        cost = pricing.cost_of(self._book, request, answer, at=call.at, failed=error is not None)
+        tokens = answer.tokens()
+        if call.admission is not None:  # first of all: whatever fails afterwards, the money is counted
+            saved = call.admission.settle(record, request.call.model, answer, cost)
+            if saved is not None:
+                self._recorder.saved_by_downgrade(saved.usd, self._labels(call, saved.requested, saved.served))
+        attributes = spans.answer_attributes(answer, tokens, cost) if record.span.is_recording() else {}
+        if record.first_chunk is not None:
+            attributes[semconv.TIME_TO_FIRST_CHUNK] = record.first_chunk
+        failure = spans.error_type(error) if error is not None else None
+        if failure is not None:
+            attributes[semconv.ERROR_TYPE] = failure
+        labels = self._labels(call, request.call.model, answer.model)
+        counted = tokens if answer.usage is not None else None
+        seconds = time.perf_counter() - record.started
+        self._recorder.charge_model_call(record, labels, counted, cost, failure, seconds=seconds)
+        if self._loops is not None:
+            self._loops.settled(record, cost.usd)
+        return attributes
+
+    def _labels(self, call: ActiveCall, requested: str | None, served: str | None) -> Labels:
+        request = call.request
+        return self._recorder.model_labels(request.call.operation, request.endpoint.provider, requested, served)
+
+
+def _completed(call: ActiveCall, answer: Answer) -> Answer:
+    """Return `answer` with the dollars of a gateway's header, within the output limit, and with earlier attempts."""
+    if call.reported_usd is not None and answer.provider_usd is None and answer.usage is not None:
+        answer = replace(answer, provider_usd=call.reported_usd)
+    answer = pricing.within_limit(answer, call.request.call)
+    if call.earlier:
+        answer = pricing.with_attempts(answer, call.earlier, call.request)
+        call.earlier = ()
+    call.attempt = None
+    return answer
+
+
+def _not_sent(error: BaseException | None) -> dict[str, AttributeValue]:
+    """Return the attributes of a call that was refused: it used nothing."""
+    return {} if error is None else {semconv.ERROR_TYPE: spans.error_type(error)}
+
+
+def _not_answered(error: BaseException) -> str | None:
+    """Return why a call that raised has no price; None where the provider rejected it, which costs nothing."""
+    if getattr(error, "status_code", None) is not None or getattr(error, "code", None) is not None:
+        return None
+    return f"no answer came ({type(error).__name__}): whether the provider bills it is not known"

@@ -1,54 +1,31 @@
-"""What a call asks, at which address, and what its answer is charged.
+"""The cost of a call: of its answer, and of its worst case before the call is made.
 
-Pure but for the price book that it is given. Called by `inflight.py`, once a call.
+Pure but for the price book.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from otel_agentcost.calls.streams import parsed
-from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
+from otel_agentcost.core.call import Answer, Call, Charge
 from otel_agentcost.core.cost import FREE, Cost
 from otel_agentcost.core.usage import NOTHING, Usage
+from otel_agentcost.guard.estimate import Price
 from otel_agentcost.pricebook import PriceBook
-from otel_agentcost.wire import Format
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Endpoint:
-    """Where a client sends its calls."""
-
-    provider: str
-    """`gen_ai.provider.name`."""
-    base_url: str
-    known: bool
-    """Whether the address tells the provider; if not, a gateway may stand there."""
-    attributes: Mapping[str, AttributeValue]
-    """Provider, server address and port: what every span of this client starts with."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """One call as a seam reads it from an SDK's arguments."""
-
-    call: Call
-    endpoint: Endpoint
-    format: Format
-
+from otel_agentcost.wire.fields import parsed
+from otel_agentcost.wire.format import ModelRequest
 
 _SAY_THEIR_PRICE = frozenset({"openrouter", "perplexity"})
 """The known providers whose responses say what they cost; a gateway at an unknown address may say so too."""
 
 
-def cost_of(book: PriceBook, asked: Asked, answer: Answer, *, at: float, failed: bool) -> Cost:
+def cost_of(book: PriceBook, request: ModelRequest, answer: Answer, *, at: float, failed: bool) -> Cost:
     """The dollars of a call with this answer, or the reason why they are not known.
 
     A call that `failed` without a reason to think that it was billed has neither.
     """
-    call, endpoint = asked.call, asked.endpoint
+    call, endpoint = request.call, request.endpoint
     if answer.provider_usd is not None and (not endpoint.known or endpoint.provider in _SAY_THEIR_PRICE):
         return Cost(usd=answer.provider_usd, source="provider")
     if answer.free:
@@ -69,7 +46,7 @@ def cost_of(book: PriceBook, asked: Asked, answer: Answer, *, at: float, failed:
         models = (call.model, answer.model)  # the request names it: the answer has the bare model
     cost = price(answer.usage, models, answer.terms)
     if answer.uncounted is not None and cost.unpriced is None:
-        cost = replace(cost, unpriced=answer.uncounted)
+        cost = cost._replace(unpriced=answer.uncounted)
     for charge in answer.extra:
         cost += price(charge.usage, (charge.model,), charge.terms)
     return cost
@@ -89,11 +66,11 @@ def within_limit(answer: Answer, call: Call) -> Answer:
     return replace(answer, usage=replace(usage, counts=counts))
 
 
-def with_attempts(answer: Answer, earlier: tuple[Any, ...], asked: Asked) -> Answer:
+def with_attempts(answer: Answer, earlier: tuple[Any, ...], request: ModelRequest) -> Answer:
     """`answer` with what earlier attempts within the same call were billed, also where the last one was refused."""
     for response in earlier:
         try:
-            other = asked.format.read_response(asked.call, parsed(response.content))
+            other = request.format.read_response(request.call, parsed(response.content))
         except Exception:  # a stream, which is gone, or a response that nobody has read
             other = Answer()
         if other.usage is None or other.missing is not None:
@@ -102,3 +79,30 @@ def with_attempts(answer: Answer, earlier: tuple[Any, ...], asked: Asked) -> Ans
             charge = Charge(model=other.model, usage=other.usage, terms=other.terms)
             answer = replace(answer, usage=answer.usage or NOTHING, extra=(*answer.extra, charge, *other.extra))
     return answer
+
+
+def worst_case_price(book: PriceBook, request: ModelRequest, at: float) -> Price:
+    """Return the function that prices a call's worst case: the dearer of the requested and the standard terms.
+
+    Args:
+        book: The price book.
+        request: The request.
+        at: When the call was made, in seconds since the epoch.
+    """
+    endpoint, call = request.endpoint, request.call
+
+    def price(usage: Usage, model: str | None) -> Cost:
+        def with_terms(terms: tuple[tuple[str, str], ...]) -> Cost:
+            return book.price(
+                usage, provider=endpoint.provider, base_url=endpoint.base_url, models=(model,), at=at, terms=terms
+            )
+
+        plain = with_terms(call.terms)
+        if not call.asked_terms:
+            return plain
+        on_request = with_terms((*call.terms, *call.asked_terms))
+        if on_request.usd is None or (plain.usd is not None and plain.usd >= on_request.usd):
+            return plain
+        return on_request
+
+    return price

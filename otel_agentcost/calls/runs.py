@@ -1,18 +1,17 @@
-"""Runs that the code itself opens, with an allowance of their own, and corrections of what was spent.
+"""Public functions for runs with a budget of their own, and for adjustments of the spent amount.
 
     with otel_agentcost.run("support-ticket", usd=0.50, user="u1") as run:
         ...
         run.cost_usd, run.remaining_usd
 
-A run is a span (`invoke_workflow support-ticket`) that gets the roll-up of its calls, and everything in it counts in
-its allowance. What a run has spent is in `telemetry/runs.py`; that it spends no more, the guard sees to.
+A run is a span (`invoke_workflow support-ticket`) that carries the totals of its calls. `telemetry/run_context.py` has
+the totals of a run; `guard/` enforces its budget.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
-import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from decimal import Decimal
@@ -58,14 +57,42 @@ def run(  # noqa: PLR0913 (one keyword for each limit, and for each thing that i
     agent: str | None = None,
     conversation: str | None = None,
 ) -> Opening:
-    """One piece of work with an allowance: in a `with` or `async with` block, or for each call of a function.
+    """Open a run: a piece of work with totals and, if it has limits, a budget of its own.
 
-    What is made inside, in tasks and threads too, counts together in its allowance: US dollars, tokens, model calls,
-    tool calls, seconds. The model call that could pass it raises `BudgetExceeded` before it is sent (`on_exceed`: what
-    happens else, by default what `OTEL_AGENTCOST_ON_EXCEED` says). Runs nest, and all that are open must admit a call:
-    an inner one can only be tighter. The others say for whom the run is, as in `attribute`.
+    Use it as a `with` or `async with` block, or as a decorator that opens a new run for each call. All calls inside
+    count in it, those in tasks and threads too. A model call that could exceed a limit raises `BudgetExceeded` before
+    it is sent, unless `on_exceed` says otherwise. Runs nest: a call must fit into every open run. Without
+    `instrument()`, no limit is enforced, and a warning is logged.
 
-    Raises ValueError for a limit that is no amount above zero, and for an action that is none.
+    Args:
+        name: The name of the run, on its span and in errors.
+        usd: Limit in US dollars. Default of this and all other limits: no limit.
+        tokens: Limit of input and output tokens.
+        llm_calls: Limit of model calls.
+        tool_calls: Limit of tool calls. Tool calls themselves are never refused; the next model call is.
+        seconds: Limit of the run's duration. A model call that starts later is refused.
+        on_exceed: What happens to a model call that does not fit: `block`, `warn`, `downgrade` or `clamp`. Default:
+            the setting `OTEL_AGENTCOST_ON_EXCEED`.
+        user: Attribution of the calls inside, as in `attribute`; so are the other arguments below.
+        tenant: Id of the tenant.
+        team: Name of the team.
+        feature: Name of the product feature.
+        agent: Name of the agent.
+        conversation: Id of the conversation.
+
+    Returns:
+        A context manager and decorator. The block gets a `Run`, with `cost_usd` and `remaining_usd` (`Decimal`, US
+        dollars), `llm_calls`, `tool_calls`, `input_tokens`, `output_tokens` and `unpriced_calls`.
+
+    Raises:
+        ValueError: A limit is not a number above zero, a limit of tokens, calls or seconds is not a whole number, or
+            `on_exceed` is not an action. As an exception, `usd` may be `Decimal(0)`, such as the `remaining_usd` of
+            another run: every call with a cost is then refused.
+
+    Example:
+        with otel_agentcost.run("support-ticket", usd=0.50, user="u1") as run:
+            agent.answer(ticket)
+        print(run.cost_usd)
     """
     limits: dict[Unit, int] = {}
     given: tuple[tuple[str, Unit, Any], ...] = (
@@ -88,7 +115,7 @@ def run(  # noqa: PLR0913 (one keyword for each limit, and for each thing that i
 
 
 class Opening(AbstractContextManager[Run], AbstractAsyncContextManager[Run]):
-    """A run that is yet to be opened: by `with`, by `async with`, or by each call of the function that it decorates."""
+    """A run that is not open yet. `with`, `async with` and each call of a decorated function open it."""
 
     def __init__(self, name: str, budget: Budget | None, who: Mapping[str, str | None]) -> None:
         self._name = name
@@ -119,7 +146,7 @@ class Opening(AbstractContextManager[Run], AbstractAsyncContextManager[Run]):
         return self.__exit__(kind, error, place)
 
     def __call__(self, function: _F) -> _F:
-        """Opens a new run for each call of `function`: plain, `async`, or a generator of either kind."""
+        """Decorate a synchronous or `async` function or generator: each call opens a new run."""
 
         def scope(*_args: Any, **_kwargs: Any) -> Opening:
             return Opening(self._name, self._budget, self._who)
@@ -146,7 +173,7 @@ class Opening(AbstractContextManager[Run], AbstractAsyncContextManager[Run]):
 
 
 class _Scope(AbstractContextManager[None]):
-    """The time in which a run is open: its span, its place in the context, its beginning and end in the guard."""
+    """An open run: its span, its entry in the context, its start and end in the guard."""
 
     def __init__(self, opened: Run, who: Mapping[str, str | None]) -> None:
         self._run = opened
@@ -154,22 +181,22 @@ class _Scope(AbstractContextManager[None]):
         self._span: Span | None = None
 
     def __enter__(self) -> None:
-        runtime = active.active()
+        running = active.active()
         self._outer = context.get_current()
         outer = ctx = attribution.within(self._outer, **self._who)
-        if runtime is not None:
-            who = attribution.current(outer, runtime.attribution)
+        if running is not None:
+            who = attribution.current(outer, running.attribution)
             asked = {semconv.OPERATION: semconv.INVOKE_WORKFLOW, semconv.WORKFLOW: self._run.name, **who}
-            self._span = runtime.tracer.start_span(
+            self._span = running.tracer.start_span(
                 f"{semconv.INVOKE_WORKFLOW} {self._run.name}", context=outer, kind=SpanKind.INTERNAL, attributes=asked
             )
             ctx = trace.set_span_in_context(self._span, ctx)
-        if runtime is not None and self._run.budget is not None:
-            gate = runtime.gate()
-            gate.guard.begin("run", self._run.value, time.time())
+        if running is not None and self._run.budget is not None:
+            gate = running.gates.open()
+            gate.guard.begin("run", self._run.value, gate.clock())
             ctx = run_context.entered(self._run, ctx, carry=gate.carries)
         else:
-            if runtime is None and self._run.budget is not None:
+            if running is None and self._run.budget is not None:
                 warn_once("a run without instrumentation", _INERT)
             ctx = run_context.entered(self._run, ctx)
         attribution.follow_into_threads()
@@ -177,7 +204,7 @@ class _Scope(AbstractContextManager[None]):
         context.attach(ctx)
 
     def is_current(self) -> bool:
-        """Whether it is the innermost that is open here."""
+        """Check if this is the innermost open run of the current context."""
         return context.get_current() is self._context
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, place: object) -> Literal[False]:
@@ -200,12 +227,21 @@ class _Scope(AbstractContextManager[None]):
 
 
 def adjust(usd: Dollars, *, reason: str) -> None:
-    """Counts `usd` US dollars more, or less where it is negative, in every budget and run that applies here.
+    """Add US dollars to the spent amount of every budget and run that applies in the current context.
 
-    For what is known only to the application: a cost that no response tells, a call that the provider does not bill.
-    It is on the record as an event on the current span and a log record, with the reason; metrics and the spans of
-    calls keep what the calls have cost. No budget goes below zero. Raises ValueError for what is no amount, or where
-    no reason is given.
+    Use it for a cost that no response contains, or for a call that the provider does not bill. The adjustment is
+    recorded as an event on the current span and as a log record. Metrics and the spans of calls do not change. The
+    spent amount of a budget or a run never falls below zero.
+
+    Args:
+        usd: The amount in US dollars; a negative amount is subtracted.
+        reason: The reason, for the event and the log record.
+
+    Raises:
+        ValueError: `usd` is not a number, or `reason` is empty.
+
+    Example:
+        otel_agentcost.adjust("0.25", reason="image generated outside of the SDK")
     """
     negative = str(usd).strip().startswith("-")
     amount = money.from_number(str(usd).strip().removeprefix("-"))
@@ -225,15 +261,26 @@ def adjust(usd: Dollars, *, reason: str) -> None:
 
 
 def refund(usd: Dollars, *, reason: str) -> None:
-    """`adjust` by `usd` US dollars less. Raises ValueError as it does."""
+    """Subtract US dollars from the spent amount of every budget and run that applies in the current context.
+
+    Args:
+        usd: The amount in US dollars, zero or more.
+        reason: The reason, for the event and the log record.
+
+    Raises:
+        ValueError: `usd` is not a number or is negative, or `reason` is empty.
+
+    Example:
+        otel_agentcost.refund("0.02", reason="provider credited a failed call")
+    """
     if str(usd).strip().startswith("-"):
         raise ValueError(f"usd={usd!r} is negative: refund(...) takes what comes back, adjust(...) takes either")
     adjust(f"-{usd}", reason=reason)
 
 
 def _gate() -> Gate | None:
-    runtime = active.active()
-    return runtime.line.gate if runtime is not None else None
+    running = active.active()
+    return running.gates.gate if running is not None else None
 
 
 def _spent(opened: Run) -> int | None:

@@ -1,6 +1,6 @@
-"""What a call brings to its budgets: an id, whose call it is, and what its worst case costs.
+"""What a call brings to its budgets: an id, and the scopes that it counts in.
 
-Pure but for the price book that it is given, and for the name of this process. Called by `admission.py`.
+Pure but for the name of this process.
 """
 
 from __future__ import annotations
@@ -8,16 +8,11 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Mapping
-from typing import Any
 
 from opentelemetry.trace import Span
 
-from otel_agentcost.calls.pricing import Asked
 from otel_agentcost.core import semconv
 from otel_agentcost.core.budgets import Scope
-from otel_agentcost.core.cost import Cost
-from otel_agentcost.core.usage import Usage
-from otel_agentcost.pricebook import PriceBook
 
 SCOPES: tuple[tuple[str, Scope], ...] = (
     (semconv.USER, "user"),
@@ -54,27 +49,6 @@ def scopes_of(trace_id: str, who: Mapping[str, str], *, alone: bool) -> dict[Sco
         if attribute in who:
             scopes[scope] = who[attribute]
     return scopes
-
-
-def pricing(book: PriceBook, asked: Asked, at: float) -> Any:
-    """What the guard prices a worst case with: the dearer of what is asked for and of what may be served instead."""
-    endpoint, call = asked.endpoint, asked.call
-
-    def price(usage: Usage, model: str | None) -> Cost:
-        def with_terms(terms: tuple[tuple[str, str], ...]) -> Cost:
-            return book.price(
-                usage, provider=endpoint.provider, base_url=endpoint.base_url, models=(model,), at=at, terms=terms
-            )
-
-        plain = with_terms(call.terms)
-        if not call.asked_terms:
-            return plain
-        asked_for = with_terms((*call.terms, *call.asked_terms))
-        if asked_for.usd is None or (plain.usd is not None and plain.usd >= asked_for.usd):
-            return plain
-        return asked_for
-
-    return price
 
 
 # --- Names that no other process uses ---

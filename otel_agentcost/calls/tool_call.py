@@ -14,23 +14,22 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Literal, cast
+from typing import Any, Final, Literal, cast
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from otel_agentcost.calls import active
+from otel_agentcost.calls.active import Instrumentation
 from otel_agentcost.calls.jsonable import Plain, plain
+from otel_agentcost.calls.loop_guard import ToolUse
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.tool_prices import ToolPrice
 from otel_agentcost.diagnostics import report, warn_once
-from otel_agentcost.settings.parsers import on_spans
 from otel_agentcost.telemetry import attribution, rollup, run_context
+from otel_agentcost.telemetry.recorder import SpanAccount
 from otel_agentcost.telemetry.spans import error_type
-
-if TYPE_CHECKING:
-    from otel_agentcost.runtime import Runtime
 
 Dollars = Decimal | float | str
 PriceFunction = Callable[[dict[str, Any], Any], Dollars]
@@ -97,23 +96,23 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         """Whether the span of somebody else in which it has begun is its own: it is settled when that ends."""
         self._took: int | None = None
         self._failure: BaseException | None = None
-        self._runtime: Runtime | None = None
+        self._running: Instrumentation | None = None
         self._span: Span = trace.INVALID_SPAN
         self._written: Plain | None = None
 
     def __enter__(self) -> ToolCall:  # noqa: PYI034 (`Self` needs Python 3.11)
         try:
-            self._runtime = active.active()
-            if self._runtime is not None:
-                self._begin(self._runtime)
+            self._running = active.active()
+            if self._running is not None:
+                self._begin(self._running)
         except Exception as bug:
-            self._runtime = None
+            self._running = None
             report("opening a tool call", bug)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, place: object) -> Literal[False]:
-        runtime, self._runtime = self._runtime, None
-        if runtime is None:
+        running, self._running = self._running, None
+        if running is None:
             return False
         took = time.monotonic_ns() - self._began
         # Where it is left in another context than it was entered in, there is nothing to take back. What the tool has
@@ -123,7 +122,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         # Nobody wants the items of a generator any more: that is no error.
         failure = error if not isinstance(error, GeneratorExit) else None
         try:
-            self._end(runtime, took, failure)
+            self._end(running, took, failure)
         except Exception as bug:
             report("settling a tool call", bug)
         return False
@@ -138,14 +137,14 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
 
     def note(self, item: Any) -> None:
         """A generator has brought `item`: its result is the list of them."""
-        if self._runtime is None:
+        if self._running is None:
             return
         if len(self.result) < _ITEMS_KEPT or callable(self._price):
             self.result.append(item)
 
     # --- Its beginning ---
 
-    def _begin(self, runtime: Runtime) -> None:
+    def _begin(self, running: Instrumentation) -> None:
         outer = context.get_current()
         parent = trace.get_current_span(outer)
         self._outer = self._inner = outer
@@ -156,22 +155,22 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             return
         self._alone = not parent.get_span_context().is_valid
         self._parent_tally = rollup.tally_of(parent)
-        self._who = attribution.current(outer, runtime.attribution, self._parent_tally)
+        self._who = attribution.current(outer, running.attribution, self._parent_tally)
         self._foreign = bool(self.seen_by) and foreign_tool(parent) == self.name
         inner = outer
         if self._foreign:
             getattr(parent, MARK).call = self
             self._span = parent
         elif self._spans:
-            self._span = self._started(runtime)
+            self._span = self._started(running)
             inner = trace.set_span_in_context(self._span, outer)
-        self._written = self._read(runtime)  # now: the tool may change what it was called with
+        self._written = self._read(running)  # now: the tool may change what it was called with
         self._inner = context.set_value(_HERE, weakref.ref(self), inner)
         context.attach(self._inner)
 
-    def _started(self, runtime: Runtime, at: int | None = None) -> Span:
+    def _started(self, running: Instrumentation, at: int | None = None) -> Span:
         name = f"{semconv.EXECUTE_TOOL} {self.name}"
-        return runtime.tracer.start_span(name, self._outer, SpanKind.INTERNAL, self._said(), start_time=at)
+        return running.tracer.start_span(name, self._outer, SpanKind.INTERNAL, self._said(), start_time=at)
 
     def is_same_as(self, inner: ToolCall) -> bool:
         """Whether `inner`, which is made while this one is open, is this very call, seen again.
@@ -179,7 +178,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         Who sees both knows them for one by the id of the model's call; else it is a tool that calls itself.
         """
         again = self._call_id is not None and self._call_id == inner._call_id
-        if self._runtime is None or (self.seen_by == inner.seen_by and not again):
+        if self._running is None or (self.seen_by == inner.seen_by and not again):
             return False
         if not again and None not in (self._call_id, inner._call_id):
             return False  # the model has called it again, within
@@ -202,22 +201,22 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         """`span` has been started by somebody else, of this call. Returns what is to be done when it ends; None where
         the call has a span already.
         """
-        runtime = self._runtime
-        if runtime is None or self._spans or self._around is not None or self._span is not trace.INVALID_SPAN:
+        running = self._running
+        if running is None or self._spans or self._around is not None or self._span is not trace.INVALID_SPAN:
             return None
         self._span = span
         span.set_attributes(self._said())
 
         def ending() -> None:
             if not self._settled:
-                self._settle(runtime, time.monotonic_ns() - self._began, None)
+                self._settle(running, time.monotonic_ns() - self._began, None)
 
         return ending
 
-    def _read(self, runtime: Runtime) -> Plain | None:
+    def _read(self, running: Instrumentation) -> Plain | None:
         """The arguments, where somebody wants to know them."""
-        shown = _shows_content(runtime, self._span) if self._spans else on_spans(runtime.settings.capture_content)
-        if runtime.line.watch is None and not shown:
+        shown = _shows_content(running, self._span) if self._spans else running.content
+        if running.loops is None and not shown:
             return None
         try:
             return plain(self._asked())
@@ -230,7 +229,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             self._given = dict(self._arguments())
         return self._given
 
-    def settle_on(self, span: Span, runtime: Runtime, ctx: Context) -> None:
+    def settle_on(self, span: Span, running: Instrumentation, ctx: Context) -> None:
         """`span`, which somebody else made in `ctx`, is the call's, and about to end: what is known is to be on it."""
         if self._settled:
             return
@@ -239,11 +238,11 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         there: Mapping[str, Any] = getattr(span, "attributes", None) or {}
         span.set_attributes({name: value for name, value in self._said().items() if name not in there})
         took = self._took if self._took is not None else time.monotonic_ns() - self._began
-        self._settle(runtime, took, self._failure)
+        self._settle(running, took, self._failure)
 
     # --- Its end ---
 
-    def _end(self, runtime: Runtime, took: int, failure: BaseException | None) -> None:
+    def _end(self, running: Instrumentation, took: int, failure: BaseException | None) -> None:
         self._took = took
         if self._around is not None:
             self._around.learn(self)
@@ -258,9 +257,9 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             elif not self._settled:
                 if not self._spans:  # nobody has made a span of it after all
                     self._spans = True
-                    self._span = self._started(runtime, time.time_ns() - took)
-                self._settle(runtime, took, failure)
-            self._tell_watch(runtime, failure)
+                    self._span = self._started(running, time.time_ns() - took)
+                self._settle(running, took, failure)
+            self._report_to_loop_guard(running, failure)
         finally:
             if self._spans and not self._foreign:
                 self._span.end()
@@ -276,25 +275,27 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         if self._nearer is None or not self._nearer.priced:
             self._nearer = inner
 
-    def _settle(self, runtime: Runtime, took: int, failure: BaseException | None) -> None:
+    def _settle(self, running: Instrumentation, took: int, failure: BaseException | None) -> None:
         self._settled = True
         error: str | None = None
         if failure is not None or self.failed:
             error = error_type(failure) if failure is not None else _TOOL_ERROR
             self._span.set_attribute(semconv.ERROR_TYPE, error)
             self._span.set_status(Status(StatusCode.ERROR))
-        usd, gap = self.cost(runtime, took, failure)
-        self._charge(runtime, usd, gap, error)
-        if _shows_content(runtime, self._span):
+        usd, gap = self.cost(running, took, failure)
+        self._charge(running, usd, gap, error)
+        if _shows_content(running, self._span):
             self._show()
 
-    def cost(self, runtime: Runtime, took: int, failure: BaseException | None) -> tuple[Decimal | None, str | None]:
+    def cost(
+        self, running: Instrumentation, took: int, failure: BaseException | None
+    ) -> tuple[Decimal | None, str | None]:
         """The dollars, None without a price; and why there should be some and are none."""
         price, nearer = self._price, self._nearer
         if price is None and (nearer is None or not nearer.priced):
-            price = runtime.prices_of_tools.find(self.name)
+            price = running.tool_prices.find(self.name)
         if price is None:  # it may have another name there, without that of its server
-            return nearer.cost(runtime, took, failure) if nearer is not None else (None, None)
+            return nearer.cost(running, took, failure) if nearer is not None else (None, None)
         if isinstance(price, ToolPrice):
             return price.of(took), None
         if failure is not None and self.result is _NOT_SET:
@@ -315,21 +316,16 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         cause = f"the price function of the tool {self.name:.120} {did} {what}"
         warn_once(cause, f"otel-agentcost: {cause}{more}. The tool is not affected; its calls are unpriced.")
 
-    def _charge(self, runtime: Runtime, usd: Decimal | None, gap: str | None, error: str | None) -> None:
+    def _charge(self, running: Instrumentation, usd: Decimal | None, gap: str | None, error: str | None) -> None:
         span = self._span
-        base = {semconv.OPERATION: semconv.EXECUTE_TOOL, semconv.TOOL: runtime.metrics.bounded_model(self.name)}
         if usd is not None:
             span.set_attribute(semconv.COST, money.to_float(usd))
-            runtime.metrics.spent(usd, base, self._who, error)
         if gap is not None:
             span.set_attribute(semconv.UNPRICED, gap)
-            runtime.metrics.unpriced(gap, base)
+        running.tool_used(self._somewhere, self._outer, usd)
         tally = rollup.tally_of(span) or self._parent_tally
-        if tally is not None:
-            tally.add_tool(usd, unpriced=gap is not None)
-        for run in run_context.current(self._outer):
-            run.tally.add_tool(usd, unpriced=gap is not None)
-        runtime.tool_used(self._somewhere, self._outer, usd)
+        account = SpanAccount(self._who, self._outer, run_context.current(self._outer), tally)
+        running.recorder.charge_tool_call(account, self.name, usd, gap, error)
 
     def _show(self) -> None:
         if self._written is not None:
@@ -337,9 +333,9 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         if self.result is not _NOT_SET:
             self._span.set_attribute(semconv.TOOL_RESULT, plain(self.result).text)
 
-    def _tell_watch(self, runtime: Runtime, failure: BaseException | None) -> None:
-        watch = runtime.line.watch
-        if watch is None:
+    def _report_to_loop_guard(self, running: Instrumentation, failure: BaseException | None) -> None:
+        loops = running.loops
+        if loops is None:
             return
         content: str | None = None
         if isinstance(failure, Exception):
@@ -351,9 +347,9 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         written = self._written
         if content is None or written is None or written.opaque or written.cut:
             return
-        said = (self._call_id, self.name, written.text, content)
-        error = failure is not None or self.failed
-        watch.tool_used(self._somewhere, said, alone=self._alone, error=error)
+        failed = failure is not None or self.failed
+        used = ToolUse(self._call_id, self.name, written.text, content, failed)
+        loops.tool_used(self._somewhere, used, alone=self._alone)
 
     @property
     def _somewhere(self) -> Span:
@@ -385,5 +381,5 @@ def _plain_name(tool: str) -> str:
     return _NOT_PLAIN.sub("_", tool).lower()
 
 
-def _shows_content(runtime: Runtime, span: Span) -> bool:
-    return on_spans(runtime.settings.capture_content) and span.is_recording()
+def _shows_content(running: Instrumentation, span: Span) -> bool:
+    return running.content and span.is_recording()

@@ -16,7 +16,7 @@ from otel_agentcost.cli import Subparsers
 from otel_agentcost.core.prices import DAY, PRICE_KEY_OF, InconsistentPrices, Period, Price, PriceList
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.pricebook import BUNDLED, BookFile, Found, Missing, PriceBook, open_book, read_book, suggestions
-from otel_agentcost.pricebook.service_tiers import STANDARD, SURCHARGES, surcharge
+from otel_agentcost.pricebook.service_tiers import standard_tiers, surcharge, surcharges
 from otel_agentcost.settings.table import Settings
 
 SUMMARY = "Look up prices, check a file of own prices, compare price books, and take over newer prices."
@@ -127,8 +127,10 @@ def _print_terms(found: Found, terms: Mapping[str, str]) -> None:
     factor = None if found.own else surcharge(terms.items(), found.prices)
     if factor is not None:
         print(f"    all tokens at {factor} times these prices")
+    if factor is not None:
+        named |= surcharges().keys()
     for key, value in terms.items():
-        known = (key, value) in named or value in STANDARD or ((key, value) in SURCHARGES and factor is not None)
+        known = (key, value) in named or value in standard_tiers()
         if found.terms_apply and not known:
             print(f"    ({key}={value} is not a term of these prices, and changes nothing)")
 

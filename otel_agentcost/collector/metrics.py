@@ -70,7 +70,7 @@ def metrics_yaml() -> str:
 
 def described(signal: Signal) -> dict[str, Any]:
     """Name, unit and meaning."""
-    return {"name": signal.name, "unit": signal.unit, "description": signal.means}
+    return {"name": signal.name, "unit": signal.unit, "description": signal.description}
 
 
 def histogram(signal: Signal, value: str) -> dict[str, Any]:

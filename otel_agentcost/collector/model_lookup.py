@@ -22,12 +22,12 @@ from otel_agentcost.collector.ottl import (
 )
 from otel_agentcost.collector.tables import Table
 from otel_agentcost.core import aliases, semconv
-from otel_agentcost.pricebook.service_tiers import STANDARD
+from otel_agentcost.pricebook.service_tiers import standard_tiers
 
 _CHUNK = 3_000
 """Characters of a table in one statement: the Collector takes the square of their number to read it."""
 _GROUP = 10
-_STANDARD = "^(" + "|".join(sorted(STANDARD)) + ")$"
+_STANDARD = "^(" + "|".join(sorted(standard_tiers())) + ")$"
 
 
 def search(found: Mapping[str, Table]) -> Iterator[str]:

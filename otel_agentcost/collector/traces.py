@@ -11,10 +11,10 @@ from typing import Any, Final
 from otel_agentcost.collector.metrics import LOWEST_VERSION, RESOURCE, described, histogram, total
 from otel_agentcost.collector.ottl import OURS, attribute
 from otel_agentcost.collector.yaml_writer import document
-from otel_agentcost.core import semconv
+from otel_agentcost.core import aliases, semconv
 from otel_agentcost.telemetry import signals
 
-__all__ = ["ARGUMENTS", "BUDGET", "CALL", "GENAI", "REPEATS", "TOOL_CALL", "runs_yaml"]
+__all__ = ["BUDGET", "CALL", "GENAI", "REPEATS", "TOOL_CALL", "runs_yaml"]
 
 BUDGET: Final = 'Double("${env:AGENTCOST_TRACE_BUDGET_USD:-1.0}")'
 REPEATS: Final = 'Int("${env:AGENTCOST_LOOP_REPEATS:-5}")'
@@ -26,8 +26,8 @@ _CALLS: Final = "agentcost.by_trace.llm_calls"
 _TOOLS: Final = "agentcost.by_trace.tool_calls"
 
 TOOL_CALL: Final = (
-    f'({attribute(semconv.OPERATION)} == "{semconv.EXECUTE_TOOL}" or {attribute("openinference.span.kind")} == "TOOL"'
-    f' or {attribute("traceloop.span.kind")} == "tool")'
+    f'({attribute(semconv.OPERATION)} == "{semconv.EXECUTE_TOOL}" or {attribute(aliases.SPAN_KIND)} == "TOOL"'
+    f' or {attribute(aliases.ENTITY_KIND)} == "tool")'
 )
 """A tool call, as the GenAI conventions, OpenInference and OpenLLMetry say it."""
 
@@ -37,10 +37,6 @@ GENAI: Final = f"({attribute(semconv.OPERATION)} != nil or {attribute(semconv.CO
 CALL: Final = f'not IsMatch({attribute(semconv.OPERATION)}, "^({"|".join(sorted(semconv.AGENT_OPERATIONS))})$$")'
 """Not of an agent: such a span's dollars are those of calls below it."""
 
-ARGUMENTS: Final = (semconv.TOOL_ARGUMENTS, "input.value", "traceloop.entity.input")
-"""Where the arguments of a tool call are, where they are recorded at all."""
-
-_TOOL_NAMES: Final = ("tool.name", "traceloop.entity.name")
 _HEADING = f"""
 What whole runs (traces) cost: the histograms {signals.TRACE_COST.name} and {signals.TRACE_LLM_CALLS.name}, and the
 counters {signals.TRACES_OVER_BUDGET.name} and {signals.LOOPS.name}; and durations of calls with exemplars that lead
@@ -113,8 +109,8 @@ def _pipelines() -> dict[str, Any]:
 
 def _marks() -> list[dict[str, Any]]:
     """What the sums are made by, onto the copy of a span that goes no further."""
-    arguments = [_first(_ARGUMENTS, name) for name in ARGUMENTS]
-    tools = [_first(semconv.TOOL, name) for name in _TOOL_NAMES]
+    arguments = [_first(_ARGUMENTS, name) for name in aliases.TOOL_ARGUMENTS]
+    tools = [_first(semconv.TOOL, name) for name in aliases.TOOL_NAME[1:]]
     return [
         {
             "conditions": [OURS],

@@ -18,6 +18,19 @@ NO_PARAMETERS: Mapping[str, AttributeValue] = {}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """The address that a client sends its calls to."""
+
+    provider: str
+    """`gen_ai.provider.name`."""
+    base_url: str
+    known: bool
+    """True if the address identifies the provider; False if a gateway may stand there."""
+    attributes: Mapping[str, AttributeValue]
+    """Provider, server address and port: the first attributes of every span of this client."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """What is asked of a model, read from the request."""
 

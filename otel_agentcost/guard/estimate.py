@@ -21,7 +21,7 @@ from otel_agentcost.core import money
 from otel_agentcost.core.call import Call
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Count, Kind, Usage
-from otel_agentcost.wire import get
+from otel_agentcost.wire.fields import get
 from otel_agentcost.wire.prompt_tokens import count_prompt
 
 __all__ = ["Estimate", "Price", "Shape", "input_bound", "input_count", "output_bound", "shape_of", "worst_case"]

@@ -32,8 +32,8 @@ class Record:
     """The span of one call, from its request to its figures."""
 
     __slots__ = (
-        "_asked",
         "_held",
+        "_requested",
         "alone",
         "attribution",
         "content",
@@ -60,12 +60,19 @@ class Record:
         """Seconds from the request to the first chunk of a stream."""
         self.started = time.perf_counter()
         self._held: HeldSpan | None = None
-        self._asked: Mapping[str, AttributeValue] = {}
+        self._requested: Mapping[str, AttributeValue] = {}
 
-    def adopt(self, asked: Mapping[str, AttributeValue], keeper: object) -> None:
-        """The span is somebody else's: it gets what it lacks of `asked`, and does not end before its figures."""
-        self._asked = asked
-        self._held = HeldSpan(self.span, keeper)
+    def adopt(self, requested: Mapping[str, AttributeValue]) -> None:
+        """Take over a span that other code opened: it gets the attributes of `requested` that it lacks, and does not
+        end before its figures are on it.
+        """
+        self._requested = requested
+        self._held = HeldSpan(self.span)
+
+    def keep(self, keeper: object) -> None:
+        """Keep `keeper`, which closes this record, alive as long as an adopted span has not ended."""
+        if self._held is not None:
+            self._held.keeper = keeper
 
     def rewritten(self, before: Call, after: Call) -> None:
         """The call is made otherwise than it was asked for: the span says both."""
@@ -113,7 +120,7 @@ class Record:
             span.set_status(Status(StatusCode.ERROR))
         if span.status.status_code is not StatusCode.ERROR:
             attributes.pop(semconv.ERROR_TYPE, None)  # it may have tried again: whether it failed, its owner knows
-        said = {**self._asked, **attributes}
+        said = {**self._requested, **attributes}
         span.set_attributes({name: said[name] for name in said if name not in given or name.startswith(_FIGURES)})
 
 
@@ -126,10 +133,12 @@ class Spans:
         self._defaults = defaults
         self._unseen = unseen
 
-    def open(self, call: Call, endpoint: Mapping[str, AttributeValue], keeper: object) -> Record:
-        """The record of `call`, with a span of ours or, where the call already has one, with that.
+    def open(self, call: Call, endpoint: Mapping[str, AttributeValue]) -> Record:
+        """Return the record of `call`, with a new span or, where other code opened one for this call, with that.
 
-        `keeper` closes the record; a span that is not ours keeps it alive until then.
+        Args:
+            call: The call as it was requested.
+            endpoint: The span attributes of the client's address: provider, host, port.
         """
         ctx = context.get_current()
         parent = trace.get_current_span(ctx)
@@ -150,7 +159,7 @@ class Spans:
         alone = not around.get_span_context().is_valid if theirs is None else theirs.parent is None
         record = Record(span, trace.set_span_in_context(span, ctx), who, tally, alone=alone)
         if theirs is not None:
-            record.adopt(attributes, keeper)
+            record.adopt(attributes)
         return record
 
 

@@ -1,7 +1,7 @@
 """Wire formats: one module a format, which reads requests and responses of it into `Call`, `Answer` and `Usage`.
 
-A reader sees JSON-like values (dicts, lists, strings, numbers) or the SDK's objects for them: `get` and the other
-functions here read both alike. It imports no SDK, does no I/O, changes nothing that it is given, and never
+A reader sees JSON-like values (dicts, lists, strings, numbers) or the SDK's objects for them: `fields` reads
+both alike. It imports no SDK, does no I/O, changes nothing that it is given, and never
 raises on what it reads: a count that is not a count makes the usage unknown, with the reason.
 
 A format is a module with an object called `FORMAT`. The SDK modules say which path is served by which format.
@@ -13,47 +13,9 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from otel_agentcost.wire.format import (
-    AnswerReader,
-    CannotRewrite,
-    Change,
-    Format,
-    Malformed,
-    SoFar,
-    count,
-    fields,
-    get,
-    items,
-    measure,
-    need,
-    part,
-    plain,
-    quote,
-    text,
-    texts,
-)
+from otel_agentcost.wire.format import AnswerReader, CannotRewrite, Change, Format, ModelRequest, SoFar
 
-__all__ = [
-    "AnswerReader",
-    "CannotRewrite",
-    "Change",
-    "Format",
-    "Malformed",
-    "SoFar",
-    "count",
-    "fields",
-    "get",
-    "items",
-    "load",
-    "measure",
-    "name_of",
-    "need",
-    "part",
-    "plain",
-    "quote",
-    "text",
-    "texts",
-]
+__all__ = ["AnswerReader", "CannotRewrite", "Change", "Format", "ModelRequest", "SoFar", "load", "name_of"]
 
 
 def load(name: str) -> Format:

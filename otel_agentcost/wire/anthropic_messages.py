@@ -14,21 +14,20 @@ from otel_agentcost.core import semconv
 from otel_agentcost.core.call import NO_PARAMETERS, Answer, AttributeValue, Call, Charge
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import (
-    Change,
+from otel_agentcost.wire.fields import (
     Malformed,
-    SoFar,
     count,
     fields,
     get,
     items,
+    lacks_fields,
     need,
     part,
-    plain,
     quote,
     text,
     texts,
 )
+from otel_agentcost.wire.format import Change, SoFar
 from otel_agentcost.wire.openai_chat import joined
 from otel_agentcost.wire.openai_usage import error_text
 from otel_agentcost.wire.prompt_tokens import count_prompt
@@ -320,7 +319,7 @@ class MessageReader:
         if self._usage is not None:
             usage, started = fields(self._usage), fields(started)
             merged: Any = _merged(started, usage)
-            if plain(self._usage):
+            if lacks_fields(self._usage):
                 merged = self._usage  # to be quoted as what it is
             return _answer(self._call, self._message, merged, self._why)
         if self._message is None and self._error is not None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final, cast
 
-from otel_agentcost.wire.format import get, items, text
+from otel_agentcost.wire.fields import get, items, text
 
 Part = dict[str, Any]
 Message = dict[str, Any]

@@ -12,9 +12,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from otel_agentcost.core.loops import Item, Said
+from otel_agentcost.core.loops import Item, TextMessage
 from otel_agentcost.wire.conversation_items import READERS, Message, fingerprint, given
-from otel_agentcost.wire.format import get, text
+from otel_agentcost.wire.fields import get, text
 
 __all__ = ["Part", "Reader", "is_kept"]
 
@@ -105,7 +105,7 @@ class Reader:
         for message in messages[start:]:
             before = len(items)
             reader(message, items)
-            told = len(items) > before and not (type(items[before]) is Said and type(items[-1]) is Said)
+            told = len(items) > before and not (type(items[before]) is TextMessage and type(items[-1]) is TextMessage)
             tools = tools or told
             latest.append(_mark(message) | told)
         cursor.seen, cursor.root = len(messages), root

@@ -10,8 +10,8 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
-from otel_agentcost.core.loops import Item, Said, ToolCall, ToolResult, call_of, short
-from otel_agentcost.wire.format import fields, get, items, text
+from otel_agentcost.core.loops import Item, TextMessage, ToolCall, ToolResult, make_tool_call, shorten_name
+from otel_agentcost.wire.fields import fields, get, items, text
 
 __all__ = ["READERS", "Message", "answered", "fingerprint", "given"]
 
@@ -119,7 +119,7 @@ def _name(value: Any) -> str:
 
 
 def _id(value: Any) -> str | None:
-    return short(value) if isinstance(value, str) and value else None
+    return shorten_name(value) if isinstance(value, str) and value else None
 
 
 def _content(value: Any) -> str:
@@ -180,10 +180,10 @@ def _chat(message: Message, add: list[Item]) -> None:
         arguments = get(function, "arguments")
         if arguments is None:
             arguments = get(function, "input")
-        add.append(call_of(_id(get(call, "id")), _name(get(function, "name")), arguments))
+        add.append(make_tool_call(_id(get(call, "id")), _name(get(function, "name")), arguments))
     function = get(message, "function_call")
     if function is not None:
-        add.append(call_of(None, _name(get(function, "name")), get(function, "arguments")))
+        add.append(make_tool_call(None, _name(get(function, "name")), get(function, "arguments")))
 
 
 def _say(add: list[Item], content: Any, *, by_model: bool) -> None:
@@ -194,7 +194,7 @@ def _say(add: list[Item], content: Any, *, by_model: bool) -> None:
         if not by_model:
             _show(add, content)
     if said:
-        add.append(Said(by_model, said))
+        add.append(TextMessage(by_model, said))
 
 
 def _show(add: list[Item], content: Any) -> None:
@@ -227,7 +227,7 @@ def _responses(message: Message, add: list[Item]) -> None:
         arguments = get(message, "input") if arguments is None else arguments
         arguments = get(message, "action") if arguments is None else arguments
         id_ = _id(get(message, "call_id")) or _id(get(message, "id"))
-        add.append(call_of(id_, _name(get(message, "name")) or kind.removesuffix("_call"), arguments))
+        add.append(make_tool_call(id_, _name(get(message, "name")) or kind.removesuffix("_call"), arguments))
         if kind == "mcp_call":  # the provider has made it already
             error = get(message, "error")
             add.append(ToolResult(id_, _content(get(message, "output") or error), error=bool(error)))
@@ -254,11 +254,11 @@ def _anthropic(message: Message, add: list[Item]) -> None:
             _show(said or add, (block,))
         elif kind == "text":
             if words := text(block, "text"):
-                said.append(Said(by_model, words))
+                said.append(TextMessage(by_model, words))
         elif kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
             calls += 1
             if calls <= _CALLS:
-                said.append(call_of(_id(get(block, "id")), _name(get(block, "name")), get(block, "input")))
+                said.append(make_tool_call(_id(get(block, "id")), _name(get(block, "name")), get(block, "input")))
         elif kind.endswith("tool_result"):
             calls += 1
             if calls <= _CALLS:
@@ -286,11 +286,11 @@ def _gemini(message: Message, add: list[Item]) -> None:
         if get(piece, "thought") is True:
             continue
         if words := text(piece, "text"):
-            add.append(Said(by_model, words))
+            add.append(TextMessage(by_model, words))
             continue
         call = get(piece, "functionCall") or get(piece, "function_call")
         if call is not None:
-            add.append(call_of(_id(get(call, "id")), _name(get(call, "name")), get(call, "args")))
+            add.append(make_tool_call(_id(get(call, "id")), _name(get(call, "name")), get(call, "args")))
             continue
         result = get(piece, "functionResponse") or get(piece, "function_response")
         if result is not None:

@@ -15,21 +15,20 @@ from otel_agentcost.core import semconv
 from otel_agentcost.core.call import NO_PARAMETERS, Answer, Call
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import (
-    MOST,
-    Change,
+from otel_agentcost.wire.fields import (
+    MAX_COUNT,
     Malformed,
-    SoFar,
     count,
     fields,
     get,
     items,
+    lacks_fields,
     need,
-    plain,
     quote,
     text,
     texts,
 )
+from otel_agentcost.wire.format import Change, SoFar
 from otel_agentcost.wire.gemini_requests import (
     TABLE,
     asked,
@@ -151,7 +150,7 @@ def _answer(call: Call, response: Any, used: Any, seen: _Seen) -> Answer:
     tier, terms, missing = _served(call, response, used)
     usage: Usage | None = None
     try:
-        if used is None or plain(used):
+        if used is None or lacks_fields(used):
             missing = error_text(response) or f"the response has no usage{'' if used is None else f': {quote(used)}'}"
         else:
             usage = generate_usage(fields(used))
@@ -257,7 +256,7 @@ def _embeddings(response: Any) -> Answer:
                 return Answer(missing=error_text(response) or "the response has no usage")
             put(counts, "input_tokens", sum(count(each, "token_count") for each in statistics))
             characters = either(get(response, "metadata"), "billableCharacterCount")
-            if type(characters) is int and 0 < characters <= MOST:
+            if type(characters) is int and 0 < characters <= MAX_COUNT:
                 put(counts, "input_characters", characters)
     except Malformed as problem:
         return Answer(missing=str(problem))

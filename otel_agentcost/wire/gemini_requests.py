@@ -13,7 +13,8 @@ from urllib.parse import quote as escaped
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import AttributeValue, Call
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import CannotRewrite, Change, get, items
+from otel_agentcost.wire.fields import get, items
+from otel_agentcost.wire.format import CannotRewrite, Change
 from otel_agentcost.wire.rewriting import NO_OTHER_VECTORS, Rewritten, copied, fit_thinking, kept, lower
 
 __all__ = ["TABLE", "asked", "either", "embedding_config", "last", "model_in", "rewrite", "snake", "word"]

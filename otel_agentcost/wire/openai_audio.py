@@ -14,7 +14,8 @@ from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Change, Malformed, SoFar, count, get, need, part, text
+from otel_agentcost.wire.fields import Malformed, count, get, need, part, text
+from otel_agentcost.wire.format import Change, SoFar
 from otel_agentcost.wire.openai_chat import model_in
 from otel_agentcost.wire.openai_usage import duration, error_text
 from otel_agentcost.wire.rewriting import Rewritten, renamed

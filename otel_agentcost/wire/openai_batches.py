@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from otel_agentcost.core.call import Answer, Call
-from otel_agentcost.wire.format import Change, get, items, text
+from otel_agentcost.wire.fields import get, items, text
+from otel_agentcost.wire.format import Change
 from otel_agentcost.wire.not_streamed import Uncounted
 from otel_agentcost.wire.openai_usage import error_text
 from otel_agentcost.wire.rewriting import Rewritten, kept

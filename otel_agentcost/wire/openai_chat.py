@@ -12,7 +12,8 @@ from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import CannotRewrite, Change, Malformed, SoFar, fields, get, items, part, text, texts
+from otel_agentcost.wire.fields import Malformed, fields, get, items, part, text, texts
+from otel_agentcost.wire.format import CannotRewrite, Change, SoFar
 from otel_agentcost.wire.openai_usage import asked, chat_usage, error_text, provider_cost, served
 from otel_agentcost.wire.prompt_tokens import count_prompt
 from otel_agentcost.wire.rewriting import Rewritten, copied, limit_name, lower_in, rename

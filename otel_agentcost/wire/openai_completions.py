@@ -8,7 +8,8 @@ from typing import Any, Final
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Change, fields, get, items, text
+from otel_agentcost.wire.fields import fields, get, items, text
+from otel_agentcost.wire.format import Change
 from otel_agentcost.wire.openai_chat import TABLE, ChatReader, chat_answer, finish_reasons, model_in
 from otel_agentcost.wire.openai_usage import asked
 from otel_agentcost.wire.rewriting import Rewritten, copied, lower_in, rename

@@ -9,7 +9,8 @@ from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Change, Malformed, count, need, part, text
+from otel_agentcost.wire.fields import Malformed, count, need, part, text
+from otel_agentcost.wire.format import Change
 from otel_agentcost.wire.openai_chat import ChatReader, model_in
 from otel_agentcost.wire.openai_usage import error_text, provider_cost, served
 from otel_agentcost.wire.rewriting import NO_OTHER_VECTORS, Rewritten, kept

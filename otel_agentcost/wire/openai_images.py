@@ -12,7 +12,8 @@ from typing import Any, Final
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Change, Malformed, SoFar, get, need, part, text
+from otel_agentcost.wire.fields import Malformed, get, need, part, text
+from otel_agentcost.wire.format import Change, SoFar
 from otel_agentcost.wire.openai_chat import model_in
 from otel_agentcost.wire.openai_usage import error_text, image_usage, responses_usage
 from otel_agentcost.wire.rewriting import Rewritten, renamed

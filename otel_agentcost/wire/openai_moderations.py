@@ -6,7 +6,8 @@ from __future__ import annotations
 from typing import Any
 
 from otel_agentcost.core.call import Answer, Call
-from otel_agentcost.wire.format import Change, text
+from otel_agentcost.wire.fields import text
+from otel_agentcost.wire.format import Change
 from otel_agentcost.wire.not_streamed import Uncounted
 from otel_agentcost.wire.rewriting import Rewritten, kept
 

@@ -13,7 +13,8 @@ from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.format import Change, Malformed, SoFar, count, fields, get, items, part, text
+from otel_agentcost.wire.fields import Malformed, count, fields, get, items, part, text
+from otel_agentcost.wire.format import Change, SoFar
 from otel_agentcost.wire.openai_chat import estimate
 from otel_agentcost.wire.openai_usage import asked, error_text, image_usage, provider_cost, responses_usage, served
 from otel_agentcost.wire.rewriting import Rewritten, copied, lower_in, rename, renamed

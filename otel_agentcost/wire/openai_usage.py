@@ -14,7 +14,7 @@ from typing import Any
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.core.usage import Kind, Usage
-from otel_agentcost.wire.format import count, get, measure, need, part, quote
+from otel_agentcost.wire.fields import count, get, measure, need, part, quote
 from otel_agentcost.wire.token_split import Counts, input_counts, output_kind, put, rest
 
 ERROR_TEXT = 120

@@ -11,7 +11,7 @@ from typing import Any
 
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import AttributeValue
-from otel_agentcost.wire.format import get
+from otel_agentcost.wire.fields import get
 
 Reader = Callable[[Any], AttributeValue | None]
 Table = Mapping[str, tuple[str, Reader]]

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, Final, cast
 
-from otel_agentcost.wire.format import get, text
+from otel_agentcost.wire.fields import get, text
 from otel_agentcost.wire.tokenizers import count_text
 
 # What stands round a message (its start, its role, its end) and what starts the answer, as OpenAI documents them.

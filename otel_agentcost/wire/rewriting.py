@@ -14,7 +14,8 @@ from typing import Any, Final, cast
 from urllib.parse import quote as escaped
 
 from otel_agentcost.core.call import Call
-from otel_agentcost.wire.format import CannotRewrite, Change, quote
+from otel_agentcost.wire.fields import quote
+from otel_agentcost.wire.format import CannotRewrite, Change
 
 __all__ = [
     "NO_OTHER_VECTORS",

@@ -11,7 +11,7 @@ from functools import cache
 from typing import cast
 
 from otel_agentcost.core.usage import KINDS, Count, Kind
-from otel_agentcost.wire.format import Malformed
+from otel_agentcost.wire.fields import Malformed
 
 Counts = dict[Kind, Count]
 

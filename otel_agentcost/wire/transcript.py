@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Final, Protocol
 
-from otel_agentcost.wire.format import fields, get, items, text
+from otel_agentcost.wire.fields import fields, get, items, text
 
 MOST = 4 * 1024 * 1024
 """Characters of one answer that are kept."""

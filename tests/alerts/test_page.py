@@ -6,7 +6,7 @@ import dataclasses
 import re
 from pathlib import Path
 
-from grafana.alerts.kind import number
+from grafana.alerts.alert import number
 from grafana.alerts.table import alerts
 from grafana.alerts.thresholds import Thresholds
 
@@ -28,6 +28,6 @@ def test_each_threshold_is_in_the_table_with_its_value() -> None:
     """Name, number and meaning are those of the code."""
     rows = re.findall(r"^\| `(\w+)` \| ([\d.]+) \| (.*) \|$", PAGE, re.MULTILINE)
     assert rows == [
-        (one.name, number(getattr(Thresholds(), one.name)), one.metadata["means"])
+        (one.name, number(getattr(Thresholds(), one.name)), one.metadata["description"])
         for one in dataclasses.fields(Thresholds)
     ]

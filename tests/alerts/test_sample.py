@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from grafana.alerts.kind import Alert
+from grafana.alerts.alert import Alert
 from grafana.alerts.table import alerts
 from grafana.alerts.thresholds import Thresholds
-from grafana.preview.__main__ import with_sample
+from grafana.preview.history import prometheus_with_sample
 from grafana.preview.prometheus import Client
 from grafana.preview.sample import Sample
 from tests.servers import prometheus
@@ -25,7 +25,7 @@ EVERY = {alert.name: alert for alert in alerts(NO_MINIMA)}
 def sample() -> Iterator[tuple[Client, Sample]]:
     """A Prometheus with the sample."""
     prometheus.needed()
-    with with_sample(END) as found:
+    with prometheus_with_sample(END) as found:
         yield found
 
 

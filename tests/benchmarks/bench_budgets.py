@@ -63,22 +63,23 @@ def added(work: Workload, url: str, blocks: int, calls: int, breaker: str = "") 
     otel_agentcost.instrument(tracer_provider=sdk.tracers, meter_provider=sdk.meters, settings=settings)
     runtime = active.active()
     assert runtime is not None
-    gate, line = runtime.gate(), runtime.line
+    gates = runtime.gates
+    gate = gates.open()
     without: list[float] = []
     more: list[float] = []
     with sdk.trace():
         work.run(calls)
         for _ in range(blocks):
             gc.collect()
-            line.gate = None
+            gates.gate = None
             before = seconds(work.run, calls)
-            line.gate = gate
+            gates.gate = gate
             budgeted = seconds(work.run, calls)
-            line.gate = None
+            gates.gate = None
             after = seconds(work.run, calls)
             without.append((before + after) / 2)
             more.append(budgeted - (before + after) / 2)
-            line.gate = gate
+            gates.gate = gate
     otel_agentcost.uninstrument()
     sdk.shut_down()
     return statistics.median(without) * 1e6, statistics.median(more) * 1e6

@@ -16,7 +16,7 @@ import tracemalloc
 from collections.abc import Callable
 from typing import Any
 
-from otel_agentcost.calls.loop_state import Looping
+from otel_agentcost.calls.loop_guard import TraceLoops
 
 Body = dict[str, Any]
 AT_10, AT_200 = 20.0, 60.0
@@ -82,12 +82,12 @@ def at_length(form: str, turns: int, rounds: int, *, polls: bool = False) -> flo
     for _ in range(rounds):
         taken: list[float] = []
         messages = [first(form)]
-        looping = Looping()
+        looping = TraceLoops()
         for turn in range(turns + 3):
             messages = [*messages, *turn_of(0 if polls else turn, result(turn))]
             body = {place: messages}
             started = time.perf_counter()
-            looping.asked(form, body, turn)
+            looping.before_call(form, body, turn)
             if turn >= turns - 2:
                 taken.append(time.perf_counter() - started)
         medians.append(statistics.median(taken))
@@ -102,9 +102,9 @@ def unseen(form: str, turns: int) -> float:
         messages += turn_of(turn, result(turn))
     taken: list[float] = []
     for _ in range(5):
-        looping = Looping()
+        looping = TraceLoops()
         started = time.perf_counter()
-        looping.asked(form, {place: messages}, 1)
+        looping.before_call(form, {place: messages}, 1)
         taken.append(time.perf_counter() - started)
     return statistics.median(taken) * 1e6
 
@@ -112,16 +112,18 @@ def unseen(form: str, turns: int) -> float:
 def kept(form: str, turns: int) -> int:
     """Bytes that a trace keeps after so many turns: three conversations with long results that are not ASCII."""
     place, turn_of = FORMATS[form]
-    Looping().asked(form, {place: [first(form), *turn_of(0, result(0))]}, 1)  # what is kept for all traces is not its
+    TraceLoops().before_call(
+        form, {place: [first(form), *turn_of(0, result(0))]}, 1
+    )  # what is kept for all traces is not its
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
-    looping = Looping()
+    looping = TraceLoops()
     for conversation in range(3):
         messages = [first(form), {"role": "user", "content": f"{conversation}", "parts": [{"text": f"{conversation}"}]}]
         for turn in range(turns):
             messages += turn_of(turn, f"\U0001f600 {turn} {conversation} " * 200)
-        looping.asked(form, {place: messages}, conversation)
+        looping.before_call(form, {place: messages}, conversation)
     messages = []
     gc.collect()
     after = tracemalloc.get_traced_memory()[0]
@@ -144,12 +146,12 @@ def hostile(form: str) -> int:
     return after - before
 
 
-def _filled(form: str) -> Looping:
+def _filled(form: str) -> TraceLoops:
     """Many conversations, of megabytes of results, arguments, names, ids and answers, and of thousands of calls; and
     tools that tell of themselves in the same way.
     """
     place, turn_of = FORMATS[form]
-    looping = Looping()
+    looping = TraceLoops()
     for conversation in range(20):
         large = f"\U0001f600 {conversation} " + "word \u0439 " * 20_000
         messages = [{"role": "user", "content": large, "parts": [{"text": large}]}]
@@ -157,9 +159,9 @@ def _filled(form: str) -> Looping:
             messages += _named(turn_of(turn, f"{turn} {large}"), f"{turn} {large}")
             messages.append({"role": "assistant", "content": f"{turn} {large}", "parts": [{"text": f"{turn} {large}"}]})
         messages += [message for turn in range(1000) for message in turn_of(turn, f"{turn} {conversation}")]
-        looping.asked(form, {place: messages}, conversation)
+        looping.before_call(form, {place: messages}, conversation)
         for number in range(60):
-            looping.returned(looping.called(f"{number} {large}", f"{number} {large}", {"x": large}), large)
+            looping.tool_returned(looping.tool_called(f"{number} {large}", f"{number} {large}", {"x": large}), large)
     return looping
 
 

@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, PeriodicExportingMetricReader
@@ -24,15 +24,16 @@ from opentelemetry.trace import SpanKind
 
 import otel_agentcost
 from otel_agentcost.calls import streams
-from otel_agentcost.calls.call import InFlight
-from otel_agentcost.calls.pipeline import Line
-from otel_agentcost.calls.pricing import Asked
+from otel_agentcost.calls.admission import Gates
+from otel_agentcost.calls.call import ActiveCall
+from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.core import semconv
-from otel_agentcost.integrations.sdks._base import endpoint
+from otel_agentcost.integrations.endpoints import endpoint
 from otel_agentcost.pricebook import open_book
 from otel_agentcost.telemetry.metrics import Metrics
+from otel_agentcost.telemetry.recorder import Recorder
 from otel_agentcost.telemetry.spans import Spans
-from otel_agentcost.wire import load
+from otel_agentcost.wire import ModelRequest, load
 from tests.benchmarks.workloads import Workload, workloads
 
 
@@ -150,6 +151,11 @@ class Result:
         return self.added / self.floor
 
 
+def no_budgets() -> NoReturn:
+    """Nothing here has a budget that a gate would have to be opened for."""
+    raise AssertionError
+
+
 def chunk_cost(work: Workload) -> float:
     """Microseconds that a chunk gains: real parsed chunks through the tap and its reader, and through a bare generator.
 
@@ -160,17 +166,20 @@ def chunk_cost(work: Workload) -> float:
     events = list(work.stream())
     form = load(work.format)
     call = form.read_request(work.body, "")
-    asked = Asked(call=call, endpoint=endpoint("https://api.openai.com/v1", "openai"), format=form)
+    request = ModelRequest(call=call, endpoint=endpoint("https://api.openai.com/v1", "openai"), format=form)
     sdk = Sdk.fresh()
     tracer, meter = sdk.tracers.get_tracer("chunks"), sdk.meters.get_meter("chunks")
-    line = Line(open_book(), Spans(tracer, {}, lambda: None), Metrics(meter))
+    spans = Spans(tracer, {}, lambda: None)
+    pipeline = Pipeline(open_book(), spans, Recorder(Metrics(meter)), Gates(no_budgets))
 
     def plain(chunks: list[Any]) -> Iterator[Any]:
         yield from chunks
 
     def tapped(chunks: list[Any]) -> Iterator[Any]:
-        live = InFlight(line, asked)
-        live.streaming()
+        record = spans.open(request.call, request.endpoint.attributes)
+        live = ActiveCall(request, record, None, time.time(), None, pipeline.settle_stream)
+        live.sent = True
+        pipeline.open_stream(live)
         return streams.tap(plain(chunks), live)
 
     def seconds(stream: Callable[[list[Any]], Iterator[Any]], chunks: list[Any]) -> float:

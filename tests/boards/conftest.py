@@ -1,4 +1,4 @@
-"""The boards on sample data in a real Prometheus, once for all tests here."""
+"""The boards over sample data in a real Prometheus, shared by all tests of this folder."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from grafana.preview.__main__ import DASHBOARDS, Preview, with_sample
-from grafana.preview.board import Board, Moment, Panel, chosen
-from grafana.preview.frames import asked
+from grafana.preview.__main__ import Preview
+from grafana.preview.board import DASHBOARDS, Board, Panel, TimeRange, variable_values
+from grafana.preview.frames import prometheus_queries
+from grafana.preview.history import prometheus_with_sample
 from grafana.preview.prometheus import Client, Series
 from grafana.preview.sample import STEP, Sample
 from tests.servers import prometheus
@@ -22,38 +23,38 @@ DAY = 86400
 
 @dataclass(frozen=True)
 class Boards:
-    """All boards, and what their queries are answered from."""
+    """All boards and the Prometheus that answers their queries."""
 
     client: Client
     sample: Sample
     preview: Preview
 
-    def moment(self, stretch: int = DAY) -> Moment:
-        """The last `stretch` seconds of the sample."""
-        return Moment(end=self.sample.end, stretch=stretch, scrape=STEP)
+    def time_range(self, seconds: int = DAY) -> TimeRange:
+        """Return the last `seconds` of the sample."""
+        return TimeRange(end=self.sample.end, seconds=seconds, scrape=STEP)
 
     def panel(self, board: str, title: str, kind: str | None = None) -> tuple[Board, Panel]:
-        """The only panel of that title (and kind)."""
+        """Return the only panel of that title (and kind), with its board."""
         (one,) = (one for one in self.preview.boards if one.uid == board)
         (panel,) = (panel for panel in one.panels if panel.title == title and kind in (None, panel.kind))
         return one, panel
 
-    def answers(self, board: str, title: str, stretch: int = DAY, **given: str) -> list[Series]:
-        """What the first query of a panel says at the end of the sample; `given` are values of variables."""
+    def series(self, board: str, title: str, seconds: int = DAY, **variables: str) -> list[Series]:
+        """Return the result of a panel's first query at the end of the sample."""
         one, panel = self.panel(board, title, None if title != "Runs" else "stat")
-        moment = self.moment(stretch)
-        _, expression = asked(panel, chosen(one, moment, given))[0]
-        return self.client.query(expression, moment.end)
+        time = self.time_range(seconds)
+        _, expression = prometheus_queries(panel, variable_values(one, time, variables))[0]
+        return self.client.query(expression, time.end)
 
-    def value(self, board: str, title: str, stretch: int = DAY, **given: str) -> float:
-        """The one number that a panel says."""
-        (only,) = self.answers(board, title, stretch, **given)
+    def value(self, board: str, title: str, seconds: int = DAY, **variables: str) -> float:
+        """Return the only number of a panel."""
+        (only,) = self.series(board, title, seconds, **variables)
         return only.last
 
 
 @pytest.fixture(scope="session")
 def boards() -> Iterator[Boards]:
-    """Weeks of a company that does not exist, in a Prometheus."""
+    """Two weeks of a fictional company in a Prometheus."""
     prometheus.needed()
-    with with_sample(END) as (client, sample):
+    with prometheus_with_sample(END) as (client, sample):
         yield Boards(client, sample, Preview(DASHBOARDS, client, sample, STEP))

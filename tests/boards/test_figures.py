@@ -19,7 +19,7 @@ Truth = Callable[[Sample, float, float], float]
 
 
 def _runs(sample: Sample, since: float, until: float) -> list[Run]:
-    return [run for run in sample.runs if since < run.ended <= until and run.made]
+    return [run for run in sample.runs if since < run.ended <= until and run.allowed_calls]
 
 
 def _spent(sample: Sample, since: float, until: float) -> float:
@@ -40,17 +40,17 @@ def _unpriced_share(sample: Sample, since: float, until: float) -> float:
 # seven minutes. So the sparse dollars of loops are right to two cents; with scrapes every 15 seconds to less than one.
 STATS: list[tuple[str, str, Truth, float]] = [
     (OVERVIEW, "Spent in this range", _spent, CENT),
-    (OVERVIEW, "Dollars an hour", lambda sample, _, until: sample.dollars(until - 3600, until), CENT),
-    (OVERVIEW, "Runs an hour", lambda sample, _, until: len(_runs(sample, until - 3600, until)), 0.5),
+    (OVERVIEW, "Dollars per hour", lambda sample, _, until: sample.dollars(until - 3600, until), CENT),
+    (OVERVIEW, "Runs per hour", lambda sample, _, until: len(_runs(sample, until - 3600, until)), 0.5),
     (OPPORTUNITIES, "Spent", _spent, CENT),
     (RUNS, "Runs", lambda sample, since, until: len(_runs(sample, since, until)), 0.5),
-    (RUNS, "A run costs",
+    (RUNS, "Mean cost of a run",
      lambda sample, since, until: math.fsum(run.usd for run in _runs(sample, since, until))
      / len(_runs(sample, since, until)), 1e-4),
     (BUDGETS, "Calls refused", _refused, 0.5),
-    (BUDGETS, "Loops found",
+    (BUDGETS, "Loops detected",
      lambda sample, since, until: sum(run.loop is not None for run in _runs(sample, since, until)), 0.5),
-    (BUDGETS, "Spent by loops",
+    (BUDGETS, "Cost of loops",
      lambda sample, since, until: math.fsum(run.wasted for run in _runs(sample, since, until) if run.loop), 4 * CENT),
     (BUDGETS, "Saved by downgrades",
      lambda sample, since, until: math.fsum(call.saved_by_downgrade for _, call in sample.calls(since, until)), CENT),
@@ -71,7 +71,7 @@ def test_a_number_is_what_was_done(
 
 
 def _model(_run: Run, call: Call | None) -> str:
-    return call.model.asked if call else ""
+    return call.model.requested if call else ""
 
 
 def _provider(_run: Run, call: Call | None) -> str:
@@ -101,7 +101,7 @@ def test_a_split_is_exact_and_its_parts_are_the_whole(
     }
     found = {
         "" if series.labels[label].startswith("(") else series.labels[label]: series.last
-        for series in boards.answers(OVERVIEW, title)
+        for series in boards.series(OVERVIEW, title)
     }
     assert found == pytest.approx({name: usd for name, usd in expected.items() if usd or name in found}, abs=CENT)
     assert math.fsum(found.values()) == pytest.approx(boards.value(OVERVIEW, "Spent in this range"), abs=CENT)
@@ -117,14 +117,14 @@ def test_a_chosen_service_is_that_service_alone(boards: Boards, service: str) ->
     sample = boards.sample
     expected = sample.dollars(sample.end - 86400, sample.end, lambda run, _: run.agent.service == service)
     assert boards.value(OVERVIEW, "Spent in this range", service=service) == pytest.approx(expected, abs=CENT)
-    (only,) = boards.answers(OVERVIEW, "By service", service=service)
+    (only,) = boards.series(OVERVIEW, "By service", service=service)
     assert only.last == pytest.approx(expected, abs=CENT)
 
 
 def test_tokens_add_up(boards: Boards) -> None:
     """By kind, of the last hour; all kinds together are input and output."""
     sample = boards.sample
-    found = {one.labels["gen_ai_token_type"]: one.last for one in boards.answers(OVERVIEW, "Tokens an hour")}
+    found = {one.labels["gen_ai_token_type"]: one.last for one in boards.series(OVERVIEW, "Tokens per hour")}
     calls = [call.usage for _, call in sample.calls(sample.end - 3600, sample.end)]
     assert found["cache_read"] == pytest.approx(sum(usage.cache_read_tokens for usage in calls), abs=1)
     assert found["reasoning"] == pytest.approx(sum(usage.reasoning_tokens for usage in calls), abs=1)
@@ -134,6 +134,6 @@ def test_tokens_add_up(boards: Boards) -> None:
 
 def test_the_fullest_budget_is_the_one_with_the_largest_share(boards: Boards) -> None:
     """The gauge is the first of the bars."""
-    bars = [one.last for one in boards.answers(BUDGETS, "How far budgets are used now")]
-    assert boards.value(BUDGETS, "Fullest budget") == max(bars)
+    bars = [one.last for one in boards.series(BUDGETS, "Budget utilization now")]
+    assert boards.value(BUDGETS, "Highest utilization") == max(bars)
     assert len(bars) > 3

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from grafana.boards.queries import grew
+from grafana.boards.queries import growth
 
 PROMTOOL = shutil.which("promtool")
 pytestmark = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not on the path: apt install prometheus")
@@ -36,7 +36,7 @@ def check(tmp_path: Path, series: dict[str, str], query: str, at: str, expected:
 
 
 def total(series: str, window: str, ago: str = "") -> str:
-    return f"sum ({grew(series, window, ago)})"
+    return f"sum ({growth(series, window, ago)})"
 
 
 def test_a_series_that_is_born_with_a_value_keeps_it(tmp_path: Path) -> None:

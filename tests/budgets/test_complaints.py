@@ -334,8 +334,8 @@ def test_a_model_without_a_price_is_said_loudly(
     for span in telemetry.spans[:3]:
         assert semconv.E_UNENFORCED in [event.name for event in span.events]
         assert semconv.UNPRICED in dict(span.attributes or {})
-    assert telemetry.total(semconv.M_UNENFORCED) == 3
-    assert telemetry.total(semconv.M_UNPRICED) == 3
+    assert telemetry.total("agentcost.budget.unenforced.calls") == 3
+    assert telemetry.total("agentcost.unpriced.calls") == 3
 
 
 def test_a_loop_that_reads_from_the_cache_lasts_as_long_as_its_dollars(

@@ -155,5 +155,5 @@ def call(neighbours: Sequence[Neighbour], shape: Shape, server: ModelServer, tel
 
 def _counted(telemetry: Telemetry) -> tuple[int, float]:
     """How many calls our metrics count so far, and how many dollars."""
-    counts: list[int] = [getattr(point, "count", 0) for point in telemetry.points(semconv.M_DURATION)]
-    return sum(counts), telemetry.total(semconv.M_COST)
+    counts: list[int] = [getattr(point, "count", 0) for point in telemetry.points("gen_ai.client.operation.duration")]
+    return sum(counts), telemetry.total("agentcost.cost")

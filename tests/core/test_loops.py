@@ -8,16 +8,16 @@ from typing import Any
 import pytest
 
 from otel_agentcost.calls import text_similarity
-from otel_agentcost.core.loops import Finding, Item, Said, Thresholds, ToolResult, Watch, call_of
+from otel_agentcost.core.loops import Finding, Item, LoopDetector, TextMessage, Thresholds, ToolResult, make_tool_call
 
 
 def turn(tool: str, result: str, *, error: bool = False, **arguments: Any) -> list[Item]:
     """One turn of the model: a call, and what came back."""
-    return [call_of(None, tool, json.dumps(arguments)), ToolResult(None, result, error, tool)]
+    return [make_tool_call(None, tool, json.dumps(arguments)), ToolResult(None, result, error, tool)]
 
 
-def watch(thresholds: Thresholds | None = None) -> Watch:
-    return Watch(text_similarity.function(), thresholds)
+def watch(thresholds: Thresholds | None = None) -> LoopDetector:
+    return LoopDetector(text_similarity.function(), thresholds)
 
 
 def found(turns: list[list[Item]], thresholds: Thresholds | None = None) -> list[tuple[int, Finding]]:
@@ -49,13 +49,13 @@ def test_threshold(repeats: int) -> None:
 def test_order_of_keys_and_whitespace_make_no_other_call() -> None:
     """Arguments are compared as canonical JSON."""
     texts = ['{"a": 1, "b": {"c": [1, 2]}}', '{"b":{"c":[1,2]},"a":1}', ' {"a" : 1,\n"b":{"c":[1, 2]} }']
-    turns: list[list[Item]] = [[call_of(None, "get", text), ToolResult(None, "same")] for text in texts]
+    turns: list[list[Item]] = [[make_tool_call(None, "get", text), ToolResult(None, "same")] for text in texts]
     assert found(turns)[0][0] == 3
 
 
 def test_arguments_that_are_no_json_are_a_text() -> None:
     """A call whose arguments the model broke off can repeat, too."""
-    turns: list[list[Item]] = [[call_of(None, "get", '{"a": [1,'), ToolResult(None, "same")]] * 3
+    turns: list[list[Item]] = [[make_tool_call(None, "get", '{"a": [1,'), ToolResult(None, "same")]] * 3
     assert found(turns)[0][1].rule == "repeat"
 
 
@@ -84,7 +84,8 @@ def test_error_storm() -> None:
 def test_no_progress() -> None:
     """The model gives the same answer again and again, whatever it is told."""
     turns: list[list[Item]] = [
-        [Said(True, "I cannot open the report because the archive is locked."), Said(False, "Go on.")] for _ in range(5)
+        [TextMessage(True, "I cannot open the report because the archive is locked."), TextMessage(False, "Go on.")]
+        for _ in range(5)
     ]
     at, finding = found(turns)[0]
     assert (at, finding.rule, finding.tool) == (4, "no_progress", None)
@@ -191,7 +192,7 @@ def test_reading_again_after_a_change_is_no_loop() -> None:
 
 def test_calls_at_once_are_one_time() -> None:
     """What the model calls several times in one turn, it has not seen the result of."""
-    calls: list[Item] = [call_of(f"c{n}", "get", '{"id":1}') for n in range(5)]
+    calls: list[Item] = [make_tool_call(f"c{n}", "get", '{"id":1}') for n in range(5)]
     results: list[Item] = [ToolResult(f"c{n}", "same") for n in range(5)]
     assert found([[*calls, *results]]) == []
 
@@ -204,7 +205,7 @@ def test_the_time_of_day_is_no_loop() -> None:
 def test_a_user_who_says_something_new_breaks_a_loop_off() -> None:
     """After somebody has stepped in, the model gets its chance."""
     turns = [turn("get", "the same", id=7)] * 3
-    assert found([*turns, [Said(False, "Stop that, and ask Alice.")]])[-1][0] == 3
+    assert found([*turns, [TextMessage(False, "Stop that, and ask Alice.")]])[-1][0] == 3
 
 
 # --- what must not hide one ---

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from otel_agentcost.core.loops import Item, Said, ToolResult, call_of
+from otel_agentcost.core.loops import Item, TextMessage, ToolResult, make_tool_call
 from tests.core.test_loops import found, turn
 
 PEOPLE = ["alice", "bob", "carla", "deniz", "emeka", "farid", "grace", "hiro", "ines", "jonas", "kemal", "lena"]
@@ -65,8 +65,8 @@ def test_an_answer_from_a_template() -> None:
 
 def test_a_user_who_asks_the_same_again() -> None:
     """People forget what a bot has told them; it tells them again, from its head or from a tool."""
-    question = Said(False, "When do you open on a weekday, and when on Sunday?")
-    answer = Said(True, "We open at nine in the morning, on Sundays at ten, and close at six in the evening.")
+    question = TextMessage(False, "When do you open on a weekday, and when on Sunday?")
+    answer = TextMessage(True, "We open at nine in the morning, on Sundays at ten, and close at six in the evening.")
     assert found([[question], [answer]] * 8) == []
     looked = turn("opening_hours", '{"weekdays": "9-18", "sunday": "10-18"}', place="Riga")
     assert found([[question, *looked, answer]] * 6) == []
@@ -74,15 +74,15 @@ def test_a_user_who_asks_the_same_again() -> None:
 
 def test_a_program_that_urges_the_model_on_is_no_user() -> None:
     """A scaffold's fixed words do not hide that the model says the same again and again."""
-    urged = Said(False, "You did not call a tool. Please continue with the task, or call finish.")
-    answer = Said(True, "I will now look into the open shipments to Kyoto and report back.")
+    urged = TextMessage(False, "You did not call a tool. Please continue with the task, or call finish.")
+    answer = TextMessage(True, "I will now look into the open shipments to Kyoto and report back.")
     at, finding = found([[answer, urged]] * 6)[0]
     assert (at, finding.rule) == (4, "no_progress")
 
 
 def test_counting_notes_hide_no_loop() -> None:
     """`7 steps left` is what a framework says, and nothing that anybody has to say."""
-    turns = [[*turn("get", "the same", id=7), Said(False, f"You have {9 - n} steps left.")] for n in range(6)]
+    turns = [[*turn("get", "the same", id=7), TextMessage(False, f"You have {9 - n} steps left.")] for n in range(6)]
     assert found(turns)[0][0] <= 4
 
 
@@ -90,9 +90,9 @@ def test_the_closing_words_of_a_bot() -> None:
     """After every matter it asks whether there is another."""
     turns: list[list[Item]] = []
     for n, name in enumerate(PEOPLE):
-        turns.append([Said(False, f"And what does {name} owe us for the month?")])
+        turns.append([TextMessage(False, f"And what does {name} owe us for the month?")])
         turns.append(turn("balance", f"{n * 17 + 3} dollars", name=name))
-        turns.append([Said(True, "I have looked that up. Is there anything else that I can do for you today?")])
+        turns.append([TextMessage(True, "I have looked that up. Is there anything else that I can do for you today?")])
     assert found(turns) == []
 
 
@@ -109,7 +109,7 @@ def test_pages_that_look_alike(by: str) -> None:
 
     def page(n: int, rows: list[dict[str, object]]) -> list[Item]:
         found = json.dumps({"rows": rows, "more": bool(rows)})
-        return [call_of(None, "list", json.dumps({"query": "all", by: n})), ToolResult(None, found)]
+        return [make_tool_call(None, "list", json.dumps({"query": "all", by: n})), ToolResult(None, found)]
 
     pages = [page(n, [{"id": n, "state": "open"}]) for n in range(20)]
     assert found([*pages, page(20, [])]) == []
@@ -158,7 +158,7 @@ def test_an_answer_with_and_without_apology() -> None:
         "Sorry, I cannot open the report because the archive is locked.",
         "I'm afraid I cannot open the report, because the archive is locked.",
     ]
-    at, finding = found([[Said(True, text), Said(False, "Go on.")] for text in answers])[0]
+    at, finding = found([[TextMessage(True, text), TextMessage(False, "Go on.")] for text in answers])[0]
     assert (at, finding.rule) == (4, "no_progress")
 
 

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from otel_agentcost.core.loops import Item, Said
+from otel_agentcost.core.loops import Item, TextMessage
 from tests.core.test_loops import found, turn
 
 PARTS = [
@@ -134,7 +134,8 @@ def test_commands_that_differ_in_what_is_quoted() -> None:
 def test_one_answer_to_many_matters(answer: str) -> None:
     """A label, or a refusal: the user brings something else each time."""
     turns: list[list[Item]] = [
-        [Said(False, f"Somebody wrote about the {part} and the weather"), Said(True, answer)] for part in PARTS
+        [TextMessage(False, f"Somebody wrote about the {part} and the weather"), TextMessage(True, answer)]
+        for part in PARTS
     ]
     assert found(turns) == []
 
@@ -144,15 +145,17 @@ def test_an_agent_that_is_asked_on_schedule() -> None:
     for again in ("", "[run {n}] "):
         rounds: list[list[Item]] = []
         for n in range(20):
-            ask = Said(False, again.format(n=n) + "Look into the intake folder and handle anything that came in.")
+            ask = TextMessage(
+                False, again.format(n=n) + "Look into the intake folder and handle anything that came in."
+            )
             rounds.append([ask, *turn("list_folder", json.dumps({"files": []}), path="/intake")])
-            rounds.append([Said(True, "The intake folder is empty, so there is nothing to do.")])
+            rounds.append([TextMessage(True, "The intake folder is empty, so there is nothing to do.")])
         assert found(rounds) == []
 
 
 def test_a_short_question_asked_again() -> None:
     """Three words can be a question of a person's, and no urging."""
-    question = Said(False, "What's my balance?")
+    question = TextMessage(False, "What's my balance?")
     assert found([[question, *turn("get_balance", '{"balance": 120.5}', account="A1")]] * 6) == []
 
 
@@ -166,7 +169,9 @@ def test_agents_that_read_one_another() -> None:
     hands = [turn(f"transfer_to_{who}", f"Successfully transferred to {who}") for who in ("writer", "critic")]
     assert found(hands * 4) != []
     drafts = [
-        Said(True, f"Draft {n} of chapter {part}: a text with more than a dozen words in it about the {part}, again.")
+        TextMessage(
+            True, f"Draft {n} of chapter {part}: a text with more than a dozen words in it about the {part}, again."
+        )
         for n, part in enumerate(PARTS[:10])
     ]
     assert found([[draft, *hands[n % 2]] for n, draft in enumerate(drafts)]) == []

@@ -9,7 +9,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from otel_agentcost.calls.loop_state import Finding, Looping
+from otel_agentcost.calls.loop_guard import TraceLoops
+from otel_agentcost.core.loops import Finding
 from tests.loops.runs import Step
 
 Messages = list[dict[str, Any]]
@@ -148,9 +149,9 @@ def _is_call(message: dict[str, Any]) -> bool:
 
 def findings(run: list[Step], form: str, edit: str) -> list[tuple[int, Finding]]:
     """The loops that are found in a run whose requests are all edited."""
-    looping, found = Looping(), list[tuple[int, Finding]]()
+    looping, found = TraceLoops(), list[tuple[int, Finding]]()
     place = FORMATS[form][0]
     for n, (at, messages) in enumerate(requests(run, form)):
         for _ in range(2 if edit == "sent twice" else 1):
-            found += [(at, each) for each in looping.asked(form, {place: EDITS[edit](messages, n)}, n)]
+            found += [(at, each) for each in looping.before_call(form, {place: EDITS[edit](messages, n)}, n)]
     return found

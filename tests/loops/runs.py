@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from otel_agentcost.calls.loop_state import Finding, Looping, Thresholds
+from otel_agentcost.calls.loop_guard import TraceLoops
+from otel_agentcost.core.loops import Finding, Thresholds
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,8 +94,8 @@ def _chat(step: Step, at: int) -> Iterator[dict[str, Any]]:
 
 def findings(run: list[Step], thresholds: Thresholds | None = None) -> list[tuple[int, Finding]]:
     """The loops that are found in a run, each with how many steps were over."""
-    looping = Looping(thresholds)
+    looping = TraceLoops(thresholds)
     found: list[tuple[int, Finding]] = []
     for number, (at, sent) in enumerate(messages(run)):
-        found += [(at, finding) for finding in looping.asked("openai_chat", {"messages": sent}, number)]
+        found += [(at, finding) for finding in looping.before_call("openai_chat", {"messages": sent}, number)]
     return found

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from otel_agentcost.calls.loop_state import Finding, Looping
+from otel_agentcost.calls.loop_guard import TraceLoops
+from otel_agentcost.core.loops import Finding
 from tests.loops import domains, edits, holdout, runs
 from tests.loops.edits import EDITS, FORMATS
 from tests.loops.runs import Step, asked, call
@@ -66,16 +67,16 @@ def test_the_same_loop_through_every_format(form: str) -> None:
 
 def test_the_same_loop_through_a_conversation_that_openai_keeps() -> None:
     """With `previous_response_id` only results are sent; their calls were in the responses."""
-    looping = Looping()
+    looping = TraceLoops()
     found: list[tuple[int, Finding]] = []
     for at, step in enumerate(LOOPING):
         items = edits.responses(step, at)
         if step.tool is None:
-            looping.asked("openai_responses", {"input": items}, at)
+            looping.before_call("openai_responses", {"input": items}, at)
             continue
-        looping.answered("openai_responses", {"id": f"resp_{at}", "output": items[:1]})
+        looping.after_call("openai_responses", {"id": f"resp_{at}", "output": items[:1]})
         body = {"input": items[1:], "previous_response_id": f"resp_{at}"}
-        found += [(at + 1, each) for each in looping.asked("openai_responses", body, at)]
+        found += [(at + 1, each) for each in looping.before_call("openai_responses", body, at)]
     (at, finding), *_ = found
     assert (at, finding.rule, finding.tool, finding.repeats) == (8, "repeat", "get_order", 3)
 
@@ -89,41 +90,41 @@ def chat(*messages: dict[str, Any]) -> dict[str, Any]:
 
 def test_calls_without_results_and_results_without_calls() -> None:
     """Neither is a repetition of anything: nobody knows what came back, or of what."""
-    looping = Looping()
+    looping = TraceLoops()
     calls: list[dict[str, Any]] = []
     results: list[dict[str, Any]] = []
     for n in range(12):
         calls.append(edits.chat(call("get", "", id=1), n)[0])
         results.append({"role": "tool", "tool_call_id": f"nobody-{n}", "content": "the same"})
-        assert looping.asked("openai_chat", chat(*calls), n) == []
-        assert looping.asked("openai_chat", {"messages": [{"role": "user", "content": "B"}, *results]}, n) == []
+        assert looping.before_call("openai_chat", chat(*calls), n) == []
+        assert looping.before_call("openai_chat", {"messages": [{"role": "user", "content": "B"}, *results]}, n) == []
 
 
 @pytest.mark.parametrize("arguments", ['{"a": [1,', "", "null", "[" * 5000, "\ud800", None, 7, {"a": {1, 2}}, object()])
 def test_arguments_that_are_no_json(arguments: Any) -> None:
     """They are compared as what they are; and nothing is raised, however they are broken."""
-    looping, messages, found = Looping(), list[dict[str, Any]](), list[Finding]()
+    looping, messages, found = TraceLoops(), list[dict[str, Any]](), list[Finding]()
     for n in range(3):
         function = {"name": "get", "arguments": arguments}
         messages.append({"role": "assistant", "tool_calls": [{"id": f"c{n}", "function": function}]})
         messages.append({"role": "tool", "tool_call_id": f"c{n}", "content": "the same"})
-        found = looping.asked("openai_chat", chat(*messages), n)
+        found = looping.before_call("openai_chat", chat(*messages), n)
     assert [finding.rule for finding in found] == ["repeat"]
 
 
 @pytest.mark.parametrize("form", FORMATS)
 def test_megabyte_results(form: str) -> None:
     """They are known by samples: the same ones are a loop, others are none, and nothing of them is kept."""
-    same, other = Looping(), Looping()
+    same, other = TraceLoops(), TraceLoops()
     run = [asked("Go.")]
     found: list[Finding] = []
     for n in range(4):
         run.append(call("dump", "x" * 1_000_000, id=1))
         messages = [message for at, step in enumerate(run) for message in FORMATS[form][1](step, at)]
-        found = same.asked(form, {FORMATS[form][0]: messages}, n)
+        found = same.before_call(form, {FORMATS[form][0]: messages}, n)
         run[-1] = call("dump", f"{n} y " * 200_000, id=1)
         messages = [message for at, step in enumerate(run) for message in FORMATS[form][1](step, at)]
-        assert other.asked(form, {FORMATS[form][0]: messages}, n) == []
+        assert other.before_call(form, {FORMATS[form][0]: messages}, n) == []
         run[-1] = call("dump", "x" * 1_000_000, id=1)
     assert [finding.rule for finding in found] == ["repeat"]
     assert max(same.size(), other.size()) < 64_000
@@ -132,21 +133,21 @@ def test_megabyte_results(form: str) -> None:
 @pytest.mark.parametrize("form", FORMATS)
 def test_thousands_of_calls_at_once(form: str) -> None:
     """What the model calls in one turn it has not seen the result of, however often it is the same."""
-    looping = Looping()
+    looping = TraceLoops()
     many = Step("get", '{"id": 1}', "the same", more=(Step("get", '{"id": 1}', "the same"),) * 3000)
     messages = [*FORMATS[form][1](asked("Go."), 0), *FORMATS[form][1](many, 1)]
-    assert looping.asked(form, {FORMATS[form][0]: messages}, 1) == []
+    assert looping.before_call(form, {FORMATS[form][0]: messages}, 1) == []
     assert looping.size() < 64_000
 
 
 def half(first: int) -> int:
     """How many loops one of two processes sees that make the calls of one trace in turns."""
-    looping = Looping()
+    looping = TraceLoops()
     run = [asked("Go on."), *[call("look", f"Something else, namely {n * 31}.", at=n) for n in range(20)]]
     found = 0
     for at in range(first, len(run), 2):
         messages = [message for n, step in enumerate(run[: at + 1]) for message in edits.chat(step, n)]
-        found += len(looping.asked("openai_chat", {"messages": messages}, at))
+        found += len(looping.before_call("openai_chat", {"messages": messages}, at))
     return found
 
 

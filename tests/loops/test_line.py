@@ -238,5 +238,5 @@ def test_thresholds_can_be_set(telemetry: Telemetry) -> None:
     with budgeted(telemetry, **settings):
         runtime = active.active()
         assert runtime is not None
-        assert runtime.line.watch is not None
-        assert runtime.line.watch._thresholds == Thresholds(repeats=4, stall=12, results=0.95)
+        assert runtime.loops is not None
+        assert runtime.loops.thresholds == Thresholds(repeats=4, stall=12, results=0.95)

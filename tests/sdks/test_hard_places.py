@@ -171,7 +171,7 @@ def test_an_absurd_cost_of_a_provider_spoils_no_sum(telemetry: Telemetry) -> Non
         made = client(lambda _: httpx2.Response(200, json=body), base_url="http://gateway/v1")
         made.chat.completions.create(**ASK)
         made.chat.completions.create(**ASK)
-    assert telemetry.total(semconv.M_COST) == pytest.approx(2 * PLAIN_USD)
+    assert telemetry.total("agentcost.cost") == pytest.approx(2 * PLAIN_USD)
 
 
 def test_an_applications_chat_span_does_not_take_an_embedding(telemetry: Telemetry) -> None:

@@ -21,9 +21,9 @@ from google import genai
 from google.genai import types
 from openai import AsyncAzureOpenAI, AzureOpenAI, OpenAI
 
-from otel_agentcost.calls.pricing import Asked
+from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.integrations.sdks import Sdk, discover
-from otel_agentcost.wire import CannotRewrite
+from otel_agentcost.wire import CannotRewrite, ModelRequest
 from tests.model_server import ModelServer, json_reply
 from tests.sdks import anthropic_clouds, anthropic_shapes, gemini_shapes, openai_other_shapes, openai_shapes
 from tests.sdks.hosts import led, led_async
@@ -43,7 +43,7 @@ class Changes:
 
     model: str | None = None
     most: int | None = None
-    made: list[Asked] = field(default_factory=list)
+    made: list[ModelRequest] = field(default_factory=list)
     """Each call as it was read again after the change."""
 
 
@@ -69,7 +69,7 @@ def rewriting(sdk: Sdk, *, model: str | None = None, most: int | None = None) ->
     changes = Changes(model, most)
     with pytest.MonkeyPatch.context() as patch:
         for patched in sdk.patches:
-            if patched.kind in ("call", "call_async", "generate"):
+            if patched.through in (Pipeline.call, Pipeline.call_async, Pipeline.generate):
                 owner = getattr(import_module(patched.target.module), patched.target.owner)
                 method = patched.target.method
                 name = method if isinstance(method, str) else method(owner)
@@ -289,7 +289,7 @@ def test_an_extra_body_is_read_as_it_is_sent(config: str, of_client: bool, model
     assert read.call.body["generationConfig"] == sent
 
 
-def gemini_reading(options: types.HttpOptions, settings: types.GenerateContentConfig) -> Asked:
+def gemini_reading(options: types.HttpOptions, settings: types.GenerateContentConfig) -> ModelRequest:
     """What the seam reads of a request with these options."""
     with genai.Client(api_key="none", http_options=options) as client:
         seam = SDKS["google_genai"].patches[0].seam

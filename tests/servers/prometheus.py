@@ -1,15 +1,15 @@
-"""A real Prometheus for tests, Debian's or any other on the path; without one, tests say that they were left out."""
+"""A real Prometheus for tests: the one on the path. Without one, the tests that need it are skipped with a reason."""
 
 from __future__ import annotations
 
 import pytest
 
-from grafana.preview.prometheus import Client, Prometheus, Refused, Series, missing
+from grafana.preview.prometheus import Client, Prometheus, QueryError, Series, missing_programs
 
-__all__ = ["Client", "Prometheus", "Refused", "Series", "missing", "needed"]
+__all__ = ["Client", "Prometheus", "QueryError", "Series", "needed"]
 
 
 def needed() -> None:
-    """Skips the test, and says why, where no Prometheus can be run."""
-    if reason := missing():
+    """Skip the test with a reason if no Prometheus can be run."""
+    if reason := missing_programs():
         pytest.skip(reason)

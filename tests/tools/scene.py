@@ -53,7 +53,7 @@ def one_call(telemetry: Telemetry, *, tool: str = "search", usd: float | None = 
     assert said.get(semconv.COST) == usd
     calls, cost = counted(telemetry)
     assert (calls, cost or None) == (1, usd)
-    assert telemetry.total(semconv.M_COST, gen_ai__operation__name=semconv.EXECUTE_TOOL) == (usd or 0)
+    assert telemetry.total("agentcost.cost", gen_ai__operation__name=semconv.EXECUTE_TOOL) == (usd or 0)
     return said
 
 
@@ -61,7 +61,6 @@ def repeats() -> list[str]:
     """The rules by which what was called so far is a loop: what the loop watch has learned of tools alone."""
     runtime = active()
     assert runtime is not None
-    watch = runtime.line.watch
-    assert watch is not None
-    (trace,) = watch._traces.values()
-    return [found.rule for found in trace.looping.asked("openai_chat", {"messages": []}, 0)]
+    assert runtime.loops is not None
+    (trace,) = runtime.loops._traces.values()
+    return [found.rule for found in trace.loops.before_call("openai_chat", {"messages": []}, 0)]

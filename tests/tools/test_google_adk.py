@@ -170,7 +170,7 @@ async def test_calls_of_a_trace_that_is_not_recorded_count_too(
     with priced(off, trace_max_tool_calls=2), pytest.raises(BudgetExceeded):
         await run(model_server, monkeypatch, *asked, DONE)
     assert off.spans == ()
-    assert off.total(semconv.M_COST, gen_ai__operation__name=semconv.EXECUTE_TOOL) == 0.75
+    assert off.total("agentcost.cost", gen_ai__operation__name=semconv.EXECUTE_TOOL) == 0.75
     off.shutdown()
 
 

@@ -121,7 +121,7 @@ async def test_a_trace_that_is_not_recorded_is_counted_all_the_same(tmp_path: Pa
         async with session(tmp_path) as client:
             await client.call_tool("search", {"query": "bees"})
     assert off.spans == ()
-    assert off.total(semconv.M_COST) == 0.25
+    assert off.total("agentcost.cost") == 0.25
     off.shutdown()
 
 

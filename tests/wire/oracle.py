@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from otel_agentcost.core.usage import DIMENSIONS, Kind, Usage
-from otel_agentcost.wire import Format, get, load
+from otel_agentcost.wire import Format, load
+from otel_agentcost.wire.fields import get
 
 FORMATS = {
     "/chat/completions": ("openai_chat", "chat"),

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from otel_agentcost.core.loops import Item, Said, ToolCall, ToolResult, call_of
+from otel_agentcost.core.loops import Item, TextMessage, ToolCall, ToolResult, make_tool_call
 from otel_agentcost.wire.conversation import Reader
 from tests.benchmarks.bench_loops import FORMATS, first
 
@@ -33,7 +33,7 @@ def body(form: str, turns: int) -> Body:
 def test_a_turn(form: str) -> None:
     """Every format tells of a call, of its arguments, and of its result."""
     user, call, result = items(form, body(form, 1))
-    assert user == Said(False, "Look at the orders.")
+    assert user == TextMessage(False, "Look at the orders.")
     assert isinstance(call, ToolCall)
     assert isinstance(result, ToolResult)
     assert call.tool == "list_orders"
@@ -126,7 +126,7 @@ def test_what_else_calls_tools() -> None:
     old = {"role": "assistant", "content": None, "function_call": {"name": "f", "arguments": "{}"}}
     answer = {"role": "function", "name": "f", "content": "done"}
     assert items("openai_chat", {"messages": [old, answer]}) == [
-        call_of(None, "f", "{}"),
+        make_tool_call(None, "f", "{}"),
         ToolResult(None, "done", tool="f"),
     ]
     given = [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from otel_agentcost.calls.loop_state import Looping
+from otel_agentcost.calls.loop_guard import TraceLoops
 from tests.benchmarks.bench_loops import FORMATS, first
 
 NAMES = sorted(
@@ -59,11 +59,11 @@ PLACES = {form: place for form, (place, _) in FORMATS.items()}
 @given(form=st.sampled_from(sorted(FORMATS)), bodies=st.lists(st.lists(VALUES, max_size=6), max_size=5))
 def test_nonsense(form: str, bodies: list[list[Any]]) -> None:
     """Nothing is raised, whatever stands where messages should."""
-    looping = Looping()
+    looping = TraceLoops()
     for number, messages in enumerate(bodies):
-        looping.asked(form, {PLACES[form]: messages}, number)
-    looping.asked(form, bodies, 9)
-    looping.asked(form, None, 10)
+        looping.before_call(form, {PLACES[form]: messages}, number)
+    looping.before_call(form, bodies, 9)
+    looping.before_call(form, None, 10)
 
 
 def edited(random: Random, messages: list[Any], form: str) -> list[Any]:
@@ -90,10 +90,10 @@ def test_no_false_alarm_comes_from_edits(form: str) -> None:
     place, turn = FORMATS[form]
     for seed in range(100):
         random = Random(seed)
-        looping, messages = Looping(), [first(form)]
+        looping, messages = TraceLoops(), [first(form)]
         for number in range(25):
             messages += turn(number, f"result {random.random()}")
-            found = looping.asked(form, {place: edited(random, messages, form)}, number)
+            found = looping.before_call(form, {place: edited(random, messages, form)}, number)
             assert found == [], (seed, number, found)
 
 
@@ -101,10 +101,10 @@ def test_no_false_alarm_comes_from_edits(form: str) -> None:
 def test_a_loop_is_found_in_a_history_that_is_cut_each_time(form: str) -> None:
     """An application that keeps the last twenty messages loops no less."""
     place, turn = FORMATS[form]
-    looping, messages = Looping(), [first(form)]
+    looping, messages = TraceLoops(), [first(form)]
     findings: list[Any] = []
     for number in range(30):
         messages += turn(min(20, number), f"result {min(number, 20)}")
-        findings += looping.asked(form, {place: [messages[0], *messages[-20:]]}, number)
+        findings += looping.before_call(form, {place: [messages[0], *messages[-20:]]}, number)
     assert findings
     assert findings[0].since == 20

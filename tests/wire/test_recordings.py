@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from otel_agentcost.core.call import Answer
-from otel_agentcost.wire import get
+from otel_agentcost.wire.fields import get
 from tests.wire import oracle
 
 LINES = oracle.recordings()

@@ -13,7 +13,7 @@ from otel_agentcost.diagnostics import alarm, logger
 from otel_agentcost.guard import Guard, Policy
 from otel_agentcost.guard.ledger import Amounts, Claim, Ledger, LedgerError, Refusal, Standing, open_ledger
 from otel_agentcost.guard.ledger.memory import MemoryLedger
-from otel_agentcost.pricebook.output_limits import longest_answer
+from otel_agentcost.pricebook.output_limits import output_limit
 from otel_agentcost.settings.table import Settings
 
 _NEVER_SPENT = "agentcost/does-it-answer"
@@ -30,7 +30,7 @@ def policy_of(settings: Settings) -> Policy:
         downgrade=settings.downgrade,
         unlimited=settings.unlimited_output,
         longest_answer=settings.longest_answer,
-        max_output=longest_answer,
+        max_output=output_limit,
         unpriced=settings.unpriced,
         zone=settings.time_zone,
     )

@@ -1,26 +1,28 @@
-"""What an SDK module consists of, and how a client's address becomes a provider."""
+"""What an SDK's module consists of, and the one way that its calls take."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from typing import Any
 
-from otel_agentcost.calls.call import Seam
-from otel_agentcost.calls.pricing import Endpoint
-from otel_agentcost.core import semconv
-from otel_agentcost.core.call import AttributeValue
-from otel_agentcost.integrations.patching import Target
+from otel_agentcost.calls.pipeline import Pipeline
+from otel_agentcost.calls.seam import Seam
+from otel_agentcost.integrations.patching import Patch, Target
+
+Through = Callable[[Pipeline, Seam, Callable[..., Any], Any, Any, Any], Any]
+"""A method of `Pipeline` that takes the calls of a patched method: `call`, `call_async`, `generate`, `attempt`,
+`around` or `around_async`.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patchable:
-    """One method to patch and how calls through it are read. `kind` names the line that it takes."""
+    """One method to patch, and how calls through it are read."""
 
     target: Target
     seam: Seam
-    kind: str = "call"
-    """Which method of `Line` takes it: `call`, `call_async`, `generate`, `attempt`, `around` or `around_async`."""
+    through: Through = Pipeline.call
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,83 +33,18 @@ class Sdk:
     distribution: str
     patches: tuple[Patchable, ...]
     oldest: str = ""
-    """The oldest release that the tests cover; patches may well fit older ones, but nobody has looked."""
+    """The oldest release that the tests cover. Patches may fit older ones, but that is not tested."""
 
 
-# Where the address tells the provider, by the end of the host name; the conventions' names, where they have one.
-_HOSTS: tuple[tuple[str, str], ...] = (
-    ("api.openai.com", "openai"),
-    ("openai.azure.com", "azure.ai.openai"),
-    ("cognitiveservices.azure.com", "azure.ai.openai"),
-    ("azure-api.net", "azure.ai.openai"),
-    ("services.ai.azure.com", "azure.ai.inference"),
-    ("models.inference.ai.azure.com", "azure.ai.inference"),
-    ("api.anthropic.com", "anthropic"),
-    ("generativelanguage.googleapis.com", "gcp.gemini"),
-    ("aiplatform.googleapis.com", "gcp.vertex_ai"),
-    ("api.deepseek.com", "deepseek"),
-    ("api.groq.com", "groq"),
-    ("api.mistral.ai", "mistral_ai"),
-    ("api.x.ai", "x_ai"),
-    ("api.perplexity.ai", "perplexity"),
-    ("api.moonshot.ai", "moonshot_ai"),
-    ("api.moonshot.cn", "moonshot_ai"),
-    ("api.cohere.com", "cohere"),
-    ("api.cohere.ai", "cohere"),
-    ("openrouter.ai", "openrouter"),
-    ("api.together.xyz", "together"),
-    ("api.together.ai", "together"),
-    ("api.fireworks.ai", "fireworks"),
-    ("api.cerebras.ai", "cerebras"),
-    ("ml.cloud.ibm.com", "ibm.watsonx.ai"),
-)
-
-_GATEWAYS = (".azure-api.net",)
-"""Hosts of a provider's that are gateways: what they say of the price is believed."""
-
-_ENDPOINTS: dict[tuple[str, str], Endpoint] = {}
-_MOST_ENDPOINTS = 1000
+def patches_of(sdk: Sdk, pipeline: Pipeline) -> tuple[Patch, ...]:
+    """Return the patches to install, so that calls of `sdk` go through `pipeline`."""
+    return tuple(_patch(patchable, pipeline) for patchable in sdk.patches)
 
 
-def endpoint(base_url: str, default: str) -> Endpoint:
-    """The endpoint at `base_url`; `default` is the provider that the SDK is made for.
+def _patch(patchable: Patchable, pipeline: Pipeline) -> Patch:
+    through, seam = patchable.through, patchable.seam
 
-    An address that nobody knows (a gateway, a local server) keeps the SDK's own provider.
-    """
-    key = (base_url, default)
-    known = _ENDPOINTS.get(key)
-    if known is None:
-        known = _endpoint(base_url, default)
-        if len(_ENDPOINTS) < _MOST_ENDPOINTS:
-            _ENDPOINTS[key] = known
-    return known
+    def wrapper(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        return through(pipeline, seam, wrapped, instance, args, kwargs)
 
-
-def _endpoint(base_url: str, default: str) -> Endpoint:
-    try:
-        parts = urlsplit(base_url)
-        host, port = parts.hostname or "", parts.port
-        port = port or {"https": 443, "http": 80}.get(parts.scheme)
-    except ValueError:
-        host, port = "", None
-    told = next((name for end, name in _HOSTS if host == end or host.endswith("." + end)), None)
-    if host.startswith("bedrock") and host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
-        told = "aws.bedrock"  # other hosts there are load balancers and gateways, in front of anything
-    provider = told or default
-    attributes: dict[str, AttributeValue] = {semconv.PROVIDER: provider}
-    if host:
-        attributes[semconv.SERVER_ADDRESS] = host
-        if port is not None:
-            attributes[semconv.SERVER_PORT] = port
-    return Endpoint(
-        provider=provider,
-        base_url=base_url,
-        known=told is not None and not host.endswith(_GATEWAYS),
-        attributes=attributes,
-    )
-
-
-def match_path(path: str, formats: Mapping[str, str]) -> str | None:
-    """Which of `formats` (path endings) `path` ends with, leaving a query aside; None where with none."""
-    path = path.partition("?")[0].rstrip("/")
-    return next((name for ending, name in formats.items() if path.endswith(ending)), None)
+    return Patch(patchable.target, wrapper)

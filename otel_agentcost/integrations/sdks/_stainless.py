@@ -13,12 +13,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from otel_agentcost.calls import streams
-from otel_agentcost.calls.call import InFlight
-from otel_agentcost.calls.pricing import Asked, Endpoint
+from otel_agentcost.calls.pipeline import Pipeline
+from otel_agentcost.calls.seam import Body, EventStream, RawResponse, Reply
+from otel_agentcost.core.call import Endpoint
+from otel_agentcost.integrations.endpoints import endpoint, match_path
 from otel_agentcost.integrations.patching import Target, argument, with_argument
-from otel_agentcost.integrations.sdks._base import Patchable, endpoint, match_path
+from otel_agentcost.integrations.sdks._base import Patchable, Through
 from otel_agentcost.wire import CannotRewrite, Change, Format, load
+from otel_agentcost.wire.format import ModelRequest
 
 _MOST_PATHS = 1000
 _DEPLOYMENT = "/deployments/"
@@ -38,41 +40,43 @@ class StainlessSeam:
         self._kinds: dict[type, str] = {}
 
     def patches(
-        self, module: str, owner: str, method: str | Callable[[type], str], kind: str
+        self, module: str, owner: str, method: str | Callable[[type], str], through: Through
     ) -> tuple[Patchable, Patchable]:
         """The seam itself, and the place where an HTTP response is turned into what the SDK returns."""
         seam = Target(module=module, owner=owner, method=method)
         attempt = Target(module=module, owner=owner, method="_process_response", optional=True)
-        return Patchable(target=seam, seam=self, kind=kind), Patchable(target=attempt, seam=self, kind="attempt")
+        return Patchable(target=seam, seam=self, through=through), Patchable(
+            target=attempt, seam=self, through=Pipeline.attempt
+        )
 
-    def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
+    def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ModelRequest | None:
         options = argument(args, kwargs, 1, "options")
         url = options.url
         form = self._by_path[url] if url in self._by_path else self._format(url)
         if form is None or options.method.lower() != "post":
             return None
         call = form.read_request(_body(options), url)
-        return Asked(call=call, endpoint=self._endpoint(instance, url), format=form)
+        return ModelRequest(call=call, endpoint=self._endpoint(instance, url), format=form)
 
     def rewrite(
         self,
-        asked: Asked,
+        request: ModelRequest,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         *,
         model: str | None,
         max_output_tokens: int | None,
-    ) -> tuple[Asked, tuple[Any, ...], dict[str, Any]]:
-        options, there = argument(args, kwargs, 1, "options"), asked.endpoint
+    ) -> tuple[ModelRequest, tuple[Any, ...], dict[str, Any]]:
+        options, there = argument(args, kwargs, 1, "options"), request.endpoint
         if model is not None and _DEPLOYMENT in there.base_url and _DEPLOYMENT not in options.url:
             raise CannotRewrite("its client is bound to one deployment")
         change = Change(model=model, max_output_tokens=max_output_tokens, provider=there.provider, known=there.known)
-        body, url = asked.format.rewrite(asked.call, options.url, change)
+        body, url = request.format.rewrite(request.call, options.url, change)
         options = _copy(options)
-        _put(options, asked.call.body, body)
+        _put(options, request.call.body, body)
         options.url = url
-        call = asked.format.read_request(_body(options), url)
-        return replace(asked, call=call), *with_argument(args, kwargs, 1, "options", options)
+        call = request.format.read_request(_body(options), url)
+        return replace(request, call=call), *with_argument(args, kwargs, 1, "options", options)
 
     def _format(self, url: str) -> Format | None:
         found = match_path(url, self._formats)
@@ -100,16 +104,13 @@ class StainlessSeam:
         named = (self._providers[c.__name__] for c in type(client).__mro__ if c.__name__ in self._providers)
         return next(named, self._default)
 
-    def deliver(self, result: Any, live: InFlight) -> Any:
+    def unwrap(self, result: Any) -> Reply:
         kind = self._kinds.get(type(result)) or self._classify(result)
         if kind == "body":
-            live.answered(result)
-        elif kind == "stream":
-            live.streaming()
-            streams.watch_events(result, live)
-        else:
-            _deliver_raw(result if kind == "http" else result.http_response, live)
-        return result
+            return Body(result)
+        if kind == "stream":
+            return EventStream(result)
+        return RawResponse(result if kind == "http" else result.http_response)
 
     def _classify(self, result: Any) -> str:
         kind = type(result)
@@ -123,21 +124,6 @@ class StainlessSeam:
             found = "body"
         self._kinds[kind] = found
         return found
-
-
-def _deliver_raw(response: Any, live: InFlight) -> None:
-    if not response.is_closed:
-        live.streaming()
-        streams.watch_bytes(response, live)
-        return
-    content_type = str(response.headers.get("content-type", ""))
-    if "event-stream" in content_type:  # the events are all there: a hook of the application's has read them
-        content = response.content + b"\n"
-        live.streaming(arrived=True)
-        streams.Bytes(live, content_type).feed(content)
-        live.ended(None)
-    else:
-        live.answered(streams.parsed(response.content) if "json" in content_type else None)
 
 
 def _body(options: Any) -> Any:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import inspect
 
+from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.sdks._base import Patchable, Sdk
+from otel_agentcost.integrations.sdks._base import Patchable, Sdk, Through
 from otel_agentcost.integrations.sdks._stainless import StainlessSeam
 
 FORMATS = {
@@ -41,9 +42,9 @@ def _outside_of(client: type) -> str:
     return "request" if _seam_of(client) == "_request" else "not there"
 
 
-def _around(owner: str, kind: str) -> Patchable:
+def _around(owner: str, through: Through) -> Patchable:
     target = Target(module="anthropic._base_client", owner=owner, method=_outside_of, optional=True)
-    return Patchable(target=target, seam=_SEAM, kind=kind)
+    return Patchable(target=target, seam=_SEAM, through=through)
 
 
 SDK = Sdk(
@@ -51,9 +52,9 @@ SDK = Sdk(
     distribution="anthropic",
     oldest="0.51",
     patches=(
-        *_SEAM.patches("anthropic._base_client", "SyncAPIClient", _seam_of, "call"),
-        *_SEAM.patches("anthropic._base_client", "AsyncAPIClient", _seam_of, "call_async"),
-        _around("SyncAPIClient", "around"),
-        _around("AsyncAPIClient", "around_async"),
+        *_SEAM.patches("anthropic._base_client", "SyncAPIClient", _seam_of, Pipeline.call),
+        *_SEAM.patches("anthropic._base_client", "AsyncAPIClient", _seam_of, Pipeline.call_async),
+        _around("SyncAPIClient", Pipeline.around),
+        _around("AsyncAPIClient", Pipeline.around_async),
     ),
 )

@@ -14,13 +14,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, cast
 
-from otel_agentcost.calls import streams
-from otel_agentcost.calls.call import InFlight
-from otel_agentcost.calls.pricing import Asked
+from otel_agentcost.calls.pipeline import Pipeline
+from otel_agentcost.calls.seam import Body, EventIterator, Reply
 from otel_agentcost.core.call import Answer
+from otel_agentcost.integrations.endpoints import endpoint, match_path
 from otel_agentcost.integrations.patching import Target, argument, with_argument
-from otel_agentcost.integrations.sdks._base import Patchable, Sdk, endpoint, match_path
-from otel_agentcost.wire import AnswerReader, CannotRewrite, Change, Format, SoFar, get, load
+from otel_agentcost.integrations.sdks._base import Patchable, Sdk, Through
+from otel_agentcost.wire import AnswerReader, CannotRewrite, Change, Format, SoFar, load
+from otel_agentcost.wire.fields import get, parsed
+from otel_agentcost.wire.format import ModelRequest
 
 PATHS = (":generateContent", ":streamGenerateContent", ":embedContent", ":batchEmbedContents", ":predict")
 FORMATS: dict[str, str] = dict.fromkeys(PATHS, "gemini")
@@ -77,7 +79,7 @@ def _has_counts(body: str) -> bool:
 
 def _with_headers(body: str | None, headers: Any) -> Any:
     """The JSON value of `body`, with the headers where the SDK's own objects have them: one names the served tier."""
-    event = streams.parsed(body or "")
+    event = parsed(body or "")
     return {**event, "sdkHttpResponse": {"headers": headers}} if isinstance(event, dict) and headers else event
 
 
@@ -98,7 +100,7 @@ class _Seam:
 
     _format: Format | None = None
 
-    def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
+    def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ModelRequest | None:
         method = argument(args, kwargs, 0, "http_method")
         path = argument(args, kwargs, 1, "path")
         if method.lower() != "post" or match_path(path, FORMATS) is None:
@@ -110,35 +112,32 @@ class _Seam:
         base_url = instance._http_options.base_url or ""
         default = "gcp.vertex_ai" if instance.vertexai else "gcp.gemini"
         form = self._format = self._format or load("gemini")
-        return Asked(call=form.read_request(body, path), endpoint=endpoint(base_url, default), format=form)
+        return ModelRequest(call=form.read_request(body, path), endpoint=endpoint(base_url, default), format=form)
 
     def rewrite(
         self,
-        asked: Asked,
+        request: ModelRequest,
         args: tuple[Any, ...],
         kwargs: dict[str, Any],
         *,
         model: str | None,
         max_output_tokens: int | None,
-    ) -> tuple[Asked, tuple[Any, ...], dict[str, Any]]:
-        if asked.call.body is not argument(args, kwargs, 2, "request_dict"):
+    ) -> tuple[ModelRequest, tuple[Any, ...], dict[str, Any]]:
+        if request.call.body is not argument(args, kwargs, 2, "request_dict"):
             raise CannotRewrite("an extra_body goes over it")
-        path, there = argument(args, kwargs, 1, "path"), asked.endpoint
+        path, there = argument(args, kwargs, 1, "path"), request.endpoint
         change = Change(model=model, max_output_tokens=max_output_tokens, provider=there.provider, known=there.known)
-        body, path = asked.format.rewrite(asked.call, path, change)
+        body, path = request.format.rewrite(request.call, path, change)
         args, kwargs = with_argument(args, kwargs, 1, "path", path)
         args, kwargs = with_argument(args, kwargs, 2, "request_dict", body)
-        return replace(asked, call=asked.format.read_request(body, path)), args, kwargs
+        return replace(request, call=request.format.read_request(body, path)), args, kwargs
 
-    def deliver(self, result: Any, live: InFlight) -> Any:
+    def unwrap(self, result: Any) -> Reply:
         if hasattr(result, "__anext__"):
-            live.streaming(_Chunks)
-            return streams.tap_async(result, live, partial(_close, result))
+            return EventIterator(result, _Chunks, partial(_close, result))
         if hasattr(result, "__next__"):
-            live.streaming(_Chunks)
-            return streams.tap(result, live)
-        live.answered(_with_headers(result.body, result.headers))
-        return result
+            return EventIterator(result, _Chunks)
+        return Body(_with_headers(result.body, result.headers))
 
 
 def _extra_body(client: Any, options: Any) -> Mapping[str, Any] | None:
@@ -165,9 +164,9 @@ def _over(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
 _SEAM = _Seam()
 
 
-def _patch(method: str, kind: str) -> Patchable:
+def _patch(method: str, through: Through) -> Patchable:
     target = Target(module="google.genai._api_client", owner="BaseApiClient", method=method)
-    return Patchable(target=target, seam=_SEAM, kind=kind)
+    return Patchable(target=target, seam=_SEAM, through=through)
 
 
 SDK = Sdk(
@@ -175,9 +174,9 @@ SDK = Sdk(
     distribution="google-genai",
     oldest="1.32",
     patches=(
-        _patch("request", "call"),
-        _patch("async_request", "call_async"),
-        _patch("request_streamed", "generate"),
-        _patch("async_request_streamed", "call_async"),
+        _patch("request", Pipeline.call),
+        _patch("async_request", Pipeline.call_async),
+        _patch("request_streamed", Pipeline.generate),
+        _patch("async_request_streamed", Pipeline.call_async),
     ),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.integrations.sdks._base import Sdk
 from otel_agentcost.integrations.sdks._stainless import StainlessSeam
 
@@ -29,7 +30,7 @@ SDK = Sdk(
     distribution="openai",
     oldest="1.66",
     patches=(
-        *_SEAM.patches("openai._base_client", "SyncAPIClient", "request", "call"),
-        *_SEAM.patches("openai._base_client", "AsyncAPIClient", "request", "call_async"),
+        *_SEAM.patches("openai._base_client", "SyncAPIClient", "request", Pipeline.call),
+        *_SEAM.patches("openai._base_client", "AsyncAPIClient", "request", Pipeline.call_async),
     ),
 )

@@ -1,8 +1,8 @@
-"""Calls through SDKs that we do not patch, as the spans of other instrumentations show them: refused, and priced.
+"""Model calls of SDKs that this package does not patch, as spans of other instrumentations show them.
 
-A call is asked for when its span starts (`start`, the one thing in the span processor that may raise), and charged
-right before the span ends, from what the span says by then: what the line does for calls of patched SDKs, as far as a
-span allows. docs/neighbours.md says what it does not allow. Called by `processor.py`.
+A call is admitted when its span starts (`start` may raise `BudgetExceeded`), and charged right before the span ends,
+from what the span says by then: what the pipeline does for calls of patched SDKs, as far as a span allows.
+docs/neighbours.md says what it does not allow. Called by `processor.py`.
 """
 
 from __future__ import annotations
@@ -17,31 +17,28 @@ from contextvars import ContextVar
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
-from typing import TYPE_CHECKING
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Span
 from opentelemetry.trace import Status, StatusCode
 
+from otel_agentcost.calls.admission import Gate, Gates
 from otel_agentcost.calls.finalize import PENDING, settle_pending
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.cost import Cost
-from otel_agentcost.core.usage import Kind, Tokens, Usage
+from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.diagnostics import report, warn_once
 from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard import CallFacts, Refused, Ticket
 from otel_agentcost.integrations.spans import sources
 from otel_agentcost.integrations.spans.sources import Source
+from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry import adoption, attribution, rollup, run_context, spans
 from otel_agentcost.telemetry.held_span import before_end
-from otel_agentcost.telemetry.metrics import whose_of
+from otel_agentcost.telemetry.recorder import Labels, Recorder, SpanAccount
 from otel_agentcost.telemetry.rollup import Tally
-
-if TYPE_CHECKING:
-    from otel_agentcost.calls.admission import Gate
-    from otel_agentcost.calls.pipeline import Line
 
 _ATTRIBUTE = "_agentcost_foreign"
 _LEAST = Cost(usd=Decimal("1E-9"))
@@ -51,16 +48,39 @@ _latest: ContextVar[weakref.ref[_Call] | None] = ContextVar("agentcost_foreign",
 """The last call that began in this context."""
 
 
-class Foreign:
-    """Watches the spans of other instrumentations, for one `instrument()`."""
+class ModelCallSpans:
+    """Watches the spans that other instrumentations make of model calls. One for each `instrument()`."""
 
-    def __init__(self, line: Line, defaults: Mapping[str, str]) -> None:
-        """`defaults` are the environment's attribution."""
-        self.line = line
+    def __init__(
+        self,
+        book: PriceBook,
+        recorder: Recorder,
+        gates: Gates,
+        defaults: Mapping[str, str],
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Assemble a watcher.
+
+        Args:
+            book: Prices the calls.
+            recorder: Charges metrics, runs and totals.
+            gates: Admits calls where a budget applies.
+            defaults: The environment's attribution.
+            clock: Returns the time in seconds since the epoch.
+        """
+        self.book = book
+        self.recorder = recorder
+        self.gates = gates
         self.defaults = defaults
+        self.clock = clock
 
     def start(self, span: Span, source: Source, parent_context: Context | None) -> None:
-        """`span`, made by `source`, has just started. Raises `BudgetExceeded` to keep its call from being made."""
+        """Admit the call of `span`, which `source` has just started.
+
+        Raises:
+            BudgetExceeded: The call must not be made.
+        """
         if not sources.is_call(span, source):
             return
         if not PENDING.empty():
@@ -104,14 +124,16 @@ class _Call:
         "__weakref__",
         "_asked",
         "_at",
+        "_book",
+        "_clock",
         "_context",
         "_facts",
         "_gate",
-        "_line",
         "_lock",
         "_open",
         "_over",
         "_pid",
+        "_recorder",
         "_scopes",
         "_source",
         "_tally",
@@ -120,16 +142,18 @@ class _Call:
         "parent_id",
     )
 
-    def __init__(self, around: Foreign, span: Span, source: Source, ctx: Context, tally: Tally) -> None:
+    def __init__(self, watcher: ModelCallSpans, span: Span, source: Source, ctx: Context, tally: Tally) -> None:
         self.parent_id = _parent_id(span)
-        self._line = around.line
-        self._gate = around.line.gate
+        self._book = watcher.book
+        self._recorder = watcher.recorder
+        self._gate: Gate | None = watcher.gates.gate
+        self._clock = watcher.clock
         self._source = source
         self._context = ctx
         self._tally = tally
         self._asked: Call = sources.asked(span)
-        self._who = attribution.current(ctx, around.defaults, tally)
-        self._at = time.time()
+        self._who = attribution.current(ctx, watcher.defaults, tally)
+        self._at = self._clock()
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._scopes: list[str] = []
@@ -146,11 +170,11 @@ class _Call:
         if gate is None:
             return
         try:
-            self._facts = gate.seen(self._asked, span, self._context, self._who, self._price_of_little)
+            self._facts = gate.facts_of_span(self._asked, span, self._context, self._who, self._price_of_little)
             # A call waits in its own thread for money that is only held; an event loop must not stand still for it.
             decision = gate.ask(self._facts, span, patient=not _in_event_loop())
             if isinstance(decision, Ticket) and (decision.model is not None or decision.max_output_tokens is not None):
-                gate.guard.release(decision, time.time())  # what somebody else sends cannot be rewritten
+                gate.guard.release(decision, self._clock())  # a request that other code sends cannot be rewritten
                 if decision.instead is not None:
                     decision = Refused(action="block", error=decision.instead)
             refused = self._decided(gate, span, decision)
@@ -196,8 +220,8 @@ class _Call:
         return _LEAST if model is None else self._price(usage, (model,), ())
 
     def _price(self, usage: Usage, models: tuple[str | None, ...], terms: tuple[tuple[str, str], ...]) -> Cost:
-        book, provider = self._line.book, self._source.provider
-        return book.price(usage, provider=provider, base_url=None, models=models, at=self._at, terms=terms)
+        provider = self._source.provider
+        return self._book.price(usage, provider=provider, base_url=None, models=models, at=self._at, terms=terms)
 
     # --- its spans ---
 
@@ -238,12 +262,12 @@ class _Call:
         failed = span.status.status_code is StatusCode.ERROR
         cost = Cost() if failed and answer.usage is None else self._cost(answer, asked, sources.address(span))
         tokens = answer.tokens()
-        self._settle(span, asked, cost, tokens)
-        unpriced = cost.unpriced is not None
-        self._tally.add_llm(cost.usd, tokens.input, tokens.output, unpriced=unpriced)
-        for run in run_context.current(self._context):
-            run.tally.add_llm(cost.usd, tokens.input, tokens.output, unpriced=unpriced)
-        self._count(span, asked, answer, cost)
+        self._settle(span, asked, cost, tokens.input + tokens.output)
+        ctx = trace.set_span_in_context(span, self._context)
+        account = SpanAccount(self._who, ctx, run_context.current(self._context), self._tally)
+        counted = tokens if answer.usage is not None else None
+        labels = self._labels(asked, answer.model)
+        self._recorder.charge_model_call(account, labels, counted, cost, sources.failure(span))
         said = self._said(span, asked)
         if cost.usd is not None:
             said[semconv.COST_BASIS] = "span"
@@ -258,7 +282,7 @@ class _Call:
         first, *others = [
             (
                 why,
-                self._line.book.price(
+                self._book.price(
                     used,
                     provider=self._source.provider,
                     base_url=address,
@@ -274,7 +298,7 @@ class _Call:
             if least.usd is None or other.usd is None or other.usd == least.usd:
                 continue
             unsaid, least = why, other if other.usd < least.usd else least
-        return least if unsaid is None or least.unpriced is not None else replace(least, unpriced=unsaid)
+        return least if unsaid is None or least.unpriced is not None else least._replace(unpriced=unsaid)
 
     def _possible(
         self, models: tuple[str | None, ...], usage: Usage
@@ -293,17 +317,17 @@ class _Call:
             found += [(why, called, replace(usage, counts=counts)) for _, called, _ in tuple(found)]
         return found
 
-    def _settle(self, span: Span, asked: Call, cost: Cost, tokens: Tokens) -> None:
+    def _settle(self, span: Span, asked: Call, cost: Cost, tokens: int) -> None:
         gate, ticket, facts = self._gate, self._ticket, self._facts
         if gate is None or ticket is None or facts is None:
             return
-        now = time.time()
+        now = self._clock()
         try:
             if (
                 facts.call.model is None and asked.model is not None
             ):  # budgets of a model apply too, now that it is known
                 ticket = self._ticket = gate.guard.unasked(facts, asked.model)
-            for level in gate.guard.settle(ticket, cost.usd, tokens.input + tokens.output, now):
+            for level in gate.guard.settle(ticket, cost.usd, tokens, now):
                 gate.reports.level(span, *level)
         except Exception as bug:
             report("settling a call", bug)
@@ -315,32 +339,16 @@ class _Call:
         if getattr(self, "_over", True) or not self._open:
             return
         settle = self._gate.guard.settle if self._gate is not None else None
-        PENDING.put(partial(_lost, self._pid, self._line, self._tally, self._base(self._asked), settle, self._ticket))
+        labels = self._labels(self._asked)
+        PENDING.put(partial(_lost, self._pid, self._recorder, self._tally, labels, settle, self._ticket))
 
     def _release(self) -> None:
         """Gives back what is still held."""
         if self._gate is not None and self._ticket is not None and not self._ticket.done:
-            self._gate.guard.release(self._ticket, time.time())
+            self._gate.guard.release(self._ticket, self._clock())
 
-    def _count(self, span: Span, asked: Call, answer: Answer, cost: Cost) -> None:
-        """Into our own metrics. The conventions' of tokens and time come from the instrumentation whose span it is."""
-        metrics = self._line.metrics
-        base = self._base(asked)
-        if answer.model is not None:
-            base[semconv.RESPONSE_MODEL] = metrics.bounded_model(answer.model)
-        whose = whose_of(base, self._who)
-        if answer.usage is not None:
-            metrics.used(answer.tokens(), whose)
-        if cost.usd is not None:
-            metrics.cost(cost, base, whose, sources.failure(span), trace.set_span_in_context(span, self._context))
-        if cost.unpriced is not None:
-            metrics.unpriced(cost.unpriced, base)
-
-    def _base(self, asked: Call) -> dict[str, str]:
-        base: dict[str, str] = {semconv.OPERATION: asked.operation, semconv.PROVIDER: self._source.provider}
-        if asked.model is not None:
-            base[semconv.REQUEST_MODEL] = self._line.metrics.bounded_model(asked.model)
-        return base
+    def _labels(self, asked: Call, served: str | None = None) -> Labels:
+        return self._recorder.model_labels(asked.operation, self._source.provider, asked.model, served)
 
     def _said(self, span: Span, asked: Call) -> dict[str, AttributeValue]:
         """What our own spans say of a call and for whom it is, as far as `span` does not say it."""
@@ -354,9 +362,9 @@ class _Call:
 
 def _lost(
     pid: int,
-    line: Line,
+    recorder: Recorder,
     tally: Tally,
-    base: Mapping[str, str],
+    labels: Labels,
     settle: Callable[[Ticket, Decimal | None, int, float], object] | None,
     ticket: Ticket | None,
 ) -> None:
@@ -364,8 +372,7 @@ def _lost(
     if pid != os.getpid():  # a copy in the child of a fork: the call is its parent's
         return
     try:
-        tally.add_llm(None, 0, 0, unpriced=True)
-        line.metrics.unpriced("its span never ended", base)
+        recorder.unended_model_call(tally, labels, "its span never ended")
         if settle is not None and ticket is not None:
             settle(ticket, None, 0, time.time())
     except Exception as bug:

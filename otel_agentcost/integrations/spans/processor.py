@@ -1,76 +1,87 @@
 """The span processor: where a trace, and each agent in it, begins and ends.
 
-It gives local roots and agent spans a tally and writes the roll-ups on them before they end; spans of calls through
-SDKs that we do not patch go to `foreign.py`. It sees only spans that are recorded: whatever must also hold for
-unsampled traces belongs on the call path, not here. Nothing here raises, except a refusal of such a call: an exception
-in a processor reaches the application (`on_start`) or loses spans (`on_end`).
+It gives local roots and agent spans their totals, and writes these on the spans before they end. Spans of other
+instrumentations go to `model_calls.py` and `tool_calls.py`. It sees only spans that are recorded: whatever must also
+hold for unsampled traces belongs in the pipeline, not here. Nothing here raises, except the refusal of a call: an
+exception in a processor reaches the application (`on_start`) or loses spans (`on_end`).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 
+from otel_agentcost.calls.admission import Gates
 from otel_agentcost.calls.finalize import settle_pending
+from otel_agentcost.calls.loop_guard import LoopGuard
 from otel_agentcost.calls.scopes import trace_id_of
 from otel_agentcost.core import semconv
-from otel_agentcost.core.budgets import Scope
 from otel_agentcost.diagnostics import report
 from otel_agentcost.errors import BudgetExceeded
+from otel_agentcost.integrations.spans.model_calls import ModelCallSpans
 from otel_agentcost.integrations.spans.sources import source_of
+from otel_agentcost.integrations.spans.tool_calls import ToolCallSpans
 from otel_agentcost.telemetry import adoption, rollup
 from otel_agentcost.telemetry.held_span import before_end
 from otel_agentcost.telemetry.metrics import Metrics
 from otel_agentcost.telemetry.rollup import Tally
 
-if TYPE_CHECKING:
-    from otel_agentcost.integrations.spans.model_calls import Foreign
-    from otel_agentcost.integrations.spans.tool_calls import ForeignTools
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanObservers:
+    """What learns of spans while one `instrument()` is active."""
+
+    metrics: Metrics
+    model_calls: ModelCallSpans
+    tool_calls: ToolCallSpans
+    gates: Gates
+    loops: LoopGuard | None
+    timed: bool
+    """Whether a budget limits the seconds of a trace, so that its beginning must be known."""
+    clock: Callable[[], float] = time.time
+
+    def trace_began(self, trace_id: str) -> None:
+        """Note the time at which a trace began, where its seconds are limited."""
+        if self.timed and (gate := self.gates.gate) is not None:
+            gate.guard.begin("trace", trace_id, self.clock())
+
+    def trace_ended(self, trace_id: str) -> None:
+        """Forget a trace that has ended."""
+        if (gate := self.gates.gate) is not None:
+            gate.guard.ended("trace", trace_id)
+        if self.loops is not None:
+            self.loops.ended(trace_id)
 
 
 class AgentCostProcessor(SpanProcessor):
-    """Keeps the tallies of traces and agents; added to the tracer provider by the instrumentor."""
+    """Keeps the totals of traces and agents. A provider cannot remove a processor: without observers it is silent."""
 
-    def __init__(self, metrics: Metrics) -> None:
-        self._metrics = metrics
+    def __init__(self) -> None:
         self.added = False
         """Whether a tracer provider has it."""
-        self.active = True
-        """False after `uninstrument`: a provider cannot let go of a processor, so it falls silent instead."""
-        self.began: Callable[[Scope, str], object] = _nothing
-        """Tells the guard that a trace has begun, where its time is limited."""
-        self.ended: Callable[[Scope, str], object] = _nothing
-        """Tells the guard that a trace has ended, so that nothing of it is kept."""
-        self.foreign: Foreign | None = None
-        """Prices and refuses the calls that other instrumentations make spans of."""
-        self.tools: ForeignTools | None = None
-        """Counts the tool calls that others make spans of."""
-
-    def begin(self, metrics: Metrics) -> None:
-        """In force (again): totals go to `metrics`."""
-        self._metrics = metrics
-        self.began = self.ended = _nothing
-        self.active = True
+        self.observers: SpanObservers | None = None
+        """Those of the active `instrument()`; None after `uninstrument()`."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
-        if not self.active:
+        observers = self.observers
+        if observers is None:
             return
         try:
-            self._start(span, parent_context)
-            if self.foreign is not None and (source := source_of(span)) is not None:
-                self.foreign.start(span, source, parent_context)
-            if self.tools is not None:
-                self.tools.start(span, parent_context)
+            self._start(span, parent_context, observers)
+            if (source := source_of(span)) is not None:
+                observers.model_calls.start(span, source, parent_context)
+            observers.tool_calls.start(span, parent_context)
         except BudgetExceeded:
             raise
         except Exception as error:
-            report("starting a span's tally", error)
+            report("starting a span's totals", error)
 
-    def _start(self, span: Span, parent_context: Context | None) -> None:
+    def _start(self, span: Span, parent_context: Context | None, observers: SpanObservers) -> None:
         adoption.note(span)
         adoption.mark(span)
         parent = trace.get_current_span(parent_context)
@@ -78,7 +89,7 @@ class AgentCostProcessor(SpanProcessor):
         local_root = span.parent is None or span.parent.is_remote
         agent = self._is_agent(span)
         if local_root:
-            self.began("trace", trace_id_of(span))
+            observers.trace_began(trace_id_of(span))
         if outer is not None and not local_root and not agent:
             rollup.attach(span, outer)
             return
@@ -88,31 +99,30 @@ class AgentCostProcessor(SpanProcessor):
 
     @staticmethod
     def _is_agent(span: Span) -> bool:
-        given = span.attributes
-        return given is not None and given.get(semconv.OPERATION) in semconv.AGENT_OPERATIONS
+        attributes = span.attributes
+        return attributes is not None and attributes.get(semconv.OPERATION) in semconv.AGENT_OPERATIONS
 
     def _end(self, span: Span, tally: Tally, *, local_root: bool) -> None:
+        observers = self.observers
+        if observers is None:
+            return
         if local_root and span.parent is None:  # where a part of a trace ends, others of it may come here again
-            self.ended("trace", trace_id_of(span))
-        if not tally.calls or not self.active:
+            observers.trace_ended(trace_id_of(span))
+        if not tally.calls:
             return
         span.set_attributes(tally.attributes())
         if local_root:
             ctx = trace.set_span_in_context(span, context.Context())
-            self._metrics.trace_ended(tally.usd if tally.priced else None, tally.llm_calls, ctx)
+            observers.metrics.trace_ended(tally.usd if tally.priced else None, tally.llm_calls, ctx)
 
     def on_end(self, span: ReadableSpan) -> None:
-        """Nothing: an ended span cannot be written to."""
+        """Do nothing: an ended span cannot be written to."""
 
     def shutdown(self) -> None:
-        """Nothing to release."""
+        """Do nothing: there is nothing to release."""
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
-        """Settles dropped streams that still wait for it; nothing else is buffered here."""
+        """Settle dropped streams that wait for a safe moment. Nothing else is buffered here."""
         del timeout_millis
         settle_pending()
         return True
-
-
-def _nothing(_scope: Scope, _value: str) -> None:
-    """Where there is no guard."""

@@ -10,20 +10,21 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Span
 from opentelemetry.trace import SpanKind
 
+from otel_agentcost.calls import active
+from otel_agentcost.calls.active import Instrumentation
 from otel_agentcost.calls.tool_call import MARK, ToolCall, open_in
 from otel_agentcost.core import money, semconv
+from otel_agentcost.integrations.spans.sources import failure
 from otel_agentcost.telemetry import attribution, rollup, run_context
 from otel_agentcost.telemetry.held_span import before_end
-
-if TYPE_CHECKING:
-    from otel_agentcost.runtime import Runtime
+from otel_agentcost.telemetry.recorder import SpanAccount
 
 _OWN: Final = "otel_agentcost"
 _KIND: Final = "openinference.span.kind"
@@ -53,14 +54,14 @@ class _Mark:
         return self.tool == tool and (call_id is None or self.call_id in (None, call_id))
 
 
-class ForeignTools:
-    """Watches for them, for one `instrument()`."""
+class ToolCallSpans:
+    """Watches the spans that other instrumentations make of tool calls. One for each `instrument()`."""
 
-    def __init__(self, runtime: Runtime) -> None:
-        self._runtime = runtime
+    def __init__(self, instrumentation: Instrumentation) -> None:
+        self._instrumentation = instrumentation
 
     def start(self, span: Span, parent_context: Context | None) -> None:
-        """`span` has just started; any span."""
+        """Look at `span`, any span, which has just started."""
         ctx = parent_context if parent_context is not None else context.get_current()
         parent = trace.get_current_span(ctx)
         around: _Mark | None = getattr(parent, MARK, None)
@@ -103,30 +104,27 @@ class ForeignTools:
             before_end(span, ending)
 
     def _count(self, span: Span, mark: _Mark, ctx: Context) -> None:
-        runtime = self._runtime
-        if mark.counted or not runtime.line.active:
+        running = self._instrumentation
+        if mark.counted or not active.is_active(running):
             return
         mark.counted = True
         call, mark.call = mark.call, None
         if call is not None:
-            call.settle_on(span, runtime, ctx)
+            call.settle_on(span, running, ctx)
             return
         if _never_ran(span):
             return
-        price = runtime.prices_of_tools.find(mark.tool)
+        price = running.tool_prices.find(mark.tool)
         usd: Decimal | None = None
         parent_tally = rollup.tally_of(trace.get_current_span(ctx))
         if price is not None:
             usd = price.of(_took(span))
             span.set_attribute(semconv.COST, money.to_float(usd))
-            base = {semconv.OPERATION: semconv.EXECUTE_TOOL, semconv.TOOL: runtime.metrics.bounded_model(mark.tool)}
-            runtime.metrics.spent(usd, base, attribution.current(ctx, runtime.attribution, parent_tally))
+        running.tool_used(span, ctx, usd)
+        who = attribution.current(ctx, running.attribution, parent_tally)
         tally = rollup.tally_of(span) or parent_tally
-        if tally is not None:
-            tally.add_tool(usd)
-        for run in run_context.current(ctx):
-            run.tally.add_tool(usd)
-        runtime.tool_used(span, ctx, usd)
+        account = SpanAccount(who, ctx, run_context.current(ctx), tally)
+        running.recorder.charge_tool_call(account, mark.tool, usd, None, failure(span))
 
 
 def _tool_of(span: Span, attributes: Mapping[str, Any]) -> str | None:

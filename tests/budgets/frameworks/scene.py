@@ -196,8 +196,9 @@ def standing(key: str = "total/all/") -> Standing:
     """What the ledger says of a budget."""
     runtime = active.active()
     assert runtime is not None
-    assert runtime.line.gate is not None
-    return runtime.line.gate.guard.keeper.ledger.standing(key, now=time.time())
+    gate = runtime.gates.gate
+    assert gate is not None
+    return gate.guard.keeper.ledger.standing(key, now=time.time())
 
 
 def refusal_in(error: BaseException) -> BudgetExceeded:

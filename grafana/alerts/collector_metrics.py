@@ -1,11 +1,11 @@
-"""What a Collector (0.161) says of itself at its port 8888, as far as alerts look at it. Not of our making."""
+"""Names of the Collector's (0.161) internal metrics, at its port 8888, that the alerts use."""
 
 from __future__ import annotations
 
 from typing import Final
 
 DELTA_POINTS: Final = "otelcol_deltatocumulative_datapoints"
-"""Points that came to the processor; those with `error` were dropped: `limit` (too many series), or out of order."""
+"""Points received by the processor. Points with `error` were dropped: `limit` (too many series), or out of order."""
 SPANS_NOT_SENT: Final = "otelcol_exporter_send_failed_spans"
 POINTS_NOT_SENT: Final = "otelcol_exporter_send_failed_metric_points"
 SPANS_NOT_QUEUED: Final = "otelcol_exporter_enqueue_failed_spans"
@@ -15,13 +15,13 @@ POINTS_REFUSED: Final = "otelcol_receiver_refused_metric_points"
 RUNS_EVICTED: Final = "otelcol_processor_groupbytrace_traces_evicted"
 RUNS_INCOMPLETE: Final = "otelcol_processor_groupbytrace_incomplete_releases"
 
-OWN: Final = (
+ALL: Final = (
     DELTA_POINTS, SPANS_NOT_SENT, POINTS_NOT_SENT, SPANS_NOT_QUEUED, POINTS_NOT_QUEUED, SPANS_REFUSED, POINTS_REFUSED,
     RUNS_EVICTED, RUNS_INCOMPLETE,
 )  # fmt: skip
 
 
-def either(name: str, matchers: str = "") -> str:
-    """A selector of a counter of the Collector's: with `_total` where it came by OTLP, without where it was scraped."""
+def counter(name: str, matchers: str = "") -> str:
+    """Return a selector of a Collector counter: its name ends with `_total` by OTLP, but not when scraped."""
     more = f", {matchers}" if matchers else ""
     return f'{{__name__=~"{name}(_total)?"{more}}}'

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from grafana.alerts import own
+from grafana.alerts import collector_metrics as metrics
 from tests.collector import kit
 from tests.servers.collector import Collector, free_ports, send
 
@@ -61,12 +61,12 @@ def _when_complete(port: int) -> str:
     deadline = time.monotonic() + 10
     while True:
         text = str(urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read(), "utf-8")
-        if own.POINTS_NOT_SENT in text or time.monotonic() > deadline:
+        if metrics.POINTS_NOT_SENT in text or time.monotonic() > deadline:
             return text
         time.sleep(0.3)
 
 
-@pytest.mark.parametrize("name", own.OWN)
+@pytest.mark.parametrize("name", metrics.ALL)
 def test_the_collector_says_it_by_that_name(said: str, name: str) -> None:
     """Each counter that an alert looks at is there, by the name that is asked for, with or without `_total`."""
     assert re.search(rf"^{name}(_total)?[ {{]", said, re.MULTILINE)
@@ -74,7 +74,7 @@ def test_the_collector_says_it_by_that_name(said: str, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "label"),
-    [(own.DELTA_POINTS, 'error="limit"'), (own.SPANS_NOT_SENT, 'exporter="otlphttp/agentcost_traces"')],
+    [(metrics.DELTA_POINTS, 'error="limit"'), (metrics.SPANS_NOT_SENT, 'exporter="otlphttp/agentcost_traces"')],
 )
 def test_what_was_lost_is_counted_with_the_label_that_alerts_show(said: str, name: str, label: str) -> None:
     """A Collector that drops points, or cannot send, says how many and where."""

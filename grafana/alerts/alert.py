@@ -1,4 +1,4 @@
-"""What an alert is."""
+"""Defines what an alert consists of."""
 
 from __future__ import annotations
 
@@ -6,41 +6,41 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 GROUPS: Final = {"agentcost-now": "1m", "agentcost-day": "15m", "agentcost-collector": "1m"}
-"""How often each group of alerts is worked out. Questions about a week are dear, and in no hurry."""
+"""Evaluation interval of each group. Queries over a week are expensive and not urgent."""
 Group = Literal["agentcost-now", "agentcost-day", "agentcost-collector"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """One alert: it fires for each series of `query` whose value is above (or at) `threshold`."""
+    """One alert: it fires for each series of `query` whose value exceeds `threshold` (or reaches it, for `>=`)."""
 
     name: str
     group: Group
     severity: Literal["critical", "warning", "info"]
     query: str
-    """PromQL. Its value is what the summary shows; without data there is no alert."""
+    """PromQL. The summary shows its value; without data there is no alert."""
     comparison: Literal[">", ">="] = ">"
     threshold: float
-    hold: str = "0m"
-    """For how long it must be so before it is told."""
-    shown: Literal["dollars", "share", "times", "count"]
-    """What kind of number the value is."""
+    pending: str = "0m"
+    """How long the condition must hold before the alert fires."""
+    unit: Literal["dollars", "share", "times", "count"]
+    """Format of the value in the summary."""
     summary: str
-    """One line, with `{value}` and labels: `{service_name}`."""
-    means: str
-    """What has happened, and where to look first."""
+    """One line with the markers `{value}` and labels such as `{service_name}`."""
+    description: str
+    """Explanation and first steps."""
 
     @property
     def rule(self) -> str:
-        """The whole condition in PromQL."""
+        """The complete condition in PromQL."""
         return f"{self.query} {self.comparison} {number(self.threshold)}"
 
     @property
     def uid(self) -> str:
-        """A name that Grafana takes as the id of a rule."""
+        """Id of the rule in Grafana."""
         return "".join(f"-{letter.lower()}" if letter.isupper() else letter for letter in self.name).lstrip("-")
 
 
 def number(value: float) -> str:
-    """A number as PromQL and Grafana write it."""
+    """Return a number in the notation of PromQL and Grafana."""
     return f"{value:g}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from otel_agentcost.pricebook.output_limits import longest_answer
+from otel_agentcost.pricebook.output_limits import output_limit
 
 
 @pytest.mark.parametrize(
@@ -21,10 +21,10 @@ from otel_agentcost.pricebook.output_limits import longest_answer
 )
 def test_a_model_is_known_with_its_variants_and_dates(model: str, tokens: int) -> None:
     """The longest beginning that fits counts, in any spelling."""
-    assert longest_answer(model) == tokens
+    assert output_limit(model) == tokens
 
 
 @pytest.mark.parametrize("model", [None, "", "gpt-5", "o10", "gpt-45", "gpt-4.2", "ft:gpt-4o:acme", "claude-opus-4-1"])
 def test_nothing_is_assumed_of_a_model_that_is_not_known(model: str | None) -> None:
     """Another model whose name only begins alike may answer longer."""
-    assert longest_answer(model) is None
+    assert output_limit(model) is None

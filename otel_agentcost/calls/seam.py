@@ -1,0 +1,91 @@
+"""The seam: the one place where an SDK is patched, and the values that it hands to the pipeline.
+
+A seam reads the request and says what came back. It does nothing else: the pipeline (`pipeline.py`) acts on both.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from otel_agentcost.wire import AnswerReader
+from otel_agentcost.wire.format import ModelRequest
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """A whole response."""
+
+    content: Any
+    """The response as its wire format's reader takes it: an object of the SDK, or parsed JSON. None where the
+    response has no body that can be read."""
+
+
+@dataclass(frozen=True, slots=True)
+class EventStream:
+    """An object of the SDK that streams events from its `_iterator`. The application keeps this very object."""
+
+    stream: Any
+
+
+@dataclass(frozen=True, slots=True)
+class EventIterator:
+    """A plain iterator of events, synchronous or asynchronous. The application gets another iterator in its place."""
+
+    events: Any
+    prepare: Callable[[AnswerReader], AnswerReader] | None = None
+    """Wraps the wire format's reader, for an SDK whose events are not yet what that reader reads."""
+    close: Callable[[], Awaitable[object]] | None = None
+    """Closes the HTTP response, where closing an asynchronous iterator does not."""
+
+
+@dataclass(frozen=True, slots=True)
+class RawResponse:
+    """An HTTP response that the application reads by itself."""
+
+    response: Any
+
+
+Reply = Body | EventStream | EventIterator | RawResponse
+
+
+class Seam(Protocol):
+    """One place where an SDK is patched."""
+
+    def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ModelRequest | None:
+        """Return the request that a call of the patched method makes; None where it calls no model.
+
+        Args:
+            instance: The object whose method is called, in most SDKs the client.
+            args: The positional arguments of the call.
+            kwargs: The keyword arguments of the call.
+        """
+        ...
+
+    def rewrite(
+        self,
+        request: ModelRequest,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        model: str | None,
+        max_output_tokens: int | None,
+    ) -> tuple[ModelRequest, tuple[Any, ...], dict[str, Any]]:
+        """Return the same call with another model or a lower output limit. The arguments given are not changed.
+
+        Args:
+            request: The request as `read` returned it.
+            args: The positional arguments of the call.
+            kwargs: The keyword arguments of the call.
+            model: The model to request; None: unchanged.
+            max_output_tokens: The most output tokens for each choice; None: unchanged.
+
+        Raises:
+            CannotRewrite: The request has no place for the change.
+        """
+        ...
+
+    def unwrap(self, result: Any) -> Reply:
+        """Return what came back, from what the patched method returned."""
+        ...

@@ -1,0 +1,159 @@
+"""The one settlement: charges a call to its metrics, its runs and its totals, after the guard has settled its budgets.
+
+Model calls of patched SDKs, tool calls, and spans of other instrumentations all end here, so that they are counted in
+the same way. The recorder knows no budget and no price: it receives the cost. The caller writes the span's attributes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Protocol
+
+from opentelemetry.context import Context
+
+from otel_agentcost.core import semconv
+from otel_agentcost.core.cost import Cost
+from otel_agentcost.core.usage import Tokens
+from otel_agentcost.telemetry.metrics import Metrics, whose_of
+from otel_agentcost.telemetry.rollup import Tally
+from otel_agentcost.telemetry.run_context import Run
+
+Labels = dict[str, str]
+"""Metric attributes that describe a call: operation, provider, models, or the tool."""
+
+
+class Account(Protocol):
+    """Where the figures of one call go. `telemetry.spans.Record` is one."""
+
+    @property
+    def attribution(self) -> Mapping[str, str]:
+        """The user, team, feature and so on that the call is made for."""
+        ...
+
+    @property
+    def context(self) -> Context:
+        """The context that holds the call's span: metrics take exemplars from it."""
+        ...
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """The runs that the call is made in."""
+        ...
+
+    @property
+    def tally(self) -> Tally | None:
+        """The totals of the nearest agent or trace; None where no span processor saw it start."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class SpanAccount:
+    """The account of a call that has no `Record`: a tool call, or a span of another instrumentation."""
+
+    attribution: Mapping[str, str]
+    context: Context
+    runs: tuple[Run, ...]
+    tally: Tally | None
+
+
+class Recorder:
+    """Charges calls to metrics, runs and totals. One for each `instrument()`."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+
+    def model_labels(self, operation: str, provider: str, requested: str | None, served: str | None = None) -> Labels:
+        """Return the metric attributes of a model call.
+
+        Args:
+            operation: `gen_ai.operation.name`.
+            provider: `gen_ai.provider.name`.
+            requested: The model that the request names; None where it names none.
+            served: The model that answered, as the provider names it; None where it is not known.
+        """
+        bounded = self._metrics.bounded_model
+        labels: Labels = {semconv.OPERATION: operation, semconv.PROVIDER: provider}
+        if requested is not None:
+            labels[semconv.REQUEST_MODEL] = bounded(requested)
+        if served is not None:
+            labels[semconv.RESPONSE_MODEL] = bounded(served)
+        return labels
+
+    def charge_model_call(
+        self,
+        account: Account,
+        labels: Labels,
+        tokens: Tokens | None,
+        cost: Cost,
+        error: str | None,
+        *,
+        seconds: float | None = None,
+    ) -> None:
+        """Charge one model call.
+
+        Args:
+            account: Where the figures go.
+            labels: The call's metric attributes, from `model_labels`.
+            tokens: The call's tokens; None where the usage is not known.
+            cost: The call's cost, or the reason why it is not known.
+            error: `error.type`, where the call failed.
+            seconds: The call's duration. None for a call that another instrumentation records: the conventions'
+                histograms of tokens and duration then come from that instrumentation.
+        """
+        metrics = self._metrics
+        whose = whose_of(labels, account.attribution)
+        if tokens is not None:
+            if seconds is not None:
+                metrics.tokens(tokens.input, tokens.output, labels, account.context)
+            metrics.used(tokens, whose)
+        if cost.usd is not None:
+            metrics.cost(cost, labels, whose, error, account.context)
+        unpriced = cost.unpriced is not None
+        if cost.unpriced is not None:
+            metrics.unpriced(cost.unpriced, labels)
+        if seconds is not None:
+            # A copy: older SDKs keep the mapping of earlier records.
+            failed = labels if error is None else {**labels, semconv.ERROR_TYPE: error}
+            metrics.duration(seconds, failed, account.context)
+        input_tokens, output_tokens = (tokens.input, tokens.output) if tokens is not None else (0, 0)
+        for tally in _tallies(account):
+            tally.add_llm(cost.usd, input_tokens, output_tokens, unpriced=unpriced)
+
+    def charge_tool_call(
+        self, account: Account, tool: str, usd: Decimal | None, unpriced: str | None, error: str | None
+    ) -> None:
+        """Charge one tool call.
+
+        Args:
+            account: Where the figures go.
+            tool: The tool's name.
+            usd: US dollars; None for a tool without a price.
+            unpriced: Why a tool that has a price has no dollars.
+            error: `error.type`, where the call failed.
+        """
+        metrics = self._metrics
+        labels: Labels = {semconv.OPERATION: semconv.EXECUTE_TOOL, semconv.TOOL: metrics.bounded_model(tool)}
+        if usd is not None:
+            metrics.spent(usd, labels, account.attribution, error)
+        if unpriced is not None:
+            metrics.unpriced(unpriced, labels)
+        for tally in _tallies(account):
+            tally.add_tool(usd, unpriced=unpriced is not None)
+
+    def unended_model_call(self, tally: Tally, labels: Mapping[str, str], reason: str) -> None:
+        """Count a model call whose span was dropped before it ended: its usage will never be known."""
+        tally.add_llm(None, 0, 0, unpriced=True)
+        self._metrics.unpriced(reason, labels)
+
+    def saved_by_downgrade(self, usd: Decimal, labels: Mapping[str, str]) -> None:
+        """Count the US dollars that a cheaper model saved. Amounts of zero or less are ignored."""
+        self._metrics.saved("downgrade", usd, labels)
+
+
+def _tallies(account: Account) -> list[Tally]:
+    tallies = [run.tally for run in account.runs]
+    if account.tally is not None:
+        tallies.append(account.tally)
+    return tallies
