@@ -16,10 +16,11 @@ from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.guard.estimate import input_bound, input_count, output_bound, shape_of, worst_case
 from otel_agentcost.pricebook import open_book
-from otel_agentcost.wire import load, tokenizers
-from otel_agentcost.wire.prompt_tokens import count_prompt
+from otel_agentcost.wire import Format, load, tokenizers
+from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS
 from tests.wire import oracle
 
+CHAT = load("openai_chat")
 IMAGE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
 
 
@@ -41,22 +42,23 @@ def answered(line: dict[str, Any], call: Call) -> Answer:
     return stream.answer(complete=True)
 
 
-def measured() -> list[tuple[Call, int, int]]:
-    """Recorded calls with the input and output tokens that the provider counted."""
-    found: list[tuple[Call, int, int]] = []
+def measured() -> list[tuple[Call, Format, int, int]]:
+    """Recorded calls and their formats, with the input and output tokens that the provider counted."""
+    found: list[tuple[Call, Format, int, int]] = []
     for line in oracle.recordings():
         request = oracle.request_of(line)
         if request is None or line["status"] != 200:
             continue
-        call = oracle.reader_of(line).read_request(request, line["path"])
+        form = oracle.reader_of(line)
+        call = form.read_request(request, line["path"])
         usage = answered(line, call).usage
         if usage is not None and not usage.estimated and usage.input_tokens:
-            found.append((call, usage.input_tokens, usage.output_tokens))
+            found.append((call, form, usage.input_tokens, usage.output_tokens))
     return found
 
 
 @pytest.fixture(scope="module")
-def recorded() -> list[tuple[Call, int, int]]:
+def recorded() -> list[tuple[Call, Format, int, int]]:
     found = measured()
     if not found:
         pytest.skip("AGENTCOST_CORPORA names no folder of recordings")
@@ -64,26 +66,26 @@ def recorded() -> list[tuple[Call, int, int]]:
     return found
 
 
-def test_no_provider_ever_counted_more_than_the_bound(recorded: list[tuple[Call, int, int]]) -> None:
+def test_no_provider_ever_counted_more_than_the_bound(recorded: list[tuple[Call, Format, int, int]]) -> None:
     """Over every recorded exchange, input and output; and the bound is there for nearly all of them."""
-    bounds = [(input_bound(call), output_bound(call)) for call, _, _ in recorded]
+    bounds = [(input_bound(call, form), output_bound(call)) for call, form, _, _ in recorded]
     pairs = list(zip(bounds, recorded, strict=True))
-    assert [call.body for (bound, _), (call, truth, _) in pairs if bound is not None and bound < truth] == []
-    assert [call.body for (_, bound), (call, _, truth) in pairs if bound is not None and bound < truth] == []
+    assert [call.body for (bound, _), (call, _, truth, _) in pairs if bound is not None and bound < truth] == []
+    assert [call.body for (_, bound), (call, _, _, truth) in pairs if bound is not None and bound < truth] == []
     assert sum(bound is not None for bound, _ in bounds) > 0.95 * len(recorded)
 
 
-def test_the_count_is_near_the_truth_and_its_margin_above_it(recorded: list[tuple[Call, int, int]]) -> None:
+def test_the_count_is_near_the_truth_and_its_margin_above_it(recorded: list[tuple[Call, Format, int, int]]) -> None:
     """With a vocabulary: the median and the 95th percentile of its error; with its margin it is above the truth."""
     if not (tokenizers.ready("o200k_base") and tokenizers.ready("cl100k_base")):
         pytest.skip("no vocabulary is installed")
     errors: list[float] = []
     below: list[object] = []
-    for call, truth, _ in recorded:
+    for call, form, truth, _ in recorded:
         raw = call.operation in ("embeddings", "text_completion")
-        errors.append(abs(count_prompt(call.body, call.model, raw=raw) - truth) / truth)
-        if input_count(call) < truth and input_bound(call) is not None:
-            below.append((truth, input_count(call), call.body))
+        errors.append(abs(PROMPT_TOKENS.count(call.body, call.model, raw=raw) - truth) / truth)
+        if input_count(call, form) < truth and input_bound(call, form) is not None:
+            below.append((truth, input_count(call, form), call.body))
     errors.sort()
     median, p95 = statistics.median(errors), errors[int(0.95 * len(errors))]
     print(f"input tokens, counted: off by {median:.1%} (median), {p95:.1%} (95th percentile) of {len(errors)}")
@@ -96,9 +98,9 @@ def test_the_count_is_near_the_truth_and_its_margin_above_it(recorded: list[tupl
 def test_no_text_has_more_tokens_than_the_bound(text: str, parts: list[str]) -> None:
     """Whatever the characters: a token is at least one byte."""
     call = chat(*({"type": "text", "text": part} for part in (text, *parts)))
-    bound = input_bound(call)
+    bound = input_bound(call, CHAT)
     assert bound is not None
-    assert bound >= count_prompt(call.body, "gpt-4o")
+    assert bound >= PROMPT_TOKENS.count(call.body, "gpt-4o")
 
 
 @given(st.lists(st.text(max_size=60), min_size=1, max_size=6), st.booleans())
@@ -109,9 +111,9 @@ def test_messages_of_text_alone_are_bounded_where_they_stand(texts: list[str], t
         body: dict[str, Any] = {"model": "gpt-4o", "messages": messages, "max_tokens": 5, "user": "ü", "stream": None}
         if tools:
             body["tools"] = [{"type": "function", "function": {"name": "f"}}]
-        bound = input_bound(Call(operation="chat", model="gpt-4o", body=body))
+        bound = input_bound(Call(operation="chat", model="gpt-4o", body=body), CHAT)
         assert bound is not None
-        assert bound >= count_prompt(body, "gpt-4o")
+        assert bound >= PROMPT_TOKENS.count(body, "gpt-4o")
         assert bound >= sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
 
 
@@ -132,28 +134,28 @@ def test_messages_of_text_alone_are_bounded_where_they_stand(texts: list[str], t
 def test_what_stands_beside_plain_messages_is_not_overlooked(more: dict[Any, Any], bounded: bool) -> None:
     """Media, history at the provider and its tools, and caching, at the top of the request too."""
     body = {"messages": [{"role": "user", "content": "hi"}], **more}
-    shape = shape_of(Call(operation="chat", model="m", body=body))
+    shape = shape_of(Call(operation="chat", model="m", body=body), CHAT)
     assert (shape.bound is not None) == bounded
     assert shape.caches == ("cache_control" in more or 7 in more)
 
 
 def test_lone_surrogates_and_deep_nesting_break_nothing() -> None:
     """What cannot be walked is not bounded."""
-    assert input_bound(chat({"type": "text", "text": "\ud800"})) is not None
+    assert input_bound(chat({"type": "text", "text": "\ud800"}), CHAT) is not None
     deep: Any = "x"
     for _ in range(5000):
         deep = [deep]
-    assert input_bound(chat(deep)) is None
+    assert input_bound(chat(deep), CHAT) is None
 
 
 def test_images_and_tools_have_their_allowances() -> None:
     """A tile of gpt-4o-mini, and the instructions for tools, are in the bound."""
-    plain, seen = input_bound(chat("hi")), input_bound(chat("hi", IMAGE, IMAGE))
+    plain, seen = input_bound(chat("hi"), CHAT), input_bound(chat("hi", IMAGE, IMAGE), CHAT)
     assert plain is not None
     assert seen is not None
     assert seen - plain > 2 * (2_833 + 8 * 5_667)
     tool = {"type": "function", "function": {"name": "f", "parameters": {"type": "object", "properties": {}}}}
-    with_tool = input_bound(chat("hi", tools=[tool]))
+    with_tool = input_bound(chat("hi", tools=[tool]), CHAT)
     assert with_tool is not None
     assert with_tool > plain + 804
 
@@ -183,8 +185,8 @@ def test_images_and_tools_have_their_allowances() -> None:
 )
 def test_what_says_nothing_of_its_size_is_not_bounded(call: Call) -> None:
     """History at the provider, its own tools, documents, links, video and unknown bytes."""
-    assert input_bound(call) is None
-    assert input_count(call) >= 0
+    assert input_bound(call, CHAT) is None
+    assert input_count(call, CHAT) >= 0
 
 
 @pytest.mark.parametrize(
@@ -198,7 +200,7 @@ def test_what_says_nothing_of_its_size_is_not_bounded(call: Call) -> None:
 )
 def test_what_is_sent_along_is_bounded_by_its_bytes(part: Any) -> None:
     """Text in documents and tool results, and sound."""
-    bound = input_bound(chat(part))
+    bound = input_bound(chat(part), CHAT)
     assert bound is not None
     assert bound > 500
 
@@ -223,7 +225,7 @@ def usd(call: Call, provider: str) -> int | None:
     def price(usage: Usage, _model: str | None = None) -> Cost:
         return book.price(usage, provider=provider, base_url=None, models=(call.model,), at=1.79e9)
 
-    return worst_case(call, price, input_tokens=1000, output_tokens=100).usd
+    return worst_case(call, price, input_tokens=1000, output_tokens=100, shape=shape_of(call, CHAT)).usd
 
 
 def test_the_dearest_split_is_taken() -> None:
@@ -245,7 +247,7 @@ def test_speech_is_billed_by_what_it_says() -> None:
         return book.price(usage, provider="openai", base_url=None, models=(model,), at=1_800_000_000.0)
 
     spoken = Call(operation="generate_content", model="tts-1", body={"model": "tts-1", "input": "Hello. " * 100})
-    worst = worst_case(spoken, price, input_tokens=900, output_tokens=9)
+    worst = worst_case(spoken, price, input_tokens=900, output_tokens=9, shape=shape_of(spoken, load("openai_audio")))
     assert (worst.usd, worst.untold) == (10_500_000, False)  # 700 characters at $15 a million
     heard = Call(operation="generate_content", model="whisper-1", body={"model": "whisper-1"})
     assert worst_case(heard, price, input_tokens=900, output_tokens=9).untold
@@ -266,7 +268,7 @@ def test_nothing_within_the_limits_costs_more(into: int, out: int) -> None:
     def price(usage: Usage, _model: str | None = None) -> Cost:
         return book.price(usage, provider="anthropic", base_url=None, models=(call.model,), at=1.79e9)
 
-    worst = worst_case(call, price, input_tokens=into, output_tokens=out).usd
+    worst = worst_case(call, price, input_tokens=into, output_tokens=out, shape=shape_of(call, CHAT)).usd
     real = price(
         Usage(counts={"input_tokens": into // 3, "cache_write_5m_tokens": into // 3, "cache_read_tokens": into // 3})
         + Usage(counts={"output_tokens": out})
@@ -280,5 +282,5 @@ def test_the_formats_bodies_are_understood() -> None:
     """What a wire format reads from a request is what is bounded: Gemini's and Responses' forms too."""
     gemini = {"contents": [{"role": "user", "parts": [{"text": "x" * 99}]}], "generationConfig": {"maxOutputTokens": 7}}
     call = load("gemini").read_request(gemini, "/v1beta/models/gemini-2.5-flash:generateContent")
-    assert (input_bound(call) or 0) > 99
+    assert (input_bound(call, load("gemini")) or 0) > 99
     assert output_bound(call) == 7

@@ -159,7 +159,7 @@ def test_an_exception_that_cannot_be_made_lets_the_stream_pass() -> None:
     meter = Meter(reader.feed, reader, MODEL, 3, failing)
     for event in said([" river"] * 10):
         meter(event)
-    assert len(reader.so_far().said) == 10
+    assert len(reader.so_far().texts) == 10
 
 
 def test_formats_without_text_pass() -> None:

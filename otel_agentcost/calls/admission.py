@@ -177,6 +177,7 @@ class Gate:
             return CallFacts(
                 call_id=self._call_ids(),
                 call=request.call,
+                format=request.format,
                 scopes=scopes_of(trace_id, record.attribution, alone=record.alone),
                 price=worst_case_price(self._book, request, at),
                 now=at,

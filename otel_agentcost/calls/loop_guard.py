@@ -37,10 +37,7 @@ from otel_agentcost.diagnostics import report
 from otel_agentcost.errors import LoopDetected
 from otel_agentcost.telemetry.loop_events import LoopReports
 from otel_agentcost.telemetry.spans import Record
-from otel_agentcost.wire import conversation, name_of
-from otel_agentcost.wire.conversation import is_kept
-from otel_agentcost.wire.conversation_items import answered
-from otel_agentcost.wire.format import ModelRequest
+from otel_agentcost.wire import Format, ModelRequest, conversation
 
 MAX_TRACES = 512
 """Traces that are watched at once; each takes at most 64 kB, and usually a few."""
@@ -118,7 +115,7 @@ class LoopGuard:
 
     def _detect(self, request: ModelRequest, record: Record) -> Detection | None:
         trace = self._trace(_key(record))
-        loops = trace.loops.before_call(name_of(request.format), request.call.body, trace.spent)
+        loops = trace.loops.before_call(request.format, request.call.body, trace.spent)
         loops = [loop for loop in loops if loop.rule in self._rules]
         if not loops:
             return None
@@ -139,8 +136,8 @@ class LoopGuard:
     def answered(self, request: ModelRequest, record: Record, response: Any) -> None:
         """Read a whole response, where the next request may leave its tool calls out."""
         try:
-            form = name_of(request.format)
-            if response is None or not is_kept(form, request.call.body):
+            form = request.format
+            if response is None or not conversation.is_stored(form, request.call.body):
                 return
             self._trace(_key(record)).loops.after_call(form, response)
         except Exception as bug:
@@ -267,7 +264,7 @@ class TraceLoops:
         waiting = _TOOL * len(self._calls) + (_TOOL + _RESULT) * len(self._returned)
         return 1_500 + self._reader.size() + waiting
 
-    def before_call(self, form: str, body: Any, at: int) -> list[Finding]:
+    def before_call(self, form: Format, body: Any, at: int) -> list[Finding]:
         """Before a model call with the request `body`: the loops that the trace is in, the plainest first.
 
         `at` is whatever the caller counts (the dollars spent up to now, the number of the call), and never falls:
@@ -293,10 +290,10 @@ class TraceLoops:
             found = watch.findings()
             return found if found or self._told else self._of_spans(at)
 
-    def after_call(self, form: str, response: Any) -> None:
+    def after_call(self, form: Format, response: Any) -> None:
         """After a model call: calls of which the next request may only bring the results (`previous_response_id`)."""
         with self._lock:
-            for call in answered(form, response):
+            for call in conversation.tool_calls(form, response):
                 self._remember(call)
 
     def tool_called(self, id_: str | None, tool: str, arguments: Any) -> ToolCall:

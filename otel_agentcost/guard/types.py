@@ -11,6 +11,7 @@ from otel_agentcost.core.call import Call
 from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard.estimate import Price
 from otel_agentcost.guard.ledger import Amounts, Claim, Refusal
+from otel_agentcost.wire.format import Format
 
 Unlimited = Literal["rest", "assume"]
 """What a call without an output limit may do: run and hold the rest of its tightest budget (up to the
@@ -37,6 +38,8 @@ class CallFacts:
     """Further budgets that the code itself has opened, each with the value it is for."""
     trace_id: str | None = None
     """For what a refusal says."""
+    format: Format | None = None
+    """The wire format of the request, whose facets bound its input; None for a call known only from its span."""
 
 
 class Counted(NamedTuple):

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from typing import Any
 
 from otel_agentcost.calls.loop_guard import TraceLoops
+from otel_agentcost.wire import load
 
 Body = dict[str, Any]
 AT_10, AT_200 = 20.0, 60.0
@@ -87,7 +88,7 @@ def at_length(form: str, turns: int, rounds: int, *, polls: bool = False) -> flo
             messages = [*messages, *turn_of(0 if polls else turn, result(turn))]
             body = {place: messages}
             started = time.perf_counter()
-            looping.before_call(form, body, turn)
+            looping.before_call(load(form), body, turn)
             if turn >= turns - 2:
                 taken.append(time.perf_counter() - started)
         medians.append(statistics.median(taken))
@@ -104,7 +105,7 @@ def unseen(form: str, turns: int) -> float:
     for _ in range(5):
         looping = TraceLoops()
         started = time.perf_counter()
-        looping.before_call(form, {place: messages}, 1)
+        looping.before_call(load(form), {place: messages}, 1)
         taken.append(time.perf_counter() - started)
     return statistics.median(taken) * 1e6
 
@@ -112,9 +113,8 @@ def unseen(form: str, turns: int) -> float:
 def kept(form: str, turns: int) -> int:
     """Bytes that a trace keeps after so many turns: three conversations with long results that are not ASCII."""
     place, turn_of = FORMATS[form]
-    TraceLoops().before_call(
-        form, {place: [first(form), *turn_of(0, result(0))]}, 1
-    )  # what is kept for all traces is not its
+    warm = {place: [first(form), *turn_of(0, result(0))]}
+    TraceLoops().before_call(load(form), warm, 1)  # fills the caches that all traces share
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
@@ -123,7 +123,7 @@ def kept(form: str, turns: int) -> int:
         messages = [first(form), {"role": "user", "content": f"{conversation}", "parts": [{"text": f"{conversation}"}]}]
         for turn in range(turns):
             messages += turn_of(turn, f"\U0001f600 {turn} {conversation} " * 200)
-        looping.before_call(form, {place: messages}, conversation)
+        looping.before_call(load(form), {place: messages}, conversation)
     messages = []
     gc.collect()
     after = tracemalloc.get_traced_memory()[0]
@@ -134,7 +134,7 @@ def kept(form: str, turns: int) -> int:
 
 def hostile(form: str) -> int:
     """Bytes that a trace keeps of what is made to fill it."""
-    _filled(form)  # what is kept for all traces is not its
+    _filled(form)  # caches shared by all traces
     gc.collect()
     tracemalloc.start()
     before = tracemalloc.get_traced_memory()[0]
@@ -159,7 +159,7 @@ def _filled(form: str) -> TraceLoops:
             messages += _named(turn_of(turn, f"{turn} {large}"), f"{turn} {large}")
             messages.append({"role": "assistant", "content": f"{turn} {large}", "parts": [{"text": f"{turn} {large}"}]})
         messages += [message for turn in range(1000) for message in turn_of(turn, f"{turn} {conversation}")]
-        looping.before_call(form, {place: messages}, conversation)
+        looping.before_call(load(form), {place: messages}, conversation)
         for number in range(60):
             looping.tool_returned(looping.tool_called(f"{number} {large}", f"{number} {large}", {"x": large}), large)
     return looping

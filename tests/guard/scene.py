@@ -16,6 +16,7 @@ from otel_agentcost.core.usage import Usage
 from otel_agentcost.guard import CallFacts, Guard, Policy, Refused, Ticket
 from otel_agentcost.guard.ledger import Ledger
 from otel_agentcost.guard.ledger.memory import MemoryLedger
+from otel_agentcost.wire import load
 
 NOW = 1_800_000_000.0
 
@@ -42,7 +43,13 @@ def facts(
     given: Mapping[str, str] = {"trace": trace, "user": "u1", "total": "", **scopes}
     known: dict[Scope, str] = {scope: given[scope] for scope in budgets.SCOPES if scope in given}
     return CallFacts(
-        call_id=f"call-{next(_ids)}", call=call(output, model), scopes=known, price=price, now=now, trace_id=trace
+        call_id=f"call-{next(_ids)}",
+        call=call(output, model),
+        format=load("openai_chat"),
+        scopes=known,
+        price=price,
+        now=now,
+        trace_id=trace,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from otel_agentcost.calls.loop_guard import TraceLoops
 from otel_agentcost.core.loops import Finding
+from otel_agentcost.wire import load
 from tests.loops.runs import Step
 
 Messages = list[dict[str, Any]]
@@ -153,5 +154,5 @@ def findings(run: list[Step], form: str, edit: str) -> list[tuple[int, Finding]]
     place = FORMATS[form][0]
     for n, (at, messages) in enumerate(requests(run, form)):
         for _ in range(2 if edit == "sent twice" else 1):
-            found += [(at, each) for each in looping.before_call(form, {place: EDITS[edit](messages, n)}, n)]
+            found += [(at, each) for each in looping.before_call(load(form), {place: EDITS[edit](messages, n)}, n)]
     return found

@@ -15,6 +15,7 @@ from typing import Any
 
 from otel_agentcost.calls.loop_guard import TraceLoops
 from otel_agentcost.core.loops import Finding, Thresholds
+from otel_agentcost.wire import load
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,5 +98,5 @@ def findings(run: list[Step], thresholds: Thresholds | None = None) -> list[tupl
     looping = TraceLoops(thresholds)
     found: list[tuple[int, Finding]] = []
     for number, (at, sent) in enumerate(messages(run)):
-        found += [(at, finding) for finding in looping.before_call("openai_chat", {"messages": sent}, number)]
+        found += [(at, finding) for finding in looping.before_call(load("openai_chat"), {"messages": sent}, number)]
     return found

@@ -9,6 +9,7 @@ import pytest
 
 from otel_agentcost.calls.loop_guard import TraceLoops
 from otel_agentcost.core.loops import Finding
+from otel_agentcost.wire import load
 from tests.loops import domains, edits, holdout, runs
 from tests.loops.edits import EDITS, FORMATS
 from tests.loops.runs import Step, asked, call
@@ -72,11 +73,11 @@ def test_the_same_loop_through_a_conversation_that_openai_keeps() -> None:
     for at, step in enumerate(LOOPING):
         items = edits.responses(step, at)
         if step.tool is None:
-            looping.before_call("openai_responses", {"input": items}, at)
+            looping.before_call(load("openai_responses"), {"input": items}, at)
             continue
-        looping.after_call("openai_responses", {"id": f"resp_{at}", "output": items[:1]})
+        looping.after_call(load("openai_responses"), {"id": f"resp_{at}", "output": items[:1]})
         body = {"input": items[1:], "previous_response_id": f"resp_{at}"}
-        found += [(at + 1, each) for each in looping.before_call("openai_responses", body, at)]
+        found += [(at + 1, each) for each in looping.before_call(load("openai_responses"), body, at)]
     (at, finding), *_ = found
     assert (at, finding.rule, finding.tool, finding.repeats) == (8, "repeat", "get_order", 3)
 
@@ -96,8 +97,11 @@ def test_calls_without_results_and_results_without_calls() -> None:
     for n in range(12):
         calls.append(edits.chat(call("get", "", id=1), n)[0])
         results.append({"role": "tool", "tool_call_id": f"nobody-{n}", "content": "the same"})
-        assert looping.before_call("openai_chat", chat(*calls), n) == []
-        assert looping.before_call("openai_chat", {"messages": [{"role": "user", "content": "B"}, *results]}, n) == []
+        assert looping.before_call(load("openai_chat"), chat(*calls), n) == []
+        assert (
+            looping.before_call(load("openai_chat"), {"messages": [{"role": "user", "content": "B"}, *results]}, n)
+            == []
+        )
 
 
 @pytest.mark.parametrize("arguments", ['{"a": [1,', "", "null", "[" * 5000, "\ud800", None, 7, {"a": {1, 2}}, object()])
@@ -108,7 +112,7 @@ def test_arguments_that_are_no_json(arguments: Any) -> None:
         function = {"name": "get", "arguments": arguments}
         messages.append({"role": "assistant", "tool_calls": [{"id": f"c{n}", "function": function}]})
         messages.append({"role": "tool", "tool_call_id": f"c{n}", "content": "the same"})
-        found = looping.before_call("openai_chat", chat(*messages), n)
+        found = looping.before_call(load("openai_chat"), chat(*messages), n)
     assert [finding.rule for finding in found] == ["repeat"]
 
 
@@ -121,10 +125,10 @@ def test_megabyte_results(form: str) -> None:
     for n in range(4):
         run.append(call("dump", "x" * 1_000_000, id=1))
         messages = [message for at, step in enumerate(run) for message in FORMATS[form][1](step, at)]
-        found = same.before_call(form, {FORMATS[form][0]: messages}, n)
+        found = same.before_call(load(form), {FORMATS[form][0]: messages}, n)
         run[-1] = call("dump", f"{n} y " * 200_000, id=1)
         messages = [message for at, step in enumerate(run) for message in FORMATS[form][1](step, at)]
-        assert other.before_call(form, {FORMATS[form][0]: messages}, n) == []
+        assert other.before_call(load(form), {FORMATS[form][0]: messages}, n) == []
         run[-1] = call("dump", "x" * 1_000_000, id=1)
     assert [finding.rule for finding in found] == ["repeat"]
     assert max(same.size(), other.size()) < 64_000
@@ -136,7 +140,7 @@ def test_thousands_of_calls_at_once(form: str) -> None:
     looping = TraceLoops()
     many = Step("get", '{"id": 1}', "the same", more=(Step("get", '{"id": 1}', "the same"),) * 3000)
     messages = [*FORMATS[form][1](asked("Go."), 0), *FORMATS[form][1](many, 1)]
-    assert looping.before_call(form, {FORMATS[form][0]: messages}, 1) == []
+    assert looping.before_call(load(form), {FORMATS[form][0]: messages}, 1) == []
     assert looping.size() < 64_000
 
 
@@ -147,7 +151,7 @@ def half(first: int) -> int:
     found = 0
     for at in range(first, len(run), 2):
         messages = [message for n, step in enumerate(run[: at + 1]) for message in edits.chat(step, n)]
-        found += len(looping.before_call("openai_chat", {"messages": messages}, at))
+        found += len(looping.before_call(load("openai_chat"), {"messages": messages}, at))
     return found
 
 

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 from otel_agentcost.core import semconv
-from otel_agentcost.wire import content, transcript
+from otel_agentcost.wire import content, load, transcript
 from otel_agentcost.wire.transcript import Transcript
 from tests.in_memory import Telemetry
 from tests.model_server import Reply, json_reply, sse_reply
@@ -166,11 +166,11 @@ def test_a_logger_that_fails_costs_neither_the_call_nor_its_figures(scene: Scene
 
 def test_an_answer_without_end_is_cut_off_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only so many characters are kept, and the last words tell."""
-    monkeypatch.setattr(transcript, "MOST", 1000)
-    said = Transcript("openai_chat")
+    monkeypatch.setattr(transcript, "MAX_CHARACTERS", 1000)
+    said = Transcript(load("openai_chat"))
     for _ in range(100):
         said.feed({"choices": [{"index": 0, "delta": {"content": "x" * 100}}]})
-    (message,) = json.loads(content.output_messages("openai_chat", said.response()) or "")
+    (message,) = json.loads(content.output_messages(load("openai_chat"), said.response()) or "")
     (part,) = message["parts"]
     assert part["content"].endswith(transcript.CUT)
     assert len(part["content"]) <= 1000 + len(transcript.CUT)
@@ -181,7 +181,7 @@ def test_an_answer_without_end_is_cut_off_and_says_so(monkeypatch: pytest.Monkey
 @given(value=objects)
 def test_no_event_makes_a_transcript_raise(form: str, value: Any) -> None:
     """Whatever comes in a stream: messages in JSON, or nothing."""
-    said = Transcript(form)
+    said = Transcript(load(form))
     for kind in (
         "content_block_start",
         "content_block_delta",
@@ -192,32 +192,32 @@ def test_no_event_makes_a_transcript_raise(form: str, value: Any) -> None:
     said.feed({"choices": [{"delta": value, "index": value}], "candidates": [{"content": value}]})
     said.feed({"choices": [{"delta": {"tool_calls": [value], "content": value}}], "candidates": value})
     said.feed(value)
-    found = content.output_messages(form, said.response())
+    found = content.output_messages(load(form), said.response())
     assert found is None or isinstance(json.loads(found), list)
 
 
 def test_several_choices_and_calls_stay_apart() -> None:
     """Choices by their index; calls by their index, or by their id where a provider gives all the same index."""
-    said = Transcript("openai_chat")
+    said = Transcript(load("openai_chat"))
     for choice in (1, 0):
         for call in ("a", "b"):
             function = {"name": f"{call}{choice}", "arguments": "{}"}
             calls = [{"index": 0, "id": f"{call}{choice}", "function": function}]
             said.feed({"choices": [{"index": choice, "delta": {"tool_calls": calls}}]})
-    messages = json.loads(content.output_messages("openai_chat", said.response()) or "")
+    messages = json.loads(content.output_messages(load("openai_chat"), said.response()) or "")
     assert [[part["name"] for part in message["parts"]] for message in messages] == [["a0", "b0"], ["a1", "b1"]]
 
 
 def test_thoughts_of_a_stream_are_told_from_its_words() -> None:
     """Gemini's and Anthropic's thoughts come in the same stream as the answer, as parts of their own."""
     wanted = [{"type": "reasoning", "content": "Hmm, hm"}, {"type": "text", "content": "Yes, yes"}]
-    gemini = Transcript("gemini")
+    gemini = Transcript(load("gemini"))
     for words, thought in (("Hmm", True), (", hm", True), ("Yes", False), (", yes", False)):
         body = {"candidates": [{"content": {"parts": [{"text": words, "thought": thought}]}}]}
         gemini.feed(body)
-    (message,) = json.loads(content.output_messages("gemini", gemini.response()) or "")
+    (message,) = json.loads(content.output_messages(load("gemini"), gemini.response()) or "")
     assert message["parts"] == wanted
-    anthropic = Transcript("anthropic_messages")
+    anthropic = Transcript(load("anthropic_messages"))
     for index, kind, words in (
         (0, "thinking", "Hmm"),
         (0, "thinking", ", hm"),
@@ -225,7 +225,7 @@ def test_thoughts_of_a_stream_are_told_from_its_words() -> None:
         (1, "text", ", yes"),
     ):
         anthropic.feed({"type": "content_block_start", "index": index, "content_block": {"type": kind, kind: words}})
-    (message,) = json.loads(content.output_messages("anthropic_messages", anthropic.response()) or "")
+    (message,) = json.loads(content.output_messages(load("anthropic_messages"), anthropic.response()) or "")
     assert message["parts"] == wanted
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from otel_agentcost.core.loops import Item, TextMessage, ToolCall, ToolResult, make_tool_call
+from otel_agentcost.wire import load
 from otel_agentcost.wire.conversation import Reader
 from tests.benchmarks.bench_loops import FORMATS, first
 
@@ -16,7 +17,7 @@ Body = dict[str, Any]
 
 
 def items(form: str, body: Body) -> list[Item]:
-    part = Reader().read(form, body)
+    part = Reader().read(load(form), body)
     assert part is not None
     return part.items
 
@@ -48,7 +49,7 @@ def test_only_what_is_new_is_read(form: str) -> None:
     """A conversation that has grown is read from where reading left off."""
     reader = Reader()
     for turns in range(40):
-        part = reader.read(form, body(form, turns))
+        part = reader.read(load(form), body(form, turns))
         assert part is not None
         assert (part.conversation, len(part.items)) == (1, 1 if turns == 0 else 2)
 
@@ -57,8 +58,8 @@ def test_only_what_is_new_is_read(form: str) -> None:
 def test_the_same_request_again_has_nothing_new(form: str) -> None:
     """A retry is no repetition of what it carries."""
     reader = Reader()
-    reader.read(form, body(form, 5))
-    part = reader.read(form, copy.deepcopy(body(form, 5)))
+    reader.read(load(form), body(form, 5))
+    part = reader.read(load(form), copy.deepcopy(body(form, 5)))
     assert part is not None
     assert part.items == []
 
@@ -68,12 +69,12 @@ def test_a_history_that_was_cut_off_or_summed_up(form: str) -> None:
     """What an application leaves out at the beginning, or puts in its place, does not make it another conversation."""
     place, _ = FORMATS[form]
     reader = Reader()
-    reader.read(form, body(form, 10))
+    reader.read(load(form), body(form, 10))
     cut = body(form, 11)[place]
     for messages in ([cut[0], *cut[11:]], [{**first(form), "content": "Summary: ..."}, *cut[17:]]):
         copied = Reader()
-        copied.read(form, body(form, 10))
-        part = copied.read(form, {place: messages})
+        copied.read(load(form), body(form, 10))
+        part = copied.read(load(form), {place: messages})
         assert part is not None
         assert (part.conversation, len(part.items)) == (1, 2)
 
@@ -85,7 +86,7 @@ def test_notes_that_come_and_go(form: str) -> None:
     reader = Reader()
     for turns in range(1, 20):
         note = {"role": "user", "content": f"{turns} steps left", "parts": [{"text": f"{turns} steps left"}]}
-        part = reader.read(form, {place: [*body(form, turns)[place], note]})
+        part = reader.read(load(form), {place: [*body(form, turns)[place], note]})
         assert part is not None
         assert part.conversation == 1
         assert len(part.items) == (4 if turns == 1 else 3)
@@ -97,10 +98,10 @@ def test_other_conversations_of_the_trace(form: str) -> None:
     place, turn = FORMATS[form]
     reader = Reader()
     other = {place: [{**first(form), "content": "Another", "parts": [{"text": "Another"}]}, *turn(99, "another")]}
-    numbers = [part.conversation for each in (body(form, 1), other) * 3 if (part := reader.read(form, each))]
+    numbers = [part.conversation for each in (body(form, 1), other) * 3 if (part := reader.read(load(form), each))]
     assert numbers == [1, 2] * 3
     branch = {place: [*body(form, 1)[place][:1], *turn(50, "a branch")]}
-    part = reader.read(form, branch)
+    part = reader.read(load(form), branch)
     assert part is not None
     assert (part.conversation, len(part.items)) == (3, 3)
 
@@ -143,10 +144,10 @@ def test_what_else_calls_tools() -> None:
 def test_following_a_response() -> None:
     """With `previous_response_id` only what is new is sent: it belongs to the conversation before."""
     reader = Reader()
-    reader.read("openai_responses", {"input": "Hello"})
+    reader.read(load("openai_responses"), {"input": "Hello"})
     for number in range(5):
         output = {"type": "function_call_output", "call_id": f"c{number}", "output": "same"}
-        part = reader.read("openai_responses", {"input": [output], "previous_response_id": f"r{number}"})
+        part = reader.read(load("openai_responses"), {"input": [output], "previous_response_id": f"r{number}"})
         assert part is not None
         assert (part.conversation, part.items) == (1, [ToolResult(f"c{number}", "same")])
 
@@ -155,19 +156,19 @@ def test_following_a_message_in_a_thread() -> None:
     """So it is with the threads that Anthropic keeps: its SDK's tool runner sends the results alone."""
     reader = Reader()
     begun = {"messages": [{"role": "user", "content": "Hello"}], "thread": {"type": "create"}}
-    reader.read("anthropic_messages", begun)
+    reader.read(load("anthropic_messages"), begun)
     for number in range(5):
         result = {"type": "tool_result", "tool_use_id": f"t{number}", "content": "same"}
         thread = {"type": "continue", "previous_message_id": f"m{number}"}
         body = {"messages": [{"role": "user", "content": [result]}], "thread": thread}
-        part = reader.read("anthropic_messages", body)
+        part = reader.read(load("anthropic_messages"), body)
         assert part is not None
         assert (part.conversation, part.items) == (1, [ToolResult(f"t{number}", "same")])
 
 
 def test_formats_without_a_conversation() -> None:
     """Embeddings and the like have none."""
-    assert Reader().read("openai_embeddings", {"input": "text"}) is None
+    assert Reader().read(load("openai_embeddings"), {"input": "text"}) is None
 
 
 def test_thousands_of_calls_at_once() -> None:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from otel_agentcost.calls.loop_guard import TraceLoops
+from otel_agentcost.wire import load
 from tests.benchmarks.bench_loops import FORMATS, first
 
 NAMES = sorted(
@@ -61,9 +62,9 @@ def test_nonsense(form: str, bodies: list[list[Any]]) -> None:
     """Nothing is raised, whatever stands where messages should."""
     looping = TraceLoops()
     for number, messages in enumerate(bodies):
-        looping.before_call(form, {PLACES[form]: messages}, number)
-    looping.before_call(form, bodies, 9)
-    looping.before_call(form, None, 10)
+        looping.before_call(load(form), {PLACES[form]: messages}, number)
+    looping.before_call(load(form), bodies, 9)
+    looping.before_call(load(form), None, 10)
 
 
 def edited(random: Random, messages: list[Any], form: str) -> list[Any]:
@@ -93,7 +94,7 @@ def test_no_false_alarm_comes_from_edits(form: str) -> None:
         looping, messages = TraceLoops(), [first(form)]
         for number in range(25):
             messages += turn(number, f"result {random.random()}")
-            found = looping.before_call(form, {place: edited(random, messages, form)}, number)
+            found = looping.before_call(load(form), {place: edited(random, messages, form)}, number)
             assert found == [], (seed, number, found)
 
 
@@ -105,6 +106,6 @@ def test_a_loop_is_found_in_a_history_that_is_cut_each_time(form: str) -> None:
     findings: list[Any] = []
     for number in range(30):
         messages += turn(min(20, number), f"result {min(number, 20)}")
-        findings += looping.before_call(form, {place: [messages[0], *messages[-20:]]}, number)
+        findings += looping.before_call(load(form), {place: [messages[0], *messages[-20:]]}, number)
     assert findings
     assert findings[0].since == 20

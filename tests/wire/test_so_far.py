@@ -40,18 +40,18 @@ ENDS: list[tuple[str, list[Any], int, list[str]]] = [
 @pytest.mark.parametrize(("form", "events", "last", "said"), ENDS, ids=[end[0] for end in ENDS])
 def test_the_end_of_an_answer_is_known(form: str, events: list[Any], last: int, said: list[str]) -> None:
     """A stream is over with the event that says so, and not before."""
-    assert not so_far(form, events[:last]).over
+    assert not so_far(form, events[:last]).ended
     ended = so_far(form, events)
-    assert ended.over
-    assert ended.said == said
+    assert ended.ended
+    assert ended.texts == said
 
 
 def test_an_answer_of_several_choices_is_over_with_the_last() -> None:
     """One choice that has ended is not all."""
     end = chat_chunks(words=[])[-1]
     other = {**end, "choices": [{**end["choices"][0], "index": 1}]}
-    assert not so_far("openai_chat", [end], {"n": 2}).over
-    assert so_far("openai_chat", [end, other], {"n": 2}).over
+    assert not so_far("openai_chat", [end], {"n": 2}).ended
+    assert so_far("openai_chat", [end, other], {"n": 2}).ended
 
 
 @pytest.mark.parametrize(
@@ -77,13 +77,13 @@ def test_an_answer_of_several_choices_is_over_with_the_last() -> None:
 )
 def test_all_that_is_billed_as_output_is_heard(form: str, event: Any) -> None:
     """Thoughts, refusals and code count as the words of an answer do."""
-    assert so_far(form, [event]).said == [" word"]
+    assert so_far(form, [event]).texts == [" word"]
 
 
 def test_thoughts_under_two_names_are_heard_once() -> None:
     """vLLM gives its reasoning the old name beside the new one."""
     both = {"reasoning": " word", "reasoning_content": " word"}
-    assert so_far("openai_chat", [delta(None) | {"choices": [{"index": 0, "delta": both}]}]).said == [" word"]
+    assert so_far("openai_chat", [delta(None) | {"choices": [{"index": 0, "delta": both}]}]).texts == [" word"]
 
 
 def test_counts_on_the_way_are_told() -> None:

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from otel_agentcost.wire import tokenizers
-from otel_agentcost.wire.prompt_tokens import count_prompt
+from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS
 from tests.wire.test_fuzz import BOUNDED, objects
 
 PROSE = (
@@ -123,17 +123,17 @@ def test_any_text_has_a_count_no_larger_than_its_bytes(text: str) -> None:
 @given(body=objects)
 def test_any_request_has_a_prompt_size(body: Any) -> None:
     """Nonsense counts something or nothing, and never raises."""
-    assert count_prompt(body, "gpt-4o") >= 0
-    assert count_prompt(body, "claude-opus-5") >= 0
+    assert PROMPT_TOKENS.count(body, "gpt-4o") >= 0
+    assert PROMPT_TOKENS.count(body, "claude-opus-5") >= 0
 
 
 def test_what_stands_in_a_request_counts_once() -> None:
     """Messages, instructions and tools count; identifiers, encoded pictures and signatures do not."""
     said = {"role": "user", "content": PROSE}
-    alone = count_prompt({"messages": [said]}, "gpt-4o")
+    alone = PROMPT_TOKENS.count({"messages": [said]}, "gpt-4o")
     assert alone == tokenizers.rule_of_thumb(PROSE) + 1 + 3 + 3
     data = {"type": "image_url", "image_url": {"url": "data:image/png;base64," + "A" * 100_000}}
-    with_image = count_prompt({"messages": [said, {"role": "user", "content": [data]}]}, "gpt-4o")
+    with_image = PROMPT_TOKENS.count({"messages": [said, {"role": "user", "content": [data]}]}, "gpt-4o")
     assert with_image - alone == 765 + 1 + 3
     tool = {
         "type": "function",
@@ -147,7 +147,7 @@ def test_what_stands_in_a_request_counts_once() -> None:
             },
         },
     }
-    assert 35 <= count_prompt({"messages": [said], "tools": [tool]}, "gpt-4o") - alone <= 70
-    assert count_prompt({"messages": [said], "tools": [tool]}, "claude-opus-5") > 346
-    assert count_prompt({"input": "hello"}, "text-embedding-3-small", raw=True) == 1
-    assert count_prompt({"input": [[1, 2, 3], [4]]}, "text-embedding-3-small", raw=True) == 0
+    assert 35 <= PROMPT_TOKENS.count({"messages": [said], "tools": [tool]}, "gpt-4o") - alone <= 70
+    assert PROMPT_TOKENS.count({"messages": [said], "tools": [tool]}, "claude-opus-5") > 346
+    assert PROMPT_TOKENS.count({"input": "hello"}, "text-embedding-3-small", raw=True) == 1
+    assert PROMPT_TOKENS.count({"input": [[1, 2, 3], [4]]}, "text-embedding-3-small", raw=True) == 0

@@ -1,7 +1,7 @@
-"""OpenAI chat completions, and all who copy them (Azure, DeepSeek, Groq, Together, OpenRouter, xAI, Gemini, ...).
+"""OpenAI chat completions, and compatible APIs (Azure, DeepSeek, Groq, Together, OpenRouter, xAI, Gemini, ...).
 
-A stream without usage (the caller did not ask for it, or the stream was cut off) is counted here, from the request
-and from the text that came; such a usage says that it is estimated.
+The usage of a stream without one (the caller did not request it, or the stream was cut off) is estimated from the
+request and the text of the answer, and marked as estimated.
 """
 
 from __future__ import annotations
@@ -13,10 +13,13 @@ from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.fields import Malformed, fields, get, items, part, text, texts
-from otel_agentcost.wire.format import CannotRewrite, Change, SoFar
-from otel_agentcost.wire.openai_usage import asked, chat_usage, error_text, provider_cost, served
-from otel_agentcost.wire.prompt_tokens import count_prompt
-from otel_agentcost.wire.rewriting import Rewritten, copied, limit_name, lower_in, rename
+from otel_agentcost.wire.format import CannotRewrite, Change, Format, PromptTokens, Rewritten, SoFar
+from otel_agentcost.wire.input_bound import INPUT_BOUND
+from otel_agentcost.wire.openai_chat.content import CONTENT
+from otel_agentcost.wire.openai_chat.conversation import CONVERSATION
+from otel_agentcost.wire.openai_usage import chat_usage, error_text, provider_cost, requested_terms, served_terms
+from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
+from otel_agentcost.wire.rewriting import copied, limit_name, lower_in, rename
 from otel_agentcost.wire.token_split import put
 from otel_agentcost.wire.tokenizers import count_text
 
@@ -51,62 +54,80 @@ TABLE: Final[parameters.Table] = {
 }
 
 
-class Chat:
-    """The format."""
-
-    def read_request(self, body: Any, path: str) -> Call:
-        """What the request asks for."""
-        found = parameters.read(body, TABLE)
-        choices = found.get(semconv.REQUEST_CHOICES, 1)
-        return Call(
-            operation=semconv.CHAT,
-            model=text(body, "model") or model_in(path),
-            stream=semconv.REQUEST_STREAM in found,
-            max_output_tokens=parameters.limit(found),
-            choices=choices if isinstance(choices, int) else 1,
-            parameters=found,
-            asked_terms=asked(found) if semconv.OPENAI_REQUEST_TIER in found else (),
-            body=body,
-        )
+class _ChatRewriting:
+    """The facet `rewriting`: which field limits the output depends on the provider and the model."""
 
     def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
-        """The same request with `change` made in it."""
+        """Return the body and the path of the request with `change` applied. Raises `CannotRewrite`."""
         body = copied(call)
         if change.model is not None:
             path = rename(body, path, change.model)
-        named = limit_name(change, change.model or call.model)
-        if named not in body and "prediction" in body and "max_tokens" not in body and change.max_output_tokens:
+        field = limit_name(change, change.model or call.model)
+        if field not in body and "prediction" in body and "max_tokens" not in body and change.max_output_tokens:
             raise CannotRewrite("predicted outputs allow of no output limit")
-        lower_in(call, body, change, "max_completion_tokens", "max_tokens", default=named)
+        lower_in(call, body, change, "max_completion_tokens", "max_tokens", default=field)
         return body, path
 
+
+class Chat(Format):
+    """The format."""
+
+    content = CONTENT
+    conversation = CONVERSATION
+    input_bound = INPUT_BOUND
+    prompt_tokens = PROMPT_TOKENS
+    rewriting = _ChatRewriting()
+
+    def read_request(self, body: Any, path: str) -> Call:
+        """Read a request."""
+        known = parameters.read(body, TABLE)
+        choices = known.get(semconv.REQUEST_CHOICES, 1)
+        return Call(
+            operation=semconv.CHAT,
+            model=text(body, "model") or model_in(path),
+            stream=semconv.REQUEST_STREAM in known,
+            max_output_tokens=parameters.limit(known),
+            choices=choices if isinstance(choices, int) else 1,
+            parameters=known,
+            asked_terms=requested_terms(known) if semconv.OPENAI_REQUEST_TIER in known else (),
+            body=body,
+        )
+
     def read_response(self, call: Call, response: Any) -> Answer:
-        """What a whole response says."""
+        """Read a whole response."""
         whole = fields(response)
         return chat_answer(call, whole, whole, whole, finish_reasons(items(whole, "choices")))
 
     def open_stream(self, call: Call) -> ChatReader:
-        """A reader for the chunks of the answer to `call`."""
-        return ChatReader(call)
+        """Return a reader for the chunks of the answer to `call`."""
+        return ChatReader(call, prompt_tokens_of(self))
 
 
 def model_in(path: str) -> str | None:
-    """The deployment that an Azure path names, for a request that names no model."""
-    _, found, after = path.partition("/deployments/")
-    return after.partition("/")[0] or None if found else None
+    """Return the deployment that an Azure path names, for a request that names no model."""
+    _, deployments, after = path.partition("/deployments/")
+    return after.partition("/")[0] or None if deployments else None
 
 
 def finish_reasons(choices: Any) -> tuple[str, ...]:
-    """Why each choice ended, in their order."""
+    """Return the finish reason of each choice, in their order."""
     return tuple(reason for choice in choices if (reason := text(choice, "finish_reason")))
 
 
 def chat_answer(call: Call, named: Any, used: Any, tiered: Any, reasons: tuple[str, ...]) -> Answer:
-    """The answer from the objects that name the model, carry the usage, and tell the tier (one whole response, or
-    three chunks of a stream).
+    """Return the answer to a chat.
+
+    A whole response stands for all three objects; of a stream, they are three chunks.
+
+    Args:
+        call: The call.
+        named: The object with the model and the id.
+        used: The object with the usage.
+        tiered: The object with the service tier.
+        reasons: The finish reason of each choice.
     """
     model, tier = text(named, "model"), text(tiered, "service_tier")
-    terms, prepaid = served(tier)
+    terms, prepaid = served_terms(tier)
     usage: Usage | None = None
     usd = None
     try:
@@ -132,7 +153,7 @@ def chat_answer(call: Call, named: Any, used: Any, tiered: Any, reasons: tuple[s
 
 
 def with_searches(call: Call, model: str | None, usage: Usage) -> Usage:
-    """Adds the web search that OpenAI's search models make for every request and report nowhere."""
+    """Add the web search that OpenAI's search models make for every request and report nowhere."""
     name = model or call.model or ""
     if not name.startswith("gpt-") or not ("-search-" in name or get(call.body, "web_search_options") is not None):
         return usage
@@ -140,12 +161,19 @@ def with_searches(call: Call, model: str | None, usage: Usage) -> Usage:
 
 
 class ChatReader:
-    """Reads the chunks of one answer. `feed` sees dicts and SDK objects; it keeps texts, and three chunks at most."""
+    """Reads the chunks of one answer: dicts, or SDK objects. Keeps the texts, and at most three chunks."""
 
-    __slots__ = ("_call", "_finished", "_first", "_last", "_texts", "_tiered", "_used")
+    __slots__ = ("_call", "_finished", "_first", "_last", "_prompt_tokens", "_texts", "_tiered", "_used")
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, prompt_tokens: PromptTokens = PROMPT_TOKENS) -> None:
+        """Create a reader.
+
+        Args:
+            call: The call that the stream answers.
+            prompt_tokens: Counts the prompt if the stream has no usage.
+        """
         self._call = call
+        self._prompt_tokens = prompt_tokens
         self._texts: list[str] = []
         self._finished: dict[int, str] = {}
         self._first: Any = None
@@ -154,10 +182,10 @@ class ChatReader:
         self._tiered: Any = None
 
     def feed(self, event: Any) -> None:
-        """Takes in one chunk."""
+        """Read one chunk."""
         self._last = event
         words: Any = None
-        try:  # the way of nearly every chunk: one choice with a piece of text
+        try:  # the path of nearly every chunk: one choice with a piece of text
             if type(event) is dict:
                 chunk: dict[str, Any] = event  # pyright: ignore[reportUnknownVariableType] (no cast: hot)
                 (choice,) = chunk["choices"]
@@ -190,11 +218,11 @@ class ChatReader:
                 self._finished[index if type(index) is int else 0] = reason
 
     def so_far(self) -> SoFar:
-        """The output up to now; some servers report a usage with every chunk."""
+        """Return the output up to now; some servers report a usage with every chunk."""
         return SoFar(self._texts, self._produced(self._used) or 0, len(self._finished) >= self._call.choices)
 
     def answer(self, *, complete: bool) -> Answer:
-        """What the chunks so far amount to."""
+        """Return the answer that the chunks up to now amount to."""
         used, last = self._used, self._last
         groq = get(get(last, "x_groq"), "usage")
         if groq is not None and get(get(used, "usage"), "completion_tokens") is None:
@@ -203,13 +231,13 @@ class ChatReader:
         named = last if text(last, "model") else self._first
         tiered = self._tiered if self._tiered is not None else last
         # Some gateways write a usage of zeros into every chunk until the last.
-        silent = used is None or (not complete and bool(self._texts) and self._produced(used) == 0)
-        if silent and error_text(last) is None:
+        no_usage = used is None or (not complete and bool(self._texts) and self._produced(used) == 0)
+        if no_usage and error_text(last) is None:
             return self._estimated(chat_answer(self._call, named, last, tiered, reasons))
         return chat_answer(self._call, named, used if used is not None else last, tiered, reasons)
 
     def _produced(self, used: Any) -> int | None:
-        """The output tokens in a usage; None where there is none, or one that is none."""
+        """Return the output tokens in a usage; None without a usage, or with an invalid one."""
         if used is None:
             return None
         try:
@@ -219,10 +247,10 @@ class ChatReader:
 
     def _estimated(self, answer: Answer) -> Answer:
         model = answer.model or self._call.model
-        usage = estimate(self._call, model, self._texts)
+        usage = estimate(self._call, model, self._texts, self._prompt_tokens)
         return Answer(
             usage=with_searches(self._call, model, usage),
-            missing=served(answer.tier)[1],
+            missing=served_terms(answer.tier)[1],
             model=answer.model,
             response_id=answer.response_id,
             finish_reasons=answer.finish_reasons,
@@ -231,27 +259,34 @@ class ChatReader:
         )
 
 
-def collect_delta(delta: Any, said: list[str]) -> None:
-    """Appends every piece of output in a delta: words, refusals, thoughts, tool calls."""
-    said.extend(texts(delta, "content", "refusal"))
-    said.extend(texts(delta, "reasoning_content", "reasoning")[:1])  # some servers give the same thoughts both names
-    said.extend(texts(get(delta, "audio"), "transcript"))
+def collect_delta(delta: Any, output: list[str]) -> None:
+    """Append every piece of output in a delta to `output`: words, refusals, reasoning, tool calls."""
+    output.extend(texts(delta, "content", "refusal"))
+    output.extend(texts(delta, "reasoning_content", "reasoning")[:1])  # some servers give the same thoughts both names
+    output.extend(texts(get(delta, "audio"), "transcript"))
     for call in items(delta, "tool_calls"):
-        said.extend(texts(get(call, "function") or get(call, "custom"), "name", "arguments", "input"))
-    said.extend(texts(get(delta, "function_call"), "name", "arguments"))
+        output.extend(texts(get(call, "function") or get(call, "custom"), "name", "arguments", "input"))
+    output.extend(texts(get(delta, "function_call"), "name", "arguments"))
 
 
-def estimate(call: Call, model: str | None, said: list[str]) -> Usage:
-    """The usage of an answer whose provider gave none: the request's tokens, and those of the text that came."""
+def estimate(call: Call, model: str | None, output: list[str], prompt_tokens: PromptTokens) -> Usage:
+    """Estimate the usage of an answer without one, from the request and the text of the answer.
+
+    Args:
+        call: The call.
+        model: The model that answers; it selects the vocabulary.
+        output: The pieces of text of the answer.
+        prompt_tokens: Counts the prompt.
+    """
     counts: dict[Kind, Any] = {}
     raw = call.operation != semconv.CHAT
-    put(counts, "input_tokens", count_prompt(call.body, model, raw=raw))
-    put(counts, "output_tokens", count_text(joined(said), model))
+    put(counts, "input_tokens", prompt_tokens.count(call.body, model, raw=raw))
+    put(counts, "output_tokens", count_text(joined(output), model))
     return Usage(counts=counts, estimated=True)
 
 
 def joined(pieces: list[str]) -> str:
-    """All pieces of text; `feed` has no time to see whether a piece is one."""
+    """Join the pieces of text; `feed` has no time to check whether a piece is text."""
     try:
         return "".join(pieces)
     except TypeError:

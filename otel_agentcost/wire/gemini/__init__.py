@@ -1,8 +1,8 @@
 """Gemini: generateContent, streamed or not, and embeddings, on the Gemini API and on Vertex AI.
 
-Thoughts are beside the candidates' tokens, cached tokens within the prompt's, and the tokens that tools put into the
-prompt are input beside it. Every count may come with its modalities. JSON names are `camelCase`; the SDK's objects
-have the same names in `snake_case`.
+Reasoning tokens are besides the candidates' tokens, cached tokens within the prompt's, and the tokens that tools put
+into the prompt are input besides it. Every count may come with its modalities. JSON names are `camelCase`; the
+SDK's objects have the same names in `snake_case`.
 """
 
 from __future__ import annotations
@@ -28,74 +28,78 @@ from otel_agentcost.wire.fields import (
     text,
     texts,
 )
-from otel_agentcost.wire.format import Change, SoFar
-from otel_agentcost.wire.gemini_requests import (
+from otel_agentcost.wire.format import Format, PromptTokens, SoFar
+from otel_agentcost.wire.gemini.content import CONTENT
+from otel_agentcost.wire.gemini.conversation import CONVERSATION
+from otel_agentcost.wire.gemini.requests import (
+    REWRITING,
     TABLE,
-    asked,
     either,
     embedding_config,
-    last,
+    last_segment,
     model_in,
-    rewrite,
+    requested_terms,
     snake,
     word,
 )
+from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.openai_chat import joined
 from otel_agentcost.wire.openai_usage import error_text
-from otel_agentcost.wire.prompt_tokens import count_prompt
-from otel_agentcost.wire.rewriting import Rewritten
+from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
 from otel_agentcost.wire.token_split import Counts, input_counts, input_kind, output_kind, put, rest, tool_kind
 from otel_agentcost.wire.tokenizers import count_text
 
 _EMBED: Final = ("embedContent", "batchEmbedContents")
 
 
-class Gemini:
+class Gemini(Format):
     """The format."""
 
+    content = CONTENT
+    conversation = CONVERSATION
+    input_bound = INPUT_BOUND
+    prompt_tokens = PROMPT_TOKENS
+    rewriting = REWRITING
+
     def read_request(self, body: Any, path: str) -> Call:
-        """What the request asks for. The path says of which model, and whether to stream."""
+        """Read a request. The path has the model, and whether to stream."""
         configured = either(body, "generationConfig") or get(body, "config")
-        found = parameters.read(configured, TABLE)
-        model = model_in(path) or last(text(body, "model"))
+        known = parameters.read(configured, TABLE)
+        model = model_in(path) or last_segment(text(body, "model"))
         # On Vertex `predict` serves embeddings and image models alike; of an unknown one nothing else can be said.
         embeds = any(name in path for name in _EMBED) or (":predict" in path and "embed" in (model or "embed"))
         if embeds:
-            found.update(parameters.read(embedding_config(body), TABLE))
+            known.update(parameters.read(embedding_config(body), TABLE))
         stream = "streamGenerateContent" in path
         if stream:
-            found[semconv.REQUEST_STREAM] = True
-        choices = found.get(semconv.REQUEST_CHOICES, 1)
+            known[semconv.REQUEST_STREAM] = True
+        choices = known.get(semconv.REQUEST_CHOICES, 1)
         return Call(
             operation=semconv.EMBEDDINGS if embeds else semconv.GENERATE_CONTENT,
             model=model,
             stream=stream,
-            max_output_tokens=0 if embeds else parameters.limit(found),
+            max_output_tokens=0 if embeds else parameters.limit(known),
             choices=choices if isinstance(choices, int) else 1,
-            parameters=found,
-            asked_terms=asked(body),
+            parameters=known,
+            asked_terms=requested_terms(body),
             body=body,
         )
 
-    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
-        """The same request with `change` made in it."""
-        return rewrite(call, path, change)
-
     def read_response(self, call: Call, response: Any) -> Answer:
-        """What a whole response says."""
+        """Read a whole response."""
         whole = fields(response)
         if call.operation == semconv.EMBEDDINGS:
             return _embeddings(whole)
         used = either(whole, "usageMetadata")
-        return _answer(call, whole, used, _Seen([whole]))
+        return _answer(call, whole, used, _Candidates([whole]))
 
     def open_stream(self, call: Call) -> GeminiReader:
-        """A reader for the chunks of the answer to `call`."""
-        return GeminiReader(call)
+        """Return a reader for the chunks of the answer to `call`."""
+        return GeminiReader(call, prompt_tokens_of(self))
 
 
-class _Seen:
-    """What the candidates of one or several chunks amount to: why they ended, and what they searched for."""
+class _Candidates:
+    """The finish reasons and the web searches of the candidates in one or several chunks."""
 
     def __init__(self, chunks: Sequence[Any] = ()) -> None:
         self.reasons: dict[int, str] = {}
@@ -109,8 +113,7 @@ class _Seen:
         reason = either(candidate, "finishReason")
         if isinstance(reason, str) and reason:
             index = get(candidate, "index")
-            said = getattr(reason, "value", reason)
-            self.reasons[index if type(index) is int else 0] = str(said).lower()
+            self.reasons[index if type(index) is int else 0] = str(getattr(reason, "value", reason)).lower()
         grounding = either(candidate, "groundingMetadata")
         if grounding is not None:
             queries = parameters.strings(either(grounding, "webSearchQueries")) or ()
@@ -118,7 +121,7 @@ class _Seen:
             self.grounded = self.grounded or bool(self.queries)
 
     def searches(self, model: str | None) -> int:
-        """Billed web searches: Gemini 3 and later by the different queries, earlier ones by the grounded prompt."""
+        """Return the billed web searches: of Gemini 3 and later the distinct queries, of earlier models the prompt."""
         earlier = model is not None and re.search(r"gemini-[12]\b", model) is not None
         return int(self.grounded) if earlier else len(self.queries)
 
@@ -132,20 +135,20 @@ _TIERS: Final = {
 
 
 def _served(call: Call, response: Any, used: Any) -> tuple[str | None, tuple[tuple[str, str], ...], str | None]:
-    """The tier that served the call, what it means for the price, and why there is no price, if so."""
+    """Return the tier that served the call, its terms, and why there is no price, if so."""
     traffic, stated = either(used, "trafficType"), either(used, "serviceTier")
     headers = get(either(response, "sdkHttpResponse"), "headers")
     tier = word(traffic, _TIERS) or word(stated, {}) or text(headers, "x-gemini-service-tier")
     if tier == "provisioned_throughput":
         return tier, (), "the tokens were served from capacity paid in advance (provisioned throughput)"
     if tier is None or tier.endswith("unspecified"):
-        for _, wanted in asked(call.body):
+        for _, wanted in requested_terms(call.body):
             return None, (), f"the response does not say whether the {wanted} tier that was asked for served it"
         return None, (), None
     return tier, (() if tier == "standard" else (("service_tier", tier),)), None
 
 
-def _answer(call: Call, response: Any, used: Any, seen: _Seen) -> Answer:
+def _answer(call: Call, response: Any, used: Any, candidates: _Candidates) -> Answer:
     model = text(response, "modelVersion") or text(response, "model_version")
     tier, terms, missing = _served(call, response, used)
     usage: Usage | None = None
@@ -154,7 +157,7 @@ def _answer(call: Call, response: Any, used: Any, seen: _Seen) -> Answer:
             missing = error_text(response) or f"the response has no usage{'' if used is None else f': {quote(used)}'}"
         else:
             usage = generate_usage(fields(used))
-            searches = seen.searches(model or call.model)
+            searches = candidates.searches(model or call.model)
             if searches:
                 usage = usage + Usage(counts={"web_searches": searches})
     except Malformed as problem:
@@ -162,16 +165,16 @@ def _answer(call: Call, response: Any, used: Any, seen: _Seen) -> Answer:
     return Answer(
         usage=usage,
         missing=missing,
-        model=last(model),
+        model=last_segment(model),
         response_id=text(response, "responseId") or text(response, "response_id"),
-        finish_reasons=tuple(reason for _, reason in sorted(seen.reasons.items())),
+        finish_reasons=tuple(reason for _, reason in sorted(candidates.reasons.items())),
         terms=terms,
         attributes={semconv.SERVED_TIER: tier} if tier else NO_PARAMETERS,
     )
 
 
 _MODALITIES: Final = {"TEXT": "text", "AUDIO": "audio", "IMAGE": "image", "VIDEO": "video", "DOCUMENT": "image"}
-"""A document is billed as the images of its pages. An unspecified modality is none that is known."""
+"""A document is billed as the images of its pages. An unspecified modality is unknown."""
 
 
 def _number(usage: Any, name: str) -> int:
@@ -179,22 +182,22 @@ def _number(usage: Any, name: str) -> int:
 
 
 def _by_modality(usage: Any, name: str, total: int, total_name: str) -> dict[str, int]:
-    """The counts in a list of `{"modality": "AUDIO", "tokenCount": 3}`; together no more than the total."""
-    found: dict[str, int] = {}
+    """Return the counts in a list of `{"modality": "AUDIO", "tokenCount": 3}`; together no more than the total."""
+    counts: dict[str, int] = {}
     for entry in items(usage, name) or items(usage, snake(name)):
         kind = get(entry, "modality")
         modality = _MODALITIES.get(str(getattr(kind, "value", kind)).upper(), "")
         number = _number(entry, "tokenCount")
         if number and modality:
-            found[modality] = found.get(modality, 0) + number
-    rest(total, total_name, sum(found.values()), f"the sum of {name}")
-    return found
+            counts[modality] = counts.get(modality, 0) + number
+    rest(total, total_name, sum(counts.values()), f"the sum of {name}")
+    return counts
 
 
 def generate_usage(usage: Any) -> Usage:
-    """The usage of a generation. Raises `Malformed`."""
-    given = either(usage, "promptTokenCount")
-    if given is None and either(usage, "totalTokenCount") is None and either(usage, "candidatesTokenCount") is None:
+    """Return the usage of a generation. Raises `Malformed`."""
+    prompt = either(usage, "promptTokenCount")
+    if prompt is None and either(usage, "totalTokenCount") is None and either(usage, "candidatesTokenCount") is None:
         raise Malformed(f"promptTokenCount is missing in the usage {quote(usage)}")
     counts: Counts = {}
     unsplit = _prompt(counts, usage)
@@ -204,7 +207,7 @@ def generate_usage(usage: Any) -> Usage:
     for modality, number in details.items():
         put(counts, output_kind(modality), number)
     put(counts, "output_reasoning_tokens", _number(usage, "thoughtsTokenCount"))
-    # What tools (search, code, pages) put into the prompt is billed as input and not in promptTokenCount.
+    # Tokens that tools (search, code, pages) put into the prompt are billed as input and not in promptTokenCount.
     tools = _number(usage, "toolUsePromptTokenCount")
     details = _by_modality(usage, "toolUsePromptTokensDetails", tools, "toolUsePromptTokenCount")
     put(counts, "input_tool_tokens", tools - sum(details.values()))
@@ -214,10 +217,10 @@ def generate_usage(usage: Any) -> Usage:
 
 
 def _produced(usage: Any) -> int:
-    """The output tokens in a usage; 0 where there is no such count, or one that is none."""
+    """Return the output tokens in a usage; 0 without a count, or with an invalid one."""
     try:
-        said = _number(usage, "candidatesTokenCount") or _number(usage, "responseTokenCount")
-        return said + _number(usage, "thoughtsTokenCount")
+        produced = _number(usage, "candidatesTokenCount") or _number(usage, "responseTokenCount")
+        return produced + _number(usage, "thoughtsTokenCount")
     except Malformed:
         return 0
 
@@ -241,7 +244,7 @@ def _prompt(counts: Counts, usage: Any) -> tuple[Kind, ...]:
 
 
 def _embeddings(response: Any) -> Answer:
-    """Embeddings: the Gemini API and newer Vertex models report a usage, older Vertex models one with each text."""
+    """Read embeddings: the Gemini API and newer Vertex models report one usage, older Vertex models one per text."""
     counts: Counts = {}
     unsplit: tuple[Kind, ...] = ()
     try:
@@ -264,21 +267,23 @@ def _embeddings(response: Any) -> Answer:
 
 
 class GeminiReader:
-    """Reads the chunks of one answer: counts are totals so far, and the last ones count."""
+    """Reads the chunks of one answer: counts are totals up to now, and the last ones count."""
 
-    __slots__ = ("_call", "_covered", "_last", "_seen", "_texts", "_used")
+    __slots__ = ("_call", "_candidates", "_covered", "_last", "_prompt_tokens", "_texts", "_used")
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, prompt_tokens: PromptTokens = PROMPT_TOKENS) -> None:
+        """Create a reader for the answer to `call`; `prompt_tokens` counts the prompt if the stream does not."""
         self._call = call
+        self._prompt_tokens = prompt_tokens
         self._texts: list[str] = []
-        self._seen = _Seen()
+        self._candidates = _Candidates()
         self._used: Any = None
         self._last: Any = None
         self._covered = (0, 0)
-        """The output tokens that the stream reports so far, and how many of the texts they are the count of."""
+        """The output tokens that the stream reports up to now, and the number of texts that they cover."""
 
     def feed(self, event: Any) -> None:
-        """Takes in one chunk."""
+        """Read one chunk."""
         used = either(event, "usageMetadata")
         # Vertex sends a traffic type alone with every chunk, and the counts with the last.
         if used is not None and (self._used is None or either(used, "promptTokenCount") is not None):
@@ -286,7 +291,7 @@ class GeminiReader:
         if self._last is None or texts(event, "modelVersion", "model_version") or get(event, "error") is not None:
             self._last = event
         for candidate in items(event, "candidates"):
-            self._seen.add(candidate)
+            self._candidates.add(candidate)
             for piece in items(get(candidate, "content"), "parts"):
                 if words := text(piece, "text"):
                     self._texts.append(words)
@@ -298,17 +303,17 @@ class GeminiReader:
             self._covered = (tokens, len(self._texts))
 
     def so_far(self) -> SoFar:
-        """The output up to now, hidden thoughts included where the stream counts them."""
-        return SoFar(self._texts, self._covered[0], len(self._seen.reasons) >= self._call.choices)
+        """Return the output up to now, including hidden reasoning if the stream counts it."""
+        return SoFar(self._texts, self._covered[0], len(self._candidates.reasons) >= self._call.choices)
 
     def answer(self, *, complete: bool) -> Answer:
-        """What the chunks so far amount to."""
+        """Return the answer that the chunks up to now amount to."""
         used = self._used
-        finished = bool(self._seen.reasons)
+        finished = bool(self._candidates.reasons)
         counted = used is not None and not (
             either(used, "promptTokenCount") is None and either(used, "candidatesTokenCount") is None
         )
-        answer = _answer(self._call, self._last, used, self._seen)
+        answer = _answer(self._call, self._last, used, self._candidates)
         if counted and (complete or finished):
             return answer
         if get(self._last, "error") is not None and not self._texts:
@@ -316,7 +321,7 @@ class GeminiReader:
         return self._estimated(answer, counted=counted)
 
     def _estimated(self, answer: Answer, *, counted: bool) -> Answer:
-        """The counts so far where the stream was left, and otherwise all counted here."""
+        """Return the counts up to now if the stream has any; count the rest from the texts."""
         if counted and answer.usage is None:
             return answer
         model = answer.model or self._call.model
@@ -324,10 +329,10 @@ class GeminiReader:
         if answer.usage is not None and counted:
             counts.update(answer.usage.counts)
         else:
-            put(counts, "input_tokens", count_prompt(self._call.body, model))
-        # A count is believed for what came with it; one that stays behind while the text goes on says nothing of that.
-        unheard = self._texts[self._covered[1] :] if counted else self._texts
-        put(counts, "output_tokens", count_text(joined(unheard), model))
+            put(counts, "input_tokens", self._prompt_tokens.count(self._call.body, model))
+        # A count covers the text that came with it, and not the text after it.
+        uncovered = self._texts[self._covered[1] :] if counted else self._texts
+        put(counts, "output_tokens", count_text(joined(uncovered), model))
         served = _served(self._call, self._last, self._used)
         return Answer(
             usage=Usage(counts=counts, estimated=True, unsplit=answer.usage.unsplit if answer.usage else ()),

@@ -1,7 +1,4 @@
-"""Gemini's requests: where their fields are, which tier they ask for, and how they are changed before they are sent.
-
-The half of `gemini` that knows nothing of answers; called by it alone.
-"""
+"""Gemini's requests: the places of their fields, the requested tier, and how to change a request before it is sent."""
 
 from __future__ import annotations
 
@@ -14,22 +11,33 @@ from otel_agentcost.core import semconv
 from otel_agentcost.core.call import AttributeValue, Call
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.fields import get, items
-from otel_agentcost.wire.format import CannotRewrite, Change
-from otel_agentcost.wire.rewriting import NO_OTHER_VECTORS, Rewritten, copied, fit_thinking, kept, lower
+from otel_agentcost.wire.format import CannotRewrite, Change, Rewritten
+from otel_agentcost.wire.rewriting import NO_OTHER_VECTORS, copied, fit_thinking, lower, unchanged
 
-__all__ = ["TABLE", "asked", "either", "embedding_config", "last", "model_in", "rewrite", "snake", "word"]
+__all__ = [
+    "REWRITING",
+    "TABLE",
+    "either",
+    "embedding_config",
+    "last_segment",
+    "model_in",
+    "requested_terms",
+    "snake",
+    "word",
+]
 
 
 def either(value: Any, name: str) -> Any:
-    """The field that JSON calls `name`, from JSON or from an SDK object."""
-    found = get(value, name)
-    return get(value, snake(name)) if found is None else found
+    """Return the field that JSON calls `name`, from JSON or from an SDK object."""
+    inner = get(value, name)
+    return get(value, snake(name)) if inner is None else inner
 
 
 _SNAKE: dict[str, str] = {}
 
 
 def snake(name: str) -> str:
+    """Return the `snake_case` name of an SDK object for a `camelCase` name."""
     known = _SNAKE.get(name)
     if known is None:
         known = _SNAKE[name] = re.sub(r"[A-Z]", lambda letter: f"_{letter[0].lower()}", name)
@@ -64,17 +72,18 @@ TABLE: Final[parameters.Table] = {**_TABLE, **{snake(name): row for name, row in
 
 
 def model_in(path: str) -> str | None:
-    """`models/gemini-2.5-flash:generateContent`, or that with a project, a location and a publisher before it."""
+    """Return the model in `models/gemini-2.5-flash:generateContent`, also after a project, location and publisher."""
     resource = path.partition("?")[0].rpartition(":")[0]
-    return last(resource) if resource else None
+    return last_segment(resource) if resource else None
 
 
-def last(resource: str | None) -> str | None:
+def last_segment(resource: str | None) -> str | None:
+    """Return the last segment of a resource name; None if there is none."""
     return resource.rpartition("/")[2] or None if resource else None
 
 
 def embedding_config(body: Any) -> Any:
-    """Where an embedding request keeps its settings: in itself, in a config, in its parts, or in `parameters`."""
+    """Return the settings of an embedding request: itself, a config, its first part, or `parameters`."""
     for place in (
         either(body, "embedContentConfig"),
         get(body, "parameters"),
@@ -86,62 +95,69 @@ def embedding_config(body: Any) -> Any:
 
 
 def word(value: Any, known: Mapping[str, str]) -> str | None:
+    """Return an enumeration's member by its name in `known`, or in lower case; None if it is no text."""
     if not isinstance(value, str) or not value:
         return None
     word = str(getattr(value, "value", value))
     return known.get(word) or word.lower().removeprefix("service_tier_")
 
 
-def asked(body: Any) -> tuple[tuple[str, str], ...]:
-    """The tier that the request asks for, where its price is another than the list's."""
+def requested_terms(body: Any) -> tuple[tuple[str, str], ...]:
+    """Return the requested tier if its price differs from the list price."""
     if type(body) is dict and "serviceTier" not in body and "service_tier" not in body and "config" not in body:
         return ()
     tier = word(either(body, "serviceTier") or get(get(body, "config"), "service_tier"), {})
     return (("service_tier", tier),) if tier in ("flex", "priority") else ()
 
 
-# --- Changing them ----------------------------------------------------------------------------------------------------
+# --- Rewriting --------------------------------------------------------------------------------------------------------
 
 _PATH: Final = re.compile(r"((?:v\d\w*/)?models/|(?:.*/)?publishers/[^/]+/models/)([^/:?]+)(:.*)", re.DOTALL)
-"""Where a path names a provider's own model: tuned models and endpoints are the application's, and no other's place."""
+"""The place of a provider's own model in a path. Tuned models and endpoints belong to the application."""
 
 
-def rewrite(call: Call, path: str, change: Change) -> Rewritten:
-    """The same request with `change` made in it."""
-    body = copied(call)
-    if change.model is not None:
-        path = _renamed(call, body, path, change.model)
-    if change.max_output_tokens is not None:
-        if call.operation == semconv.EMBEDDINGS or ":predict" in path:
-            return kept(call, path, Change(max_output_tokens=change.max_output_tokens))
-        _lower(call, body, change.max_output_tokens)
-    return body, path
+class _GeminiRewriting:
+    """The facet `rewriting`."""
+
+    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
+        """Return the body and the path of the request with `change` applied. Raises `CannotRewrite`."""
+        body = copied(call)
+        if change.model is not None:
+            path = _renamed(call, body, path, change.model)
+        if change.max_output_tokens is not None:
+            if call.operation == semconv.EMBEDDINGS or ":predict" in path:
+                return unchanged(call, path, Change(max_output_tokens=change.max_output_tokens))
+            _lower(call, body, change.max_output_tokens)
+        return body, path
+
+
+REWRITING: Final = _GeminiRewriting()
 
 
 def _renamed(call: Call, body: Mapping[str, Any], path: str, model: str) -> str:
-    """`path` for `model`. Raises `CannotRewrite`."""
+    """Return `path` for `model`. Raises `CannotRewrite`."""
     if call.operation == semconv.EMBEDDINGS:
         raise CannotRewrite(NO_OTHER_VECTORS)
-    found, name = _PATH.fullmatch(path), model.removeprefix("models/")
-    if found is None or "model" in body or "/" in name:
+    match, name = _PATH.fullmatch(path), model.removeprefix("models/")
+    if match is None or "model" in body or "/" in name:
         raise CannotRewrite("its path does not name a model of the provider's")
     if either(body, "cachedContent"):
         raise CannotRewrite("what it has cached belongs to its model")
-    return f"{found[1]}{escaped(name, safe='@')}{found[3]}"
+    return f"{match[1]}{escaped(name, safe='@')}{match[3]}"
 
 
 _LEAST_THINKING: Final = 512
-"""What every model that takes a `thinkingBudget` takes for one (Flash-Lite; others take less)."""
+"""The lowest `thinkingBudget` that every model with one accepts (Flash-Lite; others accept less)."""
 
 
 def _lower(call: Call, body: dict[str, Any], most: int) -> None:
-    """Lowers the output limit, and the budget for thoughts, which count within it."""
+    """Lower the output limit, and the budget for reasoning, which counts within it."""
     places = [name for name in ("generationConfig", "generation_config", "config") if body.get(name) is not None]
     place = places[0] if places else "generationConfig"
-    given: Any = body.get(place) or {}
-    if not isinstance(given, Mapping):
+    value: Any = body.get(place) or {}
+    if not isinstance(value, Mapping):
         raise CannotRewrite(f"its {place} is no JSON object")
-    settings = dict(cast("Mapping[str, Any]", given))
+    settings = dict(cast("Mapping[str, Any]", value))
     default = "maxOutputTokens" if place == "generationConfig" else "max_output_tokens"
     most = lower(settings, ("maxOutputTokens", "max_output_tokens"), most, default=default)
     fit_thinking(

@@ -1,7 +1,7 @@
-"""OpenAI responses: created, streamed, compacted, run in the background; and decisions, whose usage is the same.
+"""OpenAI responses: created, streamed, compacted, in the background; and decisions, whose usage has the same form.
 
-Tools that OpenAI runs are billed beside the tokens. Web searches come from `tool_usage` where it is given, and from
-the output items otherwise; generated images are another model's usage.
+Tools that OpenAI runs are billed besides the tokens. Web searches come from `tool_usage` if it is there, and from the
+output items otherwise; generated images are the usage of another model.
 """
 
 # ruff: noqa: ARG002 (every format has the same methods, and not every one needs all arguments)
@@ -14,10 +14,21 @@ from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.fields import Malformed, count, fields, get, items, part, text
-from otel_agentcost.wire.format import Change, SoFar
+from otel_agentcost.wire.format import Change, Format, Rewritten, SoFar
+from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.openai_chat import estimate
-from otel_agentcost.wire.openai_usage import asked, error_text, image_usage, provider_cost, responses_usage, served
-from otel_agentcost.wire.rewriting import Rewritten, copied, lower_in, rename, renamed
+from otel_agentcost.wire.openai_responses.content import CONTENT
+from otel_agentcost.wire.openai_responses.conversation import CONVERSATION
+from otel_agentcost.wire.openai_usage import (
+    error_text,
+    image_usage,
+    provider_cost,
+    requested_terms,
+    responses_usage,
+    served_terms,
+)
+from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
+from otel_agentcost.wire.rewriting import FieldRewriting, ModelRewriting
 from otel_agentcost.wire.token_split import Counts, put
 
 
@@ -43,44 +54,54 @@ _TABLE: Final[parameters.Table] = {
 }
 
 _LEAST: Final = 16
-"""The least `max_output_tokens` (OpenAI's reference)."""
+"""The lowest `max_output_tokens` (OpenAI's reference)."""
 _UNFINISHED: Final = frozenset({"queued", "in_progress"})
 
 
-class Responses:
+class _ResponsesRewriting:
+    """The facet `rewriting`: compaction and decisions have no output limit."""
+
+    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
+        """Return the body and the path of the request with `change` applied. Raises `CannotRewrite`."""
+        if path.partition("?")[0].rstrip("/").endswith(("/compact", "/decisions")):
+            return _WITHOUT_LIMIT.rewrite(call, path, change)
+        return _LIMITED.rewrite(call, path, change)
+
+
+_WITHOUT_LIMIT: Final = ModelRewriting()
+_LIMITED: Final = FieldRewriting(("max_output_tokens",), least=_LEAST)
+
+
+class Responses(Format):
     """The format."""
 
+    content = CONTENT
+    conversation = CONVERSATION
+    input_bound = INPUT_BOUND
+    prompt_tokens = PROMPT_TOKENS
+    rewriting = _ResponsesRewriting()
+
     def read_request(self, body: Any, path: str) -> Call:
-        """What the request asks for."""
-        found = parameters.read(body, _TABLE)
+        """Read a request."""
+        known = parameters.read(body, _TABLE)
         return Call(
             operation=semconv.CHAT,
             model=text(body, "model"),
-            stream=semconv.REQUEST_STREAM in found,
-            max_output_tokens=parameters.limit(found),
-            parameters=found,
-            asked_terms=asked(found) if semconv.OPENAI_REQUEST_TIER in found else (),
+            stream=semconv.REQUEST_STREAM in known,
+            max_output_tokens=parameters.limit(known),
+            parameters=known,
+            asked_terms=requested_terms(known) if semconv.OPENAI_REQUEST_TIER in known else (),
             body=body,
         )
 
-    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
-        """The same request with `change` made in it."""
-        if path.partition("?")[0].rstrip("/").endswith(("/compact", "/decisions")):
-            return renamed(call, path, change)
-        body = copied(call)
-        if change.model is not None:
-            path = rename(body, path, change.model)
-        lower_in(call, body, change, "max_output_tokens", least=_LEAST)
-        return body, path
-
     def read_response(self, call: Call, response: Any) -> Answer:
-        """What a whole response says."""
+        """Read a whole response."""
         response = fields(response)
         usage: Usage | None = None
         extra: tuple[Charge, ...] = ()
         usd = uncounted = None
         tier = text(response, "service_tier")
-        terms, missing = served(tier)
+        terms, missing = served_terms(tier)
         try:
             counted = part(response, "usage")
             if counted is None:
@@ -109,7 +130,7 @@ class Responses:
         )
 
     def open_stream(self, call: Call) -> ResponseReader:
-        """A reader for the events of the answer to `call`."""
+        """Return a reader for the events of the answer to `call`."""
         return ResponseReader(self, call)
 
 
@@ -130,7 +151,7 @@ def _finish_reasons(response: Any) -> tuple[str, ...]:
 
 
 def _tools(call: Call, response: Any, usage: Any) -> tuple[Counts, str | None]:
-    """What tools at the provider did, in units that are billed beside the tokens; and what is not known of it."""
+    """Return what tools at the provider did, in units billed besides the tokens; and why that is incomplete, if so."""
     searches = files = runs = 0
     for item in items(response, "output"):
         kind = text(item, "type")
@@ -157,15 +178,17 @@ def _tools(call: Call, response: Any, usage: Any) -> tuple[Counts, str | None]:
 
 
 def _previews(call: Call, response: Any) -> bool:
-    """Whether the searches were those of the preview tool, whose price depends on the kind of model (OpenAI's price
-    list: 10 dollars a thousand for reasoning models, 25 for others; the price book knows the first only).
+    """Return True if the searches are those of the preview tool, whose price depends on the kind of model.
+
+    OpenAI's price list has 10 dollars per thousand for reasoning models and 25 for others; the price book has only the
+    first.
     """
     tools = (*items(response, "tools"), *items(call.body, "tools"))
     return any((text(tool, "type") or "").startswith("web_search_preview") for tool in tools)
 
 
 def _images(call: Call, response: Any) -> tuple[tuple[Charge, ...], str | None]:
-    """The usage of the image model that a tool called, and why it is not known, if so."""
+    """Return the usage of the image model that a tool called, and why it is unknown, if so."""
     used = part(part(response, "tool_usage"), "image_gen")
     if used is not None and (count(used, "input_tokens") or count(used, "output_tokens")):
         usage, model = image_usage(used), _image_model(call, response)
@@ -209,6 +232,7 @@ class ResponseReader:
     __slots__ = ("_call", "_ended", "_error", "_format", "_started", "_texts")
 
     def __init__(self, form: Responses, call: Call) -> None:
+        """Create a reader for the answer to `call`; `form` reads the whole response in it."""
         self._format = form
         self._call = call
         self._texts: list[str] = []
@@ -218,11 +242,11 @@ class ResponseReader:
 
     @property
     def whole(self) -> Any:
-        """The response as the last event has it; None before that."""
+        """The response in the last event; None before that event."""
         return self._ended
 
     def feed(self, event: Any) -> None:
-        """Takes in one event."""
+        """Read one event."""
         try:
             if type(event) is dict:
                 kind = event["type"]  # pyright: ignore[reportUnknownVariableType]
@@ -246,22 +270,22 @@ class ResponseReader:
             self._texts.append(name)
 
     def so_far(self) -> SoFar:
-        """The output up to now; its count is in the last event alone."""
-        return SoFar(self._texts, over=self._ended is not None)
+        """Return the output up to now; only the last event has a count of it."""
+        return SoFar(self._texts, ended=self._ended is not None)
 
     def answer(self, *, complete: bool) -> Answer:
-        """What the events so far amount to."""
+        """Return the answer that the events up to now amount to."""
         ended = self._ended
         if ended is not None and (get(ended, "usage") is not None or text(ended, "status") == "failed"):
             return self._format.read_response(self._call, ended)
         known = self._format.read_response(self._call, ended if ended is not None else self._started)
         if self._error is not None and not self._texts:
-            said = text(self._error, "message") or text(self._error, "code") or "no reason given"
-            return Answer(missing=f"the stream ended with an error: {said}"[:120], model=known.model)
+            reason = text(self._error, "message") or text(self._error, "code") or "no reason given"
+            return Answer(missing=f"the stream ended with an error: {reason}"[:120], model=known.model)
         model = known.model or self._call.model
-        # A tier in the first event is the one asked for: which one serves the call is in the last event alone.
+        # The first event has the requested tier; only the last event has the tier that served the call.
         return Answer(
-            usage=estimate(self._call, model, self._texts),
+            usage=estimate(self._call, model, self._texts, prompt_tokens_of(self._format)),
             model=known.model,
             response_id=known.response_id,
             finish_reasons=known.finish_reasons if ended is not None else (),

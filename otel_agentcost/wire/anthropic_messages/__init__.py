@@ -1,8 +1,8 @@
 """Anthropic messages, stable and beta, and the free counting of their tokens.
 
-`input_tokens` leaves out what was read from and written to the cache. Where `iterations` are given, they are what is
-billed: the totals beside them leave out compactions, advisors and declined attempts, and count only the first
-iteration's input.
+`input_tokens` excludes tokens read from and written to the cache. If there are `iterations`, Anthropic bills them: the
+totals besides them leave out compactions, advisors and declined attempts, and count only the input of the first
+iteration.
 """
 
 # ruff: noqa: ARG002 (every format has the same methods, and not every one needs all arguments)
@@ -14,6 +14,8 @@ from otel_agentcost.core import semconv
 from otel_agentcost.core.call import NO_PARAMETERS, Answer, AttributeValue, Call, Charge
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.wire import parameters
+from otel_agentcost.wire.anthropic_messages.content import CONTENT
+from otel_agentcost.wire.anthropic_messages.conversation import CONVERSATION
 from otel_agentcost.wire.fields import (
     Malformed,
     count,
@@ -27,11 +29,12 @@ from otel_agentcost.wire.fields import (
     text,
     texts,
 )
-from otel_agentcost.wire.format import Change, SoFar
+from otel_agentcost.wire.format import Change, Format, PromptTokens, Rewritten, SoFar
+from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.openai_chat import joined
 from otel_agentcost.wire.openai_usage import error_text
-from otel_agentcost.wire.prompt_tokens import count_prompt
-from otel_agentcost.wire.rewriting import Rewritten, copied, kept, lower_in, rename
+from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
+from otel_agentcost.wire.rewriting import FieldRewriting, unchanged
 from otel_agentcost.wire.token_split import Counts, put, rest
 from otel_agentcost.wire.tokenizers import count_text
 
@@ -55,51 +58,58 @@ _TABLE: Final[parameters.Table] = {
 _COUNTING: Final = "count_tokens"
 
 
-class Messages:
+class _MessagesRewriting:
+    """The facet `rewriting`: counting tokens has no output to limit."""
+
+    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
+        """Return the body and the path of the request with `change` applied. Raises `CannotRewrite`."""
+        return unchanged(call, path, change) if call.operation == _COUNTING else _LIMITED.rewrite(call, path, change)
+
+
+_LIMITED: Final = FieldRewriting(("max_tokens",))
+
+
+class Messages(Format):
     """The format."""
 
+    content = CONTENT
+    conversation = CONVERSATION
+    input_bound = INPUT_BOUND
+    prompt_tokens = PROMPT_TOKENS
+    rewriting = _MessagesRewriting()
+
     def read_request(self, body: Any, path: str) -> Call:
-        """What the request asks for."""
-        found = parameters.read(body, _TABLE)
+        """Read a request."""
+        known = parameters.read(body, _TABLE)
         if _output_config(get(body, "output_config")) is not None:
-            found[semconv.OUTPUT_TYPE] = "json"
+            known[semconv.OUTPUT_TYPE] = "json"
         return Call(
             operation=_COUNTING if _COUNTING in path else semconv.CHAT,
             model=text(body, "model") or _model_in(path),
-            stream=semconv.REQUEST_STREAM in found,
-            max_output_tokens=parameters.limit(found),
-            parameters=found,
-            asked_terms=_asked(body),
+            stream=semconv.REQUEST_STREAM in known,
+            max_output_tokens=parameters.limit(known),
+            parameters=known,
+            asked_terms=_requested_terms(body),
             body=body,
         )
 
-    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
-        """The same request with `change` made in it."""
-        if call.operation == _COUNTING:
-            return kept(call, path, change)
-        body = copied(call)
-        if change.model is not None:
-            path = rename(body, path, change.model)
-        lower_in(call, body, change, "max_tokens")
-        return body, path
-
     def read_response(self, call: Call, response: Any) -> Answer:
-        """What a whole response says."""
+        """Read a whole response."""
         if call.operation == _COUNTING:
             return Answer(free=True)
         whole = fields(response)
         return _answer(call, whole, fields(get(whole, "usage")), text(whole, "stop_reason"))
 
     def open_stream(self, call: Call) -> MessageReader:
-        """A reader for the events of the answer to `call`."""
-        return MessageReader(call)
+        """Return a reader for the events of the answer to `call`."""
+        return MessageReader(call, prompt_tokens_of(self))
 
 
 def _model_in(path: str) -> str | None:
-    """The model that a path of Vertex (`/models/NAME:rawPredict`) or Bedrock (`/model/NAME/invoke`) names."""
+    """Return the model that a path of Vertex (`/models/NAME:rawPredict`) or Bedrock (`/model/NAME/invoke`) names."""
     for start in ("/models/", "/model/"):
-        _, found, after = path.partition(start)
-        if found:
+        _, separator, after = path.partition(start)
+        if separator:
             return after.partition("/")[0].partition(":streamRaw")[0].partition(":raw")[0] or None
     return None
 
@@ -131,7 +141,7 @@ def _answer(call: Call, message: Any, counted: Any, reason: str | None) -> Answe
 
 
 def _terms(usage: Any) -> tuple[Terms, str | None]:
-    """What served the call, as far as it sets the price; and why there is no price, if so."""
+    """Return the terms of service that set the price, and why there is no price, if so."""
     terms: list[tuple[str, str]] = []
     tier, geo = text(usage, "service_tier"), text(usage, "inference_geo")
     missing = None
@@ -152,9 +162,10 @@ def _terms(usage: Any) -> tuple[Terms, str | None]:
     return tuple(terms), missing
 
 
-def _asked(body: Any) -> Terms:
-    """What the request asks for that sets the price of its answer. Its service tier does not: the choice is between
-    the list price and capacity paid in advance.
+def _requested_terms(body: Any) -> Terms:
+    """Return the requested terms that set the price.
+
+    The service tier does not: its choice is between the list price and capacity paid in advance.
     """
     if type(body) is dict and "speed" not in body and "inference_geo" not in body:
         return ()
@@ -162,7 +173,7 @@ def _asked(body: Any) -> Terms:
 
 
 def message_usage(usage: Any) -> Usage:
-    """The usage of one iteration, or of a message without iterations. Raises `Malformed`."""
+    """Return the usage of one iteration, or of a message without iterations. Raises `Malformed`."""
     need(usage, "input_tokens", "output_tokens")
     counts: Counts = {}
     put(counts, "input_tokens", count(usage, "input_tokens"))
@@ -183,7 +194,7 @@ def message_usage(usage: Any) -> Usage:
 
 
 def _billed(usage: Any, model: str | None, terms: Terms) -> tuple[Usage, tuple[Charge, ...]]:
-    """What the answering model used, and what other models did for it (or it for itself) beside the answer."""
+    """Return the usage of the answering model, and the further charges of the call: other models, and compactions."""
     total = message_usage(usage)
     own: Usage | None = None
     extra: list[Charge] = []
@@ -215,7 +226,7 @@ def _billed(usage: Any, model: str | None, terms: Terms) -> tuple[Usage, tuple[C
 
 
 def _repriced(usage: Any) -> str | None:
-    """Why list prices do not hold: a fallback credit makes cache writes cheaper by an amount that is not given."""
+    """Return why list prices do not apply: a fallback credit makes cache writes cheaper by an unknown amount."""
     credited = text(get(get(usage, "fallback_credit"), "status"), "type") == "redeemed"
     for entry in items(usage, "iterations"):
         if text(entry, "type") == "fallback_message" and get(entry, "cache_creation_input_tokens"):
@@ -243,38 +254,40 @@ _INPUTS: Final = ("input_tokens", "cache_read_input_tokens", "cache_creation_inp
 
 
 def _merged(started: Any, ended: Any) -> dict[str, Any]:
-    """The usage of a stream: what its end says, and what its start said of which the end says nothing.
+    """Return the usage of a stream: the fields of its end, and those of its start that the end does not have.
 
-    Some gateways write zeros for all of the input at the end: that says nothing either, for totals never shrink.
+    Some gateways write zeros for all of the input at the end: they do not count, because totals never shrink.
     """
-    silent = all(get(ended, name) in (None, 0) for name in _INPUTS)
+    no_input = all(get(ended, name) in (None, 0) for name in _INPUTS)
     merged: dict[str, Any] = {}
     for name in _COUNTS:
         before, now = get(started, name), get(ended, name)
         of_input = name in _INPUTS or name == "cache_creation"
-        merged[name] = before if now is None or (silent and of_input and before is not None) else now
+        merged[name] = before if now is None or (no_input and of_input and before is not None) else now
     return merged
 
 
 class MessageReader:
     """Reads the events of one answer.
 
-    `message_start` has the input and a placeholder for the output; `message_delta` has the totals so far, so the last
-    one replaces what was known before.
+    `message_start` has the input and a placeholder for the output; `message_delta` has the totals up to now, so the
+    last one replaces the earlier ones.
     """
 
-    __slots__ = ("_call", "_error", "_message", "_texts", "_usage", "_why")
+    __slots__ = ("_call", "_error", "_message", "_prompt_tokens", "_reason", "_texts", "_usage")
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Call, prompt_tokens: PromptTokens = PROMPT_TOKENS) -> None:
+        """Create a reader for the answer to `call`; `prompt_tokens` counts the prompt if the stream does not."""
         self._call = call
+        self._prompt_tokens = prompt_tokens
         self._texts: list[str] = []
         self._message: Any = None
         self._usage: Any = None
-        self._why: str | None = None
+        self._reason: str | None = None
         self._error: Any = None
 
     def feed(self, event: Any) -> None:
-        """Takes in one event."""
+        """Read one event."""
         try:
             if type(event) is dict:
                 kind = event["type"]  # pyright: ignore[reportUnknownVariableType]
@@ -302,32 +315,32 @@ class MessageReader:
         elif kind == "message_start":
             self._message = get(event, "message")
         elif kind == "message_delta":
-            self._why = text(get(event, "delta"), "stop_reason") or self._why
+            self._reason = text(get(event, "delta"), "stop_reason") or self._reason
             if get(event, "usage") is not None:
                 self._usage = get(event, "usage")
         elif kind == "error":
             self._error = event
 
     def so_far(self) -> SoFar:
-        """The output up to now; what `message_start` says of it is a placeholder."""
-        told = get(self._usage, "output_tokens")
-        return SoFar(self._texts, told if type(told) is int else 0, self._why is not None)
+        """Return the output up to now; the count in `message_start` is a placeholder."""
+        reported = get(self._usage, "output_tokens")
+        return SoFar(self._texts, reported if type(reported) is int else 0, self._reason is not None)
 
     def answer(self, *, complete: bool) -> Answer:
-        """What the events so far amount to."""
+        """Return the answer that the events up to now amount to."""
         started = get(self._message, "usage")
         if self._usage is not None:
             usage, started = fields(self._usage), fields(started)
             merged: Any = _merged(started, usage)
             if lacks_fields(self._usage):
                 merged = self._usage  # to be quoted as what it is
-            return _answer(self._call, self._message, merged, self._why)
+            return _answer(self._call, self._message, merged, self._reason)
         if self._message is None and self._error is not None:
             return Answer(missing=error_text(self._error))
         return self._estimated(started)
 
     def _estimated(self, started: Any) -> Answer:
-        """The input as it was reported at the start (or counted), and the output counted from what came."""
+        """Return the input as reported at the start (or counted), and the output counted from the answer's text."""
         model = text(self._message, "model") or self._call.model
         produced = count_text(joined(self._texts), model)
         started = fields(started)
@@ -340,7 +353,7 @@ class MessageReader:
             counts.update(answer.usage.counts)
             counts.pop("output_reasoning_tokens", None)
         else:
-            put(counts, "input_tokens", count_prompt(self._call.body, model))
+            put(counts, "input_tokens", self._prompt_tokens.count(self._call.body, model))
         put(counts, "output_tokens", produced)
         return Answer(
             usage=Usage(counts=counts, estimated=True),
