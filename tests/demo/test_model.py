@@ -7,14 +7,15 @@ from dataclasses import replace
 import pytest
 
 from otel_agentcost.cli.demo import corpus, script
-from otel_agentcost.cli.demo.model import Asked, Reply, Script, ScriptedModel, count_tokens
+from otel_agentcost.cli.demo.model import Reply, Script, ScriptedModel, count_tokens
+from otel_agentcost.testing.answers import ModelRequest
 
 HELLO = Script(replies=(Reply(text="Good morning to you."),))
 LONG = "The quick brown fox jumps over the lazy dog. " * 150  # about 1,500 tokens
 
 
-def asked(*prompt: str, block: int = 1, cache: bool = True, model: str = "m") -> Asked:
-    return Asked(model=model, prompt=prompt, turn=0, cache=cache, cache_block=block)
+def asked(*prompt: str, block: int = 1, cache: bool = True, model: str = "m") -> ModelRequest:
+    return ModelRequest(model=model, prompt=prompt, turn=0, cache=cache, cache_block=block)
 
 
 def test_tokens_are_counted_from_the_prompt_and_the_reply() -> None:
@@ -63,7 +64,7 @@ def test_cached_tokens_come_in_blocks() -> None:
     [asked(LONG[1:], "And now?"), asked(LONG, "And now?", cache=False), asked(LONG, "And now?", model="other")],
     ids=["another prefix", "caching not asked for", "another model"],
 )
-def test_nothing_else_is_read_from_the_cache(other: Asked) -> None:
+def test_nothing_else_is_read_from_the_cache(other: ModelRequest) -> None:
     """Another text, another model, or a request that does not want caching finds nothing in the cache."""
     model = ScriptedModel(HELLO)
     model.answer(asked(LONG))

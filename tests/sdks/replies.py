@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from otel_agentcost.testing.dialects import anthropic, gemini, openai_chat, openai_responses
 from tests.model_server import Reply, json_reply, sse_reply
 
 MINI = "gpt-4o-mini-2024-07-18"
@@ -57,31 +58,14 @@ WORDS = ["Forty", "-", "two", "."]
 
 def chat(usage: Any = PLAIN, *, model: str = MINI, text: str = "Forty-two.", **more: Any) -> dict[str, Any]:
     """A chat completion."""
-    message = {"role": "assistant", "content": text}
-    return {
-        "id": "chatcmpl-1",
-        "object": "chat.completion",
-        "created": 1,
-        "model": model,
-        "choices": [{"index": 0, "finish_reason": "stop", "message": message, "logprobs": None}],
-        "usage": usage,
-        **more,
-    }
+    return openai_chat.completion(usage, model=model, text=text, **more)
 
 
 def chat_chunks(
     usage: Mapping[str, Any] | None = None, *, model: str = MINI, words: Sequence[str] = WORDS
 ) -> list[dict[str, Any]]:
     """The chunks of a chat completion; with `usage` as a last chunk where the caller asked for it."""
-    base = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": model}
-
-    def chunk(delta: Mapping[str, Any], finish: str | None = None) -> dict[str, Any]:
-        choice = {"index": 0, "delta": delta, "finish_reason": finish}
-        return {**base, "choices": [choice], **({"usage": None} if usage is not None else {})}
-
-    chunks = [chunk({"role": "assistant", "content": ""}), *(chunk({"content": word}) for word in words)]
-    last = [{**base, "choices": [], "usage": usage}] if usage is not None else []
-    return [*chunks, chunk({}, "stop"), *last]
+    return openai_chat.chunks(usage, model=model, words=words)
 
 
 def chat_reply(usage: Any = PLAIN, **more: Any) -> Reply:
@@ -105,41 +89,16 @@ RESPONSE_CACHED: dict[str, Any] = {
 }
 
 
-def response(usage: Any = RESPONSE_CACHED, *, text: str = "Forty-two.", **more: Any) -> dict[str, Any]:
+def response(
+    usage: Any = RESPONSE_CACHED, *, model: str = MINI, text: str = "Forty-two.", **more: Any
+) -> dict[str, Any]:
     """A response of the responses API."""
-    content = [{"type": "output_text", "text": text, "annotations": []}]
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "status": "completed", "content": content}
-    return {
-        "id": "resp_1",
-        "object": "response",
-        "created_at": 1,
-        "status": "completed",
-        "model": MINI,
-        "service_tier": "default",
-        "output": [message],
-        "parallel_tool_calls": True,
-        "tool_choice": "auto",
-        "tools": [],
-        "usage": usage,
-        **more,
-    }
+    return openai_responses.response(usage, model=model, text=text, **more)
 
 
 def response_events(usage: Any = RESPONSE_CACHED) -> list[dict[str, Any]]:
     """The events of a streamed response."""
-    started = response(None, status="in_progress", output=[])
-    item = {"id": "msg_1", "type": "message", "role": "assistant", "status": "in_progress", "content": []}
-    part = {"type": "output_text", "text": "", "annotations": []}
-    where = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
-    events: list[dict[str, Any]] = [
-        {"type": "response.created", "response": started},
-        {"type": "response.output_item.added", "output_index": 0, "item": item},
-        {"type": "response.content_part.added", **where, "part": part},
-        *({"type": "response.output_text.delta", **where, "delta": word, "logprobs": []} for word in WORDS),
-        {"type": "response.output_text.done", **where, "text": "".join(WORDS), "logprobs": []},
-        {"type": "response.completed", "response": response(usage)},
-    ]
-    return [{**event, "sequence_number": number} for number, event in enumerate(events)]
+    return openai_responses.events(usage, model=MINI, words=WORDS)
 
 
 def response_stream(usage: Any = RESPONSE_CACHED) -> Reply:
@@ -150,37 +109,16 @@ def response_stream(usage: Any = RESPONSE_CACHED) -> Reply:
 # --- Anthropic messages ---
 
 
-def message(usage: Any = MESSAGE_CACHED, *, text: str = "Forty-two.", **more: Any) -> dict[str, Any]:
+def message(
+    usage: Any = MESSAGE_CACHED, *, model: str = SONNET, text: str = "Forty-two.", **more: Any
+) -> dict[str, Any]:
     """A message of Anthropic's API."""
-    return {
-        "id": "msg_1",
-        "type": "message",
-        "role": "assistant",
-        "model": SONNET,
-        "content": [{"type": "text", "text": text}],
-        "stop_reason": "end_turn",
-        "stop_sequence": None,
-        "usage": usage,
-        **more,
-    }
+    return anthropic.message(usage, model=model, text=text, **more)
 
 
 def message_events(usage: Mapping[str, Any] = MESSAGE_CACHED) -> list[dict[str, Any]]:
     """The events of a streamed message: the first has a placeholder of 2 output tokens, the last the true count."""
-    started = message({**usage, "output_tokens": 2}, stop_reason=None, content=[])
-    return [
-        {"type": "message_start", "message": started},
-        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
-        {"type": "ping"},
-        *({"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": word}} for word in WORDS),
-        {"type": "content_block_stop", "index": 0},
-        {
-            "type": "message_delta",
-            "delta": {"stop_reason": "end_turn", "stop_sequence": None},
-            "usage": {"output_tokens": usage["output_tokens"]},
-        },
-        {"type": "message_stop"},
-    ]
+    return anthropic.events(usage, model=SONNET, words=WORDS)
 
 
 def message_stream(usage: Mapping[str, Any] = MESSAGE_CACHED, *, drop: bool = False) -> Reply:
@@ -202,20 +140,9 @@ GEMINI_USD = 0.000392  # gemini-2.5-flash: 600 x 0.30 + 400 x 0.03 + 80 x 2.50
 
 def content(usage: Any = GEMINI, *, parts: Any = None, model: str = "gemini-2.5-flash") -> dict[str, Any]:
     """A generation of Gemini's API."""
-    found = parts if parts is not None else [{"text": "Forty-two."}]
-    candidate = {"content": {"role": "model", "parts": found}, "finishReason": "STOP", "index": 0}
-    body: dict[str, Any] = {"candidates": [candidate], "modelVersion": model, "responseId": "r1"}
-    return body if usage is None else {**body, "usageMetadata": usage}
+    return gemini.content(usage, model=model, parts=parts if parts is not None else [{"text": "Forty-two."}])
 
 
 def content_stream(usage: Mapping[str, Any] = GEMINI) -> Reply:
     """A streamed generation: each chunk has running totals, the last one the whole."""
-    chunks: list[dict[str, Any]] = []
-    for number, word in enumerate(WORDS):
-        last = number == len(WORDS) - 1
-        running = usage if last else {**usage, "candidatesTokenCount": number + 1}
-        chunk = content(running, parts=[{"text": word}])
-        if not last:
-            del chunk["candidates"][0]["finishReason"]
-        chunks.append(chunk)
-    return sse_reply(chunks)
+    return sse_reply(gemini.chunks(usage, model="gemini-2.5-flash", words=WORDS))

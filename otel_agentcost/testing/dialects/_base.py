@@ -1,18 +1,13 @@
-"""The wire formats that the demo's server speaks: one module a format, each with an object called `DIALECT`.
-
-A dialect reads a request's JSON into `Asked` and writes `Answered` as that provider's JSON, whole or as a stream of
-events. It does no I/O and decides nothing about what is answered. Called by `server.py` alone; written against the
-providers' documentation, and held to it by tests that read every answer with the provider's own SDK.
-"""
+"""The dialects' common interface, and how they read a request."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol, cast
 
-from otel_agentcost.cli.demo.model import Answered, Asked, BadRequest
+from otel_agentcost.testing.answers import BadRequest, ModelRequest, Turn
 
 Json = dict[str, Any]
 
@@ -25,41 +20,51 @@ _STRUCTURE = frozenset(
 class Dialect(Protocol):
     """One wire format."""
 
-    def read(self, body: Json, path: str) -> Asked:
-        """What is asked; raises `BadRequest` where that cannot be told."""
+    named: bool
+    """Whether each server-sent event has its `type` on a line of its own."""
+    done: bool
+    """Whether `[DONE]` ends a stream."""
+
+    def read(self, body: Json, path: str) -> ModelRequest:
+        """Read a request.
+
+        Raises:
+            BadRequest: The provider would refuse it.
+
+        """
         ...
 
-    def whole(self, answered: Answered) -> Json:
-        """The answer as one JSON object."""
+    def whole(self, turn: Turn) -> Json:
+        """Return the answer as one JSON object."""
         ...
 
-    def events(self, asked: Asked, answered: Answered) -> Iterator[str]:
-        """The answer as server-sent events, one string an event."""
+    def events(self, request: ModelRequest, turn: Turn) -> Sequence[Json]:
+        """Return the answer as the JSON of server-sent events."""
         ...
 
     def error(self, status: int, message: str) -> Json:
-        """The JSON of an error response."""
+        """Return the JSON of an error response."""
         ...
 
 
 def prompt(*parts: object) -> tuple[str, ...]:
-    """The texts of `parts` of a request, in order, without those that are absent."""
+    """Return the texts of `parts` of a request, in order, without those that are absent."""
     texts = (part if isinstance(part, str) else " ".join(_leaves(part)) for part in parts if part)
     return tuple(text for text in texts if text)
 
 
 def definitions(tools: object) -> str:
-    """The tools of a request as the model gets to see them; empty where it has none."""
+    """Return the tools of a request as the model sees them; empty where it has none."""
     return json.dumps(tools) if tools else ""
 
 
 def get(value: object, name: str) -> object:
-    """The field `name` of a JSON object; None where there is no such field, or no object."""
+    """Return the field `name` of a JSON object; None where there is no such field, or no object."""
     return cast("Json", value).get(name) if isinstance(value, dict) else None
 
 
 def model_name(body: Json) -> str:
-    """The field `model` of `body`."""
+    """Return the field `model` of `body`."""
     model = body.get("model")
     if not isinstance(model, str) or not model:
         raise BadRequest("'model' is required, and must be a non-empty string.")
@@ -67,7 +72,7 @@ def model_name(body: Json) -> str:
 
 
 def messages_with_roles(body: Json, name: str) -> list[Json]:
-    """The conversation in the field `name` of `body`: a list of objects."""
+    """Return the conversation in the field `name` of `body`: a list of objects."""
     messages = body.get(name)
     if not isinstance(messages, list) or not messages:
         raise BadRequest(f"'{name}' is required, and must be a non-empty array.")
@@ -76,18 +81,8 @@ def messages_with_roles(body: Json, name: str) -> list[Json]:
     return cast("list[Json]", messages)
 
 
-def data(value: Json) -> str:
-    """One server-sent event that consists of `value`."""
-    return f"data: {json.dumps(value)}\n\n"
-
-
-def named(event: Json) -> str:
-    """One server-sent event with a name: the `type` that it carries."""
-    return f"event: {event['type']}\n{data(event)}"
-
-
 def pieces(text: str, words: int = 6) -> list[str]:
-    """`text` cut into what a streaming model would send at once; put together they are `text` again."""
+    """Cut `text` into what a streaming model would send at once; put together they are `text` again."""
     return re.findall(rf"(?:\s*\S+){{1,{words}}}\s*$|(?:\s*\S+){{1,{words}}}", text)
 
 
