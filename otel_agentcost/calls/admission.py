@@ -123,7 +123,7 @@ class Gate:
                 trace_id=trace_id,
             )
         except Exception as bug:
-            report("asking the budgets", bug)
+            report("checking budgets", bug)
             return None
 
     def _allowances(self, around: tuple[Run, ...], ctx: Context) -> Allowances:
@@ -131,7 +131,7 @@ class Gate:
         return (*own, *run_context.carried(ctx, around)) if self.carries else own
 
     def _unguarded(self, live: InFlight, bug: Exception, args: Any, kwargs: dict[str, Any]) -> Arguments:
-        report("asking the budgets", bug)
+        report("checking budgets", bug)
         self.reports.unenforced(live.record.span, f"otel-agentcost failed ({type(bug).__name__})")
         return args, kwargs
 
@@ -177,15 +177,15 @@ class Gate:
             named = f"an {scope}" if scope == "agent" else f"a {scope}"
             warn_once(
                 f"no {scope}",
-                f"otel-agentcost: calls without {named} fall under no {kind} of its kind ({rules:.200}). Say whose "
-                f"they are: otel_agentcost.attribute({scope}=...), or OTEL_AGENTCOST_{scope.upper()}.",
+                f"otel-agentcost: calls without {named} are not covered by a {kind} per {scope} ({rules:.200}). Set "
+                f"one with otel_agentcost.attribute({scope}=...) or OTEL_AGENTCOST_{scope.upper()}.",
             )
 
     def _refuse(self, live: InFlight, refused: Refused) -> NoReturn:
         try:
             self.reports.refused(live.record.span, refused.error, refused.action)
         except Exception as bug:
-            report("telling of a refusal", bug)
+            report("reporting a refusal", bug)
         raise refused.error
 
     def _tell(self, live: InFlight, ticket: Ticket, facts: CallFacts) -> None:
@@ -196,8 +196,8 @@ class Gate:
             self.reports.unenforced(span, ticket.unpriced)
             warn_once(
                 f"unpriced under a budget: {facts.call.model}",
-                f"otel-agentcost: no budget of dollars holds calls of {facts.call.model!r:.120}, because its price is "
-                f"not known ({ticket.unpriced:.200}). Give its price in a file (OTEL_AGENTCOST_PRICES), limit tokens "
+                f"otel-agentcost: budgets in dollars do not cover calls of {facts.call.model!r:.120}: no price is known "
+                f"({ticket.unpriced:.200}). Add it to your price file (OTEL_AGENTCOST_PRICES), limit tokens "
                 "or calls, or set OTEL_AGENTCOST_UNPRICED=refuse.",
             )
         if ticket.waited > 0.001:
@@ -296,7 +296,7 @@ class Admission:
         try:
             most = self.ticket.most_output_tokens
         except Exception as bug:
-            report("asking how far a stream may go", bug)
+            report("computing the limit of a stream", bug)
             return feed
         if most is None:
             return feed
@@ -308,7 +308,7 @@ class Admission:
         try:
             self._gate.reports.refused(span, error, "cut_off")
         except Exception as bug:
-            report("telling of a stream that was cut off", bug)
+            report("reporting a stream that was cut off", bug)
         return error
 
     def settle(self, live: InFlight, answer: Answer, cost: Cost, tokens: Tokens) -> None:
@@ -328,14 +328,14 @@ class Admission:
             for level in self._gate.guard.settle(self.ticket, usd, tokens, now):
                 self._gate.reports.level(span, *level)
         except Exception as bug:
-            report("settling a call with its budgets", bug)
+            report("settling a call in its budgets", bug)
             self._release(now)  # unless it was settled, and only telling of it failed
 
     def _release(self, now: float) -> None:
         try:
             self._gate.guard.release(self.ticket, now)
         except Exception as bug:
-            report("giving back what a call held", bug)
+            report("releasing the reservation of a call", bug)
 
     def _tell_uncounted(self, live: InFlight, why: str) -> None:
         """What the call took is not known: no budget of dollars, or of tokens, has moved."""
@@ -344,8 +344,8 @@ class Admission:
         self._gate.reports.unenforced(live.record.span, why)
         warn_once(
             f"uncounted under a budget: {live.asked.call.model} {why}",
-            f"otel-agentcost: a call of {live.asked.call.model!r:.120} is not counted in the dollars of its budgets, "
-            f"because they are not known ({why:.200}). Limit calls besides.",
+            f"otel-agentcost: a call of {live.asked.call.model!r:.120} is not counted in budgets of dollars, because "
+            f"its cost is unknown ({why:.200}). Also limit calls.",
         )
 
     def end(self, *, made: bool) -> None:

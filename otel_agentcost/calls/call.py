@@ -391,7 +391,7 @@ def _not_answered(error: BaseException) -> str | None:
     """Why a call that raised has no price: None where the provider refused it, which costs nothing."""
     if getattr(error, "status_code", None) is not None or getattr(error, "code", None) is not None:
         return None
-    return f"no answer came ({type(error).__name__}): whether the provider bills it is not known"
+    return f"no answer came ({type(error).__name__}): it is unknown whether the provider bills it"
 
 
 def _ignore(_event: Any) -> None:

@@ -81,7 +81,7 @@ class Watch:
         try:
             loop = self._found(live)
         except Exception as bug:
-            report("looking for loops", bug)
+            report("detecting loops", bug)
             return
         if loop is not None and self._action == "block":
             raise loop
@@ -118,7 +118,7 @@ class Watch:
                 return
             self._trace(_key(live.record)).looping.answered(form, response)
         except Exception as bug:
-            report("reading an answer for loops", bug)
+            report("reading an answer for loop detection", bug)
 
     def settled(self, record: Record, usd: Decimal | None) -> None:
         """A call has ended, and cost this."""

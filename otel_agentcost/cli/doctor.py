@@ -29,7 +29,7 @@ from otel_agentcost.errors import AgentCostError, SettingsError, written
 from otel_agentcost.integrations.patching import Target
 from otel_agentcost.settings.table import ROWS, Settings, without_password
 
-SUMMARY = "Show the settings and budgets as understood, the price book, the SDKs, the ledger, and where telemetry goes."
+SUMMARY = "Show the settings and budgets in effect, the price book, the SDKs, the ledger, and where telemetry goes."
 
 DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
@@ -96,7 +96,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     if not settings.sources:
         yield Finding("", "all defaults")
     if not settings.enabled:
-        yield Finding("disabled", "every SDK is left untouched: nothing is measured.", fine=False)
+        yield Finding("disabled", "no SDK is patched and nothing is measured.", fine=False)
     for notice in settings.notices:
         yield Finding("no effect", notice, fine=False)
 
@@ -120,9 +120,9 @@ def _shown(settings: Settings, field: str) -> str:
 
 _ACTIONS: Mapping[Action, str] = {
     "block": "is blocked",
-    "warn": "is made, with a warning",
-    "downgrade": "goes to a cheaper model",
-    "clamp": "gets a shorter answer",
+    "warn": "is sent, with a warning",
+    "downgrade": "uses a cheaper model",
+    "clamp": "gets a lower output limit",
 }
 _COUNTED: Mapping[Unit, str] = {
     "tokens": "token",
@@ -131,25 +131,25 @@ _COUNTED: Mapping[Unit, str] = {
     "seconds": "second",
 }
 _UNPRICED = {
-    "allow": "a call whose model has no known price is made, and no budget in dollars counts it",
-    "refuse": "a call whose model has no known price is refused where a budget in dollars applies",
+    "allow": "a call without a known price is sent, and budgets in dollars do not count it",
+    "refuse": "a call without a known price is refused if a budget in dollars applies",
 }
 _UNLIMITED = {
-    "rest": "a call without an output limit holds the rest of its tightest budget until it ends",
-    "assume": "a call without an output limit holds the longest answer, {:,} tokens, or is not made",
+    "rest": "a call without an output limit reserves the longest answer, or the rest of its tightest budget",
+    "assume": "a call without an output limit reserves the longest answer, {:,} tokens, or is refused",
 }
 
 
 def _obstacle(settings: Settings, problem: Finding | None, prices: list[Finding]) -> str | None:
     """Why no budget is enforced, where one was meant: an application would run without otel-agentcost."""
     if problem is not None:
-        return "the settings cannot be understood"
+        return "the settings cannot be parsed"
     if not settings.rules and not settings.breakers:
         return None
     if not settings.enabled:
         return "OTEL_AGENTCOST_ENABLED is false"
     if not all(finding.fine for finding in prices):
-        return "the own prices cannot be used"
+        return "the price file cannot be used"
     if not _variable(DISABLED, os.environ.get(DISABLED, "")).fine:
         return f"{DISABLED} names agentcost"
     return None
@@ -158,7 +158,9 @@ def _obstacle(settings: Settings, problem: Finding | None, prices: list[Finding]
 def _budgets(settings: Settings, obstacle: str | None) -> Iterator[Finding]:
     """The rules as they were understood, and what goes with them."""
     if obstacle is not None:
-        yield Finding("not enforced", f"NO BUDGET IS ENFORCED: {obstacle}, so otel-agentcost is not used.", fine=False)
+        yield Finding(
+            "not enforced", f"NO BUDGET IS ENFORCED: {obstacle}, so otel-agentcost does not start.", fine=False
+        )
     for rule in settings.rules:
         words = _in_words(rule, settings, time.time()) if obstacle is None else "not enforced"
         yield Finding("budget", f"{rule.text} | {words}", fine=obstacle is None)
@@ -170,7 +172,7 @@ def _budgets(settings: Settings, obstacle: str | None) -> Iterator[Finding]:
             yield Finding("downgrade", _shown(settings, "downgrade"))
         yield Finding("soft limit", f"a warning at {settings.soft_limit * 100:g} % of a budget")
         waits = f"up to {settings.wait_seconds:g} s" if settings.wait_seconds else "not at all"
-        yield Finding("waiting", f"{waits}, where calls in flight hold what a call lacks")
+        yield Finding("waiting", f"{waits}, if in-flight calls reserve the missing budget")
         yield Finding("unpriced", _UNPRICED[settings.unpriced])
         yield Finding("unlimited output", _UNLIMITED[settings.unlimited_output].format(settings.longest_answer))
     elif obstacle is None:
@@ -195,7 +197,7 @@ def _in_words(rule: Budget, settings: Settings, now: float) -> str:
     then = f"a call over it {_ACTIONS[rule.on_exceed or settings.on_exceed]}"
     ends = period(rule.window, now, settings.time_zone).ends
     if ends is None:
-        return f"{whose}{'' if rule.scope in ('trace', 'process') else ', for good'}: {limits}; {then}"
+        return f"{whose}{'' if rule.scope in ('trace', 'process') else ', never reset'}: {limits}; {then}"
     until = datetime.fromtimestamp(ends, settings.time_zone).strftime("%Y-%m-%d %H:%M")
     return f"{whose}, per {rule.window} ({settings.time_zone}): {limits}; {then}; this {rule.window} ends {until}"
 
@@ -213,9 +215,7 @@ def _ledger(settings: Settings) -> Finding:
     try:
         ledger = open_ledger(settings.ledger)
     except AgentCostError as error:
-        then = (
-            "NO BUDGET IS ENFORCED." if settings.ledger_down == "allow" else "Every call that has a budget is refused."
-        )
+        then = "NO BUDGET IS ENFORCED." if settings.ledger_down == "allow" else "Every call with a budget is refused."
         return Finding("ledger", f"{error} {then}", fine=False)
     took = 0.0
     caution: str | None = None
@@ -227,19 +227,19 @@ def _ledger(settings: Settings) -> Finding:
         caution = ledger.caution()
     except AgentCostError as error:
         allowed = settings.ledger_down == "allow"
-        then = "NO BUDGET IS ENFORCED" if allowed else "Every call that has a budget is refused"
+        then = "NO BUDGET IS ENFORCED" if allowed else "Every call with a budget is refused"
         return Finding("ledger", f"{error} {then} until it answers.", fine=False)
     finally:
         ledger.close()
     text = f"{without_password(settings.ledger)} answers in {took * 1000:.2f} ms"
     if took > settings.ledger_timeout and not settings.ledger.lower().startswith("sqlite:"):  # which is waited for
-        late = f"{text}, and calls wait {settings.ledger_timeout * 1000:g} ms: raise OTEL_AGENTCOST_LEDGER_TIMEOUT"
+        late = f"{text}, but calls wait only {settings.ledger_timeout * 1000:g} ms: raise OTEL_AGENTCOST_LEDGER_TIMEOUT"
         return Finding("ledger", late, fine=False)
     if caution is not None:
         return Finding("ledger", f"{text}. {caution}", fine=False)
     alone = settings.ledger.lower().startswith("memory:")
     calendar = any(rule.window for rule in settings.rules)
-    forgets = ", and forgets at its end: budgets of an hour, a day or a month start anew" if calendar else ""
+    forgets = " and forgets at its end: budgets of an hour, a day or a month start again" if calendar else ""
     return Finding("ledger", f"{text}: each process counts for itself{forgets}" if alone else text)
 
 
@@ -252,11 +252,11 @@ def _prices(settings: Settings) -> Iterator[Finding]:
     try:
         book = open_book(settings.prices)
     except AgentCostError as error:
-        yield Finding("own prices", str(error), fine=False)
+        yield Finding("price file", str(error), fine=False)
         book = open_book()
     else:
         if settings.prices is not None:
-            yield Finding("own prices", str(settings.prices))
+            yield Finding("price file", str(settings.prices))
     yield Finding("price book", book.source)
 
 
@@ -278,7 +278,7 @@ def _frameworks(*, in_use: bool) -> Iterator[Finding]:
         measured = "every tool call is a span" if in_use else "not measured, see above"
         installed = _version(framework.distribution)
         if installed is not None and framework.toolless and _release(installed) < _release(framework.oldest):
-            yield Finding(framework.distribution, f"{installed}: calls no tools by itself")
+            yield Finding(framework.distribution, f"{installed}: does not call tools itself")
             continue
         targets = [patch.target for patch in framework.patches]
         found = _patched(framework.distribution, framework.oldest, targets, measured)
@@ -297,10 +297,10 @@ def _patched(distribution: str, oldest: str, targets: list[Target], measured: st
         return None
     missing = list(_missing(targets))
     if missing:
-        text = f"{installed}: {', '.join(missing)} is not there, so calls through it are not measured"
+        text = f"{installed}: {', '.join(missing)} does not exist, so calls through it are not measured"
         return Finding(distribution, text, fine=False)
     if _release(installed) < _release(oldest):
-        return Finding(distribution, f"{installed}: older than {oldest}, untested", fine=False)
+        return Finding(distribution, f"{installed}: older than {oldest}, not tested", fine=False)
     return Finding(distribution, f"{installed}: {measured}")
 
 

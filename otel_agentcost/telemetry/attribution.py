@@ -101,7 +101,7 @@ def follow_into_threads() -> None:
         if "threading" not in disabled and not ThreadingInstrumentor().is_instrumented_by_opentelemetry:
             ThreadingInstrumentor().instrument()
     except Exception as error:
-        report("letting the attribution follow into threads", error)
+        report("carrying the attribution into threads", error)
 
 
 _asked_threads = False

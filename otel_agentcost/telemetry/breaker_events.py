@@ -30,7 +30,7 @@ class BreakerReports:
             semconv.M_BREAKERS,
             callbacks=[self._transitions.observe],
             unit=semconv.UNIT_TRANSITION,
-            description="Circuit breakers that opened, were tried, or closed again.",
+            description="Circuit breakers that opened, half-opened or closed.",
         )
 
     def changed(self, span: Span, breaker: Breaker, value: str, state: Literal["open", "half_open", "closed"]) -> None:
@@ -43,7 +43,7 @@ class BreakerReports:
             span.add_event(_EVENTS[state], {**said, semconv.BREAKER_VALUE: value})
         whose = f"{breaker.text} of {breaker.scope} {value:.80}" if value else breaker.text
         if state == "open":
-            logger.warning("otel-agentcost: the circuit breaker %s has opened, after %s.", whose, breaker.why)
+            logger.warning("otel-agentcost: the circuit breaker %s opened after %s.", whose, breaker.why)
         else:
-            now = "is tried with one call" if state == "half_open" else "is closed again"
+            now = "admits one trial call" if state == "half_open" else "closed"
             logger.info("otel-agentcost: the circuit breaker %s %s.", whose, now)

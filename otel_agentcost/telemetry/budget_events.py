@@ -40,17 +40,17 @@ class BudgetReports:
             semconv.M_UTILIZATION,
             callbacks=[self._observe],
             unit=semconv.UNIT_RATIO,
-            description="How far a budget is used: 1 is all of it.",
+            description="Used share of a budget; 1 is all of it.",
         )
-        self._refusals = counted(meter, semconv.M_REFUSALS, semconv.UNIT_CALL, "Model calls that a budget refused.")
+        self._refusals = counted(meter, semconv.M_REFUSALS, semconv.UNIT_CALL, "Model calls refused by a budget.")
         self._warnings = counted(
-            meter, semconv.M_WARNINGS, semconv.UNIT_WARNING, "Budgets that came to their soft limit or to their limit."
+            meter, semconv.M_WARNINGS, semconv.UNIT_WARNING, "Budgets that reached their soft limit or their limit."
         )
         self._unenforced = counted(
             meter,
             semconv.M_UNENFORCED,
             semconv.UNIT_CALL,
-            "Model calls that budgets could not, or not wholly, look at.",
+            "Model calls that budgets did not check, or checked only partly.",
         )
 
     def refused(self, span: Span, error: BudgetExceeded, action: str) -> None:
@@ -93,7 +93,7 @@ class BudgetReports:
     def adjusted(self, span: Span, usd: Decimal, reason: str) -> None:
         """The application has corrected what was spent."""
         span.add_event(semconv.E_ADJUSTED, {semconv.ADJUSTED: float(usd), semconv.BUDGET_REASON: reason})
-        logger.info("otel-agentcost: what was spent is adjusted by $%s, because %s.", f"{usd:f}", reason)
+        logger.info("otel-agentcost: the spend was adjusted by $%s: %s.", f"{usd:f}", reason)
 
     def _observe(self, _options: CallbackOptions) -> Iterable[Observation]:
         now = time.time()

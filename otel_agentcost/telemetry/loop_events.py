@@ -26,10 +26,10 @@ class LoopReports:
     def __init__(self, meter: Meter) -> None:
         self._bounded_tool = Bounded()
         self._detections = counted(
-            meter, semconv.M_LOOPS, semconv.UNIT_LOOP, "Loops that were found: each once, however long it goes on."
+            meter, semconv.M_LOOPS, semconv.UNIT_LOOP, "Detected loops; each loop counts once, however long it lasts."
         )
         self._waste = counted(
-            meter, semconv.M_LOOP_WASTE, semconv.UNIT_USD, "Dollars that loops have spent since their first round."
+            meter, semconv.M_LOOP_WASTE, semconv.UNIT_USD, "Dollars spent in loops since their first round."
         )
 
     def found(self, span: Span, loop: Finding, wasted: Decimal, *, agent: str | None, content: bool) -> None:

@@ -135,31 +135,31 @@ class Metrics:
         self._tokens = meter.create_histogram(
             semconv.M_TOKEN_USAGE,
             unit=semconv.UNIT_TOKEN,
-            description="Input and output tokens of a model call, cached and reasoning tokens included.",
+            description="Input and output tokens of a model call, including cached and reasoning tokens.",
             explicit_bucket_boundaries_advisory=semconv.TOKEN_BUCKETS,
         )
         self._duration = meter.create_histogram(
             semconv.M_DURATION,
             unit=semconv.UNIT_SECOND,
-            description="How long a model call took; a stream until it ended.",
+            description="Duration of a model call; for a stream, until its end.",
             explicit_bucket_boundaries_advisory=semconv.DURATION_BUCKETS,
         )
         self._operation_cost = meter.create_histogram(
             semconv.M_OPERATION_COST,
             unit=semconv.UNIT_USD,
-            description="What a model call cost.",
+            description="Cost of a model call.",
             explicit_bucket_boundaries_advisory=semconv.COST_BUCKETS,
         )
         self._trace_cost = meter.create_histogram(
             semconv.M_TRACE_COST,
             unit=semconv.UNIT_USD,
-            description="What a trace cost in this process, models and tools.",
+            description="Cost of a trace in this process, models and tools.",
             explicit_bucket_boundaries_advisory=semconv.COST_BUCKETS,
         )
         self._trace_llm_calls = meter.create_histogram(
             semconv.M_TRACE_LLM_CALLS,
             unit=semconv.UNIT_CALL,
-            description="How many model calls a trace made in this process.",
+            description="Model calls of a trace in this process.",
             explicit_bucket_boundaries_advisory=semconv.CALL_BUCKETS,
         )
         self._cost = counted(meter, semconv.M_COST, semconv.UNIT_USD, "Dollars spent on model and tool calls.")
@@ -168,16 +168,19 @@ class Metrics:
             semconv.M_TOKENS,
             callbacks=[self._token_sums.observe],
             unit=semconv.UNIT_TOKEN,
-            description="Tokens of model calls by type, each counted once.",
+            description="Tokens of model calls by type; each token counts once.",
         )
         self._savings = counted(
             meter,
             semconv.M_SAVINGS,
             semconv.UNIT_USD,
-            "Dollars that calls cost less: a cheaper model answered, or tokens were read from a cache.",
+            "Dollars saved because a cheaper model answered, or because tokens were read from a cache.",
         )
         self._unpriced = counted(
-            meter, semconv.M_UNPRICED, semconv.UNIT_CALL, "Model calls whose price is not, or not wholly, known."
+            meter,
+            semconv.M_UNPRICED,
+            semconv.UNIT_CALL,
+            "Model calls without a known price, or with only a partial one.",
         )
         self.bounded_model = Bounded()
         self._bounded_reason = Bounded(50)

@@ -57,7 +57,7 @@ TOKEN_USAGE: Final = Signal(
     name=semconv.M_TOKEN_USAGE,
     kind="histogram",
     unit=semconv.UNIT_TOKEN,
-    means="Input and output tokens of a model call, cached and reasoning tokens included.",
+    means="Input and output tokens of a model call, including cached and reasoning tokens.",
     attributes=(*MODEL, semconv.TOKEN_TYPE),
     buckets=semconv.TOKEN_BUCKETS,
     collector=True,
@@ -66,7 +66,7 @@ DURATION: Final = Signal(
     name=semconv.M_DURATION,
     kind="histogram",
     unit=semconv.UNIT_SECOND,
-    means="How long a model call took; a stream until it ended.",
+    means="Duration of a model call; for a stream, until its end.",
     attributes=(*MODEL, semconv.ERROR_TYPE),
     buckets=semconv.DURATION_BUCKETS,
     collector=True,
@@ -75,7 +75,7 @@ OPERATION_COST: Final = Signal(
     name=semconv.M_OPERATION_COST,
     kind="histogram",
     unit=semconv.UNIT_USD,
-    means="What a model call cost.",
+    means="Cost of a model call.",
     attributes=MODEL,
     buckets=semconv.COST_BUCKETS,
     collector=True,
@@ -101,8 +101,8 @@ SAVINGS: Final = Signal(
     name=semconv.M_SAVINGS,
     kind="counter",
     unit=semconv.UNIT_USD,
-    means="Dollars that calls cost less: because a cheaper model answered them (downgrade), or because tokens were "
-    "read from a cache (cache).",
+    means="Dollars saved because a cheaper model answered (downgrade), or because tokens were read from a cache "
+    "(cache).",
     attributes=(*MODEL, semconv.SAVINGS_KIND),
     collector=True,  # what caches saved
 )
@@ -110,7 +110,7 @@ TRACE_COST: Final = Signal(
     name=semconv.M_TRACE_COST,
     kind="histogram",
     unit=semconv.UNIT_USD,
-    means="What a run (a trace) cost, models and tools.",
+    means="Cost of a run (a trace), models and tools.",
     buckets=semconv.COST_BUCKETS,
     collector=True,
 )
@@ -118,7 +118,7 @@ TRACE_LLM_CALLS: Final = Signal(
     name=semconv.M_TRACE_LLM_CALLS,
     kind="histogram",
     unit=semconv.UNIT_CALL,
-    means="How many model calls a run (a trace) made.",
+    means="Model calls of a run (a trace).",
     buckets=semconv.CALL_BUCKETS,
     collector=True,
 )
@@ -126,7 +126,7 @@ TRACES_OVER_BUDGET: Final = Signal(
     name=semconv.M_TRACES_OVER_BUDGET,
     kind="counter",
     unit=semconv.UNIT_TRACE,
-    means="Runs (traces) that cost more than the Collector was told one may cost.",
+    means="Runs (traces) that cost more than the budget set at the Collector.",
     collector=True,
     package=False,
 )
@@ -134,7 +134,7 @@ UNPRICED: Final = Signal(
     name=semconv.M_UNPRICED,
     kind="counter",
     unit=semconv.UNIT_CALL,
-    means="Model calls whose price is not, or not wholly, known.",
+    means="Model calls without a known price, or with only a partial one.",
     attributes=(*MODEL, semconv.REASON),
     collector=True,
 )
@@ -142,7 +142,7 @@ LOOPS: Final = Signal(
     name=semconv.M_LOOPS,
     kind="counter",
     unit=semconv.UNIT_LOOP,
-    means="Loops that were found: each once, however long it goes on.",
+    means="Detected loops; each loop counts once, however long it lasts.",
     attributes=(semconv.LOOP_RULE, semconv.TOOL, semconv.AGENT),
     collector=True,
 )
@@ -150,35 +150,35 @@ LOOP_WASTE: Final = Signal(
     name=semconv.M_LOOP_WASTE,
     kind="counter",
     unit=semconv.UNIT_USD,
-    means="Dollars that loops have spent since their first round.",
+    means="Dollars spent in loops since their first round.",
     attributes=(semconv.LOOP_RULE, semconv.TOOL, semconv.AGENT),
 )
 UTILIZATION: Final = Signal(
     name=semconv.M_UTILIZATION,
     kind="gauge",
     unit=semconv.UNIT_RATIO,
-    means="How far a budget is used: 1 is all of it.",
+    means="Used share of a budget; 1 is all of it.",
     attributes=(semconv.BUDGET, semconv.BUDGET_SCOPE, semconv.BUDGET_UNIT, semconv.BUDGET_VALUE),
 )
 REFUSALS: Final = Signal(
     name=semconv.M_REFUSALS,
     kind="counter",
     unit=semconv.UNIT_CALL,
-    means="Model calls that a budget refused.",
+    means="Model calls refused by a budget.",
     attributes=(semconv.BUDGET, semconv.BUDGET_SCOPE, semconv.BUDGET_UNIT, semconv.BUDGET_ACTION),
 )
 WARNINGS: Final = Signal(
     name=semconv.M_WARNINGS,
     kind="counter",
     unit=semconv.UNIT_WARNING,
-    means="Budgets that came to their soft limit or to their limit.",
+    means="Budgets that reached their soft limit or their limit.",
     attributes=(semconv.BUDGET, semconv.BUDGET_SCOPE, semconv.BUDGET_LEVEL),
 )
 UNENFORCED: Final = Signal(
     name=semconv.M_UNENFORCED,
     kind="counter",
     unit=semconv.UNIT_CALL,
-    means="Model calls that budgets could not, or not wholly, look at.",
+    means="Model calls that budgets did not check, or checked only partly.",
 )
 BREAKERS: Final = Signal(
     name=semconv.M_BREAKERS,

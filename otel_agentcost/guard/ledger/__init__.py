@@ -164,7 +164,7 @@ def open_ledger(url: str, *, timeout: float = 1.0) -> Ledger:
     kinds = {module.name for module in iter_modules(__path__) if not module.name.startswith("_")}
     if not marked or name not in kinds:
         forms = "memory://, sqlite:///path/to/file or redis://host:port/db"
-        raise LedgerError(f"The ledger {without_password(url)!r:.120} is of no known kind: it is {forms}.")
+        raise LedgerError(f"The ledger {without_password(url)!r:.120} has an unknown scheme: use {forms}.")
     ledger: Ledger = import_module(f"{__name__}.{name}").open_ledger(url, timeout=timeout)
     return ledger
 
