@@ -7,6 +7,7 @@
 #   make collector    builds the OpenTelemetry Collector that tests use (needs Go; kept in the user's cache)
 #   make check   linters and type checkers
 #   make bench   the benchmarks
+#   make walk    how many files and functions of the package one call walks through              (ARGS="--files")
 #   make boards  rewrites the Grafana boards from the table of signals
 #   make preview   the boards over sample data, in a page of their own (needs Prometheus 2.42 or newer on the path)
 #   make docs    rewrites what is generated from the code: the README's tables, the list of variables
@@ -16,7 +17,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := $(VENV)/bin
 
-.PHONY: demo test neighbours frameworks collector check lint types docs boards preview bench clean
+.PHONY: demo test neighbours frameworks collector check lint types docs boards preview bench walk clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/agentcost demo $(ARGS)
@@ -58,11 +59,15 @@ boards: $(VENV)/.test
 bench: $(VENV)/.test
 	$(BIN)/python -m tests.benchmarks $(ARGS)
 
+walk:
+	@$(MAKE) --no-print-directory $(VENV)-walk/.walk VENV=$(VENV)-walk
+	$(VENV)-walk/bin/python tools/walk.py $(ARGS)
+
 preview: $(VENV)/.test
 	$(BIN)/python -m grafana.preview $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-neighbours $(VENV)-instructor .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-neighbours $(VENV)-instructor $(VENV)-walk .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # A stamp for each extra, renewed when pyproject.toml changes: the second run installs nothing.
 
@@ -71,8 +76,9 @@ $(VENV)/.test: EXTRAS = test
 $(VENV)/.dev: EXTRAS = dev
 $(VENV)/.coexist: EXTRAS = test,coexist,frameworks
 $(VENV)/.instructor: EXTRAS = test,instructor
+$(VENV)/.walk: EXTRAS = walk
 
-$(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.coexist $(VENV)/.instructor: $(BIN)/python pyproject.toml
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.coexist $(VENV)/.instructor $(VENV)/.walk: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 
