@@ -108,7 +108,7 @@ def test_other_choices_are_said_too(examine: Examine) -> None:
         UNLIMITED_OUTPUT="assume",
     )
     assert found.code == 0, found.report
-    assert found.said("on exceed")[0].startswith("a call over a budget goes to a cheaper model")
+    assert found.said("on exceed")[0].startswith("a call over a budget uses a cheaper model")
     assert found.said("downgrade") == ["gpt-4o -> gpt-4o-mini, o3 -> o4-mini"]
     assert found.said("soft limit") == ["a warning at 29 % of a budget"]
     assert found.said("wait seconds")[0].startswith("not at all")
@@ -139,18 +139,18 @@ def test_without_a_budget_that_is_said(examine: Examine) -> None:
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"BUDGETS": "user/day:usd=$1"}, "the settings cannot be understood"),
-        ({"LEDGER": "http://app:s3cret@host"}, "the settings cannot be understood"),
-        ({"TRACE_MAX_LLM_CALLS": "5", "ENABLED": "maybe"}, "the settings cannot be understood"),
+        ({"BUDGETS": "user/day:usd=$1"}, "the settings cannot be parsed"),
+        ({"LEDGER": "http://app:s3cret@host"}, "the settings cannot be parsed"),
+        ({"TRACE_MAX_LLM_CALLS": "5", "ENABLED": "maybe"}, "the settings cannot be parsed"),
         ({"TRACE_MAX_LLM_CALLS": "5", "ENABLED": "false"}, "OTEL_AGENTCOST_ENABLED is false"),
-        ({"TRACE_MAX_LLM_CALLS": "5", "PRICES": "/nowhere/prices.yaml"}, "the own prices cannot be used"),
+        ({"TRACE_MAX_LLM_CALLS": "5", "PRICES": "/nowhere/prices.yaml"}, "the price file cannot be used"),
     ],
 )
 def test_a_budget_that_is_not_enforced_is_loud(settings: dict[str, str], why: str, examine: Examine) -> None:
     """Whatever keeps budgets from being enforced stands where they would, in capitals, and the exit code is 1."""
     found = examine(**settings)
     assert found.code == 1
-    assert found.said("not enforced") == [f"!NO BUDGET IS ENFORCED: {why}, so otel-agentcost is not used."]
+    assert found.said("not enforced") == [f"!NO BUDGET IS ENFORCED: {why}, so otel-agentcost does not start."]
     assert "s3cret" not in found.report
 
 
@@ -204,13 +204,13 @@ def test_a_server_that_is_not_there_is_told(examine: Examine) -> None:
 
 
 def test_a_server_answers_who_knows_its_password(examine: Examine, redis_server: Server) -> None:
-    """With the right password it answers, with another it does not admit us; neither is shown."""
+    """With the right password it answers, with another it rejects the login; neither is shown."""
     right = examine(BUDGETS="user:usd=1", LEDGER_TIMEOUT="30", LEDGER=redis_server.url.replace("//", "//:s3cret@"))
     assert right.code == 0, right.report
     assert re.fullmatch(r"redis://\*\*\*@127.0.0.1:\d+/0 answers in \d+\.\d\d ms", right.said("ledger")[0])
     wrong = examine(LEDGER=redis_server.url.replace("//", "//:s3cret2@"))
     assert wrong.code == 1
-    assert "does not admit us" in wrong.said("ledger")[0]
+    assert "rejects the login" in wrong.said("ledger")[0]
     assert "s3cret" not in right.report + wrong.report
 
 
@@ -221,7 +221,7 @@ def test_a_server_slower_than_calls_wait_is_told(examine: Examine, redis_server:
         url = f"redis://:s3cret@127.0.0.1:{front.getsockname()[1]}/0"
         found = examine(BUDGETS="user:usd=1", LEDGER=url, LEDGER_TIMEOUT="0.01")
     assert found.code == 1
-    assert found.said("ledger")[0].endswith(" ms, and calls wait 10 ms: raise OTEL_AGENTCOST_LEDGER_TIMEOUT")
+    assert found.said("ledger")[0].endswith(" ms, but calls wait only 10 ms: raise OTEL_AGENTCOST_LEDGER_TIMEOUT")
 
 
 def delay(front: socket.socket, port: int) -> None:

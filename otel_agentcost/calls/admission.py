@@ -184,7 +184,7 @@ class Gate:
                 trace_id=trace_id,
             )
         except Exception as bug:
-            report("asking the budgets", bug)
+            report("checking budgets", bug)
             return None
 
     def _allowances(self, around: tuple[Run, ...], ctx: Context) -> Allowances:
@@ -361,7 +361,7 @@ class Admission:
         try:
             most = self.ticket.most_output_tokens
         except Exception as bug:
-            report("asking how far a stream may go", bug)
+            report("computing the limit of a stream", bug)
             return feed
         return feed if most is None else Meter(feed, reader, model, most, partial(self._cut_off, span))
 

@@ -64,8 +64,8 @@ class Guard:
         """`monotonic` returns seconds that only grow. The wall clock is the caller's: `now` is always an argument."""
         self.budgets = tuple(budgets)
         self.policy = policy or Policy()
-        allowed = "Calls are made without their budgets meanwhile; what they take is counted when it answers again."
-        refused = "Calls that fall under a budget are refused meanwhile."
+        allowed = "Until it answers, calls are sent without budgets; their cost is counted afterwards."
+        refused = "Until it answers, calls with a budget are refused."
         self.keeper = Keeper(ledger, monotonic, allowed if self.policy.ledger_down == "allow" else refused)
         self.quick = not ledger.blocking
         """Whether the ledger answers within microseconds."""

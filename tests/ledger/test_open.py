@@ -26,10 +26,10 @@ from tests.ledger.calls import NOW, amounts, claim, stands
         ("sqlite:///", "names no file"),
         ("sqlite:///:memory:", "names no file"),
         ("sqlite://host/x", "names no file"),
-        ("redis://:s3cret@host:port/0", "cannot be understood"),
-        ("redis://:s3cret/@s3cret@host:1/0?socket_timeout=soon", "cannot be understood"),
-        ("redis://host/0?password=s3cret&no_such_option=1", "cannot be understood"),
-        ("rediss://host/0?password=s3cret&ssl_cert_reqs=perhaps", "cannot be understood"),
+        ("redis://:s3cret@host:port/0", "cannot be parsed"),
+        ("redis://:s3cret/@s3cret@host:1/0?socket_timeout=soon", "cannot be parsed"),
+        ("redis://host/0?password=s3cret&no_such_option=1", "cannot be parsed"),
+        ("rediss://host/0?password=s3cret&ssl_cert_reqs=perhaps", "cannot be parsed"),
     ],
 )
 def test_a_url_that_names_no_ledger(url: str, says: str) -> None:
