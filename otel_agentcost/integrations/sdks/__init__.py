@@ -16,13 +16,37 @@ from pkgutil import iter_modules
 from typing import cast
 
 from otel_agentcost import plugins
-from otel_agentcost.integrations.sdks._base import Patchable, Sdk, endpoint, match_path
+from otel_agentcost.calls.pipeline import Pipeline
+from otel_agentcost.calls.seam import Body, EventIterator, EventStream, RawResponse, Reply, Seam
+from otel_agentcost.integrations.endpoints import endpoint, match_path
+from otel_agentcost.integrations.patching import Target, argument, with_argument
+from otel_agentcost.integrations.sdks._base import Patchable, Sdk, patches_of
 from otel_agentcost.integrations.sdks._stainless import StainlessSeam
+from otel_agentcost.wire import CannotRewrite, Change, ModelRequest, load
 
-__all__ = ["Patchable", "Sdk", "StainlessSeam", "discover", "endpoint", "match_path"]
-
-_KINDS = {"call", "call_async", "generate", "attempt", "around", "around_async"}
-"""The kinds of `Patchable`."""
+__all__ = [
+    "Body",
+    "CannotRewrite",
+    "Change",
+    "EventIterator",
+    "EventStream",
+    "ModelRequest",
+    "Patchable",
+    "Pipeline",
+    "RawResponse",
+    "Reply",
+    "Sdk",
+    "Seam",
+    "StainlessSeam",
+    "Target",
+    "argument",
+    "discover",
+    "endpoint",
+    "load",
+    "match_path",
+    "patches_of",
+    "with_argument",
+]
 
 
 def discover() -> Iterator[Sdk]:
@@ -43,6 +67,6 @@ def _check(names: set[str], sdk: Sdk) -> None:
     for patch in cast("Iterable[object]", sdk.patches):  # in a plug-in they may be anything
         if not isinstance(patch, Patchable):
             raise plugins.Unusable(f"its patches include {patch!r}, which is no Patchable")
-        if patch.kind not in _KINDS:
-            raise plugins.Unusable(f"{patch.kind!r} is no kind of patch ({', '.join(sorted(_KINDS))})")
+        if not callable(patch.through):
+            raise plugins.Unusable(f"its patches go through {patch.through!r}, which is no method of Pipeline")
     names.add(sdk.name)
