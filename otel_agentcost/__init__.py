@@ -20,7 +20,7 @@ from otel_agentcost._version import __version__
 from otel_agentcost.calls.decorators import tool, tool_call
 from otel_agentcost.calls.runs import adjust, refund, run
 from otel_agentcost.errors import AgentCostError, BudgetExceeded, LoopDetected, SettingsError
-from otel_agentcost.settings.table import Settings
+from otel_agentcost.settings import Settings
 from otel_agentcost.telemetry.attribution import attribute
 
 if TYPE_CHECKING:

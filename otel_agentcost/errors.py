@@ -1,4 +1,4 @@
-"""Every exception that this package raises on purpose.
+"""The exceptions that this package raises on purpose.
 
     AgentCostError              base of them all
     ├── BudgetExceeded          a budget refused a model call, or closed its stream
@@ -34,11 +34,11 @@ Reason = Literal["spent", "held", "seconds", "cut_off", "unpriced", "ledger", "c
 
 
 class AgentCostError(Exception):
-    """Base of this package's exceptions. Its text is one or more full sentences for the person who runs the program."""
+    """Base of this package's exceptions. The text is one or more full sentences for the operator of the program."""
 
 
 class SettingsError(AgentCostError):
-    """A setting cannot be understood."""
+    """A setting cannot be parsed."""
 
 
 class _KeywordError(AgentCostError):

@@ -9,12 +9,14 @@ import re
 from pathlib import Path
 
 from otel_agentcost.integrations import tools
-from otel_agentcost.settings import table
+from otel_agentcost.settings import PREFIX, ROWS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
+SETTINGS = ROOT / "docs" / "settings.md"
 TOOLS = ROOT / "docs" / "tools.md"
 LOOPS = ROOT / "docs" / "loops.md"
+PERFORMANCE = ROOT / "docs" / "performance.md"
 VARIABLES = ROOT / "otel_agentcost" / "environment_variables.py"
 
 
@@ -34,9 +36,9 @@ def with_block(document: str, name: str, content: str) -> str:
 
 
 def settings_table() -> str:
-    """The README's table of settings."""
+    """The table of docs/settings.md: one row a setting."""
     lines = ["| setting | values | default | meaning |", "|---|---|---|---|"]
-    lines += [f"| `{row.variable}` | {row.values} | {row.default} | {row.meaning} |" for row in table.ROWS]
+    lines += [f"| `{row.variable}` | {row.values} | {row.default} | {row.meaning} |" for row in ROWS]
     return "\n".join(lines) + "\n"
 
 
@@ -48,27 +50,19 @@ def frameworks_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def detection_table() -> str:
-    """The README's table of loops: of that of docs/loops.md, which is measured, what is so by rule, and in all."""
-    table = block(LOOPS.read_text(encoding="utf-8"), "detection") or ""
-    rows = [row.split(" | ") for row in table.splitlines()]
-    kept = [row for row in rows[2:] if row[0].startswith("| `") or row[0] == "| all"]
-    head = "| loops | precision | recall | in time | calls wasted, median | 95 % |\n|---|---|---|---|---|---|\n"
-    return head + "".join(" | ".join([name, *figures]) + "\n" for name, _cases, *figures in kept)
-
-
 def environment_variables() -> str:
     """The module of that name: its docstring as it stands, then one constant a variable of ours."""
     docstring = re.match(r'"""(.|\n)*?"""\n', VARIABLES.read_text(encoding="utf-8"))
     assert docstring is not None
-    names = [row.variable for row in table.ROWS if row.variable.startswith(table.PREFIX)]
+    names = [row.variable for row in ROWS if row.variable.startswith(PREFIX)]
     return docstring[0] + "\n" + "".join(f'{name} = "{name}"\n' for name in names)
 
 
 def main() -> None:
-    """Rewrites all of them."""
-    readme = with_block(README.read_text(encoding="utf-8"), "settings", settings_table())
-    README.write_text(with_block(readme, "detection", detection_table()), encoding="utf-8")
+    """Rewrite all of them."""
+    SETTINGS.write_text(
+        with_block(SETTINGS.read_text(encoding="utf-8"), "settings", settings_table()), encoding="utf-8"
+    )
     TOOLS.write_text(with_block(TOOLS.read_text(encoding="utf-8"), "frameworks", frameworks_table()), encoding="utf-8")
     VARIABLES.write_text(environment_variables(), encoding="utf-8")
 

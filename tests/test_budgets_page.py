@@ -12,9 +12,10 @@ from typing import get_args
 
 import pytest
 
-from otel_agentcost import BudgetExceeded, Settings
+from otel_agentcost import BudgetExceeded
 from otel_agentcost.core import budgets
 from otel_agentcost.errors import Reason
+from otel_agentcost.settings import from_environment
 from tests.budgets.scene import answering
 from tests.documents import ROOT
 from tests.model_server import ModelServer, json_reply
@@ -59,10 +60,13 @@ def test_one_setting_stops_an_unchanged_script(model_server: ModelServer, tmp_pa
     assert done.returncode == 1
     shown = re.sub(r"\s+", " ", PAGE)
     told = done.stderr.splitlines()[-1]
-    for words in ("otel_agentcost.BudgetExceeded: The budget trace:usd=0.", "has no room for this call, which was not"):
+    for words in (
+        "otel_agentcost.BudgetExceeded: The budget trace:usd=0.",
+        "has too little left for this call, which was not",
+    ):
         assert words in told
         assert words in shown
-    assert told.endswith("Raise the limit, or ask for less: a shorter prompt, a lower output limit, a cheaper model.")
+    assert told.endswith("Raise the limit, or use a shorter prompt, a lower output limit or a cheaper model.")
     made = len(model_server.requests)
     assert made * 0.000045 <= 0.001 < (made + 2) * 0.000045
 
@@ -83,7 +87,7 @@ def test_the_sdks_own_span_is_no_trace_of_its_own(
     monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler)
     model_server.responder = lambda _request: json_reply(message(MESSAGE))
     done = launch(CLAUDE, model_server, tmp_path, TRACE_MAX_LLM_CALLS="3")
-    assert "calls under no span" in done.stderr.splitlines()[-1]
+    assert "calls outside a span" in done.stderr.splitlines()[-1]
     assert len(model_server.requests) == 3
 
 
@@ -101,7 +105,7 @@ def test_the_pages_settings_file_is_understood(tmp_path: Path) -> None:
     (written,) = blocks("yaml")
     file = tmp_path / "agentcost.yaml"
     file.write_text(written, encoding="utf-8")
-    settings = Settings.load({"OTEL_AGENTCOST_CONFIG": str(file)})
+    settings = from_environment({"OTEL_AGENTCOST_CONFIG": str(file)})
     (rules,) = re.findall(r"OTEL_AGENTCOST_BUDGETS='(.*)'", PAGE)
     assert settings.rules[1:] == budgets.parse(rules)
     assert settings.rules[0].text == "trace:usd=0.5"
@@ -129,7 +133,7 @@ def test_every_scope_window_and_action_is_on_the_page() -> None:
 def test_a_circuit_breaker_is_written_as_the_page_says(model_server: ModelServer, tmp_path: Path) -> None:
     """The page's own rules are understood, and one like them stops a script that goes on after refusals."""
     (written,) = re.findall(r"OTEL_AGENTCOST_BREAKERS='(.*)'", PAGE)
-    assert [breaker.times for breaker in Settings(breakers=written).breakers] == [5, 3]
+    assert [breaker.times for breaker in from_environment({}, breakers=written).breakers] == [5, 3]
     code = LOOP.replace("    client.chat", "    try: client.chat").rstrip() + (
         "\n    except openai.OpenAIError: raise\n    except Exception as error: print(error.reason)\n"
     )

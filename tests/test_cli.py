@@ -166,7 +166,7 @@ def test_the_doctor_shows_settings_with_their_source(
     ("variable", "value", "said"),
     [
         ("OTEL_AGENTCOST_ENABLED", "maybe", "OTEL_AGENTCOST_ENABLED is 'maybe', which is neither true nor false."),
-        ("OTEL_AGENTCOST_ENABLED", "false", "every SDK is left untouched"),
+        ("OTEL_AGENTCOST_ENABLED", "false", "no SDK is patched"),
         ("OTEL_AGENTCOST_TRACE_BUDGET_USD", "-1", "NO BUDGET IS ENFORCED"),
         ("OTEL_AGENTCOST_TRACE_BUDGET", "1", "NO SUCH BUDGET IS ENFORCED"),
         ("OTEL_AGENTCOST_PRICES", "/nowhere/prices.yaml", "/nowhere/prices.yaml"),
@@ -244,10 +244,10 @@ def test_the_doctor_does_not_vouch_for_untested_versions(
     assert code == 1
     lines = [line for line in report.splitlines() if line[2:].startswith(f"{distribution} ")]
     assert lines[0].startswith("! ")
-    assert lines[0].endswith(f"{older}: older than {oldest}, untested")
+    assert lines[0].endswith(f"{older}: older than {oldest}, not tested")
     if distribution != "google-genai":  # the SDK's functions to run tools came later, and nothing is missed without
         assert lines[1].startswith("  ")
-        assert lines[1].endswith(f"{older}: calls no tools by itself")
+        assert lines[1].endswith(f"{older}: does not call tools itself")
 
 
 def test_the_oldest_tested_versions_are_those_of_the_package() -> None:

@@ -65,8 +65,8 @@ def redis_server(tmp_path: Path) -> Iterator[Server]:
         ("user:usd=1", "each user, for good: $1.00; a call over it is blocked"),
         ("total:usd=1234.5678", "all calls together, for good: $1,234.5678; a call over it is blocked"),
         ("agent=researcher:tokens=5000,calls=1", "agent researcher, for good: 5,000 tokens, 1 model call; a call over"),
-        ("process:tool_calls=2,on_exceed=clamp", "each process: 2 tool calls; a call over it gets a shorter answer"),
-        ("trace:seconds=60,on_exceed=warn", "each trace: 60 seconds; a call over it is made, with a warning"),
+        ("process:tool_calls=2,on_exceed=clamp", "each process: 2 tool calls; a call over it gets a lower outp"),
+        ("trace:seconds=60,on_exceed=warn", "each trace: 60 seconds; a call over it is sent, with a warning"),
         ("team:usd=0.000000001,on_exceed=downgrade", "each team, for good: $0.000000001; a call over it goes to a che"),
     ],
 )
@@ -86,13 +86,13 @@ def test_the_rules_are_one_line_each_and_the_rest_is_said(examine: Examine) -> N
         "user/day:usd=1 | each user, per day (UTC): $1.00; a call over it is blocked; this day ends "
     )
     assert total.startswith("total:usd=9 | ")
-    assert found.said("on exceed") == ["a call over a budget is blocked, unless its rule says otherwise"]
+    assert found.said("on exceed") == ["a call over a budget is blocked, unless the rule of the budget differs"]
     assert found.said("soft limit") == ["a warning at 80 % of a budget"]
-    assert found.said("waiting") == ["up to 10 s, where calls in flight hold what a call lacks"]
-    assert found.said("unpriced")[0].endswith("is made, and no budget in dollars counts it")
-    assert found.said("unlimited output")[0].endswith("holds the rest of its tightest budget until it ends")
+    assert found.said("wait seconds") == ["up to 10 s, for budget reserved by in-flight calls"]
+    assert found.said("unpriced")[0].endswith("is sent, and no budget in dollars counts it")
+    assert found.said("unlimited output")[0].endswith("reserves the rest of its tightest budget until it ends")
     (ledger,) = found.said("ledger")
-    alone = "each process counts for itself, and forgets at its end: .*"
+    alone = "each process counts for itself, and its counts are lost at its end: .*"
     assert re.fullmatch(rf"memory:// answers in \d+\.\d\d ms: {alone}", ledger)
 
 
@@ -108,12 +108,13 @@ def test_other_choices_are_said_too(examine: Examine) -> None:
         UNLIMITED_OUTPUT="assume",
     )
     assert found.code == 0, found.report
-    assert found.said("on exceed")[0].startswith("a call over a budget goes to a cheaper model")
+    assert found.said("on exceed")[0].startswith("a call over a budget uses a cheaper model")
     assert found.said("downgrade") == ["gpt-4o -> gpt-4o-mini, o3 -> o4-mini"]
     assert found.said("soft limit") == ["a warning at 29 % of a budget"]
-    assert found.said("waiting")[0].startswith("not at all")
-    assert found.said("unpriced")[0].endswith("is refused where a budget in dollars applies")
-    assert "the longest answer, 128,000 tokens" in found.said("unlimited output")[0]
+    assert found.said("wait seconds")[0].startswith("not at all")
+    assert found.said("unpriced")[0].endswith("is refused if a budget in dollars applies")
+    assert "reserves the longest answer" in found.said("unlimited output")[0]
+    assert found.said("longest answer")[0].startswith("128,000 tokens")
 
 
 def test_the_end_of_the_calendar_window_is_told_in_its_zone(examine: Examine) -> None:
@@ -138,18 +139,18 @@ def test_without_a_budget_that_is_said(examine: Examine) -> None:
 @pytest.mark.parametrize(
     ("settings", "why"),
     [
-        ({"BUDGETS": "user/day:usd=$1"}, "the settings cannot be understood"),
-        ({"LEDGER": "http://app:s3cret@host"}, "the settings cannot be understood"),
-        ({"TRACE_MAX_LLM_CALLS": "5", "ENABLED": "maybe"}, "the settings cannot be understood"),
+        ({"BUDGETS": "user/day:usd=$1"}, "the settings cannot be parsed"),
+        ({"LEDGER": "http://app:s3cret@host"}, "the settings cannot be parsed"),
+        ({"TRACE_MAX_LLM_CALLS": "5", "ENABLED": "maybe"}, "the settings cannot be parsed"),
         ({"TRACE_MAX_LLM_CALLS": "5", "ENABLED": "false"}, "OTEL_AGENTCOST_ENABLED is false"),
-        ({"TRACE_MAX_LLM_CALLS": "5", "PRICES": "/nowhere/prices.yaml"}, "the own prices cannot be used"),
+        ({"TRACE_MAX_LLM_CALLS": "5", "PRICES": "/nowhere/prices.yaml"}, "the price file cannot be used"),
     ],
 )
 def test_a_budget_that_is_not_enforced_is_loud(settings: dict[str, str], why: str, examine: Examine) -> None:
     """Whatever keeps budgets from being enforced stands where they would, in capitals, and the exit code is 1."""
     found = examine(**settings)
     assert found.code == 1
-    assert found.said("not enforced") == [f"!NO BUDGET IS ENFORCED: {why}, so otel-agentcost is not used."]
+    assert found.said("not enforced") == [f"!NO BUDGET IS ENFORCED: {why}, so otel-agentcost does not start."]
     assert "s3cret" not in found.report
 
 
@@ -177,7 +178,7 @@ def test_a_corrupt_file_is_told(examine: Examine, tmp_path: Path) -> None:
     assert said.endswith(". NO BUDGET IS ENFORCED until it answers.")
     refused = examine(LEDGER_DOWN="refuse")
     assert refused.code == 1
-    assert refused.said("ledger")[0].endswith(". Every call that has a budget is refused until it answers.")
+    assert refused.said("ledger")[0].endswith(". Every call with a budget is refused until it answers.")
 
 
 @pytest.mark.parametrize("url", ["sqlite:///", "memory://host", "redis://:s3cret@host:port/0"])
@@ -203,13 +204,13 @@ def test_a_server_that_is_not_there_is_told(examine: Examine) -> None:
 
 
 def test_a_server_answers_who_knows_its_password(examine: Examine, redis_server: Server) -> None:
-    """With the right password it answers, with another it does not admit us; neither is shown."""
+    """With the right password it answers, with another it rejects the login; neither is shown."""
     right = examine(BUDGETS="user:usd=1", LEDGER_TIMEOUT="30", LEDGER=redis_server.url.replace("//", "//:s3cret@"))
     assert right.code == 0, right.report
     assert re.fullmatch(r"redis://\*\*\*@127.0.0.1:\d+/0 answers in \d+\.\d\d ms", right.said("ledger")[0])
     wrong = examine(LEDGER=redis_server.url.replace("//", "//:s3cret2@"))
     assert wrong.code == 1
-    assert "does not admit us" in wrong.said("ledger")[0]
+    assert "rejects the login" in wrong.said("ledger")[0]
     assert "s3cret" not in right.report + wrong.report
 
 
@@ -220,7 +221,7 @@ def test_a_server_slower_than_calls_wait_is_told(examine: Examine, redis_server:
         url = f"redis://:s3cret@127.0.0.1:{front.getsockname()[1]}/0"
         found = examine(BUDGETS="user:usd=1", LEDGER=url, LEDGER_TIMEOUT="0.01")
     assert found.code == 1
-    assert found.said("ledger")[0].endswith(" ms, and calls wait 10 ms: raise OTEL_AGENTCOST_LEDGER_TIMEOUT")
+    assert found.said("ledger")[0].endswith(" ms, but calls wait only 10 ms: raise OTEL_AGENTCOST_LEDGER_TIMEOUT")
 
 
 def delay(front: socket.socket, port: int) -> None:

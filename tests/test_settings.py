@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from dataclasses import FrozenInstanceError, fields, replace
 from decimal import Decimal
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from otel_agentcost import environment_variables
 from otel_agentcost.core.tool_prices import ToolPrice
 from otel_agentcost.errors import SettingsError
-from otel_agentcost.settings.table import ROWS, Settings, from_environment
+from otel_agentcost.settings import ROWS, Settings, from_environment
 from tests import documents
 
 
@@ -99,7 +100,7 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
     [
         ("LOOP_RULES", "repeat,cicle", "where 'cicle' is none of repeat, cycle, near_repeat"),
         ("LOOP_RULES", ",", "is none of repeat"),
-        ("LOOP_THRESHOLDS", "stall", "where 'stall' is not of the form threshold=number"),
+        ("LOOP_THRESHOLDS", "stall", "where 'stall' does not have the form threshold=number"),
         ("LOOP_THRESHOLDS", "repeats=4", "where 'repeats' is none of stall, arguments"),
         ("LOOP_THRESHOLDS", "stall=1.5", "where stall is '1.5', which is not a whole number above 0"),
         ("LOOP_THRESHOLDS", "results=95", "where results is '95', which is not a share above 0 and at most 1"),
@@ -133,8 +134,8 @@ def test_an_argument_may_name_the_file(tmp_path: Path) -> None:
 def test_load_reads_the_environment_of_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a mapping, `load` looks at the real environment."""
     monkeypatch.setenv("OTEL_AGENTCOST_USER", "u1")
-    assert Settings.load().user == "u1"
-    assert Settings.load({}).user is None
+    assert from_environment().user == "u1"
+    assert from_environment({}).user is None
 
 
 def test_a_yaml_file_holds_native_values(tmp_path: Path) -> None:
@@ -169,14 +170,14 @@ def test_blank_counts_as_not_set() -> None:
     ("name", "value", "why"),
     [
         ("ENABLED", "maybe", "which is neither true nor false"),
-        ("TOOL_PRICES", "web_search", "'web_search' is not of the form tool=dollars"),
-        ("TOOL_PRICES", "=0.1", "'=0.1' is not of the form tool=dollars"),
+        ("TOOL_PRICES", "web_search", "'web_search' does not have the form tool=dollars"),
+        ("TOOL_PRICES", "=0.1", "'=0.1' does not have the form tool=dollars"),
         ("TOOL_PRICES", "web_search=cheap", "the price of web_search is 'cheap', which is not an amount of US dollars"),
         ("TOOL_PRICES", "web_search=-1", "the price of web_search is '-1', which is not an amount of US dollars"),
         ("TOOL_PRICES", "web_search=nan", "the price of web_search is 'nan', which is not an amount of US dollars"),
-        ("TOOL_PRICES", "a=1,a=2", "which gives a two prices"),
+        ("TOOL_PRICES", "a=1,a=2", "which has two prices for a"),
         ("CONFIG", "/nowhere/settings.yaml", "which cannot be read (No such file or directory)"),
-        ("CONFIG", "~nobody-of-that-name/s.yaml", "whose home directory is not known"),
+        ("CONFIG", "~nobody-of-that-name/s.yaml", "whose home directory is unknown"),
     ],
 )
 def test_a_malformed_value_is_quoted_with_its_name_and_the_remedy(name: str, value: str, why: str) -> None:
@@ -184,8 +185,8 @@ def test_a_malformed_value_is_quoted_with_its_name_and_the_remedy(name: str, val
     said = problem({f"OTEL_AGENTCOST_{name}": value})
     assert said.startswith(f"OTEL_AGENTCOST_{name} is '{value}', ")
     assert why in said
-    assert "The application runs on without otel-agentcost" in said
-    assert "Correct or remove the value, and start again." in said
+    assert "The application runs without otel-agentcost" in said
+    assert "Correct or remove the value, and restart." in said
 
 
 def test_all_malformed_values_are_named_at_once() -> None:
@@ -199,16 +200,16 @@ def test_all_malformed_values_are_named_at_once() -> None:
 @pytest.mark.parametrize(
     ("name", "content", "why"),
     [
-        ("s.yaml", "user: [", "which cannot be understood ("),
-        ("s.json", "{", "which cannot be understood ("),
-        ("s.yaml", "- user", "which does not hold a mapping of settings"),
-        ("s.yaml", "config: other.yaml", "which names a further settings file"),
-        ("s.yaml", "user: [&a [*a]", "which cannot be understood ("),
-        ("s.yaml", "user: u1\nteam: a\nuser: u2", "where 'user' stands twice in one place"),
-        ("s.yaml", "user: u1\nOTEL_AGENTCOST_USER: u2", "where 'user' stands twice in one place"),
-        ("s.yaml", "budgets:\n- {scope: user, usd: 1, usd: 2}", "where 'usd' stands twice in one place"),
-        ("s.json", '{"budgets": {"user:": "usd=1", "user:": "usd=2"}}', "where 'user:' stands twice in one place"),
-        ("s.json", "[" * 100_000, "which cannot be understood ("),
+        ("s.yaml", "user: [", "which cannot be parsed ("),
+        ("s.json", "{", "which cannot be parsed ("),
+        ("s.yaml", "- user", "which is not a mapping of settings"),
+        ("s.yaml", "config: other.yaml", "which names another settings file"),
+        ("s.yaml", "user: [&a [*a]", "which cannot be parsed ("),
+        ("s.yaml", "user: u1\nteam: a\nuser: u2", "where 'user' occurs twice in one mapping"),
+        ("s.yaml", "user: u1\nOTEL_AGENTCOST_USER: u2", "where 'user' occurs twice in one mapping"),
+        ("s.yaml", "budgets:\n- {scope: user, usd: 1, usd: 2}", "where 'usd' occurs twice in one mapping"),
+        ("s.json", '{"budgets": {"user:": "usd=1", "user:": "usd=2"}}', "where 'user:' occurs twice in one mapping"),
+        ("s.json", "[" * 100_000, "which cannot be parsed ("),
     ],
 )
 def test_a_broken_file_is_named(tmp_path: Path, name: str, content: str, why: str) -> None:
@@ -223,7 +224,7 @@ def test_a_broken_file_is_named(tmp_path: Path, name: str, content: str, why: st
     [
         ("user: true", "user in {file} is True, which is not text"),
         ("prices: 3", "prices in {file} is 3, which is not a path"),
-        ("tool_prices: [a, b]", "tool_prices in {file} is ['a', 'b'], which is not of the form tool=dollars"),
+        ("tool_prices: [a, b]", "tool_prices in {file} is ['a', 'b'], which does not have the form tool=dollars"),
         ("tool_prices: {a: true}", "where the price of a is True, which is not an amount of US dollars"),
     ],
 )
@@ -244,15 +245,15 @@ def test_an_unknown_name_is_quoted_with_the_nearest_known_one() -> None:
     """A misspelt setting has no effect, and the user learns what was meant."""
     (notice,) = load({"OTEL_AGENTCOST_TOOLPRICES": "a=1"}).notices
     assert "OTEL_AGENTCOST_TOOLPRICES is 'a=1', but" in notice
-    assert "did you mean OTEL_AGENTCOST_TOOL_PRICES?" in notice
+    assert "Did you mean OTEL_AGENTCOST_TOOL_PRICES?" in notice
     assert "BUDGET" not in notice
 
 
 def test_an_unknown_name_like_no_other_points_to_the_readme() -> None:
     """Where nothing is near, nothing is guessed."""
     (notice,) = load({"OTEL_AGENTCOST_ZZZ": "1"}).notices
-    assert "did you mean" not in notice
-    assert "the README lists the settings" in notice
+    assert "Did you mean" not in notice
+    assert "docs/settings.md lists the settings" in notice
 
 
 def test_settings_made_in_code_are_understood_like_those_of_the_environment() -> None:
@@ -284,11 +285,11 @@ def test_settings_made_in_code_that_cannot_be_understood_are_quoted() -> None:
     said = str(caught.value)
     assert "enabled of Settings is 'maybe', which is neither true nor false." in said
     assert (
-        "where the price of a is 'x', which is not an amount of US dollars: write 0.005, or 0.01/s for a second."
+        "where the price of a is 'x', which is not an amount of US dollars: write 0.005 per call, or 0.01/s per second."
         in said
     )
     assert "capture_content of Settings is 'SPAN', which is none of NO_CONTENT, " in said
-    assert said.endswith(" Correct or remove it.")
+    assert said.endswith(" Correct or remove the value.")
 
 
 def test_a_settings_object_does_not_follow_the_mapping_it_was_made_from() -> None:
@@ -374,10 +375,21 @@ def test_the_launcher_lists_exactly_our_variables() -> None:
     assert all(getattr(environment_variables, name) == name for name in names)
 
 
-def test_the_readme_has_the_table() -> None:
-    """The README's table of settings is what `make docs` writes."""
-    table = documents.block(documents.README.read_text(encoding="utf-8"), "settings")
-    assert table in (None, documents.settings_table()), "run `make docs`"
+def test_the_page_of_settings_has_the_table() -> None:
+    """The table of docs/settings.md is what `make docs` writes."""
+    table = documents.block(documents.SETTINGS.read_text(encoding="utf-8"), "settings")
+    assert table == documents.settings_table(), "run `make docs`"
+
+
+def test_the_page_of_settings_shows_a_file_that_is_understood(tmp_path: Path) -> None:
+    """Its example of a settings file opens, and sets what it names."""
+    pytest.importorskip("yaml", reason="the extra `yaml` is not installed")
+    (example,) = re.findall(r"```yaml\n(.*?)```", documents.SETTINGS.read_text(encoding="utf-8"), re.DOTALL)
+    file = tmp_path / "agentcost.yaml"
+    file.write_text(example, encoding="utf-8")
+    settings = from_environment({"OTEL_AGENTCOST_CONFIG": str(file)})
+    assert (settings.rules[0].text, settings.on_exceed, settings.team) == ("trace:usd=0.5", "warn", "search")
+    assert not settings.notices
 
 
 def test_blocks_of_documents_are_replaced_and_nothing_else() -> None:

@@ -30,7 +30,6 @@ from otel_agentcost.diagnostics import report, warn_once
 from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard import CallFacts, Guard, Refused, Ticket
 from otel_agentcost.guard.ledger import LedgerError
-from otel_agentcost.guard.ledger.memory import MemoryLedger
 from otel_agentcost.guard.stream_meter import Meter
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry import attribution, rollup, run_context
@@ -106,7 +105,7 @@ class Gate:
         self._rules: tuple[Budget | Breaker, ...] = (*guard.budgets, *breakers)
         self._each = {rule.scope for rule in self._rules if rule.scope in attributed and rule.name is None}
         """Scopes each value of which has a budget or a breaker, as long as every call has named one."""
-        self.carries = not isinstance(guard.keeper.ledger, MemoryLedger)
+        self.carries = guard.keeper.ledger.shared
         """Whether runs count in other processes too, which share the ledger."""
         self.guard = guard
         self.reports = reports
@@ -185,7 +184,7 @@ class Gate:
                 trace_id=trace_id,
             )
         except Exception as bug:
-            report("asking the budgets", bug)
+            report("checking budgets", bug)
             return None
 
     def _allowances(self, around: tuple[Run, ...], ctx: Context) -> Allowances:
@@ -362,7 +361,7 @@ class Admission:
         try:
             most = self.ticket.most_output_tokens
         except Exception as bug:
-            report("asking how far a stream may go", bug)
+            report("computing the limit of a stream", bug)
             return feed
         return feed if most is None else Meter(feed, reader, model, most, partial(self._cut_off, span))
 

@@ -92,13 +92,13 @@ class Breaking:
             if isinstance(asked, Verdict):
                 self._breakers.given_up(asked, time.time())
         except Exception as bug:
-            report("telling the circuit breakers", bug)
+            report("updating circuit breakers", bug)
 
     def _ask(self, facts: CallFacts, span: Span) -> Verdict | Refused:
         try:
             verdict = self._breakers.ask(facts.scopes, facts.now)
         except Exception as bug:
-            report("asking the circuit breakers", bug)
+            report("checking circuit breakers", bug)
             return Verdict()
         if verdict.refusing is None:
             self._tell(span, [Change(trial.breaker, trial.value, "half_open") for trial in verdict.trials])
@@ -124,7 +124,7 @@ class Breaking:
                 changes = self._breakers.tripped(facts.scopes, "refusals", now, asked)
             self._tell(span, changes)
         except Exception as bug:
-            report("telling the circuit breakers", bug)
+            report("updating circuit breakers", bug)
 
     def _tell(self, span: Span, changes: Sequence[Change]) -> None:
         for breaker, value, state in changes:

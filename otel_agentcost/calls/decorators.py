@@ -112,8 +112,8 @@ def _price(usd: Any) -> Price | None:
     price = to_price(usd)
     if price is None:
         raise ValueError(
-            f"usd={usd!r} is not an amount of dollars: write a number that is not negative, such as 0.005, "
-            'dollars a second, such as "0.01/s", or a function of arguments and result that is not async'
+            f"usd={usd!r} is not an amount of dollars: write dollars per call, such as 0.005, dollars per second, "
+            'such as "0.01/s", or a function of arguments and result that is not async'
         )
     return price
 

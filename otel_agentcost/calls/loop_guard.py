@@ -141,7 +141,7 @@ class LoopGuard:
                 return
             self._trace(_key(record)).loops.after_call(form, response)
         except Exception as bug:
-            report("reading an answer for loops", bug)
+            report("reading an answer for loop detection", bug)
 
     def settled(self, record: Record, usd: Decimal | None) -> None:
         """Count the cost of a call that has ended."""

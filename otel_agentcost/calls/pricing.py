@@ -74,7 +74,7 @@ def with_attempts(answer: Answer, earlier: tuple[Any, ...], request: ModelReques
         except Exception:  # a stream, which is gone, or a response that nobody has read
             other = Answer()
         if other.usage is None or other.missing is not None:
-            answer = replace(answer, uncounted=answer.uncounted or "what an earlier attempt was billed is not known")
+            answer = replace(answer, uncounted=answer.uncounted or "the cost of an earlier attempt is unknown")
         elif other.response_id is None or other.response_id != answer.response_id:
             charge = Charge(model=other.model, usage=other.usage, terms=other.terms)
             answer = replace(answer, usage=answer.usage or NOTHING, extra=(*answer.extra, charge, *other.extra))

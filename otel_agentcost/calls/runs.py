@@ -36,7 +36,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 Dollars = Decimal | float | str
 
 _INERT = (
-    "otel-agentcost: a run with an allowance was opened, but nothing is instrumented (instrument() was not called yet, "
+    "otel-agentcost: a run with a budget was opened, but nothing is instrumented (instrument() was not called yet, "
     "or OTEL_AGENTCOST_ENABLED is false): NO BUDGET IS ENFORCED."
 )
 
@@ -248,7 +248,7 @@ def adjust(usd: Dollars, *, reason: str) -> None:
     if amount is None:
         raise ValueError(f"usd={usd!r} is not an amount of dollars: write a number, such as 0.05 or -0.05")
     if not reason.strip():
-        raise ValueError("an adjustment needs a reason: it is what people will read on the record")
+        raise ValueError("an adjustment needs a reason, which appears in the log record")
     signed = -amount if negative else amount
     try:
         for each in run_context.current(context.get_current()):
@@ -257,7 +257,7 @@ def adjust(usd: Dollars, *, reason: str) -> None:
         if gate is not None:
             gate.adjust(signed, reason)
     except Exception as bug:
-        report("adjusting what was spent", bug)
+        report("adjusting the spend", bug)
 
 
 def refund(usd: Dollars, *, reason: str) -> None:
@@ -274,7 +274,7 @@ def refund(usd: Dollars, *, reason: str) -> None:
         otel_agentcost.refund("0.02", reason="provider credited a failed call")
     """
     if str(usd).strip().startswith("-"):
-        raise ValueError(f"usd={usd!r} is negative: refund(...) takes what comes back, adjust(...) takes either")
+        raise ValueError(f"usd={usd!r} is negative: refund(...) takes a positive amount, adjust(...) takes both")
     adjust(f"-{usd}", reason=reason)
 
 

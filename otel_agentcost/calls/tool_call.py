@@ -307,7 +307,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             return None, f"the tool's price function raised {error_type(error)}"
         usd = money.reported(said)
         if usd is None:
-            self._mispriced("returned", type(said).__name__, ", which is no amount of dollars")
+            self._mispriced("returned", type(said).__name__, ", which is not an amount of dollars")
             return None, "the tool's price function returned no amount of dollars"
         return usd, None
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from otel_agentcost.cli import Subparsers, write_into
 from otel_agentcost.collector.files import files
 from otel_agentcost.pricebook import open_book
-from otel_agentcost.settings.table import Settings
+from otel_agentcost.settings import from_environment
 
 SUMMARY = "Write the configuration of an OpenTelemetry Collector that prices spans of any language."
 
@@ -22,16 +22,16 @@ def add_parser(subparsers: Subparsers) -> None:
     """Adds the subcommand to `agentcost`."""
     example = "Example: agentcost collector-config --write ./collector_config"
     parser = subparsers.add_parser("collector-config", help=SUMMARY, description=SUMMARY, epilog=example)
-    text = "The folder for all files; default: only pricing.yaml, with the prices, is printed."
+    text = "The folder for all files. Default: print pricing.yaml, which has the prices."
     parser.add_argument("--write", type=Path, metavar="DIR", help=text)
-    parser.add_argument("--prices", type=Path, help="A file of own prices; default: OTEL_AGENTCOST_PRICES.")
-    parser.add_argument("--force", action="store_true", help="Also replace files that were changed.")
+    parser.add_argument("--prices", type=Path, help="Your price file; default: OTEL_AGENTCOST_PRICES.")
+    parser.add_argument("--force", action="store_true", help="Also replace files that you changed.")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Writes the files; returns 1 where some were changed by somebody, and left alone."""
-    book = open_book(arguments.prices if arguments.prices is not None else Settings.load().prices)
+    book = open_book(arguments.prices if arguments.prices is not None else from_environment().prices)
     made = files(book)
     if arguments.write is None:
         sys.stdout.write(made["pricing.yaml"])

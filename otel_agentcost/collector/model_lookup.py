@@ -122,7 +122,7 @@ def _served(t: str, k: str, row: str, wide: int) -> Iterator[str]:
         yield put(k4, joined(k, text(f"\t>{number}")), row + SAID, *reached)
     yield from find(t, k4, row4, wide, k4 + SAID)
     yield put(row, row4, k4 + SAID)
-    yield put(gap, text("the prices of the model cannot be said in a table"), row + SAID, f'{row}[3] == "x"')
+    yield put(gap, text("the prices of the model cannot be expressed in a table"), row + SAID, f'{row}[3] == "x"')
 
 
 def _then(t: str, k: str, row: str, wide: int) -> Iterator[str]:

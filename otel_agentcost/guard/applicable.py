@@ -106,5 +106,5 @@ class Applying:
     def _period(self, window: Window | None, now: float) -> Period:
         within = self._periods.get(window)
         if within is None or not within.starts <= now or (within.ends is not None and within.ends <= now):
-            within = self._periods[window] = period(window, now, self._policy.zone)
+            within = self._periods[window] = period(window, now, self._policy.time_zone)
         return within

@@ -19,7 +19,6 @@ from typing import Literal, NamedTuple
 from otel_agentcost.core.breakers import Breaker, Trip
 from otel_agentcost.core.budgets import Scope
 from otel_agentcost.guard.ledger import Amounts, Claim, LedgerError, Standing
-from otel_agentcost.guard.ledger.memory import MemoryLedger
 from otel_agentcost.guard.resilient_ledger import Keeper
 
 State = Literal["open", "half_open", "closed"]
@@ -77,7 +76,7 @@ class Breakers:
         self._keeper = keeper
         self._new_id = new_id
         self._monotonic = monotonic
-        self._fresh = 0.0 if isinstance(keeper.ledger, MemoryLedger) else FRESH
+        self._fresh = FRESH if keeper.ledger.blocking else 0.0
         self._known: dict[str, tuple[float, Standing]] = {}
 
     def ask(self, scopes: Mapping[Scope, str], now: float) -> Verdict:

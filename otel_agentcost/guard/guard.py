@@ -22,7 +22,6 @@ from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard.applicable import Applied, Applying
 from otel_agentcost.guard.executor import aside, later
 from otel_agentcost.guard.ledger import MOST, Amounts, Claim, Ledger, LedgerError, Refusal, Unit
-from otel_agentcost.guard.ledger.memory import MemoryLedger
 from otel_agentcost.guard.outcomes import exceeded, levels, outrun, refusing
 from otel_agentcost.guard.queue import AnyWaiter, Queues, TaskWaiter, Waiter
 from otel_agentcost.guard.reservation import JUST_A_CALL, Policy, Request, ask_for
@@ -62,12 +61,13 @@ class Guard:
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """`monotonic` returns seconds that only grow. The wall clock is the caller's: `now` is always an argument."""
         self.budgets = tuple(budgets)
         self.policy = policy or Policy()
-        allowed = "Calls are made without their budgets meanwhile; what they take is counted when it answers again."
-        refused = "Calls that fall under a budget are refused meanwhile."
+        allowed = "Until it answers, calls are sent without budgets; their cost is counted afterwards."
+        refused = "Until it answers, calls with a budget are refused."
         self.keeper = Keeper(ledger, monotonic, allowed if self.policy.ledger_down == "allow" else refused)
-        self.quick = isinstance(ledger, MemoryLedger)
+        self.quick = not ledger.blocking
         """Whether the ledger answers within microseconds."""
         self._monotonic = monotonic
         self._queues = Queues()
@@ -162,7 +162,7 @@ class Guard:
     def ended(self, scope: Scope, value: str) -> None:
         """The trace or run has ended. A ledger that others share is not told: it may go on elsewhere."""
         ledger = self.keeper.ledger
-        if isinstance(ledger, MemoryLedger):
+        if not ledger.shared:
             ledger.ended(FOREVER.key(scope, value))
 
     @property

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timezone, tzinfo
-from typing import Literal
 
 from otel_agentcost.core.budgets import Action, Budget
 from otel_agentcost.guard.estimate import Estimate, input_count, output_bound, shape_of, worst_case
 from otel_agentcost.guard.ledger import MOST, Amounts, Unit
-from otel_agentcost.guard.types import Ask, CallFacts, Unlimited
+from otel_agentcost.guard.types import Ask, CallFacts
+from otel_agentcost.settings import Permission, Unlimited
 
 NO_MODELS: Mapping[str, str] = {}
 
@@ -25,26 +25,26 @@ def _unknown(_model: str | None) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What the settings say, besides the budgets."""
+    """The settings of a guard besides its budgets: a field has the name of its setting, if there is one."""
 
     on_exceed: Action = "block"
     soft_limit: float = 0.8
     wait_seconds: float = 10.0
-    ledger_down: Literal["allow", "refuse"] = "allow"
-    unpriced: Literal["allow", "refuse"] = "allow"
+    ledger_down: Permission = "allow"
+    unpriced: Permission = "allow"
     """What happens to a call whose price is not known, where a budget of dollars applies that does more than warn."""
     downgrade: Mapping[str, str] = field(default_factory=lambda: NO_MODELS)
     """Which model takes the place of which."""
-    unlimited: Unlimited = "rest"
+    unlimited_output: Unlimited = "rest"
     longest_answer: int = 128_000
-    """Output tokens of one choice that no model exceeds; with `unlimited="assume"`, those that are assumed."""
+    """Output tokens of one choice that no model exceeds; with `unlimited_output="assume"`, those that are assumed."""
     max_output: Callable[[str | None], int | None] = _unknown
     """A model's own longest answer, where it is known."""
     useful_answer: int = 64
     """Output tokens below which no call is clamped: it is refused instead."""
     lease: float = 900.0
     """Seconds for which a call may hold what it holds; longer than any call should take."""
-    zone: tzinfo = timezone.utc
+    time_zone: tzinfo = timezone.utc
     """Where days begin."""
 
     def longest(self, model: str | None) -> int:
@@ -107,7 +107,7 @@ def ask_for(facts: CallFacts, model: str | None, policy: Policy, *, count: bool 
     least: Amounts = dict(wanted)
     if clamp:
         least = dearest(min(policy.useful_answer * choices, longest))
-    elif (bound is None or limit is None) and policy.unlimited == "rest":
+    elif (bound is None or limit is None) and policy.unlimited_output == "rest":
         least = dearest(limit or 0)
     if worst.untold:  # it holds all that is left
         wanted["nano_usd"], least = MOST, {**least, **_ANYTHING}

@@ -113,8 +113,8 @@ class Keeper:
         if self._unsettled or self.lost:
             missing = len(self._unsettled) + self.lost
             alarm(
-                f"otel-agentcost: what {missing} call(s) have spent is missing in the ledger of budgets, which did not "
-                "answer."
+                f"otel-agentcost: the cost of {missing} call(s) is missing in the ledger of budgets, because it did "
+                "not answer."
             )
         self.ledger.close()
 

@@ -13,10 +13,6 @@ from otel_agentcost.guard.estimate import Price
 from otel_agentcost.guard.ledger import Amounts, Claim, Refusal
 from otel_agentcost.wire.format import Format
 
-Unlimited = Literal["rest", "assume"]
-"""What a call without an output limit may do: run and hold the rest of its tightest budget (up to the
-longest answer there is), or hold an assumed answer and not run where that does not fit."""
-
 NOTHING_HELD: Amounts = {}
 
 

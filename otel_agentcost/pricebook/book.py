@@ -80,7 +80,7 @@ class PriceBook:
                 answer = self._answer(provider, base_url, models, at, terms)
             return answer[0].cost(usage)
         except Exception as error:  # whatever a provider or an SDK put into these values: pricing breaks no call
-            return Cost.unknown(f"the price could not be worked out ({type(error).__name__}: {error!s:.200})")
+            return Cost.unknown(f"the price could not be computed ({type(error).__name__}: {error!s:.200})")
 
     def find(self, models: Sequence[str | None], base_url: str | None, provider: str | None) -> Found | Missing:
         """The prices that apply to a call, or why there are none."""

@@ -56,16 +56,16 @@ def _read_file(file: Path) -> dict[str, object]:
     except OSError as error:
         raise Unclear(f"which cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        raise Unclear(f"which cannot be understood ({_one_line(error)})") from error
+        raise Unclear(f"which cannot be parsed ({_one_line(error)})") from error
     if settings is None:
         return {}
     if not isinstance(settings, Mapping):
-        raise Unclear("which does not hold a mapping of settings")
+        raise Unclear("which is not a mapping of settings")
     items = cast("Mapping[object, object]", settings).items()
     named = [(str(name).upper().removeprefix(PREFIX).lower(), value) for name, value in items]
     _check_once([name for name, _ in named])
     if "config" in dict(named):
-        raise Unclear("which names a further settings file: there is only one")
+        raise Unclear("which names another settings file: only one is allowed")
     return {name: value for name, value in named if is_set(value)}
 
 
@@ -81,7 +81,7 @@ def _parse_yaml(content: str) -> object:
     try:
         import yaml  # noqa: PLC0415 (an extra, needed by whoever has a settings file in YAML)
     except ImportError:
-        raise Unclear("and YAML needs a package: pip install 'otel-agentcost[yaml]', or write JSON") from None
+        raise Unclear("but YAML needs a package: pip install 'otel-agentcost[yaml]', or write JSON") from None
     try:
         loader: Any = yaml.SafeLoader(content)
         document = loader.get_single_node()
@@ -108,7 +108,7 @@ def _check_mappings(node: Any, seen: set[int]) -> None:
 def _check_once(names: list[str]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise Unclear(f"where {quoted(twice)} stands twice in one place, and only one of them could hold")
+        raise Unclear(f"where {quoted(twice)} occurs twice in one mapping")
 
 
 def _one_line(error: Exception) -> str:

@@ -53,9 +53,12 @@ def test_whatever_keeps_budgets_from_being_enforced_is_said(settings: dict[str, 
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ("trace_budget_usd=1", "trace_budget_usd not in force. Set OTEL_AGENTCOST_TRACE_BUDGET_USD in the environment"),
+        (
+            "trace_budget_usd=1",
+            "otel-agentcost: trace_budget_usd. Set OTEL_AGENTCOST_TRACE_BUDGET_USD in the environment",
+        ),
         ("budgets='total:calls=1'", "NO SUCH BUDGET IS ENFORCED"),
-        ("loop_action='block'", "loop_action not in force"),
+        ("loop_action='block'", "otel-agentcost: loop_action"),
         ("loop_action='warn', user='u1'", ""),
         ("", ""),
     ],

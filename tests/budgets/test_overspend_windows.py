@@ -71,7 +71,7 @@ class Wall:
         """`brisk`: each call ends at once, and no lease keeps a ledger from forgetting a window that is over."""
         self.zone = ZoneInfo(zone)
         self.brisk = brisk
-        policy = replace(Policy(), wait_seconds=0.0, zone=self.zone, lease=0.5 if brisk else LONG)
+        policy = replace(Policy(), wait_seconds=0.0, time_zone=self.zone, lease=0.5 if brisk else LONG)
         self.guard = Guard(budgets.parse(RULES), ledger or MemoryLedger(), policy)
         self.now = datetime.fromisoformat(BEGINNINGS[zone]).replace(tzinfo=self.zone).timestamp()
         self.latest = self.now

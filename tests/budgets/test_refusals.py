@@ -54,7 +54,7 @@ def test_a_script_without_any_span_is_one_run(telemetry: Telemetry, model_server
         made, error = until_refused(lambda: ask(openai))
     assert made == 3
     assert len({span.context.trace_id for span in telemetry.spans if span.context}) == 4
-    assert "calls under no span" in str(error)
+    assert "calls outside a span" in str(error)
 
 
 def test_sampling_does_not_switch_budgets_off(model_server: ModelServer) -> None:
@@ -163,7 +163,7 @@ def test_calls_that_a_budget_cannot_see_are_told(
             ask(openai)
     told = [record.getMessage() for record in caplog.records]
     assert len(told) == 1
-    assert "calls without a user fall under no budget of its kind (user/day:calls=1)" in told[0]
+    assert "calls without a user are not covered by a budget per user (user/day:calls=1)" in told[0]
     assert "OTEL_AGENTCOST_USER" in told[0]
 
 
@@ -176,4 +176,4 @@ def test_calls_that_a_breaker_cannot_see_are_told(
         for _ in range(2):
             ask(openai)
     (told,) = [record.getMessage() for record in caplog.records]
-    assert "calls without an agent fall under no circuit breaker of its kind (agent:trips=1/1m,open=1m)" in told
+    assert "calls without an agent are not covered by a circuit breaker per agent (agent:trips=1/1m,open=1m)" in told

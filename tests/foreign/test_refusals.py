@@ -74,7 +74,7 @@ def test_who_cannot_be_stopped_is_counted_all_the_same(telemetry: Telemetry, cap
     assert refused.value.spent == 4
     assert telemetry.total("agentcost.budget.unenforced.calls") == 2
     assert telemetry.total("agentcost.budget.refusals") == 1
-    assert len([record for record in caplog.records if "lets nobody stop them" in record.getMessage()]) == 1
+    assert len([record for record in caplog.records if "not let otel-agentcost stop them" in record.getMessage()]) == 1
 
 
 def test_a_budget_of_a_model_that_is_named_late(telemetry: Telemetry) -> None:

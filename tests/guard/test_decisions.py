@@ -129,7 +129,7 @@ def test_far_from_the_limit_calls_without_output_limit_run_side_by_side() -> Non
 
 def test_an_assumed_answer_holds_no_more() -> None:
     """The other policy: a call without an output limit is taken for one of so many tokens, and is refused without."""
-    g = guard("trace:usd=0.5", unlimited="assume", longest_answer=200)
+    g = guard("trace:usd=0.5", unlimited_output="assume", longest_answer=200)
     assert len({ticket(g.admit(facts(None))).held["nano_usd"] for _ in range(2)}) == 1
     refused(g.admit(facts(None)))
 

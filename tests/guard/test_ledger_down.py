@@ -80,7 +80,7 @@ def test_calls_go_on_and_one_warning_says_so(error: Exception, caplog: pytest.Lo
             clock.now += 100
     assert len(caplog.records) == 1
     assert str(error).rstrip(".") in caplog.text
-    assert "without their budgets" in caplog.text
+    assert "without budgets" in caplog.text
 
 
 def test_calls_are_refused_where_the_setting_says_so() -> None:

@@ -54,7 +54,7 @@ def test_a_stream_is_bounded_by_tokens_too() -> None:
         ("trace:usd=0.5,on_exceed=warn", None, {}),
         ("trace:calls=1", None, {}),
         ("trace:usd=0.25", None, {"on_exceed": "clamp"}),
-        ("trace:usd=0.5", None, {"unlimited": "assume", "longest_answer": 200}),
+        ("trace:usd=0.5", None, {"unlimited_output": "assume", "longest_answer": 200}),
         ("team:usd=1", None, {}),
     ],
 )

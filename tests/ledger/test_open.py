@@ -17,19 +17,19 @@ from tests.ledger.calls import NOW, amounts, claim, stands
 @pytest.mark.parametrize(
     ("url", "says"),
     [
-        ("postgres://u:s3cret@db/x", "of no known kind"),
-        ("memory", "of no known kind"),
-        ("", "of no known kind"),
-        ("_forks://", "of no known kind"),
+        ("postgres://u:s3cret@db/x", "has an unknown scheme: write memory://"),
+        ("memory", "has an unknown scheme: write memory://"),
+        ("", "has an unknown scheme: write memory://"),
+        ("_forks://", "has an unknown scheme: write memory://"),
         ("memory://s3cret:s3cret@host", "takes none"),
         ("sqlite://", "names no file"),
         ("sqlite:///", "names no file"),
         ("sqlite:///:memory:", "names no file"),
         ("sqlite://host/x", "names no file"),
-        ("redis://:s3cret@host:port/0", "cannot be understood"),
-        ("redis://:s3cret/@s3cret@host:1/0?socket_timeout=soon", "cannot be understood"),
-        ("redis://host/0?password=s3cret&no_such_option=1", "cannot be understood"),
-        ("rediss://host/0?password=s3cret&ssl_cert_reqs=perhaps", "cannot be understood"),
+        ("redis://:s3cret@host:port/0", "cannot be parsed"),
+        ("redis://:s3cret/@s3cret@host:1/0?socket_timeout=soon", "cannot be parsed"),
+        ("redis://host/0?password=s3cret&no_such_option=1", "cannot be parsed"),
+        ("rediss://host/0?password=s3cret&ssl_cert_reqs=perhaps", "cannot be parsed"),
     ],
 )
 def test_a_url_that_names_no_ledger(url: str, says: str) -> None:
@@ -47,7 +47,7 @@ def test_a_url_that_names_no_ledger(url: str, says: str) -> None:
 def test_every_kind_is_found_by_its_name(tmp_path: Path) -> None:
     """Each module of the folder is a scheme, in any case; Valkey and TLS are Redis' module."""
     kinds = {file.stem for file in Path(ledgers.__file__).parent.glob("[a-z]*.py")}
-    assert kinds == {"memory", "sqlite", "redis"}
+    assert kinds == {"memory", "sqlite", "redis", "rediss", "valkey", "valkeys"}
     for url in ("memory://", "MEMORY://", f"sqlite:///{tmp_path}/x", "redis://h", "rediss://h", "valkey://h:1/2"):
         ledger = open_ledger(url)
         assert type(ledger).__module__.startswith(ledgers.__name__)

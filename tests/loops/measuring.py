@@ -4,8 +4,7 @@ Thresholds were chosen on loops that were put into half of the real runs and int
 (`CHOSEN_ON`). The same kinds of loops in the other half and in two other domains were kept for the check (`KEPT`);
 `OTHER` are loops with other words, ids, times, framings and failures, in that half and in other domains again. That
 the real runs raise no false alarm was watched on all of them. `--full` takes some minutes, `--write` puts the table
-into docs/loops.md (and `make docs` the short one into the README); `AGENTCOST_CORPORA` names the folder with the
-real runs, without which there are only the others.
+into docs/loops.md; `AGENTCOST_CORPORA` names the folder with the real runs, without which there are only the others.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from openai import OpenAI
 from opentelemetry.sdk._logs import LoggerProvider, LogRecordProcessor
 
 from otel_agentcost.core import semconv
-from otel_agentcost.settings.table import Settings
+from otel_agentcost.settings import from_environment
 from tests.in_memory import Telemetry
 from tests.model_server import ModelServer
 from tests.sdks.kit import instrumented
@@ -55,7 +55,7 @@ class Scene:
     clients: list[Any] = field(default_factory=list)
 
     def capturing(self, where: str) -> Any:
-        settings = Settings.load({"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": where})
+        settings = from_environment({"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": where})
         return instrumented(self.telemetry, logger_provider=self.logs, settings=settings)
 
     def openai(self) -> OpenAI:

@@ -10,7 +10,8 @@ import pytest
 from opentelemetry import baggage, context
 
 import otel_agentcost
-from otel_agentcost import Settings, attribute
+from otel_agentcost import attribute
+from otel_agentcost.settings import from_environment
 from tests.in_memory import Telemetry
 from tests.sdks.kit import instrumented
 from tests.telemetry.calls import ask, ask_async, client
@@ -72,7 +73,7 @@ def test_from_the_environment(telemetry: Telemetry, monkeypatch: pytest.MonkeyPa
 def test_the_nearest_wins(telemetry: Telemetry) -> None:
     """The code beats baggage, baggage beats the environment, and an inner block beats an outer one."""
     token = context.attach(baggage.set_baggage("agentcost.team", "baggage"))
-    settings = Settings.load({}, user="env", team="env", tenant="env")
+    settings = from_environment({}, user="env", team="env", tenant="env")
     outer, inner = attribute(user="outer", feature="outer"), attribute(feature="inner")
     with instrumented(telemetry, settings=settings), outer, inner:
         ask()

@@ -55,9 +55,7 @@ def test_tools_are_recorded_beside_model_calls() -> None:
     assert [(tool.name, tool.usd, tool.error) for tool in made.tools] == [("search", Decimal("0.005"), None)]
     assert made.usd == sum((call.usd or 0 for call in made.calls), Decimal("0.005")) == Decimal("0.005063")
     made.clear()
-    assert not made.calls
-    assert not made.tools
-    assert made.usd == 0
+    assert (made.calls, made.tools, made.usd) == ((), (), Decimal(0))
 
 
 def test_an_unpriced_call_says_why() -> None:

@@ -14,6 +14,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 from otel_agentcost import Settings
 from otel_agentcost.calls.active import active
 from otel_agentcost.core import semconv
+from otel_agentcost.wire import load
 from tests.in_memory import Telemetry
 from tests.sdks.kit import instrumented
 
@@ -63,4 +64,4 @@ def repeats() -> list[str]:
     assert runtime is not None
     assert runtime.loops is not None
     (trace,) = runtime.loops._traces.values()
-    return [found.rule for found in trace.loops.before_call("openai_chat", {"messages": []}, 0)]
+    return [found.rule for found in trace.loops.before_call(load("openai_chat"), {"messages": []}, 0)]

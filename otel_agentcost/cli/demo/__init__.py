@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from otel_agentcost.cli import Subparsers
 
-SUMMARY = "Run a research agent against a local model server, and watch what it spends; needs no API key."
+SUMMARY = "Run a research agent against a local model server, and show what it spends; needs no API key."
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -38,9 +38,11 @@ def add_parser(subparsers: Subparsers) -> None:
         help="Also send spans and metrics to this collector, by OTLP over HTTP, like http://localhost:4318.",
     )
     parser.add_argument(
-        "--real", action="store_true", help="Ask the real providers, with the API keys in the environment; costs cents."
+        "--real",
+        action="store_true",
+        help="Call the real providers, with the API keys in the environment; costs cents.",
     )
-    parser.add_argument("--fast", action="store_true", help="Do not slow down so that a person can follow.")
+    parser.add_argument("--fast", action="store_true", help="Run without pauses.")
     parser.set_defaults(run=run)
 
 

@@ -11,6 +11,7 @@ import heapq
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from otel_agentcost.diagnostics import without_password
 from otel_agentcost.guard.ledger import (
     GRACE,
     MOST,
@@ -25,7 +26,6 @@ from otel_agentcost.guard.ledger import (
     checked,
     ends,
     refusal,
-    without_password,
 )
 from otel_agentcost.guard.ledger._forks import ForkSafe
 
@@ -49,7 +49,7 @@ def open_ledger(url: str, *, timeout: float) -> MemoryLedger:
     """A new ledger, empty."""
     del timeout  # no server is asked
     if url.partition("://")[2]:
-        raise LedgerError(f"The ledger {without_password(url)!r:.120} has a path, and memory:// takes none.")
+        raise LedgerError(f"The ledger {without_password(url)!r:.120} has a path, but memory:// takes none.")
     return MemoryLedger()
 
 
@@ -84,6 +84,10 @@ class _Hold:
 
 class MemoryLedger(ForkSafe):
     """Implements `Ledger`."""
+
+    shared = False
+    blocking = False
+    has_timeout = False
 
     def __init__(self) -> None:
         self._accounts: OrderedDict[str, _Account] = OrderedDict()

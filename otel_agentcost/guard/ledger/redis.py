@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from otel_agentcost.diagnostics import without_password
 from otel_agentcost.guard.ledger import (
     GRACE,
     KEEP,
@@ -28,7 +29,6 @@ from otel_agentcost.guard.ledger import (
     checked,
     encoded,
     ends,
-    without_password,
 )
 from otel_agentcost.guard.ledger._forks import ForkSafe
 
@@ -53,9 +53,7 @@ def open_ledger(url: str, *, timeout: float) -> RedisLedger:
         import redis.backoff  # noqa: PLC0415 - an extra, and half a second
         import redis.retry  # noqa: PLC0415
     except ImportError as error:
-        raise LedgerError(
-            f"The ledger {_shown(url)} needs redis-py: pip install 'otel-agentcost[redis]' brings it."
-        ) from error
+        raise LedgerError(f"The ledger {_shown(url)} needs redis-py: pip install 'otel-agentcost[redis]'.") from error
     _, _, rest = url.partition("://")
     secure = url.lower().startswith(("rediss:", "valkeys:"))
     # A connection that the server has closed meanwhile is made anew, once; a server that is slow is not asked again.
@@ -72,12 +70,16 @@ def open_ledger(url: str, *, timeout: float) -> RedisLedger:
         pool = make()
         pool.connection_class(**pool.connection_kwargs)  # which says whether the URL's options are such
     except (ValueError, TypeError, library.RedisError) as error:
-        raise LedgerError(f"The ledger {_shown(url)} cannot be understood: {error}.") from error
+        raise LedgerError(f"The ledger {_shown(url)} cannot be parsed: {error}.") from error
     return RedisLedger(url, library, make)
 
 
 class RedisLedger(ForkSafe):
     """Implements `Ledger`."""
+
+    shared = True
+    blocking = True
+    has_timeout = True
 
     def __init__(self, url: str, redis: Any, make_pool: Callable[[], Any]) -> None:
         self._url = url
@@ -129,6 +131,9 @@ class RedisLedger(ForkSafe):
         """See `Ledger`."""
         return _standing(self._run("standing", [KEY + encoded(key)], [repr(now)]).split())
 
+    def ended(self, key: str) -> None:
+        """See `Ledger`."""
+
     def caution(self) -> str | None:
         """See `Ledger`. A server that evicts keys forgets budgets: a key that is gone is one that starts anew."""
         client = self._redis.Redis(connection_pool=self._pool)
@@ -142,7 +147,7 @@ class RedisLedger(ForkSafe):
         if policy in (None, "noeviction") or not limited:
             return None
         return (
-            f"The ledger {_shown(self._url)} may forget what was spent: its maxmemory-policy is {policy}. Set it to "
+            f"The ledger {_shown(self._url)} may lose settled spend: its maxmemory-policy is {policy}. Set it to "
             "noeviction."
         )
 
@@ -190,7 +195,7 @@ class RedisLedger(ForkSafe):
         errors = self._redis.exceptions
         cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         if isinstance(error, errors.AuthenticationError) or cause.startswith("NOAUTH"):
-            what = "does not admit us"
+            what = "rejects the login"
         elif isinstance(error, (errors.ConnectionError, errors.TimeoutError, OSError)):
             what = "is not reachable"
         else:

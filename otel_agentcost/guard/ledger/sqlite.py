@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from otel_agentcost.diagnostics import without_password
 from otel_agentcost.guard.ledger import (
     GRACE,
     MOST,
@@ -31,7 +32,6 @@ from otel_agentcost.guard.ledger import (
     encoded,
     ends,
     refusal,
-    without_password,
 )
 from otel_agentcost.guard.ledger._forks import ForkSafe
 
@@ -115,6 +115,10 @@ def open_ledger(url: str, *, timeout: float) -> SqliteLedger:
 class SqliteLedger(ForkSafe):
     """Implements `Ledger`."""
 
+    shared = True
+    blocking = True
+    has_timeout = False  # a file that is locked is busy, not down
+
     def __init__(self, path: Path, patience: float) -> None:
         self._path = path
         self._patience = patience
@@ -171,6 +175,9 @@ class SqliteLedger(ForkSafe):
         """See `Ledger`."""
         with self._transaction(now) as connection:
             return _rows(connection, [encoded(key)], now).get(encoded(key), _NEW).standing()
+
+    def ended(self, key: str) -> None:
+        """See `Ledger`."""
 
     def caution(self) -> str | None:
         """See `Ledger`."""

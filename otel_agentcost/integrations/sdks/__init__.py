@@ -67,6 +67,6 @@ def _check(names: set[str], sdk: Sdk) -> None:
     for patch in cast("Iterable[object]", sdk.patches):  # in a plug-in they may be anything
         if not isinstance(patch, Patchable):
             raise plugins.Unusable(f"its patches include {patch!r}, which is no Patchable")
-        if not callable(patch.through):
-            raise plugins.Unusable(f"its patches go through {patch.through!r}, which is no method of Pipeline")
+        if not callable(cast("object", patch.through)):
+            raise plugins.Unusable(f"{patch.through!r} is no method of Pipeline")
     names.add(sdk.name)

@@ -179,7 +179,7 @@ class _Call:
                     decision = Refused(action="block", error=decision.instead)
             refused = self._decided(gate, span, decision)
         except Exception as bug:
-            report("asking the budgets", bug)
+            report("checking budgets", bug)
             return
         if refused is not None:
             raise refused
@@ -193,11 +193,11 @@ class _Call:
                 self._refused(gate, span, decision)
                 return decision.error
             decision = gate.guard.unasked(facts, facts.call.model)
-            decision.unenforced = f"{_scope(span)} makes its calls all the same"
+            decision.unenforced = f"{_scope(span)} sends its calls anyway"
             warn_once(
                 f"not refusable: {_scope(span)}",
-                f"otel-agentcost: a budget is used up, and calls of {self._source.sdk} go on: {_scope(span)} lets "
-                "nobody stop them. They count in the budgets; calls of other SDKs are refused.",
+                f"otel-agentcost: a budget is used up, but calls of {self._source.sdk} continue: {_scope(span)} does "
+                "not let otel-agentcost stop them. They count in the budgets; calls of other SDKs are refused.",
             )
         self._ticket = decision
         if (reason := decision.unenforced or decision.unpriced) is not None:
