@@ -17,11 +17,36 @@ from typing import cast
 
 from otel_agentcost import plugins
 from otel_agentcost.calls.pipeline import Pipeline
+from otel_agentcost.calls.seam import Body, EventIterator, EventStream, RawResponse, Reply, Seam
 from otel_agentcost.integrations.endpoints import endpoint, match_path
-from otel_agentcost.integrations.sdks._base import Patchable, Sdk
+from otel_agentcost.integrations.patching import Target, argument, with_argument
+from otel_agentcost.integrations.sdks._base import Patchable, Sdk, patches_of
 from otel_agentcost.integrations.sdks._stainless import StainlessSeam
+from otel_agentcost.wire import CannotRewrite, Change, ModelRequest, load
 
-__all__ = ["Patchable", "Pipeline", "Sdk", "StainlessSeam", "discover", "endpoint", "match_path"]
+__all__ = [
+    "Body",
+    "CannotRewrite",
+    "Change",
+    "EventIterator",
+    "EventStream",
+    "ModelRequest",
+    "Patchable",
+    "Pipeline",
+    "RawResponse",
+    "Reply",
+    "Sdk",
+    "Seam",
+    "StainlessSeam",
+    "Target",
+    "argument",
+    "discover",
+    "endpoint",
+    "load",
+    "match_path",
+    "patches_of",
+    "with_argument",
+]
 
 
 def discover() -> Iterator[Sdk]:

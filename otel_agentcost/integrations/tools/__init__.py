@@ -17,9 +17,10 @@ from pkgutil import iter_modules
 from typing import cast
 
 from otel_agentcost import plugins
+from otel_agentcost.integrations.patching import Target
 from otel_agentcost.integrations.tools._base import Answered, Asked, FailurePatch, Framework, ToolPatch
 
-__all__ = ["Answered", "Asked", "FailurePatch", "Framework", "ToolPatch", "discover"]
+__all__ = ["Answered", "Asked", "FailurePatch", "Framework", "Target", "ToolPatch", "discover"]
 
 
 def discover() -> Iterator[Framework]:
