@@ -29,15 +29,15 @@ test: $(VENV)/.test
 # one for instructor, which does not admit the newest SDKs.
 neighbours:
 	@$(MAKE) --no-print-directory $(VENV)-neighbours/.coexist VENV=$(VENV)-neighbours
-	$(VENV)-neighbours/bin/python -m pytest tests/coexistence tests/budgets/frameworks $(ARGS)
+	$(VENV)-neighbours/bin/python -m pytest tests/coexistence tests/calls/budgets/frameworks $(ARGS)
 	@$(MAKE) --no-print-directory $(VENV)-instructor/.instructor VENV=$(VENV)-instructor
-	$(VENV)-instructor/bin/python -m pytest tests/budgets/frameworks/test_instructor.py $(ARGS)
+	$(VENV)-instructor/bin/python -m pytest tests/calls/budgets/frameworks/test_instructor.py $(ARGS)
 
 frameworks: $(VENV)/.test
-	$(BIN)/python -m tests.tools.environments $(ARGS)
+	$(BIN)/python -m tools.environments $(ARGS)
 
 collector: $(VENV)/.test
-	$(BIN)/python -m tests.servers.collector $(ARGS)
+	$(BIN)/python -m tools.collector $(ARGS)
 
 check: lint types
 
@@ -50,14 +50,14 @@ types: $(VENV)/.dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(VENV)/.dev
-	$(BIN)/python -m tests.documents
+	$(BIN)/python -m tools.documents
 
 boards: $(VENV)/.test
 	$(BIN)/python -m grafana.boards
 	$(BIN)/python -m grafana.vendors
 
 bench: $(VENV)/.test
-	$(BIN)/python -m tests.benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks $(ARGS)
 
 walk:
 	@$(MAKE) --no-print-directory $(VENV)-walk/.walk VENV=$(VENV)-walk

@@ -23,7 +23,10 @@ SHAPES = {path.relative_to(ROOT).as_posix() for path in (ROOT / "otel_agentcost/
 DATA = (
     SHAPES
     | {"otel_agentcost/py.typed", "otel_agentcost/pricebook/book.jsonl"}
-    | {f"otel_agentcost/guard/ledger/{script}.lua" for script in ("_common", "reserve", "settle", "release", "standing")}
+    | {
+        f"otel_agentcost/guard/ledger/{script}.lua"
+        for script in ("_common", "reserve", "settle", "release", "standing")
+    }
 )
 BOARDS = {f"otel_agentcost/boards_data/{name}" for name in dashboards.files()}
 VARIABLES = [row.variable for row in ROWS if row.variable.startswith("OTEL_AGENTCOST_")]

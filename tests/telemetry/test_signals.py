@@ -13,11 +13,11 @@ import otel_agentcost
 from otel_agentcost import BudgetExceeded, LoopDetected, tool_call
 from otel_agentcost.core import semconv
 from otel_agentcost.telemetry.signals import MODEL, SIGNALS, WHO, Signal
-from tests.budgets.scene import answering, ask, budgeted, client, until_refused
-from tests.in_memory import Telemetry
-from tests.loops.test_line import agent, in_a_trace, openai
-from tests.model_server import ModelServer, json_reply
-from tests.sdks.replies import CACHED, chat, chat_stream
+from tests.calls.test_loops import agent, in_a_trace, openai
+from tests.support.budgeted_calls import answering, ask, budgeted, client, until_refused
+from tests.support.in_memory import Telemetry
+from tests.support.model_server import ModelServer, json_reply
+from tests.support.replies import CACHED, chat, chat_stream
 
 __all__ = ["openai"]
 
