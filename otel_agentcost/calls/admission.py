@@ -225,8 +225,8 @@ class Gate:
             named = f"an {scope}" if scope == "agent" else f"a {scope}"
             warn_once(
                 f"no {scope}",
-                f"otel-agentcost: calls without {named} are not covered by the {kind} of each {scope} ({rules:.200}). "
-                f"Set one with otel_agentcost.attribute({scope}=...), or OTEL_AGENTCOST_{scope.upper()}.",
+                f"otel-agentcost: calls without {named} are not covered by a {kind} per {scope} ({rules:.200}). Set "
+                f"one with otel_agentcost.attribute({scope}=...) or OTEL_AGENTCOST_{scope.upper()}.",
             )
 
     def _report_decision(self, span: Span, ticket: Ticket, facts: CallFacts) -> None:
