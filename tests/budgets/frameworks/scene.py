@@ -197,7 +197,7 @@ def standing(key: str = "total/all/") -> Standing:
     runtime = active.active()
     assert runtime is not None
     assert runtime.line.gate is not None
-    return runtime.line.gate.guard.keeper.ledger.standing(key, now=time.time())
+    return runtime.line.gate.guard.ledger.wrapped.standing(key, now=time.time())
 
 
 def refusal_in(error: BaseException) -> BudgetExceeded:
