@@ -1,11 +1,14 @@
-"""OpenTelemetry spans, exact dollars and budgets for what AI agents spend.
+"""OpenTelemetry spans, exact costs and budgets for the model and tool calls of AI agents.
 
-import otel_agentcost
+    import otel_agentcost
 
-otel_agentcost.instrument()      # what `opentelemetry-instrument` does by itself
+    otel_agentcost.instrument()  # not needed under the command opentelemetry-instrument
 
-with otel_agentcost.attribute(user="u1", feature="support"):
-    client.chat.completions.create(...)
+    with otel_agentcost.run("support-ticket", usd=0.50, user="u1") as run:
+        client.chat.completions.create(model="gpt-4o-mini", messages=messages)
+    print(run.cost_usd)
+
+The names in `__all__` are the public API. Changing one of them is a breaking change.
 """
 
 from __future__ import annotations
@@ -49,10 +52,23 @@ def instrument(
     logger_provider: Any = None,
     settings: Settings | None = None,
 ) -> None:
-    """Puts tokens and dollars on every model call from now on, of SDKs imported already and of those to come.
+    """Instrument all supported SDKs and tool frameworks, those imported already and those imported later.
 
-    Without arguments it uses the global providers and the environment's settings. Doing it twice is harmless. A
-    setting that cannot be understood is logged in one sentence and nothing is instrumented; nothing is raised.
+    From then on, each model call and tool call has a span with its tokens and its cost in US dollars, and the budgets
+    of the settings are enforced. A second call does nothing, and logs a warning if it brings other settings. The
+    function never raises: it logs an invalid setting in one sentence, and instruments nothing. The command
+    `opentelemetry-instrument` calls it by itself.
+
+    Args:
+        tracer_provider: Provider of the tracer. Default: the global provider, even if it is set later.
+        meter_provider: Provider of the meter. Default: the global provider.
+        logger_provider: Provider of the logger that emits message content. Default: the global provider. It is used
+            only if the settings capture content.
+        settings: The settings. Default: the environment variables `OTEL_AGENTCOST_*` and the file that
+            `OTEL_AGENTCOST_CONFIG` names.
+
+    Example:
+        otel_agentcost.instrument(settings=otel_agentcost.Settings(trace_budget_usd=Decimal("0.50")))
     """
     runtime.start(
         tracer_provider=tracer_provider,
@@ -63,12 +79,15 @@ def instrument(
 
 
 def uninstrument() -> None:
-    """Restores every patched SDK; calls under way are still settled."""
+    """Restore every patched SDK and tool framework.
+
+    Spans and budgets of in-flight calls are still settled. Without a previous `instrument()`, it does nothing.
+    """
     runtime.stop()
 
 
 def __getattr__(name: str) -> Any:
-    # The instrumentor's base class costs more to import than all of this package: only who asks for it pays.
+    # The base class of the instrumentor takes longer to import than this whole package, so it is imported on demand.
     if name == "AgentCostInstrumentor":
         from otel_agentcost.instrumentor import AgentCostInstrumentor  # noqa: PLC0415
 

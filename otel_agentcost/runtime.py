@@ -116,9 +116,9 @@ def _tell_vain(given: Settings | None, running: Settings) -> None:
     if not vain:
         return
     sentence = (
-        "otel-agentcost: instrument(settings=...) changes nothing, because otel-agentcost runs already (an earlier "
-        f"call, or opentelemetry-instrument, has started it): {', '.join(row.field for row in vain)} not in force. "
-        f"Set {', '.join(row.variable for row in vain)} in the environment, or call uninstrument() before."
+        "otel-agentcost: settings of instrument(settings=...) are ignored, because an earlier call or "
+        f"opentelemetry-instrument has already started otel-agentcost: {', '.join(row.field for row in vain)}. Set "
+        f"{', '.join(row.variable for row in vain)} in the environment, or call uninstrument() first."
     )
     if any(row.budget for row in vain):
         alarm(f"{sentence} NO SUCH BUDGET IS ENFORCED.")

@@ -24,7 +24,8 @@ SHAPES = {path.relative_to(ROOT).as_posix() for path in (ROOT / "otel_agentcost/
 DATA = (
     SHAPES
     | {"otel_agentcost/py.typed", "otel_agentcost/pricebook/book.jsonl"}
-    | {f"otel_agentcost/guard/ledger/{script}.lua" for script in ("_common", "reserve", "settle", "release", "standing")}
+    | {f"otel_agentcost/pricebook/{table}.json" for table in ("hosts", "output_limits", "service_tiers")}
+    | {f"otel_agentcost/guard/ledger/{name}.lua" for name in ("_common", "reserve", "settle", "release", "standing")}
 )
 BOARDS = {f"otel_agentcost/boards_data/{name}" for name in dashboards.files()}
 VARIABLES = [row.variable for row in ROWS if row.variable.startswith("OTEL_AGENTCOST_")]
@@ -50,6 +51,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     modules = {file.relative_to(ROOT).as_posix() for file in (ROOT / "otel_agentcost").rglob("*.py")}
+    modules.add("pytest_agentcost.py")
     assert names == modules | DATA | BOARDS
 
 

@@ -1,6 +1,6 @@
-"""The thresholds of all alerts: each is named here and nowhere else.
+"""All thresholds of the alerts.
 
-To change one: `python -m grafana.alerts --set day_ratio=3 --set day_usd=200`, or edit this file.
+`python -m grafana.alerts --set day_ratio=3 --set day_usd=200` changes some.
 """
 
 from __future__ import annotations
@@ -12,37 +12,37 @@ from dataclasses import dataclass, field
 from otel_agentcost.core import semconv
 
 
-def _number(value: float, means: str) -> float:
-    found: float = field(default=value, metadata={"means": means})
-    return found
+def _number(value: float, description: str) -> float:
+    number: float = field(default=value, metadata={"description": description})
+    return number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """The limits above which alerts fire, and the dollars (`..._usd`) below which they stay silent."""
+    """Limits of the alerts; many have a minimum in dollars (`..._usd`) below which they do not fire."""
 
-    day_ratio: float = _number(2, "ratio of a day's cost to its 7-day mean")
-    day_usd: float = _number(10, "dollars a day below which a service causes no alert")
-    floor_usd: float = _number(1, "dollars: a lower past mean counts as this, to avoid a division by 0")
-    user_share: float = _number(0.1, "allowed share of a day's dollars for one user")
-    user_usd: float = _number(10, "dollars a day below which a user causes no alert")
-    users: float = _number(20, "minimum number of users a day; of nine users, one always has more than a tenth")
-    run_usd: float = _number(10, "allowed dollars of one run; must be a bucket bound of the histogram")
-    budget_soft: float = _number(0.8, "share of a budget at which to warn")
-    budget_full: float = _number(1, "share of a budget at which it is used up")
-    drift_ratio: float = _number(1.5, "ratio of a day's P90 of run cost to that of the 7 days before")
-    drift_usd: float = _number(0.05, "dollars below which a day's P90 causes no alert")
+    day_ratio: float = _number(2, "maximum cost of a day, as a multiple of the 7-day mean")
+    day_usd: float = _number(10, "minimum daily cost of a service in dollars")
+    floor_usd: float = _number(1, "minimum of a past mean in dollars, which avoids a division by 0")
+    user_share: float = _number(0.1, "maximum share of one user in the cost of a day")
+    user_usd: float = _number(10, "minimum daily cost of a user in dollars")
+    users: float = _number(20, "minimum number of users a day: of nine users, one always has more than a tenth")
+    run_usd: float = _number(10, "maximum cost of one run in dollars; must be a bucket bound of the histogram")
+    budget_soft: float = _number(0.8, "budget utilization at which to warn")
+    budget_full: float = _number(1, "budget utilization at which the budget is used up")
+    drift_ratio: float = _number(1.5, "maximum P90 of a day's run cost, as a multiple of that of the 7 days before")
+    drift_usd: float = _number(0.05, "minimum P90 of a day in dollars")
     drift_runs: float = _number(100, "minimum number of runs a day for a meaningful P90")
-    hour_ratio: float = _number(3, "ratio of an hour's cost to the mean of the same hour of the past four weeks")
-    hour_usd: float = _number(5, "dollars an hour below which a service causes no alert")
+    hour_ratio: float = _number(3, "maximum cost of an hour, as a multiple of its mean over the past four weeks")
+    hour_usd: float = _number(5, "minimum hourly cost of a service in dollars")
     hour_weeks: float = _number(2, "minimum number of the four weeks with data")
-    unpriced_calls: float = _number(0, "allowed calls without a price in half an hour")
-    loops: float = _number(10, "allowed loops of one agent in a quarter of an hour")
-    loop_usd: float = _number(5, "allowed dollars an hour wasted by loops")
-    breakers: float = _number(0, "allowed openings of circuit breakers in a quarter of an hour")
-    refusals: float = _number(5, "allowed refusals by one budget in a quarter of an hour")
-    unenforced: float = _number(0, "allowed calls without a budget check in a quarter of an hour")
-    lost: float = _number(0, "allowed loss of spans or points of a Collector in ten minutes")
+    unpriced_calls: float = _number(0, "maximum number of unpriced calls in 30 minutes")
+    loops: float = _number(10, "maximum number of loops of one agent in 15 minutes")
+    loop_usd: float = _number(5, "maximum cost of loops in an hour in dollars")
+    breakers: float = _number(0, "maximum number of circuit breakers that open in 15 minutes")
+    refusals: float = _number(5, "maximum number of calls that one budget refuses in 15 minutes")
+    unenforced: float = _number(0, "maximum number of calls in 15 minutes to which a budget could not be applied")
+    lost: float = _number(0, "maximum number of spans or points that a Collector loses in 10 minutes")
 
     def __post_init__(self) -> None:
         if self.run_usd not in semconv.COST_BUCKETS:
@@ -50,19 +50,11 @@ class Thresholds:
 
 
 def changed(settings: Sequence[str]) -> Thresholds:
-    """Return the thresholds with changes.
-
-    Args:
-        settings: Changes as `name=number`.
-
-    Raises:
-        ValueError: A name is unknown or a value is no number; the message names it.
-
-    """
-    found: dict[str, float] = {}
+    """Return the thresholds with changes of the form `name=number`. Raises ValueError for an unknown name or value."""
+    values: dict[str, float] = {}
     for setting in settings:
         name, _, number = setting.partition("=")
         if name not in {one.name for one in dataclasses.fields(Thresholds)}:
-            raise ValueError(f"{name}: there is no such threshold")
-        found[name] = float(number)
-    return Thresholds(**found)
+            raise ValueError(f"unknown threshold: {name}")
+        values[name] = float(number)
+    return Thresholds(**values)

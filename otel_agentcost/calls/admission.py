@@ -137,7 +137,8 @@ class Gate:
         try:
             decision = self.ask(facts, record.span)
         except Exception as bug:
-            return self._unguarded(record.span, bug)
+            self._unguarded(record.span, bug)
+            return None
         return self._decided(decision, facts, record.span)
 
     async def admit_async(self, request: ModelRequest, record: Record, at: float) -> Admission | None:
@@ -151,7 +152,8 @@ class Gate:
             else:
                 decision = await self.guard.admit_async(facts)
         except Exception as bug:
-            return self._unguarded(record.span, bug)
+            self._unguarded(record.span, bug)
+            return None
         return self._decided(decision, facts, record.span)
 
     def ask(self, facts: CallFacts, span: Span, *, wait: bool = True) -> Ticket | Refused:
@@ -174,6 +176,7 @@ class Gate:
             return CallFacts(
                 call_id=self._call_ids(),
                 call=request.call,
+                format=request.format,
                 scopes=scopes_of(trace_id, record.attribution, alone=record.alone),
                 price=worst_case_price(self._book, request, at),
                 now=at,
@@ -181,7 +184,7 @@ class Gate:
                 trace_id=trace_id,
             )
         except Exception as bug:
-            report("asking the budgets", bug)
+            report("checking budgets", bug)
             return None
 
     def _allowances(self, around: tuple[Run, ...], ctx: Context) -> Allowances:
@@ -358,7 +361,7 @@ class Admission:
         try:
             most = self.ticket.most_output_tokens
         except Exception as bug:
-            report("asking how far a stream may go", bug)
+            report("computing the limit of a stream", bug)
             return feed
         return feed if most is None else Meter(feed, reader, model, most, partial(self._cut_off, span))
 

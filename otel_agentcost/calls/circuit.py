@@ -92,13 +92,13 @@ class Breaking:
             if isinstance(asked, Verdict):
                 self._breakers.abandon(asked, time.time())
         except Exception as bug:
-            report("telling the circuit breakers", bug)
+            report("updating circuit breakers", bug)
 
     def _ask(self, facts: CallFacts, span: Span) -> Verdict | Refused:
         try:
             verdict = self._breakers.check(facts.scopes, facts.now)
         except Exception as bug:
-            report("asking the circuit breakers", bug)
+            report("checking circuit breakers", bug)
             return Verdict()
         if verdict.refusing is None:
             self._tell(span, [Change(trial.breaker, trial.value, "half_open") for trial in verdict.trials])
@@ -109,8 +109,9 @@ class Breaking:
             scope=breaker.scope,
             value=value,
             unit="calls",
+            reason="circuit",
+            detail=breaker.why,
             trace_id=facts.trace_id,
-            circuit=breaker.why,
         )
         return Refused(action="block", error=error)
 
@@ -123,7 +124,7 @@ class Breaking:
                 changes = self._breakers.trip(facts.scopes, "refusals", now, asked)
             self._tell(span, changes)
         except Exception as bug:
-            report("telling the circuit breakers", bug)
+            report("updating circuit breakers", bug)
 
     def _tell(self, span: Span, changes: Sequence[Change]) -> None:
         for breaker, value, state in changes:

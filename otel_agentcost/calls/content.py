@@ -1,8 +1,7 @@
-"""Message content, for those who ask for it: on the span of the call, in an event beside it, or both.
+"""Message content, if it is captured: on the span of the call, in an event next to it, or both.
 
-Only `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` brings any of this to life: without it this module is not
-even imported. `inflight.InFlight` shows a conversation its request, its events and its end. Nothing here raises,
-and nothing is done for a span that does not record.
+Imported only if `OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT` enables it. The call passes its request, its
+events and its end to a `Conversation`. Nothing here raises, and a span that does not record causes no work.
 """
 
 from __future__ import annotations
@@ -22,58 +21,64 @@ from otel_agentcost.diagnostics import report
 from otel_agentcost.settings import CaptureContent, on_spans
 from otel_agentcost.telemetry import spans
 from otel_agentcost.telemetry.spans import Record
-from otel_agentcost.wire import content, name_of
+from otel_agentcost.wire import content
 from otel_agentcost.wire.transcript import Transcript
 
 if TYPE_CHECKING:
     from otel_agentcost.wire import ModelRequest
 
 _OFFICIAL = "opentelemetry.instrumentation.genai."
-"""How the scopes of those begin that write the same event, at the same switch."""
+"""The prefix of the scopes of instrumentations that emit the same event, enabled by the same variable."""
 
 
 class Capture:
-    """Where content goes to. One for all calls; there is none where no content is asked for."""
+    """The destinations of message content. One object for all calls; none if content is not captured."""
 
     def __init__(self, mode: CaptureContent, logger: Logger) -> None:
-        """`mode` is one of `settings.CaptureContent`, but not `NO_CONTENT`."""
+        """Create the destinations.
+
+        Args:
+            mode: Where content goes; not `NO_CONTENT`.
+            logger: The logger for events.
+        """
         self.on_span = on_spans(mode)
         self.logger = logger if mode in ("EVENT_ONLY", "SPAN_AND_EVENT") else None
 
-    def begin(self, asked: ModelRequest, record: Record) -> Conversation | None:
-        """A new call; None where its span does not record."""
+    def begin(self, request: ModelRequest, record: Record) -> Conversation | None:
+        """Return the content of a new call; None if its span does not record."""
         try:
-            return Conversation(self, asked, record) if record.span.is_recording() else None
+            return Conversation(self, request, record) if record.span.is_recording() else None
         except Exception as error:
             report("capturing message content", error)
             return None
 
 
 class Conversation:
-    """What is said in one call."""
+    """The content of one call."""
 
-    __slots__ = ("_asked", "_capture", "_form", "_record", "_said", "_transcript", "response")
+    __slots__ = ("_capture", "_input", "_record", "_request", "_transcript", "response")
 
-    def __init__(self, capture: Capture, asked: ModelRequest, record: Record) -> None:
+    def __init__(self, capture: Capture, request: ModelRequest, record: Record) -> None:
+        """Read the content of a request."""
         self._capture = capture
-        self._asked = asked
+        self._request = request
         self._record = record
-        self._form, body = name_of(asked.format), asked.call.body
         self._transcript: Transcript | None = None
         self.response: Any = None
-        """The whole response, where it came as a whole."""
-        # At once: until the answer has come, an agent may have gone on writing to its list of messages.
-        self._said = _without_gaps(
+        """The response, if it arrived as a whole."""
+        form, body = request.format, request.call.body
+        # At once: an agent may change its list of messages before the answer arrives.
+        self._input = _present(
             {
-                semconv.SYSTEM_INSTRUCTIONS: content.system_instructions(self._form, body),
-                semconv.TOOL_DEFINITIONS: content.tool_definitions(self._form, body),
-                semconv.INPUT_MESSAGES: content.input_messages(self._form, body),
+                semconv.SYSTEM_INSTRUCTIONS: content.system_instructions(form, body),
+                semconv.TOOL_DEFINITIONS: content.tool_definitions(form, body),
+                semconv.INPUT_MESSAGES: content.input_messages(form, body),
             }
         )
 
     def overhearing(self, feed: Callable[[Any], object]) -> Callable[[Any], object]:
-        """`feed`, with each event shown to a transcript as well."""
-        transcript = self._transcript = Transcript(self._form)
+        """Return a function that passes each event of the stream to a transcript and to `feed`."""
+        transcript = self._transcript = Transcript(self._request.format)
 
         def both(event: Any) -> None:
             transcript.feed(event)
@@ -82,38 +87,42 @@ class Conversation:
         return both
 
     def ended(self, attributes: Mapping[str, AttributeValue]) -> None:
-        """The call is over: its content goes where it was asked for. `attributes` are its figures."""
+        """Record the content of a call that ended.
+
+        Args:
+            attributes: The span attributes of the answer, which the event repeats.
+        """
         try:
             response = self._transcript.response() if self.response is None and self._transcript else self.response
-            answer = {semconv.OUTPUT_MESSAGES: content.output_messages(self._form, response)}
-            said = self._said | _without_gaps(answer)
+            output = {semconv.OUTPUT_MESSAGES: content.output_messages(self._request.format, response)}
+            messages = self._input | _present(output)
             if self._capture.on_span:
-                self._record.content = said
-            if self._capture.logger is not None and not self._told_by_owner():
-                self._emit(self._capture.logger, said, attributes)
+                self._record.content = messages
+            if self._capture.logger is not None and not self._emitted_by_owner():
+                self._emit(self._capture.logger, messages, attributes)
         except Exception as error:
             report("recording message content", error)
 
-    def _told_by_owner(self) -> bool:
-        """Whether the span is somebody's who writes the same event: one call is one event."""
+    def _emitted_by_owner(self) -> bool:
+        """Return True if the instrumentation that owns the span emits the same event: one call is one event."""
         scope = getattr(self._record.span, "instrumentation_scope", None)
         return str(getattr(scope, "name", "")).startswith(_OFFICIAL)
 
-    def _emit(self, logger: Logger, said: Mapping[str, str], attributes: Mapping[str, AttributeValue]) -> None:
-        structured = {name: json.loads(written) for name, written in said.items()}
-        # The content first: where a record has a limit to its attributes, the first ones go.
-        record, asked = self._record, self._asked
-        described = spans.asked_attributes(asked.call, asked.endpoint.attributes, record.attribution)
+    def _emit(self, logger: Logger, messages: Mapping[str, str], attributes: Mapping[str, AttributeValue]) -> None:
+        structured = {name: json.loads(written) for name, written in messages.items()}
+        # The content first: a record with a limit on its attributes drops the first ones.
+        record, request = self._record, self._request
+        described = spans.asked_attributes(request.call, request.endpoint.attributes, record.attribution)
         logger.emit(_event(logger, record.context, {**structured, **described, **attributes}))
 
 
-def _without_gaps(found: Mapping[str, str | None]) -> dict[str, str]:
-    return {name: value for name, value in found.items() if value is not None}
+def _present(messages: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value for name, value in messages.items() if value is not None}
 
 
 def _event(logger: Logger, ctx: Context, attributes: Any) -> LogRecord:
-    """The event; OpenTelemetry before 1.37 takes its own records alone, which must be told their resource."""
-    said: dict[str, Any] = {
+    """Return the event. OpenTelemetry before 1.37 accepts only its own records, which need their resource."""
+    values: dict[str, Any] = {
         "event_name": semconv.E_DETAILS,
         "timestamp": time.time_ns(),
         "context": ctx,
@@ -121,7 +130,7 @@ def _event(logger: Logger, ctx: Context, attributes: Any) -> LogRecord:
     }
     own: Any = getattr(sdk_logs, "LogRecord", None)
     if own is None or hasattr(own, "_from_api_log_record"):
-        return LogRecord(**said)
+        return LogRecord(**values)
     resource = getattr(getattr(logger, "_logger", logger), "resource", None)
-    old: LogRecord = own(**said, resource=resource)
+    old: LogRecord = own(**values, resource=resource)
     return old

@@ -23,24 +23,21 @@ from otel_agentcost.core import money, semconv
 from otel_agentcost.core.loops import (
     Finding,
     Item,
+    LoopDetector,
     Rule,
     Thresholds,
     ToolCall,
     ToolResult,
-    Watch,
-    call_of,
     clip,
     digest,
-    essence,
+    make_tool_call,
+    stable_text,
 )
 from otel_agentcost.diagnostics import report
 from otel_agentcost.errors import LoopDetected
 from otel_agentcost.telemetry.loop_events import LoopReports
 from otel_agentcost.telemetry.spans import Record
-from otel_agentcost.wire import conversation, name_of
-from otel_agentcost.wire.conversation import is_kept
-from otel_agentcost.wire.conversation_items import answered
-from otel_agentcost.wire.format import ModelRequest
+from otel_agentcost.wire import Format, ModelRequest, conversation
 
 MAX_TRACES = 512
 """Traces that are watched at once; each takes at most 64 kB, and usually a few."""
@@ -99,7 +96,7 @@ class LoopGuard:
             reports: Reports loops to telemetry.
             content: Whether spans may hold the arguments and results of tools.
         """
-        self._thresholds = thresholds
+        self.thresholds = thresholds
         self._rules = rules
         self.blocks = action == "block"
         """Whether a call in a loop is blocked."""
@@ -118,7 +115,7 @@ class LoopGuard:
 
     def _detect(self, request: ModelRequest, record: Record) -> Detection | None:
         trace = self._trace(_key(record))
-        loops = trace.loops.before_call(name_of(request.format), request.call.body, trace.spent)
+        loops = trace.loops.before_call(request.format, request.call.body, trace.spent)
         loops = [loop for loop in loops if loop.rule in self._rules]
         if not loops:
             return None
@@ -139,12 +136,12 @@ class LoopGuard:
     def answered(self, request: ModelRequest, record: Record, response: Any) -> None:
         """Read a whole response, where the next request may leave its tool calls out."""
         try:
-            form = name_of(request.format)
-            if response is None or not is_kept(form, request.call.body):
+            form = request.format
+            if response is None or not conversation.is_stored(form, request.call.body):
                 return
             self._trace(_key(record)).loops.after_call(form, response)
         except Exception as bug:
-            report("reading an answer for loops", bug)
+            report("reading an answer for loop detection", bug)
 
     def settled(self, record: Record, usd: Decimal | None) -> None:
         """Count the cost of a call that has ended."""
@@ -181,7 +178,7 @@ class LoopGuard:
         with self._lock:
             trace = self._traces.get(key)
             if trace is None:
-                trace = self._traces[key] = _Trace(self._thresholds)
+                trace = self._traces[key] = _Trace(self.thresholds)
                 if len(self._traces) > MAX_TRACES:
                     self._traces.popitem(last=False)
             else:
@@ -227,11 +224,11 @@ class TraceLoops:
     """The loops of one trace. Thread-safe; keeps at most 64 kB."""
 
     __slots__ = (
-        "_requests",
         "_by_spans",
         "_calls",
         "_lock",
         "_reader",
+        "_requests",
         "_returned",
         "_similarity",
         "_taken",
@@ -244,7 +241,7 @@ class TraceLoops:
         self._similarity = text_similarity.compared
         self._thresholds = thresholds or Thresholds()
         self._reader = conversation.Reader()
-        self._watches: OrderedDict[int, Watch] = OrderedDict()
+        self._watches: OrderedDict[int, LoopDetector] = OrderedDict()
         self._lock = Lock()
         self._requests = 0
         self._taken = 0
@@ -255,7 +252,7 @@ class TraceLoops:
         """What tools have brought since the last model call."""
         self._told = False
         """Whether a conversation tells of tools: then what spans tell is known already."""
-        self._by_spans: Watch | None = None
+        self._by_spans: LoopDetector | None = None
 
     def size(self) -> int:
         """Bytes that it takes, about."""
@@ -267,7 +264,7 @@ class TraceLoops:
         waiting = _TOOL * len(self._calls) + (_TOOL + _RESULT) * len(self._returned)
         return 1_500 + self._reader.size() + waiting
 
-    def before_call(self, form: str, body: Any, at: int) -> list[Finding]:
+    def before_call(self, form: Format, body: Any, at: int) -> list[Finding]:
         """Before a model call with the request `body`: the loops that the trace is in, the plainest first.
 
         `at` is whatever the caller counts (the dollars spent up to now, the number of the call), and never falls:
@@ -293,15 +290,15 @@ class TraceLoops:
             found = watch.findings()
             return found if found or self._told else self._of_spans(at)
 
-    def after_call(self, form: str, response: Any) -> None:
+    def after_call(self, form: Format, response: Any) -> None:
         """After a model call: calls of which the next request may only bring the results (`previous_response_id`)."""
         with self._lock:
-            for call in answered(form, response):
+            for call in conversation.tool_calls(form, response):
                 self._remember(call)
 
     def tool_called(self, id_: str | None, tool: str, arguments: Any) -> ToolCall:
         """A tool begins to run. Give what this returns to `tool_returned`."""
-        call = call_of(id_, tool, arguments)
+        call = make_tool_call(id_, tool, arguments)
         with self._lock:
             self._remember(call)
         return call
@@ -341,7 +338,7 @@ class TraceLoops:
         if self._by_spans is None:
             if not self._returned:
                 return []
-            self._by_spans = Watch(self._similarity, self._thresholds)
+            self._by_spans = LoopDetector(self._similarity, self._thresholds)
         items: list[Item] = []
         for call, result in self._returned:
             items += (call, result)
@@ -349,15 +346,15 @@ class TraceLoops:
         self._by_spans.feed(items, at)
         return self._by_spans.findings()
 
-    def _watch(self, conversation: int) -> Watch:
+    def _watch(self, conversation: int) -> LoopDetector:
         watch = self._watches.get(conversation)
         if watch is None:
-            watch = self._watches[conversation] = Watch(self._similarity, self._thresholds)
+            watch = self._watches[conversation] = LoopDetector(self._similarity, self._thresholds)
         else:
             self._watches.move_to_end(conversation)
         return watch
 
-    def _make_room(self, current: Watch) -> None:
+    def _make_room(self, current: LoopDetector) -> None:
         """Forgets conversations: they are read from their beginning when they are heard of again."""
         room = _ROOM - self._others()
         sizes = {number: watch.size() for number, watch in self._watches.items()}
@@ -381,4 +378,4 @@ class TraceLoops:
 def _excerpt(content: str) -> str:
     """What is kept of a result until the next model call: its beginning, and what tells it from others."""
     kept = clip(content, _KEPT)
-    return kept if len(kept) == len(content) else f"{kept}#{digest(essence(content))}"
+    return kept if len(kept) == len(content) else f"{kept}#{digest(stable_text(content))}"

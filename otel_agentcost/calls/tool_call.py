@@ -22,8 +22,8 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from otel_agentcost.calls import active
 from otel_agentcost.calls.active import Instrumentation
-from otel_agentcost.calls.loop_guard import ToolUse
 from otel_agentcost.calls.jsonable import Plain, plain
+from otel_agentcost.calls.loop_guard import ToolUse
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.tool_prices import ToolPrice
 from otel_agentcost.diagnostics import report, warn_once
@@ -287,7 +287,9 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         if _shows_content(running, self._span):
             self._show()
 
-    def cost(self, running: Instrumentation, took: int, failure: BaseException | None) -> tuple[Decimal | None, str | None]:
+    def cost(
+        self, running: Instrumentation, took: int, failure: BaseException | None
+    ) -> tuple[Decimal | None, str | None]:
         """The dollars, None without a price; and why there should be some and are none."""
         price, nearer = self._price, self._nearer
         if price is None and (nearer is None or not nearer.priced):
@@ -305,7 +307,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             return None, f"the tool's price function raised {error_type(error)}"
         usd = money.reported(said)
         if usd is None:
-            self._mispriced("returned", type(said).__name__, ", which is no amount of dollars")
+            self._mispriced("returned", type(said).__name__, ", which is not an amount of dollars")
             return None, "the tool's price function returned no amount of dollars"
         return usd, None
 

@@ -22,10 +22,10 @@ def add_parser(subparsers: Subparsers) -> None:
     """Adds the subcommand to `agentcost`."""
     example = "Example: agentcost collector-config --write ./collector_config"
     parser = subparsers.add_parser("collector-config", help=SUMMARY, description=SUMMARY, epilog=example)
-    text = "The folder for all files; default: only pricing.yaml, with the prices, is printed."
+    text = "The folder for all files. Default: print pricing.yaml, which has the prices."
     parser.add_argument("--write", type=Path, metavar="DIR", help=text)
-    parser.add_argument("--prices", type=Path, help="A file of own prices; default: OTEL_AGENTCOST_PRICES.")
-    parser.add_argument("--force", action="store_true", help="Also replace files that were changed.")
+    parser.add_argument("--prices", type=Path, help="Your price file; default: OTEL_AGENTCOST_PRICES.")
+    parser.add_argument("--force", action="store_true", help="Also replace files that you changed.")
     parser.set_defaults(run=run)
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from otel_agentcost.cli import Subparsers, write_into
 from otel_agentcost.errors import AgentCostError
 
-SUMMARY = "Write the Grafana boards and alerts, and what other vendors need."
+SUMMARY = "Write the Grafana boards and alerts, and the files for Honeycomb and Datadog."
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _FOLDERS = (_PACKAGE / "boards_data", _PACKAGE.parent / "grafana")
@@ -27,8 +27,8 @@ def add_parser(subparsers: Subparsers) -> None:
     """Adds the subcommand to `agentcost`."""
     example = "Example: agentcost dashboards --write ./grafana"
     parser = subparsers.add_parser("dashboards", help=SUMMARY, description=SUMMARY, epilog=example)
-    parser.add_argument("--write", type=Path, metavar="DIR", help="The folder for them; default: they are only listed.")
-    parser.add_argument("--force", action="store_true", help="Also replace files that were changed.")
+    parser.add_argument("--write", type=Path, metavar="DIR", help="The folder for the files. Default: only list them.")
+    parser.add_argument("--force", action="store_true", help="Also replace files that you changed.")
     parser.set_defaults(run=run)
 
 
@@ -53,4 +53,4 @@ def files() -> dict[str, str]:
                 for path in sorted(folder.rglob("*"))
                 if path.is_file() and path.suffix not in _NOT_FOR_USERS
             }
-    raise NoBoards("This installation has no boards: install otel-agentcost from a release, or from its repository.")
+    raise NoBoards("This installation has no boards: install otel-agentcost from a release or from its repository.")

@@ -31,7 +31,7 @@ from otel_agentcost.errors import AgentCostError, SettingsError, written
 from otel_agentcost.integrations.patching import Target
 from otel_agentcost.settings import ACTION_WORDS, ROWS, Settings, from_environment
 
-SUMMARY = "Show the settings and budgets as understood, the price book, the SDKs, the ledger, and where telemetry goes."
+SUMMARY = "Show the settings and budgets in effect, the price book, the SDKs, the ledger, and where telemetry goes."
 
 DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
@@ -98,7 +98,7 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     if not settings.sources:
         yield Finding("", "all defaults")
     if not settings.enabled:
-        yield Finding("disabled", "every SDK is left untouched: nothing is measured.", fine=False)
+        yield Finding("disabled", "no SDK is patched and nothing is measured.", fine=False)
     for notice in settings.notices:
         yield Finding("no effect", notice, fine=False)
 
@@ -116,13 +116,13 @@ _COUNTED: Mapping[Unit, str] = {
 def _obstacle(settings: Settings, problem: Finding | None, prices: list[Finding]) -> str | None:
     """Why no budget is enforced, where one was meant: an application would run without otel-agentcost."""
     if problem is not None:
-        return "the settings cannot be understood"
+        return "the settings cannot be parsed"
     if not settings.rules and not settings.breakers:
         return None
     if not settings.enabled:
         return "OTEL_AGENTCOST_ENABLED is false"
     if not all(finding.fine for finding in prices):
-        return "the own prices cannot be used"
+        return "the price file cannot be used"
     if not _variable(DISABLED, os.environ.get(DISABLED, "")).fine:
         return f"{DISABLED} names agentcost"
     return None
@@ -131,7 +131,9 @@ def _obstacle(settings: Settings, problem: Finding | None, prices: list[Finding]
 def _budgets(settings: Settings, obstacle: str | None) -> Iterator[Finding]:
     """The rules as they were understood, and what goes with them."""
     if obstacle is not None:
-        yield Finding("not enforced", f"NO BUDGET IS ENFORCED: {obstacle}, so otel-agentcost is not used.", fine=False)
+        yield Finding(
+            "not enforced", f"NO BUDGET IS ENFORCED: {obstacle}, so otel-agentcost does not start.", fine=False
+        )
     for rule in settings.rules:
         words = _in_words(rule, settings, time.time()) if obstacle is None else "not enforced"
         yield Finding("budget", f"{rule.text} | {words}", fine=obstacle is None)
@@ -161,7 +163,7 @@ def _in_words(rule: Budget, settings: Settings, now: float) -> str:
     then = f"a call over it {ACTION_WORDS[rule.on_exceed or settings.on_exceed]}"
     ends = period(rule.window, now, settings.time_zone).ends
     if ends is None:
-        return f"{whose}{'' if rule.scope in ('trace', 'process') else ', for good'}: {limits}; {then}"
+        return f"{whose}{'' if rule.scope in ('trace', 'process') else ', never reset'}: {limits}; {then}"
     until = datetime.fromtimestamp(ends, settings.time_zone).strftime("%Y-%m-%d %H:%M")
     return f"{whose}, per {rule.window} ({settings.time_zone}): {limits}; {then}; this {rule.window} ends {until}"
 
@@ -231,11 +233,11 @@ def _prices(settings: Settings) -> Iterator[Finding]:
     try:
         book = open_book(settings.prices)
     except AgentCostError as error:
-        yield Finding("own prices", str(error), fine=False)
+        yield Finding("price file", str(error), fine=False)
         book = open_book()
     else:
         if settings.prices is not None:
-            yield Finding("own prices", str(settings.prices))
+            yield Finding("price file", str(settings.prices))
     yield Finding("price book", book.source)
 
 
@@ -257,7 +259,7 @@ def _frameworks(*, in_use: bool) -> Iterator[Finding]:
         measured = "every tool call is a span" if in_use else "not measured, see above"
         installed = _version(framework.distribution)
         if installed is not None and framework.toolless and _release(installed) < _release(framework.oldest):
-            yield Finding(framework.distribution, f"{installed}: calls no tools by itself")
+            yield Finding(framework.distribution, f"{installed}: does not call tools itself")
             continue
         targets = [patch.target for patch in framework.patches]
         found = _patched(framework.distribution, framework.oldest, targets, measured)
@@ -276,10 +278,10 @@ def _patched(distribution: str, oldest: str, targets: list[Target], measured: st
         return None
     missing = list(_missing(targets))
     if missing:
-        text = f"{installed}: {', '.join(missing)} is not there, so calls through it are not measured"
+        text = f"{installed}: {', '.join(missing)} does not exist, so calls through it are not measured"
         return Finding(distribution, text, fine=False)
     if _release(installed) < _release(oldest):
-        return Finding(distribution, f"{installed}: older than {oldest}, untested", fine=False)
+        return Finding(distribution, f"{installed}: older than {oldest}, not tested", fine=False)
     return Finding(distribution, f"{installed}: {measured}")
 
 

@@ -16,10 +16,10 @@ from otel_agentcost.cli import Subparsers
 from otel_agentcost.core.prices import DAY, PRICE_KEY_OF, InconsistentPrices, Period, Price, PriceList
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.pricebook import BUNDLED, BookFile, Found, Missing, PriceBook, open_book, read_book, suggestions
-from otel_agentcost.pricebook.service_tiers import STANDARD, SURCHARGES, surcharge
+from otel_agentcost.pricebook.service_tiers import standard_tiers, surcharge, surcharges
 from otel_agentcost.settings import from_environment
 
-SUMMARY = "Look up prices, check a file of own prices, compare price books, and take over newer prices."
+SUMMARY = "Look up prices, check your price file, compare price books, and import newer prices."
 
 _PER = {
     "_mtok": "per million tokens",
@@ -44,23 +44,23 @@ def add_parser(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("prices", help=SUMMARY, description=SUMMARY)
     commands = parser.add_subparsers(dest="prices_command", metavar="COMMAND", title="commands", required=True)
 
-    text = "Show what a model costs, and by which rule; exit code 1 where it has no price."
+    text = "Show the price of a model and the rule behind it; exit code 1 if it has no price."
     example = "Example: agentcost prices show gpt-4o --provider azure --at 2026-01-31"
     command = commands.add_parser("show", help=text, description=text, epilog=example)
-    command.add_argument("model", help="The model's name, as a request or a response gives it.")
-    command.add_argument("--provider", help="Whose price: openai, aws, azure, google, openrouter, ...")
+    command.add_argument("model", help="The model's name, as in a request or a response.")
+    command.add_argument("--provider", help="The provider: openai, aws, azure, google, openrouter, ...")
     command.add_argument("--base-url", help="The address that the SDK calls.")
-    command.add_argument("--at", help="The price on that day or at that moment (UTC), like 2026-01-31; default: now.")
+    command.add_argument("--at", help="The day or time (UTC) of the price, like 2026-01-31; default: now.")
     command.add_argument("--terms", action="append", default=[], metavar="KEY=VALUE", help="Like service_tier=flex.")
-    command.add_argument("--prices", type=Path, help="A file of own prices; default: OTEL_AGENTCOST_PRICES.")
+    command.add_argument("--prices", type=Path, help="Your price file; default: OTEL_AGENTCOST_PRICES.")
     command.set_defaults(run=show)
 
-    text = "Say whether a file of own prices can be used, and what it says."
+    text = "Check your price file and show its prices."
     command = commands.add_parser("check", help=text, description=text)
     command.add_argument("file", type=Path, help="The file, YAML or JSON.")
     command.set_defaults(run=check)
 
-    text = "Show what is new in the installed genai-prices, or in another price book; exit code 1 where something is."
+    text = "Show the changes in the installed genai-prices or in another price book; exit code 1 if there are any."
     command = commands.add_parser("diff", help=text, description=text)
     command.add_argument("old", type=Path, nargs="?", help="A compiled book; default: the bundled one.")
     command.add_argument("new", type=Path, nargs="?", help="A compiled book; default: the installed genai-prices.")
@@ -70,7 +70,9 @@ def add_parser(subparsers: Subparsers) -> None:
     text = "Compile the installed genai-prices into a price book."
     command = commands.add_parser("sync", help=text, description=text)
     command.add_argument("file", type=Path, nargs="?", default=BUNDLED, help="Default: the bundled book itself.")
-    command.add_argument("--force", action="store_true", help="Also where that is older, or the file is no price book.")
+    command.add_argument(
+        "--force", action="store_true", help="Also if its prices are older, or if the file is not a price book."
+    )
     command.set_defaults(run=sync)
 
 
@@ -88,9 +90,9 @@ def show(arguments: argparse.Namespace) -> int:
         print(f"Unpriced: the price book has no price of {found.prices.name} for {refused}.")
         _print_others(found)
         return 1
-    print(f"{found.prices.name}  ({'own prices' if found.own else book.source}, billed by {found.provider})")
+    print(f"{found.prices.name}  ({'your price file' if found.own else book.source}, billed by {found.provider})")
     if terms and not found.terms_apply:
-        print(f"  {found.provider} sells this model at another provider's prices: terms do not change them")
+        print(f"  {found.provider} sells this model at another provider's prices; terms do not change them")
     try:
         card = found.prices.quote(at.timestamp(), terms if found.terms_apply else {}).card
     except InconsistentPrices as error:
@@ -111,7 +113,7 @@ def _suggest(book: PriceBook, model: str, provider: str | None) -> None:
     """What may have been meant by a name that has no price: other sellers of the model, and other names."""
     sellers = suggestions.sellers(book, model)
     if sellers:
-        print(f"The name is known of: {_some(sellers)} (try --provider {sellers[0]}).")
+        print(f"Providers with this name: {_some(sellers)} (try --provider {sellers[0]}).")
     if (provider is not None or not sellers) and (near := suggestions.near_models(book, model, provider)):
         print(f"Did you mean {' or '.join(filter(None, (', '.join(near[:-1]), near[-1])))}?")
 
@@ -127,10 +129,12 @@ def _print_terms(found: Found, terms: Mapping[str, str]) -> None:
     factor = None if found.own else surcharge(terms.items(), found.prices)
     if factor is not None:
         print(f"    all tokens at {factor} times these prices")
+    if factor is not None:
+        named |= surcharges().keys()
     for key, value in terms.items():
-        known = (key, value) in named or value in STANDARD or ((key, value) in SURCHARGES and factor is not None)
+        known = (key, value) in named or value in standard_tiers()
         if found.terms_apply and not known:
-            print(f"    ({key}={value} is not a term of these prices, and changes nothing)")
+            print(f"    ({key}={value} is not a term of these prices; it is ignored)")
 
 
 def _print_prices(entry: PriceList) -> None:
@@ -201,14 +205,14 @@ def check(arguments: argparse.Namespace) -> int:
     book = open_book(arguments.file)
     own = book.finder.own
     if own.path is None:
-        print(f"{arguments.file} is a price book ({book.source}): it replaces the bundled one.")
+        print(f"{arguments.file} is a price book ({book.source}): it replaces the built-in one.")
         return 0
     shelves = [(f"{entry.id}/", entry.models) for entry in own.providers.values()] + [("", own.models)]
     rows = [(f"{shelf}{model.name}", model) for shelf, models in shelves for model in models]
     if rows:
         print(f"{arguments.file} can be used: {_counted(len(rows), 'model')}, over {book.source}.")
     else:
-        print(f"{arguments.file} can be used, but holds no prices: everything is priced by {book.source}.")
+        print(f"{arguments.file} can be used, but has no prices: all calls are priced by {book.source}.")
     for name, model in rows:
         if model.prices is None:
             print(f"  {name}: as {model.alias}")
@@ -217,7 +221,7 @@ def check(arguments: argparse.Namespace) -> int:
     for entry in own.providers.values():
         if not entry.urls and entry.id not in book.book.providers:
             near = suggestions.near_provider(book, entry.id)
-            hint = f"; did you mean {near}?" if near else ": give it the address of its calls."
+            hint = f"; did you mean {near}?" if near else ": add the address of its calls."
             print(f"! provider {entry.id} is not in the book and has no base_url{hint}")
     return 0
 
@@ -267,7 +271,7 @@ def sync(arguments: argparse.Namespace) -> int:
     unfinished.replace(target)
     print(f"{target} is now genai-prices {book.version} of {book.date}.")
     if target != BUNDLED:
-        print(f"Use it with OTEL_AGENTCOST_PRICES={target}, or as `book: {target.name}` in a file of own prices.")
+        print(f"Use it with OTEL_AGENTCOST_PRICES={target}, or as `book: {target.name}` in your price file.")
     return 0
 
 
@@ -279,11 +283,11 @@ def _refuse_older(book: BookFile, target: Path) -> None:
         try:
             present = read_book(path)
         except (ValueError, KeyError) as error:
-            raise Unclear(f"{path} is not a price book ({error}); --force replaces it all the same.") from None
+            raise Unclear(f"{path} is not a price book ({error}); --force replaces it anyway.") from None
         if (_release(book.version), book.date) < (_release(present.version), present.date):
             installed = f"The installed genai-prices ({book.version} of {book.date})"
             older = f"is older than {path} ({present.version} of {present.date})"
-            remedy = "Install a newer one (pip install -U genai-prices), or take the older prices over with --force."
+            remedy = "Install a newer one (pip install -U genai-prices), or import the older prices with --force."
             raise Unclear(f"{installed} {older}. {remedy}")
 
 

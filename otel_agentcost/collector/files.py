@@ -9,6 +9,7 @@ from otel_agentcost.collector import traces
 from otel_agentcost.collector.metrics import metrics_yaml
 from otel_agentcost.collector.ottl import attribute
 from otel_agentcost.collector.pricing import pricing_yaml
+from otel_agentcost.core import aliases
 from otel_agentcost.pricebook import PriceBook
 
 __all__ = ["files"]
@@ -18,7 +19,7 @@ _WORDS = {
     "@GENAI@": traces.GENAI,
     "@CALL@": traces.CALL,
     "@TOOL_CALL@": traces.TOOL_CALL,
-    "@ARGUMENTS@": f"Coalesce([{', '.join(attribute(name) for name in traces.ARGUMENTS)}])",
+    "@ARGUMENTS@": f"Coalesce([{', '.join(attribute(name) for name in aliases.TOOL_ARGUMENTS)}])",
     "@BUDGET@": traces.BUDGET,
     "@REPEATS@": traces.REPEATS,
 }

@@ -22,12 +22,12 @@ from otel_agentcost.collector.ottl import (
 )
 from otel_agentcost.collector.tables import Table
 from otel_agentcost.core import aliases, semconv
-from otel_agentcost.pricebook.service_tiers import STANDARD
+from otel_agentcost.pricebook.service_tiers import standard_tiers
 
 _CHUNK = 3_000
 """Characters of a table in one statement: the Collector takes the square of their number to read it."""
 _GROUP = 10
-_STANDARD = "^(" + "|".join(sorted(STANDARD)) + ")$"
+_STANDARD = "^(" + "|".join(sorted(standard_tiers())) + ")$"
 
 
 def search(found: Mapping[str, Table]) -> Iterator[str]:
@@ -122,7 +122,7 @@ def _served(t: str, k: str, row: str, wide: int) -> Iterator[str]:
         yield put(k4, joined(k, text(f"\t>{number}")), row + SAID, *reached)
     yield from find(t, k4, row4, wide, k4 + SAID)
     yield put(row, row4, k4 + SAID)
-    yield put(gap, text("the prices of the model cannot be said in a table"), row + SAID, f'{row}[3] == "x"')
+    yield put(gap, text("the prices of the model cannot be expressed in a table"), row + SAID, f'{row}[3] == "x"')
 
 
 def _then(t: str, k: str, row: str, wide: int) -> Iterator[str]:

@@ -63,9 +63,9 @@ def begun() -> Iterator[str]:
 
 def _operation() -> Iterator[str]:
     to = attribute(semconv.OPERATION)
-    kind, older = attribute("openinference.span.kind"), attribute("llm.request.type")
+    kind, older = attribute(aliases.SPAN_KIND), attribute(aliases.REQUEST_TYPE)
     for value, calls in ((semconv.EMBEDDINGS, "embed"), (semconv.TEXT_COMPLETION, "completion"), ("rerank", "rerank")):
-        for said in (older, attribute("ai.operationId")):
+        for said in (older, attribute(aliases.VERCEL_OPERATION)):
             yield put(to, text(value), to + NIL, matches(said, calls + ("" if value == semconv.EMBEDDINGS else "$")))
         yield put(to, text(value), f'{to} == "{calls}"' if calls == "completion" else f'{to} == "{calls}ding"')
     yield put(to, text(semconv.EMBEDDINGS), to + NIL, f'{kind} == "EMBEDDING"')
@@ -107,8 +107,8 @@ def _tokens() -> Iterator[str]:
     yield put(cache("cached"), f"{cache('cached')} + {read}", read + SAID, cache("bad") + NIL)
     yield put(cache("cached"), f"{cache('cached')} + {written}", written + SAID, cache("bad") + NIL)
     scopes = "^(" + "|".join(scope.replace(".", "[.]") for scope in aliases.EXCLUSIVE_SCOPES) + ")$"
-    earlier = f"({attribute('ai.usage.cachedInputTokens')}{SAID} and {attribute(aliases.NEW_CACHE_READ)}{NIL}"
-    earlier += f" and {matches(attribute('gen_ai.system'), '^(anthropic|amazon-bedrock|bedrock)')})"
+    earlier = f"({attribute(aliases.CACHED_INPUT)}{SAID} and {attribute(aliases.NEW_CACHE_READ)}{NIL}"
+    earlier += f" and {matches(attribute(aliases.SYSTEM), '^(anthropic|amazon-bedrock|bedrock)')})"
     outside = f"({cache('cached')} > {total} or {matches('instrumentation_scope.name', scopes)} or {earlier})"
     yield put(
         total, f"{total} + {cache('cached')}", f"{cache('cached')} > 0", total + SAID, outside, cache("bad") + NIL
@@ -119,7 +119,7 @@ def _tokens() -> Iterator[str]:
 
 def _raw() -> Iterator[str]:
     """Logfire gives cached counts in the provider's own usage alone, which it puts down as JSON."""
-    raw, usage = cache("raw"), attribute("gen_ai.usage.raw")
+    raw, usage = cache("raw"), attribute(aliases.RAW_USAGE)
     given = (attribute(semconv.CACHE_READ_TOKENS) + NIL, matches(usage, '^[{].*"(cached_tokens|cache_).*[}]$'))
     yield put(raw, f"ParseJSON({usage})", *given)
     cut = matches(usage, '"(cached_tokens|cache_[a-z]+_input_tokens)": *[1-9]')

@@ -57,8 +57,8 @@ def _unfinished() -> str:
 
 def _is_call() -> str:
     """Which spans are model calls that nobody has priced. Cheap for all others: most spans are none."""
-    operation, kind = attribute(semconv.OPERATION), attribute("openinference.span.kind")
-    older, vercel = attribute("llm.request.type"), attribute("ai.operationId")
+    operation, kind = attribute(semconv.OPERATION), attribute(aliases.SPAN_KIND)
+    older, vercel = attribute(aliases.REQUEST_TYPE), attribute(aliases.VERCEL_OPERATION)
     named = f"({matches(operation, aliases.CALLS)} or {operation}{NIL} and ("
     named += f"{matches(older, aliases.CALLS)} or {matches(kind, aliases.CALL_KINDS)}"
     named += f" or {matches(vercel, '[.]do(Generate|Stream|Embed)$')}))"

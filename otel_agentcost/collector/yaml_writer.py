@@ -1,12 +1,13 @@
-"""YAML as text, without a library: what the generated files are written with.
+"""Writes YAML without a library, for the Collector's configuration and for the alerts of `grafana/`.
 
-Strings are quoted as JSON is, which YAML reads alike, or in single quotes, so that nothing in them means anything to
-YAML.
+Strings are quoted as in JSON, which YAML reads in the same way, or in single quotes, so that no character in them has a
+meaning in YAML.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Iterable
 from typing import Any, cast
@@ -14,15 +15,16 @@ from typing import Any, cast
 __all__ = ["comment", "document"]
 
 _WIDTH = 118
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./]*|\d[\d.]*[A-Za-z]+")
 
 
 def document(heading: str, content: dict[str, Any]) -> str:
-    """A file: `heading` as a comment, then `content`."""
+    """Return the text of a file: `heading` as a comment, then `content`, whose keys must not need quotes."""
     return f"{comment(heading)}\n" + "\n".join(_lines(content, "")) + "\n"
 
 
 def comment(text: str) -> str:
-    """`text` behind number signs; its empty lines stay."""
+    """Return `text` as a comment; its empty lines stay."""
     rows: list[str] = []
     for paragraph in text.strip().split("\n\n"):
         rows += [*(f"# {row}" for row in _wrapped(paragraph)), "#"]
@@ -49,7 +51,7 @@ def _lines(value: Any, indent: str) -> Iterable[str]:
 
 
 def _entry(start: str, value: Any, indent: str) -> Iterable[str]:
-    """A key and what is below it: on the same line where that is short, and not of several parts."""
+    """Yield a key and its value: on one line if that is short and not nested."""
     if not isinstance(value, (dict, list)):
         yield f"{start} {_flow(value)}"
         return
@@ -74,14 +76,11 @@ def _flow(value: Any) -> str:
     if isinstance(value, str) and _plain(value):
         return value
     text = json.dumps(value, ensure_ascii=False)
-    # What OTTL quotes reads better within single quotes, wherever these mean nothing.
+    # OTTL with quoted strings is easier to read within single quotes.
     return f"'{value}'" if "\\" in text and "'" not in value and text.count("\\") == value.count('"') else text
 
 
 def _plain(text: str) -> bool:
-    """Names of components and durations, which read better without quotes."""
-    return (
-        text.replace("/", "").replace("_", "").replace(".", "").isalnum()
-        and not (text[0].isdigit() and not text[-1].isalpha())
-        and text not in {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
-    )
+    """Return whether a string needs no quotes: names of components, and durations."""
+    booleans = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
+    return _PLAIN.fullmatch(text) is not None and text.lower() not in booleans

@@ -14,7 +14,7 @@ from otel_agentcost.diagnostics import alarm, logger, report
 from otel_agentcost.guard.guard import Guard
 from otel_agentcost.guard.ledger import Amounts, Claim, Ledger, LedgerError, Refusal, Standing, open_ledger
 from otel_agentcost.guard.reservation import Policy
-from otel_agentcost.pricebook.output_limits import longest_answer
+from otel_agentcost.pricebook.output_limits import output_limit
 from otel_agentcost.settings import Settings
 
 _NEVER_SPENT = "agentcost/does-it-answer"
@@ -27,7 +27,7 @@ _MEMBERS = ("shared", "blocking", "has_timeout", "ended", "caution", "close")
 def policy_of(settings: Settings) -> Policy:
     """Return the policy of the settings: each of its fields has the value of the setting of the same name."""
     named = {each.name: getattr(settings, each.name) for each in fields(Policy) if hasattr(settings, each.name)}
-    return Policy(**named, max_output=longest_answer)
+    return Policy(**named, max_output=output_limit)
 
 
 def open_guard(

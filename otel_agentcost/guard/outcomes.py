@@ -9,7 +9,7 @@ from typing import Literal
 
 from otel_agentcost.core import money
 from otel_agentcost.core.budgets import Unit
-from otel_agentcost.errors import BudgetExceeded
+from otel_agentcost.errors import BudgetExceeded, Reason
 from otel_agentcost.guard.ledger import Amounts, Claim, Refusal, Standing
 from otel_agentcost.guard.types import CallFacts, Counted, Level, Ticket
 
@@ -98,15 +98,26 @@ def exceeded(
         scope=each.budget.scope,
         value=each.value,
         unit="usd" if unit == "nano_usd" else unit,
+        reason=_reason(unit, figures, cut_off=cut_off, unpriced=unpriced is not None),
         limit=shown(figures.limit if figures else each.budget.limits[unit]),
         spent=shown(figures.spent) if figures else None,
         held=shown(figures.held) if figures else None,
         requested=shown(figures.requested) if figures else None,
+        detail=unpriced if unpriced is not None else ledger,
         trace_id=facts.trace_id,
-        cut_off=cut_off,
-        unpriced=unpriced,
-        ledger=ledger,
     )
+
+
+def _reason(unit: Unit, figures: Refusal | None, *, cut_off: bool, unpriced: bool) -> Reason:
+    if cut_off:
+        return "cut_off"
+    if unpriced:
+        return "unpriced"
+    if figures is None:
+        return "ledger"
+    if unit == "seconds":
+        return "seconds"
+    return "spent" if figures.spent + figures.requested > figures.limit else "held"
 
 
 def _dollars(nano: int) -> Decimal:

@@ -96,14 +96,14 @@ def reservation_for(
 
     """
     call = facts.call if model == facts.call.model else replace(facts.call, model=model)
-    shape = shape_of(call)
+    shape = shape_of(call, facts.format)
     bound = shape.bound
     limit = output_bound(call)
     if bound is not None and limit is not None and not count and not clamp:  # the usual case
         worst = worst_case(call, facts.price, input_tokens=bound, output_tokens=limit, shape=shape)
         amounts = _amounts(worst)
         return Reservation(amounts, amounts, True, worst.unpriced, limit)
-    into = input_count(call) if bound is None or count else bound
+    into = input_count(call, facts.format) if bound is None or count else bound
     if bound is not None and into > bound:
         into = bound
     choices = max(1, call.choices)

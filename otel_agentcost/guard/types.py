@@ -11,6 +11,7 @@ from otel_agentcost.core.call import Call
 from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard.estimate import Price
 from otel_agentcost.guard.ledger import Amounts, Claim, Refusal
+from otel_agentcost.wire.format import Format
 
 NOTHING_RESERVED: Amounts = {}
 
@@ -33,6 +34,8 @@ class CallFacts:
     """Budgets of the enclosing runs, each with the id of its run."""
     trace_id: str | None = None
     """For the text of a refusal."""
+    format: Format | None = None
+    """The wire format of the request, whose facets bound its input; None for a call known only from its span."""
 
 
 class Counted(NamedTuple):

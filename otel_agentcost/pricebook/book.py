@@ -16,7 +16,7 @@ from otel_agentcost.core.usage import Usage
 from otel_agentcost.pricebook.compiled import BookFile
 from otel_agentcost.pricebook.finder import REMEDY, Finder, Found, Missing
 from otel_agentcost.pricebook.overrides import OwnPrices
-from otel_agentcost.pricebook.service_tiers import Surcharged, surcharge, without_price
+from otel_agentcost.pricebook.service_tiers import SurchargedCard, surcharge, terms_without_price
 
 Terms = tuple[tuple[str, str], ...]
 
@@ -80,7 +80,7 @@ class PriceBook:
                 answer = self._answer(provider, base_url, models, at, terms)
             return answer[0].cost(usage)
         except Exception as error:  # whatever a provider or an SDK put into these values: pricing breaks no call
-            return Cost.unknown(f"the price could not be worked out ({type(error).__name__}: {error!s:.200})")
+            return Cost.unknown(f"the price could not be computed ({type(error).__name__}: {error!s:.200})")
 
     def find(self, models: Sequence[str | None], base_url: str | None, provider: str | None) -> Found | Missing:
         """The prices that apply to a call, or why there are none."""
@@ -94,7 +94,7 @@ class PriceBook:
             return ""
         owner = found.prices.name.partition("/")[0]
         variants = found.prices.variants if found.terms_apply else ()
-        return without_price(terms, variants, self.book.shelf(owner).terms, at)
+        return terms_without_price(terms, variants, self.book.shelf(owner).terms, at)
 
     def _answer(
         self, provider: str | None, base_url: str | None, models: tuple[str | None, ...], at: float, terms: Terms
@@ -119,7 +119,9 @@ class PriceBook:
             reason = f"the price book has no price of {found.prices.name} for {missing}{REMEDY}"
             return _Answer(_Unpriced(reason), quote.since, quote.until)
         factor = surcharge(terms.items(), found.prices)
-        return _Answer(*quote) if factor is None else _Answer(Surcharged(quote.card, factor), quote.since, quote.until)
+        return (
+            _Answer(*quote) if factor is None else _Answer(SurchargedCard(quote.card, factor), quote.since, quote.until)
+        )
 
     def _remembered(
         self,

@@ -16,7 +16,7 @@ from otel_agentcost.pricebook.matching import Rule, matches
 from otel_agentcost.pricebook.overrides import OwnModel, OwnModels, OwnPrices
 from otel_agentcost.pricebook.providers import canonical, is_local
 
-REMEDY = "; the file that OTEL_AGENTCOST_PRICES names can give it one"
+REMEDY = "; add one to your price file (OTEL_AGENTCOST_PRICES)"
 
 Names = tuple[str, ...]
 
@@ -64,7 +64,7 @@ class Finder:
         if (found := self._whoever_sells(names, provider)) is not None:
             return found
         if base_url is None and provider is None:
-            return Missing(f"no price for {_quoted(names)}: nothing says which provider sells it{REMEDY}")
+            return Missing(f"no price for {_quoted(names)}: the provider is unknown{REMEDY}")
         whose = _whose(base_url, provider)
         return Missing(f"no price for {_quoted(names)}: {whose} is not in the price book{REMEDY}")
 

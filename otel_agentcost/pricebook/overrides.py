@@ -97,7 +97,7 @@ def read_own(path: Path) -> OwnPrices:
     for name, entry in _mapping(path, "providers", written.get("providers")).items():
         provider = _provider(path, canonical(name), entry)
         if provider.id in providers:
-            raise PriceFileError(path, f"provider {provider.id} is written twice, the second time as {name!r:.80}")
+            raise PriceFileError(path, f"provider {provider.id} occurs twice, the second time as {name!r:.80}")
         providers[provider.id] = provider
     models = _models(path, "any", _mapping(path, "models", written.get("models")))
     return OwnPrices(path=path, book=path.parent / book if book else None, providers=providers, models=models)
@@ -126,7 +126,7 @@ def _models(path: Path, provider: str, written: Mapping[str, Any]) -> OwnModels:
     for name, entry in written.items():
         model = _model(path, provider, name.lower(), entry)
         if model.name in models.exact or any(model.name == other.name for _, other in models.wild):
-            raise PriceFileError(path, f"{name!r:.80} is written twice: model names have no upper and lower case")
+            raise PriceFileError(path, f"{name!r:.80} occurs twice: model names are not case-sensitive")
         if _WILD.search(name):
             models.wild.append((re.compile(translate(model.name)), model))
         else:
@@ -139,11 +139,11 @@ def _model(path: Path, provider: str, name: str, entry: object) -> OwnModel:
         return OwnModel(name=name, prices=ModelPrices(f"{provider}/{name}", _FREE.lists))
     fields = dict(_mapping(path, f"model {name}", entry))
     if not fields:
-        raise PriceFileError(path, f"model {name} has no prices: write free where it costs nothing")
+        raise PriceFileError(path, f"model {name} has no prices: write free if it costs nothing")
     if "alias" in fields:
         alias = fields.pop("alias")
         if fields or not isinstance(alias, str) or not alias:
-            raise PriceFileError(path, f"model {name} has an alias {alias!r:.80}: an alias is a name, and all there is")
+            raise PriceFileError(path, f"model {name} has an alias {alias!r:.80}: an alias has no other fields")
         return OwnModel(name=name, alias=alias.lower())
     try:
         return OwnModel(name=name, prices=_prices(f"{provider}/{name}", fields))
@@ -155,12 +155,12 @@ def _prices(name: str, fields: dict[str, Any]) -> ModelPrices:
     """Short form: the price keys stand beside the model. Long form: below `prices`, as a list with conditions."""
     structure = {key: fields.pop(key) for key in ("prices", "variants", "minimum_seconds") if key in fields}
     if fields and "prices" in structure:
-        raise PriceError(f"{next(iter(fields))!r:.80} stands beside prices: it belongs below it")
+        raise PriceError(f"{next(iter(fields))!r:.80} is beside prices: move it below prices")
     if misplaced := next((key for key in _CONDITIONS if key in fields), None):
-        raise PriceError(f"{misplaced} belongs into one of the lists below prices")
+        raise PriceError(f"{misplaced} belongs in one of the lists below prices")
     prices = read_model(name, {"prices": fields} | structure)
     if not any(entry.prices for entry in prices.lists):
-        raise PriceError("there are no prices: write free where it costs nothing")
+        raise PriceError("there are no prices: write free if it costs nothing")
     for entry in (*prices.lists, *prices.variants):
         if entry.period.start is not None:
             prices.quote(entry.period.start, entry.terms or {})
@@ -175,7 +175,7 @@ def _mapping(path: Path, what: str, value: object) -> Mapping[str, Any]:
         return {}
     found = as_mapping(value)
     if found is None:
-        raise PriceFileError(path, f"{what} is {value!r:.80}, which is not a mapping of names to what they are")
+        raise PriceFileError(path, f"{what} is {value!r:.80}, which is not a mapping")
     return found
 
 

@@ -15,8 +15,8 @@ from typing import Any, cast
 from otel_agentcost.errors import AgentCostError
 
 _CONSEQUENCE = (
-    "An application that has it in OTEL_AGENTCOST_PRICES runs on without otel-agentcost: its model calls are neither "
-    "measured nor priced"
+    "Applications with this OTEL_AGENTCOST_PRICES run without otel-agentcost: their model calls are not measured or "
+    "priced"
 )
 """What `runtime.start` does. The built-in book alone would put wrong dollars on whatever the file was to override."""
 
@@ -34,7 +34,7 @@ class PriceFileError(AgentCostError):
 
 def unreadable(path: Path, error: OSError) -> PriceFileError:
     """The error for a file that is not there, or not to be read."""
-    return PriceFileError(path, f"it cannot be read ({error.strerror})", "Name a file that can, or none.")
+    return PriceFileError(path, f"it cannot be read ({error.strerror})", "Name a readable file, or none.")
 
 
 def read_text(path: Path) -> Mapping[str, Any]:
@@ -59,7 +59,7 @@ def _json(path: Path, content: str) -> Any:
         if len(found) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise PriceFileError(path, f"{twice!r:.80} is written twice in one place")
+            raise PriceFileError(path, f"{twice!r:.80} occurs twice in one mapping")
         return found
 
     try:
@@ -74,7 +74,7 @@ def _yaml(path: Path, content: str) -> Any:
     except ImportError:
         raise PriceFileError(
             path,
-            "reading YAML takes PyYAML, which is not installed",
+            "YAML needs PyYAML, which is not installed",
             "Install it (pip install 'otel-agentcost[yaml]'), or write the file in JSON.",
         ) from None
     try:
@@ -101,7 +101,7 @@ def _plain(path: Path, node: Any, above: set[int]) -> Any:
             if not isinstance(key, Hashable) or not isinstance(key, str):
                 raise PriceFileError(path, f"line {line}: {key!r:.80} is not a name")
             if key in found:
-                raise PriceFileError(path, f"line {line}: {key!r:.80} is written twice in one place")
+                raise PriceFileError(path, f"line {line}: {key!r:.80} occurs twice in one mapping")
             found[key] = _plain(path, value_node, above)
         return found
     empty = node.style is None and node.value in {"", "~", "null"}

@@ -1,4 +1,4 @@
-"""Anthropic's message batches, which say as little of their cost at their creation as OpenAI's."""
+"""Anthropic's message batches: like OpenAI's, they do not show their cost when they are created."""
 
 from __future__ import annotations
 

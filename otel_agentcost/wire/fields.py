@@ -30,28 +30,29 @@ __all__ = [
 ]
 
 MAX_COUNT = 2**53
-"""No call uses more of anything. Above it, a number that went through floating point is no longer itself."""
+"""The highest count that is accepted. Above it, floating point no longer represents every integer."""
 
 
 class Malformed(Exception):
-    """A field holds something it cannot hold; the text quotes both. Caught in this package, never seen outside."""
+    """A field holds an invalid value; the text quotes both. The package catches it, applications never see it."""
 
 
 def get(value: Any, name: str) -> Any:
-    """The field `name` of a JSON object or an SDK object; None where there is no such field, or no object."""
+    """Return the field `name` of a JSON object or an SDK object; None without such a field, or without an object."""
     if type(value) is dict:
         return value.get(name)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType] (no cast: hot)
     if isinstance(value, dict):
         return value.get(name)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     try:
         return getattr(value, name, None)
-    except Exception:  # an object of the application's, whose attributes fail, is an object without them
+    except Exception:  # an object of the application whose attributes raise counts as an object without them
         return None
 
 
 def fields(value: Any) -> Any:
-    """The fields of an SDK object as a dict, where they can be had as one: many look-ups are then ten times as fast
-    (a field that a pydantic object does not have costs it two microseconds). Anything else is returned as it is.
+    """Return the fields of an SDK object as a dict; any other value unchanged.
+
+    Many look-ups are then ten times as fast: a missing field costs a pydantic object two microseconds.
     """
     if type(value) is dict:
         return value  # pyright: ignore[reportUnknownVariableType]
@@ -65,7 +66,7 @@ def fields(value: Any) -> Any:
 
 
 def quote(value: object) -> str:
-    """A short form of `value` for an explanation."""
+    """Return a short form of `value` for an explanation."""
     try:
         return f"{value!r:.80}"
     except Exception:  # a repr that fails (or an integer too long to print) still has a type
@@ -73,9 +74,10 @@ def quote(value: object) -> str:
 
 
 def count(value: Any, name: str) -> int:
-    """The count in the field `name`: 0 where it is absent or null.
+    """Return the count in the field `name`; 0 if it is absent or null.
 
-    Raises `Malformed` for what is not a count: negative numbers, fractions, text, booleans, and more than `MAX_COUNT`.
+    Raises:
+        Malformed: The value is not a count: negative, a fraction, text, a boolean, or above `MAX_COUNT`.
     """
     number = get(value, name)
     if type(number) is int and 0 <= number <= MAX_COUNT:
@@ -88,7 +90,7 @@ def count(value: Any, name: str) -> int:
 
 
 def measure(value: Any, name: str) -> Decimal | None:
-    """The measured amount (seconds) in the field `name`; None where it is absent or null. Raises `Malformed`."""
+    """Return the measured amount (seconds) in the field `name`; None if absent or null. Raises `Malformed`."""
     number = get(value, name)
     if number is None:
         return None
@@ -98,49 +100,50 @@ def measure(value: Any, name: str) -> Decimal | None:
 
 
 def lacks_fields(value: object) -> bool:
-    """Whether `value` is a number, a text or a list: something that has no fields."""
+    """Return True if `value` is a number, a text or a list: a value without fields."""
     return isinstance(value, (str, bytes, int, float, list, tuple))
 
 
 def part(value: Any, name: str) -> Any:
-    """The object in the field `name`, as its `fields`; None where it is absent or null.
+    """Return the `fields` of the object in the field `name`; None if it is absent or null.
 
-    Raises `Malformed` for what is not an object.
+    Raises:
+        Malformed: The value is no object.
     """
-    found = get(value, name)
-    if found is None or type(found) is dict:
-        return found  # pyright: ignore[reportUnknownVariableType]
-    if lacks_fields(found):
-        raise Malformed(f"{name} is {quote(found)}, which is not an object")
-    return fields(found)
+    inner = get(value, name)
+    if inner is None or type(inner) is dict:
+        return inner  # pyright: ignore[reportUnknownVariableType]
+    if lacks_fields(inner):
+        raise Malformed(f"{name} is {quote(inner)}, which is not an object")
+    return fields(inner)
 
 
 def need(value: Any, *names: str) -> None:
-    """Raises `Malformed` unless every one of the fields is there: a usage without them says nothing."""
+    """Raise `Malformed` unless the usage has every one of the fields."""
     for name in names:
         if get(value, name) is None:
             raise Malformed(f"{name} is missing in the usage {quote(value)}")
 
 
 def text(value: Any, name: str) -> str | None:
-    """The text in the field `name`; None where there is none, or where it is empty or not text."""
-    found = get(value, name)
-    return found if isinstance(found, str) and found else None
+    """Return the text in the field `name`; None if it is absent, empty or not text."""
+    words = get(value, name)
+    return words if isinstance(words, str) and words else None
 
 
 def texts(value: Any, *names: str) -> list[str]:
-    """The texts in those of the fields that have one."""
-    return [found for name in names if (found := text(value, name)) is not None]
+    """Return the texts in those of the fields that have one."""
+    return [words for name in names if (words := text(value, name)) is not None]
 
 
 def items(value: Any, name: str) -> Sequence[Any]:
-    """The elements of the list in the field `name`; nothing where there is no list."""
-    found = get(value, name)
-    return found if isinstance(found, (list, tuple)) else ()  # pyright: ignore[reportUnknownVariableType] (mypy bars the cast)
+    """Return the elements of the list in the field `name`; nothing if there is no list."""
+    elements = get(value, name)
+    return elements if isinstance(elements, (list, tuple)) else ()  # pyright: ignore[reportUnknownVariableType] (mypy bars the cast)
 
 
 def parsed(data: bytes | str) -> Any:
-    """The JSON value in `data`; None where there is none."""
+    """Return the JSON value in `data`; None if it is no JSON."""
     try:
         return json.loads(data)
     except (ValueError, RecursionError):

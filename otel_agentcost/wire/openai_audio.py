@@ -1,7 +1,7 @@
 """OpenAI audio: transcriptions and translations (tokens, or seconds), and speech (characters, or tokens).
 
-Speech comes back as sound, which says nothing of its usage: models that are billed by the character are counted
-from the request, and the others are unpriced unless they stream events.
+Speech comes back as sound without a usage: models billed by the character are counted from the request, and the others
+are unpriced unless they stream events.
 """
 
 # ruff: noqa: ARG002 (every format has the same methods, and not every one needs all arguments)
@@ -15,10 +15,13 @@ from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.fields import Malformed, count, get, need, part, text
-from otel_agentcost.wire.format import Change, SoFar
+from otel_agentcost.wire.format import Format, SoFar
+from otel_agentcost.wire.input_bound import INPUT_BOUND
+from otel_agentcost.wire.no_facets import NO_CONTENT, NO_CONVERSATION
 from otel_agentcost.wire.openai_chat import model_in
 from otel_agentcost.wire.openai_usage import duration, error_text
-from otel_agentcost.wire.rewriting import Rewritten, renamed
+from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS
+from otel_agentcost.wire.rewriting import ModelRewriting
 from otel_agentcost.wire.token_split import Counts, input_counts, put
 
 _TABLE: Final[parameters.Table] = {
@@ -27,28 +30,30 @@ _TABLE: Final[parameters.Table] = {
 }
 
 
-class Audio:
+class Audio(Format):
     """The format."""
 
+    content = NO_CONTENT
+    conversation = NO_CONVERSATION
+    input_bound = INPUT_BOUND
+    prompt_tokens = PROMPT_TOKENS
+    rewriting = ModelRewriting()
+
     def read_request(self, body: Any, path: str) -> Call:
-        """What the request asks for. Speech is known by its path, or by the voice that it must name."""
+        """Read a request. Speech has its own path, or names a voice."""
         speech = "speech" in path or get(body, "voice") is not None
-        found: dict[str, AttributeValue] = {semconv.OUTPUT_TYPE: "speech" if speech else "text"}
-        found.update(parameters.read(body, _TABLE))
+        known: dict[str, AttributeValue] = {semconv.OUTPUT_TYPE: "speech" if speech else "text"}
+        known.update(parameters.read(body, _TABLE))
         return Call(
             operation=semconv.GENERATE_CONTENT,
             model=text(body, "model") or model_in(path),
-            stream=semconv.REQUEST_STREAM in found or text(body, "stream_format") == "sse",
-            parameters=found,
+            stream=semconv.REQUEST_STREAM in known or text(body, "stream_format") == "sse",
+            parameters=known,
             body=body,
         )
 
-    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
-        """The same request with `change` made in it."""
-        return renamed(call, path, change)
-
     def read_response(self, call: Call, response: Any) -> Answer:
-        """What a whole response says."""
+        """Read a whole response."""
         try:
             counted = part(response, "usage")
             if counted is not None and get(counted, "seconds") is None:
@@ -63,7 +68,7 @@ class Audio:
         return Answer(usage=Usage(counts={"input_audio_seconds": seconds} if seconds > Decimal(0) else {}))
 
     def open_stream(self, call: Call) -> AudioReader:
-        """A reader for the events of the answer to `call`."""
+        """Return a reader for the events of the answer to `call`."""
         return AudioReader(self, call)
 
 
@@ -95,21 +100,22 @@ class AudioReader:
     __slots__ = ("_call", "_done", "_format")
 
     def __init__(self, form: Audio, call: Call) -> None:
+        """Create a reader for the answer to `call`; `form` reads the last event."""
         self._format = form
         self._call = call
         self._done: Any = None
 
     def feed(self, event: Any) -> None:
-        """Takes in one event; neither sound nor text is kept."""
+        """Read one event; neither sound nor text is kept."""
         if text(event, "type") in ("transcript.text.done", "speech.audio.done") or get(event, "error") is not None:
             self._done = event
 
     def so_far(self) -> SoFar:
-        """Nothing: no text is kept."""
+        """Return nothing: no text is kept."""
         return SoFar([])
 
     def answer(self, *, complete: bool) -> Answer:
-        """What the events so far amount to: without the last one, how long the sound was is not known."""
+        """Return the answer; without the last event, the length of the sound is unknown."""
         if self._done is None:
             speech = self._call.parameters.get(semconv.OUTPUT_TYPE) == "speech"
             return _speech(self._call, None) if speech else Answer(missing="the stream has no usage")

@@ -1,4 +1,4 @@
-"""OpenAI embeddings, and all who copy them: input tokens alone."""
+"""OpenAI embeddings, and compatible APIs: only input tokens."""
 
 # ruff: noqa: ARG002 (every format has the same methods, and not every one needs all arguments)
 from __future__ import annotations
@@ -10,10 +10,13 @@ from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.fields import Malformed, count, need, part, text
-from otel_agentcost.wire.format import Change
+from otel_agentcost.wire.format import Format
+from otel_agentcost.wire.input_bound import INPUT_BOUND
+from otel_agentcost.wire.no_facets import NO_CONTENT, NO_CONVERSATION
 from otel_agentcost.wire.openai_chat import ChatReader, model_in
-from otel_agentcost.wire.openai_usage import error_text, provider_cost, served
-from otel_agentcost.wire.rewriting import NO_OTHER_VECTORS, Rewritten, kept
+from otel_agentcost.wire.openai_usage import error_text, provider_cost, served_terms
+from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
+from otel_agentcost.wire.rewriting import NO_OTHER_VECTORS, NoRewriting
 from otel_agentcost.wire.token_split import Counts, put
 
 _TABLE: Final[parameters.Table] = {
@@ -22,11 +25,17 @@ _TABLE: Final[parameters.Table] = {
 }
 
 
-class Embeddings:
+class Embeddings(Format):
     """The format."""
 
+    content = NO_CONTENT
+    conversation = NO_CONVERSATION
+    input_bound = INPUT_BOUND
+    prompt_tokens = PROMPT_TOKENS
+    rewriting = NoRewriting(NO_OTHER_VECTORS)
+
     def read_request(self, body: Any, path: str) -> Call:
-        """What the request asks for."""
+        """Read a request."""
         return Call(
             operation=semconv.EMBEDDINGS,
             model=text(body, "model") or model_in(path),
@@ -35,16 +44,12 @@ class Embeddings:
             body=body,
         )
 
-    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
-        """The same request with `change` made in it."""
-        return kept(call, path, change, because=NO_OTHER_VECTORS)
-
     def read_response(self, call: Call, response: Any) -> Answer:
-        """What a whole response says."""
+        """Read a whole response."""
         usage: Usage | None = None
         usd = None
         tier = text(response, "service_tier")
-        terms, missing = served(tier)
+        terms, missing = served_terms(tier)
         try:
             counted = part(response, "usage")
             if counted is None:
@@ -61,8 +66,8 @@ class Embeddings:
         )
 
     def open_stream(self, call: Call) -> ChatReader:
-        """Embeddings are not streamed; whatever comes is read like a chat, and comes to an estimate of the input."""
-        return ChatReader(call)
+        """Return a chat's reader, which estimates the input: embeddings are not streamed."""
+        return ChatReader(call, prompt_tokens_of(self))
 
 
 FORMAT = Embeddings()

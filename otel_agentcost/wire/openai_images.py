@@ -1,7 +1,7 @@
 """OpenAI images: generated and edited, whole and streamed.
 
-GPT image models report tokens; DALL-E reports nothing, and is billed by the image. An SVG is written by a text model
-whose usage comes beside that of the image model.
+GPT image models report tokens; DALL-E reports nothing, and is billed by the image. A text model writes an SVG; its
+usage is reported besides that of the image model.
 """
 
 # ruff: noqa: ARG002 (every format has the same methods, and not every one needs all arguments)
@@ -13,10 +13,13 @@ from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.fields import Malformed, get, need, part, text
-from otel_agentcost.wire.format import Change, SoFar
+from otel_agentcost.wire.format import Format, SoFar
+from otel_agentcost.wire.input_bound import INPUT_BOUND
+from otel_agentcost.wire.no_facets import NO_CONTENT, NO_CONVERSATION
 from otel_agentcost.wire.openai_chat import model_in
 from otel_agentcost.wire.openai_usage import error_text, image_usage, responses_usage
-from otel_agentcost.wire.rewriting import Rewritten, renamed
+from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS
+from otel_agentcost.wire.rewriting import ModelRewriting
 
 _TABLE: Final[parameters.Table] = {
     "n": (semconv.REQUEST_CHOICES, parameters.several),
@@ -24,28 +27,30 @@ _TABLE: Final[parameters.Table] = {
 }
 
 
-class Images:
+class Images(Format):
     """The format."""
 
+    content = NO_CONTENT
+    conversation = NO_CONVERSATION
+    input_bound = INPUT_BOUND
+    prompt_tokens = PROMPT_TOKENS
+    rewriting = ModelRewriting()
+
     def read_request(self, body: Any, path: str) -> Call:
-        """What the request asks for."""
-        found: dict[str, AttributeValue] = {semconv.OUTPUT_TYPE: "image", **parameters.read(body, _TABLE)}
-        choices = found.get(semconv.REQUEST_CHOICES, 1)
+        """Read a request."""
+        known: dict[str, AttributeValue] = {semconv.OUTPUT_TYPE: "image", **parameters.read(body, _TABLE)}
+        choices = known.get(semconv.REQUEST_CHOICES, 1)
         return Call(
             operation=semconv.GENERATE_CONTENT,
             model=text(body, "model") or model_in(path),
-            stream=semconv.REQUEST_STREAM in found,
+            stream=semconv.REQUEST_STREAM in known,
             choices=choices if isinstance(choices, int) else 1,
-            parameters=found,
+            parameters=known,
             body=body,
         )
 
-    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
-        """The same request with `change` made in it."""
-        return renamed(call, path, change)
-
     def read_response(self, call: Call, response: Any) -> Answer:
-        """What a whole response says."""
+        """Read a whole response."""
         try:
             counted = part(response, "usage")
             extra = _svg(response)
@@ -56,7 +61,7 @@ class Images:
             return Answer(missing=str(problem))
 
     def open_stream(self, call: Call) -> ImageReader:
-        """A reader for the events of the answer to `call`."""
+        """Return a reader for the events of the answer to `call`."""
         return ImageReader()
 
 
@@ -81,7 +86,7 @@ class ImageReader:
         self._error: Any = None
 
     def feed(self, event: Any) -> None:
-        """Takes in one event; the images themselves are not kept."""
+        """Read one event; the images themselves are not kept."""
         kind = text(event, "type")
         if kind in ("image_generation.completed", "image_edit.completed"):
             self._finished.append(get(event, "usage"))
@@ -89,11 +94,11 @@ class ImageReader:
             self._error = event
 
     def so_far(self) -> SoFar:
-        """Nothing: no text is kept."""
+        """Return nothing: no text is kept."""
         return SoFar([])
 
     def answer(self, *, complete: bool) -> Answer:
-        """What the events so far amount to: nothing can be said of an image that did not come to its end."""
+        """Return the answer; the usage of an unfinished image is unknown."""
         try:
             usages = [image_usage(used) for used in self._finished if used is not None]
         except Malformed as problem:

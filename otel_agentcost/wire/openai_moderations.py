@@ -7,29 +7,34 @@ from typing import Any
 
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.wire.fields import text
-from otel_agentcost.wire.format import Change
-from otel_agentcost.wire.not_streamed import Uncounted
-from otel_agentcost.wire.rewriting import Rewritten, kept
+from otel_agentcost.wire.format import Format
+from otel_agentcost.wire.input_bound import INPUT_BOUND
+from otel_agentcost.wire.no_facets import NO_CONTENT, NO_CONVERSATION
+from otel_agentcost.wire.not_streamed import NotStreamed
+from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS
+from otel_agentcost.wire.rewriting import NoRewriting
 
 
-class Moderations:
+class Moderations(Format):
     """The format."""
 
+    content = NO_CONTENT
+    conversation = NO_CONVERSATION
+    input_bound = INPUT_BOUND
+    prompt_tokens = PROMPT_TOKENS
+    rewriting = NoRewriting()
+
     def read_request(self, body: Any, path: str) -> Call:
-        """What the request asks for."""
+        """Read a request."""
         return Call(operation="moderation", model=text(body, "model"), max_output_tokens=0, body=body)
 
-    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
-        """The same request with `change` made in it."""
-        return kept(call, path, change)
-
     def read_response(self, call: Call, response: Any) -> Answer:
-        """What the response says: there is nothing to pay."""
+        """Read a response: it is free."""
         return Answer(model=text(response, "model"), response_id=text(response, "id"), free=True)
 
-    def open_stream(self, call: Call) -> Uncounted:
-        """Moderations are not streamed."""
-        return Uncounted(Answer(free=True))
+    def open_stream(self, call: Call) -> NotStreamed:
+        """Return a reader with the answer: moderations are not streamed."""
+        return NotStreamed(Answer(free=True))
 
 
 FORMAT = Moderations()

@@ -1,8 +1,8 @@
-"""The usage of OpenAI's formats and of all who copy them: chat, responses, embeddings, images.
+"""The usage of OpenAI's formats and of compatible APIs: chat, responses, embeddings, images.
 
-Their counts overlap: cached, audio and image tokens are within the input, reasoning within the output. Who copies
-the format deviates in known ways (reasoning beside the output, cached tokens under names of their own); each
-deviation is recognised by the numbers or by a field that nobody else sends, never by guessing the provider.
+Their counts overlap: cached, audio and image tokens are within the input, reasoning within the output. Compatible APIs
+deviate in known ways (reasoning besides the output, cached tokens under other names); each deviation is recognised by
+the numbers or by a field that no other API sends, never by guessing the provider.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ ERROR_TEXT = 120
 
 
 def chat_usage(usage: Any, model: str | None) -> Usage:
-    """The usage of a chat completion or a legacy completion. Raises `Malformed`."""
+    """Return the usage of a chat completion or a legacy completion. Raises `Malformed`."""
     prompt, completion = _both(usage, "prompt_tokens", "completion_tokens")
     inside = part(usage, "prompt_tokens_details")
     counts: Counts = {}
@@ -56,30 +56,30 @@ def _chat_output(counts: Counts, usage: Any, prompt: int, completion: int, model
 
 
 def responses_usage(usage: Any) -> tuple[Usage, str | None]:
-    """The usage of a response, and why it must not be billed at list prices, if so. Raises `Malformed`."""
-    given, produced = _both(usage, "input_tokens", "output_tokens")
+    """Return the usage of a response, and why list prices do not apply, if so. Raises `Malformed`."""
+    prompt, produced = _both(usage, "input_tokens", "output_tokens")
     inside = part(usage, "input_tokens_details")
     counts: Counts = {}
     # `cache_read_input_tokens` is Perplexity's name for cached tokens in this format.
     read = count(inside, "cached_tokens") or count(inside, "cache_read_input_tokens")
     media = {"audio": count(inside, "audio_tokens"), "image": 0}
     cached = {"read": read, "write": _written(inside)}
-    unsplit = input_counts(counts, given, "input_tokens", cached, media)
+    unsplit = input_counts(counts, prompt, "input_tokens", cached, media)
     thought = count(part(usage, "output_tokens_details"), "reasoning_tokens")
     put(counts, "output_tokens", rest(produced, "output_tokens", thought, "reasoning_tokens"))
     put(counts, "output_reasoning_tokens", thought)
-    # What a write to the 12-hour cache costs is not published with the prices of the 30-minute one.
+    # OpenAI publishes the price of writes to the 30-minute cache, and not to the 12-hour cache.
     long_lived = count(part(inside, "cache_write_tokens_details"), "ttl_12h_tokens")
     why = f"the price of writing {long_lived} tokens to the 12-hour cache is not known" if long_lived else None
     return Usage(counts=counts, unsplit=unsplit), why
 
 
 def image_usage(usage: Any) -> Usage:
-    """The usage of an image model: the images API, or the image tool of the responses API. Raises `Malformed`."""
-    given, produced = _both(usage, "input_tokens", "output_tokens")
+    """Return the usage of an image model (images API, or image tool of the responses API). Raises `Malformed`."""
+    prompt, produced = _both(usage, "input_tokens", "output_tokens")
     inside, outside = part(usage, "input_tokens_details"), part(usage, "output_tokens_details")
     text, image = count(inside, "text_tokens"), count(inside, "image_tokens")
-    rest(given, "input_tokens", text + image, "the number of text and image tokens")
+    rest(prompt, "input_tokens", text + image, "the number of text and image tokens")
     cached = part(usage, "cached_tokens_details") or part(inside, "cached_tokens_details")
     read = count(usage, "cached_tokens") or count(inside, "cached_tokens")
     counts: Counts = {}
@@ -91,9 +91,9 @@ def image_usage(usage: Any) -> Usage:
         put(counts, "input_image_tokens", rest(image, "image_tokens", read_image, "the number of cached image tokens"))
         put(counts, "cache_text_read_tokens", read_text)
         put(counts, "cache_image_read_tokens", read_image)
-        put(counts, "input_tokens", given - text - image)
+        put(counts, "input_tokens", prompt - text - image)
     else:
-        unsplit = input_counts(counts, given, "input_tokens", {"read": read}, {"text": text, "image": image})
+        unsplit = input_counts(counts, prompt, "input_tokens", {"read": read}, {"text": text, "image": image})
     if outside is None:
         # Without details, the output of these models is images (openai: "the number of image tokens in the output").
         put(counts, "output_image_tokens", produced)
@@ -106,16 +106,16 @@ def image_usage(usage: Any) -> Usage:
     return Usage(counts=counts, unsplit=unsplit)
 
 
-def _both(usage: Any, given: str, produced: str) -> tuple[int, int]:
-    """The two counts that a usage must have. A total can stand in for the output that nothing was (completions)."""
-    for name in (given, produced):
-        if get(usage, name) is None and (name == given or get(usage, "total_tokens") != get(usage, given)):
+def _both(usage: Any, prompt: str, produced: str) -> tuple[int, int]:
+    """Return the two required counts. A total equal to the input can replace an output of 0 (completions)."""
+    for name in (prompt, produced):
+        if get(usage, name) is None and (name == prompt or get(usage, "total_tokens") != get(usage, prompt)):
             need(usage, name)
-    return count(usage, given), count(usage, produced)
+    return count(usage, prompt), count(usage, produced)
 
 
 def _cached(usage: Any, inside: Any) -> int:
-    """Tokens read from a cache, under the name that the provider uses: all of them are within prompt_tokens."""
+    """Return the tokens read from a cache, under any provider's name: all of them are within prompt_tokens."""
     if get(inside, "cached_tokens") is not None:
         return count(inside, "cached_tokens")
     for name in ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens", "cached_prompt_text_tokens"):
@@ -129,7 +129,7 @@ def _written(inside: Any) -> int:
 
 
 def provider_cost(usage: Any) -> Decimal | None:
-    """What the response says that it cost: OpenRouter's `cost`, Perplexity's `cost.total_cost`."""
+    """Return the cost in dollars that the response reports: OpenRouter's `cost`, Perplexity's `cost.total_cost`."""
     cost = get(usage, "cost")
     if cost is None:
         return None
@@ -143,10 +143,10 @@ def provider_cost(usage: Any) -> Decimal | None:
     return money.reported(get(cost, "total_cost"))
 
 
-def served(tier: str | None) -> tuple[tuple[tuple[str, str], ...], str | None]:
-    """What the tier that served a call means for its price: the terms, and why there is none, if so.
+def served_terms(tier: str | None) -> tuple[tuple[tuple[str, str], ...], str | None]:
+    """Return the terms of the tier that served a call, and why there is no price, if so.
 
-    The tier asked for never counts. "auto" says nothing; "scale" is capacity that was paid in advance.
+    The requested tier never counts. "auto" is no tier; "scale" is capacity paid in advance.
     """
     if tier is None or tier == "auto":
         return (), None
@@ -155,21 +155,21 @@ def served(tier: str | None) -> tuple[tuple[tuple[str, str], ...], str | None]:
     return (("service_tier", tier),), None
 
 
-def asked(parameters: Mapping[str, AttributeValue]) -> tuple[tuple[str, str], ...]:
-    """What the tier that a request asks for means for the price, if it serves the call."""
+def requested_terms(parameters: Mapping[str, AttributeValue]) -> tuple[tuple[str, str], ...]:
+    """Return the terms of the requested tier, which set the price if that tier serves the call."""
     tier = parameters.get(semconv.OPENAI_REQUEST_TIER)
-    return served(tier)[0] if isinstance(tier, str) and tier != "default" else ()
+    return served_terms(tier)[0] if isinstance(tier, str) and tier != "default" else ()
 
 
 def error_text(response: Any) -> str | None:
-    """The message of an error body; None where the response is none."""
+    """Return the message of an error response; None if the response is no error."""
     error = get(response, "error")
     if error is None:
         return None
-    said = error if isinstance(error, str) else get(error, "message") or get(error, "code") or get(error, "type")
-    return f"the response is an error: {said if isinstance(said, str) else quote(error)}"[:ERROR_TEXT]
+    message = error if isinstance(error, str) else get(error, "message") or get(error, "code") or get(error, "type")
+    return f"the response is an error: {message if isinstance(message, str) else quote(error)}"[:ERROR_TEXT]
 
 
 def duration(usage: Any, response: Any) -> Decimal | None:
-    """Seconds of audio: from the usage, or from a verbose response."""
+    """Return the seconds of audio, from the usage or from a verbose response; None if neither has them."""
     return measure(usage, "seconds") if usage is not None else measure(response, "duration")

@@ -1,7 +1,7 @@
-"""Overlapping counts, split into disjoint ones: cached within input, audio within input, reasoning within output.
+"""Splits overlapping counts into disjoint ones: cached within input, audio within input, reasoning within output.
 
-Pure arithmetic that all formats share. It knows no field names: a format reads its fields and calls this. What
-cannot be (a part that is larger than its whole) raises `Malformed` with both numbers.
+Pure arithmetic that all formats share. It knows no field names: a format reads its fields and calls this. Impossible
+counts (a part larger than its whole) raise `Malformed` with both numbers.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ Counts = dict[Kind, Count]
 
 
 def put(counts: Counts, kind: Kind, number: Count) -> None:
-    """Adds `number` of `kind`; a zero leaves no trace."""
+    """Add `number` of `kind`; a zero adds no entry."""
     if number:
         counts[kind] = counts.get(kind, 0) + number
 
 
 def rest(whole: int, whole_name: str, inside: int, inside_name: str) -> int:
-    """What is left of `whole` without what is inside it."""
+    """Return `whole` minus its part `inside`. Raises `Malformed` with the names if the part is larger."""
     if inside > whole:
         raise Malformed(f"{inside_name} is {inside}, more than {whole_name}, which is {whole}")
     return whole - inside
@@ -32,10 +32,23 @@ def rest(whole: int, whole_name: str, inside: int, inside_name: str) -> int:
 def input_counts(
     counts: Counts, total: int, total_name: str, cached: Mapping[str, int], media: Mapping[str, int]
 ) -> tuple[Kind, ...]:
-    """Splits `total` input tokens by cache (`{"read": 1, "write": 2}`) and by modality (`{"audio": 3}`) at once.
+    """Split input tokens by cache and by modality at once, and add them to `counts`.
 
-    Each of the two says how many tokens are of a kind, but not how many are of both kinds (cached audio). Unless
-    that follows from the numbers, one possible split is made and the kinds in doubt are returned.
+    Each of the two breakdowns counts tokens of one kind, but not tokens of both kinds (cached audio). Unless those
+    follow from the numbers, one possible split is made.
+
+    Args:
+        counts: The disjoint counts, which are changed.
+        total: All input tokens.
+        total_name: The name of the field with the total, for errors.
+        cached: Tokens by cache row (`{"read": 1, "write": 2}`).
+        media: Tokens by modality (`{"audio": 3}`).
+
+    Returns:
+        The kinds whose counts are in doubt.
+
+    Raises:
+        Malformed: The parts are larger than the total.
     """
     rows = {"": rest(total, total_name, sum(cached.values()), "the number of cached tokens")}
     rows.update((row, number) for row, number in cached.items() if number)
@@ -58,7 +71,7 @@ def input_counts(
 
 
 def _in_doubt(total: int, cached: Mapping[str, int], media: Mapping[str, int]) -> tuple[Kind, ...]:
-    # A part that is all of the whole is no doubt: whatever else is counted lies within it.
+    # A part that is all of the whole leaves no doubt: every other count lies within it.
     rows = [row for row, number in cached.items() if 0 < number < total]
     modalities = [modality for modality, number in media.items() if 0 < number < total]
     return tuple(input_kind(modality, row) for row in rows for modality in modalities)
@@ -66,7 +79,7 @@ def _in_doubt(total: int, cached: Mapping[str, int], media: Mapping[str, int]) -
 
 @cache
 def input_kind(modality: str, row: str) -> Kind:
-    """The kind of input tokens of a modality ("" for text or unknown) in a cache row ("", "read", "write_1h")."""
+    """Return the kind of input tokens of a modality ("" for text or unknown) in a cache row ("", "read", ...)."""
     if row:
         return _kind("cache", modality, row, "tokens")
     return _kind("input", modality, "tokens")
@@ -74,13 +87,13 @@ def input_kind(modality: str, row: str) -> Kind:
 
 @cache
 def output_kind(modality: str) -> Kind:
-    """The kind of output tokens of a modality ("" for text or unknown)."""
+    """Return the kind of output tokens of a modality ("" for text or unknown)."""
     return _kind("output", modality, "tokens")
 
 
 @cache
 def tool_kind(modality: str) -> Kind:
-    """The kind of input tokens that a tool at the provider put into the prompt."""
+    """Return the kind of input tokens that a tool at the provider put into the prompt."""
     return _kind("input", modality, "tool", "tokens")
 
 

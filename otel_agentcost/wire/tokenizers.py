@@ -1,10 +1,10 @@
-"""Counting tokens here, where a provider does not say: an estimate, and always marked as one.
+"""Counts tokens if a provider does not report them: an estimate, and always marked as one.
 
-With the `tokens` extra (splintr, whose wheel carries the vocabularies), or with tiktoken where its vocabulary is
-already on disk, texts for OpenAI's models are counted exactly. Nothing is ever downloaded, and no call waits for a
-vocabulary: it is loaded by a background thread that the first count starts, and until it is there (or where there
-is none) a rule of thumb counts. Over recorded exchanges with real providers, prompts counted with a vocabulary are
-off by 4 % (median; 21 % at the 95th percentile), by the rule of thumb by 12 % (22 %).
+With the `tokens` extra (splintr, whose wheel carries the vocabularies), or with tiktoken if its vocabulary is on disk
+already, texts for OpenAI's models are counted exactly. Nothing is ever downloaded, and no call waits for a vocabulary:
+a background thread loads it after the first count, and until then (or without one) a rule of thumb counts. Over
+recorded exchanges with real providers, prompts counted with a vocabulary are off by 4 % (median; 21 % at the 95th
+percentile), prompts counted by the rule of thumb by 12 % (22 %).
 """
 
 from __future__ import annotations
@@ -22,14 +22,13 @@ from typing import Any, Final
 Counter = Callable[[str], int]
 
 _LONGEST: Final = 400_000
-"""Characters that are counted exactly (about 10 ms); of a longer text the beginning stands for the rest."""
+"""Characters that are counted exactly (about 10 ms); of a longer text, the beginning is counted and scaled up."""
 
-# Which vocabulary a model reads. Models that are not OpenAI's publish none that can be used offline; the newest one
-# is the nearest to theirs.
+# Which vocabulary a model uses. Other makers publish none that can be used offline; OpenAI's newest is the nearest.
 _OLDER_MODELS: Final = re.compile(r"gpt-4(?!o|\.)|gpt-3|gpt-35|text-embedding|davinci|babbage")
 
-# How many tokens another maker's model makes of a text of which o200k_base makes one, for English prose and code:
-# Claude's tokenizer is known to make more (15 % in prose, 20 to 30 % in code); the others are near enough to one.
+# Tokens of another maker's model per token of o200k_base, for English prose and code. Claude's tokenizer makes more
+# (15 % in prose, 20 to 30 % in code); the others are near 1.
 _CLAUDE: Final = 1.2
 
 _VOCABULARIES: Final = {
@@ -39,13 +38,13 @@ _VOCABULARIES: Final = {
 }
 
 _counters: dict[str, Counter | None] = {}
-"""The loaded vocabularies; None for one that cannot be had. What is absent has not been asked for, or is loading."""
+"""The loaded vocabularies; None for one that is not available. An absent one was not needed yet, or is loading."""
 _loading: set[str] = set()
 _lock = threading.Lock()
 
 
 def count_text(text: str, model: str | None) -> int:
-    """The number of tokens of `text` for `model`. Never raises, never waits, never goes to the network."""
+    """Return the number of tokens of `text` for `model`. Never raises, never waits, never uses the network."""
     if not text:
         return 0
     name = "cl100k_base" if model and _OLDER_MODELS.search(model) else "o200k_base"
@@ -60,7 +59,7 @@ def count_text(text: str, model: str | None) -> int:
         text = text[:_LONGEST]
     try:
         tokens = counter(text)
-    except Exception:  # a vocabulary that chokes on a text (lone surrogates): the rule of thumb takes any text
+    except Exception:  # a vocabulary that fails on a text (lone surrogates): the rule of thumb accepts any text
         tokens = rule_of_thumb(text)
     return max(1, round(tokens * scale))
 
@@ -74,10 +73,10 @@ _PIECE: Final = re.compile(
 
 
 def rule_of_thumb(text: str) -> int:
-    """The number of tokens of `text`, from the shape of its words: no vocabulary needed, about 3 ms for 10,000.
+    """Return the number of tokens of `text` from the shape of its words, without a vocabulary: 3 ms per 10,000 tokens.
 
-    In ordinary text a word is one token; a very long one is more, and one of another alphabet has a token for five
-    letters. Three ideographs are two tokens. Signs are a token for two.
+    In ordinary text a word is one token; a very long word is more, and a word of another alphabet is one token per five
+    letters. Three ideographs are two tokens. Two signs are one token.
     """
     tokens = 0.0
     for piece in _PIECE.findall(text):
@@ -106,11 +105,11 @@ def _load_soon(name: str) -> None:
         if name in _loading or name in _counters:
             return
         _loading.add(name)
-    if not threading.main_thread().is_alive():  # the interpreter is on its way out: see below
+    if not threading.main_thread().is_alive():  # the interpreter exits: see below
         return
     try:
-        # No daemon: one that imports when the interpreter ends takes the import lock to its grave, and a finalizer that
-        # imports (openai's streams have one) waits for ever. The interpreter waits for this one instead, half a second.
+        # No daemon thread: if it imports while the interpreter exits, it keeps the import lock, and a finalizer that
+        # imports (openai's streams have one) waits for ever. The interpreter waits half a second for this thread.
         threading.Thread(target=_load, args=(name,), name="agentcost-vocabulary", daemon=False).start()
     except RuntimeError:  # no more threads
         _counters[name] = None
@@ -121,7 +120,7 @@ def _load(name: str) -> None:
     for source in (_from_splintr, _from_tiktoken):
         try:
             counter = source(name)
-        except Exception:  # whatever is wrong with an optional package, the rule of thumb is there
+        except Exception:  # any failure of an optional package: the rule of thumb remains
             counter = None
         if counter is not None:
             break
@@ -129,7 +128,15 @@ def _load(name: str) -> None:
 
 
 def ready(name: str = "o200k_base", timeout: float = 10.0) -> bool:
-    """Loads a vocabulary and waits for it: for tests, tools and start-up, never within a call. False without one."""
+    """Load a vocabulary and wait for it: for tests, tools and start-up, never within a call.
+
+    Args:
+        name: The vocabulary.
+        timeout: The longest wait in seconds.
+
+    Returns:
+        True if the vocabulary is loaded.
+    """
     _load_soon(name)
     for thread in threading.enumerate():
         if thread.name == "agentcost-vocabulary":
@@ -155,7 +162,7 @@ def _from_tiktoken(name: str) -> Counter | None:
 
 
 def _on_disk(name: str) -> bool:
-    """Whether tiktoken would find its vocabulary without the network: where it looks, as it looks."""
+    """Return True if tiktoken would find its vocabulary without the network, in its own cache."""
     folder = os.environ.get("TIKTOKEN_CACHE_DIR", os.environ.get("DATA_GYM_CACHE_DIR"))
     if folder == "":
         return False

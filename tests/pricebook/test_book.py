@@ -122,7 +122,7 @@ def test_find_says_whose_price_it_is_or_why_there_is_none() -> None:
     assert isinstance(BOOK.find((None,), None, None), Missing)
     assert BOOK.find(("m",), None, "nobody") == Missing(
         "no price for 'm': provider 'nobody' is not in the price book; "
-        "the file that OTEL_AGENTCOST_PRICES names can give it one"
+        "add one to your price file (OTEL_AGENTCOST_PRICES)"
     )
 
 

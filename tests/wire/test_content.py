@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from otel_agentcost.wire import content
-from tests.wire import oracle
+from otel_agentcost.wire import content, load
+from tests.wire import genai_prices_usage
 from tests.wire.test_fuzz import BOUNDED, objects
 
 SAID = {"role": "user", "parts": [{"type": "text", "content": "Weather in Rome?"}]}
@@ -66,7 +66,7 @@ def parsed(found: str | None) -> Any:
 def test_the_same_conversation_is_written_the_same_way(form: str) -> None:
     """A question, a tool call and its result: one writing for four formats."""
     wanted = [SAID, {"role": "assistant", "parts": [CALL]}, {"role": "tool", "parts": [RESULT]}]
-    assert parsed(content.input_messages(form, BODIES[form])) == wanted
+    assert parsed(content.input_messages(load(form), BODIES[form])) == wanted
 
 
 OUTPUTS: dict[str, Any] = {
@@ -82,33 +82,34 @@ OUTPUTS: dict[str, Any] = {
 def test_an_answer_has_its_finish_reason(form: str) -> None:
     """One assistant message, with the reason why it ended."""
     said = {"role": "assistant", "parts": [{"type": "text", "content": "Sunny."}], "finish_reason": "stop"}
-    assert parsed(content.output_messages(form, OUTPUTS[form])) == [said]
+    assert parsed(content.output_messages(load(form), OUTPUTS[form])) == [said]
 
 
 def test_instructions_are_apart_from_messages() -> None:
     """What the request gives as instructions is not a message."""
     wanted = [{"type": "text", "content": "Be brief"}]
-    assert parsed(content.system_instructions("openai_responses", {"instructions": "Be brief"})) == wanted
-    assert parsed(content.system_instructions("anthropic_messages", {"system": "Be brief"})) == wanted
+    assert parsed(content.system_instructions(load("openai_responses"), {"instructions": "Be brief"})) == wanted
+    assert parsed(content.system_instructions(load("anthropic_messages"), {"system": "Be brief"})) == wanted
     gemini = {"systemInstruction": {"parts": [{"text": "Be brief"}]}}
-    assert parsed(content.system_instructions("gemini", gemini)) == wanted
-    assert content.system_instructions("openai_chat", {"messages": []}) is None
+    assert parsed(content.system_instructions(load("gemini"), gemini)) == wanted
+    assert content.system_instructions(load("openai_chat"), {"messages": []}) is None
 
 
 def test_data_is_named_and_not_copied() -> None:
     """A picture's bytes do not go onto a span; its address does."""
     data = [{"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]
     linked = [{"type": "image_url", "image_url": {"url": "https://example.com/a.png"}}]
-    (message,) = parsed(content.input_messages("openai_chat", {"messages": [{"role": "user", "content": data}]}))
+    chat = load("openai_chat")
+    (message,) = parsed(content.input_messages(chat, {"messages": [{"role": "user", "content": data}]}))
     assert message["parts"] == [{"type": "blob", "modality": "image"}]
-    (message,) = parsed(content.input_messages("openai_chat", {"messages": [{"role": "user", "content": linked}]}))
+    (message,) = parsed(content.input_messages(chat, {"messages": [{"role": "user", "content": linked}]}))
     assert message["parts"] == [{"type": "uri", "modality": "image", "uri": "https://example.com/a.png"}]
 
 
 def test_thoughts_are_told_from_words() -> None:
     """Reasoning has a type of its own."""
     thought = {"type": "thinking", "thinking": "Hmm", "signature": "x"}
-    (message,) = parsed(content.output_messages("anthropic_messages", {"content": [thought]}))
+    (message,) = parsed(content.output_messages(load("anthropic_messages"), {"content": [thought]}))
     assert message["parts"] == [{"type": "reasoning", "content": "Hmm"}]
 
 
@@ -118,24 +119,24 @@ def test_thoughts_are_told_from_words() -> None:
 def test_no_content_makes_it_raise(form: str, value: Any) -> None:
     """Whatever is in a request or a response: JSON, or nothing."""
     for found in (
-        content.input_messages(form, value),
-        content.output_messages(form, value),
-        content.system_instructions(form, value),
+        content.input_messages(load(form), value),
+        content.output_messages(load(form), value),
+        content.system_instructions(load(form), value),
     ):
         assert found is None or isinstance(json.loads(found), list)
 
 
-LINES = oracle.recordings()
+LINES = genai_prices_usage.recordings()
 
 
 @pytest.mark.skipif(not LINES, reason="AGENTCOST_CORPORA names no folder with recordings")
 def test_every_recorded_conversation_has_content() -> None:
     """Each recorded request of a chat has messages, each with a role and parts."""
     for line in LINES:
-        form, body = oracle.format_of(line), oracle.request_of(line)
+        form, body = genai_prices_usage.format_of(line), genai_prices_usage.request_of(line)
         if form is None or body is None or form[0] in ("openai_embeddings", "openai_images"):
             continue
-        for message in parsed(content.input_messages(form[0], body)):
+        for message in parsed(content.input_messages(load(form[0]), body)):
             assert set(message) == {"role", "parts"}
             assert isinstance(message["role"], str)
             assert message["parts"] or "content" not in message, line["id"]

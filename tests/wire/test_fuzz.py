@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from otel_agentcost.core.call import Answer
 from otel_agentcost.core.usage import KINDS
 from otel_agentcost.wire import load
-from otel_agentcost.wire.prompt_tokens import count_prompt
+from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS
 
 FORMATS = [
     ("openai_chat", "/chat/completions"),
@@ -232,4 +232,4 @@ def test_the_parts_of_a_generation_sum_to_the_provider_s_totals(
 
 def test_a_request_whose_type_is_a_list_is_counted() -> None:
     """What a run of the above once found: a field that is looked up, and cannot be."""
-    assert count_prompt({"messages": [{"type": [], "text": "some words"}]}, None) > 0
+    assert PROMPT_TOKENS.count({"messages": [{"type": [], "text": "some words"}]}, None) > 0

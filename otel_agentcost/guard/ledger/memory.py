@@ -49,7 +49,7 @@ def open_ledger(url: str, *, timeout: float) -> MemoryLedger:
     """A new ledger, empty."""
     del timeout  # no server is asked
     if url.partition("://")[2]:
-        raise LedgerError(f"The ledger {without_password(url)!r:.120} has a path, and memory:// takes none.")
+        raise LedgerError(f"The ledger {without_password(url)!r:.120} has a path, but memory:// takes none.")
     return MemoryLedger()
 
 

@@ -53,9 +53,7 @@ def open_ledger(url: str, *, timeout: float) -> RedisLedger:
         import redis.backoff  # noqa: PLC0415 - an extra, and half a second
         import redis.retry  # noqa: PLC0415
     except ImportError as error:
-        raise LedgerError(
-            f"The ledger {_shown(url)} needs redis-py: pip install 'otel-agentcost[redis]' brings it."
-        ) from error
+        raise LedgerError(f"The ledger {_shown(url)} needs redis-py: pip install 'otel-agentcost[redis]'.") from error
     _, _, rest = url.partition("://")
     secure = url.lower().startswith(("rediss:", "valkeys:"))
     # A connection that the server has closed meanwhile is made anew, once; a server that is slow is not asked again.
@@ -72,7 +70,7 @@ def open_ledger(url: str, *, timeout: float) -> RedisLedger:
         pool = make()
         pool.connection_class(**pool.connection_kwargs)  # which says whether the URL's options are such
     except (ValueError, TypeError, library.RedisError) as error:
-        raise LedgerError(f"The ledger {_shown(url)} cannot be understood: {error}.") from error
+        raise LedgerError(f"The ledger {_shown(url)} cannot be parsed: {error}.") from error
     return RedisLedger(url, library, make)
 
 
@@ -149,7 +147,7 @@ class RedisLedger(ForkSafe):
         if policy in (None, "noeviction") or not limited:
             return None
         return (
-            f"The ledger {_shown(self._url)} may forget what was spent: its maxmemory-policy is {policy}. Set it to "
+            f"The ledger {_shown(self._url)} may lose settled spend: its maxmemory-policy is {policy}. Set it to "
             "noeviction."
         )
 
@@ -197,7 +195,7 @@ class RedisLedger(ForkSafe):
         errors = self._redis.exceptions
         cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         if isinstance(error, errors.AuthenticationError) or cause.startswith("NOAUTH"):
-            what = "does not admit us"
+            what = "rejects the login"
         elif isinstance(error, (errors.ConnectionError, errors.TimeoutError, OSError)):
             what = "is not reachable"
         else:

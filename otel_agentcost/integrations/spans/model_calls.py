@@ -34,9 +34,9 @@ from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard import CallFacts, Refused, Ticket
 from otel_agentcost.integrations.spans import sources
 from otel_agentcost.integrations.spans.sources import Source
+from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry import adoption, attribution, rollup, run_context, spans
 from otel_agentcost.telemetry.held_span import before_end
-from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry.recorder import Labels, Recorder, SpanAccount
 from otel_agentcost.telemetry.rollup import Tally
 
@@ -124,16 +124,16 @@ class _Call:
         "__weakref__",
         "_asked",
         "_at",
-        "_context",
-        "_clock",
         "_book",
+        "_clock",
+        "_context",
         "_facts",
         "_gate",
-        "_recorder",
         "_lock",
         "_open",
         "_over",
         "_pid",
+        "_recorder",
         "_scopes",
         "_source",
         "_tally",
@@ -179,7 +179,7 @@ class _Call:
                     decision = Refused(action="block", error=decision.fallback_error)
             refused = self._decided(gate, span, decision)
         except Exception as bug:
-            report("asking the budgets", bug)
+            report("checking budgets", bug)
             return
         if refused is not None:
             raise refused
@@ -193,11 +193,11 @@ class _Call:
                 self._refused(gate, span, decision)
                 return decision.error
             decision = gate.guard.without_reservation(facts, facts.call.model)
-            decision.unenforced = f"{_scope(span)} makes its calls all the same"
+            decision.unenforced = f"{_scope(span)} sends its calls anyway"
             warn_once(
                 f"not refusable: {_scope(span)}",
-                f"otel-agentcost: a budget is used up, and calls of {self._source.sdk} go on: {_scope(span)} lets "
-                "nobody stop them. They count in the budgets; calls of other SDKs are refused.",
+                f"otel-agentcost: a budget is used up, but calls of {self._source.sdk} continue: {_scope(span)} does "
+                "not let otel-agentcost stop them. They count in the budgets; calls of other SDKs are refused.",
             )
         self._ticket = decision
         if (reason := decision.unenforced or decision.unpriced) is not None:
@@ -298,7 +298,7 @@ class _Call:
             if least.usd is None or other.usd is None or other.usd == least.usd:
                 continue
             unsaid, least = why, other if other.usd < least.usd else least
-        return least if unsaid is None or least.unpriced is not None else replace(least, unpriced=unsaid)
+        return least if unsaid is None or least.unpriced is not None else least._replace(unpriced=unsaid)
 
     def _possible(
         self, models: tuple[str | None, ...], usage: Usage

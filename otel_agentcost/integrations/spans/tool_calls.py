@@ -21,8 +21,8 @@ from otel_agentcost.calls import active
 from otel_agentcost.calls.active import Instrumentation
 from otel_agentcost.calls.tool_call import MARK, ToolCall, open_in
 from otel_agentcost.core import money, semconv
-from otel_agentcost.telemetry import attribution, rollup, run_context
 from otel_agentcost.integrations.spans.sources import failure
+from otel_agentcost.telemetry import attribution, rollup, run_context
 from otel_agentcost.telemetry.held_span import before_end
 from otel_agentcost.telemetry.recorder import SpanAccount
 

@@ -90,7 +90,7 @@ def _noting(patch: FailurePatch) -> Wrapper:
             if call is not None and failed is not None:
                 call.note_failure(*failed)
         except Exception as bug:
-            report("reading what became of a tool's error", bug)
+            report("reading the result of a failed tool", bug)
         return answer
 
     return around_async
@@ -144,7 +144,7 @@ def _close(call: ToolCall, patch: ToolPatch, result: Any) -> None:
         call.result, failed = patch.answered(result)
         call.failed = call.failed or bool(failed)
     except Exception as bug:
-        report(f"reading what the tool {call.name} returned", bug)
+        report(f"reading the result of the tool {call.name}", bug)
 
 
 def argument(args: tuple[Any, ...], kwargs: Mapping[str, Any], place: int, name: str, default: Any = None) -> Any:

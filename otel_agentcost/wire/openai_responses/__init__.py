@@ -1,0 +1,295 @@
+"""OpenAI responses: created, streamed, compacted, in the background; and decisions, whose usage has the same form.
+
+Tools that OpenAI runs are billed besides the tokens. Web searches come from `tool_usage` if it is there, and from the
+output items otherwise; generated images are the usage of another model.
+"""
+
+# ruff: noqa: ARG002 (every format has the same methods, and not every one needs all arguments)
+from __future__ import annotations
+
+from typing import Any, Final
+
+from otel_agentcost.core import semconv
+from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
+from otel_agentcost.core.usage import Usage
+from otel_agentcost.wire import parameters
+from otel_agentcost.wire.fields import Malformed, count, fields, get, items, part, text
+from otel_agentcost.wire.format import Change, Format, Rewritten, SoFar
+from otel_agentcost.wire.input_bound import INPUT_BOUND
+from otel_agentcost.wire.openai_chat import estimate
+from otel_agentcost.wire.openai_responses.content import CONTENT
+from otel_agentcost.wire.openai_responses.conversation import CONVERSATION
+from otel_agentcost.wire.openai_usage import (
+    error_text,
+    image_usage,
+    provider_cost,
+    requested_terms,
+    responses_usage,
+    served_terms,
+)
+from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
+from otel_agentcost.wire.rewriting import FieldRewriting, ModelRewriting
+from otel_agentcost.wire.token_split import Counts, put
+
+
+def _text_format(value: Any) -> AttributeValue | None:
+    kind = text(get(value, "format"), "type")
+    return "json" if kind in ("json_object", "json_schema") else "text" if kind == "text" else None
+
+
+def _conversation(value: Any) -> AttributeValue | None:
+    return value if isinstance(value, str) and value else text(value, "id")
+
+
+_TABLE: Final[parameters.Table] = {
+    "temperature": (semconv.REQUEST_TEMPERATURE, parameters.number),
+    "top_p": (semconv.REQUEST_TOP_P, parameters.number),
+    "max_output_tokens": (semconv.REQUEST_MAX_TOKENS, parameters.integer),
+    "stream": (semconv.REQUEST_STREAM, parameters.yes),
+    "service_tier": (semconv.OPENAI_REQUEST_TIER, parameters.tier),
+    "previous_response_id": (semconv.REQUEST_PREVIOUS_RESPONSE, parameters.string),
+    "conversation": (semconv.CONVERSATION, _conversation),
+    "reasoning": (semconv.REQUEST_REASONING_LEVEL, parameters.field("effort")),
+    "text": (semconv.OUTPUT_TYPE, _text_format),
+}
+
+_LEAST: Final = 16
+"""The lowest `max_output_tokens` (OpenAI's reference)."""
+_UNFINISHED: Final = frozenset({"queued", "in_progress"})
+
+
+class _ResponsesRewriting:
+    """The facet `rewriting`: compaction and decisions have no output limit."""
+
+    def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
+        """Return the body and the path of the request with `change` applied. Raises `CannotRewrite`."""
+        if path.partition("?")[0].rstrip("/").endswith(("/compact", "/decisions")):
+            return _WITHOUT_LIMIT.rewrite(call, path, change)
+        return _LIMITED.rewrite(call, path, change)
+
+
+_WITHOUT_LIMIT: Final = ModelRewriting()
+_LIMITED: Final = FieldRewriting(("max_output_tokens",), least=_LEAST)
+
+
+class Responses(Format):
+    """The format."""
+
+    content = CONTENT
+    conversation = CONVERSATION
+    input_bound = INPUT_BOUND
+    prompt_tokens = PROMPT_TOKENS
+    rewriting = _ResponsesRewriting()
+
+    def read_request(self, body: Any, path: str) -> Call:
+        """Read a request."""
+        known = parameters.read(body, _TABLE)
+        return Call(
+            operation=semconv.CHAT,
+            model=text(body, "model"),
+            stream=semconv.REQUEST_STREAM in known,
+            max_output_tokens=parameters.limit(known),
+            parameters=known,
+            asked_terms=requested_terms(known) if semconv.OPENAI_REQUEST_TIER in known else (),
+            body=body,
+        )
+
+    def read_response(self, call: Call, response: Any) -> Answer:
+        """Read a whole response."""
+        response = fields(response)
+        usage: Usage | None = None
+        extra: tuple[Charge, ...] = ()
+        usd = uncounted = None
+        tier = text(response, "service_tier")
+        terms, missing = served_terms(tier)
+        try:
+            counted = part(response, "usage")
+            if counted is None:
+                missing = _without_usage(response)
+            else:
+                usd = provider_cost(counted)
+                usage, unknown = responses_usage(counted)
+                tools, searched = _tools(call, response, counted)
+                usage = usage + Usage(counts=tools)
+                extra, drawn = _images(call, response)
+                missing = missing or unknown
+                uncounted = searched or drawn
+        except Malformed as problem:
+            usage, extra, missing, uncounted = None, (), str(problem), None
+        return Answer(
+            usage=usage,
+            missing=missing,
+            uncounted=uncounted,
+            model=text(response, "model"),
+            response_id=text(response, "id"),
+            finish_reasons=_finish_reasons(response),
+            terms=terms,
+            tier=tier,
+            extra=extra,
+            provider_usd=usd,
+        )
+
+    def open_stream(self, call: Call) -> ResponseReader:
+        """Return a reader for the events of the answer to `call`."""
+        return ResponseReader(self, call)
+
+
+def _without_usage(response: Any) -> str:
+    if text(response, "status") in _UNFINISHED:
+        return "the response runs in the background, and its usage is not known yet"
+    return error_text(response) or "the response has no usage"
+
+
+def _finish_reasons(response: Any) -> tuple[str, ...]:
+    status = text(response, "status")
+    if status == "completed":
+        calls = any(text(item, "type") in ("function_call", "custom_tool_call") for item in items(response, "output"))
+        return ("tool_calls" if calls else "stop",)
+    if status == "incomplete":
+        return (text(get(response, "incomplete_details"), "reason") or status,)
+    return (status,) if status is not None and status not in _UNFINISHED else ()
+
+
+def _tools(call: Call, response: Any, usage: Any) -> tuple[Counts, str | None]:
+    """Return what tools at the provider did, in units billed besides the tokens; and why that is incomplete, if so."""
+    searches = files = runs = 0
+    for item in items(response, "output"):
+        kind = text(item, "type")
+        if kind == "web_search_call":
+            # Opening a page and looking for something in it are not searches, and are not billed.
+            searches += text(get(item, "action"), "type") in (None, "search") and text(item, "status") != "failed"
+        elif kind == "file_search_call":
+            files += 1
+        elif kind == "code_interpreter_call":
+            runs += 1
+    billed = part(part(response, "tool_usage"), "web_search")
+    perplexity = part(part(usage, "tool_calls_details"), "search_web")  # which counts them in the usage
+    counted = 0
+    if billed is not None and not _previews(call, response):
+        counted = searches = count(billed, "num_requests")
+    elif perplexity is not None:
+        counted = searches = count(perplexity, "invocation")
+    counts: Counts = {}
+    put(counts, "web_searches", counted)
+    put(counts, "storage_searches", files)
+    put(counts, "code_executions", runs)
+    plural = "es" if searches != 1 else ""
+    return counts, None if counted == searches else f"the price of {searches} web search{plural} is not known"
+
+
+def _previews(call: Call, response: Any) -> bool:
+    """Return True if the searches are those of the preview tool, whose price depends on the kind of model.
+
+    OpenAI's price list has 10 dollars per thousand for reasoning models and 25 for others; the price book has only the
+    first.
+    """
+    tools = (*items(response, "tools"), *items(call.body, "tools"))
+    return any((text(tool, "type") or "").startswith("web_search_preview") for tool in tools)
+
+
+def _images(call: Call, response: Any) -> tuple[tuple[Charge, ...], str | None]:
+    """Return the usage of the image model that a tool called, and why it is unknown, if so."""
+    used = part(part(response, "tool_usage"), "image_gen")
+    if used is not None and (count(used, "input_tokens") or count(used, "output_tokens")):
+        usage, model = image_usage(used), _image_model(call, response)
+        if model is None:
+            return (), "the response does not say which model made its images"
+        return (Charge(model=model, usage=usage),), None
+    if any(text(item, "type") == "image_generation_call" for item in items(response, "output")):
+        return (), "the response does not say how many tokens its generated images used"
+    return (), None
+
+
+def _image_model(call: Call, response: Any) -> str | None:
+    for tools in (items(response, "tools"), items(call.body, "tools")):
+        for tool in tools:
+            if text(tool, "type") == "image_generation" and (model := text(tool, "model")):
+                return model
+    return None
+
+
+_DELTAS: Final = frozenset(
+    {
+        "response.output_text.delta",
+        "response.refusal.delta",
+        "response.reasoning_text.delta",
+        "response.reasoning_summary_text.delta",
+        "response.function_call_arguments.delta",
+        "response.custom_tool_call_input.delta",
+        "response.mcp_call_arguments.delta",
+        "response.code_interpreter_call_code.delta",
+        "response.shell_call_command.delta",
+        "response.audio.transcript.delta",
+    }
+)
+_ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_STARTS: Final = frozenset({"response.created", "response.in_progress", "response.queued"})
+
+
+class ResponseReader:
+    """Reads the events of one answer: the last carries the whole response."""
+
+    __slots__ = ("_call", "_ended", "_error", "_format", "_started", "_texts")
+
+    def __init__(self, form: Responses, call: Call) -> None:
+        """Create a reader for the answer to `call`; `form` reads the whole response in it."""
+        self._format = form
+        self._call = call
+        self._texts: list[str] = []
+        self._started: Any = None
+        self._ended: Any = None
+        self._error: Any = None
+
+    @property
+    def whole(self) -> Any:
+        """The response in the last event; None before that event."""
+        return self._ended
+
+    def feed(self, event: Any) -> None:
+        """Read one event."""
+        try:
+            if type(event) is dict:
+                kind = event["type"]  # pyright: ignore[reportUnknownVariableType]
+                if kind in _DELTAS:
+                    self._texts.append(event["delta"])  # pyright: ignore[reportUnknownArgumentType]
+                    return
+            else:
+                kind = event.type
+                if kind in _DELTAS:
+                    self._texts.append(event.delta)
+                    return
+        except Exception:  # an event without a type, or a delta without text, says nothing
+            return
+        if kind in _ENDS:
+            self._ended = get(event, "response")
+        elif kind in _STARTS:
+            self._started = get(event, "response")
+        elif kind == "error":
+            self._error = event
+        elif kind == "response.output_item.added" and (name := text(get(event, "item"), "name")):
+            self._texts.append(name)
+
+    def so_far(self) -> SoFar:
+        """Return the output up to now; only the last event has a count of it."""
+        return SoFar(self._texts, ended=self._ended is not None)
+
+    def answer(self, *, complete: bool) -> Answer:
+        """Return the answer that the events up to now amount to."""
+        ended = self._ended
+        if ended is not None and (get(ended, "usage") is not None or text(ended, "status") == "failed"):
+            return self._format.read_response(self._call, ended)
+        known = self._format.read_response(self._call, ended if ended is not None else self._started)
+        if self._error is not None and not self._texts:
+            reason = text(self._error, "message") or text(self._error, "code") or "no reason given"
+            return Answer(missing=f"the stream ended with an error: {reason}"[:120], model=known.model)
+        model = known.model or self._call.model
+        # The first event has the requested tier; only the last event has the tier that served the call.
+        return Answer(
+            usage=estimate(self._call, model, self._texts, prompt_tokens_of(self._format)),
+            model=known.model,
+            response_id=known.response_id,
+            finish_reasons=known.finish_reasons if ended is not None else (),
+        )
+
+
+FORMAT = Responses()
