@@ -134,10 +134,13 @@ def test_json_says_the_same(tmp_path: Path) -> None:
         ("models: {m: {imput_mtok: 1}}", "'imput_mtok' is not a price key (did you mean input_mtok?)"),
         ("models: {m: {input_mtok: 1, price: 2}}", "'price' is not a price key"),
         ("models: {m: {cache_read_mtok: 1}}", "cache_read_mtok needs a price for input_mtok"),
-        ("models: {m: {}}", "model m has no prices: write free where it costs nothing"),
+        ("models: {m: {}}", "model m has no prices: write free if it costs nothing"),
         ("models: {m: {prices: [{start_date: soon, input_mtok: 1}]}}", "start_date is 'soon'"),
         ("models: {m: {prices: [{start_time: 8:00, input_mtok: 1}]}}", "start_time is '8:00'"),
-        ("models: {m: {start_date: 2026-01-01, input_mtok: 1}}", "start_date belongs into one of the lists"),
+        (
+            "models: {m: {start_date: 2026-01-01, input_mtok: 1}}",
+            "start_date is misplaced: move it into one of the lists",
+        ),
         ("models: {m: {prices: [], variants: []}}", "prices is []"),
         ("models: {m: {prices: [{}]}}", "there are no prices"),
         ("models: {m: {input_mtok: 1, prices: [{input_mtok: 1}]}}", "'input_mtok' stands beside prices"),
@@ -146,7 +149,7 @@ def test_json_says_the_same(tmp_path: Path) -> None:
         ("models: {m: {input_mtok: 1, variants: [{input_mtok: 1}]}}", "a variant's when is None"),
         ("models: {m: {input_mtok: 1, variants: [{when: {a: b}, cache_read_mtok: 1, input_audio_mtok: 1}]}}", "need"),
         ("models: {m: {alias: gpt-99}}", "model m is an alias for 'gpt-99', which the price book does not have"),
-        ("models: {m: {alias: gpt-4o, input_mtok: 1}}", "an alias is a name, and all there is"),
+        ("models: {m: {alias: gpt-4o, input_mtok: 1}}", "an alias must be a name, and the only field"),
         ("models: {m: {input_mtok: 1}, M: {input_mtok: 2}}", "'M' is written twice"),
         ("models: {m: {input_mtok: 1}, m: {input_mtok: 2}}", "line 1: 'm' is written twice"),
         ("models: [m]", "models is ['m'], which is not a mapping"),
@@ -235,7 +238,7 @@ def test_a_broken_file_leaves_the_application_uninstrumented(
     assert not instrumented
     (record,) = caplog.records
     assert "which is not an amount of dollars" in record.getMessage()
-    assert "runs on without otel-agentcost: its model calls are neither measured nor priced" in record.getMessage()
+    assert "runs without otel-agentcost: its model calls are neither measured nor priced" in record.getMessage()
 
 
 def test_a_compiled_book_can_replace_the_bundled_one(tmp_path: Path) -> None:
