@@ -347,7 +347,9 @@ class Admission:
             gate.refuse(record.span, Refused(action="block", error=self.ticket.fallback_error))
         report("rewriting a request", bug)
         gate.reports.unenforced(record.span, f"otel-agentcost failed ({type(bug).__name__})")
-        return Admission(gate, facts, gate.guard.without_reservation(facts, facts.call.model))  # made all the same, and counted
+        return Admission(
+            gate, facts, gate.guard.without_reservation(facts, facts.call.model)
+        )  # made all the same, and counted
 
     def metered(self, feed: Feed, reader: AnswerReader, model: str | None, span: Span) -> Feed:
         """Return `feed`, behind a meter where the reservation does not cover whatever the stream may bring.

@@ -329,7 +329,11 @@ def test_a_model_without_a_price_is_said_loudly(
     with budgeted(telemetry, budgets="total:usd=0.000001;model:calls=3"):
         made, error = until_refused(lambda: ask(sdk, model=model))
     assert (made, error.budget) == (3, "model:calls=3")
-    warned = [each for each in caplog.records if model in each.getMessage() and "budgets in US dollars do not limit" in each.getMessage()]
+    warned = [
+        each
+        for each in caplog.records
+        if model in each.getMessage() and "budgets in US dollars do not limit" in each.getMessage()
+    ]
     assert [each.levelno >= logging.WARNING for each in warned] == [True]
     for span in telemetry.spans[:3]:
         assert semconv.E_UNENFORCED in [event.name for event in span.events]
