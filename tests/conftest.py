@@ -8,11 +8,12 @@ from collections.abc import Iterator
 import hypothesis
 import pytest
 
-from tests.in_memory import Telemetry
-from tests.model_server import ModelServer
+from tests.support.in_memory import Telemetry
+from tests.support.model_server import ModelServer
+from tests.support.redis_server import Server, binary
 
 # Before any test module imports it: its assertions are to be explained when they fail.
-pytest.register_assert_rewrite("tests.sdks.kit")
+pytest.register_assert_rewrite("tests.support.call_shapes")
 
 # A busy machine is no failure: neither a slow example nor slowly drawn data is.
 hypothesis.settings.register_profile(
@@ -47,3 +48,21 @@ def model_server() -> Iterator[ModelServer]:
     """A local model provider that replays what it is given."""
     with ModelServer() as server:
         yield server
+
+
+@pytest.fixture(scope="session")
+def redis_binary() -> str:
+    """The server's program; the tests that need it are skipped, with the reason, where there is none."""
+    found = binary()
+    if found is None:
+        pytest.skip("neither redis-server nor valkey-server is installed")
+    return found
+
+
+@pytest.fixture(scope="session")
+def redis_server(redis_binary: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for all tests; each empties it."""
+    server = Server(redis_binary, tmp_path_factory.mktemp("redis"))
+    server.start()
+    yield server
+    server.stop()

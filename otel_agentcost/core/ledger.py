@@ -4,7 +4,8 @@ The guard names the budgets that a call counts in (`Claim`) and reserves room be
 settles what the call really cost (`settle`), or gives the reservation back (`release`). Every verb is one atomic step
 over all its claims and can be repeated with the same call id. No verb reads a clock: `now` is always an argument.
 
-A ledger of your own is a subclass of `Ledger` with four verbs; `tests/ledger/contract.py` states what they must do.
+A ledger of your own is a subclass of `Ledger` with four verbs. `tests/guard/ledger/contract.py` states what they must
+do.
 """
 
 from __future__ import annotations

@@ -25,11 +25,11 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 import otel_agentcost
 from otel_agentcost.core import semconv
 from tests.coexistence import providers
+from tests.coexistence.experiment import Order, call, client_of, installed, instrument, pristine, scope
 from tests.coexistence.neighbours import NEIGHBOURS, Neighbour, needs_neighbours, neighbours
-from tests.coexistence.scene import Order, call, client_of, installed, instrument, pristine, scope
 from tests.coexistence.shapes import CHAT, CHAT_STREAM, MESSAGE, SHAPES, Shape
-from tests.in_memory import Telemetry
-from tests.model_server import ModelServer
+from tests.support.in_memory import Telemetry
+from tests.support.model_server import ModelServer
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the neighbours' own
 
@@ -335,7 +335,7 @@ from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
 OpenAIInstrumentor().instrument()
 import anthropic, openai
 from tests.coexistence import providers, shapes
-from tests.model_server import ModelServer
+from tests.support.model_server import ModelServer
 server = ModelServer().__enter__()
 server.responder = providers.answer
 kept = [

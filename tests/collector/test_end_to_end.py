@@ -27,10 +27,10 @@ from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.pricebook import open_book
 from otel_agentcost.telemetry import signals
 from otel_agentcost.telemetry.signals import Signal
-from tests.collector.kit import needed, span, trace_id, traces
-from tests.servers import prometheus
-from tests.servers.collector import Collector, free_ports, send, spans_in
-from tests.servers.prometheus import Prometheus
+from tests.collector.real_collector import needed, span, trace_id, traces
+from tests.support import prometheus
+from tests.support.prometheus import Prometheus
+from tools.collector import Collector, free_ports, send, spans_in
 
 FILES = ("pricing.yaml", "metrics.yaml", "runs.yaml", "agent.yaml", "backends/prometheus-scrape.yaml")
 CENT = 0.005

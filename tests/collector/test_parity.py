@@ -12,8 +12,8 @@ from otel_agentcost.collector.pricing import pricing_yaml
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.pricebook import PriceBook, open_book
-from tests.collector.kit import needed
-from tests.collector.pricing import Pricing
+from tests.collector.pricing_collector import Pricing
+from tests.collector.real_collector import needed
 
 NANO = 1e-9
 BOOK = open_book()

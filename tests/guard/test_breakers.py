@@ -15,9 +15,9 @@ from otel_agentcost.guard.breakers import FRESH, TRIAL
 from otel_agentcost.guard.ledger import Ledger, LedgerError, Standing, open_ledger
 from otel_agentcost.guard.ledger.memory import MemoryLedger
 from otel_agentcost.guard.resilient_ledger import Keeper
-from tests.guard.scene import NOW
-from tests.guard.test_ledger_down import Moody
-from tests.guard.test_waiting import url
+from tests.guard.guards import NOW
+from tests.guard.test_queue import url
+from tests.guard.test_resilient_ledger import Moody
 
 __all__ = ["url"]
 

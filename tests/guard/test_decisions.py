@@ -11,7 +11,7 @@ import pytest
 from otel_agentcost.core import budgets
 from otel_agentcost.guard import Level
 from otel_agentcost.guard import start_times as beginnings_module
-from tests.guard.scene import NOW, facts, guard, refused, spent, ticket, usd
+from tests.guard.guards import NOW, facts, guard, refused, spent, ticket, usd
 
 
 def crossings(levels: tuple[Level, ...]) -> list[tuple[str, str | None, float]]:

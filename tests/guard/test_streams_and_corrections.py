@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from otel_agentcost.guard import Level
-from tests.guard.scene import NOW, facts, guard, refused, spent, ticket, usd
+from tests.guard.guards import NOW, facts, guard, refused, spent, ticket, usd
 
 
 def stood(levels: tuple[Level, ...]) -> list[tuple[str, str, int]]:

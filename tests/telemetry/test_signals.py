@@ -20,11 +20,11 @@ from otel_agentcost.core import semconv
 from otel_agentcost.telemetry import signals
 from otel_agentcost.telemetry.metrics import create_counter, create_histogram, create_observable
 from otel_agentcost.telemetry.signals import MODEL, SIGNALS, WHO, Signal
-from tests.budgets.scene import answering, ask, budgeted, client, until_refused
-from tests.in_memory import Telemetry
-from tests.loops.test_line import agent, in_a_trace, openai
-from tests.model_server import ModelServer, json_reply
-from tests.sdks.replies import CACHED, chat, chat_stream
+from tests.calls.test_loops import agent, in_a_trace, openai
+from tests.support.budgeted_calls import answering, ask, budgeted, client, until_refused
+from tests.support.in_memory import Telemetry
+from tests.support.model_server import ModelServer, json_reply
+from tests.support.replies import CACHED, chat, chat_stream
 
 __all__ = ["openai"]
 

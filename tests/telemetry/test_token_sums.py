@@ -12,14 +12,14 @@ import otel_agentcost
 from otel_agentcost.core import semconv
 from otel_agentcost.core.usage import Tokens
 from otel_agentcost.telemetry.metrics import TokenSums
-from tests.budgets.scene import ASK
-from tests.budgets.scene import client as of_server
-from tests.foreign import scene as foreign
-from tests.in_memory import Telemetry
-from tests.model_server import ModelServer
-from tests.sdks.kit import instrumented
-from tests.sdks.replies import CACHED, THOUGHT, chat, chat_stream
-from tests.telemetry.calls import ask, client
+from tests.support import foreign_spans as foreign
+from tests.support.budgeted_calls import ASK
+from tests.support.budgeted_calls import client as of_server
+from tests.support.call_shapes import instrumented
+from tests.support.in_memory import Telemetry
+from tests.support.model_server import ModelServer
+from tests.support.openai_call import ask, client
+from tests.support.replies import CACHED, THOUGHT, chat, chat_stream
 
 SAVED = 1024 * (0.15 - 0.075) / 1e6
 """What gpt-4o-mini's cache saves of the usage `CACHED`."""

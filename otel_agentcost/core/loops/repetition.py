@@ -31,7 +31,7 @@ PATIENT: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """When repetitions are a loop. The defaults were chosen by measurement: see `tests/loops`."""
+    """When repetitions are a loop. The defaults were chosen by measurement: see `tests/core/loops`."""
 
     repeats: int = 3
     """How often the same happens before it is a loop (`LOOP_MAX_REPEATS`); at least 2."""
