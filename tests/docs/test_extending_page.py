@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.plugin_distribution import PluginDistribution
+from tests.support.plugin_distribution import PluginDistribution
 
-PAGE = (Path(__file__).resolve().parents[1] / "docs" / "extending.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "extending.md").read_text(encoding="utf-8")
 PYTHON = re.findall(r"^```python\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
 MODULES = {found[1]: block for block in PYTHON if (found := re.match(r"# (\w+)\.py\n", block))}
 (TESTS,) = (block for block in PYTHON if "def test_" in block)
