@@ -175,8 +175,8 @@ _BUDGET_TEXTS: Final[Mapping[Reason, str]] = {
     ),
     "held": (
         "The budget {budget} has too little left for this call, which was not sent{trace}. {used}{needed}. Retry when "
-        "the in-flight calls have ended, make fewer calls at once, or set an output limit on each call: a call without "
-        "one reserves the cost of the longest possible answer."
+        "the in-flight calls have ended, make fewer calls at once, or set an output limit on each call: without one, a "
+        "call reserves the cost of the longest possible answer."
     ),
     "seconds": (
         "The budget {budget} is used up: {spent} of {limit} seconds have passed. The call was not sent{trace}. "
@@ -188,7 +188,7 @@ _BUDGET_TEXTS: Final[Mapping[Reason, str]] = {
     ),
     "unpriced": (
         "The budget {budget} cannot be enforced, because the price of the model is unknown: {detail}. The call was not "
-        "sent{trace}. Add a price to your price file (OTEL_AGENTCOST_PRICES), or set OTEL_AGENTCOST_UNPRICED=allow."
+        "sent{trace}. Add the price to your price file (OTEL_AGENTCOST_PRICES), or set OTEL_AGENTCOST_UNPRICED=allow."
     ),
     "ledger": (
         "The budget {budget} cannot be checked, because its ledger does not answer{cause}. The call was not "
@@ -196,7 +196,8 @@ _BUDGET_TEXTS: Final[Mapping[Reason, str]] = {
     ),
     "circuit": (
         "The circuit breaker {rule}{owner} is open after {detail}. The call was not sent. When the open time is over, "
-        "one trial call is admitted; if budgets admit it too, the breaker closes. The log has the causes."
+        "one trial call is admitted; if budgets admit it too, the breaker closes. The log names the refusals and loops "
+        "that opened it."
     ),
 }
 
@@ -220,9 +221,11 @@ def _budget_text(error: BudgetExceeded) -> str:
     counts_calls = "calls" in error.unit
     needed = ""
     if error.requested and not (counts_calls and error.reason != "cut_off"):
-        verb = "cost" if error.unit == "usd" else "use" if error.reason != "cut_off" else "used"
-        verb = f"would have {verb} up to" if error.reason == "cut_off" else f"could {verb} up to"
-        needed = f"; this call {verb} {written(error.requested, error.unit)}"
+        dollars = error.unit == "usd"
+        verb = "could cost" if dollars else "could use"
+        if error.reason == "cut_off":
+            verb = "would have cost" if dollars else "would have used"
+        needed = f"; this call {verb} up to {written(error.requested, error.unit)}"
     return _BUDGET_TEXTS[error.reason].format(
         budget=f"{error.budget}{whose_budget(error.scope, error.value)}",
         rule=error.budget,
@@ -256,8 +259,8 @@ def _loop_text(error: LoopDetected) -> str:
     trace = f" (trace {error.trace_id})" if error.trace_id else ""
     cost = f" {written(error.wasted_usd, 'usd')} was spent since the loop began." if error.wasted_usd else ""
     return (
-        f"The agent repeats itself: {subject} {error.repeats} times {manner}. The next model call was not "
-        f"sent{trace}.{cost} Change the agent, or set OTEL_AGENTCOST_LOOP_ACTION=warn."
+        f"The agent is in a loop: {subject} {error.repeats} times {manner}. The next model call was not sent{trace}."
+        f"{cost} Change the prompt or the tools, or set OTEL_AGENTCOST_LOOP_ACTION=warn."
     )
 
 

@@ -73,7 +73,7 @@ def test_an_open_circuit_breaker_is_named_with_its_cause() -> None:
     assert str(error) == (
         "The circuit breaker agent:trips=5/10m,open=15m of agent researcher is open after 5 refusals or loops within "
         "10m. The call was not sent. When the open time is over, one trial call is admitted; if budgets admit it too, "
-        "the breaker closes. The log has the causes."
+        "the breaker closes. The log names the refusals and loops that opened it."
     )
     assert error.circuit == "5 refusals or loops within 10m"
     assert (error.ledger, error.unpriced, error.cut_off) == (None, None, False)
@@ -92,9 +92,9 @@ def test_a_loop_is_a_sentence() -> None:
     """It says which tool, how often, in which way, what that has cost, and what to do."""
     error = LoopDetected(rule="repeat", repeats=3, tool="search", wasted_usd=Decimal("0.00009"), trace_id="abc")
     assert str(error) == (
-        "The agent repeats itself: search was called 3 times with the same arguments and the same result. The next "
-        "model call was not sent (trace abc). $0.00009 was spent since the loop began. Change the agent, or set "
-        "OTEL_AGENTCOST_LOOP_ACTION=warn."
+        "The agent is in a loop: search was called 3 times with the same arguments and the same result. The next model "
+        "call was not sent (trace abc). $0.00009 was spent since the loop began. Change the prompt or the tools, or "
+        "set OTEL_AGENTCOST_LOOP_ACTION=warn."
     )
 
 
@@ -113,7 +113,7 @@ def test_a_model_without_a_price_is_refused_with_the_reason() -> None:
     """And with both ways out."""
     assert str(UNPRICED) == (
         "The budget total:usd=1 cannot be enforced, because the price of the model is unknown: no price for 'new'. The "
-        "call was not sent (trace abc). Add a price to your price file (OTEL_AGENTCOST_PRICES), or set "
+        "call was not sent (trace abc). Add the price to your price file (OTEL_AGENTCOST_PRICES), or set "
         "OTEL_AGENTCOST_UNPRICED=allow."
     )
 
