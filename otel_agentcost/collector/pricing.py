@@ -32,7 +32,7 @@ processors:
 def pricing_yaml(book: PriceBook) -> str:
     """The file for the prices of `book`, as they hold on its date, with what is known of the time before and after."""
     at = datetime.fromisoformat(book.book.date).replace(tzinfo=timezone.utc).timestamp()
-    own = "" if book.finder.own.path is None else f", overridden by {book.finder.own.path.name}"
+    own = "" if book.finder.overrides.path is None else f", and those of {book.finder.overrides.path.name} over them"
     lines = _lines(transform.blocks(book, tables(book, at)))
     return _HEAD.format(source=book.source, own=own) + "\n".join(lines) + "\n"
 

@@ -194,7 +194,7 @@ def taken() -> Iterator[str]:
 
 def _spelled(book: PriceBook) -> list[str]:
     """`name|id` for each exact name of a provider, `https://host|id` for the hosts that most calls go to."""
-    ids = [*book.book.providers, *book.finder.own.providers]
+    ids = [*book.book.providers, *book.finder.overrides.providers]
     found = {one: one for one in ids} | {name: one for name, one in ALIASES.items() if one in ids}
     for provider, rule in _urls(book):
         start = rule.get("starts_with") if not isinstance(rule, str) else rule
@@ -213,7 +213,7 @@ def _own_hosts(book: PriceBook) -> Iterator[tuple[str, str, str]]:
     two of them share tell nothing.
     """
     found: dict[tuple[str, str], set[str]] = {}
-    for own in book.finder.own.providers.values():
+    for own in book.finder.overrides.providers.values():
         for url in own.urls:
             host, _, port = url.rpartition("://")[2].partition("/")[0].partition(":")
             found.setdefault((host, port if port.isdecimal() else ""), set()).add(own.id)

@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from otel_agentcost.core.prices import DAY, Card, InconsistentPrices, ModelPrices, Tiered
 from otel_agentcost.core.usage import Kind
-from otel_agentcost.pricebook import Found, PriceBook
-from otel_agentcost.pricebook.overrides import OwnModel
+from otel_agentcost.pricebook import PriceBook, PriceMatch
+from otel_agentcost.pricebook.overrides import OverrideModel
 from otel_agentcost.pricebook.price_lists import read_model
 
 KINDS: Final[tuple[Kind, ...]] = (
@@ -66,7 +66,7 @@ class Table:
 
 def tables(book: PriceBook, at: float) -> dict[str, Table]:
     """The tables of all providers, by their ids, as they hold at the moment `at` (seconds of the epoch)."""
-    own = book.finder.own
+    own = book.finder.overrides
     ids = [*book.book.providers, *(name for name in own.providers if name not in book.book.providers)]
     found = {provider: _table(book, provider, at) for provider in ids}
     if any(True for _ in own.models):
@@ -77,14 +77,14 @@ def tables(book: PriceBook, at: float) -> dict[str, Table]:
 def _table(book: PriceBook, provider: str, at: float) -> Table:
     table = Table()
     finder = book.finder
-    own = finder.own.providers.get(provider)
+    own = finder.overrides.providers.get(provider)
     ours = [own.models] if own is not None else []
-    for models in (*ours, finder.own.models):
+    for models in (*ours, finder.overrides.models):
         for name in models.exact:
             _add_name(table, book, provider, name, at, own=True)
         for number, (_, model) in enumerate(models.wild):
             _add_wild(table, book, provider, model, f"#own-{len(table.rules)}-{number}", at)
-    shelf = finder.shelf(provider)
+    shelf = finder.listed_provider(provider)
     if shelf is None:
         return table
     for owner in (shelf, *book.book.providers[shelf].fallbacks):
@@ -93,9 +93,9 @@ def _table(book: PriceBook, provider: str, at: float) -> Table:
     return table
 
 
-def _add_wild(table: Table, book: PriceBook, provider: str, model: OwnModel, key: str, at: float) -> None:
+def _add_wild(table: Table, book: PriceBook, provider: str, model: OverrideModel, key: str, at: float) -> None:
     """A wildcard of the own prices, or, under `ANY`, a name of them: prices of its own, or another's."""
-    shelf = book.finder.shelf(provider)
+    shelf = book.finder.listed_provider(provider)
     found = book.finder.alias(model, shelf) if model.prices is None else None
     prices = model.prices if found is None else found.prices
     if prices is None:
@@ -110,7 +110,7 @@ def _add_wild(table: Table, book: PriceBook, provider: str, model: OwnModel, key
 def _of_anybody(book: PriceBook, at: float) -> Table:
     """Own prices for all providers, where the book does not know who sells the model."""
     table = Table()
-    models = book.finder.own.models
+    models = book.finder.overrides.models
     for number, model in enumerate(models):
         _add_wild(table, book, ANY, model, model.name if model.name in models.exact else f"#own-{number}", at)
     return table
@@ -120,13 +120,15 @@ def _add_name(table: Table, book: PriceBook, provider: str, name: str, at: float
     if name in table.lines or any(mark in name for mark in MARKS):
         return
     found = book.find((name,), None, provider)
-    sellers = {provider, book.finder.shelf(provider)}
-    if isinstance(found, Found) and (own or found.provider in sellers):  # an own name may stand for another's model
+    sellers = {provider, book.finder.listed_provider(provider)}
+    if isinstance(found, PriceMatch) and (
+        own or found.provider in sellers
+    ):  # an own name may stand for another's model
         table.lines[name] = _lines(name, found.prices, at, known=_asked_apart(book, found), terms=found.terms_apply)
 
 
 def _add_shelf(table: Table, book: PriceBook, provider: str, owner: str, at: float) -> None:
-    for entry in book.book.shelf(owner).entries:
+    for entry in book.book.models_of(owner).entries:
         key = f"#{owner}/{entry['id']}"
         ruled = False
         for name in _alternatives(entry["match"]):
@@ -141,29 +143,29 @@ def _add_shelf(table: Table, book: PriceBook, provider: str, owner: str, at: flo
             table.lines[key] = _lines(key, found.prices, at, known=known, terms=found.terms_apply)
 
 
-def _by_id(book: PriceBook, provider: str, owner: str, entry: Any) -> Found:
+def _by_id(book: PriceBook, provider: str, owner: str, entry: Any) -> PriceMatch:
     """What `provider` bills for a model of the book, however it is called: an own price goes before the book's."""
     identity = entry["id"]
-    own = book.finder.own.providers.get(provider)
-    for models in ([own.models] if own is not None else []) + [book.finder.own.models]:
+    own = book.finder.overrides.providers.get(provider)
+    for models in ([own.models] if own is not None else []) + [book.finder.overrides.models]:
         model = models.exact.get(identity)
         if model is not None and model.prices is not None:
-            return Found(provider=provider, model=identity, prices=model.prices, own=True)
+            return PriceMatch(provider=provider, model=identity, prices=model.prices, overridden=True)
     prices = read_model(f"{owner}/{identity}", entry)
-    same = owner == book.finder.shelf(provider)
-    return Found(provider=provider, model=identity, prices=prices, terms_apply=same)
+    same = owner == book.finder.listed_provider(provider)
+    return PriceMatch(provider=provider, model=identity, prices=prices, terms_apply=same)
 
 
 def _alternatives(match: Any) -> Sequence[Any]:
     return match["or"] if not isinstance(match, str) and "or" in match else [match]
 
 
-def _asked_apart(book: PriceBook, found: Found) -> str:
+def _asked_apart(book: PriceBook, found: PriceMatch) -> str:
     """The notes for terms that leave a call unpriced where they have no price: service tiers, batches."""
     owner = found.prices.name.partition("/")[0]
-    if found.own or owner not in book.book.providers:
+    if found.overridden or owner not in book.book.providers:
         return ""
-    terms = book.book.shelf(owner).terms
+    terms = book.book.models_of(owner).terms
     return ("t" if "service_tier" in terms else "") + ("b" if "processing" in terms else "")
 
 
