@@ -1,9 +1,9 @@
-"""`agentcost doctor`: what this installation would do with an application, and what stands in its way.
+"""`agentcost doctor`: report what this installation would do with an application, and what prevents it.
 
-It looks at the settings, the budgets, the price book, the SDKs and OpenTelemetry as they are here and now, and asks
-the ledger whether it answers (one that is a file is made thereby). Nothing else is changed. Started as
-`opentelemetry-instrument agentcost doctor`, it sees what an application started that way would get. The exit code is
-1 where something needs attention.
+The report covers the settings, budgets, price book, SDKs and OpenTelemetry of this process, and probes the ledger (a
+ledger file that does not exist is created). Nothing else is changed. Started as `opentelemetry-instrument agentcost
+doctor`, it reports the setup of an application that is started that way. The exit code is 1 if anything needs
+attention.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ SUMMARY = "Show the settings and budgets in effect, the price book, the SDKs, th
 
 DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
-# What decides, beside our own settings, whether and where telemetry goes.
+# The variables that decide, besides our own settings, whether and where telemetry goes.
 TELEMETRY_VARIABLES = (
     "OTEL_SDK_DISABLED",
     DISABLED,
@@ -59,13 +59,13 @@ class Finding:
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Adds the subcommand to `agentcost`."""
+    """Add the subcommand to `agentcost`."""
     parser = subparsers.add_parser("doctor", help=SUMMARY, description=SUMMARY)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the report; returns 1 where something in it needs attention."""
+    """Print the report. Returns 1 if anything in it needs attention, else 0."""
     del arguments
     print(f"otel-agentcost {__version__}, Python {platform.python_version()}")
     problem: Finding | None = None
@@ -114,7 +114,7 @@ _COUNTED: Mapping[Unit, str] = {
 
 
 def _obstacle(settings: Settings, problem: Finding | None, prices: list[Finding]) -> str | None:
-    """Why no budget is enforced, where one was meant: an application would run without otel-agentcost."""
+    """Return why the budgets of the settings are not enforced; None if they are, or if there are none."""
     if problem is not None:
         return "the settings cannot be parsed"
     if not settings.rules and not settings.breakers:
@@ -129,7 +129,7 @@ def _obstacle(settings: Settings, problem: Finding | None, prices: list[Finding]
 
 
 def _budgets(settings: Settings, obstacle: str | None) -> Iterator[Finding]:
-    """The rules as they were understood, and what goes with them."""
+    """Report the rules in words, the settings that go with them, and the ledger."""
     if obstacle is not None:
         yield Finding(
             "not enforced", f"NO BUDGET IS ENFORCED: {obstacle}, so otel-agentcost does not start.", fine=False
@@ -251,7 +251,7 @@ def _sdks(*, in_use: bool) -> Iterator[Finding]:
 
 
 def _frameworks(*, in_use: bool) -> Iterator[Finding]:
-    """Those whose tools are watched."""
+    """Report the frameworks whose tool calls are measured."""
     from otel_agentcost.integrations import tools  # noqa: PLC0415 (keeps the command line quick to start)
 
     absent: list[str] = []
@@ -272,7 +272,7 @@ def _frameworks(*, in_use: bool) -> Iterator[Finding]:
 
 
 def _patched(distribution: str, oldest: str, targets: list[Target], measured: str) -> Finding | None:
-    """Whether what is to be patched is there; None where the distribution is not."""
+    """Report if the patched methods exist; None if the distribution is not installed."""
     installed = _version(distribution)
     if installed is None:
         return None
@@ -286,7 +286,7 @@ def _patched(distribution: str, oldest: str, targets: list[Target], measured: st
 
 
 def _missing(targets: Iterable[Target]) -> Iterator[str]:
-    """The seams that this version does not have. Imports what has them: a doctor may take the time."""
+    """Yield the patched methods that this version does not have. Imports their modules, which takes time."""
     for target in targets:
         if target.optional:
             continue
@@ -319,7 +319,7 @@ def _telemetry() -> Iterator[Finding]:
 
 
 def _provider() -> Finding:
-    """The tracer provider of this process and where its spans go."""
+    """Report the tracer provider of this process, and the exporters of its spans."""
     from opentelemetry import trace  # noqa: PLC0415 (keeps the command line quick to start)
 
     provider = trace.get_tracer_provider()
@@ -349,7 +349,7 @@ def _variable(name: str, value: str) -> Finding:
 
 
 def _release(written: str) -> tuple[int, ...]:
-    """The numbers that a version begins with, for comparison; () where there are none."""
+    """Return the leading numbers of a version, for comparison; () if there are none."""
     found = re.match(r"\d+(?:\.\d+)*", written)
     return tuple(int(number) for number in found[0].split(".")) if found else ()
 

@@ -18,7 +18,7 @@ class Row:
     variable: str
     """The environment variable."""
     parse: Callable[[object], object]
-    """Parses a value as it was written, or returns a parsed one. Raises `Unclear`."""
+    """Parses a value as it was written, or returns a parsed one. Raises `InvalidValue`."""
     values: str
     """The possible values, in Markdown."""
     default: str

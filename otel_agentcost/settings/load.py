@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, cast
 
-from otel_agentcost.settings.parsers import Unclear, quoted
+from otel_agentcost.settings.parsers import InvalidValue, quoted
 from otel_agentcost.settings.sources import PREFIX, Layer, environment, file_layer, is_set
 from otel_agentcost.settings.table import ROWS, Settings, parse, settings_error, variable
 from otel_agentcost.settings.warnings import is_limit, unknown, without_effect
@@ -83,6 +83,6 @@ def _add_file(layers: list[Layer]) -> list[str]:
         return []
     try:
         layers.append(file_layer(above))
-    except Unclear as error:
+    except InvalidValue as error:
         return [f"{above.spelling('config')} is {quoted(above.written['config'])}, {error}"]
     return []

@@ -1,8 +1,8 @@
-"""How a setting is understood: parsers from a value as it was written to a value of the field's type.
+"""Parsers of settings: from a value as it is written to a value of the field's type.
 
-Each takes text of the environment, a value of a settings file or an argument of code, and raises `Unclear` for what it
-cannot understand; none of them logs or looks anywhere else. `settings.py` has the table that names them. Also here:
-how a value is quoted in a sentence that others read.
+A parser takes text of the environment, a value of a settings file or an argument of code. It returns a parsed value
+unchanged, and raises `InvalidValue` for a value that it cannot parse. None of them logs or reads anything else. The
+table in `table.py` names the parser of each setting. `quoted` formats a value for an error message.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ CaptureContent = Literal["NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVEN
 Word = TypeVar("Word", bound=str)
 
 
-class Unclear(Exception):
-    """A value cannot be understood; the text completes "X is 'v', ". Caught by `settings.py`."""
+class InvalidValue(Exception):
+    """A value cannot be parsed. The text completes the sentence "X is 'v', "."""
 
 
 def to_boolean(value: object) -> bool:
@@ -41,24 +41,24 @@ def to_boolean(value: object) -> bool:
         return True
     if word in ("false", "0", "no", "off"):
         return False
-    raise Unclear("which is neither true nor false")
+    raise InvalidValue("which is neither true nor false")
 
 
 def to_text(value: object) -> str:
     """Parse text, or a number that stands for text."""
     if isinstance(value, (str, int)) and not isinstance(value, bool):
         return str(value)
-    raise Unclear("which is not text")
+    raise InvalidValue("which is not text")
 
 
 def to_path(value: object) -> Path:
     """Parse a path; `~` is the home directory."""
     if not isinstance(value, (str, Path)):
-        raise Unclear("which is not a path")
+        raise InvalidValue("which is not a path")
     try:
         return Path(value).expanduser()
     except RuntimeError as error:
-        raise Unclear("whose home directory is unknown") from error
+        raise InvalidValue("whose home directory is unknown") from error
 
 
 def to_tool_prices(value: object) -> ToolPrices:
@@ -67,12 +67,12 @@ def to_tool_prices(value: object) -> ToolPrices:
     for tool, written in _pairs(value, "tool=dollars"):
         price = to_price(written)
         if price is None:
-            raise Unclear(
+            raise InvalidValue(
                 f"where the price of {tool} is {quoted(written)}, which is not an amount of US dollars: "
                 "write 0.005 per call, or 0.01/s per second"
             )
         if str(tool) in prices:
-            raise Unclear(f"which has two prices for {tool}")
+            raise InvalidValue(f"which has two prices for {tool}")
         prices[str(tool)] = price
     return ToolPrices(prices)
 
@@ -83,14 +83,14 @@ def _pairs(value: object, form: str) -> Iterable[tuple[object, object]]:
         return cast("Mapping[object, object]", value).items()
     if isinstance(value, str):
         return [_pair(item, form) for item in value.split(",") if item.strip()]
-    raise Unclear(f"which does not have the form {form},{form}")
+    raise InvalidValue(f"which does not have the form {form},{form}")
 
 
 def _pair(item: str, form: str) -> tuple[str, str]:
     # From the right: a tool may have any name, a price has no `=` in it.
     left, equals, right = item.rpartition("=")
     if not equals or not left.strip():
-        raise Unclear(f"where {quoted(item.strip())} does not have the form {form}")
+        raise InvalidValue(f"where {quoted(item.strip())} does not have the form {form}")
     return left.strip(), right.strip()
 
 
@@ -106,7 +106,7 @@ def to_capture_content(value: object) -> CaptureContent:
         case "SPAN_AND_EVENT":
             return "SPAN_AND_EVENT"
         case _:
-            raise Unclear("which is none of NO_CONTENT, SPAN_ONLY, EVENT_ONLY and SPAN_AND_EVENT")
+            raise InvalidValue("which is none of NO_CONTENT, SPAN_ONLY, EVENT_ONLY and SPAN_AND_EVENT")
 
 
 # --- Budgets ----------------------------------------------------------------------------------------------------------
@@ -127,27 +127,27 @@ def _limit(unit: Unit, value: object) -> int:
     try:
         return to_limit(unit, value)
     except UnclearRule as error:
-        raise Unclear(str(error)) from error
+        raise InvalidValue(str(error)) from error
 
 
 def to_budgets(value: object) -> tuple[Budget, ...]:
-    """Rules, as `core.budgets` reads them. An empty list is none; a text that says none was meant to say some."""
+    """Parse budget rules (see `core.budgets`). An empty list is valid; a text without a rule is a mistake."""
     try:
         rules = read(value)
     except UnclearRule as error:
-        raise Unclear(f"where {error}") from error
+        raise InvalidValue(f"where {error}") from error
     if not rules and isinstance(value, str):
-        raise Unclear("which contains no rule: write scope[=name][/window]:limit=value, such as user/day:usd=1")
+        raise InvalidValue("which contains no rule: write scope[=name][/window]:limit=value, such as user/day:usd=1")
     return rules
 
 
 def to_breakers(value: object) -> tuple[Breaker, ...]:
-    """Circuit breakers, as `core.breakers` reads them: a text, a list of texts, or what YAML makes of a text with a
-    blank in it (`agent: trips=5/10m,open=15m`).
+    """Parse circuit breakers (see `core.breakers`): a text, a list of texts, or the mapping that YAML makes of a text
+    with a blank in it (`agent: trips=5/10m,open=15m`).
     """
     items: object = [cast("object", value)] if isinstance(value, (str, Breaker, Mapping)) else value
     if not isinstance(items, Sequence):
-        raise Unclear("which is not a list of rules: write scope[=name]:trips=N/time,open=time")
+        raise InvalidValue("which is not a list of rules: write scope[=name]:trips=N/time,open=time")
     found: list[Breaker] = []
     try:
         for item in cast("Sequence[object]", items):
@@ -157,7 +157,7 @@ def to_breakers(value: object) -> tuple[Breaker, ...]:
             else:
                 found += [item] if isinstance(item, Breaker) else breakers.parse(str(item))
     except UnclearRule as error:
-        raise Unclear(f"where {error}") from error
+        raise InvalidValue(f"where {error}") from error
     return tuple(found)
 
 
@@ -166,11 +166,11 @@ def to_downgrade(value: object) -> Mapping[str, str]:
     chain: dict[str, str] = {}
     for model, cheaper in _pairs(value, "model=model"):
         if not (isinstance(model, str) and isinstance(cheaper, str) and model.strip() and cheaper.strip()):
-            raise Unclear(f"where {quoted(cheaper)} for {quoted(model)} is not a model name")
+            raise InvalidValue(f"where {quoted(cheaper)} for {quoted(model)} is not a model name")
         if model == cheaper:
-            raise Unclear(f"where {model} would replace itself")
+            raise InvalidValue(f"where {model} would replace itself")
         if model in chain:
-            raise Unclear(f"which has two models for {model}")
+            raise InvalidValue(f"which has two models for {model}")
         chain[model] = cheaper
     return MappingProxyType(chain)
 
@@ -181,7 +181,7 @@ def one_of(words: tuple[Word, ...]) -> Callable[[object], Word]:
     def to_word(value: object) -> Word:
         found = next((word for word in words if word == str(value).strip().lower()), None)
         if found is None:
-            raise Unclear(f"which is none of {', '.join(words[:-1])} and {words[-1]}")
+            raise InvalidValue(f"which is none of {', '.join(words[:-1])} and {words[-1]}")
         return found
 
     return to_word
@@ -191,7 +191,7 @@ def to_repeats(value: object) -> int:
     """Parse a whole number of at least 2, or 0 for none."""
     number = money.from_number(value.strip() if isinstance(value, str) else value)
     if number is None or number != int(number) or number == 1:
-        raise Unclear("which is neither 0 nor a whole number of at least 2")
+        raise InvalidValue("which is neither 0 nor a whole number of at least 2")
     return int(number)
 
 
@@ -199,11 +199,11 @@ def to_rules(value: object) -> tuple[Rule, ...]:
     """Parse the loop rules: a list, or text like `repeat,cycle`."""
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, Iterable):
-        raise Unclear("which is not a list of rules")
+        raise InvalidValue("which is not a list of rules")
     written = [str(name).strip() for name in cast("Iterable[object]", names)]
     strange = next((name for name in written if name not in get_args(Rule)), None)
     if strange is not None or not written:
-        raise Unclear(f"where {quoted(strange or '')} is none of {', '.join(get_args(Rule))}")
+        raise InvalidValue(f"where {quoted(strange or '')} is none of {', '.join(get_args(Rule))}")
     return tuple(rule for rule in get_args(Rule) if rule in written)
 
 
@@ -214,13 +214,13 @@ def to_thresholds(value: object) -> Mapping[str, float]:
     for name, written in _pairs(value, "threshold=number"):
         key = str(name)
         if key not in defaults:
-            raise Unclear(f"where {quoted(name)} is none of {', '.join(defaults)}")
+            raise InvalidValue(f"where {quoted(name)} is none of {', '.join(defaults)}")
         number = money.from_number(written.strip() if isinstance(written, str) else written)
         whole = isinstance(defaults[key], int)
         fits = number is not None and (number == int(number) and number >= 1 if whole else 0 < number <= 1)
         if number is None or not fits:
             form = "a whole number above 0" if whole else "a share above 0 and at most 1"
-            raise Unclear(f"where {key} is {quoted(written)}, which is not {form}")
+            raise InvalidValue(f"where {key} is {quoted(written)}, which is not {form}")
         found[key] = int(number) if whole else float(number)
     return MappingProxyType(found)
 
@@ -229,7 +229,7 @@ def to_share(value: object) -> float:
     """Parse a share above 0 and at most 1."""
     share = money.from_number(value)
     if share is None or not 0 < share <= 1:
-        raise Unclear("which is not a share of a budget: write a number above 0 and at most 1, such as 0.8")
+        raise InvalidValue("which is not a share of a budget: write a number above 0 and at most 1, such as 0.8")
     return float(share)
 
 
@@ -237,7 +237,7 @@ def to_wait(value: object) -> float:
     """Parse seconds to wait, from 0 to an hour."""
     seconds = money.from_number(value)
     if seconds is None or seconds > 3600:
-        raise Unclear("which is not a waiting time: write seconds from 0 to 3600, such as 10")
+        raise InvalidValue("which is not a waiting time: write seconds from 0 to 3600, such as 10")
     return float(seconds)
 
 
@@ -245,7 +245,7 @@ def to_timeout(value: object) -> float:
     """Parse a timeout in seconds. At most 30: a value of 50 was meant in milliseconds and would block calls."""
     seconds = money.from_number(value)
     if seconds is None or not Decimal("0.001") <= seconds <= 30:
-        raise Unclear("which is not a timeout: write seconds from 0.001 to 30, such as 0.05")
+        raise InvalidValue("which is not a timeout: write seconds from 0.001 to 30, such as 0.05")
     return float(seconds)
 
 
@@ -255,10 +255,10 @@ def to_ledger(value: object) -> str | Ledger:
     """
     if not isinstance(value, str):
         if not is_ledger(value):
-            raise Unclear(f"which is neither a URL nor an object with the methods {', '.join(VERBS)}")
+            raise InvalidValue(f"which is neither a URL nor an object with the methods {', '.join(VERBS)}")
         return value
     if not ledger_schemes.is_known(ledger_schemes.scheme_of(value)):
-        raise Unclear(f"which is not a ledger: {ledger_schemes.hint()}")
+        raise InvalidValue(f"which is not a ledger: {ledger_schemes.hint()}")
     return value.strip()
 
 
@@ -273,7 +273,7 @@ def to_zone(value: object) -> tzinfo:
     try:
         return ZoneInfo(value if isinstance(value, str) else "")
     except (LookupError, ValueError, OSError) as error:
-        raise Unclear(
+        raise InvalidValue(
             "which is not a known time zone: write a name such as Europe/Berlin; "
             "if such names are unknown too, pip install tzdata"
         ) from error
@@ -283,13 +283,13 @@ def to_zone(value: object) -> tzinfo:
 
 
 def on_spans(mode: CaptureContent) -> bool:
-    """Whether spans may have content."""
+    """Return True if message content may be recorded on spans."""
     return mode in ("SPAN_ONLY", "SPAN_AND_EVENT")
 
 
 def quoted(value: object, *, url: bool = False) -> str:
-    """`value` as it was written, short, and fit for a log that others read; of what was to be a URL, only what is
-    behind the last `@`, for a password may stand before it in any form.
+    """Format `value` for an error message: short, and without passwords. Of a text that was meant to be a URL (`url`),
+    everything before the last `@` is hidden, because a password may be there in any form.
     """
     if not isinstance(value, str):
         return f"{without_password(str(value)):.120}"

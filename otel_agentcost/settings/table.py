@@ -29,7 +29,7 @@ from otel_agentcost.errors import SettingsError
 from otel_agentcost.settings.field import Row, setting
 from otel_agentcost.settings.parsers import (
     CaptureContent,
-    Unclear,
+    InvalidValue,
     one_of,
     quoted,
     to_boolean,
@@ -378,7 +378,7 @@ def parse(written: Mapping[str, object], spelled: Callable[[str], str]) -> tuple
         value = written[row.field]
         try:
             parsed[row.field] = row.parse(value) if is_set(value) else DEFAULTS[row.field]
-        except Unclear as error:
+        except InvalidValue as error:
             mistakes[row.field] = f"{spelled(row.field)} is {quoted(value, url=row.field == 'ledger')}, {error}"
     return parsed, mistakes
 
