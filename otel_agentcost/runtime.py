@@ -66,7 +66,7 @@ class Runtime:
         """Close the ledger. Calls that settle later open it again."""
         try:
             if (gate := self.instrumentation.gates.gate) is not None:
-                gate.guard.keeper.close()
+                gate.guard.ledger.close()
         except Exception as error:
             report("closing the ledger", error)
 
@@ -253,7 +253,7 @@ def _open_gate(settings: Settings, ledger: Ledger, book: PriceBook, telemetry: _
     guard = open_guard(settings, ledger)
     circuit: Breaking | None = None
     if settings.breakers:
-        breakers = Breakers(settings.breakers, guard.keeper, new_id, time.monotonic)
+        breakers = Breakers(settings.breakers, guard.ledger, new_id, time.monotonic)
         circuit = Breaking(guard, breakers, telemetry.breakers())
     reports = telemetry.budgets(settings)
     return Gate(guard, book, reports, settings.attribution, settings.breakers, circuit)

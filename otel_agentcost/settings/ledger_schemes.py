@@ -7,12 +7,14 @@ scheme that is not built in.
 from __future__ import annotations
 
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from pkgutil import iter_modules
 
-GROUP = "otel_agentcost.ledgers"
-"""The entry-point group of ledgers. The name of an entry point is the scheme of its URLs."""
+from otel_agentcost import plugins
+
+GROUP = "ledgers"
+"""The entry-point group of ledgers, after `plugins.PREFIX`. The name of an entry point is the scheme of its URLs."""
 
 _FOLDER = Path(__file__).parent.parent / "guard" / "ledger"
 
@@ -33,7 +35,7 @@ def entry_point(scheme: str) -> EntryPoint | None:
     """Return the entry point of a ledger of another distribution."""
     if not scheme:
         return None
-    return next((entry for entry in entry_points(group=GROUP) if entry.name.lower() == scheme), None)
+    return next((entry for entry in plugins.entry_points(GROUP) if entry.name.lower() == scheme), None)
 
 
 def is_known(scheme: str) -> bool:
@@ -43,6 +45,6 @@ def is_known(scheme: str) -> bool:
 
 def hint() -> str:
     """Word which ledgers there are, to complete a sentence about an unknown one."""
-    others = {entry.name.lower() for entry in entry_points(group=GROUP)}
+    others = {entry.name.lower() for entry in plugins.entry_points(GROUP)}
     schemes = ", ".join([*built_in(), *sorted(others.difference(built_in()))])
     return f"write memory://, sqlite:///path/to/file or redis://host:port/db (the schemes are {schemes})"

@@ -75,5 +75,5 @@ def spent(guard: Guard, scope: str, value: str, now: float = NOW) -> int:
     """Nano-dollars spent and held, of the first rule for that scope."""
     rule = next(rule for rule in guard.budgets if rule.scope == scope)
     key = rule.key(value, budgets.period(rule.window, now))
-    standing = guard.keeper.ledger.standing(key, now=now)
+    standing = guard.ledger.wrapped.standing(key, now=now)
     return standing.spent["nano_usd"] + standing.held["nano_usd"]

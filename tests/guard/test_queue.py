@@ -225,7 +225,7 @@ async def test_the_one_behind_a_cancelled_task_moves_up() -> None:
     leaving.cancel()
     await asyncio.wait([leaving])
     g.settle(first, usd("0.1"), 1, NOW)
-    assert ticket(await asyncio.wait_for(staying, 1)).held["nano_usd"] > 20_000_000
+    assert ticket(await asyncio.wait_for(staying, 1)).reserved["nano_usd"] > 20_000_000
 
 
 def test_another_kind_of_event_loop_does_not_wait() -> None:

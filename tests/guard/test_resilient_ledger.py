@@ -117,11 +117,11 @@ def test_what_was_settled_meanwhile_is_not_lost() -> None:
     for each in (held, free):
         assert g.settle(each, usd("0.05"), 1, NOW) == ()
         assert g.settle(each, usd("0.05"), 1, NOW) == ()
-    assert g.keeper.unsettled == 2
+    assert g.ledger.unsettled == 2
     ledger.down = None
     clock.now += resilient_ledger.LONGEST_PAUSE
     g.release(ticket(g.admit(facts())), NOW)
-    assert g.keeper.unsettled == 0
+    assert g.ledger.unsettled == 0
     assert spent(g, "trace", "t1") == 100_000_000
 
 
@@ -132,7 +132,7 @@ def test_what_is_kept_is_bounded_and_the_loss_is_counted(monkeypatch: pytest.Mon
     ledger.down = LedgerError("it is unplugged.")
     for _ in range(25):
         g.settle(ticket(g.admit(facts())), usd("0.05"), 1, NOW)
-    assert (g.keeper.unsettled, g.keeper.lost) == (10, 15)
+    assert (g.ledger.unsettled, g.ledger.lost) == (10, 15)
 
 
 def test_a_release_that_fails_harms_nothing() -> None:

@@ -114,16 +114,16 @@ class Storm:
             self.guard.release(ticket, _clock(draw))
             return
         if chance < 0.13:  # nobody knows what it cost
-            self._settle(ticket, None, draw.randint(0, ticket.held["tokens"]), draw)
+            self._settle(ticket, None, draw.randint(0, ticket.reserved["tokens"]), draw)
         else:
-            nano = 0 if chance < 0.16 else draw.randint(0, ticket.held["nano_usd"])
-            self._settle(ticket, nano, draw.randint(0, ticket.held["tokens"]), draw)
+            nano = 0 if chance < 0.16 else draw.randint(0, ticket.reserved["nano_usd"])
+            self._settle(ticket, nano, draw.randint(0, ticket.reserved["tokens"]), draw)
         if chance > 0.9:
             self.guard.settle(ticket, Decimal(1), 1, _clock(draw))
             self.guard.release(ticket, _clock(draw))
         if chance > 0.95:  # what a process that was cut off from its ledger would say again
             amounts: dict[Unit, int] = {"nano_usd": 10**9, "calls": 1}
-            self.guard.keeper.settle(ticket.call_id, [each.claim for each in ticket.counted], amounts, _clock(draw))
+            self.guard.ledger.settle(ticket.call_id, [each.claim for each in ticket.counted], amounts, _clock(draw))
 
     def _settle(self, ticket: Ticket, nano: int | None, tokens: int, draw: random.Random) -> None:
         usd = None if nano is None else money.from_nano(nano)

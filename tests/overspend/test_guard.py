@@ -48,7 +48,7 @@ def check(raging: Storm, ledger: Ledger, limits: load.Limits, figures: Figures) 
     assert figures.admitted > 50
     assert figures.refused > 50
     assert raging.guard.waiting == 0
-    assert raging.guard.keeper.unsettled == 0
+    assert raging.guard.ledger.unsettled == 0
 
 
 def test_threads_never_overspend(url: str, kind: str, seed: int) -> None:

@@ -30,7 +30,7 @@ def stormy(
     with budgeted(telemetry, budgets=rules, **settings):
         runtime = active.active()
         assert runtime is not None
-        ledger = runtime.gates.open().guard.keeper.ledger
+        ledger = runtime.gates.open().guard.ledger.wrapped
         with load.watched(ledger, url, limits, time.time) as witness:
             witness.keys |= {"total/all/", "user/all/u0", "model/all/gpt-4o-mini"}
             yield app, provider

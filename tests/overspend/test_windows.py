@@ -100,7 +100,7 @@ class Wall:
         assert isinstance(answer, Ticket) == fits
         if isinstance(answer, Ticket):
             self.open.append((answer, windows))
-            self.held.update(dict.fromkeys(windows, answer.held["nano_usd"]))
+            self.held.update(dict.fromkeys(windows, answer.reserved["nano_usd"]))
             if self.brisk:
                 self.settle(0, 1.0)
 
@@ -109,12 +109,12 @@ class Wall:
         if not self.open:
             return
         ticket, windows = self.open.pop(which % len(self.open))
-        nano = int(ticket.held["nano_usd"] * share)
+        nano = int(ticket.reserved["nano_usd"] * share)
         self.guard.settle(ticket, money.from_nano(nano), 1, self.now)
-        self.held.subtract(dict.fromkeys(windows, ticket.held["nano_usd"]))
+        self.held.subtract(dict.fromkeys(windows, ticket.reserved["nano_usd"]))
         self.spent.update(dict.fromkeys(windows, nano))
         for each in ticket.counted:
-            standing = self.guard.keeper.ledger.standing(each.claim.key, now=self.now)
+            standing = self.guard.ledger.wrapped.standing(each.claim.key, now=self.now)
             assert standing.spent["nano_usd"] + standing.held["nano_usd"] <= each.claim.limits["nano_usd"]
 
 
@@ -152,7 +152,7 @@ def test_the_guard_decides_as_a_calendar_on_the_wall(zone: str, steps: list[tupl
 def test_a_clock_gone_mad_passes_no_limit(jumps: list[tuple[float, int]]) -> None:
     """However far it jumps, and back again: at no moment is more spent and held of a window than its limit."""
     wall = Wall("Europe/Berlin")
-    ledger, start = wall.guard.keeper.ledger, wall.now
+    ledger, start = wall.guard.ledger.wrapped, wall.now
     for jump, output in jumps:
         now = start + jump
         answer = wall.guard.admit(replace(facts(output, now=now, team="red"), call_id=f"call-{jump}-{output}"))
@@ -161,7 +161,7 @@ def test_a_clock_gone_mad_passes_no_limit(jumps: list[tuple[float, int]]) -> Non
         for each in answer.counted:
             standing = ledger.standing(each.claim.key, now=now)
             assert standing.spent["nano_usd"] + standing.held["nano_usd"] <= each.claim.limits["nano_usd"]
-        wall.guard.settle(answer, money.from_nano(answer.held["nano_usd"]), 1, now + 1)
+        wall.guard.settle(answer, money.from_nano(answer.reserved["nano_usd"]), 1, now + 1)
 
 
 @pytest.mark.parametrize("zone", BEGINNINGS)
@@ -179,7 +179,7 @@ def test_every_ledger_knows_the_edges(url: str, zone: str) -> None:
         wall.go(-GRACE / 2 - edge)
         wall.admit(50)
         wall.go(GRACE + edge)
-    wall.guard.keeper.ledger.close()
+    wall.guard.ledger.wrapped.close()
 
 
 def test_a_call_that_ends_in_the_next_window_is_charged_to_its_own(url: str, tmp_path: Path) -> None:
@@ -191,7 +191,7 @@ def test_a_call_that_ends_in_the_next_window_is_charged_to_its_own(url: str, tmp
     wall.settle(0, 1.0)
     keys = [each.claim.key for each in ticket.counted]
     assert [key.split("/")[1][:10] for key in keys] == ["2096-02-28", "2096-02-28", "2096-02"]
-    spent = [wall.guard.keeper.ledger.standing(key, now=wall.now).spent["nano_usd"] for key in keys]
+    spent = [wall.guard.ledger.wrapped.standing(key, now=wall.now).spent["nano_usd"] for key in keys]
     assert spent == [290_000_000] * 3
     wall.admit(299)
-    wall.guard.keeper.ledger.close()
+    wall.guard.ledger.wrapped.close()

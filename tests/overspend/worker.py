@@ -32,7 +32,7 @@ def guard(order: dict[str, Any], name: str) -> dict[str, Any]:
     ledger = open_ledger(order["ledger"], timeout=5)
     raging = Storm(ledger, order["rules"], order["seed"], name, wait=order["wait"])
     raging.threads(order["threads"], order["calls"])
-    kept = raging.guard.keeper.unsettled
+    kept = raging.guard.ledger.unsettled
     ledger.close()
     spent = [(key, unit, amount) for (key, unit), amount in raging.spent.items()]
     return {**{key: getattr(raging, key) for key in ("calls", "admitted", "refused")}, "spent": spent, "kept": kept}

@@ -10,9 +10,8 @@ from __future__ import annotations
 
 from importlib import import_module
 from importlib.metadata import EntryPoint
-from types import ModuleType
-from typing import Any
 
+from otel_agentcost import plugins
 from otel_agentcost.core.ledger import (
     GRACE,
     KEEP,
@@ -85,12 +84,10 @@ def open_ledger(url: str, *, timeout: float = 1.0) -> Ledger:
 
 def _open_plugin(entry: EntryPoint, url: str, timeout: float) -> Ledger:
     try:
-        plugin: Any = entry.load()
-        make = plugin.open_ledger if isinstance(plugin, ModuleType) else plugin
-        ledger: object = make(url, timeout=timeout)
+        ledger: object = plugins.load(entry, "open_ledger")(url, timeout=timeout)
     except LedgerError:
         raise
-    except Exception as error:  # other people's code may raise anything
+    except (Exception, SystemExit) as error:  # code of other distributions may raise anything
         reason = without_password(f"{type(error).__name__}: {error}")
         raise LedgerError(
             f"The ledger {without_password(url)!r:.120} of {entry.value} cannot be opened ({reason:.300})."

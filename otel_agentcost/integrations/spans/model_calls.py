@@ -172,11 +172,11 @@ class _Call:
         try:
             self._facts = gate.facts_of_span(self._asked, span, self._context, self._who, self._price_of_little)
             # A call waits in its own thread for money that is only held; an event loop must not stand still for it.
-            decision = gate.ask(self._facts, span, patient=not _in_event_loop())
+            decision = gate.ask(self._facts, span, wait=not _in_event_loop())
             if isinstance(decision, Ticket) and (decision.model is not None or decision.max_output_tokens is not None):
                 gate.guard.release(decision, self._clock())  # a request that other code sends cannot be rewritten
-                if decision.instead is not None:
-                    decision = Refused(action="block", error=decision.instead)
+                if decision.fallback_error is not None:
+                    decision = Refused(action="block", error=decision.fallback_error)
             refused = self._decided(gate, span, decision)
         except Exception as bug:
             report("checking budgets", bug)
@@ -192,7 +192,7 @@ class _Call:
             if self._source.refusable:
                 self._refused(gate, span, decision)
                 return decision.error
-            decision = gate.guard.unasked(facts, facts.call.model)
+            decision = gate.guard.without_reservation(facts, facts.call.model)
             decision.unenforced = f"{_scope(span)} sends its calls anyway"
             warn_once(
                 f"not refusable: {_scope(span)}",
@@ -326,7 +326,7 @@ class _Call:
             if (
                 facts.call.model is None and asked.model is not None
             ):  # budgets of a model apply too, now that it is known
-                ticket = self._ticket = gate.guard.unasked(facts, asked.model)
+                ticket = self._ticket = gate.guard.without_reservation(facts, asked.model)
             for level in gate.guard.settle(ticket, cost.usd, tokens, now):
                 gate.reports.level(span, *level)
         except Exception as bug:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,34 +11,37 @@ from typing import Any
 import pytest
 
 import otel_agentcost
+from otel_agentcost import plugins
 from otel_agentcost.cli import main
 from otel_agentcost.diagnostics import without_password
 from otel_agentcost.errors import SettingsError
 from otel_agentcost.guard.ledger import LedgerError, open_ledger
 from otel_agentcost.guard.opening import opened
-from otel_agentcost.settings import Settings, from_environment, ledger_schemes
+from otel_agentcost.settings import Settings, from_environment
 from tests.guard.ledger import toy_ledger
 from tests.guard.ledger.toy_ledger import ToyLedger
 from tests.support.budgeted_calls import answering, ask, budgeted, client, until_refused
 from tests.support.in_memory import Telemetry
 from tests.support.model_server import ModelServer
+from tests.support.plugin_distribution import PluginDistribution
 
-Install = Callable[[str], Any]
+Install = Callable[[str, str], None]
 
 
 @pytest.fixture
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
-    """Installs a distribution outside this package with one module and the entry points that are passed."""
+    """Installs a distribution outside this package with one module, and an entry point for a scheme."""
 
-    def make(entry_points: str) -> None:
-        shutil.copy(toy_ledger.__file__, tmp_path / "agentcost_toy.py")
-        metadata = tmp_path / "agentcost_toy-1.0.dist-info"
-        metadata.mkdir()
-        (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: agentcost-toy\nVersion: 1.0\n")
-        (metadata / "entry_points.txt").write_text(f"[otel_agentcost.ledgers]\n{entry_points}\n")
+    installed = plugins._installed  # pyright: ignore[reportPrivateUsage] (read once in a process)
+
+    def make(scheme: str, value: str) -> None:
+        modules = {"agentcost_toy": Path(toy_ledger.__file__).read_text(encoding="utf-8")}
+        PluginDistribution(tmp_path, "agentcost-toy", modules, {"otel_agentcost.ledgers": {scheme: value}})
         monkeypatch.syspath_prepend(tmp_path)
+        installed.cache_clear()
 
     yield make
+    installed.cache_clear()
     sys.modules.pop("agentcost_toy", None)
 
 
@@ -52,7 +54,7 @@ def test_an_entry_point_opens_a_ledger(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The scheme in the environment is enough: a call over the budget is refused by the ledger of the plug-in."""
-    install(f"toy = {value}")
+    install("toy", value)
     monkeypatch.setenv("OTEL_AGENTCOST_LEDGER", "toy://here")
     monkeypatch.setenv("OTEL_AGENTCOST_BUDGETS", "total:calls=2")
     otel_agentcost.instrument(tracer_provider=telemetry.tracer_provider, meter_provider=telemetry.meter_provider)
@@ -71,7 +73,7 @@ def test_the_doctor_asks_the_ledger_of_an_entry_point(
     install: Install, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is reported like the built-in ones."""
-    install("toy = agentcost_toy")
+    install("toy", "agentcost_toy")
     monkeypatch.setenv("OTEL_AGENTCOST_LEDGER", "toy://here")
     monkeypatch.setenv("OTEL_AGENTCOST_TRACE_MAX_LLM_CALLS", "3")
     assert main(["doctor"]) == 0
@@ -80,7 +82,7 @@ def test_the_doctor_asks_the_ledger_of_an_entry_point(
 
 def test_an_unknown_scheme_lists_those_of_plugins(install: Install) -> None:
     """One sentence has all schemes, and a wrong URL is no reason to import a plug-in."""
-    install("toy = agentcost_toy")
+    install("toy", "agentcost_toy")
     with pytest.raises(SettingsError, match=r"the schemes are memory, redis, rediss, sqlite, valkey, valkeys, toy\)"):
         from_environment({"OTEL_AGENTCOST_LEDGER": "postgres://db"})
     assert "agentcost_toy" not in sys.modules
@@ -88,8 +90,8 @@ def test_an_unknown_scheme_lists_those_of_plugins(install: Install) -> None:
 
 def test_a_builtin_scheme_reads_no_metadata(install: Install, monkeypatch: pytest.MonkeyPatch) -> None:
     """Reading the entry points of all distributions takes milliseconds, and a plug-in cannot replace a built-in."""
-    install("memory = agentcost_toy")
-    monkeypatch.setattr(ledger_schemes, "entry_points", None)  # so that reading them would raise
+    install("memory", "agentcost_toy")
+    monkeypatch.setattr(plugins, "entry_points", None)  # so that reading them would raise
     assert from_environment({"OTEL_AGENTCOST_LEDGER": "memory://"}).ledger == "memory://"
     assert not isinstance(open_ledger("memory://"), ToyLedger)
 
@@ -105,7 +107,7 @@ def test_a_builtin_scheme_reads_no_metadata(install: Install, monkeypatch: pytes
 )
 def test_a_broken_plugin_is_one_sentence(install: Install, value: str, reason: str) -> None:
     """Whatever the plug-in raises, it is a `LedgerError` without the password of the URL."""
-    install(f"toy = {value}")
+    install("toy", value)
     with pytest.raises(LedgerError) as caught:
         open_ledger("toy://app:s3cret@host")
     assert reason in str(caught.value)

@@ -198,7 +198,7 @@ def standing(key: str = "total/all/") -> Standing:
     assert runtime is not None
     gate = runtime.gates.gate
     assert gate is not None
-    return gate.guard.keeper.ledger.standing(key, now=time.time())
+    return gate.guard.ledger.wrapped.standing(key, now=time.time())
 
 
 def refusal_in(error: BaseException) -> BudgetExceeded:
