@@ -44,7 +44,7 @@ class CallContent(Protocol):
     response: Any
     """The whole response, where it came as a whole."""
 
-    def overhearing(self, feed: Callable[[Any], object]) -> Callable[[Any], object]:
+    def overhearing(self, feed: streams.Feed) -> streams.Feed:
         """Return `feed`, with each event shown to the transcript as well."""
         ...
 
@@ -110,7 +110,7 @@ class ActiveCall:
         """Reads the events of a stream."""
         self.raw: streams.RawReader | None = None
         """Reads a raw response."""
-        self.feed: Callable[[Any], object] = ignore
+        self.feed: streams.Feed = ignore
         """Takes in one event of a stream. Raises `BudgetExceeded` before an event that the budget has no room for."""
         self.unread: str | None = None
         """Why the stream could not be read, where a reader failed."""
@@ -156,7 +156,7 @@ class ActiveCall:
         if self.record.first_chunk is None:
             self.record.first_chunk = time.perf_counter() - self.record.started
 
-    def unreadable(self, bug: Exception) -> Callable[[Any], object]:
+    def unreadable(self, bug: Exception) -> streams.Feed:
         """Note that a reader failed on an event. The events after it are passed on unread."""
         report("reading a stream", bug)
         self.unread = f"the stream could not be read ({type(bug).__name__})"

@@ -87,7 +87,8 @@ def _is_of_a_processor(frame: FrameType) -> bool:
     code = frame.f_code
     if not code.co_argcount or code.co_varnames[0] != "self":
         return False
-    kind: Any = type(frame.f_locals.get("self"))
+    owner: Any = frame.f_locals.get("self")
+    kind: Any = type(owner)  # pyright: ignore[reportUnknownVariableType] (any class of the application)
     return (hasattr(kind, "on_start") and hasattr(kind, "on_end")) or (
         hasattr(kind, "export") and hasattr(kind, "shutdown")
     )

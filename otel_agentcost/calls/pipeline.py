@@ -258,7 +258,7 @@ class Pipeline:
         reader = call.request.format.open_stream(call.request.call)
         if reply is not None and reply.prepare is not None:
             reader = reply.prepare(reader)
-        feed: Callable[[Any], object] = reader.feed
+        feed: streams.Feed = reader.feed
         if call.content is not None:
             feed = call.content.overhearing(feed)
         if call.admission is not None and not arrived:

@@ -29,17 +29,22 @@ _MAX_BODY = 32 * 1024 * 1024
 finalize.FINALIZERS.add(__name__)
 
 
+class Feed(Protocol):
+    """Takes in one event of a stream. Raises `BudgetExceeded` if the application must not get it."""
+
+    def __call__(self, event: Any, /) -> object: ...
+
+
 class StreamListener(Protocol):
     """What a tap shows a stream to: a call in flight."""
 
-    feed: Callable[[Any], object]
-    """Takes in one event. Raises `BudgetExceeded` if the application must not get it."""
+    feed: Feed
 
     def first_chunk(self) -> None:
         """The first chunk has arrived. Later calls change nothing."""
         ...
 
-    def unreadable(self, bug: Exception) -> Callable[[Any], object]:
+    def unreadable(self, bug: Exception) -> Feed:
         """`feed` failed on an event. Returns the function that takes in the events after it."""
         ...
 

@@ -32,7 +32,7 @@ Install = Callable[[str, str], None]
 def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Install]:
     """Installs a distribution outside this package with one module, and an entry point for a scheme."""
 
-    installed = plugins._installed  # pyright: ignore[reportPrivateUsage] (read once in a process)
+    installed = plugins._installed
 
     def make(scheme: str, value: str) -> None:
         modules = {"agentcost_toy": Path(toy_ledger.__file__).read_text(encoding="utf-8")}
