@@ -1,42 +1,49 @@
 # Everything that a developer runs. Needs Python 3.10 or later with venv, and the network once; it makes its own .venv.
 #
 #   make demo    the demo: a research agent, a local model server, and what each call costs   (ARGS="--replay")
-#   make test    the tests                                                                  (ARGS="tests/core -x")
+#   make test    the quick tests, in parallel: a few minutes                                 (ARGS="tests/core -x")
+#   make test-all     all tests that need no other environment                              (ARGS="-m slow")
 #   make neighbours   the tests beside other instrumentations, and under agent frameworks, in environments that have them
 #   make frameworks   the tests of frameworks' tools, each with its oldest and its newest release   (ARGS="langchain")
 #   make collector    builds the OpenTelemetry Collector that tests use (needs Go; kept in the user's cache)
 #   make check   linters and type checkers
 #   make bench   the benchmarks
-#   make boards  rewrites the Grafana boards from the table of signals
-#   make preview   the boards over sample data, in a page of their own (needs Prometheus 2.42 or newer on the path)
+#   make boards  rewrites the boards and alerts for Grafana and vendors from the table of signals
+#   make preview   serves the boards over sample data, without Grafana (needs Prometheus 2.42 or newer on the path)
+#   make walk    how many files and functions of the package one call walks through              (ARGS="--files")
 #   make docs    rewrites what is generated from the code: the README's tables, the list of variables
 
 VENV ?= .venv
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := $(VENV)/bin
+PARALLEL := -n auto --dist worksteal
 
-.PHONY: demo test neighbours frameworks collector check lint types docs boards preview bench clean
+.PHONY: demo test test-all neighbours frameworks collector check lint types docs boards preview bench walk clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/agentcost demo $(ARGS)
 
+# Which tests are slow, the table in tests/conftest.py says.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(ARGS)
+
+test-all: $(VENV)/.test
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 # An environment of its own: whatever is installed, `opentelemetry-instrument` loads, in all other tests too. Another
 # one for instructor, which does not admit the newest SDKs.
 neighbours:
 	@$(MAKE) --no-print-directory $(VENV)-neighbours/.coexist VENV=$(VENV)-neighbours
-	$(VENV)-neighbours/bin/python -m pytest tests/coexistence tests/budgets/frameworks $(ARGS)
+	$(VENV)-neighbours/bin/python -m pytest tests/coexistence tests/calls/budgets/frameworks $(ARGS)
 	@$(MAKE) --no-print-directory $(VENV)-instructor/.instructor VENV=$(VENV)-instructor
-	$(VENV)-instructor/bin/python -m pytest tests/budgets/frameworks/test_instructor.py $(ARGS)
+	$(VENV)-instructor/bin/python -m pytest tests/calls/budgets/frameworks/test_instructor.py $(ARGS)
 
 frameworks: $(VENV)/.test
-	$(BIN)/python -m tests.tools.environments $(ARGS)
+	$(BIN)/python -m tools.environments $(ARGS)
 
 collector: $(VENV)/.test
-	$(BIN)/python -m tests.servers.collector $(ARGS)
+	$(BIN)/python -m tools.collector $(ARGS)
 
 check: lint types
 
@@ -49,20 +56,25 @@ types: $(VENV)/.dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 docs: $(VENV)/.dev
-	$(BIN)/python -m tests.documents
+	$(BIN)/python -m tools.documents
 
 boards: $(VENV)/.test
 	$(BIN)/python -m grafana.boards
+	$(BIN)/python -m grafana.alerts
 	$(BIN)/python -m grafana.vendors
 
 bench: $(VENV)/.test
-	$(BIN)/python -m tests.benchmarks $(ARGS)
+	$(BIN)/python -m benchmarks $(ARGS)
+
+walk:
+	@$(MAKE) --no-print-directory $(VENV)-walk/.walk VENV=$(VENV)-walk
+	$(VENV)-walk/bin/python tools/walk.py $(ARGS)
 
 preview: $(VENV)/.test
 	$(BIN)/python -m grafana.preview $(ARGS)
 
 clean:
-	rm -rf $(VENV) $(VENV)-neighbours $(VENV)-instructor .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-neighbours $(VENV)-instructor $(VENV)-walk .mypy_cache .pytest_cache .ruff_cache .hypothesis
 
 # A stamp for each extra, renewed when pyproject.toml changes: the second run installs nothing.
 
@@ -71,8 +83,9 @@ $(VENV)/.test: EXTRAS = test
 $(VENV)/.dev: EXTRAS = dev
 $(VENV)/.coexist: EXTRAS = test,coexist,frameworks
 $(VENV)/.instructor: EXTRAS = test,instructor
+$(VENV)/.walk: EXTRAS = walk
 
-$(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.coexist $(VENV)/.instructor: $(BIN)/python pyproject.toml
+$(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.coexist $(VENV)/.instructor $(VENV)/.walk: $(BIN)/python pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
 	@touch $@
 

@@ -1,1 +1,1 @@
-"""Boards, alerts and provisioning for Grafana, and a page that shows the boards without it."""
+"""Boards, alerts and provisioning for Grafana, and a preview that shows the boards without Grafana."""

@@ -1,11 +1,16 @@
-"""OpenTelemetry spans, exact dollars and budgets for what AI agents spend.
+"""OpenTelemetry spans, exact costs and budgets for the model and tool calls of AI agents.
 
-import otel_agentcost
+    import otel_agentcost
 
-otel_agentcost.instrument()      # what `opentelemetry-instrument` does by itself
+    otel_agentcost.instrument()  # not needed under the command opentelemetry-instrument
 
-with otel_agentcost.attribute(user="u1", feature="support"):
-    client.chat.completions.create(...)
+    with otel_agentcost.run("support-ticket", usd=0.50, user="u1") as run:
+        client.chat.completions.create(model="gpt-4o-mini", messages=messages)
+    print(run.cost_usd)
+
+The names in `__all__` are the public API. Changing one of them is a breaking change.
+
+PYTEST_DONT_REWRITE: pytest would warn that the package was imported before it, as `opentelemetry-instrument` does.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ from otel_agentcost._version import __version__
 from otel_agentcost.calls.decorators import tool, tool_call
 from otel_agentcost.calls.runs import adjust, refund, run
 from otel_agentcost.errors import AgentCostError, BudgetExceeded, LoopDetected, SettingsError
-from otel_agentcost.settings.table import Settings
+from otel_agentcost.settings import Settings
 from otel_agentcost.telemetry.attribution import attribute
 
 if TYPE_CHECKING:
@@ -49,10 +54,23 @@ def instrument(
     logger_provider: Any = None,
     settings: Settings | None = None,
 ) -> None:
-    """Puts tokens and dollars on every model call from now on, of SDKs imported already and of those to come.
+    """Instrument all supported SDKs and tool frameworks, those imported already and those imported later.
 
-    Without arguments it uses the global providers and the environment's settings. Doing it twice is harmless. A
-    setting that cannot be understood is logged in one sentence and nothing is instrumented; nothing is raised.
+    From then on, each model call and tool call has a span with its tokens and its cost in US dollars, and the budgets
+    of the settings are enforced. A second call does nothing, and logs a warning if it brings other settings. The
+    function never raises: it logs an invalid setting in one sentence, and instruments nothing. The command
+    `opentelemetry-instrument` calls it by itself.
+
+    Args:
+        tracer_provider: Provider of the tracer. Default: the global provider, even if it is set later.
+        meter_provider: Provider of the meter. Default: the global provider.
+        logger_provider: Provider of the logger that emits message content. Default: the global provider. It is used
+            only if the settings capture content.
+        settings: The settings. Default: the environment variables `OTEL_AGENTCOST_*` and the file that
+            `OTEL_AGENTCOST_CONFIG` names.
+
+    Example:
+        otel_agentcost.instrument(settings=otel_agentcost.Settings(trace_budget_usd=Decimal("0.50")))
     """
     runtime.start(
         tracer_provider=tracer_provider,
@@ -63,12 +81,15 @@ def instrument(
 
 
 def uninstrument() -> None:
-    """Restores every patched SDK; calls under way are still settled."""
+    """Restore every patched SDK and tool framework.
+
+    Spans and budgets of in-flight calls are still settled. Without a previous `instrument()`, it does nothing.
+    """
     runtime.stop()
 
 
 def __getattr__(name: str) -> Any:
-    # The instrumentor's base class costs more to import than all of this package: only who asks for it pays.
+    # The base class of the instrumentor takes longer to import than this whole package, so it is imported on demand.
     if name == "AgentCostInstrumentor":
         from otel_agentcost.instrumentor import AgentCostInstrumentor  # noqa: PLC0415
 

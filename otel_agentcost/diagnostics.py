@@ -7,6 +7,7 @@ cause is logged once, at WARNING, with what it means for the application; what i
 from __future__ import annotations
 
 import logging
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -59,6 +60,16 @@ def forget_causes() -> None:
     """Starts anew, so that the next cause is logged again (a fresh `instrument()` deserves fresh warnings)."""
     with _lock:
         _seen.clear()
+
+
+def without_password(text: str) -> str:
+    """Return `text` with the user and password of every URL in it replaced by `***`, and the values of parameters
+    that are named like a secret.
+
+    A password may contain any character, also unescaped ones: this hides too much rather than too little.
+    """
+    text = re.sub(r"(?is)((?:redis|valkey)s?:/*|//).*@", r"\1***@", text)
+    return re.sub(r"(?i)([?&][^=&]*(?:pass|secret|token)[^=&]*=)[^&]*", r"\1***", text)
 
 
 def alarm(sentence: str) -> None:

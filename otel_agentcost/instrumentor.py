@@ -1,7 +1,7 @@
-"""`AgentCostInstrumentor`: what `opentelemetry-instrument` loads, as any OpenTelemetry instrumentor.
+"""The OpenTelemetry instrumentor that the command `opentelemetry-instrument` loads.
 
-It only speaks that interface; the work is in `runtime.py`. Kept apart because the base class costs more to import than
-all of this package, which `otel_agentcost.instrument()` need not pay.
+`runtime.py` does the work. This module is separate because its base class takes longer to import than the rest of the
+package, and `otel_agentcost.instrument()` does not need it.
 """
 
 from __future__ import annotations
@@ -15,11 +15,14 @@ from otel_agentcost import runtime
 
 
 class AgentCostInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # see the import
-    """Puts tokens and dollars on every model call of the SDKs that the application uses.
+    """OpenTelemetry instrumentor of all supported model SDKs and tool frameworks.
 
-    `instrument(tracer_provider=..., meter_provider=..., logger_provider=..., settings=...)`: all optional; by default
-    the global providers and the settings of the environment. The same as `otel_agentcost.instrument`, whichever comes
-    first.
+    `instrument` takes the keyword arguments of `otel_agentcost.instrument`, all optional: `tracer_provider`,
+    `meter_provider`, `logger_provider` and `settings`. `uninstrument` takes none. Both share their state with
+    `otel_agentcost.instrument` and `otel_agentcost.uninstrument`: after a call of either, the other does nothing.
+
+    Example:
+        AgentCostInstrumentor().instrument(tracer_provider=provider)
     """
 
     @property
@@ -28,10 +31,10 @@ class AgentCostInstrumentor(BaseInstrumentor):  # type: ignore[misc]  # see the 
 
     @_is_instrumented_by_opentelemetry.setter
     def _is_instrumented_by_opentelemetry(self, _value: bool) -> None:
-        """The base class keeps a flag of its own; the truth is in the runtime, which code can start too."""
+        """Ignore the flag that the base class sets: code may have started the runtime without this class."""
 
     def instrumentation_dependencies(self) -> Collection[str]:
-        """None: each SDK is patched if and when the application imports it."""
+        """Return no dependencies: an SDK is patched if and when the application imports it."""
         return ()
 
     def _instrument(self, **kwargs: Any) -> None:

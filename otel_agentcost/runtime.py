@@ -31,7 +31,8 @@ from otel_agentcost.core.tool_prices import ToolPrices
 from otel_agentcost.diagnostics import alarm, logger, report
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.guard import Breakers
-from otel_agentcost.guard.ledger.opening import open_guard
+from otel_agentcost.guard.ledger import Ledger
+from otel_agentcost.guard.opening import open_guard, opened
 from otel_agentcost.integrations import sdks, tools
 from otel_agentcost.integrations.patching import Patch
 from otel_agentcost.integrations.sdks._base import patches_of as sdk_patches
@@ -40,8 +41,7 @@ from otel_agentcost.integrations.spans.processor import AgentCostProcessor, Span
 from otel_agentcost.integrations.spans.tool_calls import ToolCallSpans
 from otel_agentcost.integrations.tools._base import patches_of as tool_patches
 from otel_agentcost.pricebook import PriceBook, open_book
-from otel_agentcost.settings.parsers import on_spans
-from otel_agentcost.settings.table import NO_BUDGET, ROWS, Settings
+from otel_agentcost.settings import NO_BUDGET, ROWS, Settings, from_environment, on_spans
 from otel_agentcost.telemetry.breaker_events import BreakerReports
 from otel_agentcost.telemetry.budget_events import BudgetReports
 from otel_agentcost.telemetry.loop_events import LoopReports
@@ -66,7 +66,7 @@ class Runtime:
         """Close the ledger. Calls that settle later open it again."""
         try:
             if (gate := self.instrumentation.gates.gate) is not None:
-                gate.guard.keeper.close()
+                gate.guard.ledger.close()
         except Exception as error:
             report("closing the ledger", error)
 
@@ -93,7 +93,7 @@ def start(
             _tell_vain(settings, _running[0].settings)
             return
         try:
-            settings = settings if settings is not None else Settings.load()
+            settings = settings if settings is not None else from_environment()
             for notice in settings.notices:
                 tell = alarm if "BUDGET IS ENFORCED" in notice else logger.warning
                 tell(f"otel-agentcost: {notice}")
@@ -116,9 +116,9 @@ def _tell_vain(given: Settings | None, running: Settings) -> None:
     if not vain:
         return
     sentence = (
-        "otel-agentcost: instrument(settings=...) changes nothing, because otel-agentcost runs already (an earlier "
-        f"call, or opentelemetry-instrument, has started it): {', '.join(row.field for row in vain)} not in force. "
-        f"Set {', '.join(row.variable for row in vain)} in the environment, or call uninstrument() before."
+        "otel-agentcost: settings of instrument(settings=...) are ignored, because an earlier call or "
+        f"opentelemetry-instrument has already started otel-agentcost: {', '.join(row.field for row in vain)}. Set "
+        f"{', '.join(row.variable for row in vain)} in the environment, or call uninstrument() first."
     )
     if any(row.budget for row in vain):
         alarm(f"{sentence} NO SUCH BUDGET IS ENFORCED.")
@@ -153,7 +153,8 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
     provider = tracer_provider or trace.get_tracer_provider()
     processor = _PROCESSORS.get(provider, AgentCostProcessor)
     recorder = Recorder(telemetry.metrics)
-    gates = Gates(lambda: _open_gate(settings, book, telemetry))
+    ledger = opened(settings.ledger, settings.ledger_timeout)
+    gates = Gates(lambda: _open_gate(settings, ledger, book, telemetry))
     loops = _loop_guard(settings, telemetry)
     instrumentation = Instrumentation(
         tracer=tracer,
@@ -168,7 +169,7 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
     pipeline = Pipeline(book, spans, recorder, gates, loops, _content(settings, logger_provider))
     patches = tuple(patch for sdk in sdks.discover() for patch in sdk_patches(sdk, pipeline))
     patches += tuple(patch for framework in tools.discover() for patch in tool_patches(framework))
-    if settings.rules or settings.breakers or not settings.ledger.startswith("memory:"):
+    if settings.rules or settings.breakers or ledger.shared:
         gates.open()  # with a shared ledger also without rules: runs of other services come with their requests
     processor.observers = SpanObservers(
         metrics=telemetry.metrics,
@@ -248,11 +249,11 @@ class _Telemetry:
         return _LOOP_REPORTS.get(self._provider, lambda: LoopReports(self._meter))
 
 
-def _open_gate(settings: Settings, book: PriceBook, telemetry: _Telemetry) -> Gate:
-    guard = open_guard(settings)
+def _open_gate(settings: Settings, ledger: Ledger, book: PriceBook, telemetry: _Telemetry) -> Gate:
+    guard = open_guard(settings, ledger)
     circuit: Breaking | None = None
     if settings.breakers:
-        breakers = Breakers(settings.breakers, guard.keeper, new_id, time.monotonic)
+        breakers = Breakers(settings.breakers, guard.ledger, new_id, time.monotonic)
         circuit = Breaking(guard, breakers, telemetry.breakers())
     reports = telemetry.budgets(settings)
     return Gate(guard, book, reports, settings.attribution, settings.breakers, circuit)

@@ -1,1 +1,1 @@
-"""The project's tests. A package, so that test modules can share `tests.model_server` and `tests.in_memory`."""
+"""The project's tests, laid out like the package; `tests.support` has what they share."""

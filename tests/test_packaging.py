@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -15,7 +16,7 @@ import pytest
 from otel_agentcost import environment_variables
 from otel_agentcost._version import __version__
 from otel_agentcost.cli import dashboards
-from otel_agentcost.settings.table import ROWS
+from otel_agentcost.settings import ROWS
 
 ROOT = Path(__file__).resolve().parent.parent
 LAUNCHER = Path(sys.executable).parent / "opentelemetry-instrument"
@@ -23,7 +24,8 @@ SHAPES = {path.relative_to(ROOT).as_posix() for path in (ROOT / "otel_agentcost/
 DATA = (
     SHAPES
     | {"otel_agentcost/py.typed", "otel_agentcost/pricebook/book.jsonl"}
-    | {f"otel_agentcost/guard/ledger/{script}.lua" for script in ("_common", "reserve", "settle", "release", "standing")}
+    | {f"otel_agentcost/pricebook/{table}.json" for table in ("hosts", "output_limits", "service_tiers")}
+    | {f"otel_agentcost/guard/ledger/{name}.lua" for name in ("_common", "reserve", "settle", "release", "standing")}
 )
 BOARDS = {f"otel_agentcost/boards_data/{name}" for name in dashboards.files()}
 VARIABLES = [row.variable for row in ROWS if row.variable.startswith("OTEL_AGENTCOST_")]
@@ -49,6 +51,7 @@ def test_the_wheel_holds_the_package_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = {name for name in archive.namelist() if ".dist-info/" not in name}
     modules = {file.relative_to(ROOT).as_posix() for file in (ROOT / "otel_agentcost").rglob("*.py")}
+    modules.add("pytest_agentcost.py")
     assert names == modules | DATA | BOARDS
 
 
@@ -64,17 +67,49 @@ def test_the_wheel_says_what_it_is_and_needs(wheel: Path) -> None:
     assert all(entry.startswith(("opentelemetry-", "wrapt")) for entry in needed)
 
 
+def test_the_readme_on_pypi_links_to_the_repository(wheel: Path) -> None:
+    """Every link and image is absolute there, under the one address of the repository, and leads to a file in it."""
+    with zipfile.ZipFile(wheel) as archive:
+        (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        text = archive.read(name).decode()
+    (repository,) = re.findall(r"^Project-URL: Repository, (\S+)$", text, re.MULTILINE)
+    assert f"git clone {repository}\n" in text
+    addresses = re.findall(r"https://github\.com/[\w-]+/otel-agentcost", (ROOT / "pyproject.toml").read_text("utf-8"))
+    assert set(addresses) == {repository}
+    links = re.findall(r"\]\(([^)\s]+)\)", text)
+    ours = [link.removeprefix(repository) for link in links if link.startswith(repository)]
+    assert [link for link in links if not link.startswith("https://")] == []
+    assert len(ours) > 15
+    for link in ours:
+        kind, _, path = link.partition("/HEAD/")
+        assert kind == ("/raw" if path.endswith(".png") else "/blob"), link
+        assert (ROOT / path.partition("#")[0]).exists(), link
+
+
 def test_the_wheel_imports_without_a_warning(wheel: Path, tmp_path: Path) -> None:
     """What the wheel holds is enough to import the package and to open its price book, with warnings as errors."""
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(tmp_path)
     code = (
-        "import otel_agentcost, otel_agentcost.settings.table; from otel_agentcost.pricebook import open_book;"
+        "import otel_agentcost, otel_agentcost.settings; from otel_agentcost.pricebook import open_book;"
         "open_book(); print(otel_agentcost.__file__)"
     )
     ended = run(sys.executable, "-W", "error", "-c", code, cwd=tmp_path, PYTHONPATH=str(tmp_path))
     assert ended.stderr == ""
     assert ended.stdout.strip() == str(tmp_path / "otel_agentcost" / "__init__.py")
+
+
+def test_the_pytest_plug_in_is_quiet_in_an_instrumented_process(wheel: Path, tmp_path: Path) -> None:
+    """A run under the launcher has imported the package before pytest starts, and pytest does not warn about that."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    (tmp_path / "test_it.py").write_text("def test_it(): pass\n", encoding="utf-8")
+    code = (
+        "import otel_agentcost, pytest; raise SystemExit(pytest.main("
+        "['-q', '-W', 'error', '-p', 'no:cacheprovider', '-p', 'no:asyncio', 'test_it.py']))"
+    )
+    ended = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert "1 passed" in ended.stdout, ended.stdout + ended.stderr
 
 
 def test_importing_the_package_imports_no_sdk(tmp_path: Path) -> None:
@@ -105,7 +140,7 @@ def test_the_launcher_lists_every_setting_as_a_flag(tmp_path: Path) -> None:
 
 def test_a_flag_of_the_launcher_reaches_the_settings(tmp_path: Path) -> None:
     """What is given as a flag is what the program's settings say."""
-    code = "from otel_agentcost.settings.table import Settings; print(Settings.load().tool_prices['web_search'])"
+    code = "from otel_agentcost.settings import from_environment; print(from_environment().tool_prices['web_search'])"
     exporters = ("--traces_exporter", "none", "--metrics_exporter", "none", "--logs_exporter", "none")
     flag = ("--agentcost_tool_prices", "web_search=0.005")
     ended = run(LAUNCHER, *exporters, *flag, sys.executable, "-c", code, cwd=tmp_path)

@@ -1,18 +1,18 @@
-"""PromQL of alerts: growth by the labels that every series of ours has."""
+"""Builds the PromQL of alerts."""
 
 from __future__ import annotations
 
 from typing import Final
 
-from grafana.boards.queries import grew
+from grafana.boards.queries import growth
 from otel_agentcost.telemetry.signals import WHERE, label
 
-PLACE: Final = ", ".join(label(name) for name in WHERE)
-"""Which service, and where it runs."""
+SERVICE: Final = ", ".join(label(name) for name in WHERE)
+"""Labels of every series: the service and its environment."""
 DAY: Final = "1d"
 WEEK: Final = "168h"
 
 
 def total(labels: str, selector: str, window: str, *, ago: str = "") -> str:
-    """By how much counters grew in a window, together, by `labels`; what new series began with included."""
-    return f"sum by ({labels}) ({grew(selector, window, ago)})"
+    """Return the total growth of counters in a window by `labels`; first values of new series count."""
+    return f"sum by ({labels}) ({growth(selector, window, ago)})"

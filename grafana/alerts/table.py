@@ -1,14 +1,14 @@
-"""The table of alerts: all of them, with given thresholds."""
+"""The table of all alerts."""
 
 from __future__ import annotations
 
-from grafana.alerts.calls import from_calls
-from grafana.alerts.collector import from_collector
-from grafana.alerts.kind import Alert
-from grafana.alerts.money import from_money
+from grafana.alerts.alert import Alert
+from grafana.alerts.calls import call_alerts
+from grafana.alerts.collector import collector_alerts
+from grafana.alerts.spend import spend_alerts
 from grafana.alerts.thresholds import Thresholds
 
 
 def alerts(limits: Thresholds) -> tuple[Alert, ...]:
-    """Each alert, those about money first."""
-    return (*from_money(limits), *from_calls(limits), *from_collector(limits))
+    """Return all alerts with these thresholds, those about spend first."""
+    return (*spend_alerts(limits), *call_alerts(limits), *collector_alerts(limits))

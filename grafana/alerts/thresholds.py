@@ -1,6 +1,6 @@
-"""Every number that decides whether an alert fires: named here, and nowhere else.
+"""All thresholds of the alerts.
 
-Another one: `python -m grafana.alerts --set day_ratio=3 --set day_usd=200`, or change it here.
+`python -m grafana.alerts --set day_ratio=3 --set day_usd=200` changes some.
 """
 
 from __future__ import annotations
@@ -12,37 +12,37 @@ from dataclasses import dataclass, field
 from otel_agentcost.core import semconv
 
 
-def _number(value: float, means: str) -> float:
-    found: float = field(default=value, metadata={"means": means})
-    return found
+def _number(value: float, description: str) -> float:
+    number: float = field(default=value, metadata={"description": description})
+    return number
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """What is too much, and below how many dollars (`..._usd`) nobody wants to be told."""
+    """Limits of the alerts; many have a minimum in dollars (`..._usd`) below which they do not fire."""
 
-    day_ratio: float = _number(2, "how many times the 7-day mean a day may cost")
-    day_usd: float = _number(10, "dollars a day of a service below which nothing is said of its day")
-    floor_usd: float = _number(1, "dollars: a past mean that is less counts as this, so that nothing is divided by 0")
-    user_share: float = _number(0.1, "share of a day's dollars that one user may spend")
-    user_usd: float = _number(10, "dollars a day of a user below which nothing is said of the user")
-    users: float = _number(20, "how many users a day must have: of nine, one always has more than a tenth")
-    run_usd: float = _number(10, "dollars that one run may cost; must be a bound of the histogram's buckets")
-    budget_soft: float = _number(0.8, "share of a budget at which to warn")
-    budget_full: float = _number(1, "share of a budget at which it is used up")
-    drift_ratio: float = _number(1.5, "how many times the P90 of the 7 days before a day's P90 of run cost may be")
-    drift_usd: float = _number(0.05, "dollars below which a day's P90 is not looked at")
-    drift_runs: float = _number(100, "how many runs a day must have had for its P90 to mean something")
-    hour_ratio: float = _number(3, "how many times the mean of the same hour of the past four weeks an hour may cost")
-    hour_usd: float = _number(5, "dollars an hour of a service below which nothing is said of its hour")
-    hour_weeks: float = _number(2, "how many of the four weeks must be known")
-    unpriced_calls: float = _number(0, "calls in half an hour that may be without a price")
-    loops: float = _number(10, "loops in a quarter of an hour that one agent may go into")
-    loop_usd: float = _number(5, "dollars an hour that loops may waste")
-    breakers: float = _number(0, "circuit breakers that may open in a quarter of an hour")
-    refusals: float = _number(5, "calls in a quarter of an hour that one budget may refuse")
-    unenforced: float = _number(0, "calls in a quarter of an hour that budgets may not be able to look at")
-    lost: float = _number(0, "spans or points in ten minutes that a Collector may lose")
+    day_ratio: float = _number(2, "maximum cost of a day, as a multiple of the 7-day mean")
+    day_usd: float = _number(10, "minimum daily cost of a service in dollars")
+    floor_usd: float = _number(1, "minimum of a past mean in dollars, which avoids a division by 0")
+    user_share: float = _number(0.1, "maximum share of one user in the cost of a day")
+    user_usd: float = _number(10, "minimum daily cost of a user in dollars")
+    users: float = _number(20, "minimum number of users a day: of nine users, one always has more than a tenth")
+    run_usd: float = _number(10, "maximum cost of one run in dollars; must be a bucket bound of the histogram")
+    budget_soft: float = _number(0.8, "budget utilization at which to warn")
+    budget_full: float = _number(1, "budget utilization at which the budget is used up")
+    drift_ratio: float = _number(1.5, "maximum P90 of a day's run cost, as a multiple of that of the 7 days before")
+    drift_usd: float = _number(0.05, "minimum P90 of a day in dollars")
+    drift_runs: float = _number(100, "minimum number of runs a day for a meaningful P90")
+    hour_ratio: float = _number(3, "maximum cost of an hour, as a multiple of its mean over the past four weeks")
+    hour_usd: float = _number(5, "minimum hourly cost of a service in dollars")
+    hour_weeks: float = _number(2, "minimum number of the four weeks with data")
+    unpriced_calls: float = _number(0, "maximum number of unpriced calls in 30 minutes")
+    loops: float = _number(10, "maximum number of loops of one agent in 15 minutes")
+    loop_usd: float = _number(5, "maximum cost of loops in an hour in dollars")
+    breakers: float = _number(0, "maximum number of circuit breakers that open in 15 minutes")
+    refusals: float = _number(5, "maximum number of calls that one budget refuses in 15 minutes")
+    unenforced: float = _number(0, "maximum number of calls in 15 minutes to which a budget could not be applied")
+    lost: float = _number(0, "maximum number of spans or points that a Collector loses in 10 minutes")
 
     def __post_init__(self) -> None:
         if self.run_usd not in semconv.COST_BUCKETS:
@@ -50,11 +50,11 @@ class Thresholds:
 
 
 def changed(settings: Sequence[str]) -> Thresholds:
-    """The thresholds, with some set: `name=number`. Raises ValueError that names what cannot be set."""
-    found: dict[str, float] = {}
+    """Return the thresholds with changes of the form `name=number`. Raises ValueError for an unknown name or value."""
+    values: dict[str, float] = {}
     for setting in settings:
         name, _, number = setting.partition("=")
         if name not in {one.name for one in dataclasses.fields(Thresholds)}:
-            raise ValueError(f"{name}: there is no such threshold")
-        found[name] = float(number)
-    return Thresholds(**found)
+            raise ValueError(f"unknown threshold: {name}")
+        values[name] = float(number)
+    return Thresholds(**values)

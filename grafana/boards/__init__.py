@@ -1,6 +1,6 @@
-"""The boards for Grafana, one module each, and what they are made with.
+"""The boards for Grafana, one module each, and the code that builds them.
 
-`queries.py` makes PromQL from the table of signals and `traces.py` TraceQL; `panels.py` makes panels, `tables.py`
-tables; `board.py` lays them out, with the variables that all boards share. `python -m grafana.boards` writes
-`dashboards/*.json`, which is all that users need: the SDK that this is built with is for those who change boards.
+`queries.py` builds PromQL from the table of signals, `traces.py` builds TraceQL, `panels.py` panels and `tables.py`
+tables. `board.py` lays them out and adds the variables that all boards share. `python -m grafana.boards` writes
+`dashboards/*.json`. Users need only these files; Grafana's Foundation SDK is needed to change boards.
 """

@@ -1,4 +1,4 @@
-"""`python -m grafana.boards [FOLDER]`: writes the boards, into `grafana/dashboards` where no other folder is named."""
+"""`python -m grafana.boards [FOLDER]`: write the boards into a folder (default: `grafana/dashboards`)."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ BOARDS = (overview.BOARD, runs.BOARD, budgets.BOARD, opportunities.BOARD)
 
 
 def files() -> dict[str, str]:
-    """The text of each file."""
+    """Return the text of each file by its name."""
     return {f"{board.uid}.json": board.json() for board in BOARDS}
 
 
 def main(folder: Path) -> None:
-    """Writes all of them."""
+    """Write all files."""
     folder.mkdir(parents=True, exist_ok=True)
     for name, text in files().items():
         (folder / name).write_text(text, encoding="utf-8", newline="\n")

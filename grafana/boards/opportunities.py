@@ -1,4 +1,4 @@
-"""Opportunities: what could be saved, in dollars, each with what it is assumed from."""
+"""The board of opportunities: possible savings in dollars, each with its assumptions."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from grafana.boards.panels import (
 from grafana.boards.queries import (
     HOUR,
     RANGE,
-    differs,
     equals,
     hourly,
     legend,
-    like,
-    named,
+    matches,
+    not_equals,
+    or_zero,
     quantile,
     share,
     top,
     total,
-    zero,
+    with_default,
 )
 from grafana.boards.tables import Column, runs, table
 from otel_agentcost.core import semconv
@@ -50,64 +50,66 @@ from otel_agentcost.telemetry.signals import (
 _MODEL: Final = (semconv.REQUEST_MODEL,)
 _AGENT: Final = (semconv.AGENT, semconv.REQUEST_MODEL)
 _PROMPTS: Final = "input|cache_read|cache_write"
-_NO_TOOL: Final = differs(semconv.OPERATION, semconv.EXECUTE_TOOL)
-_AGAIN: Final = like(semconv.LOOP_RULE, "repeat|near_repeat")
-_BACKGROUND: Final = like(semconv.USER, "$background")
+_NO_TOOL: Final = not_equals(semconv.OPERATION, semconv.EXECUTE_TOOL)
+_REPEATED: Final = matches(semconv.LOOP_RULE, "repeat|near_repeat")
+_BACKGROUND: Final = matches(semconv.USER, "$background")
 
 
 def _tokens_of(kinds: str, *by: str, window: str = RANGE) -> str:
-    return total(TOKENS, window, like(semconv.TOKEN_TYPE, kinds), by=by)
+    return total(TOKENS, window, matches(semconv.TOKEN_TYPE, kinds), by=by)
 
 
 _SPENT: Final = total(COST, RANGE, _NO_TOOL, by=_AGENT)
 _ALL_TOKENS: Final = total(TOKENS, by=_AGENT)
-_A_MILLION: Final = f"{_SPENT} / ({_ALL_TOKENS} > 0) * 1000000"
-_WRITTEN: Final = share(_tokens_of("output|reasoning", *_AGENT), _ALL_TOKENS)
-_CHEAPER: Final = f"{_SPENT} * (1 - $cheaper / 100) and ({_WRITTEN}) < $small / 100 and ({_A_MILLION}) > $dear"
+_PER_MILLION: Final = f"{_SPENT} / ({_ALL_TOKENS} > 0) * 1000000"
+_OUTPUT_SHARE: Final = share(_tokens_of("output|reasoning", *_AGENT), _ALL_TOKENS)
+_CHEAPER: Final = (
+    f"{_SPENT} * (1 - $cheaper / 100) and ({_OUTPUT_SHARE}) < $small / 100 and ({_PER_MILLION}) > $expensive"
+)
 
 _CALLS: Final = total(OPERATION_COST, by=_MODEL, part="count")
 _PROMPT: Final = share(_tokens_of(_PROMPTS, *_MODEL), _CALLS)
-_READ: Final = total(TOKENS, RANGE, equals(semconv.TOKEN_TYPE, "cache_read"), by=_MODEL)
-_HIT: Final = f"({_READ} or {_tokens_of('input', *_MODEL)} * 0) / {_tokens_of(_PROMPTS, *_MODEL)}"
-_A_TOKEN: Final = share(total(SAVINGS, RANGE, equals(semconv.SAVINGS_KIND, "cache"), by=_MODEL), _READ)
-_MISSED: Final = f"{_tokens_of(_PROMPTS, *_MODEL)} * $hit / 100 - {_READ}"
+_CACHE_READ: Final = total(TOKENS, RANGE, equals(semconv.TOKEN_TYPE, "cache_read"), by=_MODEL)
+_HIT: Final = f"({_CACHE_READ} or {_tokens_of('input', *_MODEL)} * 0) / {_tokens_of(_PROMPTS, *_MODEL)}"
+_SAVED_PER_TOKEN: Final = share(total(SAVINGS, RANGE, equals(semconv.SAVINGS_KIND, "cache"), by=_MODEL), _CACHE_READ)
+_MISSED: Final = f"{_tokens_of(_PROMPTS, *_MODEL)} * $hit / 100 - {_CACHE_READ}"
 _LARGE: Final = f"({_PROMPT}) > 1024"
-_CACHED: Final = f"((({_MISSED}) > 0) * ({_A_TOKEN})) and {_LARGE}"
+_CACHED: Final = f"((({_MISSED}) > 0) * ({_SAVED_PER_TOKEN})) and {_LARGE}"
 _BATCH: Final = total(COST, RANGE, _NO_TOOL, _BACKGROUND)
 
 _CHEAPER_TEXT: Final = (
-    "Dollars of model calls, by agent and model, where less than $small % of all tokens are written and a million "
-    "tokens cost more than $dear dollars, if a model took over that costs $cheaper % of it."
+    "Savings if a model that costs $cheaper % handled the calls of each agent and model with less than $small % output "
+    "tokens and more than $expensive dollars per million tokens."
 )
 _CACHED_TEXT: Final = (
-    "For models with more than 1,024 input tokens a call: the tokens that are missing to $hit % of input read from "
-    "the cache, each at what a cached token of that model has saved in this range. Models that have read nothing from "
-    "a cache yet are not in it."
+    "Savings if $hit % of the input tokens came from the cache, for models with more than 1,024 input tokens a call. "
+    "Each additional cached token saves as much as the model's cached tokens of this range did. Models without cached "
+    "tokens are not included."
 )
-_AGAIN_TEXT: Final = (
-    "Dollars that loops of the rules repeat and near_repeat (a tool called again with the same, or nearly the same, "
-    "arguments) have spent since their first round."
+_REPEATED_TEXT: Final = (
+    "Cost after the first round of loops of the rules repeat and near_repeat: a tool is called again with the same or "
+    "nearly the same arguments."
 )
 _BATCH_TEXT: Final = (
-    "Half of the dollars of model calls for which nobody waits: those without a user, or whose user matches "
-    "Background users above. Providers' batch APIs take half the price and answer within a day."
+    "Half of the cost of background model calls: those without a user, or with a user that matches the variable "
+    "Background users. Providers' batch APIs cost half and answer within a day."
 )
 
 
-def _glance() -> Row:
+def _totals() -> Row:
     return Row(
         height=4,
         panels=[
-            (4, stat("Spent", described("Dollars of model and tool calls in this range, for scale.", COST), total(COST),
-                     unit=USD)),
-            (5, stat("With cheaper models", described(f"{_CHEAPER_TEXT} The four figures overlap: do not add them.",
+            (4, stat("Spent", described("Cost of all model and tool calls in this range, for comparison.", COST),
+                     total(COST), unit=USD)),
+            (5, stat("With cheaper models", described(f"{_CHEAPER_TEXT} Do not add the four figures: they overlap.",
                                                       COST, TOKENS),
-                     zero(f"sum({_CHEAPER})"), unit=USD, colour=GREEN)),
+                     or_zero(f"sum({_CHEAPER})"), unit=USD, color=GREEN)),
             (5, stat("With more caching", described(_CACHED_TEXT, TOKENS, SAVINGS, OPERATION_COST),
-                     zero(f"sum({_CACHED})"), unit=USD, colour=GREEN)),
-            (5, stat("Without repeated tool calls", described(_AGAIN_TEXT, LOOP_WASTE),
-                     total(LOOP_WASTE, RANGE, _AGAIN), unit=USD, colour=GREEN)),
-            (5, stat("With batches", described(_BATCH_TEXT, COST), zero(f"{_BATCH} * 0.5"), unit=USD, colour=GREEN)),
+                     or_zero(f"sum({_CACHED})"), unit=USD, color=GREEN)),
+            (5, stat("Without repeated tool calls", described(_REPEATED_TEXT, LOOP_WASTE),
+                     total(LOOP_WASTE, RANGE, _REPEATED), unit=USD, color=GREEN)),
+            (5, stat("With batches", described(_BATCH_TEXT, COST), or_zero(f"{_BATCH} * 0.5"), unit=USD, color=GREEN)),
         ],
     )  # fmt: skip
 
@@ -117,28 +119,27 @@ def _models() -> Row:
         height=9,
         panels=[
             (12, table(
-                "Expensive models that write little",
-                described(f"{_CHEAPER_TEXT} Without a figure: too cheap, or writes too much, to be in question.",
-                          COST, TOKENS),
+                "Expensive models with little output",
+                described(f"{_CHEAPER_TEXT} Rows without savings do not meet these conditions.", COST, TOKENS),
                 {semconv.AGENT: "Agent", semconv.REQUEST_MODEL: "Model"},
                 [
-                    Column(title="Spent", query=named(_SPENT, *_AGENT), unit=USD),
-                    Column(title="A million tokens", query=named(_A_MILLION, *_AGENT), unit=USD),
-                    Column(title="Written", query=named(_WRITTEN, *_AGENT), unit=SHARE),
-                    Column(title="Could be saved", query=named(_CHEAPER, *_AGENT), unit=USD, look=_GREEN),
+                    Column(title="Spent", query=with_default(_SPENT, *_AGENT), unit=USD),
+                    Column(title="Per million tokens", query=with_default(_PER_MILLION, *_AGENT), unit=USD),
+                    Column(title="Output share", query=with_default(_OUTPUT_SHARE, *_AGENT), unit=SHARE),
+                    Column(title="Possible savings", query=with_default(_CHEAPER, *_AGENT), unit=USD, look=_GREEN),
                 ],
-                sort="Could be saved",
+                sort="Possible savings",
             )),
             (12, table(
-                "Large prompts, little cache",
+                "Large prompts with little caching",
                 described(_CACHED_TEXT, TOKENS, SAVINGS, OPERATION_COST),
                 {semconv.REQUEST_MODEL: "Model"},
                 [
-                    Column(title="Prompt a call", query=_PROMPT, unit=COUNT),
+                    Column(title="Input tokens per call", query=_PROMPT, unit=COUNT),
                     Column(title="From cache", query=f"{_HIT} and {_LARGE}", unit=SHARE),
-                    Column(title="Could be saved", query=_CACHED, unit=USD, look=_GREEN),
+                    Column(title="Possible savings", query=_CACHED, unit=USD, look=_GREEN),
                 ],
-                sort="Could be saved",
+                sort="Possible savings",
             )),
         ],
     )  # fmt: skip
@@ -159,53 +160,54 @@ def _caching() -> Row:
         height=8,
         panels=[
             (12, graph(
-                "Input read from the cache",
-                described("Tokens read from a cache, as a part of all input tokens of the hour before each point.",
+                "Share of input from cache",
+                described("Tokens read from a cache, as a share of all input tokens in the hour before each point.",
                           TOKENS),
                 [Query(text=share(read, prompt), legend=legend(*_MODEL))], unit=SHARE, max_val=1,
             )),
             (12, graph(
-                "How long prompts are",
-                described("Input tokens of a model call, in the day before each point, to the width of the histogram's "
-                          "buckets. P90 far above P50: contexts grow as runs go on. A dot is a call: click it for its "
-                          "trace.", TOKEN_USAGE),
+                "Input tokens of a model call",
+                described("P50, P90 and P99 in the day before each point. The values are as exact as the histogram's "
+                          "buckets. If P90 is far above P50, contexts grow during runs. A dot is a call; click it to "
+                          "open its trace.", TOKEN_USAGE),
                 [Query(text=quantile(part, TOKEN_USAGE, "1d", equals(semconv.TOKEN_TYPE, "input")), legend=name,
                        exemplars=True) for name, part, _ in parts],
-                unit=COUNT, overrides=[painted(name, colour) for name, _, colour in parts],
+                unit=COUNT, overrides=[painted(name, color) for name, _, color in parts],
             )),
         ],
     )  # fmt: skip
 
 
 def _calls() -> Row:
-    again = (semconv.TOOL, semconv.AGENT)
+    by = (semconv.TOOL, semconv.AGENT)
     batch = (semconv.FEATURE, semconv.AGENT)
-    failed = total(COST, RANGE, differs(semconv.ERROR_TYPE, ""), by=(semconv.ERROR_TYPE,))
+    failed = total(COST, RANGE, not_equals(semconv.ERROR_TYPE, ""), by=(semconv.ERROR_TYPE,))
     return Row(
         height=8,
         panels=[
             (8, table(
-                "Tools called again with the same arguments",
-                described(f"Loops of the rules repeat and near_repeat in this range. {_AGAIN_TEXT}", LOOPS, LOOP_WASTE),
+                "Repeated tool calls",
+                described(f"Loops in this range, and their cost. {_REPEATED_TEXT}", LOOPS, LOOP_WASTE),
                 {semconv.TOOL: "Tool", semconv.AGENT: "Agent"},
                 [
-                    Column(title="Loops", query=f"{named(total(LOOPS, RANGE, _AGAIN, by=again), *again)} > 0",
+                    Column(title="Loops", query=f"{with_default(total(LOOPS, RANGE, _REPEATED, by=by), *by)} > 0",
                            unit=COUNT),
-                    Column(title="Could be saved", look=_GREEN, unit=USD,
-                           query=f"{named(total(LOOP_WASTE, RANGE, _AGAIN, by=again), *again)} > 0"),
+                    Column(title="Possible savings", look=_GREEN, unit=USD,
+                           query=f"{with_default(total(LOOP_WASTE, RANGE, _REPEATED, by=by), *by)} > 0"),
                 ],
                 sort="Loops",
             )),
             (8, bars(
-                "What could run in batches", described(f"{_BATCH_TEXT} By feature and agent.", COST),
-                named(top(f"{total(COST, RANGE, _NO_TOOL, _BACKGROUND, by=batch)} * 0.5"), *batch),
-                unit=USD, legend=legend(*batch), colour=GREEN,
+                "Savings with batches", described(f"{_BATCH_TEXT} By feature and agent.", COST),
+                with_default(top(f"{total(COST, RANGE, _NO_TOOL, _BACKGROUND, by=batch)} * 0.5"), *batch),
+                unit=USD, legend=legend(*batch), color=GREEN,
             )),
             (8, bars(
-                "Dollars of calls that failed",
-                described("Dollars of calls that ended in an error in this range: of what a provider bills although "
-                          "the answer was lost.", COST),
-                named(top(failed), semconv.ERROR_TYPE), unit=USD, legend=legend(semconv.ERROR_TYPE), colour=ORANGE,
+                "Cost of failed calls",
+                described("Cost in this range of calls that ended in an error: the provider bills them although the "
+                          "application received no response.", COST),
+                with_default(top(failed), semconv.ERROR_TYPE), unit=USD, legend=legend(semconv.ERROR_TYPE),
+                color=ORANGE,
             )),
         ],
     )  # fmt: skip
@@ -216,11 +218,11 @@ def _growth() -> Row:
         height=10,
         panels=[
             (24, runs(
-                "Long runs, and what their steps carry along",
-                "Up to 200 sampled runs of five or more model calls, the dearest of them first. Each step sends what "
-                "came before once more: where input tokens grow faster than steps, shorten the context. The figures "
-                "are the totals on the run's first span; red: above twice the median of this range "
-                f"({TRACE_COST.prometheus}). Chosen by service.",
+                "Long runs and their context",
+                "Up to 200 sampled runs of five or more model calls, the most expensive first. Each model call sends "
+                "the previous conversation again: if input tokens grow faster than model calls, shorten the context. "
+                "The figures are totals on the run's root span. A red total is above twice the median of this range "
+                f"({TRACE_COST.prometheus}). Filters: service.",
                 f"2 * {quantile(0.5, TRACE_COST, RANGE)}",
                 where=f"span.{semconv.TRACE_LLM_CALLS} >= 5",
                 attributes=(semconv.AGENT, semconv.TRACE_LLM_CALLS, semconv.TRACE_INPUT_TOKENS,
@@ -233,14 +235,16 @@ def _growth() -> Row:
 BOARD: Final = Board(
     uid="agentcost-opportunities",
     title="Agent cost · Opportunities",
-    description="What could be saved, in dollars, and what each figure assumes. The figures overlap: do not add them.",
+    description="Possible savings in dollars, each with its assumptions. Do not add the figures: they overlap.",
     variables=[
-        number("small", "Small output (% of tokens)", "2", "Who writes less of all tokens may not need a large model."),
-        number("dear", "Expensive ($ a million tokens)", "1", "Models that cost less are left alone."),
-        number("cheaper", "Cheaper model costs (%)", "20", "Of what the expensive one costs."),
-        number("hit", "Cache share to aim at (%)", "80", "Of all input tokens."),
+        number("small", "Small output (% of tokens)", "2",
+               "Calls with a smaller share of output may not need a large model."),
+        number("expensive", "Expensive ($ per million tokens)", "1", "Cheaper models are ignored."),
+        number("cheaper", "Cheaper model costs (%)", "20",
+               "Price of the cheaper model, as a share of the expensive one."),
+        number("hit", "Target cache share (%)", "80", "Share of input tokens that could come from the cache."),
         number("background", "Background users", "|.*(batch|cron|job|nightly|bot).*",
-               "A regular expression; its empty beginning matches calls that have no user."),
+               "A regular expression. The empty alternative at its start matches calls without a user."),
     ],
-    rows=[_glance(), _models(), _caching(), _calls(), _growth()],
+    rows=[_totals(), _models(), _caching(), _calls(), _growth()],
 )  # fmt: skip

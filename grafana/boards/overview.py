@@ -1,4 +1,4 @@
-"""The cost overview: what is spent now, where it will end, who spends it on what, and what of it is lost."""
+"""The overview board: current and projected spend, spend by attribute, savings, waste and unpriced calls."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from grafana.boards.panels import (
     stat,
     trend,
 )
-from grafana.boards.queries import change, differs, equals, hourly, legend, named, share, top, total, zero
+from grafana.boards.queries import change, equals, hourly, legend, not_equals, or_zero, share, top, total, with_default
 from grafana.boards.tables import Column, table
 from otel_agentcost.core import semconv
 from otel_agentcost.telemetry.signals import (
@@ -50,71 +50,71 @@ _SPLITS: Final = (
 _MONTH: Final = f"{total(COST, '7d')} / 7 * {_DAYS_A_MONTH}"
 
 
-def _ticker() -> Row:
+def _totals() -> Row:
     return Row(
         height=5,
         panels=[
             (4, trend(
-                "Dollars an hour",
-                described("Dollars of model and tool calls in the hour before each point.", COST),
+                "Dollars per hour",
+                described("Cost of model and tool calls in the hour before each point.", COST),
                 hourly(COST), unit=USD,
             )),
             (4, stat(
                 "Spent in this range",
-                described("Dollars of all model and tool calls in the range that the board shows.", COST),
+                described("Cost of all model and tool calls in the time range of the board.", COST),
                 total(COST), unit=USD,
             )),
             (4, stat(
                 "A day at this pace",
-                described("Dollars of the last hour, times 24.", COST),
+                described("Cost of the last hour, multiplied by 24.", COST),
                 f"{hourly(COST)} * 24", unit=USD,
             )),
             (4, stat(
                 "A month at this pace",
-                described(f"Dollars of the last seven days, a day, times {_DAYS_A_MONTH} days.", COST),
+                described(f"Mean daily cost of the last seven days, multiplied by {_DAYS_A_MONTH} days.", COST),
                 _MONTH, unit=USD,
             )),
             (4, gauge(
                 "Month against budget",
-                described("The month at this pace, as a part of what is set above as Budget a month.", COST),
+                described("A month at this pace, as a share of the variable Monthly budget.", COST),
                 f"{_MONTH} / $budget",
             )),
             (4, trend(
-                "Runs an hour",
+                "Runs per hour",
                 described("Runs (traces) that ended in the hour before each point.", TRACE_COST),
-                zero(hourly(TRACE_COST, part="count")), unit=COUNT, colour="purple",
+                or_zero(hourly(TRACE_COST, part="count")), unit=COUNT, color="purple",
             )),
         ],
     )  # fmt: skip
 
 
-def _flow() -> Row:
+def _changes() -> Row:
     by = (semconv.AGENT, semconv.REQUEST_MODEL)
-    moved = change(COST, by=by, ago="1w")
-    split = named(hourly(COST, by=("$by",)), "$by")
+    increase = change(COST, by=by, ago="1w")
+    split = with_default(hourly(COST, by=("$by",)), "$by")
     return Row(
         height=10,
         panels=[
             (14, graph(
-                "Dollars an hour, split",
-                described("Dollars in the hour before each point, by what is chosen above as Split by; the 15 largest. "
-                          "The heights add up to Dollars an hour.", COST),
+                "Dollars per hour, split",
+                described("Cost in the hour before each point, split by the variable Split by; the 15 largest. The "
+                          "areas add up to Dollars per hour.", COST),
                 [Query(text=top(split, 15), legend=legend("$by"))], unit=USD, stacked=True,
             )),
             (10, table(
                 "Top movers against last week",
-                described("Dollars in this range less those of the same stretch a week ago, by agent and model; "
-                          "what costs more comes first. Tool calls have no model.", COST),
+                described("Cost in this range minus the cost in the same range a week ago, by agent and model. The "
+                          "largest increase is first. Tool calls have no model.", COST),
                 {semconv.AGENT: "Agent", semconv.REQUEST_MODEL: "Model"},
                 [
-                    Column(title="Change", query=named(moved, *by), unit=USD, look={
+                    Column(title="Change", query=with_default(increase, *by), unit=USD, look={
                         "custom__cellOptions": {"type": "color-text"}, "color": {"mode": "thresholds"},
                         "thresholds": {"mode": "absolute", "steps": [
                             {"color": "green", "value": None}, {"color": "text", "value": -0.01},
                             {"color": "orange", "value": 0.01}]},
                     }),
-                    Column(title="Now", query=named(total(COST, by=by), *by), unit=USD),
-                    Column(title="A week ago", query=named(total(COST, by=by, ago="1w"), *by), unit=USD),
+                    Column(title="Now", query=with_default(total(COST, by=by), *by), unit=USD),
+                    Column(title="A week ago", query=with_default(total(COST, by=by, ago="1w"), *by), unit=USD),
                 ],
                 sort="Change",
             )),
@@ -123,20 +123,21 @@ def _flow() -> Row:
 
 
 def _bars(title: str, attribute: str) -> Panel:
-    """Who or what costs most. A click shows the board for it alone, where there is a variable for that."""
-    note = " Tool calls have none." if attribute in (semconv.REQUEST_MODEL, semconv.PROVIDER) else ""
-    variables = [name for name, chosen in queries.VARIABLES.items() if chosen == attribute]
+    """Return the cost by an attribute. A click filters the board by the value if there is a variable for it."""
+    of_models = attribute in (semconv.REQUEST_MODEL, semconv.PROVIDER)
+    note = " Tool calls have no model and no provider." if of_models else ""
+    variables = [name for name, filtered in queries.VARIABLES.items() if filtered == attribute]
     return bars(
         title,
-        described(f"Dollars in this range, the ten largest.{note}", COST),
-        named(top(total(COST, by=(attribute,))), attribute),
+        described(f"Cost in this range, the ten largest.{note}", COST),
+        with_default(top(total(COST, by=(attribute,))), attribute),
         unit=USD,
         legend=legend(attribute),
-        links=[_alone(name, attribute) for name in variables],
+        links=[_filter_link(name, attribute) for name in variables],
     )
 
 
-def _alone(variable: str, attribute: str) -> DashboardLink:
+def _filter_link(variable: str, attribute: str) -> DashboardLink:
     sources = "${datasource:queryparam}&${tempo:queryparam}"
     value = f"${{__field.labels.{label(attribute)}}}"
     url = f"/d/{_UID}?${{__url_time_range}}&{sources}&var-{variable}={value}"
@@ -149,21 +150,22 @@ def _split(width: int, *split: tuple[str, str]) -> Row:
 
 def _tokens() -> Row:
     cached = total(TOKENS, "1h", equals(semconv.TOKEN_TYPE, "cache_read"))
-    prompt = total(TOKENS, "1h", queries.like(semconv.TOKEN_TYPE, "input|cache_read|cache_write"))
+    prompt = total(TOKENS, "1h", queries.matches(semconv.TOKEN_TYPE, "input|cache_read|cache_write"))
     return Row(
         height=9,
         panels=[
             (8, graph(
-                "Tokens an hour",
-                described("Tokens in the hour before each point, each counted once: input without what came from or "
-                          "went to a cache, output without reasoning.", TOKENS),
+                "Tokens per hour",
+                described("Tokens in the hour before each point. Each token counts once: input excludes tokens read "
+                          "from or written to a cache, output excludes reasoning.", TOKENS),
                 [Query(text=hourly(TOKENS, by=(semconv.TOKEN_TYPE,)), legend=legend(semconv.TOKEN_TYPE))],
                 unit=COUNT, stacked=True,
             )),
             (8, graph(
-                "Saved an hour, and the cache's share",
-                described("Dollars that calls cost less in the hour before each point: because tokens were read from "
-                          "a cache, or a cheaper model answered.", SAVINGS, TOKENS),
+                "Savings per hour, and share of input from cache",
+                described("Savings in the hour before each point, from tokens that were read from a cache and from "
+                          "downgrades to a cheaper model; and the share of input tokens read from a cache.",
+                          SAVINGS, TOKENS),
                 [
                     Query(text=hourly(SAVINGS, by=(semconv.SAVINGS_KIND,)), legend=legend(semconv.SAVINGS_KIND)),
                     Query(text=share(cached, prompt), legend="share of input from cache"),
@@ -177,12 +179,12 @@ def _tokens() -> Row:
                 }],
             )),
             (8, graph(
-                "Wasted an hour",
-                described("Dollars in the hour before each point: of calls that failed (and are made again), and that "
-                          "loops have spent since their first round. A failed call in a loop is in both: do not add "
-                          "them. Loops that only the Collector found have no dollars.", COST, LOOP_WASTE),
+                "Wasted per hour",
+                described("Cost in the hour before each point of failed calls, which are usually retried, and of loops "
+                          "after their first round. Do not add the two: a failed call in a loop is in both. Loops that "
+                          "only the Collector detects have no cost.", COST, LOOP_WASTE),
                 [
-                    Query(text=zero(hourly(COST, differs(semconv.ERROR_TYPE, ""))), legend="failed calls"),
+                    Query(text=or_zero(hourly(COST, not_equals(semconv.ERROR_TYPE, ""))), legend="failed calls"),
                     Query(text=hourly(LOOP_WASTE), legend="loops"),
                 ],
                 unit=USD, overrides=[painted("failed calls", ORANGE), painted("loops", RED)],
@@ -199,17 +201,17 @@ def _unpriced() -> Row:
         panels=[
             (6, stat(
                 "Calls without a price",
-                described("Model calls whose price is not, or not wholly, known, as a part of all model calls: their "
-                          "dollars are missing on this board.", UNPRICED, DURATION),
-                f"({zero(total(UNPRICED))}) / ({whole} > 0)",
+                described("Share of model calls whose price is unknown or incomplete. Their cost is missing on this "
+                          "board.", UNPRICED, DURATION),
+                f"({or_zero(total(UNPRICED))}) / ({whole} > 0)",
                 unit=SHARE, steps=((None, GREEN), (0.001, YELLOW), (0.05, RED)),
             )),
             (18, table(
-                "What has no price, and why",
-                described("Model calls in this range that have no price, or none for all of what they used. A file of "
-                          "own prices gives them one.", UNPRICED),
-                {semconv.PROVIDER: "Provider", semconv.REQUEST_MODEL: "Model", semconv.REASON: "Why"},
-                [Column(title="Calls", query=f"{named(total(UNPRICED, by=by), *by)} > 0", unit=COUNT)],
+                "Calls without a price, by reason",
+                described("Model calls in this range without a price, or without a price for a part of their usage. A "
+                          "price file adds missing prices.", UNPRICED),
+                {semconv.PROVIDER: "Provider", semconv.REQUEST_MODEL: "Model", semconv.REASON: "Reason"},
+                [Column(title="Calls", query=f"{with_default(total(UNPRICED, by=by), *by)} > 0", unit=COUNT)],
                 sort="Calls", unit=COUNT,
             )),
         ],
@@ -219,14 +221,14 @@ def _unpriced() -> Row:
 BOARD: Final = Board(
     uid=_UID,
     title="Agent cost · Overview",
-    description="What AI agents spend now, where that will end, who spends it on what, and what of it is lost.",
+    description="Current and projected spend of AI agents by model, agent, user and team; savings and waste.",
     variables=[
-        choice("by", "Split by", [(word, label(name)) for word, name in _SPLITS], "What the graph is split by."),
-        number("budget", "Budget a month ($)", "1000", "Dollars that a month may cost."),
+        choice("by", "Split by", [(text, label(name)) for text, name in _SPLITS], "Attribute that splits the graph."),
+        number("budget", "Monthly budget ($)", "1000", "Monthly budget in US dollars."),
     ],
     rows=[
-        _ticker(),
-        _flow(),
+        _totals(),
+        _changes(),
         _split(8, ("By model", semconv.REQUEST_MODEL), ("By agent", semconv.AGENT), ("By user", semconv.USER)),
         _split(6, ("By provider", semconv.PROVIDER), ("By team", semconv.TEAM), ("By feature", semconv.FEATURE),
                ("By service", WHERE[0])),

@@ -1,4 +1,4 @@
-"""Panels as the boards use them: each has a title, a unit, and a description that says how it is computed."""
+"""Builds the kinds of panels that the boards use. Each has a title, a unit, and a description of its computation."""
 
 from __future__ import annotations
 
@@ -14,22 +14,21 @@ from otel_agentcost.telemetry.signals import Signal
 USD: Final = "currencyUSD"
 SHARE: Final = "percentunit"
 COUNT: Final = "short"
-SECONDS: Final = "s"
 
-BLUE, GREEN, YELLOW, ORANGE, RED, PURPLE, GREY = "blue", "green", "yellow", "orange", "red", "purple", "#8e8e8e"
-"""Money spent is blue, saved green, watched yellow and orange, lost red; tokens and counts are purple."""
+BLUE, GREEN, YELLOW, ORANGE, RED, PURPLE = "blue", "green", "yellow", "orange", "red", "purple"
+"""Spend is blue, savings green, warnings yellow and orange, losses red; tokens and counts are purple."""
 
 PROMETHEUS: Final = common.DataSourceRef(type_val="prometheus", uid="${datasource}")
 TEMPO: Final = common.DataSourceRef(type_val="tempo", uid="${tempo}")
 MIXED: Final = common.DataSourceRef(type_val="datasource", uid="-- Mixed --")
 
 Steps = Sequence[tuple[float | None, str]]
-"""Thresholds: from which value on which colour; the first from None."""
+"""Thresholds as (lower bound, color); the first bound is None."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A query to Prometheus."""
+    """A PromQL query."""
 
     text: str
     legend: str = ""
@@ -39,13 +38,13 @@ class Query:
 
 
 def described(text: str, *signals: Signal) -> str:
-    """`text`, and which metrics it is computed from and which variables choose among them."""
+    """Return `text` with the metrics of the computation and the variables that filter them."""
     metrics = ", ".join(dict.fromkeys(signal.prometheus for signal in signals))
-    chosen = [name for name in queries.VARIABLES if all(name in queries.filters(signal) for signal in signals)]
-    return f"{text}\n\nFrom {metrics}; chosen by {', '.join(chosen)}." if signals else text
+    applied = [name for name in queries.VARIABLES if all(name in queries.filters(signal) for signal in signals)]
+    return f"{text}\n\nMetrics: {metrics}. Filters: {', '.join(applied)}." if signals else text
 
 
-def panel(  # noqa: PLR0913 (what any panel has)
+def panel(  # noqa: PLR0913 (properties of every panel)
     kind: str,
     title: str,
     description: str,
@@ -55,27 +54,30 @@ def panel(  # noqa: PLR0913 (what any panel has)
     options: dict[str, Any] | None = None,
     custom: dict[str, Any] | None = None,
     steps: Steps = (),
-    colour: str | None = None,
+    color: str | None = None,
     overrides: Sequence[dict[str, Any]] = (),
     transformations: Sequence[tuple[str, dict[str, Any]]] = (),
     **defaults: Any,
 ) -> dashboard.Panel:
-    """Any panel. `colour` is a fixed one; without it, `steps` decide, and without those each series has its own."""
-    made = [_target(one, chr(ord("A") + place)) for place, one in enumerate(targets)]
-    kinds = {isinstance(one, tempo.Dataquery) for one in made}
+    """Return a panel of any kind.
+
+    The color is `color`, or that of the threshold reached in `steps`, or a color for each series.
+    """
+    target_models = [_target(one, chr(ord("A") + place)) for place, one in enumerate(targets)]
+    kinds = {isinstance(one, tempo.Dataquery) for one in target_models}
     source = MIXED if len(kinds) > 1 else TEMPO if True in kinds else PROMETHEUS
-    mode = dashboard.FieldColorModeId("fixed" if colour else "thresholds" if steps else "palette-classic-by-name")
+    mode = dashboard.FieldColorModeId("fixed" if color else "thresholds" if steps else "palette-classic-by-name")
     return dashboard.Panel(
         type_val=kind,
         title=title,
         description=description,
         datasource=source,
-        targets=list(made),
+        targets=list(target_models),
         options=options or {},
         field_config=dashboard.FieldConfigSource(
             defaults=dashboard.FieldConfig(
                 unit=unit,
-                color=dashboard.FieldColor(mode=mode, fixed_color=colour),
+                color=dashboard.FieldColor(mode=mode, fixed_color=color),
                 thresholds=dashboard.ThresholdsConfig(
                     mode=dashboard.ThresholdsMode("absolute"),
                     steps=[dashboard.Threshold(value=value, color=name) for value, name in steps or ((None, BLUE),)],
@@ -85,48 +87,48 @@ def panel(  # noqa: PLR0913 (what any panel has)
             ),
             overrides=[_override(one) for one in overrides],
         ),
-        transformations=[dashboard.DataTransformerConfig(id_val=name, options=said) for name, said in transformations]
+        transformations=[dashboard.DataTransformerConfig(id_val=name, options=given) for name, given in transformations]
         or None,
     )
 
 
 def override(column: str, **properties: Any) -> dict[str, Any]:
-    """How one field looks otherwise; `custom__width` is Grafana's `custom.width`."""
-    said = [{"id": name.replace("__", "."), "value": value} for name, value in properties.items()]
-    return {"matcher": {"id": "byName", "options": column}, "properties": said}
+    """Return settings of one field; `custom__width` is Grafana's `custom.width`."""
+    settings = [{"id": name.replace("__", "."), "value": value} for name, value in properties.items()]
+    return {"matcher": {"id": "byName", "options": column}, "properties": settings}
 
 
-def painted(series: str, colour: str) -> dict[str, Any]:
-    """A colour of its own for one series."""
-    return override(series, color={"mode": "fixed", "fixedColor": colour})
+def painted(series: str, color: str) -> dict[str, Any]:
+    """Return a fixed color for one series."""
+    return override(series, color={"mode": "fixed", "fixedColor": color})
 
 
 def stat(
-    title: str, description: str, query: str, *, unit: str, colour: str | None = BLUE, steps: Steps = ()
+    title: str, description: str, query: str, *, unit: str, color: str | None = BLUE, steps: Steps = ()
 ) -> dashboard.Panel:
-    """A number that is read at a glance."""
+    """Return a panel of one large number."""
     return panel(
         "stat", title, description, [Query(text=query, instant=True)], unit=unit, steps=steps,
-        colour=None if steps else colour,
+        color=None if steps else color,
         options={
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}, "colorMode": "value",
             "graphMode": "none", "justifyMode": "center", "textMode": "value", "orientation": "auto",
             "wideLayout": True,
         },
-        no_value="nothing yet",
+        no_value="No data yet",
     )  # fmt: skip
 
 
-def trend(title: str, description: str, query: str, *, unit: str, colour: str = BLUE) -> dashboard.Panel:
-    """A number now, over the line that it comes from."""
-    made = stat(title, description, query, unit=unit, colour=colour)
-    made.targets = [_target(Query(text=query), "A")]
-    cast("dict[str, Any]", made.options)["graphMode"] = "area"
-    return made
+def trend(title: str, description: str, query: str, *, unit: str, color: str = BLUE) -> dashboard.Panel:
+    """Return the newest number above a line of its history."""
+    model = stat(title, description, query, unit=unit, color=color)
+    model.targets = [_target(Query(text=query), "A")]
+    cast("dict[str, Any]", model.options)["graphMode"] = "area"
+    return model
 
 
 def gauge(title: str, description: str, query: str) -> dashboard.Panel:
-    """How far a limit is used: yellow from 80 % on, red from all of it."""
+    """Return a gauge of the utilization of a limit: yellow from 80 %, red from 100 %."""
     return panel(
         "gauge", title, description, [Query(text=query, instant=True)], unit=SHARE, steps=LIMIT, min_val=0, max_val=1.2,
         decimals=0,
@@ -135,7 +137,7 @@ def gauge(title: str, description: str, query: str) -> dashboard.Panel:
             "showThresholdMarkers": True, "orientation": "auto", "minVizHeight": 75,
             "minVizWidth": 75, "sizing": "auto",
         },
-        no_value="nothing yet",
+        no_value="No data yet",
     )  # fmt: skip
 
 
@@ -149,20 +151,20 @@ def bars(
     *,
     unit: str,
     legend: str,
-    colour: str = BLUE,
+    color: str = BLUE,
     steps: Steps = (),
     **more: Any,
 ) -> dashboard.Panel:
-    """The largest ones of the range, as bars under each other."""
+    """Return horizontal bars, the largest first."""
     return panel(
         "bargauge", title, description, [Query(text=f"sort_desc({query})", legend=legend, instant=True)], unit=unit,
-        colour=None if steps else colour, steps=steps,
+        color=None if steps else color, steps=steps,
         options={
             "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False}, "displayMode": "basic",
             "orientation": "horizontal", "showUnfilled": True, "valueMode": "color", "namePlacement": "auto",
             "sizing": "auto", "minVizHeight": 16, "minVizWidth": 8, "maxVizHeight": 26,
         },
-        min_val=0, no_value="none", **more,
+        min_val=0, no_value="None", **more,
     )  # fmt: skip
 
 
@@ -178,7 +180,7 @@ def graph(
     logarithmic: bool = False,
     **more: Any,
 ) -> dashboard.Panel:
-    """Lines over time, or areas on top of each other. `logarithmic`: for values a thousand times apart."""
+    """Return lines over time, or stacked areas; `logarithmic` is for values of very different sizes."""
     custom: dict[str, Any] = {
         "drawStyle": "line", "lineInterpolation": "linear", "lineWidth": 1 if stacked else 2, "showPoints": "never",
         "fillOpacity": 45 if stacked else 8, "gradientMode": "none", "spanNulls": False,
@@ -186,23 +188,23 @@ def graph(
         "thresholdsStyle": {"mode": "dashed" if steps else "off"},
     }  # fmt: skip
     custom |= {"scaleDistribution": {"type": "log", "log": 10}} if logarithmic else {"axisSoftMin": 0}
-    made = panel(
+    model = panel(
         "timeseries", title, description, targets, unit=unit, custom=custom, overrides=overrides, steps=steps,
         options={
             "legend": {"displayMode": "table", "placement": "right", "showLegend": True,
                        "calcs": ["lastNotNull", "max"], "sortBy": "Last *", "sortDesc": True},
             "tooltip": {"mode": "multi", "sort": "desc"},
         },
-        min_val=0 if stacked else None, no_value="nothing in this range", **more,
+        min_val=0 if stacked else None, no_value="No data in this range", **more,
     )  # fmt: skip
-    if made.field_config is not None and made.field_config.defaults.color is not None:
-        made.field_config.defaults.color.mode = dashboard.FieldColorModeId("palette-classic-by-name")
-    return made
+    if model.field_config is not None and model.field_config.defaults.color is not None:
+        model.field_config.defaults.color.mode = dashboard.FieldColorModeId("palette-classic-by-name")
+    return model
 
 
 def heatmap(title: str, description: str, query: str) -> dashboard.Panel:
-    """How many runs cost how much, hour by hour."""
-    made = panel(
+    """Return a heatmap of a histogram of dollars, with one column for each hour."""
+    model = panel(
         "heatmap", title, description, [
             Query(text=query, legend="{{le}}", format="heatmap", exemplars=True)
         ],
@@ -216,8 +218,8 @@ def heatmap(title: str, description: str, query: str) -> dashboard.Panel:
             "exemplars": {"color": "rgba(255,0,255,0.7)"},
         },
     )  # fmt: skip
-    made.interval = queries.HOUR  # a cell is the hour before it: the next one begins where it ended
-    return made
+    model.interval = queries.HOUR  # a cell counts the hour before it, so cells must be an hour apart
+    return model
 
 
 def _target(one: Query | tempo.Dataquery, ref: str) -> prometheus.Dataquery | tempo.Dataquery:
@@ -237,8 +239,8 @@ def _target(one: Query | tempo.Dataquery, ref: str) -> prometheus.Dataquery | te
     )
 
 
-def _override(said: dict[str, Any]) -> dashboard.DashboardFieldConfigSourceOverrides:
+def _override(given: dict[str, Any]) -> dashboard.DashboardFieldConfigSourceOverrides:
     return dashboard.DashboardFieldConfigSourceOverrides(
-        matcher=dashboard.MatcherConfig(id_val=said["matcher"]["id"], options=said["matcher"]["options"]),
-        properties=[dashboard.DynamicConfigValue(id_val=one["id"], value=one["value"]) for one in said["properties"]],
+        matcher=dashboard.MatcherConfig(id_val=given["matcher"]["id"], options=given["matcher"]["options"]),
+        properties=[dashboard.DynamicConfigValue(id_val=one["id"], value=one["value"]) for one in given["properties"]],
     )

@@ -1,8 +1,8 @@
-"""PromQL, made from the table of signals: no metric and no label is spelled anywhere else.
+"""Builds PromQL from the table of signals; no other module spells a metric or a label.
 
-All windows are of counters that may be sparse: a model, an agent or a user that was not there a moment ago. Prometheus'
-own `increase` begins at a series' first sample, so that the dollars which brought the series into being are lost; and
-it extrapolates, so that 3 loops are 3.02.
+Counters may be sparse, and series of new models, agents and users appear at any time. Prometheus' own `increase` starts
+at the first sample of a series, so it misses the first value of a new series; and it extrapolates, so 3 loops
+become 3.02. `growth` avoids both.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from otel_agentcost.core import semconv
 from otel_agentcost.telemetry.signals import WHERE, Signal, label
 
 RANGE: Final = "$__range"
-"""The stretch of time that the board shows."""
+"""The time range of the board."""
 HOUR: Final = "1h"
 _WORDS: Final = {
     semconv.REQUEST_MODEL: "model", semconv.PROVIDER: "provider", semconv.AGENT: "agent", semconv.USER: "user",
     semconv.TEAM: "team", semconv.FEATURE: "feature", semconv.TOOL: "tool", semconv.REASON: "reason",
     semconv.ERROR_TYPE: "error", WHERE[0]: "service",
 }  # fmt: skip
-"""What attributes are called where something has none."""
+"""Words for "(no ...)", the label of series without the attribute."""
 
 VARIABLES: Final = {
     "service": WHERE[0],
@@ -32,28 +32,28 @@ VARIABLES: Final = {
     "team": semconv.TEAM,
     "user": semconv.USER,
 }
-"""The variables that all boards have, and which attribute each of them chooses."""
+"""The variables of all boards, each with the attribute that it filters by."""
 
 
 def filters(signal: Signal) -> list[str]:
-    """The variables that choose among the series of `signal`: those whose label it has."""
+    """Return the variables that filter the series of `signal`: those whose attribute it has."""
     return [name for name, attribute in VARIABLES.items() if attribute in (*WHERE, *signal.attributes)]
 
 
 def select(signal: Signal, *where: str, part: str = "") -> str:
-    """The series of `signal` that the variables choose. `part` of a histogram is `sum`, `count` or `bucket`."""
-    chosen = [f'{label(VARIABLES[name])}=~"${name}"' for name in filters(signal)]
+    """Return the selector of a signal with all filters. `part` of a histogram is `sum`, `count` or `bucket`."""
+    applied = [f'{label(VARIABLES[name])}=~"${name}"' for name in filters(signal)]
     name = signal.prometheus + (f"_{part}" if part else "")
-    return f"{name}{{{', '.join([*chosen, *where])}}}"
+    return f"{name}{{{', '.join([*applied, *where])}}}"
 
 
-def grew(series: str, window: str, ago: str = "") -> str:
-    """By how much counters grew in the `window` that ended `ago`, to be summed.
+def growth(series: str, window: str, ago: str = "") -> str:
+    """Return the growth of counters in the `window` that ended `ago`, for use in a sum.
 
-    The value at its end less that before it, and all of it where there was none before (within an hour: a gap between
-    scrapes is no birth). So the first dollars of a series count, nothing is extrapolated, and windows beside each other
-    add up. A counter that began again within the window is left to `increase`.
-    `ago` is written before the window, as in 1w2h: its unit is the larger one.
+    The growth is the value at the end of the window minus the value before it. A series without a sample in the hour
+    before the window is new and counts in full; an hour, because a gap between scrapes does not make a series new. So
+    first values count, nothing is extrapolated, and adjacent windows add up. Counters that restart within the window
+    use `increase`. `ago` must have a larger unit than `window`, because they are joined to one offset such as 1w2h.
     """
     then = f" offset {ago}" if ago else ""
     over = f"{series}[{window}]{then}"
@@ -69,43 +69,43 @@ def total(
     part: str = "",
     ago: str = "",
 ) -> str:
-    """How much was counted in a window, split by attributes."""
-    return f"{_sum(by)} ({grew(select(signal, *where, part=part), window, ago)})"
+    """Return the sum of a signal over a window, split by attributes."""
+    return f"{_sum(by)} ({growth(select(signal, *where, part=part), window, ago)})"
 
 
 def hourly(signal: Signal, *where: str, by: Sequence[str] = (), part: str = "") -> str:
-    """How much was counted in the hour before each point of a graph: so many an hour."""
+    """Return the sum of a signal over the hour before each point of a graph."""
     return total(signal, HOUR, *where, by=by, part=part)
 
 
 def quantile(share: float, signal: Signal, window: str, *where: str, ago: str = "") -> str:
-    """The value below which a `share` of a histogram's values lie, to the width of its buckets."""
+    """Return a quantile of a histogram; it is as exact as the histogram's buckets."""
     return f"histogram_quantile({share}, {total(signal, window, *where, by=('le',), part='bucket', ago=ago)})"
 
 
 def change(signal: Signal, *where: str, by: Sequence[str], ago: str) -> str:
-    """What was counted in the range, less what was counted in the same stretch `ago`; what is new or gone included."""
+    """Return the sum over the range minus that of the same range `ago`; new and vanished series are included."""
     now, then = total(signal, RANGE, *where, by=by), total(signal, RANGE, *where, by=by, ago=ago)
     return f'{_sum(by)} ({now} or label_replace(-1 * {then}, "then", "1", "", ""))'
 
 
-def largest(signal: Signal, *by: str) -> str:
-    """The value of a gauge that several processes may report."""
+def maximum(signal: Signal, *by: str) -> str:
+    """Return a gauge that several processes may report: the largest value counts."""
     return f"max by ({', '.join(label(name) for name in by)}) ({select(signal)})"
 
 
-def zero(query: str) -> str:
-    """0 where nothing was ever counted: for what is good news when it is absent."""
+def or_zero(query: str) -> str:
+    """Return `query`, or 0 if it has no series."""
     return f"{query} or vector(0)"
 
 
 def share(part: str, whole: str) -> str:
-    """A part of a whole; nothing where there is no whole."""
+    """Return a ratio; no series if the whole is 0."""
     return f"({part}) / ({whole} > 0)"
 
 
-def named(query: str, *by: str) -> str:
-    """`query` with a word where it has no label `by`, so that no bar and no row is without a name."""
+def with_default(query: str, *by: str) -> str:
+    """Return `query` with "(no model)" and the like as the value of missing labels, so that every row has a name."""
     for name in by:
         word = f"(no {_WORDS[name]})" if name in _WORDS else "(none)"
         query = f'label_replace({query}, "{_label(name)}", "{word}", "{_label(name)}", "")'
@@ -113,27 +113,27 @@ def named(query: str, *by: str) -> str:
 
 
 def top(query: str, most: int = 10) -> str:
-    """The largest ones."""
+    """Return the `most` largest series."""
     return f"topk({most}, {query})"
 
 
 def legend(*by: str) -> str:
-    """What a series is called in a legend."""
+    """Return the legend of series: the values of these attributes."""
     return " · ".join(f"{{{{{_label(name)}}}}}" for name in by)
 
 
 def equals(name: str, value: str) -> str:
-    """A condition on an attribute, for `where`."""
+    """Return a condition for `where`: the attribute has this value."""
     return f'{label(name)}="{value}"'
 
 
-def differs(name: str, value: str) -> str:
-    """The opposite."""
+def not_equals(name: str, value: str) -> str:
+    """Return a condition for `where`: the attribute has another value."""
     return f'{label(name)}!="{value}"'
 
 
-def like(name: str, pattern: str) -> str:
-    """A condition on an attribute, as a regular expression."""
+def matches(name: str, pattern: str) -> str:
+    """Return a condition for `where`: the attribute matches a regular expression."""
     return f'{label(name)}=~"{pattern}"'
 
 
@@ -142,5 +142,5 @@ def _sum(by: Sequence[str]) -> str:
 
 
 def _label(name: str) -> str:
-    """What Prometheus calls an attribute. `$...` is one that the reader of the board chooses: its value is a label."""
+    """Return the Prometheus label of an attribute. A variable such as `$by` holds a label already."""
     return name if name[0] == "$" else label(name)

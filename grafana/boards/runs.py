@@ -1,4 +1,4 @@
-"""The runs: what one costs, how that is spread and where it drifts, and which runs were dear."""
+"""The board of runs: cost of a run, its distribution and drift, and the most expensive runs."""
 
 from __future__ import annotations
 
@@ -22,30 +22,31 @@ from grafana.boards.panels import (
     painted,
     stat,
 )
-from grafana.boards.queries import HOUR, RANGE, hourly, quantile, share, total, zero
+from grafana.boards.queries import HOUR, RANGE, hourly, or_zero, quantile, share, total
 from grafana.boards.tables import runs
 from otel_agentcost.core import semconv
 from otel_agentcost.telemetry.signals import LOOPS, TRACE_COST, TRACE_LLM_CALLS, TRACES_OVER_BUDGET
 
-_WIDTH: Final = "To the width of the histogram's buckets."
-_COLOURS: Final = {"P50": GREEN, "P90": ORANGE, "P99": RED}
+_EXACT: Final = "The value is as exact as the histogram's buckets."
+_COLORS: Final = {"P50": GREEN, "P90": ORANGE, "P99": RED}
 _DAY: Final = "1d"
 
 
-def _glance() -> Row:
+def _totals() -> Row:
     number, dollars = total(TRACE_COST, part="count"), total(TRACE_COST, part="sum")
     return Row(
         height=4,
         panels=[
             (4, stat("Runs", described("Runs (traces) that ended in this range.", TRACE_COST), number,
-                     unit=COUNT, colour="purple")),
-            (4, stat("A run costs", described("Dollars of all runs in this range, by their number.", TRACE_COST),
+                     unit=COUNT, color="purple")),
+            (4, stat("Mean cost of a run", described("Total cost of the runs in this range, divided by their number.",
+                                                    TRACE_COST),
                      share(dollars, number), unit=USD)),
             *((4, _quantile(name, part)) for name, part in (("P50", 0.5), ("P90", 0.9), ("P99", 0.99))),
             (4, stat(
                 "Drift of P90",
-                described(f"P90 of the cost of a run in this range against that of the same stretch a week ago: "
-                          f"+10 % is a tenth dearer. {_WIDTH}", TRACE_COST),
+                described(f"Change of the P90 of the cost of a run in this range from the same range a week ago. "
+                          f"{_EXACT}", TRACE_COST),
                 f"{quantile(0.9, TRACE_COST, RANGE)} / {quantile(0.9, TRACE_COST, RANGE, ago='1w')} - 1",
                 unit=SHARE, steps=((None, GREEN), (0.1, YELLOW), (0.5, RED)),
             )),
@@ -55,28 +56,27 @@ def _glance() -> Row:
 
 def _quantile(name: str, part: float) -> Panel:
     return stat(
-        f"{name} of a run",
-        described(f"{part:.0%} of the runs in this range cost at most so much. {_WIDTH}", TRACE_COST),
-        quantile(part, TRACE_COST, RANGE), unit=USD, colour=_COLOURS[name],
+        f"{name} cost of a run",
+        described(f"{part:.0%} of the runs in this range cost at most this much. {_EXACT}", TRACE_COST),
+        quantile(part, TRACE_COST, RANGE), unit=USD, color=_COLORS[name],
     )  # fmt: skip
 
 
-def _spread() -> Row:
+def _distribution() -> Row:
     parts = (("P50", 0.5), ("P90", 0.9), ("P99", 0.99))
     return Row(
         height=9,
         panels=[
             (12, graph(
                 "Cost of a run",
-                described(f"P50, P90 and P99 of the runs that ended in the day before each point. {_WIDTH} A dot is a "
-                          "run: click it for its trace.", TRACE_COST),
+                described(f"P50, P90 and P99 of the runs that ended in the day before each point. {_EXACT} A dot is a "
+                          "run; click it to open its trace.", TRACE_COST),
                 [Query(text=quantile(part, TRACE_COST, _DAY), legend=name, exemplars=True) for name, part in parts],
-                unit=USD, logarithmic=True, overrides=[painted(name, colour) for name, colour in _COLOURS.items()],
+                unit=USD, logarithmic=True, overrides=[painted(name, color) for name, color in _COLORS.items()],
             )),
             (12, heatmap(
-                "How the cost of runs is spread",
-                described("How many runs of each hour cost how much: the darker, the more. A dot is a run: click it "
-                          "for its trace.", TRACE_COST),
+                "Distribution of the cost of a run",
+                described("Number of runs by hour and cost. A dot is a run; click it to open its trace.", TRACE_COST),
                 total(TRACE_COST, HOUR, by=("le",), part="bucket"),
             )),
         ],
@@ -92,11 +92,11 @@ def _table() -> Row:
         height=14,
         panels=[
             (24, runs(
-                "Runs and their traces",
-                "Up to 200 sampled runs that cost at least what is set above as Runs from, the dearest of them first; "
-                "click one for its trace. Of more than 200 Tempo gives some: raise Runs from. The figures are the "
-                f"totals on the run's first span ({semconv.TRACE_COST} and its like). Red: above twice the median of "
-                f"this range ({TRACE_COST.prometheus}). Steps are model calls. Chosen by service.",
+                "Most expensive runs",
+                "Up to 200 sampled runs that cost at least the variable Minimum cost, the most expensive first. Click "
+                "a run to open its trace. If more than 200 runs match, Tempo returns an arbitrary selection: raise "
+                f"the minimum. The figures are totals on the run's root span ({semconv.TRACE_COST} and others). A red "
+                f"total is above twice the median of this range ({TRACE_COST.prometheus}). Filters: service.",
                 f"2 * {quantile(0.5, TRACE_COST, RANGE)}",
                 attributes=attributes, where=f"span.{semconv.TRACE_COST} >= $least",
             )),
@@ -104,32 +104,33 @@ def _table() -> Row:
     )  # fmt: skip
 
 
-def _steps() -> Row:
+def _drift() -> Row:
     return Row(
         height=8,
         panels=[
             (8, graph(
-                "Steps of a run",
-                described(f"Model calls of runs that ended in the day before each point. {_WIDTH}", TRACE_LLM_CALLS),
+                "Model calls of a run",
+                described(f"P50 and P90 of the runs that ended in the day before each point. {_EXACT}",
+                          TRACE_LLM_CALLS),
                 [Query(text=quantile(part, TRACE_LLM_CALLS, _DAY), legend=name, exemplars=True)
                  for name, part in (("P50", 0.5), ("P90", 0.9))],
-                unit=COUNT, overrides=[painted(name, colour) for name, colour in _COLOURS.items()],
+                unit=COUNT, overrides=[painted(name, color) for name, color in _COLORS.items()],
             )),
             (8, graph(
                 "Drift of the cost of a run",
-                described("P50, P90 and P99 of the day before each point, against the same day a week ago: 0 % is no "
-                          f"change. {_WIDTH}", TRACE_COST),
+                described("Change of P50, P90 and P99 in the day before each point from the same day a week ago. "
+                          f"{_EXACT}", TRACE_COST),
                 [Query(text=f"{quantile(part, TRACE_COST, _DAY)} / {quantile(part, TRACE_COST, _DAY, ago='1w')} - 1",
                        legend=name) for name, part in (("P50", 0.5), ("P90", 0.9), ("P99", 0.99))],
-                unit=SHARE, overrides=[painted(name, colour) for name, colour in _COLOURS.items()],
+                unit=SHARE, overrides=[painted(name, color) for name, color in _COLORS.items()],
             )),
             (8, graph(
-                "Runs over budget, and loops",
-                described("In the hour before each point: runs that cost more than the Collector was told one may "
-                          "cost, and loops that were found.", TRACES_OVER_BUDGET, LOOPS),
+                "Runs over budget, and loops per hour",
+                described("In the hour before each point: runs that exceeded the Collector's limit for one run, and "
+                          "detected loops.", TRACES_OVER_BUDGET, LOOPS),
                 [
-                    Query(text=zero(hourly(TRACES_OVER_BUDGET)), legend="over budget"),
-                    Query(text=zero(hourly(LOOPS)), legend="loops"),
+                    Query(text=or_zero(hourly(TRACES_OVER_BUDGET)), legend="over budget"),
+                    Query(text=or_zero(hourly(LOOPS)), legend="loops"),
                 ],
                 unit=COUNT, overrides=[painted("over budget", ORANGE), painted("loops", RED)],
             )),
@@ -140,7 +141,7 @@ def _steps() -> Row:
 BOARD: Final = Board(
     uid="agentcost-runs",
     title="Agent cost · Runs",
-    description="What one run of an agent costs, how that is spread and where it drifts, and which runs were dear.",
-    variables=[number("least", "Runs from ($)", "0", "The table has runs that cost at least so much.")],
-    rows=[_glance(), _spread(), _table(), _steps()],
+    description="Cost of one run of an agent: distribution, drift, and the most expensive runs.",
+    variables=[number("least", "Minimum cost ($)", "0", "Minimum cost of the runs in the table.")],
+    rows=[_totals(), _distribution(), _table(), _drift()],
 )

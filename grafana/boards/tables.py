@@ -1,4 +1,4 @@
-"""Tables: of several queries that agree in their labels, and of runs from Tempo."""
+"""Builds tables: several PromQL queries joined by their labels, and runs from Tempo."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from otel_agentcost.telemetry.signals import label
 
 _OPTIONS: Final = {"showHeader": True, "cellHeight": "sm", "footer": {"show": False, "reducer": ["sum"], "fields": ""}}
 _TEMPO_OWN: Final = {
-    "traceIdHidden": "Trace", "traceService": "Service", "traceName": "Begins with", "time": "Began",
-    "duration": "Took",
+    "traceIdHidden": "Trace", "traceService": "Service", "traceName": "Root span", "time": "Start",
+    "duration": "Duration",
 }  # fmt: skip
-"""Tempo's own columns of a table of spans, and what they are called here."""
+"""Titles of Tempo's own columns of a table of spans."""
 _TOTALS: Final = {
     semconv.AGENT: ("Agent", "string"),
     semconv.USER: ("User", "string"),
-    semconv.TRACE_LLM_CALLS: ("Steps", "short"),
+    semconv.TRACE_LLM_CALLS: ("Model calls", "short"),
     semconv.TRACE_INPUT_TOKENS: ("Input tokens", "short"),
     semconv.TRACE_OUTPUT_TOKENS: ("Output tokens", "short"),
     semconv.TRACE_LLM_COST: ("Models", USD),
     semconv.TRACE_TOOL_COST: ("Tools", USD),
     semconv.TRACE_COST: ("Total", USD),
 }
-"""What the first span of a run says of it, and what these columns are called."""
+"""Titles and units of the columns with attributes of a run's root span."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A column of numbers, and the query that it is from."""
+    """A column of numbers and its query."""
 
     title: str
     query: str
@@ -51,16 +51,16 @@ def table(
     sort: str,
     unit: str = USD,
 ) -> dashboard.Panel:
-    """One row for each set of attributes; `rows` are these attributes, and the titles of their columns."""
+    """Return a table with one row for each combination of the attributes in `rows`, which maps them to titles."""
     targets = [Query(text=one.query, instant=True, format="table") for one in columns]
     values = ["Value"] if len(columns) == 1 else [f"Value #{chr(ord('A') + place)}" for place in range(len(columns))]
-    shown = {label(name): text for name, text in rows.items()} | dict(
+    titles = {label(name): text for name, text in rows.items()} | dict(
         zip(values, (one.title for one in columns), strict=True)
     )
     organized = {
         "excludeByName": {"Time": True},
-        "indexByName": {name: place for place, name in enumerate(shown)},
-        "renameByName": shown,
+        "indexByName": {name: place for place, name in enumerate(titles)},
+        "renameByName": titles,
     }
     return panel(
         "table", title, description, targets, unit=unit, options=dict(_OPTIONS),
@@ -72,17 +72,17 @@ def table(
     )  # fmt: skip
 
 
-def runs(title: str, description: str, median: str, *, where: str = "", attributes: Sequence[str]) -> dashboard.Panel:
-    """A table of runs from Tempo, each a click from its trace; totals above `median` times two are red."""
-    found = tempo.Dataquery(
+def runs(title: str, description: str, red_from: str, *, where: str = "", attributes: Sequence[str]) -> dashboard.Panel:
+    """Return a table of runs from Tempo with links to their traces; totals above `red_from` (PromQL) are red."""
+    query = tempo.Dataquery(
         query_type="traceql",
         query=traces.runs(*attributes, where=where),
         table_type=tempo.SearchTableType("spans"),
         limit=200,
-        spss=1,  # one span a trace: its first
+        spss=1,  # one span for each trace: its root
         datasource=TEMPO,
     )
-    limit = Query(text=median, instant=True)
+    limit = Query(text=red_from, instant=True)
     titles = {**_TEMPO_OWN, **{name: _TOTALS[name][0] for name in attributes}}
     organized = {
         "excludeByName": {"spanID": True, "name": True},
@@ -98,7 +98,7 @@ def runs(title: str, description: str, median: str, *, where: str = "", attribut
         ],
     }
     return panel(
-        "table", title, description, [found, limit], unit="short", options=dict(_OPTIONS),
+        "table", title, description, [query, limit], unit="short", options=dict(_OPTIONS),
         overrides=[
             override("traceIdHidden", **_TRACE), override("Trace", **_TRACE),
             *(override(_TOTALS[name][0], unit=_TOTALS[name][1]) for name in attributes),
@@ -110,12 +110,12 @@ def runs(title: str, description: str, median: str, *, where: str = "", attribut
             ("sortBy", {"fields": {}, "sort": [{"field": "Total", "desc": True}]}),
         ],
         custom={"align": "auto", "cellOptions": {"type": "auto"}, "inspect": False, "filterable": True},
-        no_value="no runs in this range",
+        no_value="No runs in this range",
     )  # fmt: skip
 
 
 def _explore() -> str:
-    """The address of a trace in Explore, as all versions from 10.4 on know it."""
+    """Return the URL of a trace in Explore, in the form of Grafana 10.4 and later."""
     trace = '{"a":{"datasource":"${tempo}","queries":[{"refId":"A","queryType":"traceql","query":"${__value.raw}"}]}}'
     quoted = trace.replace('"', "%22").replace("{%22", "%7B%22").replace("}]}}", "%7D%5D%7D%7D").replace("[", "%5B")
     return f"/explore?schemaVersion=1&orgId=1&panes={quoted}"
@@ -125,4 +125,4 @@ _TRACE: Final[dict[str, Any]] = {
     "custom__hidden": False, "custom__width": 270,
     "links": [{"title": "Open the trace", "url": _explore(), "targetBlank": True}],
 }  # fmt: skip
-"""Tempo hides the whole id of a trace: here it is what is clicked."""
+"""Tempo hides the full trace id; this shows it as the link to the trace."""

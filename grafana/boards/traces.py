@@ -1,4 +1,4 @@
-"""TraceQL for tables of runs: the totals on the span that a run began with."""
+"""Builds TraceQL for tables of runs, from the totals on their root spans."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Final
 from otel_agentcost.core import semconv
 
 _ROOTS: Final = "(nestedSetParent < 0 || kind = server || kind = consumer)"
-"""The first span of a trace, and of what another service began in it; agents' spans inside have totals too."""
+"""Root spans of a trace and of its parts in other services; spans of agents within a run have totals too."""
 
 
 def runs(*select: str, where: str = "") -> str:
-    """The runs of the chosen services that cost something, each with the attributes of `select`."""
+    """Return the query for runs of the selected services that cost more than 0, with the attributes in `select`."""
     conditions = [_ROOTS, f"span.{semconv.TRACE_COST} > 0", 'resource.service.name =~ "${service:pipe}"', where]
     chosen = ", ".join(f"span.{name}" for name in select)
     return f"{{ {' && '.join(filter(None, conditions))} }} | select({chosen})"

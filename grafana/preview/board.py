@@ -1,40 +1,38 @@
-"""A dashboard as Grafana's classic JSON has it: panels and where they are, queries, variables and their values."""
+"""A dashboard as Grafana's classic JSON describes it: panels with their positions and queries, and variables."""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from grafana.preview.json_parts import items, nested
 from grafana.preview.prometheus import Client
-from grafana.preview.raw import inner, items
 
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "M": 2592000, "y": 31536000}
-_PLACE: Final = re.compile(r"\$\{(\w+)(?:[:.][^}]*)?\}|\$(\w+)|\[\[(\w+)\]\]")
+DASHBOARDS: Final = Path(__file__).resolve().parent.parent / "dashboards"
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_VARIABLE: Final = re.compile(r"\$\{(\w+)(?:[:.][^}]*)?\}|\$(\w+)")
 _ALL: Final = "$__all"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Query:
-    """A query of a panel, its variables not yet replaced."""
+    """A query of a panel, before its variables are replaced."""
 
     ref: str
     expression: str
     legend: str
     instant: bool
-    table: bool
-    """Whether it is to be rows and columns rather than series."""
     source: str
-    """What kind of data source answers it: `prometheus` or `tempo`."""
-    hidden: bool
+    """Type of the data source: `prometheus` or `tempo`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """A panel, or the head of a row of panels."""
+    """A panel. `x`, `y`, `w` and `h` are in units of Grafana's grid of 24 columns."""
 
     title: str
     kind: str
@@ -48,147 +46,131 @@ class Panel:
 
     @property
     def options(self) -> dict[str, Any]:
-        """How this kind of panel is to look."""
-        return inner(self.raw, "options")
+        """Options of this kind of panel."""
+        return nested(self.raw, "options")
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """How its fields are to look."""
-        return inner(self.raw, "fieldConfig", "defaults")
+        """Default settings of the panel's fields."""
+        return nested(self.raw, "fieldConfig", "defaults")
 
     @property
     def overrides(self) -> list[dict[str, Any]]:
-        """How some of its fields are to look otherwise."""
-        return list(items(inner(self.raw, "fieldConfig"), "overrides"))
+        """Settings of single fields."""
+        return items(nested(self.raw, "fieldConfig"), "overrides")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Board:
-    """A dashboard."""
+    """A dashboard. `seconds` is the length of its default time range."""
 
     uid: str
     title: str
-    description: str
     panels: tuple[Panel, ...]
     variables: tuple[Mapping[str, Any], ...]
-    stretch: int
-    """How many seconds back it looks where nobody says otherwise."""
+    seconds: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Moment:
-    """What part of time is looked at, and how closely: `scrape` is the seconds between two samples."""
+class TimeRange:
+    """The time range that a board shows. All values are in seconds; `scrape` is Prometheus' scrape interval."""
 
     end: float
-    stretch: int
+    seconds: int
     scrape: int
-    least: int = 0
-    """The least number of seconds between two points that a panel asks for."""
+    min_step: int = 0
+    """Smallest step that the panel allows."""
 
     @property
     def start(self) -> float:
-        """When it begins."""
-        return self.end - self.stretch
+        """Start of the range."""
+        return self.end - self.seconds
 
     @property
     def step(self) -> int:
         """Seconds between two points of a graph."""
-        return max(self.scrape, self.least, -(-self.stretch // 200 // 60) * 60)
+        return max(self.scrape, self.min_step, -(-self.seconds // 200 // 60) * 60)
+
+    def points(self) -> range:
+        """Return the times of a graph's points."""
+        return range(int(self.start // self.step * self.step), int(self.end) + 1, self.step)
 
     def built_in(self) -> dict[str, str]:
-        """Grafana's own variables."""
+        """Return Grafana's own variables."""
         rate = max(self.step + self.scrape, 4 * self.scrape)
-        return {
-            "__interval": f"{self.step}s", "__interval_ms": str(self.step * 1000), "__rate_interval": f"{rate}s",
-            "__range": f"{self.stretch}s", "__range_s": str(self.stretch), "__range_ms": str(self.stretch * 1000),
-            "__from": str(int(self.start * 1000)), "__to": str(int(self.end * 1000)),
-        }  # fmt: skip
+        return {"__interval": f"{self.step}s", "__rate_interval": f"{rate}s", "__range": f"{self.seconds}s"}
 
 
 def read(path: Path) -> Board:
-    """The dashboard in a file."""
-    raw = json.loads(path.read_text())
+    """Read a dashboard from a file."""
+    raw = json.loads(path.read_text(encoding="utf-8"))
     return Board(
-        uid=raw.get("uid") or path.stem,
-        title=raw.get("title", path.stem),
-        description=raw.get("description", ""),
-        panels=tuple(_panels(raw.get("panels", []))),
-        variables=tuple(items(inner(raw, "templating"), "list")),
-        stretch=seconds(inner(raw, "time").get("from", "now-24h")),
+        uid=raw["uid"],
+        title=raw["title"],
+        panels=tuple(_panel(panel) for panel in raw["panels"]),
+        variables=tuple(items(raw["templating"], "list")),
+        seconds=parse_duration(raw["time"]["from"]),
     )
 
 
-def seconds(text: str) -> int:
-    """`now-24h`, or `24h`, in seconds."""
-    found = re.search(r"(\d+)([smhdwMy])", text)
-    return int(found[1]) * _UNITS[found[2]] if found else 86400
+def parse_duration(text: str) -> int:
+    """Return `now-24h` or `24h` in seconds. Raises ValueError for anything else."""
+    match = re.fullmatch(r"(?:now-)?(\d+)([smhdw])", text)
+    if match is None:
+        raise ValueError(f"not a duration: {text!r}")
+    return int(match[1]) * _UNITS[match[2]]
 
 
-def _panels(raws: list[dict[str, Any]]) -> Iterator[Panel]:
-    for raw in raws:
-        place = inner(raw, "gridPos")
-        yield Panel(
-            title=raw.get("title") or "",
-            kind=raw.get("type", ""),
-            description=raw.get("description") or "",
-            x=place.get("x", 0), y=place.get("y", 0), w=place.get("w", 24), h=place.get("h", 1),
-            queries=tuple(_query(one, raw) for one in items(raw, "targets")),
-            raw=raw,
-        )  # fmt: skip
-        yield from _panels(items(raw, "panels"))  # those of a row that is folded
+def _panel(raw: Mapping[str, Any]) -> Panel:
+    return Panel(
+        title=raw["title"],
+        kind=raw["type"],
+        description=raw["description"],
+        queries=tuple(_query(target) for target in raw["targets"]),
+        raw=raw,
+        **{name: raw["gridPos"][name] for name in "xywh"},
+    )
 
 
-def _query(raw: dict[str, Any], panel: dict[str, Any]) -> Query:
-    source = raw.get("datasource") or inner(panel, "datasource")
+def _query(target: Mapping[str, Any]) -> Query:
     return Query(
-        ref=raw.get("refId", "A"),
-        expression=raw.get("expr") or raw.get("query") or "",
-        legend=raw.get("legendFormat") or "",
-        instant=bool(raw.get("instant")),
-        table=raw.get("format") == "table",
-        source=source.get("type") or "prometheus",
-        hidden=bool(raw.get("hide")),
+        ref=target["refId"],
+        expression=target.get("expr") or target.get("query") or "",
+        legend=target.get("legendFormat") or "",
+        instant=bool(target.get("instant")),
+        source=target["datasource"]["type"],
     )
 
 
-def replaced(text: str, values: Mapping[str, str]) -> str:
-    """`text` with its variables replaced; those that are not known stay."""
-    return _PLACE.sub(lambda found: values.get(found[1] or found[2] or found[3], found[0]), text)
+def interpolate(text: str, values: Mapping[str, str]) -> str:
+    """Replace the variables in `text`; unknown variables stay."""
+    return _VARIABLE.sub(lambda match: values.get(match[1] or match[2], match[0]), text)
 
 
-def choices(variable: Mapping[str, Any], client: Client, moment: Moment, values: Mapping[str, str]) -> list[str]:
-    """What a variable can be, apart from all. Raises Refused."""
-    query: Any = variable.get("query") or ""
-    text = str(query if isinstance(query, str) else query.get("query", ""))
-    if variable.get("type") == "custom":
-        return [part.split(" : ")[-1].strip() for part in text.split(",") if part.strip()]
-    if variable.get("type") != "query":
-        return []
-    text = replaced(text, values)
-    if found := re.fullmatch(r"\s*label_values\((?:(.+),)?\s*(\w+)\s*\)\s*", text, re.DOTALL):
-        return client.label_values(found[2], found[1], moment.start, moment.end)
-    if found := re.fullmatch(r"\s*query_result\((.+)\)\s*", text, re.DOTALL):
-        return [str(one.last) for one in client.query(found[1], moment.end)]
-    raise ValueError(f"this query of a variable is not known here: {text}")
+def variable_options(
+    variable: Mapping[str, Any], client: Client, time: TimeRange, values: Mapping[str, str]
+) -> dict[str, str]:
+    """Return the values of a variable and their labels, without "All".
+
+    Raises:
+        QueryError: Prometheus rejects the query.
+        ValueError: The query is not `label_values(series, label)`.
+
+    """
+    if variable["type"] == "custom":
+        return {option["value"]: option["text"] for option in items(variable, "options")}
+    text = interpolate(variable["query"]["query"], values)
+    match = re.fullmatch(r"label_values\((.+), *(\w+)\)", text)
+    if match is None:
+        raise ValueError(f"unsupported query of a variable: {text}")
+    return {value: value for value in client.label_values(match[2], match[1], time.start, time.end)}
 
 
-def words(variable: Mapping[str, Any]) -> dict[str, str]:
-    """What people read for the values of a variable, where that is something else."""
-    pairs = (part.strip().split(" : ") for part in str(variable.get("query") or "").split(","))
-    return {pair[1]: pair[0] for pair in pairs if len(pair) == 2} if variable.get("type") == "custom" else {}
-
-
-def chosen(board: Board, moment: Moment, given: Mapping[str, str]) -> dict[str, str]:
-    """The value of each variable, as it goes into queries: what is `given`, or what the board begins with."""
-    values = moment.built_in()
+def variable_values(board: Board, time: TimeRange, chosen: Mapping[str, str]) -> dict[str, str]:
+    """Return the value of each variable as queries use it: the chosen one, or the board's default."""
+    values = time.built_in()
     for variable in board.variables:
         name = variable["name"]
-        value: Any = given.get(name) or inner(variable, "current").get("value")
-        if not isinstance(value, (str, type(None))):
-            value = _ALL if _ALL in value or not value else f"({'|'.join(value)})" if len(value) > 1 else value[0]
-        if value in (None, "", _ALL, "All"):
-            value = variable.get("allValue") or (".*" if variable.get("includeAll") else "")
-        if not value and variable.get("type") in ("textbox", "constant", "custom"):
-            value = str(variable.get("query") or "").split(",")[0].split(" : ")[-1].strip()
-        values[name] = str(value)
+        value = chosen.get(name) or nested(variable, "current").get("value") or ""
+        values[name] = variable["allValue"] if _ALL in value else str(value)
     return values

@@ -1,18 +1,22 @@
-"""The sample as series of Prometheus: what a scrape every quarter of an hour would have found, as OpenMetrics.
+"""The sample as Prometheus series in OpenMetrics, with one scrape every fifteen minutes.
 
-Names, attributes and buckets are those of the one table, `otel_agentcost/telemetry/signals.py`.
+Names, attributes and buckets come from the package's table of signals.
 """
 
 from __future__ import annotations
 
 import bisect
+import contextlib
 import itertools
 import math
+import tempfile
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from pathlib import Path
 
-from grafana.preview.company import HOUSE
+from grafana.preview import sample as samples
+from grafana.preview.company import SELF_HOSTED
+from grafana.preview.prometheus import Client, Prometheus
 from grafana.preview.sample import BUDGETS, RUN_BUDGET, STEP, Budget, Call, Run, Sample
 from otel_agentcost.core import semconv
 from otel_agentcost.telemetry import signals
@@ -23,8 +27,30 @@ _DAY = 86400
 _BREAKER = "agent/10m:loops=1,open=15m"
 
 
+@contextlib.contextmanager
+def prometheus_with_sample(end: float) -> Generator[tuple[Client, Sample], None, None]:
+    """Run a Prometheus that holds the sample up to `end`, a Unix time, for the duration of the context.
+
+    Raises:
+        OSError: The programs prometheus and promtool cannot be run.
+
+    """
+    data = samples.generate(end)
+    with tempfile.TemporaryDirectory() as folder:
+        history = Path(folder, "history.txt")
+        History(data).write(history)
+        server = Prometheus(Path(folder, "prometheus"), options=[f"--query.lookback-delta={STEP + 60}s"])
+        server.backfill(history)
+        history.unlink()
+        server.start()
+        try:
+            yield server, data
+        finally:
+            server.stop()
+
+
 class History:
-    """Events, and the series that they make up."""
+    """Events of a sample, and the series that they add up to."""
 
     def __init__(self, sample: Sample) -> None:
         self._sample = sample
@@ -35,34 +61,31 @@ class History:
         self._gauges = _utilization(sample, self._steps)
         self._warnings()
 
-    def write(self, path: Path) -> int:
-        """Writes OpenMetrics; returns the number of series."""
-        number = 0
-        with path.open("w") as out:
+    def write(self, path: Path) -> None:
+        """Write the series as OpenMetrics."""
+        with path.open("w", encoding="utf-8") as out:
             for name, labels, values in self._series():
-                number += 1
-                said = ",".join(f'{key}="{value}"' for key, value in labels)
-                out.writelines(f"{name}{{{said}}} {value!r} {at}\n" for at, value in values)
+                selector = ",".join(f'{key}="{value}"' for key, value in labels)
+                out.writelines(f"{name}{{{selector}}} {value!r} {at}\n" for at, value in values)
             out.write("# EOF\n")
-        return number
 
     def _series(self) -> Iterator[tuple[str, Labels, Iterable[tuple[int, float]]]]:
         for (signal, labels), events in self._events.items():
             if signal.kind == "counter":
-                yield signal.prometheus, labels, self._cumulated(events)
+                yield signal.prometheus, labels, self._cumulative(events)
                 continue
-            yield f"{signal.prometheus}_sum", labels, self._cumulated(events)
-            yield f"{signal.prometheus}_count", labels, self._cumulated([(at, 1.0) for at, _ in events])
+            yield f"{signal.prometheus}_sum", labels, self._cumulative(events)
+            yield f"{signal.prometheus}_count", labels, self._cumulative([(at, 1.0) for at, _ in events])
             born = min(at for at, _ in events)
             for bound in (*signal.buckets, math.inf):
                 within = [(at, float(value <= bound)) for at, value in events]
                 text = "+Inf" if bound == math.inf else f"{bound:.12g}"
-                yield f"{signal.prometheus}_bucket", (*labels, ("le", text)), self._cumulated(within, born)
+                yield f"{signal.prometheus}_bucket", (*labels, ("le", text)), self._cumulative(within, born)
         for labels, values in self._gauges:
             yield signals.UTILIZATION.prometheus, labels, values
 
-    def _cumulated(self, events: list[tuple[float, float]], born: float = math.inf) -> Iterator[tuple[int, float]]:
-        """The running sum at each scrape since the first event."""
+    def _cumulative(self, events: list[tuple[float, float]], born: float = math.inf) -> Iterator[tuple[int, float]]:
+        """Return the running sum at each scrape since the first event."""
         added = [0.0] * (self._steps + 1)
         for at, value in events:
             added[self._step(at)] += value
@@ -75,23 +98,22 @@ class History:
     def _step(self, at: float) -> int:
         return math.ceil((at - self._sample.start) / STEP)
 
-    def _add(self, signal: Signal, at: float, value: float, where: Labels, **said: str | None) -> None:
-        """`said` has Python's names for attributes, in the order of the table."""
-        given = {key: value for key, value in said.items() if value}
-        self._events[signal, (*where, *given.items())].append((at, value))
+    def _add(self, signal: Signal, at: float, value: float, where: Labels, **more: str | None) -> None:
+        labels = {key: text for key, text in more.items() if text}
+        self._events[signal, (*where, *labels.items())].append((at, value))
 
     def _run(self, run: Run) -> None:
-        where = _where(run)
+        where = _place_labels(run)
         for call in run.calls:
             self._call(run, call, where)
-        who = _who(run)
+        who = _attribution(run)
         for at, tool, usd in run.tools:
             if usd:
-                said = {label(semconv.OPERATION): semconv.EXECUTE_TOOL, **who, label(semconv.TOOL): tool}
-                self._add(signals.COST, at, usd, where, **said)
-        if run.made:
+                executed = {label(semconv.OPERATION): semconv.EXECUTE_TOOL, **who, label(semconv.TOOL): tool}
+                self._add(signals.COST, at, usd, where, **executed)
+        if run.allowed_calls:
             self._add(signals.TRACE_COST, run.ended, run.usd, where)
-            self._add(signals.TRACE_LLM_CALLS, run.ended, len(run.made), where)
+            self._add(signals.TRACE_LLM_CALLS, run.ended, len(run.allowed_calls), where)
         if run.usd > RUN_BUDGET:
             self._add(signals.TRACES_OVER_BUDGET, run.ended, 1, where)
         if run.loop:
@@ -100,28 +122,28 @@ class History:
     def _call(self, run: Run, call: Call, where: Labels) -> None:
         at = call.ended
         if budget := call.refused:
-            said = {label(semconv.BUDGET_UNIT): "usd", label(semconv.BUDGET_ACTION): budget.action}
-            self._add(signals.REFUSALS, at, 1, where, **_of(budget), **said)
+            rule = {label(semconv.BUDGET_UNIT): "usd", label(semconv.BUDGET_ACTION): budget.action}
+            self._add(signals.REFUSALS, at, 1, where, **_budget_labels(budget), **rule)
             return
         model = {
             label(semconv.OPERATION): semconv.CHAT,
             label(semconv.PROVIDER): call.model.provider,
-            label(semconv.REQUEST_MODEL): call.model.asked,
-            label(semconv.RESPONSE_MODEL): call.model.served if call.usage.counts else None,
+            label(semconv.REQUEST_MODEL): call.model.requested,
+            label(semconv.RESPONSE_MODEL): call.model.responding if call.usage.counts else None,
         }
         error = {label(semconv.ERROR_TYPE): call.error}
         self._add(signals.DURATION, at, call.seconds, where, **model, **error)
         if not call.usage.counts:
             return
-        if call.model is HOUSE:  # what has no price, budgets of dollars cannot look at
+        if call.model is SELF_HOSTED:  # dollar budgets do not cover calls without a price
             self._add(signals.UNENFORCED, at, 1, where)
-        self._tokens(call, at, where, model, _who(run))
+        self._tokens(call, at, where, model, _attribution(run))
         if call.usd is None:
-            reason = {label(semconv.REASON): f"no price for {call.model.asked!r} of {call.model.provider}"}
+            reason = {label(semconv.REASON): f"no price for {call.model.requested!r} of {call.model.provider}"}
             self._add(signals.UNPRICED, at, 1, where, **model, **reason)
             return
         self._add(signals.OPERATION_COST, at, call.usd, where, **model)
-        self._add(signals.COST, at, call.usd, where, **model, **_who(run), **error)
+        self._add(signals.COST, at, call.usd, where, **model, **_attribution(run), **error)
         for kind, usd in ("cache", call.saved_by_cache), ("downgrade", call.saved_by_downgrade):
             if usd:
                 self._add(signals.SAVINGS, at, usd, where, **model, **{label(semconv.SAVINGS_KIND): kind})
@@ -144,11 +166,11 @@ class History:
                 self._add(signals.TOKENS, at, tokens, where, **model, **who, **{kind: name})
 
     def _warnings(self) -> None:
-        """A warning where a day's use has come to 80 %, and to all of the budget."""
+        """Add a warning at each time when a day's spend reaches 80 % or 100 % of the budget."""
         for labels, values in self._gauges:
-            said = dict(labels)
+            all_labels = dict(labels)
             where = labels[:2]
-            budget = {name: said[name] for name in map(label, (semconv.BUDGET, semconv.BUDGET_SCOPE))}
+            budget = {name: all_labels[name] for name in map(label, (semconv.BUDGET, semconv.BUDGET_SCOPE))}
             for (_, before), (at, now) in itertools.pairwise(values):
                 for level, share in ("soft", 0.8), ("limit", 1.0):
                     if before < share <= now:
@@ -156,9 +178,9 @@ class History:
 
     def _loop(self, run: Run, where: Labels) -> None:
         tool = run.tools[-1][1] if run.tools else None
-        said = {label(semconv.LOOP_RULE): run.loop, label(semconv.TOOL): tool, label(semconv.AGENT): run.agent.name}
-        self._add(signals.LOOPS, run.ended, 1, where, **said)
-        self._add(signals.LOOP_WASTE, run.ended, run.wasted, where, **said)
+        loop = {label(semconv.LOOP_RULE): run.loop, label(semconv.TOOL): tool, label(semconv.AGENT): run.agent.name}
+        self._add(signals.LOOPS, run.ended, 1, where, **loop)
+        self._add(signals.LOOP_WASTE, run.ended, run.wasted, where, **loop)
         breaker = {
             label(semconv.BREAKER): _BREAKER,
             label(semconv.BREAKER_SCOPE): "agent",
@@ -170,34 +192,34 @@ class History:
                           **{label(semconv.BREAKER_STATE): state})  # fmt: skip
 
 
-def _where(run: Run) -> Labels:
+def _place_labels(run: Run) -> Labels:
     return tuple(zip(map(label, signals.WHERE), (run.agent.service, run.agent.environment), strict=True))
 
 
-def _who(run: Run) -> dict[str, str | None]:
+def _attribution(run: Run) -> dict[str, str | None]:
     agent = run.agent
     values = (agent.name, run.user, agent.tenant, agent.team, agent.feature)
     return dict(zip(map(label, signals.WHO), values, strict=True))
 
 
-def _of(budget: Budget) -> dict[str, str | None]:
+def _budget_labels(budget: Budget) -> dict[str, str | None]:
     return {label(semconv.BUDGET): budget.text, label(semconv.BUDGET_SCOPE): budget.scope}
 
 
 def _utilization(sample: Sample, steps: int) -> list[tuple[Labels, list[tuple[int, float]]]]:
-    """How far each budget was used at each scrape; a day's budget begins anew at midnight."""
+    """Return the utilization of each budget at each scrape; daily budgets restart at midnight."""
     spent: dict[Labels, tuple[Budget, dict[int, list[tuple[float, float]]]]] = {}
     for run in sample.runs:
         for budget in BUDGETS:
             if budget.agent != run.agent.name or run.agent.environment != "production":
                 continue
             value = run.user if budget.each_user else run.agent.team if budget.scope == "team" else run.agent.name
-            said = {**_of(budget), label(semconv.BUDGET_UNIT): "usd", label(semconv.BUDGET_VALUE): value}
-            labels = (*_where(run), *((key, text) for key, text in said.items() if text))
+            more = {**_budget_labels(budget), label(semconv.BUDGET_UNIT): "usd", label(semconv.BUDGET_VALUE): value}
+            labels = (*_place_labels(run), *((key, text) for key, text in more.items() if text))
             days = spent.setdefault(labels, (budget, defaultdict(list)))[1]
             for call in run.calls:
                 days[math.floor(call.ended / _DAY)].append((call.ended, call.usd or 0.0))
-    found: list[tuple[Labels, list[tuple[int, float]]]] = []
+    series: list[tuple[Labels, list[tuple[int, float]]]] = []
     for labels, (budget, days) in spent.items():
         sums = {day: _running(events) for day, events in days.items()}
         values: list[tuple[int, float]] = []
@@ -205,8 +227,8 @@ def _utilization(sample: Sample, steps: int) -> list[tuple[Labels, list[tuple[in
             at = round(sample.start) + step * STEP
             times, totals = sums.get(math.floor(at / _DAY), ([], [0.0]))
             values.append((at, totals[bisect.bisect_right(times, at)] / budget.usd))
-        found.append((labels, values))
-    return found
+        series.append((labels, values))
+    return series
 
 
 def _running(events: list[tuple[float, float]]) -> tuple[list[float], list[float]]:

@@ -1,7 +1,4 @@
-"""A Prometheus of one's own: started on a free port with a folder of its own, filled with history, asked, stopped.
-
-`Client` asks any Prometheus; `Prometheus` is one that this process runs.
-"""
+"""Queries a Prometheus (`Client`), or also runs one on a free port (`Prometheus`)."""
 
 from __future__ import annotations
 
@@ -19,16 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-MISSING = "neither prometheus nor promtool is on the path: apt install prometheus"
+_MISSING = "prometheus and promtool are not on the path: apt install prometheus"
 
 
-class Refused(Exception):
-    """What Prometheus said of a query that it does not answer."""
+class QueryError(Exception):
+    """Prometheus rejected a query or cannot be reached."""
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """One series of an answer: its labels, and its values at their times, oldest first."""
+    """One series of a result: its labels, and its points as (Unix time in seconds, value), oldest first."""
 
     labels: Mapping[str, str]
     points: Sequence[tuple[float, float]]
@@ -40,59 +37,68 @@ class Series:
 
 
 class Client:
-    """Asks the Prometheus at `url`."""
+    """Queries the Prometheus at `url`."""
 
     def __init__(self, url: str) -> None:
         self.url = url.rstrip("/")
         here = urllib.parse.urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
-        proxies = (urllib.request.ProxyHandler({}),) if here else ()  # a proxy cannot reach what is on this machine
+        proxies = (urllib.request.ProxyHandler({}),) if here else ()  # a proxy cannot reach this machine
         self._opener = urllib.request.build_opener(*proxies)
 
     def query(self, expression: str, at: float) -> list[Series]:
-        """An instant query. Raises Refused."""
-        found = self.get("query", {"query": expression, "time": repr(at)})
-        if found["resultType"] == "scalar":
-            return [Series({}, [_point(found["result"])])]
-        return [Series(one["metric"], [_point(one["value"])]) for one in found["result"]]
+        """Run an instant query at a Unix time. Raises QueryError."""
+        result = self.get("query", {"query": expression, "time": repr(at)})
+        if result["resultType"] == "scalar":
+            return [Series({}, [_point(result["result"])])]
+        return [Series(one["metric"], [_point(one["value"])]) for one in result["result"]]
 
     def query_range(self, expression: str, start: float, end: float, step: float) -> list[Series]:
-        """A range query. Raises Refused."""
-        asked = {"query": expression, "start": repr(start), "end": repr(end), "step": repr(step)}
-        found = self.get("query_range", asked)
-        return [Series(one["metric"], [_point(point) for point in one["values"]]) for one in found["result"]]
+        """Run a range query; all times are in seconds. Raises QueryError."""
+        parameters = {"query": expression, "start": repr(start), "end": repr(end), "step": repr(step)}
+        result = self.get("query_range", parameters)
+        return [Series(one["metric"], [_point(point) for point in one["values"]]) for one in result["result"]]
 
     def value(self, expression: str, at: float) -> float:
-        """The only value of an instant query; NaN where there is none."""
-        found = self.query(expression, at)
-        if len(found) > 1:
-            raise Refused(f"one value was expected of {expression}, not {len(found)}")
-        return found[0].last if found else math.nan
+        """Return the only value of an instant query, or NaN where there is none. Raises QueryError."""
+        result = self.query(expression, at)
+        if len(result) > 1:
+            raise QueryError(f"expected one value, got {len(result)}: {expression}")
+        return result[0].last if result else math.nan
 
-    def label_values(self, label: str, match: str | None, start: float, end: float) -> list[str]:
-        """The values of a label, of the series that `match` selects."""
-        asked = {"start": repr(start), "end": repr(end)} | ({"match[]": match} if match else {})
-        return list(self.get(f"label/{label}/values", asked))
+    def label_values(self, label: str, match: str, start: float, end: float) -> list[str]:
+        """Return the values of a label of the series that `match` selects. Raises QueryError."""
+        parameters = {"start": repr(start), "end": repr(end), "match[]": match}
+        return list(self.get(f"label/{label}/values", parameters))
 
-    def get(self, path: str, asked: Mapping[str, str]) -> Any:
-        """The data of an answer of the HTTP API. Raises Refused."""
-        body = urllib.parse.urlencode(asked).encode()
+    def get(self, path: str, parameters: Mapping[str, str]) -> Any:
+        """Return the data of a response of the HTTP API. Raises QueryError."""
+        body = urllib.parse.urlencode(parameters).encode()
         url = f"{self.url}/api/v1/{path}"
-        if path.startswith("label/"):  # these take no POST
+        if path.startswith("label/"):  # does not accept POST
             request = urllib.request.Request(f"{url}?{body.decode()}")
         else:
             request = urllib.request.Request(url, data=body)
         try:
-            with self._opener.open(request, timeout=60) as answer:
-                return json.load(answer)["data"]
+            with self._opener.open(request, timeout=60) as response:
+                return json.load(response)["data"]
         except urllib.error.HTTPError as error:
-            said = error.read().decode(errors="replace")
-            raise Refused(f"{error.code}: {said[:500]} (asked: {asked})") from None
+            reason = error.read().decode(errors="replace")
+            raise QueryError(f"{error.code}: {reason[:500]} (parameters: {parameters})") from None
         except OSError as error:
-            raise Refused(f"{self.url} does not answer: {error}") from None
+            raise QueryError(f"{self.url} cannot be reached: {error}") from None
 
 
 class Prometheus(Client):
-    """A Prometheus that this process runs: `scrape` are addresses to scrape every `interval`, `options` its flags."""
+    """A Prometheus that this process runs.
+
+    Args:
+        folder: Folder for its configuration, data and log.
+        scrape: Addresses (host:port) to scrape.
+        interval: Interval of scrapes and of rule evaluation, such as `1s`.
+        rules: Files with rules.
+        options: Command-line flags.
+
+    """
 
     def __init__(
         self,
@@ -118,14 +124,14 @@ class Prometheus(Client):
         (folder / "prometheus.yml").write_text(json.dumps(config))  # JSON is YAML
 
     def backfill(self, history: Path) -> None:
-        """Takes in a file of OpenMetrics with times, before `start`."""
-        # One block for all: promtool reads the file once a block.
+        """Import an OpenMetrics file with timestamps; call it before `start`."""
+        # A single block: promtool reads the file once for each.
         command = ["promtool", "tsdb", "create-blocks-from", "--max-block-duration=2400h", "--quiet", "openmetrics"]
         data = self._folder / "data"
         subprocess.run([*command, str(history), str(data)], check=True, capture_output=True)
 
     def start(self, seconds: float = 60) -> Prometheus:
-        """Returns when it is ready. Raises RuntimeError with its log where it ends instead."""
+        """Start it and wait until it is ready. Raises RuntimeError with its log after `seconds`, or when it exits."""
         listen = self.url.removeprefix("http://")
         command = [
             "prometheus", f"--config.file={self._folder}/prometheus.yml", f"--storage.tsdb.path={self._folder}/data",
@@ -137,12 +143,12 @@ class Prometheus(Client):
         while not self._ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise RuntimeError(f"Prometheus does not answer:\n{self._log.read_text(errors='replace')[-3000:]}")
+                raise RuntimeError(f"Prometheus did not start:\n{self._log.read_text(errors='replace')[-3000:]}")
             time.sleep(0.05)
         return self
 
     def stop(self) -> None:
-        """Ends it; its data stays."""
+        """Stop it; its data stays."""
         if self._process is not None and self._process.poll() is None:
             self._process.terminate()
             try:
@@ -159,9 +165,9 @@ class Prometheus(Client):
             return False
 
 
-def missing() -> str | None:
-    """Why no Prometheus can be run here; None where one can."""
-    return None if shutil.which("prometheus") and shutil.which("promtool") else MISSING
+def missing_programs() -> str | None:
+    """Return why no Prometheus can be run here, or None."""
+    return None if shutil.which("prometheus") and shutil.which("promtool") else _MISSING
 
 
 def _free_port() -> int:

@@ -1,113 +1,89 @@
-"""Pieces of pictures: elements, texts, scales and axes."""
+"""SVG elements that panels are composed of: texts, boxes and tables."""
 
 from __future__ import annotations
 
-import datetime as dt
 import html
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-GRID = "rgba(204,204,220,0.09)"
-MUTED = "rgba(204,204,220,0.65)"
-TEXT = "#CCCCDC"
+from grafana.preview import style
 
-
-def tag(name: str, inner: str = "", **given: object) -> str:
-    """An element; `stroke_width` is written as `stroke-width`."""
-    said = "".join(f' {key.rstrip("_").replace("_", "-")}="{html.escape(str(value))}"' for key, value in given.items())
-    return f"<{name}{said}>{inner}</{name}>"
-
-
-def picture(width: float, height: float, parts: Sequence[str]) -> str:
-    """An SVG of that size."""
-    return tag("svg", "".join(parts), width=round(width), height=round(height))
-
-
-def words(x: float, y: float, text: str, **given: object) -> str:
-    """A line of text."""
-    return tag("text", html.escape(text), **{"x": f"{x:.1f}", "y": f"{y:.1f}", "fill": MUTED, "font_size": 12} | given)
-
-
-def tip(text: str) -> str:
-    """What is shown when the pointer rests on an element."""
-    return tag("title", html.escape(text))
-
-
-def wide(text: str, size: float = 12) -> float:
-    """About how wide a text is."""
-    return len(text) * size * 0.56
-
-
-def cut(text: str, width: float, size: float = 12) -> str:
-    """The text, or as much of it as fits."""
-    most = max(3, int(width / (size * 0.56)))
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def ticks(low: float, high: float, most: int) -> list[float]:
-    """Round numbers from below `low` to above `high`."""
-    if high <= low:
-        high = low + (abs(low) or 1.0)
-    rough = (high - low) / max(1, most)
-    power = 10.0 ** math.floor(math.log10(rough))
-    step = next(power * factor for factor in (1, 2, 2.5, 5, 10) if power * factor >= rough * 0.999)
-    first = math.floor(low / step + 1e-9)
-    return [index * step for index in range(first, math.ceil(high / step - 1e-9) + 1)]
+ROW_HEIGHT = 27
+_CHARACTER = 0.56
+"""Average width of a character, as a part of the font size."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plot:
-    """The part of a picture where data is drawn, and its scales."""
+class Cell:
+    """One cell of a table: a text, or a number, which is aligned to the right."""
 
-    left: float
-    top: float
-    right: float
-    bottom: float
-    x_low: float
-    x_high: float
-    y_low: float
-    y_high: float
-
-    def x(self, value: float) -> float:
-        """Where a value of the horizontal axis is."""
-        return self.left + (value - self.x_low) / (self.x_high - self.x_low or 1) * (self.right - self.left)
-
-    def y(self, value: float) -> float:
-        """Where a value of the vertical axis is."""
-        return self.bottom - (value - self.y_low) / (self.y_high - self.y_low or 1) * (self.bottom - self.top)
+    text: str
+    number: bool = False
+    color: str = style.TEXT
+    background: str = "none"
+    swatch: str = ""
+    """Color of a legend symbol before the text."""
+    share: float | None = None
+    """Length of a bar before the number, between 0 and 1."""
 
 
-def plot(
-    width: float, height: float, time: tuple[float, float], values: Sequence[float], written: Callable[[float], str]
-) -> tuple[Plot, list[str]]:
-    """A plot over time for values between the first and the last of `values` (ticks), and its axes."""
-    left = max(wide(written(value), 11) for value in values) + 12
-    area = Plot(left=left, top=8, right=width - 10, bottom=height - 22, x_low=time[0], x_high=time[1],
-                y_low=values[0], y_high=values[-1])  # fmt: skip
+def tag(name: str, content: str = "", /, **attributes: object) -> str:
+    """Return an element; `stroke_width` becomes `stroke-width`."""
+    given = "".join(f' {key.replace("_", "-")}="{html.escape(str(value))}"' for key, value in attributes.items())
+    return f"<{name}{given}>{content}</{name}>"
+
+
+def text(x: float, y: float, content: str, size: float = 13, color: str = style.TEXT, anchor: str = "start") -> str:
+    """Return a line of text whose baseline is at `y`."""
+    place = {"x": f"{x:.1f}", "y": f"{y:.1f}"}
+    return tag("text", html.escape(content), **place, fill=color, font_size=size, text_anchor=anchor)
+
+
+def at(x: float, y: float, *parts: str) -> str:
+    """Return a group of elements moved to a position."""
+    return tag("g", "".join(parts), transform=f"translate({x:.1f},{y:.1f})")
+
+
+def box(x: float, y: float, width: float, height: float, **attributes: object) -> str:
+    """Return a rectangle."""
+    place = {"x": f"{x:.1f}", "y": f"{y:.1f}", "width": f"{max(width, 0):.1f}", "height": f"{max(height, 0):.1f}"}
+    return tag("rect", **place, **attributes)
+
+
+def table(titles: Sequence[str], rows: Sequence[Mapping[str, Cell]], width: float, height: float) -> str:
+    """Return a table with as many rows as fit. Columns share the width in proportion to their longest text."""
+    shown = rows[: max(1, int(height / ROW_HEIGHT) - 1)]
+    longest = {name: max(len(name), *(_length(row[name]) for row in shown)) + 3 for name in titles}
+    total = sum(longest.values())
     parts: list[str] = []
-    for value in values:
-        at = area.y(value)
-        parts.append(tag("line", x1=area.left, x2=area.right, y1=f"{at:.1f}", y2=f"{at:.1f}", stroke=GRID))
-        parts.append(words(area.left - 6, at + 4, written(value), text_anchor="end", font_size=11))
-    parts.extend(times(area))
-    return area, parts
+    x = 0.0
+    for name in titles:
+        wide = width * longest[name] / total
+        number = any(row[name].number for row in shown)
+        parts.append(_cell(x, 0, wide, Cell(text=name, number=number, color=style.LINK)))
+        parts.extend(_cell(x, ROW_HEIGHT * place, wide, row[name]) for place, row in enumerate(shown, 1))
+        x += wide
+    lines = (box(0, ROW_HEIGHT * place, width, 1, fill=style.GRID) for place in range(1, len(shown) + 2))
+    return "".join([*lines, *parts])
 
 
-def times(area: Plot) -> list[str]:
-    """The axis of time."""
-    stretch = area.x_high - area.x_low
-    steps = (60, 300, 600, 900, 1800, 3600, 7200, 10800, 21600, 43200, 86400, 172800, 345600, 604800)
-    room = max(2, (area.right - area.left) / 90)
-    step = next((one for one in steps if stretch / one <= room), 1209600)
-    parts: list[str] = []
-    at = math.ceil(area.x_low / step) * step
-    while at <= area.x_high:
-        when = dt.datetime.fromtimestamp(at, dt.timezone.utc)
-        text = f"{when:%m/%d}" if step >= 86400 else f"{when:%m/%d %H:%M}" if stretch > 172800 else f"{when:%H:%M}"
-        x = area.x(at)
-        if area.left + 12 <= x <= area.right - 12:
-            parts.append(tag("line", x1=f"{x:.1f}", x2=f"{x:.1f}", y1=area.top, y2=area.bottom, stroke=GRID))
-            parts.append(words(x, area.bottom + 15, text, text_anchor="middle", font_size=11))
-        at += step
-    return parts
+def _length(cell: Cell) -> int:
+    return len(cell.text) + (4 if cell.swatch else 0) + (14 if cell.share is not None else 0)
+
+
+def _cell(x: float, y: float, width: float, cell: Cell) -> str:
+    parts = [box(x, y + 1, width, ROW_HEIGHT - 1, fill=cell.background, fill_opacity=0.4)]
+    indent = 8
+    if cell.swatch:
+        parts.append(box(x + 6, y + 12, 14, 4, rx=1, fill=cell.swatch))
+        indent = 26
+    if cell.share is not None:
+        bar = width - 84
+        parts.append(box(x + 8, y + 9, bar, 10, fill=style.GRID))
+        parts.append(box(x + 8, y + 9, bar * cell.share, 10, fill=cell.color))
+    fits = int((width - indent - 4) / (13 * _CHARACTER))
+    shown = cell.text if len(cell.text) <= fits + 1 else f"{cell.text[: fits - 1]}…"
+    color = style.TEXT if cell.share is not None else cell.color
+    if cell.number:
+        return "".join([*parts, text(x + width - 8, y + 19, shown, color=color, anchor="end")])
+    return "".join([*parts, text(x + indent, y + 19, shown, color=color)])

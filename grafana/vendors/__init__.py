@@ -1,1 +1,1 @@
-"""Boards and alerts of vendors: for Honeycomb from spans, for Datadog from metrics; files, no accounts."""
+"""Generates boards and alerts for Honeycomb (from spans) and Datadog (from metrics)."""

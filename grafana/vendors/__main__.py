@@ -1,4 +1,4 @@
-"""`python -m grafana.vendors`: writes the files for Honeycomb and Datadog."""
+"""`python -m grafana.vendors`: write the files for Honeycomb and Datadog."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from grafana.vendors import datadog_files, honeycomb_files
 
 
 def files(limits: Thresholds) -> dict[str, str]:
-    """All texts, by their paths under `grafana/vendors/`."""
-    made = {"honeycomb": honeycomb_files.files(limits), "datadog": datadog_files.files(limits)}
-    return {f"{vendor}/{path}": text for vendor, texts in made.items() for path, text in texts.items()}
+    """Return the text of each file by its path under `grafana/vendors/`."""
+    by_vendor = {"honeycomb": honeycomb_files.files(limits), "datadog": datadog_files.files(limits)}
+    return {f"{vendor}/{path}": text for vendor, texts in by_vendor.items() for path, text in texts.items()}
 
 
 def main() -> None:
-    """Writes under `grafana/vendors/`, or under another folder."""
-    asked = argparse.ArgumentParser(prog="python -m grafana.vendors", description=__doc__)
-    asked.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="another threshold")
-    asked.add_argument("--write", type=Path, default=Path(__file__).parent, metavar="DIR", help="where to")
-    given = asked.parse_args()
+    """Run the command."""
+    parser = argparse.ArgumentParser(prog="python -m grafana.vendors", description=__doc__)
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=NUMBER", help="change a threshold")
+    parser.add_argument("--write", type=Path, default=Path(__file__).parent, metavar="DIR", help="output folder")
+    options = parser.parse_args()
     try:
-        texts = files(changed(given.set))
+        texts = files(changed(options.set))
     except ValueError as error:
         sys.exit(f"--set: {error}")
     for path, text in texts.items():
-        target = given.write / path
+        target = options.write / path
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(text, encoding="utf-8")
 

@@ -1,7 +1,7 @@
-"""The files for Datadog: a dashboard and monitors over the metrics, which reach it as deltas.
+"""Generates the files for Datadog: a dashboard and monitors over the metrics, which Datadog receives as deltas.
 
-Metric and tag names are those of `signals.SIGNALS`, with their dots. A counter is asked for with `.as_count()`, which
-adds up the deltas; a histogram is a distribution there.
+Metric and tag names are those of `signals.SIGNALS`, with their dots. Queries of counters use `.as_count()`, which sums
+the deltas; histograms are distributions in Datadog.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ VARIABLES: Final = {
     "team": semconv.TEAM,
     "user": semconv.USER,
 }
-"""Template variables, and the tags that they choose by. Datadog makes `service` and `env` of the resource."""
+"""Template variables and the tags that they filter by. Datadog derives `service` and `env` from the resource."""
 
 
 def scope(signal: Signal) -> str:
-    """The template variables that apply to a metric: those whose tags it has."""
-    fitting = [name for name, tag in VARIABLES.items() if name in {"service", "env"} or tag in signal.attributes]
-    return ", ".join(f"${name}" for name in fitting)
+    """Return the template variables that apply to a metric: those whose tags it has."""
+    applied = [name for name, tag in VARIABLES.items() if name in {"service", "env"} or tag in signal.attributes]
+    return ", ".join(f"${name}" for name in applied)
 
 
-def counted(signal: Signal, by: Sequence[str] = (), only: str = "") -> str:
-    """The query for a counter's increase."""
+def increase(signal: Signal, by: Sequence[str] = (), only: str = "") -> str:
+    """Return the query for the increase of a counter."""
     where = f"{scope(signal)}, {only}" if only else scope(signal)
     return f"sum:{signal.name}{{{where}}}{_by(by)}.as_count()"
 
@@ -46,46 +46,46 @@ def _by(tags: Sequence[str]) -> str:
 
 
 def files(limits: Thresholds) -> dict[str, str]:
-    """The texts, by their paths under `datadog/`."""
+    """Return the text of each file by its path under `datadog/`."""
     texts: dict[str, object] = {"dashboard.json": dashboard()}
     texts |= {f"monitors/{key}.json": monitor for key, monitor in monitors(limits).items()}
     return {path: json.dumps(value, indent=2, ensure_ascii=False) + "\n" for path, value in texts.items()}
 
 
 def dashboard() -> Json:
-    """The body for the Dashboards API, which the page takes too (Import dashboard JSON)."""
+    """Return the body for the Dashboards API; "Import dashboard JSON" in Datadog accepts it too."""
     return {
         "title": "Agent cost",
-        "description": "Dollars, runs, budgets and loops of agents, by otel-agentcost.",
+        "description": "Cost, runs, budgets and loops of agents, by otel-agentcost.",
         "layout_type": "ordered",
         "reflow_type": "auto",
         "template_variables": [
             {"name": name, "prefix": tag, "defaults": ["*"], "available_values": []} for name, tag in VARIABLES.items()
         ],
-        "widgets": [_group("Dollars", _dollars()), _group("Runs and tokens", _runs()), _group("Control", _control())],
+        "widgets": [_group("Cost", _cost()), _group("Runs and tokens", _runs()), _group("Control", _control())],
     }
 
 
-def _dollars() -> list[Json]:
+def _cost() -> list[Json]:
     cost, model = signals.COST, semconv.REQUEST_MODEL
-    whose = {"agent": semconv.AGENT, "user": semconv.USER, "team": semconv.TEAM, "feature": semconv.FEATURE}
+    tags = {"agent": semconv.AGENT, "user": semconv.USER, "team": semconv.TEAM, "feature": semconv.FEATURE}
     return [
-        _value("Dollars", counted(cost)),
-        _value("Dollars of calls that failed", counted(cost, only=f"{semconv.ERROR_TYPE}:*")),
-        _value("Saved by caches", counted(signals.SAVINGS, only=f"{semconv.SAVINGS_KIND}:cache")),
-        _value("Calls without a price", counted(signals.UNPRICED)),
-        _series("Dollars by model", [counted(cost, [model])], "bars"),
-        *(_top(f"Dollars by {key}", counted(cost, [tag])) for key, tag in whose.items()),
-        _top("Calls without a price, by model and reason", counted(signals.UNPRICED, [model, semconv.REASON])),
+        _value("Cost", increase(cost)),
+        _value("Cost of failed calls", increase(cost, only=f"{semconv.ERROR_TYPE}:*")),
+        _value("Saved by caches", increase(signals.SAVINGS, only=f"{semconv.SAVINGS_KIND}:cache")),
+        _value("Calls without a price", increase(signals.UNPRICED)),
+        _series("Cost by model", [increase(cost, [model])], "bars"),
+        *(_top(f"Cost by {key}", increase(cost, [tag])) for key, tag in tags.items()),
+        _top("Calls without a price, by model and reason", increase(signals.UNPRICED, [model, semconv.REASON])),
     ]
 
 
 def _runs() -> list[Json]:
     run, where = signals.TRACE_COST, f"{{{scope(signals.TRACE_COST)}}}"
     return [
-        _series("What a run costs: mean, P90, most", [f"{how}:{run.name}{where}" for how in ("avg", "p90", "max")]),
-        _series("Tokens by type", [counted(signals.TOKENS, [semconv.TOKEN_TYPE])], "bars"),
-        _series("Saved, by how", [counted(signals.SAVINGS, [semconv.SAVINGS_KIND])], "bars"),
+        _series("Cost of a run: mean, P90, maximum", [f"{how}:{run.name}{where}" for how in ("avg", "p90", "max")]),
+        _series("Tokens by type", [increase(signals.TOKENS, [semconv.TOKEN_TYPE])], "bars"),
+        _series("Savings by kind", [increase(signals.SAVINGS, [semconv.SAVINGS_KIND])], "bars"),
     ]
 
 
@@ -94,10 +94,10 @@ def _control() -> list[Json]:
     budget = [semconv.BUDGET, semconv.BUDGET_VALUE]
     return [
         _series("Budgets: how far used", [f"max:{used.name}{{{scope(used)}}}{_by(budget)}"]),
-        _top("Calls that budgets refused", counted(signals.REFUSALS, [semconv.BUDGET, semconv.BUDGET_ACTION])),
-        _series("Loops by rule", [counted(signals.LOOPS, [semconv.LOOP_RULE])], "bars"),
-        _top("Dollars wasted in loops, by agent", counted(signals.LOOP_WASTE, [semconv.AGENT])),
-        _series("Circuit breakers", [counted(signals.BREAKERS, [semconv.BREAKER_STATE])], "bars"),
+        _top("Calls that budgets refused", increase(signals.REFUSALS, [semconv.BUDGET, semconv.BUDGET_ACTION])),
+        _series("Loops by rule", [increase(signals.LOOPS, [semconv.LOOP_RULE])], "bars"),
+        _top("Dollars wasted in loops, by agent", increase(signals.LOOP_WASTE, [semconv.AGENT])),
+        _series("Circuit breakers", [increase(signals.BREAKERS, [semconv.BREAKER_STATE])], "bars"),
     ]
 
 
@@ -137,39 +137,39 @@ def _top(title: str, query: str) -> Json:
 
 
 def monitors(limits: Thresholds) -> dict[str, Json]:
-    """The bodies for the Monitors API."""
+    """Return the bodies for the Monitors API."""
     cost, unpriced, loops = signals.COST.name, signals.UNPRICED.name, signals.LOOPS.name
     run, used = signals.TRACE_COST.name, signals.UTILIZATION.name
     budget = f"{semconv.BUDGET},{semconv.BUDGET_SCOPE}"
     return {
         "day": _monitor(
-            "A day has cost too much",
+            "High cost of a day",
             f"sum(last_1d):sum:{cost}{{*}} by {{service}}.as_count() > {limits.day_usd:g}",
-            "{{service.name}} has spent ${{value}} in 24 hours.",
+            "{{service.name}} spent ${{value}} in 24 hours.",
             critical=limits.day_usd,
         ),
         "run": _monitor(
-            "A run has cost too much",
+            "High cost of a run",
             f"max(last_15m):max:{run}{{*}} by {{service}} > {limits.run_usd:g}",
-            "A run of {{service.name}} has cost ${{value}}.",
+            "A run of {{service.name}} cost ${{value}}.",
             critical=limits.run_usd,
         ),
         "unpriced": _monitor(
             "Calls without a price",
             f"sum(last_30m):sum:{unpriced}{{*}} by {{{semconv.REQUEST_MODEL}}}.as_count() > {limits.unpriced_calls:g}",
-            "{{value}} calls have no price, or no whole one: their dollars are in no sum.",
+            "{{value}} calls have no complete price: their cost is missing in all sums.",
             critical=limits.unpriced_calls,
         ),
         "loop_storm": _monitor(
-            "A loop storm",
+            "Loop storm",
             f"sum(last_15m):sum:{loops}{{*}} by {{{semconv.AGENT}}}.as_count() > {limits.loops:g}",
-            "{{value}} loops were found in a quarter of an hour.",
+            "{{value}} loops were detected in 15 minutes.",
             critical=limits.loops,
         ),
         "budget": _monitor(
-            "A budget is nearly, or wholly, used up",
+            "Budget nearly or fully used",
             f"max(last_5m):max:{used}{{*}} by {{{budget}}} >= {limits.budget_full:g}",
-            "{{#is_warning}}A budget is at {{value}} of its limit.{{/is_warning}}"
+            "{{#is_warning}}A budget's utilization is {{value}}.{{/is_warning}}"
             "{{#is_alert}}A budget is used up.{{/is_alert}}",
             critical=limits.budget_full,
             warning=limits.budget_soft,

@@ -1,4 +1,4 @@
-"""The files for Honeycomb: bodies for its API, which the Terraform files read too, and a page of links."""
+"""Generates the files for Honeycomb: API bodies, which the Terraform files read too, and a page of links."""
 
 from __future__ import annotations
 
@@ -16,41 +16,44 @@ DATASET_URL: Final = "https://ui.honeycomb.io/TEAM/environments/ENVIRONMENT/data
 
 
 def link(dataset_url: str, query: Query) -> str:
-    """A link that runs `query` in the reader's own browser and account: no key is in it."""
+    """Return a link that runs `query` in the reader's account; it contains no key."""
     return f"{dataset_url.rstrip('/')}?query={quote(json.dumps(query, separators=(',', ':')), safe='')}"
 
 
 def files(limits: Thresholds) -> dict[str, str]:
-    """The texts, by their paths under `honeycomb/`."""
+    """Return the text of each file by its path under `honeycomb/`."""
     queries = {
-        question.key: {"name": question.title, "description": question.answers, "query": question.query}
+        question.key: {"name": question.title, "description": question.description, "query": question.query}
         for question in QUESTIONS
     }
-    columns = [{"alias": each.alias, "expression": each.expression, "description": each.means} for each in COLUMNS]
+    columns = [
+        {"alias": each.alias, "expression": each.expression, "description": each.description} for each in COLUMNS
+    ]
     alerts = {
         each.key: {
             "name": each.title,
-            "description": each.says,
+            "description": each.description,
             "query": each.query,
-            "threshold": {"op": ">", "value": each.above},
-            "frequency": each.every,
+            "threshold": {"op": ">", "value": each.threshold},
+            "frequency": each.frequency,
             "alert_type": "on_change",
             "disabled": False,
         }
         for each in triggers(limits)
     }
     return {
-        "queries.json": written(queries),
-        "columns.json": written(columns),
-        "triggers.json": written(alerts),
-        "board.json": written(board()),
+        "queries.json": to_json(queries),
+        "columns.json": to_json(columns),
+        "triggers.json": to_json(alerts),
+        "board.json": to_json(board()),
         "links.md": _links(),
     }
 
 
 def board() -> dict[str, Any]:
-    """The body for the Boards API. `query_id` and `query_annotation_id` are keys of `queries.json`: Honeycomb gives ids
-    to queries when it gets them.
+    """Return the body for the Boards API.
+
+    `query_id` and `query_annotation_id` are keys of `queries.json`: Honeycomb assigns ids when it creates queries.
     """
     panels: list[dict[str, Any]] = []
     for number, question in enumerate(QUESTIONS):
@@ -74,27 +77,29 @@ def board() -> dict[str, Any]:
         )
     return {
         "name": "Agent cost",
-        "description": "Dollars, runs, budgets and loops of agents, by otel-agentcost.",
+        "description": "Cost, runs, budgets and loops of agents, by otel-agentcost.",
         "type": "flexible",
         "layout_generation": "manual",
         "panels": panels,
     }
 
 
-def written(value: object) -> str:
-    """JSON as it is committed."""
+def to_json(value: object) -> str:
+    """Return a value as JSON in the format of the committed files."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def _links() -> str:
     lines = [
-        "# Questions to Honeycomb, as links",
+        "# Honeycomb queries as links",
         "",
-        "Each runs its query when it is opened, and has no key in it. Put your own names for `TEAM`, `ENVIRONMENT` and",
-        "`DATASET`. Those that need [calculated fields](columns.json) say so.",
+        "Each link runs its query when opened and contains no key. Replace `TEAM`, `ENVIRONMENT` and `DATASET` by your",
+        "names. The list says which queries need [calculated fields](columns.json).",
         "",
     ]
-    lines += [f"- [{each.title}]({link(DATASET_URL, each.query)}): {each.answers}{_needs(each)}" for each in QUESTIONS]
+    lines += [
+        f"- [{each.title}]({link(DATASET_URL, each.query)}): {each.description}{_needs(each)}" for each in QUESTIONS
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -30,7 +30,6 @@ from otel_agentcost.diagnostics import report, warn_once
 from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard import CallFacts, Guard, Refused, Ticket
 from otel_agentcost.guard.ledger import LedgerError
-from otel_agentcost.guard.ledger.memory import MemoryLedger
 from otel_agentcost.guard.stream_meter import Meter
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry import attribution, rollup, run_context
@@ -106,7 +105,7 @@ class Gate:
         self._rules: tuple[Budget | Breaker, ...] = (*guard.budgets, *breakers)
         self._each = {rule.scope for rule in self._rules if rule.scope in attributed and rule.name is None}
         """Scopes each value of which has a budget or a breaker, as long as every call has named one."""
-        self.carries = not isinstance(guard.keeper.ledger, MemoryLedger)
+        self.carries = guard.ledger.wrapped.shared
         """Whether runs count in other processes too, which share the ledger."""
         self.guard = guard
         self.reports = reports
@@ -138,7 +137,8 @@ class Gate:
         try:
             decision = self.ask(facts, record.span)
         except Exception as bug:
-            return self._unguarded(record.span, bug)
+            self._unguarded(record.span, bug)
+            return None
         return self._decided(decision, facts, record.span)
 
     async def admit_async(self, request: ModelRequest, record: Record, at: float) -> Admission | None:
@@ -152,14 +152,15 @@ class Gate:
             else:
                 decision = await self.guard.admit_async(facts)
         except Exception as bug:
-            return self._unguarded(record.span, bug)
+            self._unguarded(record.span, bug)
+            return None
         return self._decided(decision, facts, record.span)
 
-    def ask(self, facts: CallFacts, span: Span, *, patient: bool = True) -> Ticket | Refused:
+    def ask(self, facts: CallFacts, span: Span, *, wait: bool = True) -> Ticket | Refused:
         """Return what the circuit breakers and the budgets decide. Waits only where `patient`."""
         if self._circuit is not None:
-            return self._circuit.admit(facts, span, patient=patient)
-        return self.guard.admit(facts, patient=patient)
+            return self._circuit.admit(facts, span, wait=wait)
+        return self.guard.admit(facts, wait=wait)
 
     def loop_detected(self, record: Record, at: float, *, new: bool) -> None:
         """Report a loop to the circuit breakers. `new`: the loop counts as another one."""
@@ -183,7 +184,7 @@ class Gate:
                 trace_id=trace_id,
             )
         except Exception as bug:
-            report("asking the budgets", bug)
+            report("checking budgets", bug)
             return None
 
     def _allowances(self, around: tuple[Run, ...], ctx: Context) -> Allowances:
@@ -224,8 +225,8 @@ class Gate:
             named = f"an {scope}" if scope == "agent" else f"a {scope}"
             warn_once(
                 f"no {scope}",
-                f"otel-agentcost: calls without {named} are not covered by the {kind} of each {scope} ({rules:.200}). "
-                f"Set one with otel_agentcost.attribute({scope}=...), or OTEL_AGENTCOST_{scope.upper()}.",
+                f"otel-agentcost: calls without {named} are not covered by a {kind} per {scope} ({rules:.200}). Set "
+                f"one with otel_agentcost.attribute({scope}=...) or OTEL_AGENTCOST_{scope.upper()}.",
             )
 
     def _report_decision(self, span: Span, ticket: Ticket, facts: CallFacts) -> None:
@@ -275,7 +276,7 @@ class Gate:
             except Exception as bug:
                 report("counting a tool call in its budgets", bug)
 
-        self.guard.without_delay(count)
+        self.guard.run_without_blocking(count)
 
     def adjust(self, usd: Decimal, reason: str) -> None:
         """Count `usd` US dollars more, or less where negative, in every budget that applies here; report the reason."""
@@ -294,7 +295,7 @@ class Gate:
             return None
         try:
             (counted,) = self.guard.counted(self._facts({}, ((run.budget, run.value),)), None, self.clock())
-            return self.guard.keeper.ledger.standing(counted.claim.key, now=self.clock()).spent["nano_usd"]
+            return self.guard.ledger.wrapped.standing(counted.claim.key, now=self.clock()).spent["nano_usd"]
         except (LedgerError, OSError):
             return None
 
@@ -342,11 +343,13 @@ class Admission:
         """
         gate, facts = self._gate, self._facts
         gate.guard.release(self.ticket, gate.clock())
-        if self.ticket.instead is not None:
-            gate.refuse(record.span, Refused(action="block", error=self.ticket.instead))
+        if self.ticket.fallback_error is not None:
+            gate.refuse(record.span, Refused(action="block", error=self.ticket.fallback_error))
         report("rewriting a request", bug)
         gate.reports.unenforced(record.span, f"otel-agentcost failed ({type(bug).__name__})")
-        return Admission(gate, facts, gate.guard.unasked(facts, facts.call.model))  # made all the same, and counted
+        return Admission(
+            gate, facts, gate.guard.without_reservation(facts, facts.call.model)
+        )  # made all the same, and counted
 
     def metered(self, feed: Feed, reader: AnswerReader, model: str | None, span: Span) -> Feed:
         """Return `feed`, behind a meter where the reservation does not cover whatever the stream may bring.
@@ -360,12 +363,12 @@ class Admission:
         try:
             most = self.ticket.most_output_tokens
         except Exception as bug:
-            report("asking how far a stream may go", bug)
+            report("computing the limit of a stream", bug)
             return feed
         return feed if most is None else Meter(feed, reader, model, most, partial(self._cut_off, span))
 
     def _cut_off(self, span: Span, output_tokens: int) -> BudgetExceeded:
-        error = self._gate.guard.outrun(self.ticket, self._facts, output_tokens)
+        error = self._gate.guard.cut_off(self.ticket, self._facts, output_tokens)
         try:
             self._gate.reports.refused(span, error, "cut_off")
         except Exception as bug:
@@ -384,7 +387,7 @@ class Admission:
         gate, tokens = self._gate, answer.tokens()
         self.settled = True
         settle = partial(self._settle, record.span, cost.usd, tokens.input + tokens.output, gate.clock())
-        gate.guard.without_delay(settle)
+        gate.guard.run_without_blocking(settle)
         if cost.usd is None and cost.unpriced is not None and not (self.ticket.unpriced or self.ticket.unenforced):
             self._warn_of_unknown_cost(record.span, model, cost.unpriced)
         if self.ticket.model is None or cost.usd is None or answer.usage is None:
@@ -426,4 +429,4 @@ class Admission:
         self.settled = True
         guard, now = self._gate.guard, self._gate.clock()
         span = trace.INVALID_SPAN
-        guard.without_delay(partial(self._settle, span, None, 0, now) if made else partial(self._release, now))
+        guard.run_without_blocking(partial(self._settle, span, None, 0, now) if made else partial(self._release, now))

@@ -15,7 +15,7 @@ from otel_agentcost.core.budgets import Scope
 from otel_agentcost.diagnostics import report
 from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard import Breakers, CallFacts, Change, Guard, Refused, Ticket, Verdict
-from otel_agentcost.guard.executor import aside
+from otel_agentcost.guard.executor import run_in_thread
 from otel_agentcost.telemetry.breaker_events import BreakerReports
 
 
@@ -27,13 +27,13 @@ class Breaking:
         self._breakers = breakers
         self._reports = reports
 
-    def admit(self, facts: CallFacts, span: Span, *, patient: bool = True) -> Ticket | Refused:
+    def admit(self, facts: CallFacts, span: Span, *, wait: bool = True) -> Ticket | Refused:
         """As the guard's."""
         asked = self._ask(facts, span)
         if isinstance(asked, Refused):
             return asked
         try:
-            decision = self._guard.admit(facts, patient=patient)
+            decision = self._guard.admit(facts, wait=wait)
         except BaseException:
             self._give_up(asked)
             raise
@@ -43,25 +43,25 @@ class Breaking:
     async def admit_async(self, facts: CallFacts, span: Span) -> Ticket | Refused:
         """As the guard's. A ledger that takes its time is asked in a thread."""
         guard = self._guard
-        asked = self._ask(facts, span) if guard.quick else await self._ask_aside(facts, span)
+        asked = self._ask(facts, span) if guard.nonblocking else await self._ask_aside(facts, span)
         if isinstance(asked, Refused):
             return asked
         try:
             decision = await guard.admit_async(facts)
         except BaseException:  # the task may be cancelled while it waits
-            guard.without_delay(partial(self._give_up, asked))
+            guard.run_without_blocking(partial(self._give_up, asked))
             raise
         if not asked.trials and isinstance(decision, Ticket):
             return decision
         decided = partial(self._decided, asked, decision, facts, span)
-        if guard.quick:
+        if guard.nonblocking:
             decided()
             return decision
         try:
-            await aside(decided, _nothing)
+            await run_in_thread(decided, _nothing)
         except BaseException:
             if isinstance(decision, Ticket):
-                guard.without_delay(partial(guard.release, decision, time.time()))
+                guard.run_without_blocking(partial(guard.release, decision, time.time()))
             raise
         return decision
 
@@ -71,12 +71,12 @@ class Breaking:
         def trip() -> None:
             try:
                 breakers = self._breakers
-                changes = breakers.tripped(scopes, "loops", now) if new else breakers.looping_on(scopes, now)
+                changes = breakers.trip(scopes, "loops", now) if new else breakers.continue_loop(scopes, now)
                 self._tell(span, changes)
             except Exception as bug:
                 report("counting a loop for its circuit breaker", bug)
 
-        self._guard.without_delay(trip)
+        self._guard.run_without_blocking(trip)
 
     async def _ask_aside(self, facts: CallFacts, span: Span) -> Verdict | Refused:
         answers: list[Verdict | Refused] = []
@@ -84,21 +84,21 @@ class Breaking:
         def ask() -> None:
             answers.append(self._ask(facts, span))
 
-        await aside(ask, lambda: self._give_up(*answers))
+        await run_in_thread(ask, lambda: self._give_up(*answers))
         return answers[0]
 
     def _give_up(self, asked: Verdict | Refused) -> None:
         try:
             if isinstance(asked, Verdict):
-                self._breakers.given_up(asked, time.time())
+                self._breakers.abandon(asked, time.time())
         except Exception as bug:
-            report("telling the circuit breakers", bug)
+            report("updating circuit breakers", bug)
 
     def _ask(self, facts: CallFacts, span: Span) -> Verdict | Refused:
         try:
-            verdict = self._breakers.ask(facts.scopes, facts.now)
+            verdict = self._breakers.check(facts.scopes, facts.now)
         except Exception as bug:
-            report("asking the circuit breakers", bug)
+            report("checking circuit breakers", bug)
             return Verdict()
         if verdict.refusing is None:
             self._tell(span, [Change(trial.breaker, trial.value, "half_open") for trial in verdict.trials])
@@ -109,8 +109,9 @@ class Breaking:
             scope=breaker.scope,
             value=value,
             unit="calls",
+            reason="circuit",
+            detail=breaker.why,
             trace_id=facts.trace_id,
-            circuit=breaker.why,
         )
         return Refused(action="block", error=error)
 
@@ -118,12 +119,12 @@ class Breaking:
         now = time.time()  # the call may have waited
         try:
             if isinstance(decision, Ticket):
-                changes = self._breakers.admitted(asked, now)
+                changes = self._breakers.close_trials(asked, now)
             else:
-                changes = self._breakers.tripped(facts.scopes, "refusals", now, asked)
+                changes = self._breakers.trip(facts.scopes, "refusals", now, asked)
             self._tell(span, changes)
         except Exception as bug:
-            report("telling the circuit breakers", bug)
+            report("updating circuit breakers", bug)
 
     def _tell(self, span: Span, changes: Sequence[Change]) -> None:
         for breaker, value, state in changes:

@@ -18,7 +18,7 @@ from opentelemetry.sdk import _logs as sdk_logs
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.diagnostics import report
-from otel_agentcost.settings.parsers import CaptureContent, on_spans
+from otel_agentcost.settings import CaptureContent, on_spans
 from otel_agentcost.telemetry import spans
 from otel_agentcost.telemetry.spans import Record
 from otel_agentcost.wire import content

@@ -1,4 +1,4 @@
-"""Hand-written tools: a span, a price, and a place in the roll-ups.
+"""Public functions for hand-written tools: each call has a span and a price, and counts in totals and budgets.
 
     @otel_agentcost.tool(usd="0.005")
     def search(query: str) -> list[str]: ...
@@ -6,7 +6,7 @@
     with otel_agentcost.tool_call("search", arguments={"query": "bees"}) as call:
         call.result = search("bees")
 
-What one call is, from its beginning to its end, is in `toolcalls.py`.
+`tool_call.py` has the life of one call, from start to end.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from otel_agentcost.calls.generators import generating, generating_async
-from otel_agentcost.calls.tool_call import Dollars, Price, PriceFunction, ToolCall
+from otel_agentcost.calls.tool_call import ToolCall
+from otel_agentcost.calls.tool_cost import Dollars, Price, PriceFunction
 from otel_agentcost.core.tool_prices import to_price
 
 _P = ParamSpec("_P")
@@ -39,18 +40,30 @@ def tool(
     usd: Dollars | PriceFunction | None = None,
     name: str | None = None,
 ) -> Any:
-    """Makes each call of the decorated function an `execute_tool` span with its price. Works bare (`@tool`) too.
+    """Decorate a function as a tool: each call has an `execute_tool` span and a cost.
 
-    The function may be plain, `async`, or a generator of either kind, whose call ends when the generator does, however
-    it ends. `usd` is what one call costs in US dollars (`"0.005"`), or one second of it (`"0.01/s"`), or a function of
-    the arguments, by their names, and the result: `usd=lambda arguments, pages: 0.001 * len(pages)`. The result of a
-    generator is the list of its items so far. Without `usd` the price of `OTEL_AGENTCOST_TOOL_PRICES` counts, and
-    without that the tool is free of charge here. `name` is the tool's name, by default the function's.
+    The call also counts in the totals of its trace and runs, in budgets and in loop detection. The function may be
+    synchronous, `async`, or a generator of either kind. The call of a generator ends with the generator. A call that
+    raises is charged too, because its provider may have done the work.
 
-    A call that raises is charged too: the tool's provider has done its work, or at least may say so. Only where the
-    price depends on a result that never came, the call is unpriced; so it is where the price function raises.
+    Args:
+        function: The function, where the decorator is used without parentheses: `@otel_agentcost.tool`.
+        usd: The price in US dollars: of one call (`"0.005"`), of one second (`"0.01/s"`), or a function of the call's
+            arguments (a dict by parameter name) and its result: `lambda arguments, pages: 0.001 * len(pages)`. The
+            result of a generator is the list of the items that it has yielded. With a price function, a call is
+            unpriced if the function raises, or if the call raised before it had a result. Default: the price of the
+            tool in the setting `OTEL_AGENTCOST_TOOL_PRICES`; without a price, a call costs nothing.
+        name: The name of the tool. Default: the name of the function.
 
-    Raises ValueError for a price that is no amount of money.
+    Returns:
+        A function with the signature and the results of the decorated one, or, without `function`, a decorator.
+
+    Raises:
+        ValueError: `usd` is neither a price nor a function that is not `async`.
+
+    Example:
+        @otel_agentcost.tool(usd="0.005")
+        def web_search(query: str) -> list[str]: ...
     """
     price = _price(usd)
 
@@ -67,13 +80,26 @@ def tool_call(
     usd: Dollars | PriceFunction | None = None,
     call_id: str | None = None,
 ) -> ToolCall:
-    """A call of the tool `name`, for a `with` or `async with` block in which it runs; set `call.result` in it.
+    """Open a tool call for a `with` or `async with` block, with the span, cost and counts of `tool`.
 
-    `arguments` are what the tool is called with and `call_id` is the id that the model gave the call: with it, what
-    the conversation says of the call and what is seen here are known to be the same. `usd` is as for `tool`. Arguments
-    and result go on the span only where content is captured.
+    Set `result` of the call inside the block: loop detection compares it, and a price function gets it. The span
+    carries arguments and result only if the settings capture content.
 
-    Raises ValueError for a price that is no amount of money.
+    Args:
+        name: The name of the tool.
+        arguments: The arguments of the tool, by name. Default: none.
+        usd: The price in US dollars, as for `tool`.
+        call_id: The id that the model gave the call. Loop detection uses it to recognize the call in the conversation.
+
+    Returns:
+        A context manager that returns itself. Use it once.
+
+    Raises:
+        ValueError: `usd` is neither a price nor a function that is not `async`.
+
+    Example:
+        with otel_agentcost.tool_call("search", arguments={"query": query}, usd="0.005") as call:
+            call.result = search(query)
     """
     given: Mapping[str, Any] = arguments if arguments is not None else {}
     return ToolCall(name, lambda: given, _price(usd), call_id)
@@ -87,8 +113,8 @@ def _price(usd: Any) -> Price | None:
     price = to_price(usd)
     if price is None:
         raise ValueError(
-            f"usd={usd!r} is not an amount of dollars: write a number that is not negative, such as 0.005, "
-            'dollars a second, such as "0.01/s", or a function of arguments and result that is not async'
+            f"usd={usd!r} is not an amount of dollars: write dollars per call, such as 0.005, dollars per second, "
+            'such as "0.01/s", or a function of arguments and result that is not async'
         )
     return price
 
@@ -105,9 +131,9 @@ def _decorated(function: Callable[_P, _R], called: str, price: Price | None) -> 
         return call
 
     if inspect.isasyncgenfunction(function):
-        return cast("Callable[_P, _R]", generating_async(function, opened_for_items, ToolCall.note))
+        return cast("Callable[_P, _R]", generating_async(function, opened_for_items, ToolCall.add_item))
     if inspect.isgeneratorfunction(function):
-        return cast("Callable[_P, _R]", generating(function, opened_for_items, ToolCall.note))
+        return cast("Callable[_P, _R]", generating(function, opened_for_items, ToolCall.add_item))
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)
@@ -128,7 +154,7 @@ def _decorated(function: Callable[_P, _R], called: str, price: Price | None) -> 
 
 
 class _Arguments:
-    """The arguments of a function's calls, by their names."""
+    """Maps the arguments of calls to the parameter names of one function."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         try:
@@ -136,10 +162,10 @@ class _Arguments:
         except (TypeError, ValueError):  # a function written in C may have none
             self._signature = None
         self._bound = _is_method(function)
-        """Whether the first argument is the object that the function is a method of."""
+        """True if the first argument is `self` or `cls`."""
 
     def of(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
-        """As the function gets them, its defaults included."""
+        """Return the arguments of a call by parameter name, with defaults, and without `self` or `cls`."""
         if self._signature is None:
             return {**{str(place): value for place, value in enumerate(args)}, **kwargs}
         try:
@@ -157,7 +183,7 @@ class _Arguments:
 
 
 def _is_method(function: Callable[..., Any]) -> bool:
-    """Whether `function` is written in a class, or takes `self`: decorators see methods before they are some."""
+    """Check if the first parameter is `self` or `cls`: a decorator in a class body gets a plain function."""
     code = getattr(function, "__code__", None)
     first = code.co_varnames[:1] if code is not None and code.co_argcount else ()
     return first in (("self",), ("cls",))

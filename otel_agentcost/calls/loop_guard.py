@@ -23,15 +23,15 @@ from otel_agentcost.core import money, semconv
 from otel_agentcost.core.loops import (
     Finding,
     Item,
+    LoopDetector,
     Rule,
     Thresholds,
     ToolCall,
     ToolResult,
-    Watch,
-    call_of,
     clip,
     digest,
-    essence,
+    make_tool_call,
+    stable_text,
 )
 from otel_agentcost.diagnostics import report
 from otel_agentcost.errors import LoopDetected
@@ -96,7 +96,7 @@ class LoopGuard:
             reports: Reports loops to telemetry.
             content: Whether spans may hold the arguments and results of tools.
         """
-        self._thresholds = thresholds
+        self.thresholds = thresholds
         self._rules = rules
         self.blocks = action == "block"
         """Whether a call in a loop is blocked."""
@@ -141,7 +141,7 @@ class LoopGuard:
                 return
             self._trace(_key(record)).loops.after_call(form, response)
         except Exception as bug:
-            report("reading an answer for loops", bug)
+            report("reading an answer for loop detection", bug)
 
     def settled(self, record: Record, usd: Decimal | None) -> None:
         """Count the cost of a call that has ended."""
@@ -178,7 +178,7 @@ class LoopGuard:
         with self._lock:
             trace = self._traces.get(key)
             if trace is None:
-                trace = self._traces[key] = _Trace(self._thresholds)
+                trace = self._traces[key] = _Trace(self.thresholds)
                 if len(self._traces) > MAX_TRACES:
                     self._traces.popitem(last=False)
             else:
@@ -224,11 +224,11 @@ class TraceLoops:
     """The loops of one trace. Thread-safe; keeps at most 64 kB."""
 
     __slots__ = (
-        "_requests",
         "_by_spans",
         "_calls",
         "_lock",
         "_reader",
+        "_requests",
         "_returned",
         "_similarity",
         "_taken",
@@ -241,7 +241,7 @@ class TraceLoops:
         self._similarity = text_similarity.compared
         self._thresholds = thresholds or Thresholds()
         self._reader = conversation.Reader()
-        self._watches: OrderedDict[int, Watch] = OrderedDict()
+        self._watches: OrderedDict[int, LoopDetector] = OrderedDict()
         self._lock = Lock()
         self._requests = 0
         self._taken = 0
@@ -252,7 +252,7 @@ class TraceLoops:
         """What tools have brought since the last model call."""
         self._told = False
         """Whether a conversation tells of tools: then what spans tell is known already."""
-        self._by_spans: Watch | None = None
+        self._by_spans: LoopDetector | None = None
 
     def size(self) -> int:
         """Bytes that it takes, about."""
@@ -298,7 +298,7 @@ class TraceLoops:
 
     def tool_called(self, id_: str | None, tool: str, arguments: Any) -> ToolCall:
         """A tool begins to run. Give what this returns to `tool_returned`."""
-        call = call_of(id_, tool, arguments)
+        call = make_tool_call(id_, tool, arguments)
         with self._lock:
             self._remember(call)
         return call
@@ -338,7 +338,7 @@ class TraceLoops:
         if self._by_spans is None:
             if not self._returned:
                 return []
-            self._by_spans = Watch(self._similarity, self._thresholds)
+            self._by_spans = LoopDetector(self._similarity, self._thresholds)
         items: list[Item] = []
         for call, result in self._returned:
             items += (call, result)
@@ -346,15 +346,15 @@ class TraceLoops:
         self._by_spans.feed(items, at)
         return self._by_spans.findings()
 
-    def _watch(self, conversation: int) -> Watch:
+    def _watch(self, conversation: int) -> LoopDetector:
         watch = self._watches.get(conversation)
         if watch is None:
-            watch = self._watches[conversation] = Watch(self._similarity, self._thresholds)
+            watch = self._watches[conversation] = LoopDetector(self._similarity, self._thresholds)
         else:
             self._watches.move_to_end(conversation)
         return watch
 
-    def _make_room(self, current: Watch) -> None:
+    def _make_room(self, current: LoopDetector) -> None:
         """Forgets conversations: they are read from their beginning when they are heard of again."""
         room = _ROOM - self._others()
         sizes = {number: watch.size() for number, watch in self._watches.items()}
@@ -378,4 +378,4 @@ class TraceLoops:
 def _excerpt(content: str) -> str:
     """What is kept of a result until the next model call: its beginning, and what tells it from others."""
     kept = clip(content, _KEPT)
-    return kept if len(kept) == len(content) else f"{kept}#{digest(essence(content))}"
+    return kept if len(kept) == len(content) else f"{kept}#{digest(stable_text(content))}"

@@ -227,13 +227,13 @@ class Pipeline:
         if isinstance(reply, Body):
             self.finish(call, self._read(call, reply.content))
         elif isinstance(reply, EventStream):
-            self._open_stream(call)
+            self.open_stream(call)
             streams.watch_events(reply.stream, call)
         elif isinstance(reply, EventIterator):
-            self._open_stream(call, reply)
+            self.open_stream(call, reply)
             return streams.tapped(reply.events, call, reply.close)
         elif not reply.response.is_closed:
-            self._open_stream(call)
+            self.open_stream(call)
             call.raw = streams.watch_bytes(reply.response, call)
         else:
             self._read_whole(call, reply.response)
@@ -246,11 +246,11 @@ class Pipeline:
             body = parsed(response.content) if "json" in content_type else None
             self.finish(call, self._read(call, body))
             return
-        self._open_stream(call, arrived=True)
+        self.open_stream(call, arrived=True)
         streams.RawReader(call, content_type).feed(response.content + b"\n")
         call.end(complete=True)
 
-    def _open_stream(self, call: ActiveCall, reply: EventIterator | None = None, *, arrived: bool = False) -> None:
+    def open_stream(self, call: ActiveCall, reply: EventIterator | None = None, *, arrived: bool = False) -> None:
         """Have the call's `feed` show the events of a stream to a reader.
 
         A stream that has wholly `arrived` is not cut off: that would save nothing.
@@ -351,9 +351,7 @@ class Pipeline:
         except Exception as bug:
             report("ending a span", bug)
 
-    def _charge(
-        self, call: ActiveCall, answer: Answer, error: BaseException | None
-    ) -> dict[str, AttributeValue]:
+    def _charge(self, call: ActiveCall, answer: Answer, error: BaseException | None) -> dict[str, AttributeValue]:
         """Price and charge a call that was made. Returns its span's attributes."""
         request, record = call.request, call.record
         answer = _completed(call, answer)

@@ -11,11 +11,10 @@ from typing import Any
 from otel_agentcost.core.call import Answer, Call, Charge
 from otel_agentcost.core.cost import FREE, Cost
 from otel_agentcost.core.usage import NOTHING, Usage
-from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.guard.estimate import Price
+from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.wire.fields import parsed
 from otel_agentcost.wire.format import ModelRequest
-
 
 _SAY_THEIR_PRICE = frozenset({"openrouter", "perplexity"})
 """The known providers whose responses say what they cost; a gateway at an unknown address may say so too."""
@@ -47,7 +46,7 @@ def cost_of(book: PriceBook, request: ModelRequest, answer: Answer, *, at: float
         models = (call.model, answer.model)  # the request names it: the answer has the bare model
     cost = price(answer.usage, models, answer.terms)
     if answer.uncounted is not None and cost.unpriced is None:
-        cost = replace(cost, unpriced=answer.uncounted)
+        cost = cost._replace(unpriced=answer.uncounted)
     for charge in answer.extra:
         cost += price(charge.usage, (charge.model,), charge.terms)
     return cost
@@ -75,7 +74,7 @@ def with_attempts(answer: Answer, earlier: tuple[Any, ...], request: ModelReques
         except Exception:  # a stream, which is gone, or a response that nobody has read
             other = Answer()
         if other.usage is None or other.missing is not None:
-            answer = replace(answer, uncounted=answer.uncounted or "what an earlier attempt was billed is not known")
+            answer = replace(answer, uncounted=answer.uncounted or "the cost of an earlier attempt is unknown")
         elif other.response_id is None or other.response_id != answer.response_id:
             charge = Charge(model=other.model, usage=other.usage, terms=other.terms)
             answer = replace(answer, usage=answer.usage or NOTHING, extra=(*answer.extra, charge, *other.extra))

@@ -1,11 +1,11 @@
-"""Runs that the code itself opens, with an allowance of their own, and corrections of what was spent.
+"""Public functions for runs with a budget of their own, and for adjustments of the spent amount.
 
     with otel_agentcost.run("support-ticket", usd=0.50, user="u1") as run:
         ...
         run.cost_usd, run.remaining_usd
 
-A run is a span (`invoke_workflow support-ticket`) that gets the roll-up of its calls, and everything in it counts in
-its allowance. What a run has spent is in `telemetry/runs.py`; that it spends no more, the guard sees to.
+A run is a span (`invoke_workflow support-ticket`) that carries the totals of its calls. `telemetry/run_context.py` has
+the totals of a run; `guard/` enforces its budget.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _F = TypeVar("_F", bound=Callable[..., Any])
 Dollars = Decimal | float | str
 
 _INERT = (
-    "otel-agentcost: a run with an allowance was opened, but nothing is instrumented (instrument() was not called yet, "
+    "otel-agentcost: a run with a budget was opened, but nothing is instrumented (instrument() was not called yet, "
     "or OTEL_AGENTCOST_ENABLED is false): NO BUDGET IS ENFORCED."
 )
 
@@ -57,14 +57,42 @@ def run(  # noqa: PLR0913 (one keyword for each limit, and for each thing that i
     agent: str | None = None,
     conversation: str | None = None,
 ) -> Opening:
-    """One piece of work with an allowance: in a `with` or `async with` block, or for each call of a function.
+    """Open a run: a piece of work with totals and, if it has limits, a budget of its own.
 
-    What is made inside, in tasks and threads too, counts together in its allowance: US dollars, tokens, model calls,
-    tool calls, seconds. The model call that could pass it raises `BudgetExceeded` before it is sent (`on_exceed`: what
-    happens else, by default what `OTEL_AGENTCOST_ON_EXCEED` says). Runs nest, and all that are open must admit a call:
-    an inner one can only be tighter. The others say for whom the run is, as in `attribute`.
+    Use it as a `with` or `async with` block, or as a decorator that opens a new run for each call. All calls inside
+    count in it, those in tasks and threads too. A model call that could exceed a limit raises `BudgetExceeded` before
+    it is sent, unless `on_exceed` says otherwise. Runs nest: a call must fit into every open run. Without
+    `instrument()`, no limit is enforced, and a warning is logged.
 
-    Raises ValueError for a limit that is no amount above zero, and for an action that is none.
+    Args:
+        name: The name of the run, on its span and in errors.
+        usd: Limit in US dollars. Default of this and all other limits: no limit.
+        tokens: Limit of input and output tokens.
+        llm_calls: Limit of model calls.
+        tool_calls: Limit of tool calls. Tool calls themselves are never refused; the next model call is.
+        seconds: Limit of the run's duration. A model call that starts later is refused.
+        on_exceed: What happens to a model call that does not fit: `block`, `warn`, `downgrade` or `clamp`. Default:
+            the setting `OTEL_AGENTCOST_ON_EXCEED`.
+        user: Attribution of the calls inside, as in `attribute`; so are the other arguments below.
+        tenant: Id of the tenant.
+        team: Name of the team.
+        feature: Name of the product feature.
+        agent: Name of the agent.
+        conversation: Id of the conversation.
+
+    Returns:
+        A context manager and decorator. The block gets a `Run`, with `cost_usd` and `remaining_usd` (`Decimal`, US
+        dollars), `llm_calls`, `tool_calls`, `input_tokens`, `output_tokens` and `unpriced_calls`.
+
+    Raises:
+        ValueError: A limit is not a number above zero, a limit of tokens, calls or seconds is not a whole number, or
+            `on_exceed` is not an action. As an exception, `usd` may be `Decimal(0)`, such as the `remaining_usd` of
+            another run: every call with a cost is then refused.
+
+    Example:
+        with otel_agentcost.run("support-ticket", usd=0.50, user="u1") as run:
+            agent.answer(ticket)
+        print(run.cost_usd)
     """
     limits: dict[Unit, int] = {}
     given: tuple[tuple[str, Unit, Any], ...] = (
@@ -87,7 +115,7 @@ def run(  # noqa: PLR0913 (one keyword for each limit, and for each thing that i
 
 
 class Opening(AbstractContextManager[Run], AbstractAsyncContextManager[Run]):
-    """A run that is yet to be opened: by `with`, by `async with`, or by each call of the function that it decorates."""
+    """A run that is not open yet. `with`, `async with` and each call of a decorated function open it."""
 
     def __init__(self, name: str, budget: Budget | None, who: Mapping[str, str | None]) -> None:
         self._name = name
@@ -118,7 +146,7 @@ class Opening(AbstractContextManager[Run], AbstractAsyncContextManager[Run]):
         return self.__exit__(kind, error, place)
 
     def __call__(self, function: _F) -> _F:
-        """Opens a new run for each call of `function`: plain, `async`, or a generator of either kind."""
+        """Decorate a synchronous or `async` function or generator: each call opens a new run."""
 
         def scope(*_args: Any, **_kwargs: Any) -> Opening:
             return Opening(self._name, self._budget, self._who)
@@ -145,7 +173,7 @@ class Opening(AbstractContextManager[Run], AbstractAsyncContextManager[Run]):
 
 
 class _Scope(AbstractContextManager[None]):
-    """The time in which a run is open: its span, its place in the context, its beginning and end in the guard."""
+    """An open run: its span, its entry in the context, its start and end in the guard."""
 
     def __init__(self, opened: Run, who: Mapping[str, str | None]) -> None:
         self._run = opened
@@ -176,7 +204,7 @@ class _Scope(AbstractContextManager[None]):
         context.attach(ctx)
 
     def is_current(self) -> bool:
-        """Whether it is the innermost that is open here."""
+        """Check if this is the innermost open run of the current context."""
         return context.get_current() is self._context
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, place: object) -> Literal[False]:
@@ -199,19 +227,28 @@ class _Scope(AbstractContextManager[None]):
 
 
 def adjust(usd: Dollars, *, reason: str) -> None:
-    """Counts `usd` US dollars more, or less where it is negative, in every budget and run that applies here.
+    """Add US dollars to the spent amount of every budget and run that applies in the current context.
 
-    For what is known only to the application: a cost that no response tells, a call that the provider does not bill.
-    It is on the record as an event on the current span and a log record, with the reason; metrics and the spans of
-    calls keep what the calls have cost. No budget goes below zero. Raises ValueError for what is no amount, or where
-    no reason is given.
+    Use it for a cost that no response contains, or for a call that the provider does not bill. The adjustment is
+    recorded as an event on the current span and as a log record. Metrics and the spans of calls do not change. The
+    spent amount of a budget or a run never falls below zero.
+
+    Args:
+        usd: The amount in US dollars; a negative amount is subtracted.
+        reason: The reason, for the event and the log record.
+
+    Raises:
+        ValueError: `usd` is not a number, or `reason` is empty.
+
+    Example:
+        otel_agentcost.adjust("0.25", reason="image generated outside of the SDK")
     """
     negative = str(usd).strip().startswith("-")
     amount = money.from_number(str(usd).strip().removeprefix("-"))
     if amount is None:
         raise ValueError(f"usd={usd!r} is not an amount of dollars: write a number, such as 0.05 or -0.05")
     if not reason.strip():
-        raise ValueError("an adjustment needs a reason: it is what people will read on the record")
+        raise ValueError("an adjustment needs a reason, which appears in the log record")
     signed = -amount if negative else amount
     try:
         for each in run_context.current(context.get_current()):
@@ -220,13 +257,24 @@ def adjust(usd: Dollars, *, reason: str) -> None:
         if gate is not None:
             gate.adjust(signed, reason)
     except Exception as bug:
-        report("adjusting what was spent", bug)
+        report("adjusting the spend", bug)
 
 
 def refund(usd: Dollars, *, reason: str) -> None:
-    """`adjust` by `usd` US dollars less. Raises ValueError as it does."""
+    """Subtract US dollars from the spent amount of every budget and run that applies in the current context.
+
+    Args:
+        usd: The amount in US dollars, zero or more.
+        reason: The reason, for the event and the log record.
+
+    Raises:
+        ValueError: `usd` is not a number or is negative, or `reason` is empty.
+
+    Example:
+        otel_agentcost.refund("0.02", reason="provider credited a failed call")
+    """
     if str(usd).strip().startswith("-"):
-        raise ValueError(f"usd={usd!r} is negative: refund(...) takes what comes back, adjust(...) takes either")
+        raise ValueError(f"usd={usd!r} is negative: refund(...) takes a positive amount, adjust(...) takes both")
     adjust(f"-{usd}", reason=reason)
 
 

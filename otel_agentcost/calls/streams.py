@@ -278,7 +278,9 @@ def _alive(reference: weakref.ref[Any]) -> Any:
     return reference()
 
 
-def _tap_bytes(chunks: Iterator[bytes], seen: RawReader, listener: StreamListener, response: weakref.ref[Any]) -> Iterator[bytes]:
+def _tap_bytes(
+    chunks: Iterator[bytes], seen: RawReader, listener: StreamListener, response: weakref.ref[Any]
+) -> Iterator[bytes]:
     with _Passing(listener):
         while True:
             seen.reading = True

@@ -1,6 +1,7 @@
-"""Files that a command writes into a folder: nothing that somebody has changed is written over unasked.
+"""Write generated files into a folder without overwriting files that the user has changed.
 
-What was written last is remembered beside it, as a digest of each file: a file that is still so is ours, and replaced.
+A file of digests in the folder records the content that was written last. A file with another content was changed by
+the user.
 """
 
 from __future__ import annotations
@@ -14,16 +15,27 @@ from typing import Any, cast
 from otel_agentcost.errors import AgentCostError
 
 WRITTEN = ".agentcost.json"
-"""The digests of what was written, in the folder."""
+"""Name of the file that holds the digest of each written file."""
 
 
 class CannotWrite(AgentCostError):
-    """A file that cannot be written; the text says which, and why."""
+    """A file cannot be written. The message names the file and the reason."""
 
 
 def write(files: Mapping[str, str], folder: Path, *, force: bool) -> list[str]:
-    """Writes `files` (text by relative path) into `folder`. Returns those that were left alone: they were there, and
-    are neither what is written now nor what was written last. Raises `CannotWrite`.
+    """Write files into a folder, and keep existing files that the user has changed.
+
+    Args:
+        files: Text by path, relative to `folder`.
+        folder: The folder; it and its subfolders are created if they do not exist.
+        force: True to replace changed files too.
+
+    Returns:
+        The names of the files that were kept. A file is kept if its content is neither the new content nor the content
+        that was written last.
+
+    Raises:
+        CannotWrite: A file cannot be written; the files after it are not written.
     """
     known = _known(folder)
     kept: list[str] = []
@@ -38,20 +50,20 @@ def write(files: Mapping[str, str], folder: Path, *, force: bool) -> list[str]:
             path.write_text(text, encoding="utf-8", newline="\n")
             known[name] = _digest(text.encode())
         except OSError as error:
-            raise CannotWrite(f"{path} cannot be written ({error.strerror}); nothing after it was written.") from None
+            raise CannotWrite(f"{path} cannot be written ({error.strerror}); no later file was written.") from None
     try:
         (folder / WRITTEN).write_text(json.dumps(known, indent=1, sort_keys=True), encoding="utf-8")
     except OSError as error:
-        raise CannotWrite(f"{folder / WRITTEN} cannot be written ({error.strerror}); the other files were.") from None
+        raise CannotWrite(f"{folder / WRITTEN} cannot be written ({error.strerror}); all others were.") from None
     return kept
 
 
 def _known(folder: Path) -> dict[str, str]:
     try:
-        found: Any = json.loads((folder / WRITTEN).read_text(encoding="utf-8"))
+        content: Any = json.loads((folder / WRITTEN).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    known = cast("dict[str, Any]", found) if isinstance(found, dict) else {}
+    known = cast("dict[str, Any]", content) if isinstance(content, dict) else {}
     return {name: digest for name, digest in known.items() if isinstance(digest, str)}
 
 

@@ -1,9 +1,9 @@
-"""`agentcost doctor`: what this installation would do with an application, and what stands in its way.
+"""`agentcost doctor`: report what this installation would do with an application, and what prevents it.
 
-It looks at the settings, the budgets, the price book, the SDKs and OpenTelemetry as they are here and now, and asks
-the ledger whether it answers (one that is a file is made thereby). Nothing else is changed. Started as
-`opentelemetry-instrument agentcost doctor`, it sees what an application started that way would get. The exit code is
-1 where something needs attention.
+The report covers the settings, budgets, price book, SDKs and OpenTelemetry of this process, and probes the ledger (a
+ledger file that does not exist is created). Nothing else is changed. Started as `opentelemetry-instrument agentcost
+doctor`, it reports the setup of an application that is started that way. The exit code is 1 if anything needs
+attention.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ from otel_agentcost._version import __version__
 from otel_agentcost.cli import Subparsers
 from otel_agentcost.core import money
 from otel_agentcost.core.breakers import Breaker
-from otel_agentcost.core.budgets import Action, Budget, Unit, period
+from otel_agentcost.core.budgets import Budget, Unit, period
+from otel_agentcost.core.ledger import Ledger
+from otel_agentcost.diagnostics import without_password
 from otel_agentcost.errors import AgentCostError, SettingsError, written
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.settings.table import ROWS, Settings, without_password
+from otel_agentcost.settings import ACTION_WORDS, ROWS, Settings, from_environment
 
-SUMMARY = "Show the settings and budgets as understood, the price book, the SDKs, the ledger, and where telemetry goes."
+SUMMARY = "Show the settings and budgets in effect, the price book, the SDKs, the ledger, and where telemetry goes."
 
 DISABLED = "OTEL_PYTHON_DISABLED_INSTRUMENTATIONS"
 
-# What decides, beside our own settings, whether and where telemetry goes.
+# The variables that decide, besides our own settings, whether and where telemetry goes.
 TELEMETRY_VARIABLES = (
     "OTEL_SDK_DISABLED",
     DISABLED,
@@ -57,18 +59,18 @@ class Finding:
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Adds the subcommand to `agentcost`."""
+    """Add the subcommand to `agentcost`."""
     parser = subparsers.add_parser("doctor", help=SUMMARY, description=SUMMARY)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints the report; returns 1 where something in it needs attention."""
+    """Print the report. Returns 1 if anything in it needs attention, else 0."""
     del arguments
     print(f"otel-agentcost {__version__}, Python {platform.python_version()}")
     problem: Finding | None = None
     try:
-        settings = Settings.load()
+        settings = from_environment()
     except SettingsError as error:
         settings, problem = Settings(), Finding("not used", str(error), fine=False)
     prices = list(_prices(settings))
@@ -92,87 +94,53 @@ def run(arguments: argparse.Namespace) -> int:
 def _settings(settings: Settings) -> Iterator[Finding]:
     for row in ROWS:
         if row.field in settings.sources:
-            yield Finding(row.variable, f"{_shown(settings, row.field)} ({settings.sources[row.field]})")
+            yield Finding(row.variable, f"{row.show(getattr(settings, row.field))} ({settings.sources[row.field]})")
     if not settings.sources:
         yield Finding("", "all defaults")
     if not settings.enabled:
-        yield Finding("disabled", "every SDK is left untouched: nothing is measured.", fine=False)
+        yield Finding("disabled", "no SDK is patched and nothing is measured.", fine=False)
     for notice in settings.notices:
         yield Finding("no effect", notice, fine=False)
 
 
-def _shown(settings: Settings, field: str) -> str:
-    """The value of a setting, for people."""
-    match field:
-        case "tool_prices":
-            return ", ".join(f"{tool} ${price}" for tool, price in settings.tool_prices.items())
-        case "budgets":
-            return "; ".join(rule.text for rule in settings.budgets) or "none"
-        case "breakers":
-            return "; ".join(breaker.text for breaker in settings.breakers)
-        case "downgrade":
-            return ", ".join(f"{model} -> {cheaper}" for model, cheaper in settings.downgrade.items())
-        case _:
-            return without_password(str(getattr(settings, field)))
-
-
 # --- Budgets ----------------------------------------------------------------------------------------------------------
 
-_ACTIONS: Mapping[Action, str] = {
-    "block": "is blocked",
-    "warn": "is made, with a warning",
-    "downgrade": "goes to a cheaper model",
-    "clamp": "gets a shorter answer",
-}
 _COUNTED: Mapping[Unit, str] = {
     "tokens": "token",
     "calls": "model call",
     "tool_calls": "tool call",
     "seconds": "second",
 }
-_UNPRICED = {
-    "allow": "a call whose model has no known price is made, and no budget in dollars counts it",
-    "refuse": "a call whose model has no known price is refused where a budget in dollars applies",
-}
-_UNLIMITED = {
-    "rest": "a call without an output limit holds the rest of its tightest budget until it ends",
-    "assume": "a call without an output limit holds the longest answer, {:,} tokens, or is not made",
-}
 
 
 def _obstacle(settings: Settings, problem: Finding | None, prices: list[Finding]) -> str | None:
-    """Why no budget is enforced, where one was meant: an application would run without otel-agentcost."""
+    """Return why the budgets of the settings are not enforced; None if they are, or if there are none."""
     if problem is not None:
-        return "the settings cannot be understood"
+        return "the settings cannot be parsed"
     if not settings.rules and not settings.breakers:
         return None
     if not settings.enabled:
         return "OTEL_AGENTCOST_ENABLED is false"
     if not all(finding.fine for finding in prices):
-        return "the own prices cannot be used"
+        return "the price file cannot be used"
     if not _variable(DISABLED, os.environ.get(DISABLED, "")).fine:
         return f"{DISABLED} names agentcost"
     return None
 
 
 def _budgets(settings: Settings, obstacle: str | None) -> Iterator[Finding]:
-    """The rules as they were understood, and what goes with them."""
+    """Report the rules in words, the settings that go with them, and the ledger."""
     if obstacle is not None:
-        yield Finding("not enforced", f"NO BUDGET IS ENFORCED: {obstacle}, so otel-agentcost is not used.", fine=False)
+        yield Finding(
+            "not enforced", f"NO BUDGET IS ENFORCED: {obstacle}, so otel-agentcost does not start.", fine=False
+        )
     for rule in settings.rules:
         words = _in_words(rule, settings, time.time()) if obstacle is None else "not enforced"
         yield Finding("budget", f"{rule.text} | {words}", fine=obstacle is None)
     if settings.rules:
-        yield Finding(
-            "on exceed", f"a call over a budget {_ACTIONS[settings.on_exceed]}, unless its rule says otherwise"
-        )
-        if settings.downgrade:
-            yield Finding("downgrade", _shown(settings, "downgrade"))
-        yield Finding("soft limit", f"a warning at {settings.soft_limit * 100:g} % of a budget")
-        waits = f"up to {settings.wait_seconds:g} s" if settings.wait_seconds else "not at all"
-        yield Finding("waiting", f"{waits}, where calls in flight hold what a call lacks")
-        yield Finding("unpriced", _UNPRICED[settings.unpriced])
-        yield Finding("unlimited output", _UNLIMITED[settings.unlimited_output].format(settings.longest_answer))
+        for row in ROWS:
+            if row.effect is not None and (effect := row.effect(getattr(settings, row.field))):
+                yield Finding(row.field.replace("_", " "), effect)
     elif obstacle is None:
         yield Finding("", "no budget is set")
     for breaker in settings.breakers:
@@ -192,10 +160,10 @@ def _whose(rule: Budget | Breaker) -> str:
 def _in_words(rule: Budget, settings: Settings, now: float) -> str:
     whose = _whose(rule)
     limits = ", ".join(_amount(unit, limit) for unit, limit in rule.limits.items())
-    then = f"a call over it {_ACTIONS[rule.on_exceed or settings.on_exceed]}"
+    then = f"a call over it {ACTION_WORDS[rule.on_exceed or settings.on_exceed]}"
     ends = period(rule.window, now, settings.time_zone).ends
     if ends is None:
-        return f"{whose}{'' if rule.scope in ('trace', 'process') else ', for good'}: {limits}; {then}"
+        return f"{whose}{'' if rule.scope in ('trace', 'process') else ', never reset'}: {limits}; {then}"
     until = datetime.fromtimestamp(ends, settings.time_zone).strftime("%Y-%m-%d %H:%M")
     return f"{whose}, per {rule.window} ({settings.time_zone}): {limits}; {then}; this {rule.window} ends {until}"
 
@@ -207,40 +175,53 @@ def _amount(unit: Unit, limit: int) -> str:
 
 
 def _ledger(settings: Settings) -> Finding:
-    """Which ledger counts, whether it answers, and how fast once it is connected."""
+    """Report which ledger counts, whether it answers, and how fast once it is connected."""
     from otel_agentcost.guard.ledger import open_ledger  # noqa: PLC0415 (keeps the command line quick to start)
+    from otel_agentcost.guard.opening import completed  # noqa: PLC0415
 
+    allowed = settings.ledger_down == "allow"
+    consequence = "NO BUDGET IS ENFORCED" if allowed else "Every call with a budget is refused"
     try:
-        ledger = open_ledger(settings.ledger)
+        ledger = completed(open_ledger(settings.ledger) if isinstance(settings.ledger, str) else settings.ledger)
     except AgentCostError as error:
-        then = (
-            "NO BUDGET IS ENFORCED." if settings.ledger_down == "allow" else "Every call that has a budget is refused."
-        )
-        return Finding("ledger", f"{error} {then}", fine=False)
-    took = 0.0
-    caution: str | None = None
+        return Finding("ledger", f"{error} {consequence}.", fine=False)
     try:
-        for _ in range(2):
-            began = time.perf_counter()
-            ledger.standing("agentcost/doctor", now=time.time())
-            took = time.perf_counter() - began
-        caution = ledger.caution()
+        took, caution = _probe(ledger)
     except AgentCostError as error:
-        allowed = settings.ledger_down == "allow"
-        then = "NO BUDGET IS ENFORCED" if allowed else "Every call that has a budget is refused"
-        return Finding("ledger", f"{error} {then} until it answers.", fine=False)
+        return Finding("ledger", f"{error} {consequence} until it answers.", fine=False)
     finally:
         ledger.close()
-    text = f"{without_password(settings.ledger)} answers in {took * 1000:.2f} ms"
-    if took > settings.ledger_timeout and not settings.ledger.lower().startswith("sqlite:"):  # which is waited for
+    text = f"{without_password(str(settings.ledger))} answers in {took * 1000:.2f} ms"
+    if took > settings.ledger_timeout and ledger.has_timeout:
         late = f"{text}, and calls wait {settings.ledger_timeout * 1000:g} ms: raise OTEL_AGENTCOST_LEDGER_TIMEOUT"
         return Finding("ledger", late, fine=False)
     if caution is not None:
         return Finding("ledger", f"{text}. {caution}", fine=False)
-    alone = settings.ledger.lower().startswith("memory:")
-    calendar = any(rule.window for rule in settings.rules)
-    forgets = ", and forgets at its end: budgets of an hour, a day or a month start anew" if calendar else ""
-    return Finding("ledger", f"{text}: each process counts for itself{forgets}" if alone else text)
+    alone = "" if ledger.shared else ": each process counts for itself"
+    if alone and any(rule.window for rule in settings.rules):
+        alone += ", and its counts are lost at its end: budgets of an hour, a day or a month restart"
+    return Finding("ledger", text + alone)
+
+
+def _probe(ledger: Ledger) -> tuple[float, str | None]:
+    """Return the seconds that a ledger takes to answer once it is connected, and what is wrong with its setup.
+
+    Raises:
+        AgentCostError: It does not answer.
+
+    """
+    try:
+        took = 0.0
+        for _ in range(2):
+            began = time.perf_counter()
+            ledger.standing("agentcost/doctor", now=time.time())
+            took = time.perf_counter() - began
+        return took, ledger.caution()
+    except AgentCostError:
+        raise
+    except Exception as error:  # a ledger of another distribution may raise anything
+        reason = without_password(f"{type(error).__name__}: {error!s:.200}")
+        raise AgentCostError(f"The ledger does not answer ({reason}).") from error
 
 
 # --- What is installed ------------------------------------------------------------------------------------------------
@@ -252,11 +233,11 @@ def _prices(settings: Settings) -> Iterator[Finding]:
     try:
         book = open_book(settings.prices)
     except AgentCostError as error:
-        yield Finding("own prices", str(error), fine=False)
+        yield Finding("price file", str(error), fine=False)
         book = open_book()
     else:
         if settings.prices is not None:
-            yield Finding("own prices", str(settings.prices))
+            yield Finding("price file", str(settings.prices))
     yield Finding("price book", book.source)
 
 
@@ -270,15 +251,15 @@ def _sdks(*, in_use: bool) -> Iterator[Finding]:
 
 
 def _frameworks(*, in_use: bool) -> Iterator[Finding]:
-    """Those whose tools are watched."""
+    """Report the frameworks whose tool calls are measured."""
     from otel_agentcost.integrations import tools  # noqa: PLC0415 (keeps the command line quick to start)
 
     absent: list[str] = []
     for framework in tools.discover():
         measured = "every tool call is a span" if in_use else "not measured, see above"
         installed = _version(framework.distribution)
-        if installed is not None and framework.toolless and _release(installed) < _release(framework.oldest):
-            yield Finding(framework.distribution, f"{installed}: calls no tools by itself")
+        if installed is not None and framework.tools_since_oldest and _release(installed) < _release(framework.oldest):
+            yield Finding(framework.distribution, f"{installed}: does not call tools itself")
             continue
         targets = [patch.target for patch in framework.patches]
         found = _patched(framework.distribution, framework.oldest, targets, measured)
@@ -291,21 +272,21 @@ def _frameworks(*, in_use: bool) -> Iterator[Finding]:
 
 
 def _patched(distribution: str, oldest: str, targets: list[Target], measured: str) -> Finding | None:
-    """Whether what is to be patched is there; None where the distribution is not."""
+    """Report if the patched methods exist; None if the distribution is not installed."""
     installed = _version(distribution)
     if installed is None:
         return None
     missing = list(_missing(targets))
     if missing:
-        text = f"{installed}: {', '.join(missing)} is not there, so calls through it are not measured"
+        text = f"{installed}: {', '.join(missing)} does not exist, so calls through it are not measured"
         return Finding(distribution, text, fine=False)
     if _release(installed) < _release(oldest):
-        return Finding(distribution, f"{installed}: older than {oldest}, untested", fine=False)
+        return Finding(distribution, f"{installed}: older than {oldest}, not tested", fine=False)
     return Finding(distribution, f"{installed}: {measured}")
 
 
 def _missing(targets: Iterable[Target]) -> Iterator[str]:
-    """The seams that this version does not have. Imports what has them: a doctor may take the time."""
+    """Yield the patched methods that this version does not have. Imports their modules, which takes time."""
     for target in targets:
         if target.optional:
             continue
@@ -338,7 +319,7 @@ def _telemetry() -> Iterator[Finding]:
 
 
 def _provider() -> Finding:
-    """The tracer provider of this process and where its spans go."""
+    """Report the tracer provider of this process, and the exporters of its spans."""
     from opentelemetry import trace  # noqa: PLC0415 (keeps the command line quick to start)
 
     provider = trace.get_tracer_provider()
@@ -368,7 +349,7 @@ def _variable(name: str, value: str) -> Finding:
 
 
 def _release(written: str) -> tuple[int, ...]:
-    """The numbers that a version begins with, for comparison; () where there are none."""
+    """Return the leading numbers of a version, for comparison; () if there are none."""
     found = re.match(r"\d+(?:\.\d+)*", written)
     return tuple(int(number) for number in found[0].split(".")) if found else ()
 

@@ -1,12 +1,12 @@
-"""YAML as text, without a library: what the generated files are written with.
+"""Write YAML as text, without a library, for all generated files.
 
-Strings are quoted as JSON is, which YAML reads alike, or in single quotes, so that nothing in them means anything to
-YAML.
+Strings are quoted as in JSON, which is valid YAML, or in single quotes, so that YAML finds no special character.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import textwrap
 from collections.abc import Iterable
 from typing import Any, cast
@@ -14,15 +14,16 @@ from typing import Any, cast
 __all__ = ["comment", "document"]
 
 _WIDTH = 118
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./]*|\d[\d.]*[A-Za-z]+")
 
 
 def document(heading: str, content: dict[str, Any]) -> str:
-    """A file: `heading` as a comment, then `content`."""
+    """Return the text of a file: `heading` as a comment, then `content`."""
     return f"{comment(heading)}\n" + "\n".join(_lines(content, "")) + "\n"
 
 
 def comment(text: str) -> str:
-    """`text` behind number signs; its empty lines stay."""
+    """Return `text` as a comment: wrapped, with its paragraphs kept."""
     rows: list[str] = []
     for paragraph in text.strip().split("\n\n"):
         rows += [*(f"# {row}" for row in _wrapped(paragraph)), "#"]
@@ -49,7 +50,7 @@ def _lines(value: Any, indent: str) -> Iterable[str]:
 
 
 def _entry(start: str, value: Any, indent: str) -> Iterable[str]:
-    """A key and what is below it: on the same line where that is short, and not of several parts."""
+    """Yield a key and its value: on one line if that is short and not nested."""
     if not isinstance(value, (dict, list)):
         yield f"{start} {_flow(value)}"
         return
@@ -74,12 +75,12 @@ def _flow(value: Any) -> str:
     if isinstance(value, str) and _plain(value):
         return value
     text = json.dumps(value, ensure_ascii=False)
-    # What OTTL quotes reads better within single quotes, wherever these mean nothing.
+    # OTTL literals read better within single quotes, if nothing in them needs escaping.
     return f"'{value}'" if "\\" in text and "'" not in value and text.count("\\") == value.count('"') else text
 
 
 def _plain(text: str) -> bool:
-    """Names of components and durations, which read better without quotes."""
+    """Return whether `text` needs no quotes: names of components, durations."""
     return (
         text.replace("/", "").replace("_", "").replace(".", "").isalnum()
         and not (text[0].isdigit() and not text[-1].isalpha())

@@ -1,9 +1,9 @@
-"""Other instrumentations' names for what a model call's span says, and their scopes: the one list of both.
+"""Other instrumentations' attribute names for the data of a model call, and their scopes: the one list of both.
 
 The first name of each tuple is the conventions' own; the others are earlier conventions, OpenLLMetry (`llm.usage.*`),
 OpenInference (`llm.token_count.*`), Logfire, Pydantic AI and the Vercel AI SDK (`ai.*`). Applications read spans by
-these names (`integrations/spans`), and the generated Collector configuration does too (`collector/`). The recordings in
-tests/collector/foreign hold what each of them really sends.
+these names (`integrations/spans`), and so does the generated Collector configuration (`collector/`). The recordings in
+tests/collector/foreign hold the spans that each of them really sends.
 """
 
 from __future__ import annotations
@@ -13,7 +13,11 @@ from typing import Final
 from otel_agentcost.core import semconv
 
 NEW_CACHE_READ: Final = "ai.usage.inputTokenDetails.cacheReadTokens"
-"""The Vercel AI SDK's since version 6, whose input tokens include those read from a cache."""
+"""Vercel AI SDK, version 6 and newer, whose input tokens include those read from a cache."""
+CACHED_INPUT: Final = "ai.usage.cachedInputTokens"
+"""Vercel AI SDK before version 6, whose input tokens leave out cached tokens for some providers."""
+SYSTEM: Final = "gen_ai.system"
+"""The provider, in the GenAI conventions before `gen_ai.provider.name`."""
 INPUT: Final = (
     semconv.INPUT_TOKENS,
     "gen_ai.usage.prompt_tokens",
@@ -32,7 +36,7 @@ CACHE_READ: Final = (
     "gen_ai.usage.cache_read_input_tokens",
     "llm.token_count.prompt_details.cache_read",
     NEW_CACHE_READ,
-    "ai.usage.cachedInputTokens",
+    CACHED_INPUT,
     "gen_ai.usage.input_tokens.cached",
     "gen_ai.usage.details.cache_read_tokens",
 )
@@ -59,9 +63,9 @@ AUDIO: Final = (
     "llm.token_count.prompt_details.audio",
     "llm.token_count.completion_details.audio",
 )
-PROVIDER: Final = (semconv.PROVIDER, "gen_ai.system", "llm.provider", "llm.system", "ai.model.provider")
+PROVIDER: Final = (semconv.PROVIDER, SYSTEM, "llm.provider", "llm.system", "ai.model.provider")
 BASE_URL: Final = ("gen_ai.openai.api_base",)
-"""The whole address that the call was sent to."""
+"""The base URL that the call was sent to."""
 REQUEST_MODEL: Final = (
     semconv.REQUEST_MODEL,
     "llm.request.model",
@@ -81,23 +85,36 @@ TIER: Final = (
 )
 USER: Final = (semconv.USER, "enduser.id", "langfuse.user.id")
 
+SPAN_KIND: Final = "openinference.span.kind"
+"""OpenInference's kind of a span: LLM, EMBEDDING, TOOL, AGENT, ..."""
+REQUEST_TYPE: Final = "llm.request.type"
+"""OpenLLMetry's operation, before it adopted the conventions."""
+VERCEL_OPERATION: Final = "ai.operationId"
+ENTITY_KIND: Final = "traceloop.span.kind"
+"""OpenLLMetry's kind of a span that is no model call: tool, task, agent, workflow."""
+RAW_USAGE: Final = "gen_ai.usage.raw"
+"""Logfire: the usage object of the provider's response, as JSON."""
+TOOL_NAME: Final = (semconv.TOOL, "tool.name", "traceloop.entity.name")
+TOOL_ARGUMENTS: Final = (semconv.TOOL_ARGUMENTS, "input.value", "traceloop.entity.input")
+"""Present only where the instrumentation is set to record content."""
+
 CALLS: Final = "^(chat|text_completion|generate_content|embeddings|completion|embedding|rerank)$"
 """Operations that are model calls: the conventions' names and OpenLLMetry's."""
 CALL_KINDS: Final = "^(LLM|EMBEDDING|RERANKER)$"
-"""OpenInference's."""
+"""OpenInference's kinds of model calls."""
 EXCLUSIVE_SCOPES: Final = (
     "opentelemetry.instrumentation.bedrock",
     "opentelemetry.instrumentation.botocore.bedrock-runtime",
     "opentelemetry.instrumentation.genai.bedrock",
 )
-"""Scopes whose input tokens leave out cached tokens. By the conventions, input tokens include them."""
+"""Scopes whose input tokens leave out cached tokens. In the conventions, input tokens include them."""
 
 FRAMEWORK_SCOPES: Final = (
     "langchain|langgraph|llama.?index|crewai|litellm|haystack|pydantic.ai|strands|autogen|[^a-z]agno|smolagents|dspy"
     "|vertex.agent|google.?adk|openai.?agents|agent.?framework|semantic.?kernel|mastra"
 )
-"""A pattern for the scopes of agent frameworks. A framework's span can stand for a call that an SDK's own span stands
-for too, or for an answer from a cache.
+"""A pattern for the scopes of agent frameworks. A framework's span can duplicate the span of an SDK's instrumentation,
+or stand for an answer from a cache.
 """
 
 PATCHED_SDK_SCOPES: Final = "openai|anthropic|google.?gen_?ai"

@@ -85,9 +85,9 @@ def _parse_rule(rule: str) -> Breaker:
     scope, name, window, tail = split_scope(rule)
     scope = scope.strip()
     if window is not None or scope not in BREAKABLE:
-        raise UnclearRule(f"{rule!r} is for none of {', '.join(BREAKABLE)}: {_FORM}")
+        raise UnclearRule(f"{rule!r} has a scope that is none of {', '.join(BREAKABLE)}: {_FORM}")
     if name is not None and (not name.strip() or scope == "total"):
-        raise UnclearRule(f"{rule!r} names nothing: {_FORM}")
+        raise UnclearRule(f"{rule!r} has an empty name: {_FORM}")
     counted: Counted | None = None
     times = within = open_for = 0
     for item in tail.split(","):
@@ -98,7 +98,7 @@ def _parse_rule(rule: str) -> Breaker:
             counted = cast("Counted", key)
             times, within = _times(value, rule)
         else:
-            raise UnclearRule(f"{item.strip()!r} in {rule!r} is not understood: {_FORM}")
+            raise UnclearRule(f"{item.strip()!r} in {rule!r} is unknown: {_FORM}")
     if counted is None or not open_for:
         raise UnclearRule(f"{rule!r} does not say {'when it opens' if counted is None else 'for how long'}: {_FORM}")
     return Breaker(scope=scope, name=name, counted=counted, times=times, within=within, open_for=open_for)
@@ -107,7 +107,7 @@ def _parse_rule(rule: str) -> Breaker:
 def _times(value: str, rule: str) -> tuple[int, int]:
     found = _TIMES.fullmatch(value)
     if found is None or int(found[1]) == 0:
-        raise UnclearRule(f"{value!r} in {rule!r} is not how often in what time: write 5/10m")
+        raise UnclearRule(f"{value!r} in {rule!r} is not a number and a time: write 5/10m")
     return int(found[1]), _seconds(found[2], rule)
 
 
@@ -115,7 +115,7 @@ def _seconds(value: str, rule: str) -> int:
     found = _TIME.fullmatch(value.strip())
     seconds = int(found[1]) * _SECONDS[found[2]] if found is not None else 0
     if not 0 < seconds <= _LONGEST:
-        raise UnclearRule(f"{value!r} in {rule!r} is no time from 1s to 7d: write 30s, 10m, 2h or 1d")
+        raise UnclearRule(f"{value!r} in {rule!r} is not a time from 1s to 7d: write 30s, 10m, 2h or 1d")
     return seconds
 
 

@@ -174,7 +174,7 @@ def read(written: object) -> tuple[Budget, ...]:
         return parse(written)
     items: object = [cast("object", written)] if isinstance(written, (Mapping, Budget)) else written
     if not isinstance(items, Sequence):
-        raise UnclearRule(f"{written!r:.200} is no list of rules: {_FORM}")
+        raise UnclearRule(f"{written!r:.200} is not a list of rules: {_FORM}")
     found: list[Budget] = []
     for item in cast("Sequence[object]", items):
         if isinstance(item, Budget):
@@ -204,7 +204,7 @@ def parse_rule(rule: str) -> Budget:
     for item in tail.split(","):
         key, equals, value = (part.strip() for part in item.partition("="))
         if not equals:
-            raise UnclearRule(f"{item.strip()!r} in {rule!r} is no limit: write limit=value, such as usd=1")
+            raise UnclearRule(f"{item.strip()!r} in {rule!r} is not a limit: write limit=value, such as usd=1")
         items.append((key, value))
     return _budget(rule, scope, name, window, items)
 
@@ -240,7 +240,7 @@ def _from_mapping(rule: Mapping[object, object]) -> list[Budget]:
     scope, name, window = (items.pop(key, None) for key in ("scope", "name", "window"))
     if isinstance(name, bool) or not (name is None or isinstance(name, (str, int))):
         # YAML has made something else of it (`on`, 4.10), and a budget of another name would hold nobody.
-        raise UnclearRule(f"{name!r} in {written} is no text: put the name in quotes")
+        raise UnclearRule(f"{name!r} in {written} is not text: put the name in quotes")
     window = str(window) if window is not None else None
     return [_budget(written, str(scope), name if name is None else str(name), window, list(items.items()))]
 
@@ -257,15 +257,15 @@ def _budget(rule: str, scope: str, name: str | None, window: str | None, items: 
     scope = scope.strip()
     if scope not in SCOPES:
         joined = "rules are joined by ';'" if ":" in scope else _one_of(SCOPES)
-        raise UnclearRule(f"{scope!r} in {rule!r} is no scope: {joined}")
+        raise UnclearRule(f"{scope!r} in {rule!r} is not a scope: {joined}")
     if window is not None and (window := window.strip()) not in WINDOWS:
-        raise UnclearRule(f"{window!r} in {rule!r} is no window: {_one_of(WINDOWS)}, or leave it out")
+        raise UnclearRule(f"{window!r} in {rule!r} is not a window: {_one_of(WINDOWS)}, or remove it")
     if name is not None and not name.strip():
-        raise UnclearRule(f"{rule!r} names nothing: write {scope}=NAME, or {scope} for each")
+        raise UnclearRule(f"{rule!r} has an empty name: write {scope}=NAME, or {scope} for each")
     if name is not None and scope in _NAMELESS:
-        raise UnclearRule(f"{rule!r} names a {scope}, and they have no names: write {scope} alone")
+        raise UnclearRule(f"{rule!r} names a {scope}, but this scope has no names: write {scope} alone")
     if scope == "trace" and window is not None:
-        raise UnclearRule(f"{rule!r} limits a trace per {window}, and a trace has one budget: leave /{window} out")
+        raise UnclearRule(f"{rule!r} limits a trace per {window}, but a trace has one budget: remove /{window}")
     limits, on_exceed = _limits(rule, scope, items)
     return Budget(scope=scope, name=name, window=window, limits=limits, on_exceed=on_exceed)
 
@@ -278,12 +278,12 @@ def _limits(rule: str, scope: Scope, items: list[tuple[str, object]]) -> tuple[d
             on_exceed = to_action(value, rule)
             continue
         if key not in LIMITS:
-            raise UnclearRule(f"{key!r} in {rule!r} is no limit: {_one_of(tuple(LIMITS))}")
+            raise UnclearRule(f"{key!r} in {rule!r} is not a limit: {_one_of(tuple(LIMITS))}")
         unit = LIMITS[key]
         if unit in limits:
-            raise UnclearRule(f"{rule!r} limits {key} twice: leave one out")
+            raise UnclearRule(f"{rule!r} limits {key} twice: remove one")
         if unit == "seconds" and scope not in _TIMED:
-            raise UnclearRule(f"{rule!r} limits the seconds of a {scope}, and only a trace has a duration")
+            raise UnclearRule(f"{rule!r} limits the seconds of a {scope}, but only a trace has a duration")
         limits[unit] = to_limit(unit, value, rule)
     if not limits:
         raise UnclearRule(f"{rule!r} has no limit: add one of {', '.join(LIMITS)}")
@@ -297,13 +297,13 @@ def to_limit(unit: Unit, value: object, rule: str | None = None) -> int:
     """
     where = "which" if rule is None else f"{value!r} in {rule!r}"
     if isinstance(value, str) and _CURRENCY.search(value):
-        raise UnclearRule(f"{where} is no number: write 1.50 for a dollar fifty, without a currency")
+        raise UnclearRule(f"{where} is not a number: write 1.50 for a dollar fifty, without a currency sign")
     amount = money.from_number(value.strip() if isinstance(value, str) else value)
     scale = money.NANO_PER_USD if unit == "nano_usd" else 1
     if amount is None or amount == 0:
-        raise UnclearRule(f"{where} is no limit: write a number above zero")
+        raise UnclearRule(f"{where} is not a limit: write a number above zero")
     if amount > Decimal(MOST) / scale:
-        raise UnclearRule(f"{where} is too large a limit: the largest is {MOST // scale}")
+        raise UnclearRule(f"{where} is too large: the largest limit is {MOST // scale}")
     whole = int(money.multiply(amount, Decimal(scale)))
     if whole == 0 or (scale == 1 and whole != amount):
         what = "a billionth of a dollar or more" if scale > 1 else "a whole number"
@@ -314,7 +314,7 @@ def to_limit(unit: Unit, value: object, rule: str | None = None) -> int:
 def to_action(value: object, rule: str) -> Action:
     """What happens to a call that does not fit, as it was written. Raises `UnclearRule`."""
     if value not in ACTIONS:
-        raise UnclearRule(f"{value!r} in {rule!r} is no action: {_one_of(ACTIONS)}")
+        raise UnclearRule(f"{value!r} in {rule!r} is not an action: {_one_of(ACTIONS)}")
     return value
 
 

@@ -1,17 +1,15 @@
-"""What a call cost: dollars with their parts and their source, or the reason why there are none."""
+"""The cost of a call: dollars with their parts and their source, or the reason why they are not known."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal, NamedTuple
 
 from otel_agentcost.core import money
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cost:
+class Cost(NamedTuple):
     """The dollars of one call.
 
     `usd` is None where the call could not be priced, and then `unpriced` says why. `unpriced` beside dollars names
@@ -19,6 +17,8 @@ class Cost:
 
     The parts sum to `usd` where the price was computed here (`source` is "local"); a cost that the provider itself
     reported (`source` is "provider") comes without parts. All amounts are exact US dollars.
+
+    A named tuple because every priced call makes one: the constructor of a frozen dataclass takes twice as long.
     """
 
     usd: Decimal | None = None
@@ -30,19 +30,25 @@ class Cost:
     tool_usd: Decimal = money.ZERO
     """Tools that ran at the provider (web searches and the like), and per-request fees."""
     cache_savings_usd: Decimal = money.ZERO
-    """What tokens that were read from a cache cost less than fresh ones would have: no part of `usd`."""
+    """The difference between the price of fresh tokens and of those read from a cache. It is no part of `usd`."""
     source: Literal["local", "provider"] = "local"
     unpriced: str | None = None
     price: str | None = None
-    """Which price was used, as `provider/model` of the price book."""
+    """The price that was used, as `provider/model` of the price book."""
 
     @classmethod
     def unknown(cls, reason: str) -> Cost:
-        """No dollars, because of `reason`: a sentence for people, without a full stop."""
+        """Return a cost without dollars.
+
+        Args:
+            reason: Why the price is not known: a sentence for people, without a full stop.
+        """
         return cls(unpriced=reason)
 
-    def __add__(self, other: Cost) -> Cost:
-        """Both costs together. Unknown plus known is unknown: a total must not hide a call it does not contain."""
+    def __add__(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride] (a sum, not a longer tuple)
+        self, other: Cost
+    ) -> Cost:
+        """Add both costs. Unknown plus known is unknown: a total must not hide a call it does not contain."""
         usd = None if self.usd is None or other.usd is None else money.add(self.usd, other.usd)
         return Cost(
             usd=usd,
@@ -58,39 +64,20 @@ class Cost:
         )
 
 
-_SLOTS: Mapping[str, Any] = Cost.__dict__
-_set_usd = _SLOTS["usd"].__set__
-_set_input = _SLOTS["input_usd"].__set__
-_set_output = _SLOTS["output_usd"].__set__
-_set_cache_read = _SLOTS["cache_read_usd"].__set__
-_set_cache_write = _SLOTS["cache_write_usd"].__set__
-_set_tool = _SLOTS["tool_usd"].__set__
-_set_cache_savings = _SLOTS["cache_savings_usd"].__set__
-_set_source = _SLOTS["source"].__set__
-_set_unpriced = _SLOTS["unpriced"].__set__
-_set_price = _SLOTS["price"].__set__
-
-
 def priced(
     usd: Decimal, parts: Sequence[Decimal], price: str, unpriced: str | None = None, cache_savings: Decimal = money.ZERO
 ) -> Cost:
-    """A cost that was computed here. `parts`: input, output, cache read, cache write, tools, in this order.
+    """Make a cost that was computed here.
 
-    Every priced call makes one, so the slots are filled directly: a frozen dataclass's own constructor costs three
-    times as much, more than all the arithmetic of a typical price.
+    Args:
+        usd: US dollars of the whole call.
+        parts: US dollars of input, output, cache read, cache write and tools, in this order. They sum to `usd`.
+        price: The price that was used, as `provider/model` of the price book.
+        unpriced: What the dollars do not cover, as a sentence without a full stop.
+        cache_savings: US dollars that the cache has saved.
     """
-    cost = object.__new__(Cost)
-    _set_usd(cost, usd)
-    _set_input(cost, parts[0])
-    _set_output(cost, parts[1])
-    _set_cache_read(cost, parts[2])
-    _set_cache_write(cost, parts[3])
-    _set_tool(cost, parts[4])
-    _set_cache_savings(cost, cache_savings)
-    _set_source(cost, "local")
-    _set_unpriced(cost, unpriced)
-    _set_price(cost, price)
-    return cost
+    fresh_input, output, cache_read, cache_write, tools = parts
+    return Cost(usd, fresh_input, output, cache_read, cache_write, tools, cache_savings, "local", unpriced, price)
 
 
 FREE = Cost(usd=money.ZERO)

@@ -118,7 +118,7 @@ def check(prices: Mapping[Kind, Price]) -> None:
             continue
         meeting = by_dimensions.get(both)
         if meeting is None or meeting not in prices:
-            needed = PRICE_KEY_OF[meeting] if meeting else "what is both, for which there is no price key"
+            needed = PRICE_KEY_OF[meeting] if meeting else "tokens of both kinds, for which there is no price key"
             pair = f"{PRICE_KEY_OF[one]} and {PRICE_KEY_OF[other]}"
             raise InconsistentPrices(f"{pair} need a price for {needed} beside them")
 
@@ -189,7 +189,7 @@ class Card:
         """The same cost step by step, in the order of the price list, rounding where (and as) the library does."""
         for kind in usage.unsplit:
             if kind in self.prices:
-                told = f"{self.name} has a price of its own for {kind}, and the provider did not say how many"
+                told = f"{self.name} has a separate price for {kind}, but the response does not say how many"
                 return Cost.unknown(f"{told} of the tokens these were")
         billed, missing = self._sorted_by_price(self._billed(usage.counts))
         input_tokens = usage.total(INPUT_TOKENS)

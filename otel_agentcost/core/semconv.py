@@ -1,8 +1,11 @@
-"""Every attribute, event, metric, unit and bucket name, once.
+"""Names of attributes and events, and bucket boundaries, each written once. `telemetry/signals.py` has the metrics.
 
-First the GenAI conventions' own names (written out here: the conventions moved to a repository of their own that has
-no Python constants), then ours, under `agentcost.`, each where the conventions have no word for it.
-Nothing else in this package spells an attribute or metric name.
+First come the names of the OpenTelemetry GenAI conventions, then this package's own under `agentcost.`, for what the
+conventions have no name for. Other instrumentations' names for the same things are in `aliases`; no other module
+spells an attribute or metric name.
+
+The conventions' names are literals because their Python constants are private (`opentelemetry.semconv._incubating`) and
+lag behind the conventions' own repository. A test compares the literals with those constants.
 """
 
 from __future__ import annotations
@@ -47,7 +50,6 @@ TOOL_TYPE: Final = "gen_ai.tool.type"
 TOOL_CALL_ID: Final = "gen_ai.tool.call.id"
 TOOL_ARGUMENTS: Final = "gen_ai.tool.call.arguments"
 TOOL_RESULT: Final = "gen_ai.tool.call.result"
-TOOL_DESCRIPTION: Final = "gen_ai.tool.description"
 INPUT_MESSAGES: Final = "gen_ai.input.messages"
 OUTPUT_MESSAGES: Final = "gen_ai.output.messages"
 SYSTEM_INSTRUCTIONS: Final = "gen_ai.system_instructions"
@@ -66,7 +68,7 @@ COST_CURRENCY: Final = "gen_ai.usage.cost.currency"
 COST_SOURCE: Final = "gen_ai.usage.cost.source"
 
 E_DETAILS: Final = "gen_ai.client.inference.operation.details"
-"""The event that carries content, where it is to be kept apart from spans."""
+"""The event that carries message content when it is recorded apart from spans."""
 
 # Values of gen_ai.operation.name.
 CHAT: Final = "chat"
@@ -76,11 +78,11 @@ EMBEDDINGS: Final = "embeddings"
 EXECUTE_TOOL: Final = "execute_tool"
 INVOKE_WORKFLOW: Final = "invoke_workflow"
 AGENT_OPERATIONS: Final = frozenset({"invoke_agent", "invoke_workflow", "create_agent"})
-"""Operations whose spans stand for many calls: they get roll-ups, and are never a model call themselves."""
+"""Operations whose spans contain many calls: they get roll-ups and are never a model call themselves."""
 
 # --- Ours: spans ---------------------------------------------------------------------------------------------------
 
-# A stable name for the dollars of a call: the proposal above may still change.
+# A stable name for the dollars of a call. The proposed one above may still change.
 COST: Final = "agentcost.cost.usd"
 COST_INPUT: Final = "agentcost.cost.input_usd"
 COST_OUTPUT: Final = "agentcost.cost.output_usd"
@@ -90,16 +92,17 @@ COST_TOOL: Final = "agentcost.cost.tool_usd"
 CACHE_SAVINGS: Final = "agentcost.cost.cache_savings_usd"
 PRICE: Final = "agentcost.price"
 COST_BASIS: Final = "agentcost.cost.basis"
-"""`span`: worked out from what another instrumentation's span says; `collector`: the same, in a Collector; `unpriced`:
-a Collector says why not, and nothing else of it counts; `upstream`: a Collector before this one has counted it."""
+"""Where the cost of a span comes from. `span`: computed in the application from another instrumentation's span;
+`collector`: computed by this Collector; `unpriced`: this Collector could not price the span, and only the counter of
+unpriced calls includes it; `upstream`: an earlier Collector has counted it."""
 WATCHED: Final = "agentcost.watched"
-"""On spans of other instrumentations: otel-agentcost in the application sees this call, so no Collector prices it."""
+"""Set on a span of another instrumentation whose call is priced in the application: no Collector prices it."""
 UNPRICED: Final = "agentcost.unpriced"
 ESTIMATED: Final = "agentcost.usage.estimated"
 TENANT: Final = "agentcost.tenant"
 TEAM: Final = "agentcost.team"
 FEATURE: Final = "agentcost.feature"
-SERVED_TIER: Final = "agentcost.served.tier"  # Gemini's: the conventions have a name for OpenAI's only
+SERVED_TIER: Final = "agentcost.served.tier"  # Gemini's tier; the conventions have a name for OpenAI's only
 
 # Roll-ups, on agent spans and on the local root.
 TRACE_COST: Final = "agentcost.trace.cost_usd"
@@ -110,10 +113,9 @@ TRACE_UNPRICED_CALLS: Final = "agentcost.trace.unpriced_calls"
 TRACE_TOOL_CALLS: Final = "agentcost.trace.tool_calls"
 TRACE_INPUT_TOKENS: Final = "agentcost.trace.input_tokens"
 TRACE_OUTPUT_TOKENS: Final = "agentcost.trace.output_tokens"
-TRACE_OVER_BUDGET: Final = "agentcost.trace.over_budget"  # these two by the Collector alone
-TRACE_LOOPING: Final = "agentcost.trace.looping"
+TRACE_OVER_BUDGET: Final = "agentcost.trace.over_budget"  # set by the Collector only
 
-# Budgets: what was asked for where the call was made otherwise, and the events on the call's span.
+# Budgets: the request before the guard changed it, and events on the call's span.
 DOWNGRADED_FROM: Final = "agentcost.downgraded_from"
 CLAMPED_FROM: Final = "agentcost.clamped_from"
 WAITED: Final = "agentcost.budget.waited_s"
@@ -121,7 +123,7 @@ E_BUDGET_EXCEEDED: Final = "agentcost.budget.exceeded"
 E_SOFT_LIMIT: Final = "agentcost.budget.soft_limit"
 E_UNENFORCED: Final = "agentcost.budget.unenforced"
 E_ADJUSTED: Final = "agentcost.budget.adjusted"
-# Loops.
+# Circuit breakers.
 E_BREAKER_OPENED: Final = "agentcost.breaker.opened"
 E_BREAKER_TRIED: Final = "agentcost.breaker.half_opened"
 E_BREAKER_CLOSED: Final = "agentcost.breaker.closed"
@@ -129,6 +131,7 @@ BREAKER: Final = "agentcost.breaker"
 BREAKER_SCOPE: Final = "agentcost.breaker.scope"
 BREAKER_VALUE: Final = "agentcost.breaker.value"
 BREAKER_STATE: Final = "agentcost.breaker.state"
+# Loops.
 E_LOOP: Final = "agentcost.loop.detected"
 LOOP_RULE: Final = "agentcost.loop.rule"
 LOOP_REPEATS: Final = "agentcost.loop.repeats"
@@ -136,8 +139,9 @@ LOOP_PERIOD: Final = "agentcost.loop.period"
 LOOP_WASTED: Final = "agentcost.loop.wasted_usd"
 LOOP_ARGUMENTS: Final = "agentcost.loop.arguments"
 LOOP_RESULT: Final = "agentcost.loop.result"
+# Refusals and the figures of budgets.
 REFUSED: Final = "otel_agentcost.BudgetExceeded"
-"""The `error.type` of a call that was refused, or cut off."""
+"""The `error.type` of a call that was refused, or whose stream was closed."""
 BUDGET: Final = "agentcost.budget"
 BUDGET_SCOPE: Final = "agentcost.budget.scope"
 BUDGET_VALUE: Final = "agentcost.budget.value"
@@ -153,43 +157,14 @@ ADJUSTED: Final = "agentcost.budget.adjusted_usd"
 
 # --- Metrics -------------------------------------------------------------------------------------------------------
 
-M_TOKEN_USAGE: Final = "gen_ai.client.token.usage"
-M_DURATION: Final = "gen_ai.client.operation.duration"
-M_OPERATION_COST: Final = "gen_ai.client.operation.cost"
-M_COST: Final = "agentcost.cost"
-M_TRACE_COST: Final = "agentcost.trace.cost"
-M_TRACE_LLM_CALLS: Final = "agentcost.trace.llm_calls"
-M_UNPRICED: Final = "agentcost.unpriced.calls"
-M_TOKENS: Final = "agentcost.tokens"
-M_TRACES_OVER_BUDGET: Final = "agentcost.trace.over_budget"  # the Collector's
-
-M_UTILIZATION: Final = "agentcost.budget.utilization"
-M_REFUSALS: Final = "agentcost.budget.refusals"
-M_WARNINGS: Final = "agentcost.budget.warnings"
-M_UNENFORCED: Final = "agentcost.budget.unenforced.calls"
-M_BREAKERS: Final = "agentcost.breaker.transitions"
-M_LOOPS: Final = "agentcost.loop.detections"
-M_LOOP_WASTE: Final = "agentcost.loop.wasted"
-M_SAVINGS: Final = "agentcost.savings"
-
 TOKEN_TYPE: Final = "gen_ai.token.type"
 REASON: Final = "agentcost.unpriced.reason"
 SAVINGS_KIND: Final = "agentcost.savings.kind"
 
-UNIT_TOKEN: Final = "{token}"
-UNIT_SECOND: Final = "s"
-UNIT_USD: Final = "{USD}"
-UNIT_CALL: Final = "{call}"
-UNIT_WARNING: Final = "{warning}"
-UNIT_TRANSITION: Final = "{transition}"
-UNIT_LOOP: Final = "{loop}"
-UNIT_TRACE: Final = "{trace}"
-UNIT_RATIO: Final = "1"
-
 TOKEN_BUCKETS: Final = tuple(4**power for power in range(14))
-"""1 to 67,108,864 tokens, as the conventions give them."""
+"""1 to 67,108,864 tokens: the boundaries that the GenAI conventions recommend."""
 DURATION_BUCKETS: Final = tuple(round(0.01 * 2**power, 2) for power in range(14))
-"""0.01 to 81.92 seconds, as the conventions give them."""
+"""0.01 to 81.92 seconds: the boundaries that the GenAI conventions recommend."""
 COST_BUCKETS: Final = (0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 10.0, 50.0, 100.0)
-"""A hundredth of a cent to a hundred dollars. The proposed convention gives none that could be established."""
+"""US dollars, from a hundredth of a cent to a hundred dollars. The conventions recommend no boundaries for cost."""
 CALL_BUCKETS: Final = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)

@@ -84,180 +84,59 @@ Count = int | Decimal
 
 Dimensions = frozenset[tuple[str, str]]
 
-# What each kind is: a kind whose dimensions contain another's is a special case of it.
-DIMENSIONS: Mapping[Kind, Dimensions] = {
-    "input_tokens": frozenset({("family", "tokens"), ("direction", "input")}),
-    "output_tokens": frozenset({("family", "tokens"), ("direction", "output")}),
-    "cache_read_tokens": frozenset({("family", "tokens"), ("direction", "input"), ("token_type", "cache_read")}),
-    "cache_write_tokens": frozenset({("family", "tokens"), ("direction", "input"), ("token_type", "cache_write")}),
-    "cache_write_5m_tokens": frozenset(
-        {("family", "tokens"), ("direction", "input"), ("token_type", "cache_write"), ("cache_ttl", "5m")}
-    ),
-    "cache_write_1h_tokens": frozenset(
-        {("family", "tokens"), ("direction", "input"), ("token_type", "cache_write"), ("cache_ttl", "1h")}
-    ),
-    "input_text_tokens": frozenset({("family", "tokens"), ("direction", "input"), ("modality", "text")}),
-    "output_text_tokens": frozenset({("family", "tokens"), ("direction", "output"), ("modality", "text")}),
-    "cache_text_read_tokens": frozenset(
-        {("family", "tokens"), ("direction", "input"), ("modality", "text"), ("token_type", "cache_read")}
-    ),
-    "cache_text_write_tokens": frozenset(
-        {("family", "tokens"), ("direction", "input"), ("modality", "text"), ("token_type", "cache_write")}
-    ),
-    "cache_text_write_5m_tokens": frozenset(
-        {
-            ("family", "tokens"),
-            ("direction", "input"),
-            ("modality", "text"),
-            ("token_type", "cache_write"),
-            ("cache_ttl", "5m"),
-        }
-    ),
-    "cache_text_write_1h_tokens": frozenset(
-        {
-            ("family", "tokens"),
-            ("direction", "input"),
-            ("modality", "text"),
-            ("token_type", "cache_write"),
-            ("cache_ttl", "1h"),
-        }
-    ),
-    "input_audio_tokens": frozenset({("family", "tokens"), ("direction", "input"), ("modality", "audio")}),
-    "output_audio_tokens": frozenset({("family", "tokens"), ("direction", "output"), ("modality", "audio")}),
-    "cache_audio_read_tokens": frozenset(
-        {("family", "tokens"), ("direction", "input"), ("modality", "audio"), ("token_type", "cache_read")}
-    ),
-    "cache_audio_write_tokens": frozenset(
-        {("family", "tokens"), ("direction", "input"), ("modality", "audio"), ("token_type", "cache_write")}
-    ),
-    "cache_audio_write_5m_tokens": frozenset(
-        {
-            ("family", "tokens"),
-            ("direction", "input"),
-            ("modality", "audio"),
-            ("token_type", "cache_write"),
-            ("cache_ttl", "5m"),
-        }
-    ),
-    "cache_audio_write_1h_tokens": frozenset(
-        {
-            ("family", "tokens"),
-            ("direction", "input"),
-            ("modality", "audio"),
-            ("token_type", "cache_write"),
-            ("cache_ttl", "1h"),
-        }
-    ),
-    "input_image_tokens": frozenset({("family", "tokens"), ("direction", "input"), ("modality", "image")}),
-    "output_image_tokens": frozenset({("family", "tokens"), ("direction", "output"), ("modality", "image")}),
-    "cache_image_read_tokens": frozenset(
-        {("family", "tokens"), ("direction", "input"), ("modality", "image"), ("token_type", "cache_read")}
-    ),
-    "cache_image_write_tokens": frozenset(
-        {("family", "tokens"), ("direction", "input"), ("modality", "image"), ("token_type", "cache_write")}
-    ),
-    "cache_image_write_5m_tokens": frozenset(
-        {
-            ("family", "tokens"),
-            ("direction", "input"),
-            ("modality", "image"),
-            ("token_type", "cache_write"),
-            ("cache_ttl", "5m"),
-        }
-    ),
-    "cache_image_write_1h_tokens": frozenset(
-        {
-            ("family", "tokens"),
-            ("direction", "input"),
-            ("modality", "image"),
-            ("token_type", "cache_write"),
-            ("cache_ttl", "1h"),
-        }
-    ),
-    "input_video_tokens": frozenset({("family", "tokens"), ("direction", "input"), ("modality", "video")}),
-    "output_video_tokens": frozenset({("family", "tokens"), ("direction", "output"), ("modality", "video")}),
-    "cache_video_read_tokens": frozenset(
-        {("family", "tokens"), ("direction", "input"), ("modality", "video"), ("token_type", "cache_read")}
-    ),
-    "cache_video_write_tokens": frozenset(
-        {("family", "tokens"), ("direction", "input"), ("modality", "video"), ("token_type", "cache_write")}
-    ),
-    "cache_video_write_5m_tokens": frozenset(
-        {
-            ("family", "tokens"),
-            ("direction", "input"),
-            ("modality", "video"),
-            ("token_type", "cache_write"),
-            ("cache_ttl", "5m"),
-        }
-    ),
-    "cache_video_write_1h_tokens": frozenset(
-        {
-            ("family", "tokens"),
-            ("direction", "input"),
-            ("modality", "video"),
-            ("token_type", "cache_write"),
-            ("cache_ttl", "1h"),
-        }
-    ),
-    "input_tool_tokens": frozenset({("family", "tokens"), ("direction", "input"), ("token_type", "tool")}),
-    "input_text_tool_tokens": frozenset(
-        {("family", "tokens"), ("direction", "input"), ("modality", "text"), ("token_type", "tool")}
-    ),
-    "input_audio_tool_tokens": frozenset(
-        {("family", "tokens"), ("direction", "input"), ("modality", "audio"), ("token_type", "tool")}
-    ),
-    "input_image_tool_tokens": frozenset(
-        {("family", "tokens"), ("direction", "input"), ("modality", "image"), ("token_type", "tool")}
-    ),
-    "input_video_tool_tokens": frozenset(
-        {("family", "tokens"), ("direction", "input"), ("modality", "video"), ("token_type", "tool")}
-    ),
-    "output_reasoning_tokens": frozenset({("family", "tokens"), ("direction", "output"), ("token_type", "reasoning")}),
-    "output_text_reasoning_tokens": frozenset(
-        {("family", "tokens"), ("direction", "output"), ("modality", "text"), ("token_type", "reasoning")}
-    ),
-    "output_audio_reasoning_tokens": frozenset(
-        {("family", "tokens"), ("direction", "output"), ("modality", "audio"), ("token_type", "reasoning")}
-    ),
-    "output_image_reasoning_tokens": frozenset(
-        {("family", "tokens"), ("direction", "output"), ("modality", "image"), ("token_type", "reasoning")}
-    ),
-    "output_video_reasoning_tokens": frozenset(
-        {("family", "tokens"), ("direction", "output"), ("modality", "video"), ("token_type", "reasoning")}
-    ),
-    "output_citation_tokens": frozenset({("family", "tokens"), ("direction", "output"), ("token_type", "citation")}),
-    "output_text_citation_tokens": frozenset(
-        {("family", "tokens"), ("direction", "output"), ("modality", "text"), ("token_type", "citation")}
-    ),
-    "output_audio_citation_tokens": frozenset(
-        {("family", "tokens"), ("direction", "output"), ("modality", "audio"), ("token_type", "citation")}
-    ),
-    "output_image_citation_tokens": frozenset(
-        {("family", "tokens"), ("direction", "output"), ("modality", "image"), ("token_type", "citation")}
-    ),
-    "output_video_citation_tokens": frozenset(
-        {("family", "tokens"), ("direction", "output"), ("modality", "video"), ("token_type", "citation")}
-    ),
-    "input_characters": frozenset({("family", "characters"), ("direction", "input")}),
-    "input_text_messages": frozenset({("family", "messages"), ("direction", "input"), ("modality", "text")}),
-    "audio_seconds": frozenset({("family", "durations"), ("modality", "audio")}),
-    "input_audio_seconds": frozenset({("family", "durations"), ("direction", "input"), ("modality", "audio")}),
-    "output_audio_seconds": frozenset({("family", "durations"), ("direction", "output"), ("modality", "audio")}),
-    "input_pixels": frozenset({("family", "pixels"), ("direction", "input")}),
-    "input_document_pages": frozenset({("family", "document_pages"), ("direction", "input")}),
-    "input_annotated_document_pages": frozenset(
-        {("family", "document_pages"), ("direction", "input"), ("page_type", "annotated")}
-    ),
+_FAMILIES: Mapping[str, str] = {
+    "tokens": "tokens",
+    "characters": "characters",
+    "messages": "messages",
+    "seconds": "durations",
+    "pixels": "pixels",
+    "pages": "document_pages",
+    "requests": "requests",
+}
+"""The unit family of a kind, by the last word of its name."""
+
+_QUALIFIERS: Mapping[str, tuple[str, str]] = {
+    "input": ("direction", "input"),
+    "output": ("direction", "output"),
+    "cache": ("direction", "input"),
+    "read": ("token_type", "cache_read"),
+    "write": ("token_type", "cache_write"),
+    "5m": ("cache_ttl", "5m"),
+    "1h": ("cache_ttl", "1h"),
+    "tool": ("token_type", "tool"),
+    "reasoning": ("token_type", "reasoning"),
+    "citation": ("token_type", "citation"),
+    "text": ("modality", "text"),
+    "audio": ("modality", "audio"),
+    "image": ("modality", "image"),
+    "video": ("modality", "video"),
+    "annotated": ("page_type", "annotated"),
+}
+"""The dimension that each further word of a name adds. `document` adds none: all pages are document pages."""
+
+_PROVIDER_TOOLS: Mapping[str, Dimensions] = {
     "rerank_searches": frozenset({("family", "rerank")}),
     "web_searches": frozenset({("family", "tool_calls"), ("tool_type", "web_search")}),
     "social_searches": frozenset({("family", "tool_calls"), ("tool_type", "social_search")}),
     "storage_searches": frozenset({("family", "tool_calls"), ("tool_type", "storage_search")}),
     "code_executions": frozenset({("family", "tool_calls"), ("tool_type", "code_execution")}),
-    "requests": frozenset({("family", "requests")}),
 }
+"""Kinds that count what a provider executed: their names are not made of the words above."""
 
-KINDS: frozenset[str] = frozenset(get_args(Kind))
+
+def _dimensions(kind: Kind) -> Dimensions:
+    if kind in _PROVIDER_TOOLS:
+        return _PROVIDER_TOOLS[kind]
+    *qualifiers, unit = kind.split("_")
+    return frozenset({("family", _FAMILIES[unit]), *(_QUALIFIERS[word] for word in qualifiers if word != "document")})
+
+
+_KINDS: tuple[Kind, ...] = get_args(Kind)
+
+DIMENSIONS: Mapping[Kind, Dimensions] = {kind: _dimensions(kind) for kind in _KINDS}
+"""The meaning of each kind. A kind whose dimensions contain another kind's dimensions is a special case of it."""
+
+KINDS: frozenset[str] = frozenset(_KINDS)
 
 
 def _kinds(**wanted: str) -> frozenset[Kind]:

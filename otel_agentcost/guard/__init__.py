@@ -1,18 +1,23 @@
-"""The guard: whether a call may be made, decided from its worst case and what the budgets that apply have left.
+"""The guard: decides if a call may be sent, from its worst case and what is left in the budgets that apply.
 
-`Guard.admit` (and `admit_async`) answers with a `Ticket` or a `Refused`, which holds the exception to raise; `settle`
-then says what the call really took. The guard emits nothing and knows no OpenTelemetry: it returns what is to be
-said. Called by the line of `lifecycle.py`.
+`Guard.admit` (and `admit_async`) returns a `Ticket`, or a `Refused` with the exception to raise. `Guard.settle` then
+counts the real cost. The guard uses no OpenTelemetry: it returns what there is to report, and logs nothing but a ledger
+that does not answer. The callers are in `calls/`.
 
-    values.py      what it is asked and what it answers
-    aside.py       the threads in which a slow ledger is asked
-    asking.py      what a call asks a ledger to hold
-    waiting.py     the queues of calls that wait for money which is only held
-    beginnings.py  how long a trace has been running
-    reports.py     how far budgets are used, and why a call is refused
-    breakers.py    circuit breakers: what has failed too often is left alone for a while
-    keeper.py      the ledger, and what happens while it does not answer
-    guard.py       the decisions
+    guard.py             the decisions
+    applicable.py        the budgets that a call counts in
+    estimate.py          the worst case of a call
+    reservation.py       what a call reserves
+    queue.py             calls that wait for budget reserved by in-flight calls
+    executor.py          threads for blocking ledgers
+    start_times.py       the age of traces
+    outcomes.py          levels of budgets, and errors of refusals
+    types.py             the values that go in and come out
+    breakers.py          circuit breakers
+    stream_meter.py      the output tokens of a stream
+    resilient_ledger.py  a ledger that may be down
+    opening.py           from settings to a guard
+    ledger/              the kinds of ledgers
 """
 
 from __future__ import annotations

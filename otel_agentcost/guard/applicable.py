@@ -1,7 +1,7 @@
-"""Which budgets a call counts in, and what follows from that alone: their claims, and what they limit.
+"""The budgets that a call counts in, their claims, and what they limit.
 
-Calls of the same user, trace, ... count in the same budgets until a window ends, so the answer is kept, bounded.
-Asked by the guard for every call.
+Calls of the same user, trace and so on count in the same budgets until a window ends, so the result is cached, bounded.
+The guard needs it for every call.
 """
 
 from __future__ import annotations
@@ -16,38 +16,38 @@ from otel_agentcost.guard.reservation import Policy
 from otel_agentcost.guard.types import CallFacts, Counted
 
 IDLE = 86_400.0
-"""Seconds for which a trace, a run or a process is remembered after its last call, at least."""
+"""Seconds for which a trace, a run or a process is kept after its last call, at least."""
 
 STEP = 3_600.0
-"""Seconds for which the end of that time stands still, so that the same claim serves many calls."""
+"""Seconds for which the end of that time is not moved, so that many calls share one claim."""
 
 AT_MOST = 1_000
-"""Answers that are kept. When there are more, all are dropped: what is in use comes back within microseconds."""
+"""Size of the cache. When it is full it is cleared: entries in use are calculated again within microseconds."""
 
 PASSING: frozenset[Scope] = frozenset({"trace", "run", "process"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Applied:
+class Applicable:
     """The budgets that apply to a call."""
 
     counted: tuple[Counted, ...]
     claims: tuple[Claim, ...]
     dollars: bool
-    """Whether one that does more than warn limits dollars."""
+    """True if a budget that does more than warn limits dollars."""
     measured: bool
-    """Whether one that does more than warn limits dollars or tokens: what a call may take matters."""
+    """True if a budget that does more than warn limits dollars or tokens, so that the worst case matters."""
     clamps: bool
-    """Whether one of them shortens answers."""
+    """True if one of them lowers output limits."""
     timed: bool
-    """Whether one of them limits a duration."""
+    """True if one of them limits a duration."""
     since: float
     until: float
-    """From when until when, in seconds of the epoch, all this is so."""
+    """The epoch seconds between which this object is valid."""
 
 
-class Applying:
-    """Finds the budgets that apply. Used from any thread: each step reads or writes a whole entry."""
+class ApplicableBudgets:
+    """Finds the budgets that apply to a call. Thread-safe: each step reads or writes a whole entry."""
 
     def __init__(self, budgets: Iterable[Budget], policy: Policy) -> None:
         self._budgets = tuple(budgets)
@@ -55,35 +55,35 @@ class Applying:
         named = {budget.scope for budget in self._budgets}
         self._by_model = "model" in named
         self._scopes = tuple(named)
-        self._known: dict[tuple[str | None, ...], Applied] = {}
+        self._known: dict[tuple[str | None, ...], Applicable] = {}
         self._periods: dict[Window | None, Period] = {None: FOREVER}
 
-    def to(self, facts: CallFacts, model: str | None, now: float) -> Applied:
-        """The budgets that apply to the call if `model` answers it: the rules', and those that the code has opened."""
+    def find(self, facts: CallFacts, model: str | None, now: float) -> Applicable:
+        """Return the budgets that apply to the call if `model` answers it: those of the rules and of the runs."""
         value = cast("Callable[[str], str | None]", facts.scopes.get)
         key = (*map(value, self._scopes), model if self._by_model else None)
         applied = self._known.get(key)
         if applied is None or not applied.since <= now < applied.until:
-            applied = self._worked_out(facts, model, now)
+            applied = self._calculate(facts, model, now)
             if len(self._known) >= AT_MOST:
                 self._known = {}
             self._known[key] = applied
         if facts.allowances:
-            more = [self._claimed(budget, value, now) for budget, value in facts.allowances]
-            return self._applied((*applied.counted, *more), now)
+            more = [self._claim(budget, value, now) for budget, value in facts.allowances]
+            return self._applicable((*applied.counted, *more), now)
         return applied
 
-    def _worked_out(self, facts: CallFacts, model: str | None, now: float) -> Applied:
+    def _calculate(self, facts: CallFacts, model: str | None, now: float) -> Applicable:
         scopes: Mapping[Scope, str] = facts.scopes if model is None else {**facts.scopes, "model": model}
         values = ((budget, budget.value(scopes)) for budget in self._budgets)
-        return self._applied([self._claimed(budget, value, now) for budget, value in values if value is not None], now)
+        return self._applicable([self._claim(budget, value, now) for budget, value in values if value is not None], now)
 
-    def _applied(self, counted: Iterable[Counted], now: float) -> Applied:
+    def _applicable(self, counted: Iterable[Counted], now: float) -> Applicable:
         counted = tuple(counted)
         periods = [self._period(each.budget.window, now) for each in counted]
         units = {unit for each in counted for unit in each.claim.limits}
         since = now - now % STEP
-        return Applied(
+        return Applicable(
             counted=counted,
             claims=tuple(each.claim for each in counted),
             dollars="nano_usd" in units,
@@ -94,7 +94,7 @@ class Applying:
             until=min([since + STEP, *(within.ends for within in periods if within.ends is not None)]),
         )
 
-    def _claimed(self, budget: Budget, value: str, now: float) -> Counted:
+    def _claim(self, budget: Budget, value: str, now: float) -> Counted:
         within = self._period(budget.window, now)
         passing = budget.scope in PASSING and within.ends is None
         until = now - now % STEP + STEP + IDLE if passing else within.ends
@@ -106,5 +106,5 @@ class Applying:
     def _period(self, window: Window | None, now: float) -> Period:
         within = self._periods.get(window)
         if within is None or not within.starts <= now or (within.ends is not None and within.ends <= now):
-            within = self._periods[window] = period(window, now, self._policy.zone)
+            within = self._periods[window] = period(window, now, self._policy.time_zone)
         return within

@@ -1,8 +1,7 @@
-"""Threads in which a ledger that takes its time is asked, so that no event loop stands still for it.
+"""Threads for blocking ledgers, so that no event loop waits for them.
 
-They are the guard's own. Those that a loop has for everybody (`asyncio.to_thread`) may all be busy with work of the
-application that waits for the very call which is to be admitted here: then nobody would ever go on. Called by the
-guard, for calls of asyncio alone.
+They belong to the guard. The default threads of a loop (`asyncio.to_thread`) may all be busy with work of the
+application that waits for the very call that is to be admitted here: a deadlock. Used for calls of asyncio only.
 """
 
 from __future__ import annotations
@@ -22,32 +21,39 @@ THREADS = 8
 """At most: a ledger in a file takes one at a time, and a server answers each within a millisecond or so."""
 
 
-async def aside(ask: Callable[[], _T], take_back: Callable[[], object]) -> _T:
-    """What `ask` returns, asked in a thread. A task that is cancelled meanwhile leaves nothing behind: what was asked
-    for all the same, `take_back` takes back.
+async def run_in_thread(action: Callable[[], _T], undo: Callable[[], object]) -> _T:
+    """Run `action` in a thread.
+
+    Args:
+        action: The function to run.
+        undo: Is run afterwards if the task is cancelled meanwhile, so that the action has no effect.
+
+    Returns:
+        The result of `action`.
+
     """
-    asked: Future[_T] = _threads().submit(copy_context().run, ask)  # as `asyncio.to_thread` does
+    running: Future[_T] = _threads().submit(copy_context().run, action)  # as `asyncio.to_thread` does
     try:
-        return await asyncio.wrap_future(asked)
-    except BaseException:  # also where the coroutine is closed by hand
-        if not asked.cancel():
-            asked.add_done_callback(lambda done: _undo(done, take_back))
+        return await asyncio.wrap_future(running)
+    except BaseException:  # also if the coroutine is closed by hand
+        if not running.cancel():
+            running.add_done_callback(lambda done: _undo(done, undo))
         raise
 
 
-def later(act: Callable[[], object]) -> None:
-    """Has `act` done in a thread, soon; at the end of the process at the latest. It must not raise."""
+def submit(action: Callable[[], object]) -> None:
+    """Run `action` in a thread soon, and before the process exits. It must not raise."""
     try:
-        _threads().submit(copy_context().run, act)
-    except RuntimeError:  # the process is about to end, and takes no more: then at once
-        act()
+        _threads().submit(copy_context().run, action)
+    except RuntimeError:  # the process exits and accepts no more: run it now
+        action()
 
 
-def _undo(asked: Future[_T], take_back: Callable[[], object]) -> None:
-    if asked.cancelled() or asked.exception() is not None:
+def _undo(done: Future[_T], undo: Callable[[], object]) -> None:
+    if done.cancelled() or done.exception() is not None:
         return
-    with suppress(RuntimeError):  # the process is about to end: what is held ends with its lease
-        _threads().submit(take_back)
+    with suppress(RuntimeError):  # the process exits: the reservation expires with its lease
+        _threads().submit(undo)
 
 
 _lock = threading.Lock()
@@ -55,7 +61,7 @@ _pool: ThreadPoolExecutor | None = None
 
 
 def _threads() -> ThreadPoolExecutor:
-    global _pool  # noqa: PLW0603 - there is one a process
+    global _pool  # noqa: PLW0603 - one for each process
     if _pool is None:
         with _lock:
             _pool = _pool or ThreadPoolExecutor(THREADS, thread_name_prefix="agentcost-ledger")
@@ -63,7 +69,7 @@ def _threads() -> ThreadPoolExecutor:
 
 
 def _in_child() -> None:
-    global _lock, _pool  # noqa: PLW0603 - threads do not come along
+    global _lock, _pool  # noqa: PLW0603 - a fork has none of the threads
     _lock = threading.Lock()
     _pool = None
 

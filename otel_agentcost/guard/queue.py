@@ -1,7 +1,7 @@
-"""Where calls wait for money that others only hold: one queue a budget, first come first served.
+"""Queues of calls that wait for budget reserved by in-flight calls: one for each budget, first in, first out.
 
-Only the first of a queue asks the ledger; it is woken when a call of this process settles, and looks by itself now and
-then, because calls of other processes settle too. Threads wait on an event, tasks on one of their loop.
+Only the first call of a queue asks the ledger. It is woken when a call of this process settles, and asks again now and
+then, because calls of other processes settle too. Threads wait on a threading event, tasks on one of their loop.
 """
 
 from __future__ import annotations
@@ -18,42 +18,42 @@ from otel_agentcost.guard.ledger import Claim
 
 
 class Waiter:
-    """A thread in a queue."""
+    """A thread that waits in a queue."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
     def wake(self) -> None:
-        """From any thread."""
+        """End the wait. Can be called from any thread."""
         self._event.set()
 
     def clear(self) -> None:
-        """Before the ledger is asked: whatever settles from now on wakes."""
+        """Prepare for asking the ledger: every settlement from now on wakes."""
         self._event.clear()
 
     def wait(self, seconds: float) -> None:
-        """Until it is woken, at most so long."""
+        """Wait until `wake`, at most for this time."""
         self._event.wait(seconds)
 
 
 class TaskWaiter:
-    """A task in a queue."""
+    """A task that waits in a queue."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._event = asyncio.Event()
 
     def wake(self) -> None:
-        """From any thread, also when the loop is gone and nobody waits any more."""
+        """End the wait. Can be called from any thread, also after the loop was closed."""
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._event.set)
 
     def clear(self) -> None:
-        """Before the ledger is asked: whatever settles from now on wakes."""
+        """Prepare for asking the ledger: every settlement from now on wakes."""
         self._event.clear()
 
     async def wait(self, seconds: float) -> None:
-        """Until it is woken, at most so long."""
+        """Wait until `wake`, at most for this time."""
         with suppress(asyncio.TimeoutError):
             await asyncio.wait_for(self._event.wait(), seconds)
 
@@ -62,7 +62,7 @@ AnyWaiter = Waiter | TaskWaiter
 
 
 class Queues:
-    """All queues of a guard, by the key of the budget that is waited for."""
+    """The queues of a guard, by the key of the budget."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -70,19 +70,19 @@ class Queues:
         _all.add(self)
 
     def busy(self, claims: Iterable[Claim]) -> str | None:
-        """One of the budgets for which somebody waits already: who comes later goes behind."""
+        """Return the key of a budget with a queue, which a new call has to join; None if there is none."""
         if not self._queues:
             return None
         with self._lock:
             return next((claim.key for claim in claims if claim.key in self._queues), None)
 
     def join(self, key: str, waiter: AnyWaiter) -> None:
-        """Puts `waiter` at the end of the queue for `key`."""
+        """Put `waiter` at the end of the queue of `key`."""
         with self._lock:
             self._queues.setdefault(key, OrderedDict())[waiter] = None
 
     def leave(self, key: str, waiter: AnyWaiter) -> None:
-        """Takes `waiter` out, admitted or not, and lets the next one look."""
+        """Remove `waiter`, admitted or not, and wake the next one."""
         with self._lock:
             queue = self._queues.get(key)
             if queue is None or waiter not in queue:
@@ -95,12 +95,12 @@ class Queues:
             first.wake()
 
     def is_first(self, key: str, waiter: AnyWaiter) -> bool:
-        """Whether it is this one's turn."""
+        """Return True if `waiter` is the first of the queue."""
         with self._lock:
             return next(iter(self._queues.get(key, ())), None) is waiter
 
     def wake(self, claims: Iterable[Claim]) -> None:
-        """Something in these budgets has become free, or was spent: the first of each queue looks."""
+        """Wake the first of each queue: something in these budgets was released or spent."""
         if not self._queues:
             return
         with self._lock:
@@ -109,7 +109,7 @@ class Queues:
             waiter.wake()
 
     def after_fork(self) -> None:
-        """In a child process nobody waits."""
+        """Clear the queues in a child process: its parent's threads do not exist there."""
         self._lock = threading.Lock()
         self._queues = {}
 

@@ -1,7 +1,7 @@
-"""What a call asks a ledger to hold: its worst case, and the least with which it may run.
+"""What a call reserves: its worst case, and the minimum with which it may be sent.
 
-Where the output is limited the two are the same, and the call can never take more than it holds. Where it is not,
-the call asks for the longest answer there is, and runs with the rest of its tightest budget if only its input fits.
+If the output is limited, both are the same, and the call never costs more than it reserved. If it is not, the call
+wants the price of the longest answer, and is sent with the rest of its tightest budget if at least its input fits.
 """
 
 from __future__ import annotations
@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timezone, tzinfo
-from typing import Literal
 
 from otel_agentcost.core.budgets import Action, Budget
 from otel_agentcost.guard.estimate import Estimate, input_count, output_bound, shape_of, worst_case
 from otel_agentcost.guard.ledger import MOST, Amounts, Unit
-from otel_agentcost.guard.types import Ask, CallFacts, Unlimited
+from otel_agentcost.guard.types import CallFacts, Reservation
+from otel_agentcost.settings import Permission, Unlimited
 
 NO_MODELS: Mapping[str, str] = {}
 
@@ -25,73 +25,84 @@ def _unknown(_model: str | None) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What the settings say, besides the budgets."""
+    """The settings of a guard besides its budgets: a field has the name of its setting, if there is one."""
 
     on_exceed: Action = "block"
     soft_limit: float = 0.8
     wait_seconds: float = 10.0
-    ledger_down: Literal["allow", "refuse"] = "allow"
-    unpriced: Literal["allow", "refuse"] = "allow"
-    """What happens to a call whose price is not known, where a budget of dollars applies that does more than warn."""
+    ledger_down: Permission = "allow"
+    unpriced: Permission = "allow"
+    """The action for a call without a known price, if a dollar budget applies that does more than warn."""
     downgrade: Mapping[str, str] = field(default_factory=lambda: NO_MODELS)
-    """Which model takes the place of which."""
-    unlimited: Unlimited = "rest"
+    """The cheaper model of each model."""
+    unlimited_output: Unlimited = "rest"
     longest_answer: int = 128_000
-    """Output tokens of one choice that no model exceeds; with `unlimited="assume"`, those that are assumed."""
+    """Output tokens of one choice that no model exceeds; with `unlimited_output="assume"`, the assumed ones."""
     max_output: Callable[[str | None], int | None] = _unknown
-    """A model's own longest answer, where it is known."""
+    """Returns the documented output limit of a model."""
     useful_answer: int = 64
     """Output tokens below which no call is clamped: it is refused instead."""
     lease: float = 900.0
-    """Seconds for which a call may hold what it holds; longer than any call should take."""
-    zone: tzinfo = timezone.utc
-    """Where days begin."""
+    """Seconds after which a reservation expires; longer than any call should take."""
+    time_zone: tzinfo = timezone.utc
+    """The time zone of hours, days and months."""
 
     def longest(self, model: str | None) -> int:
-        """Output tokens of one choice that `model` is not expected to exceed."""
+        """Return the output tokens of one choice that `model` is not expected to exceed."""
         return min(self.longest_answer, self.max_output(model) or self.longest_answer)
 
     def action(self, budget: Budget) -> Action:
-        """What happens to a call for which `budget` has no room."""
+        """Return the action for a call that does not fit into `budget`."""
         return budget.on_exceed or self.on_exceed
 
 
-JUST_A_CALL = Ask({"calls": 1}, {"calls": 1}, by_bound=False)
+ONE_CALL = Reservation({"calls": 1}, {"calls": 1}, by_bound=False)
 
 
 class Request:
-    """One request for admission: the call, and what it asks for, worked out once however often the ledger is asked."""
+    """One request for admission: the call and its reservations, each calculated once however often it is tried."""
 
     def __init__(self, facts: CallFacts, policy: Policy) -> None:
         self.facts = facts
         self.model = facts.call.model
         self._policy = policy
-        self._asks: dict[tuple[str | None, bool, bool], Ask] = {}
+        self._known: dict[tuple[str | None, bool, bool], Reservation] = {}
 
     @property
     def unlimited(self) -> bool:
-        """Whether the request does not limit its output."""
+        """True if the request does not limit its output."""
         return output_bound(self.facts.call) is None
 
-    def ask(self, model: str | None, *, count: bool = False, clamp: bool = False) -> Ask:
-        """By the bound of the input first; once it was counted, by its count."""
-        known = self._asks
+    def reservation(self, model: str | None, *, count: bool = False, clamp: bool = False) -> Reservation:
+        """Return the reservation, by the bound of the input, or by its token count once that was asked for."""
+        known = self._known
         key = (model, count or (model, True, clamp) in known, clamp)
         if key not in known:
-            known[key] = ask_for(self.facts, model, self._policy, count=key[1], clamp=clamp)
+            known[key] = reservation_for(self.facts, model, self._policy, count=key[1], clamp=clamp)
         return known[key]
 
 
-def ask_for(facts: CallFacts, model: str | None, policy: Policy, *, count: bool = False, clamp: bool = False) -> Ask:
-    """What the call asks for if `model` answers it. `count`: its input is counted, not only bounded."""
+def reservation_for(
+    facts: CallFacts, model: str | None, policy: Policy, *, count: bool = False, clamp: bool = False
+) -> Reservation:
+    """Return what the call wants to reserve.
+
+    Args:
+        facts: The call.
+        model: The model that answers it.
+        policy: The settings.
+        count: Count the tokens of the input instead of bounding them.
+        clamp: Accept a lower output limit.
+
+    """
     call = facts.call if model == facts.call.model else replace(facts.call, model=model)
     shape = shape_of(call, facts.format)
     bound = shape.bound
     limit = output_bound(call)
     if bound is not None and limit is not None and not count and not clamp:  # the usual case
         worst = worst_case(call, facts.price, input_tokens=bound, output_tokens=limit, shape=shape)
-        wanted = _amounts(worst)
-        return Ask(wanted, wanted, True, worst.unpriced, limit)
+        amounts = _amounts(worst)
+        return Reservation(amounts, amounts, True, worst.unpriced, limit)
     into = input_count(call, facts.format) if bound is None or count else bound
     if bound is not None and into > bound:
         into = bound
@@ -99,25 +110,25 @@ def ask_for(facts: CallFacts, model: str | None, policy: Policy, *, count: bool 
     longest = policy.longest(model) * choices if limit is None else limit
     surplus = 0 if bound is not None else policy.longest_answer
 
-    def dearest(out: int) -> dict[Unit, int]:
-        return _amounts(worst_case(call, facts.price, input_tokens=into, output_tokens=out, shape=shape))
+    def with_output(tokens: int) -> dict[Unit, int]:
+        return _amounts(worst_case(call, facts.price, input_tokens=into, output_tokens=tokens, shape=shape))
 
     worst = worst_case(call, facts.price, input_tokens=into + surplus, output_tokens=longest, shape=shape)
-    wanted = _amounts(worst)
-    least: Amounts = dict(wanted)
+    amounts = _amounts(worst)
+    minimum: Amounts = dict(amounts)
     if clamp:
-        least = dearest(min(policy.useful_answer * choices, longest))
-    elif (bound is None or limit is None) and policy.unlimited == "rest":
-        least = dearest(limit or 0)
-    if worst.untold:  # it holds all that is left
-        wanted["nano_usd"], least = MOST, {**least, **_ANYTHING}
-    return Ask(wanted, least, bound is not None and not count, worst.unpriced, longest, dearest)
+        minimum = with_output(min(policy.useful_answer * choices, longest))
+    elif (bound is None or limit is None) and policy.unlimited_output == "rest":
+        minimum = with_output(limit or 0)
+    if worst.untold:  # it reserves all that is left
+        amounts["nano_usd"], minimum = MOST, {**minimum, **_ANYTHING}
+    return Reservation(amounts, minimum, bound is not None and not count, worst.unpriced, longest, with_output)
 
 
 _ANYTHING: Mapping[Unit, int] = {"nano_usd": 1}
 
 
 def _amounts(estimate: Estimate) -> dict[Unit, int]:
-    # At least one of each: a call whose input is nothing must still find that nothing is left.
+    # At least one token: a call with an empty input must still be refused if nothing is left.
     usd = 0 if estimate.usd is None else min(MOST, estimate.usd)
     return {"nano_usd": usd, "tokens": min(MOST, max(1, estimate.tokens)), "calls": 1}

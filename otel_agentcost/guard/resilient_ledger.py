@@ -1,7 +1,7 @@
-"""The ledger as the guard uses it: what happens while it does not answer, and nothing settled meanwhile lost.
+"""A ledger that may be down: it is retried after a pause, and nothing that was settled meanwhile is lost.
 
-After a failure the ledger is left alone for a while (a circuit breaker), so that calls do not wait for a time-out
-each; one call then tries again. What could not be settled is kept, bounded, and settled when it answers again.
+After a failure the ledger is not called for a while (a circuit breaker), so that not every call waits for a time-out.
+One call then tries again. Settlements that failed are queued, bounded, and repeated when the ledger answers again.
 """
 
 from __future__ import annotations
@@ -16,118 +16,127 @@ from otel_agentcost.guard.ledger import Amounts, Claim, Ledger, LedgerError, Ref
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 30.0
-"""Seconds for which a ledger that failed is left alone: the first time, and after many failures in a row."""
+"""Seconds without a call after a failure: after the first one, and after many in a row."""
 
 UNSETTLED_AT_MOST = 10_000
 UNRELEASED_AT_MOST = 1_000
 AT_ONCE = 20
-"""How many calls are settled belatedly with each call that the ledger answers."""
+"""Queued settlements that are repeated with each call that the ledger answers."""
 
-_Late = tuple[str, Sequence[Claim], Amounts, float]
+_Settlement = tuple[str, Sequence[Claim], Amounts, float]
 
 
-class Keeper:
-    """A ledger that may be down. Raises `LedgerError` from `reserve` alone."""
+class ResilientLedger:
+    """A ledger that may be down. Only `reserve` raises: a `LedgerError`."""
 
     def __init__(self, ledger: Ledger, monotonic: Callable[[], float], consequence: str) -> None:
-        self.ledger = ledger
+        """Wrap `ledger`. `consequence` is the sentence that is logged while it does not answer."""
+        self.wrapped = ledger
         self._monotonic = monotonic
         self._consequence = consequence
         self._lock = threading.Lock()
         self._pause = 0.0
         self._until = 0.0
-        self._unsettled: deque[_Late] = deque()
+        self._unsettled: deque[_Settlement] = deque()
         self._unreleased: deque[tuple[str, float]] = deque(maxlen=UNRELEASED_AT_MOST)
-        """Calls that may hold something: whether the ledger has heard is not known. Each hold ends with its lease."""
+        """Calls that may have a reservation: it is unknown if the ledger got the request. Each expires with its
+        lease."""
         self.lost = 0
-        """How many calls' spending could not be kept until the ledger answered again."""
+        """The number of settlements that were dropped because the queue was full."""
 
     @property
     def unsettled(self) -> int:
-        """How many calls wait to be settled."""
+        """The number of queued settlements."""
         return len(self._unsettled)
 
     def reserve(
         self, call_id: str, claims: Sequence[Claim], amounts: Amounts, now: float, lease: float
     ) -> Refusal | None:
-        """As the ledger's. Raises `LedgerError` while it is down."""
-        self._knock()
+        """Reserve, like `Ledger.reserve`.
+
+        Raises:
+            LedgerError: The ledger is down.
+
+        """
+        self._check_pause()
         try:
-            found = self.ledger.reserve(call_id, claims, amounts, now=now, lease=lease)
+            refusal = self.wrapped.reserve(call_id, claims, amounts, now=now, lease=lease)
         except Exception as error:
-            self._unreleased.append((call_id, now))  # it may have reserved, and its answer be lost
-            raise self._failed(error) from error
-        self._answered()
-        return found
+            self._unreleased.append((call_id, now))  # it may have reserved, and only its answer was lost
+            raise self._record_failure(error) from error
+        self._record_success()
+        return refusal
 
     def settle(
         self, call_id: str, claims: Sequence[Claim], amounts: Amounts, now: float
     ) -> Sequence[tuple[Claim, Standing]]:
-        """As the ledger's; nothing while it is down, and settled later."""
+        """Settle, like `Ledger.settle`. While the ledger is down, settle later and return nothing."""
         try:
-            self._knock()
+            self._check_pause()
         except LedgerError:
-            self._keep((call_id, claims, amounts, now))
+            self._queue((call_id, claims, amounts, now))
             return ()
         try:
-            found = self.ledger.settle(call_id, claims, amounts, now=now)
+            standings = self.wrapped.settle(call_id, claims, amounts, now=now)
         except Exception as error:
-            self._failed(error)
-            self._keep((call_id, claims, amounts, now))
+            self._record_failure(error)
+            self._queue((call_id, claims, amounts, now))
             return ()
-        self._answered()
-        return found
+        self._record_success()
+        return standings
 
     def release(self, call_id: str, now: float) -> None:
-        """As the ledger's; while it is down, released later, or with its lease."""
+        """Release, like `Ledger.release`. While the ledger is down, release later, or let the lease expire."""
         try:
-            self._knock()
-            self.ledger.release(call_id, now=now)
+            self._check_pause()
+            self.wrapped.release(call_id, now=now)
         except Exception as error:
             self._unreleased.append((call_id, now))
             if not isinstance(error, _Paused):
-                self._failed(error)
+                self._record_failure(error)
             return
-        self._answered()
+        self._record_success()
 
     def standing(self, key: str, now: float) -> Standing | None:
-        """As the ledger's; None while it is down."""
+        """Return the standing, like `Ledger.standing`; None while the ledger is down."""
         try:
-            self._knock()
-            found = self.ledger.standing(key, now=now)
+            self._check_pause()
+            standing = self.wrapped.standing(key, now=now)
         except Exception as error:
             if not isinstance(error, _Paused):
-                self._failed(error)
+                self._record_failure(error)
             return None
-        self._answered()
-        return found
+        self._record_success()
+        return standing
 
     def close(self) -> None:
-        """The end of the process, or of the instrumentation: what is yet to be settled is tried once more, or said."""
-        late = len(self._unsettled)
-        if late:
+        """Close the ledger at the end of the process or of the instrumentation. Queued settlements are tried once more;
+        those that fail are logged.
+        """
+        queued = len(self._unsettled)
+        if queued:
             self._until = 0.0
             with suppress(LedgerError):
-                self._knock()
-                self._settle_late(late)
+                self._check_pause()
+                self._settle_queued(queued)
         if self._unsettled or self.lost:
             missing = len(self._unsettled) + self.lost
             alarm(
-                f"otel-agentcost: what {missing} call(s) have spent is missing in the ledger of budgets, which did not "
-                "answer."
+                f"otel-agentcost: the cost of {missing} call(s) is missing in the ledger of budgets, because it did "
+                "not answer."
             )
-        self.ledger.close()
+        self.wrapped.close()
 
-    def _knock(self) -> None:
+    def _check_pause(self) -> None:
         if not self._pause:
             return
         with self._lock:
             now = self._monotonic()
             if now < self._until:
                 raise _Paused("it did not answer a moment ago")
-            self._until = now + self._pause  # this one tries; the others go on without
+            self._until = now + self._pause  # this call tries; the others go on without
 
-    def _failed(self, error: Exception) -> LedgerError:
+    def _record_failure(self, error: Exception) -> LedgerError:
         with self._lock:
             self._pause = min(LONGEST_PAUSE, 2 * self._pause or FIRST_PAUSE)
             self._until = self._monotonic() + self._pause
@@ -138,46 +147,46 @@ class Keeper:
         )
         return error if isinstance(error, LedgerError) else LedgerError(reason)
 
-    def _keep(self, late: _Late) -> None:
+    def _queue(self, settlement: _Settlement) -> None:
         with self._lock:
             if len(self._unsettled) >= UNSETTLED_AT_MOST:
                 self._unsettled.popleft()
                 self.lost += 1
-            self._unsettled.append(late)
+            self._unsettled.append(settlement)
 
-    def _answered(self) -> None:
+    def _record_success(self) -> None:
         if not self._pause and not self._unsettled and not self._unreleased:
             return
         self._pause = 0.0
-        self._settle_late(AT_ONCE)
-        self._release_late(AT_ONCE)
+        self._settle_queued(AT_ONCE)
+        self._release_queued(AT_ONCE)
 
-    def _settle_late(self, most: int) -> None:
+    def _settle_queued(self, most: int) -> None:
         for _ in range(most):
             try:
-                call_id, claims, amounts, now = late = self._unsettled.popleft()
+                call_id, claims, amounts, now = settlement = self._unsettled.popleft()
             except IndexError:
                 return
             try:
-                self.ledger.settle(call_id, claims, amounts, now=now)
+                self.wrapped.settle(call_id, claims, amounts, now=now)
             except Exception as error:
-                self._failed(error)
-                self._keep(late)
+                self._record_failure(error)
+                self._queue(settlement)
                 return
 
-    def _release_late(self, most: int) -> None:
+    def _release_queued(self, most: int) -> None:
         for _ in range(most):
             try:
-                call_id, now = late = self._unreleased.popleft()
+                call_id, now = self._unreleased.popleft()
             except IndexError:
                 return
             try:
-                self.ledger.release(call_id, now=now)
+                self.wrapped.release(call_id, now=now)
             except Exception as error:
-                self._failed(error)
-                self._unreleased.append(late)
+                self._record_failure(error)
+                self._unreleased.append((call_id, now))
                 return
 
 
 class _Paused(LedgerError):
-    """The ledger is left alone for now."""
+    """The ledger is not called during the pause after a failure."""

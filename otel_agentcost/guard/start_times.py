@@ -1,4 +1,4 @@
-"""When each trace that has a limit of seconds was first seen. Bounded: the longest unused are forgotten first."""
+"""The start times of traces and runs that have a limit of seconds. Bounded: the least recently used are dropped."""
 
 from __future__ import annotations
 
@@ -10,31 +10,31 @@ from otel_agentcost.core.budgets import Scope
 AT_MOST = 10_000
 
 
-class Beginnings:
-    """First times, by scope and value. Used from any thread."""
+class StartTimes:
+    """Start times by scope and value. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._first: OrderedDict[tuple[Scope, str], float] = OrderedDict()
-        self._told: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._starts: OrderedDict[tuple[Scope, str], float] = OrderedDict()
+        self._reported: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def first(self, scope: Scope, value: str, now: float) -> float:
-        """When it was first asked for: `now`, if it is the first time."""
+    def start_of(self, scope: Scope, value: str, now: float) -> float:
+        """Return the start in epoch seconds: `now` if it is asked for the first time."""
         key = (scope, value)
         with self._lock:
-            began = self._first.setdefault(key, now)
-            self._first.move_to_end(key)
-            while len(self._first) > AT_MOST:
-                self._first.popitem(last=False)
-        return began
+            start = self._starts.setdefault(key, now)
+            self._starts.move_to_end(key)
+            while len(self._starts) > AT_MOST:
+                self._starts.popitem(last=False)
+        return start
 
-    def is_news(self, rule: str, value: str) -> bool:
-        """Whether it is said for the first time that `value` has taken longer than `rule` lets it."""
+    def is_first_report(self, rule: str, value: str) -> bool:
+        """Return True once for each `rule` and `value`: their overrun is reported once."""
         key = (rule, value)
         with self._lock:
-            if key in self._told:
+            if key in self._reported:
                 return False
-            self._told[key] = None
-            while len(self._told) > AT_MOST:
-                self._told.popitem(last=False)
+            self._reported[key] = None
+            while len(self._reported) > AT_MOST:
+                self._reported.popitem(last=False)
         return True

@@ -1,4 +1,4 @@
-"""What the guard is asked and what it answers: plain values, no behaviour but small sums."""
+"""The values that go into the guard and come out of it: plain data with a few sums."""
 
 from __future__ import annotations
 
@@ -13,31 +13,27 @@ from otel_agentcost.guard.estimate import Price
 from otel_agentcost.guard.ledger import Amounts, Claim, Refusal
 from otel_agentcost.wire.format import Format
 
-Unlimited = Literal["rest", "assume"]
-"""What a call without an output limit may do: run and hold the rest of its tightest budget (up to the
-longest answer there is), or hold an assumed answer and not run where that does not fit."""
-
-NOTHING_HELD: Amounts = {}
+NOTHING_RESERVED: Amounts = {}
 
 
 @dataclass(slots=True, kw_only=True)
 class CallFacts:
-    """A call that asks to be admitted. One is made for each call, so it is not frozen, which would cost as much again:
-    nobody changes it.
+    """A call that requests admission. It is never changed; it is not frozen because that doubles the time to make one,
+    and each call makes one.
     """
 
     call_id: str
     """Unique over all processes that share the ledger."""
     call: Call
     scopes: Mapping[Scope, str]
-    """Whose call it is. The model is known from the call."""
+    """The attribution of the call: trace, user, agent ... The model comes from `call`."""
     price: Price
     now: float
-    """Seconds of the epoch."""
+    """Epoch seconds."""
     allowances: tuple[tuple[Budget, str], ...] = ()
-    """Further budgets that the code itself has opened, each with the value it is for."""
+    """Budgets of the enclosing runs, each with the id of its run."""
     trace_id: str | None = None
-    """For what a refusal says."""
+    """For the text of a refusal."""
     format: Format | None = None
     """The wire format of the request, whose facets bound its input; None for a call known only from its span."""
 
@@ -51,7 +47,7 @@ class Counted(NamedTuple):
 
 
 class Level(NamedTuple):
-    """How far a budget is used in one unit, after a call has settled (or, for seconds, when it was admitted)."""
+    """The use of a budget in one unit after a call has settled (for seconds: when it was admitted)."""
 
     budget: Budget
     value: str
@@ -59,96 +55,97 @@ class Level(NamedTuple):
     spent: int
     limit: int
     crossed: Literal["soft", "limit"] | None
-    """What this very call has crossed: over all processes, each is reported once a window."""
+    """The limit that this call has crossed. Over all processes, each crossing is reported once in a window."""
 
     @property
     def utilization(self) -> float:
-        """1.0 is the whole budget."""
+        """The used share of the budget; 1.0 is all of it."""
         return self.spent / self.limit
 
 
 @dataclass(slots=True)
-class Ask:
-    """What to ask a ledger for. One is made for each call: nobody changes it."""
+class Reservation:
+    """The amounts that a call wants to reserve. Never changed."""
 
-    wanted: Amounts
-    least: Amounts
-    """With less in any unit, the call may not run."""
+    amounts: Amounts
+    """The worst case."""
+    minimum: Amounts
+    """With less in any unit, the call is not sent."""
     by_bound: bool
-    """Whether the input was only bounded: counting it would ask for less."""
+    """True if the input was only bounded: counting its tokens would reserve less."""
     unpriced: str | None = None
-    """Why dollars are asked for without knowing how many."""
-    longest: int = 0
-    """The output tokens, all choices together, of which `wanted` is the price."""
-    dearest: Callable[[int], Amounts] | None = None
-    """What the call asks for with an answer of so many tokens."""
+    """The reason why the dollars are unknown; None if they are known."""
+    max_output: int = 0
+    """The output tokens of all choices together that `amounts` is the price of."""
+    worst_case: Callable[[int], Amounts] | None = None
+    """Returns the worst case of an answer with this number of tokens."""
 
-    def fitting_output(self, held: Amounts) -> int:
-        """The longest answer, in tokens of all choices together, whose worst case stays within `held`."""
-        if self.dearest is None:
+    def fitting_output(self, reserved: Amounts) -> int:
+        """Return the longest answer, in tokens of all choices together, whose worst case stays within `reserved`."""
+        if self.worst_case is None:
             return 0
-        low, high = 0, self.longest
+        low, high = 0, self.max_output
         while low < high:
             middle = (low + high + 1) // 2
-            if fits(self.dearest(middle), held):
+            if fits(self.worst_case(middle), reserved):
                 low = middle
             else:
                 high = middle - 1
         return low
 
 
-def fits(wanted: Amounts, held: Amounts) -> bool:
-    """Whether what is held is all that is wanted."""
-    return all(held.get(unit, 0) >= amount for unit, amount in wanted.items())
+def fits(wanted: Amounts, reserved: Amounts) -> bool:
+    """Return True if everything that is wanted is reserved."""
+    return all(reserved.get(unit, 0) >= amount for unit, amount in wanted.items())
 
 
 @dataclass(slots=True)
 class Ticket:
-    """An admitted call. It is settled or released once; what comes after that changes nothing."""
+    """An admitted call. It is settled or released once; doing so again has no effect."""
 
     call_id: str
     counted: tuple[Counted, ...]
-    held: Amounts
-    ask: Ask | None = None
-    """What the call asked for. None: nothing, because no budget applies, or because nobody could be asked."""
-    tight: Sequence[Refusal] = ()
-    """Which budgets left less room than was asked for, each tighter than the one before, and how they stood."""
+    reserved: Amounts
+    wanted: Reservation | None = None
+    """What the call wanted to reserve. None: nothing, because no budget applies or the ledger did not answer."""
+    shortfalls: Sequence[Refusal] = ()
+    """The budgets that had less room than was wanted, each tighter than the one before, and their standing."""
     model: str | None = None
-    """The model to ask instead; None: the one that was asked for."""
+    """The model to use instead; None: as requested."""
     max_output_tokens: int | None = None
-    """The output limit to set, per choice; None: as the request has it."""
-    instead: BudgetExceeded | None = None
-    """What is to be raised after all where the request cannot be changed to another model or limit."""
+    """The output limit to set, for each choice; None: as requested."""
+    fallback_error: BudgetExceeded | None = None
+    """The error to raise if the request cannot be changed to another model or output limit."""
     unpriced: str | None = None
-    """Why the dollar budgets that apply could not look at this call."""
+    """The reason why the applicable dollar budgets could not check this call."""
     unenforced: str | None = None
-    """Why no budget could look at this call: what the ledger said."""
+    """The reason why no budget could check this call: the error of the ledger."""
     over: tuple[Level, ...] = ()
-    """Budgets that only warn and are used up already."""
+    """Exceeded budgets that only warn."""
     waited: float = 0.0
-    """For how many seconds the call waited."""
+    """Seconds that the call waited."""
     done: bool = False
 
     @property
     def most_output_tokens(self) -> int | None:
-        """The longest answer, in tokens of all choices together, whose worst case stays within what is held. None: what
-        is held covers whatever may come, or the longest answer that is assumed, or no budget that blocks applies.
+        """The longest answer, in tokens of all choices together, whose worst case stays within the reservation.
 
-        Worked out when it is asked for, in a fraction of a millisecond: only streams want it.
+        None: the reservation covers the longest possible or assumed answer, or no budget that blocks applies. Takes a
+        fraction of a millisecond, and only streams need it.
         """
-        if self.ask is None or self.max_output_tokens is not None or not self.tight:
+        if self.wanted is None or self.max_output_tokens is not None or not self.shortfalls:
             return None
-        most = self.ask.fitting_output(self.held)
-        return most if most < self.ask.longest else None
+        most = self.wanted.fitting_output(self.reserved)
+        return most if most < self.wanted.max_output else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """A call that must not be made."""
+    """A call that must not be sent."""
 
     action: Action
-    """What the budget's rule says: where it is not `block`, that was tried and did not help."""
+    """The action of the budget. If it is not `block`, it was tried and did not help."""
     error: BudgetExceeded
-    """To be raised."""
+    """The error to raise."""
     only_held: bool = False
-    """Whether calls in flight hold what is missing: a little later, the call might fit."""
+    """True if in-flight calls have reserved what is missing, so that the call might fit later."""

@@ -7,37 +7,7 @@ from urllib.parse import urlsplit
 
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import AttributeValue, Endpoint
-
-# Where the address tells the provider, by the end of the host name; the conventions' names, where they have one.
-_HOSTS: tuple[tuple[str, str], ...] = (
-    ("api.openai.com", "openai"),
-    ("openai.azure.com", "azure.ai.openai"),
-    ("cognitiveservices.azure.com", "azure.ai.openai"),
-    ("azure-api.net", "azure.ai.openai"),
-    ("services.ai.azure.com", "azure.ai.inference"),
-    ("models.inference.ai.azure.com", "azure.ai.inference"),
-    ("api.anthropic.com", "anthropic"),
-    ("generativelanguage.googleapis.com", "gcp.gemini"),
-    ("aiplatform.googleapis.com", "gcp.vertex_ai"),
-    ("api.deepseek.com", "deepseek"),
-    ("api.groq.com", "groq"),
-    ("api.mistral.ai", "mistral_ai"),
-    ("api.x.ai", "x_ai"),
-    ("api.perplexity.ai", "perplexity"),
-    ("api.moonshot.ai", "moonshot_ai"),
-    ("api.moonshot.cn", "moonshot_ai"),
-    ("api.cohere.com", "cohere"),
-    ("api.cohere.ai", "cohere"),
-    ("openrouter.ai", "openrouter"),
-    ("api.together.xyz", "together"),
-    ("api.together.ai", "together"),
-    ("api.fireworks.ai", "fireworks"),
-    ("api.cerebras.ai", "cerebras"),
-    ("ml.cloud.ibm.com", "ibm.watsonx.ai"),
-)
-
-_GATEWAYS = (".azure-api.net",)
-"""Hosts of a provider's that are gateways: what they say of the price is believed."""
+from otel_agentcost.pricebook.hosts import find_host
 
 _ENDPOINTS: dict[tuple[str, str], Endpoint] = {}
 _MOST_ENDPOINTS = 1000
@@ -64,10 +34,8 @@ def _endpoint(base_url: str, default: str) -> Endpoint:
         port = port or {"https": 443, "http": 80}.get(parts.scheme)
     except ValueError:
         host, port = "", None
-    told = next((name for end, name in _HOSTS if host == end or host.endswith("." + end)), None)
-    if host.startswith("bedrock") and host.endswith((".amazonaws.com", ".amazonaws.com.cn")):
-        told = "aws.bedrock"  # other hosts there are load balancers and gateways, in front of anything
-    provider = told or default
+    rule = find_host(host)
+    provider = default if rule is None else rule.provider
     attributes: dict[str, AttributeValue] = {semconv.PROVIDER: provider}
     if host:
         attributes[semconv.SERVER_ADDRESS] = host
@@ -76,7 +44,7 @@ def _endpoint(base_url: str, default: str) -> Endpoint:
     return Endpoint(
         provider=provider,
         base_url=base_url,
-        known=told is not None and not host.endswith(_GATEWAYS),
+        known=rule is not None and not rule.gateway,
         attributes=attributes,
     )
 

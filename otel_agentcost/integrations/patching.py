@@ -167,8 +167,8 @@ def _take_off(cls: _Holder, name: str, ours: Any) -> None:
 def _warn_of_absence(method: str) -> None:
     warn_once(
         f"no target {method}",
-        f"otel-agentcost: {method} is not there, so calls through it are neither counted nor priced. This version of "
-        f"the SDK is newer (or older) than those that otel-agentcost knows: an update may help",
+        f"otel-agentcost: {method} does not exist, so calls through it are not measured. This version of the SDK is "
+        "newer or older than the supported ones: an update of otel-agentcost may help",
     )
 
 

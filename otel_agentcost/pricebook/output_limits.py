@@ -1,43 +1,43 @@
-"""The longest answers of models, in output tokens, where their providers document one that is well below the usual.
+"""Output limits of models whose providers document one well below the usual.
 
-What a call without an output limit holds follows from it. A model that is not here is taken to answer as long as the
-setting `LONGEST_ANSWER` says, which is more than any of them.
+A call without an output limit reserves budget for an answer of this length. For a model that is not in
+`output_limits.json` the guard reserves the setting `LONGEST_ANSWER`, which is more than any limit in the table.
 """
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Mapping
+from functools import cache, lru_cache
+from typing import cast
 
-# The providers' pages of models, "maximum output tokens", as of November 2026; the longest beginning that fits counts.
-_LONGEST: dict[str, int] = {
-    "gpt-3.5-turbo": 4_096,
-    "gpt-4": 8_192,
-    "gpt-4-turbo": 4_096,
-    "gpt-4-32k": 32_768,
-    "gpt-4o": 16_384,
-    "gpt-4.1": 32_768,
-    "gpt-4.5": 16_384,
-    "chatgpt-4o": 16_384,
-    "o1": 100_000,
-    "o1-mini": 65_536,
-    "o3": 100_000,
-    "o4-mini": 100_000,
-    "gemini-1.5": 8_192,
-    "gemini-2.0-flash": 8_192,
-    "gemini-2.5": 65_536,
-}
+from otel_agentcost.pricebook.data_files import read_table
 
 
 @lru_cache(maxsize=1000)
-def longest_answer(model: str | None) -> int | None:
-    """Output tokens of one answer that `model` does not exceed; None where nothing is known of it."""
+def output_limit(model: str | None) -> int | None:
+    """Return the number of output tokens that one answer of `model` cannot exceed.
+
+    Args:
+        model: The model's name in any case, with or without a vendor prefix (`openai/gpt-4o`).
+
+    Returns:
+        Tokens, or None if the table has no limit for the model.
+    """
     if model is None:
         return None
     name = model.rpartition("/")[2].lower()
-    fitting = [beginning for beginning in _LONGEST if name.startswith(beginning) and _goes_on(name, beginning)]
-    return _LONGEST[max(fitting, key=len)] if fitting else None
+    limits = _limits()
+    families = [family for family in limits if name.startswith(family) and _is_variant(name, family)]
+    return limits[max(families, key=len)] if families else None
 
 
-def _goes_on(name: str, beginning: str) -> bool:
-    """Whether what follows is a variant or a date ("-mini", "-2024-08-06"), not another model ("gpt-4.1", "o10")."""
-    return len(name) == len(beginning) or name[len(beginning)] in "-:@"
+@cache
+def _limits() -> Mapping[str, int]:
+    return cast("Mapping[str, int]", read_table("output_limits.json")["output_tokens"])
+
+
+def _is_variant(name: str, family: str) -> bool:
+    """Return whether the rest of `name` is a variant or a date ("-mini", "-2024-08-06"), not part of another model's
+    name ("gpt-4.1", "o10").
+    """
+    return len(name) == len(family) or name[len(family)] in "-:@"

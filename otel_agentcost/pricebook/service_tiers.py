@@ -1,42 +1,66 @@
-"""What served a call and sets its price: tiers that a list has no price for, and surcharges that no list holds.
+"""Terms that served a call and set its price: tiers that a price list does not cover, and surcharges.
 
-The genai-prices library prices a term that it does not know (a tier, a speed) as if it had not been said. Here such a
-call is unpriced: a priority call at the standard price is a wrong dollar.
+The genai-prices library prices a term that it does not know (a tier, a speed) as if the call did not have it. Here
+such a call is unpriced: a priority call at the standard price is a wrong dollar. The tables are in
+`service_tiers.json`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import Final
+from functools import cache
 
 from otel_agentcost.core import money
 from otel_agentcost.core.cost import Cost, priced
 from otel_agentcost.core.prices import Card, ModelPrices, PriceList
 from otel_agentcost.core.usage import Usage
+from otel_agentcost.pricebook.data_files import read_table
 
 Terms = Iterable[tuple[str, str]]
 
-STANDARD: Final = frozenset({"default", "standard", "on_demand", "auto"})
-"""What providers call the tier of their price list."""
 
-SURCHARGES: Final[Mapping[tuple[str, str], Decimal]] = {("inference_geo", "us"): Decimal("1.1")}
-"""Factors on the price of all tokens. Inference in the US alone: Anthropic's pricing page, "Data residency pricing";
-only models for which it is so (Opus 4.6, Sonnet 4.6 and later) are ever served like that."""
+@cache
+def standard_tiers() -> frozenset[str]:
+    """Return the names under which providers report the tier of their standard price list."""
+    return frozenset(read_table("service_tiers.json")["standard_tiers"])
+
+
+@cache
+def surcharges() -> Mapping[tuple[str, str], Decimal]:
+    """Return the factors on the price of all tokens, by term and value."""
+    rows = read_table("service_tiers.json")["surcharges"]
+    return {(row["term"], row["value"]): Decimal(row["factor"]) for row in rows}
 
 
 def surcharge(terms: Terms, prices: ModelPrices) -> Decimal | None:
-    """The factor on token prices under `terms`; None where there is none, or the list itself has a price for it."""
-    own = {item for variant in prices.variants for item in (variant.terms or {}).items()}
-    return next((SURCHARGES[term] for term in terms if term in SURCHARGES and term not in own), None)
+    """Return the factor on token prices under `terms`.
+
+    Args:
+        terms: What served the call, as pairs of term and value.
+        prices: The prices of the model. A term for which they have a variant needs no factor.
+
+    Returns:
+        The factor, or None if no surcharge applies.
+    """
+    variants = {item for variant in prices.variants for item in (variant.terms or {}).items()}
+    factors = surcharges()
+    return next((factors[term] for term in terms if term in factors and term not in variants), None)
 
 
-def without_price(
-    terms: Mapping[str, str], variants: Iterable[PriceList], known: Mapping[str, frozenset[str]], at: float
+def terms_without_price(
+    terms: Mapping[str, str], variants: Iterable[PriceList], priced_terms: Mapping[str, frozenset[str]], at: float
 ) -> str:
-    """The terms that ask for a price of their own which no variant of the model has at `at`, as text; "" for none.
+    """Return the terms that need a price of their own which no variant of the model has.
 
-    `known` are the terms that the provider prices for any of its models: others are not about prices at all.
+    Args:
+        terms: What served the call.
+        variants: The price lists of the model that apply under certain terms only.
+        priced_terms: The terms that the provider prices for any of its models. Other terms do not concern prices.
+        at: The time of the call, in seconds of the epoch.
+
+    Returns:
+        The terms as text for people, "" for none.
     """
     applied = {
         item
@@ -44,12 +68,12 @@ def without_price(
         if variant.period.active(at) and all(terms.get(key) == value for key, value in (variant.terms or {}).items())
         for item in (variant.terms or {}).items()
     }
-    asked = {(key, value) for key, value in terms.items() if key in known and value not in STANDARD}
-    return ", ".join(sorted(f"{key} {value!r:.60}" for key, value in asked - applied))
+    needed = {(key, value) for key, value in terms.items() if key in priced_terms and value not in standard_tiers()}
+    return ", ".join(sorted(f"{key} {value!r:.60}" for key, value in needed - applied))
 
 
-class Surcharged:
-    """A card whose token prices are all higher by one factor; searches and the like are not."""
+class SurchargedCard:
+    """A card whose token prices are multiplied by one factor. Searches and other tools keep their price."""
 
     __slots__ = ("_card", "_factor")
 
@@ -58,7 +82,7 @@ class Surcharged:
         self._factor = factor
 
     def cost(self, usage: Usage, /) -> Cost:
-        """The dollars of `usage`, or the reason why the card cannot tell them."""
+        """Return the dollars of `usage`, or the reason why the card has no price for it."""
         plain = self._card.cost(usage)
         if plain.usd is None:
             return plain

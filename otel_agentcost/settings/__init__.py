@@ -1,1 +1,43 @@
-"""Settings: the table of all settings (`table.py`), the parsers of their values, and the sources they come from."""
+"""The settings: what a user can set, parsed.
+
+from otel_agentcost.settings import Settings, from_environment
+
+field.py           the columns of the table
+table.py           the table: one row for each setting
+parsers.py         parsers of values
+sources.py         arguments, environment, settings file
+load.py            the settings of this process, from all sources
+warnings.py        notices about unknown names and settings without effect
+ledger_schemes.py  the URL schemes of ledgers
+"""
+
+from __future__ import annotations
+
+from otel_agentcost.settings.field import Row
+from otel_agentcost.settings.load import from_environment
+from otel_agentcost.settings.parsers import CaptureContent, on_spans
+from otel_agentcost.settings.sources import PREFIX
+from otel_agentcost.settings.table import (
+    ACTION_WORDS,
+    NO_BUDGET,
+    ROWS,
+    LoopAction,
+    Permission,
+    Settings,
+    Unlimited,
+)
+
+__all__ = [
+    "ACTION_WORDS",
+    "NO_BUDGET",
+    "PREFIX",
+    "ROWS",
+    "CaptureContent",
+    "LoopAction",
+    "Permission",
+    "Row",
+    "Settings",
+    "Unlimited",
+    "from_environment",
+    "on_spans",
+]

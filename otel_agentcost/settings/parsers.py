@@ -1,8 +1,8 @@
-"""How a setting is understood: parsers from a value as it was written to a value of the field's type.
+"""Parsers of settings: from a value as it is written to a value of the field's type.
 
-Each takes text of the environment, a value of a settings file or an argument of code, and raises `Unclear` for what it
-cannot understand; none of them logs or looks anywhere else. `settings.py` has the table that names them. Also here:
-how a value is quoted in a sentence that others read.
+A parser takes text of the environment, a value of a settings file or an argument of code. It returns a parsed value
+unchanged, and raises `InvalidValue` for a value that it cannot parse. None of them logs or reads anything else. The
+table in `table.py` names the parser of each setting. `quoted` formats a value for an error message.
 """
 
 from __future__ import annotations
@@ -18,87 +18,84 @@ from typing import Literal, TypeVar, cast, get_args
 
 from otel_agentcost.core import breakers, money
 from otel_agentcost.core.breakers import Breaker
-from otel_agentcost.core.budgets import ACTIONS, Action, Budget, UnclearRule, Unit, read, to_limit
+from otel_agentcost.core.budgets import Budget, UnclearRule, Unit, read, to_limit
+from otel_agentcost.core.ledger import VERBS, Ledger, is_ledger
 from otel_agentcost.core.loops import Rule, Thresholds
 from otel_agentcost.core.tool_prices import ToolPrice, ToolPrices, to_price
+from otel_agentcost.diagnostics import without_password
+from otel_agentcost.settings import ledger_schemes
 
 CaptureContent = Literal["NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT"]
-Permission = Literal["allow", "refuse"]
-Unlimited = Literal["rest", "assume"]
-
-LoopAction = Literal["warn", "block"]
-
-LEDGERS = ("memory", "sqlite", "redis", "rediss", "valkey", "valkeys")
 
 Word = TypeVar("Word", bound=str)
 
 
-class Unclear(Exception):
-    """A value cannot be understood; the text completes "X is 'v', ". Caught by `settings.py`."""
+class InvalidValue(Exception):
+    """A value cannot be parsed. The text completes the sentence "X is 'v', "."""
 
 
 def to_boolean(value: object) -> bool:
-    """True or false, in the words that people use for them."""
+    """Parse true or false, also written as 1, yes, on, 0, no, off."""
     word = str(value).lower()
     if word in ("true", "1", "yes", "on"):
         return True
     if word in ("false", "0", "no", "off"):
         return False
-    raise Unclear("which is neither true nor false")
+    raise InvalidValue("which is neither true nor false")
 
 
 def to_text(value: object) -> str:
-    """Text, or a number that is meant as text."""
+    """Parse text, or a number that stands for text."""
     if isinstance(value, (str, int)) and not isinstance(value, bool):
         return str(value)
-    raise Unclear("which is not text")
+    raise InvalidValue("which is not text")
 
 
 def to_path(value: object) -> Path:
-    """A path; `~` is the home directory."""
+    """Parse a path; `~` is the home directory."""
     if not isinstance(value, (str, Path)):
-        raise Unclear("which is not a path")
+        raise InvalidValue("which is not a path")
     try:
         return Path(value).expanduser()
     except RuntimeError as error:
-        raise Unclear("whose home directory is not known") from error
+        raise InvalidValue("whose home directory is unknown") from error
 
 
 def to_tool_prices(value: object) -> ToolPrices:
-    """US dollars by tool: a mapping, or text like `web_search=0.005,search_*=0.001,sandbox=0.01/s`."""
+    """Parse prices of tools: a mapping, or text like `web_search=0.005,search_*=0.001,sandbox=0.01/s`."""
     prices: dict[str, ToolPrice] = {}
     for tool, written in _pairs(value, "tool=dollars"):
         price = to_price(written)
         if price is None:
-            raise Unclear(
+            raise InvalidValue(
                 f"where the price of {tool} is {quoted(written)}, which is not an amount of US dollars: "
-                "write 0.005, or 0.01/s for a second"
+                "write 0.005 per call, or 0.01/s per second"
             )
         if str(tool) in prices:
-            raise Unclear(f"which gives {tool} two prices")
+            raise InvalidValue(f"which has two prices for {tool}")
         prices[str(tool)] = price
     return ToolPrices(prices)
 
 
 def _pairs(value: object, form: str) -> Iterable[tuple[object, object]]:
-    """What a mapping holds, or a text like `a=b,c=d`, where `form` says what stands on the two sides of the sign."""
+    """Return the pairs of a mapping, or of a text like `a=b,c=d`. `form` names both sides for the error."""
     if isinstance(value, Mapping):
         return cast("Mapping[object, object]", value).items()
     if isinstance(value, str):
         return [_pair(item, form) for item in value.split(",") if item.strip()]
-    raise Unclear(f"which is not of the form {form},{form}")
+    raise InvalidValue(f"which does not have the form {form},{form}")
 
 
 def _pair(item: str, form: str) -> tuple[str, str]:
     # From the right: a tool may have any name, a price has no `=` in it.
     left, equals, right = item.rpartition("=")
     if not equals or not left.strip():
-        raise Unclear(f"where {quoted(item.strip())} is not of the form {form}")
+        raise InvalidValue(f"where {quoted(item.strip())} does not have the form {form}")
     return left.strip(), right.strip()
 
 
 def to_capture_content(value: object) -> CaptureContent:
-    """Where message content may go. `true` is what older instrumentations called `SPAN_ONLY`."""
+    """Parse where message content may go. `true` is the older name of `SPAN_ONLY`."""
     match str(value).upper():
         case "NO_CONTENT" | "FALSE":
             return "NO_CONTENT"
@@ -109,20 +106,20 @@ def to_capture_content(value: object) -> CaptureContent:
         case "SPAN_AND_EVENT":
             return "SPAN_AND_EVENT"
         case _:
-            raise Unclear("which is none of NO_CONTENT, SPAN_ONLY, EVENT_ONLY and SPAN_AND_EVENT")
+            raise InvalidValue("which is none of NO_CONTENT, SPAN_ONLY, EVENT_ONLY and SPAN_AND_EVENT")
 
 
 # --- Budgets ----------------------------------------------------------------------------------------------------------
 
 
 def to_usd_limit(value: object) -> Decimal:
-    """US dollars above zero."""
+    """Parse US dollars above zero."""
     _limit("nano_usd", value)
     return cast("Decimal", money.from_number(value))
 
 
 def to_count(value: object) -> int:
-    """A whole number above zero."""
+    """Parse a whole number above zero."""
     return _limit("calls", value)
 
 
@@ -130,27 +127,27 @@ def _limit(unit: Unit, value: object) -> int:
     try:
         return to_limit(unit, value)
     except UnclearRule as error:
-        raise Unclear(str(error)) from error
+        raise InvalidValue(str(error)) from error
 
 
 def to_budgets(value: object) -> tuple[Budget, ...]:
-    """Rules, as `core.budgets` reads them. An empty list is none; a text that says none was meant to say some."""
+    """Parse budget rules (see `core.budgets`). An empty list is valid; a text without a rule is a mistake."""
     try:
         rules = read(value)
     except UnclearRule as error:
-        raise Unclear(f"where {error}") from error
+        raise InvalidValue(f"where {error}") from error
     if not rules and isinstance(value, str):
-        raise Unclear("which holds no rule: write scope[=name][/window]:limit=value, such as user/day:usd=1")
+        raise InvalidValue("which contains no rule: write scope[=name][/window]:limit=value, such as user/day:usd=1")
     return rules
 
 
 def to_breakers(value: object) -> tuple[Breaker, ...]:
-    """Circuit breakers, as `core.breakers` reads them: a text, a list of texts, or what YAML makes of a text with a
-    blank in it (`agent: trips=5/10m,open=15m`).
+    """Parse circuit breakers (see `core.breakers`): a text, a list of texts, or the mapping that YAML makes of a text
+    with a blank in it (`agent: trips=5/10m,open=15m`).
     """
     items: object = [cast("object", value)] if isinstance(value, (str, Breaker, Mapping)) else value
     if not isinstance(items, Sequence):
-        raise Unclear("which is no list of rules: write scope[=name]:trips=N/time,open=time")
+        raise InvalidValue("which is not a list of rules: write scope[=name]:trips=N/time,open=time")
     found: list[Breaker] = []
     try:
         for item in cast("Sequence[object]", items):
@@ -160,117 +157,113 @@ def to_breakers(value: object) -> tuple[Breaker, ...]:
             else:
                 found += [item] if isinstance(item, Breaker) else breakers.parse(str(item))
     except UnclearRule as error:
-        raise Unclear(f"where {error}") from error
+        raise InvalidValue(f"where {error}") from error
     return tuple(found)
 
 
 def to_downgrade(value: object) -> Mapping[str, str]:
-    """Which model takes the place of which: a mapping, or text like `gpt-4o=gpt-4o-mini,o1=o1-mini`."""
+    """Parse the cheaper model of each model: a mapping, or text like `gpt-4o=gpt-4o-mini,o1=o1-mini`."""
     chain: dict[str, str] = {}
     for model, cheaper in _pairs(value, "model=model"):
         if not (isinstance(model, str) and isinstance(cheaper, str) and model.strip() and cheaper.strip()):
-            raise Unclear(f"where {quoted(cheaper)} for {quoted(model)} is not the name of a model")
+            raise InvalidValue(f"where {quoted(cheaper)} for {quoted(model)} is not a model name")
         if model == cheaper:
-            raise Unclear(f"where {model} would take the place of itself")
+            raise InvalidValue(f"where {model} would replace itself")
         if model in chain:
-            raise Unclear(f"which names two models for {model}")
+            raise InvalidValue(f"which has two models for {model}")
         chain[model] = cheaper
     return MappingProxyType(chain)
 
 
 def one_of(words: tuple[Word, ...]) -> Callable[[object], Word]:
-    """The parser of a setting that is one of a few words."""
+    """Make a parser for a setting that is one of `words`."""
 
     def to_word(value: object) -> Word:
         found = next((word for word in words if word == str(value).strip().lower()), None)
         if found is None:
-            raise Unclear(f"which is none of {', '.join(words[:-1])} and {words[-1]}")
+            raise InvalidValue(f"which is none of {', '.join(words[:-1])} and {words[-1]}")
         return found
 
     return to_word
 
 
-to_exceeding: Callable[[object], Action] = one_of(ACTIONS)
-to_permission: Callable[[object], Permission] = one_of(get_args(Permission))
-to_loop_action: Callable[[object], LoopAction] = one_of(get_args(LoopAction))
-to_unlimited: Callable[[object], Unlimited] = one_of(get_args(Unlimited))
-
-
 def to_repeats(value: object) -> int:
-    """A whole number from 2; 0 is none."""
+    """Parse a whole number of at least 2, or 0 for none."""
     number = money.from_number(value.strip() if isinstance(value, str) else value)
     if number is None or number != int(number) or number == 1:
-        raise Unclear("which is neither 0 nor a whole number from 2 on")
+        raise InvalidValue("which is neither 0 nor a whole number of at least 2")
     return int(number)
 
 
 def to_rules(value: object) -> tuple[Rule, ...]:
-    """Rules by which loops are found: a list, or text like `repeat,cycle`."""
+    """Parse the loop rules: a list, or text like `repeat,cycle`."""
     names = value.split(",") if isinstance(value, str) else value
     if not isinstance(names, Iterable):
-        raise Unclear("which is no list of rules")
+        raise InvalidValue("which is not a list of rules")
     written = [str(name).strip() for name in cast("Iterable[object]", names)]
     strange = next((name for name in written if name not in get_args(Rule)), None)
     if strange is not None or not written:
-        raise Unclear(f"where {quoted(strange or '')} is none of {', '.join(get_args(Rule))}")
+        raise InvalidValue(f"where {quoted(strange or '')} is none of {', '.join(get_args(Rule))}")
     return tuple(rule for rule in get_args(Rule) if rule in written)
 
 
 def to_thresholds(value: object) -> Mapping[str, float]:
-    """What makes a loop: a mapping, or text like `stall=12,results=0.95`. `repeats` has a setting of its own."""
+    """Parse loop thresholds: a mapping, or text like `stall=12,results=0.95`. `repeats` has its own setting."""
     found: dict[str, float] = {}
     defaults = {each.name: each.default for each in fields(Thresholds) if each.name != "repeats"}
     for name, written in _pairs(value, "threshold=number"):
         key = str(name)
         if key not in defaults:
-            raise Unclear(f"where {quoted(name)} is none of {', '.join(defaults)}")
+            raise InvalidValue(f"where {quoted(name)} is none of {', '.join(defaults)}")
         number = money.from_number(written.strip() if isinstance(written, str) else written)
         whole = isinstance(defaults[key], int)
         fits = number is not None and (number == int(number) and number >= 1 if whole else 0 < number <= 1)
         if number is None or not fits:
             form = "a whole number above 0" if whole else "a share above 0 and at most 1"
-            raise Unclear(f"where {key} is {quoted(written)}, which is not {form}")
+            raise InvalidValue(f"where {key} is {quoted(written)}, which is not {form}")
         found[key] = int(number) if whole else float(number)
     return MappingProxyType(found)
 
 
 def to_share(value: object) -> float:
-    """A part of a whole: above 0, at most 1."""
+    """Parse a share above 0 and at most 1."""
     share = money.from_number(value)
     if share is None or not 0 < share <= 1:
-        raise Unclear("which is not a share of a budget: write a number above 0 and at most 1, such as 0.8")
+        raise InvalidValue("which is not a share of a budget: write a number above 0 and at most 1, such as 0.8")
     return float(share)
 
 
 def to_wait(value: object) -> float:
-    """Seconds to wait, from none to an hour."""
+    """Parse seconds to wait, from 0 to an hour."""
     seconds = money.from_number(value)
     if seconds is None or seconds > 3600:
-        raise Unclear("which is not a time to wait: write seconds from 0 to 3600, such as 10")
+        raise InvalidValue("which is not a waiting time: write seconds from 0 to 3600, such as 10")
     return float(seconds)
 
 
 def to_timeout(value: object) -> float:
-    """Seconds that every call may lose: whoever writes 50 means milliseconds, and would stop the application."""
+    """Parse a timeout in seconds. At most 30: a value of 50 was meant in milliseconds and would block calls."""
     seconds = money.from_number(value)
     if seconds is None or not Decimal("0.001") <= seconds <= 30:
-        raise Unclear("which is not a time to wait for an answer: write seconds from 0.001 to 30, such as 0.05")
+        raise InvalidValue("which is not a timeout: write seconds from 0.001 to 30, such as 0.05")
     return float(seconds)
 
 
-def to_ledger(value: object) -> str:
-    """The URL of a ledger. Only its scheme is looked at: whether it can be opened is seen when it is opened."""
-    scheme, marked, _ = value.strip().partition("://") if isinstance(value, str) else ("", "", "")
-    if not isinstance(value, str) or not marked or scheme.lower() not in LEDGERS:
-        raise Unclear(
-            "which is no ledger: write memory://, sqlite:///path/to/file or redis://host:port/db "
-            f"(the schemes are {', '.join(LEDGERS)})"
-        )
+def to_ledger(value: object) -> str | Ledger:
+    """Parse the URL of a ledger, or return a ledger object. Of a URL only the scheme is checked; opening it checks the
+    rest.
+    """
+    if not isinstance(value, str):
+        if not is_ledger(value):
+            raise InvalidValue(f"which is neither a URL nor an object with the methods {', '.join(VERBS)}")
+        return value
+    if not ledger_schemes.is_known(ledger_schemes.scheme_of(value)):
+        raise InvalidValue(f"which is not a ledger: {ledger_schemes.hint()}")
     return value.strip()
 
 
 def to_zone(value: object) -> tzinfo:
-    """A time zone by its IANA name."""
+    """Parse a time zone by its IANA name."""
     if isinstance(value, tzinfo):
         return value
     if value == "UTC":
@@ -280,9 +273,9 @@ def to_zone(value: object) -> tzinfo:
     try:
         return ZoneInfo(value if isinstance(value, str) else "")
     except (LookupError, ValueError, OSError) as error:
-        raise Unclear(
-            "which is not a time zone that this machine knows: write a name such as Europe/Berlin; "
-            "where those are unknown too, pip install tzdata"
+        raise InvalidValue(
+            "which is not a known time zone: write a name such as Europe/Berlin; "
+            "if such names are unknown too, pip install tzdata"
         ) from error
 
 
@@ -290,22 +283,13 @@ def to_zone(value: object) -> tzinfo:
 
 
 def on_spans(mode: CaptureContent) -> bool:
-    """Whether spans may have content."""
+    """Return True if message content may be recorded on spans."""
     return mode in ("SPAN_ONLY", "SPAN_AND_EVENT")
 
 
-def without_password(written: str) -> str:
-    """`written`, with the user and password of any URL in it made unreadable.
-
-    A password may hold any character, also those that should have been escaped: too much is hidden, not too little.
-    """
-    written = re.sub(r"(?is)((?:redis|valkey)s?:/*|//).*@", r"\1***@", written)
-    return re.sub(r"(?i)([?&][^=&]*(?:pass|secret|token)[^=&]*=)[^&]*", r"\1***", written)
-
-
 def quoted(value: object, *, url: bool = False) -> str:
-    """`value` as it was written, short, and fit for a log that others read; of what was to be a URL, only what is
-    behind the last `@`, for a password may stand before it in any form.
+    """Format `value` for an error message: short, and without passwords. Of a text that was meant to be a URL (`url`),
+    everything before the last `@` is hidden, because a password may be there in any form.
     """
     if not isinstance(value, str):
         return f"{without_password(str(value)):.120}"

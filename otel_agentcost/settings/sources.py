@@ -1,8 +1,7 @@
-"""Where settings are written, and what stands there: arguments, the environment, the settings file.
+"""The sources of settings: arguments, the environment and the settings file.
 
-`settings.py` has the table of settings, asks for the layers and understands the values; here is only what is written,
-by field, and how its place spells a name. Nothing here logs, and PyYAML is imported only for a
-file that needs it.
+A source gives the values as they are written, by field; `load.py` parses them. Nothing here logs, and PyYAML is
+imported only for a file that needs it.
 """
 
 from __future__ import annotations
@@ -13,29 +12,30 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from otel_agentcost.settings.parsers import Unclear, quoted, to_path
+from otel_agentcost.settings.parsers import InvalidValue, quoted, to_path
 
 PREFIX = "OTEL_AGENTCOST_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Layer:
-    """One of the places that settings come from."""
+    """The values of one source."""
 
     source: str
+    """`argument`, `environment`, or the path of the settings file."""
     written: Mapping[str, object]
-    """What it says, by field or unknown name."""
+    """The values by field; also unknown names."""
     spelling: Callable[[str], str]
-    """How it spells a name."""
+    """Returns a name as this source spells it."""
 
 
 def is_set(value: object) -> bool:
-    """Nothing and blank text count as not set: for variables that is OpenTelemetry's rule, and one serves all."""
+    """Return False for None and blank text. OpenTelemetry has this rule for variables; it applies to every source."""
     return value is not None and not (isinstance(value, str) and not value.strip())
 
 
 def environment(environ: Mapping[str, str], fields: Mapping[str, str]) -> dict[str, object]:
-    """What the environment says, by field, where `fields` has the field of each variable."""
+    """Return the values of the environment by field. `fields` has the field of each variable."""
     written: dict[str, object] = {}
     for name, value in environ.items():
         if is_set(value) and (name in fields or name.startswith(PREFIX)):
@@ -44,7 +44,12 @@ def environment(environ: Mapping[str, str], fields: Mapping[str, str]) -> dict[s
 
 
 def file_layer(above: Layer) -> Layer:
-    """The settings file that a layer names. Raises `Unclear`."""
+    """Read the settings file that a layer names.
+
+    Raises:
+        InvalidValue: The file cannot be read or parsed.
+
+    """
     file = to_path(above.written["config"])
     return Layer(source=str(file), written=_read_file(file), spelling=lambda name: f"{name} in {file}")
 
@@ -54,18 +59,18 @@ def _read_file(file: Path) -> dict[str, object]:
         content = file.read_text(encoding="utf-8")
         settings = _parse_json(content) if file.suffix.lower() == ".json" else _parse_yaml(content)
     except OSError as error:
-        raise Unclear(f"which cannot be read ({error.strerror})") from error
+        raise InvalidValue(f"which cannot be read ({error.strerror})") from error
     except (ValueError, RecursionError) as error:
-        raise Unclear(f"which cannot be understood ({_one_line(error)})") from error
+        raise InvalidValue(f"which cannot be parsed ({_one_line(error)})") from error
     if settings is None:
         return {}
     if not isinstance(settings, Mapping):
-        raise Unclear("which does not hold a mapping of settings")
+        raise InvalidValue("which is not a mapping of settings")
     items = cast("Mapping[object, object]", settings).items()
     named = [(str(name).upper().removeprefix(PREFIX).lower(), value) for name, value in items]
     _check_once([name for name, _ in named])
     if "config" in dict(named):
-        raise Unclear("which names a further settings file: there is only one")
+        raise InvalidValue("which names another settings file: only one is allowed")
     return {name: value for name, value in named if is_set(value)}
 
 
@@ -81,7 +86,7 @@ def _parse_yaml(content: str) -> object:
     try:
         import yaml  # noqa: PLC0415 (an extra, needed by whoever has a settings file in YAML)
     except ImportError:
-        raise Unclear("and YAML needs a package: pip install 'otel-agentcost[yaml]', or write JSON") from None
+        raise InvalidValue("but YAML needs a package: pip install 'otel-agentcost[yaml]', or write JSON") from None
     try:
         loader: Any = yaml.SafeLoader(content)
         document = loader.get_single_node()
@@ -95,7 +100,7 @@ def _parse_yaml(content: str) -> object:
 
 
 def _check_mappings(node: Any, seen: set[int]) -> None:
-    """Refuses a key that stands twice in one mapping: PyYAML would drop the first in silence, and with it a budget."""
+    """Refuse a key that occurs twice in one mapping: PyYAML would silently drop the first, and with it a budget."""
     if node.id == "scalar" or id(node) in seen:
         return
     seen.add(id(node))
@@ -108,7 +113,7 @@ def _check_mappings(node: Any, seen: set[int]) -> None:
 def _check_once(names: list[str]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise Unclear(f"where {quoted(twice)} stands twice in one place, and only one of them could hold")
+        raise InvalidValue(f"where {quoted(twice)} occurs twice in one mapping")
 
 
 def _one_line(error: Exception) -> str:

@@ -1,4 +1,5 @@
-"""Spans, metrics and attribution: with the span processor the only users of the OpenTelemetry API.
+"""Spans, metrics and attribution on the OpenTelemetry API.
 
-Nothing here decides anything: it writes down what the wire readers read and what the price book said.
+This package records figures that other packages have computed: usage from `wire`, costs from `pricebook`, decisions
+from `guard`. It decides nothing.
 """

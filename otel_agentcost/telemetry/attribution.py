@@ -1,10 +1,10 @@
-"""Who and what a call is for: user, tenant, team, feature, agent, conversation.
+"""Attribution of calls: user, tenant, team, feature, agent, conversation.
 
-Four sources, the nearest wins: `attribute(...)` in the code, W3C baggage that came with a request, the span of the
-agent that makes the call (its name, its conversation), and the environment. What `attribute` sets lives in the
-OpenTelemetry context, so it follows tasks, `asyncio.gather`, and (through the threading instrumentation) worker
-threads, as the current span does. It is not written into baggage: a user's id must not leave the process in a header
-that nobody asked for.
+There are four sources, in order of precedence: `attribute(...)` in the code, W3C baggage of the incoming request, the
+span of the agent that makes the call (its name and conversation), and the environment. `attribute` stores its values
+in the OpenTelemetry context. Like the current span, they follow tasks, `asyncio.gather` and, through the threading
+instrumentation, worker threads. They are never written to baggage, because a user's id must not leave the process in
+a header without the consent of the application.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _KEY = context.create_key("agentcost-attribution")
 
 BAGGAGE_KEYS = (semconv.USER, semconv.TENANT, semconv.TEAM, semconv.FEATURE, semconv.AGENT, semconv.CONVERSATION)
 
-NOBODY: Mapping[str, str] = {}
+_NO_ATTRIBUTION: Mapping[str, str] = {}
 
 
 @contextmanager
@@ -38,11 +38,25 @@ def attribute(
     agent: str | None = None,
     conversation: str | None = None,
 ) -> Generator[None]:
-    """Says for whom and for what the model and tool calls inside the block are made.
+    """Attribute the model and tool calls inside a `with` block, or inside a decorated function.
 
-    Nested blocks add to and override what the outer ones say. Usable as a decorator too. The values end up on
-    the spans (`user.id`, `agentcost.tenant`, `agentcost.team`, `agentcost.feature`, `gen_ai.agent.name`,
-    `gen_ai.conversation.id`) and, except for the conversation, on the `agentcost.cost` metric.
+    The values are set on the spans of the calls. All but the conversation are also set on the metrics `agentcost.cost`
+    and `agentcost.tokens`. Budgets and circuit breakers use them to find the user, tenant, team, feature, agent or
+    conversation of a call. A nested block adds to the outer ones, and overrides their values. The values follow tasks
+    and threads, but do not leave the process. An argument that is None, the default, keeps the value of the outer block
+    or of another source. A value that is not a string is converted with `str`.
+
+    Args:
+        user: Id of the user: `user.id`.
+        tenant: Id of the tenant: `agentcost.tenant`.
+        team: Name of the team: `agentcost.team`.
+        feature: Name of the product feature: `agentcost.feature`.
+        agent: Name of the agent: `gen_ai.agent.name`.
+        conversation: Id of the conversation: `gen_ai.conversation.id`.
+
+    Example:
+        with otel_agentcost.attribute(user="u1", feature="support"):
+            client.chat.completions.create(model="gpt-4o-mini", messages=messages)
     """
     follow_into_threads()
     ctx = within(
@@ -71,8 +85,8 @@ def within(
     agent: str | None = None,
     conversation: str | None = None,
 ) -> Context:
-    """`ctx` with what `attribute` is given."""
-    given = {
+    """Return `ctx` with attribution added; the arguments are those of `attribute`."""
+    arguments = {
         semconv.USER: user,
         semconv.TENANT: tenant,
         semconv.TEAM: team,
@@ -80,48 +94,52 @@ def within(
         semconv.AGENT: agent,
         semconv.CONVERSATION: conversation,
     }
-    said = {key: str(value) for key, value in given.items() if value is not None}
-    return context.set_value(_KEY, {**_set_in(ctx), **said}, ctx) if said else ctx
+    values = {key: str(value) for key, value in arguments.items() if value is not None}
+    return context.set_value(_KEY, {**_set_in(ctx), **values}, ctx) if values else ctx
 
 
 def follow_into_threads() -> None:
-    """Lets the context follow into threads, from the first `attribute` on, unless something does so already.
+    """Propagate the context into threads, from the first call on: enable the threading instrumentation once.
 
-    Imported here because it costs as much as all of this package, and whoever attributes nothing does not need it.
-    `opentelemetry-instrument` loads it by itself, and leaves it out where the user has disabled it.
+    It does nothing if that instrumentation is enabled already, as under `opentelemetry-instrument`, or if
+    `OTEL_PYTHON_DISABLED_INSTRUMENTATIONS` disables it. Errors are logged, and never raised.
     """
-    global _asked_threads  # noqa: PLW0603
-    if _asked_threads:
+    global _threads_handled  # noqa: PLW0603
+    if _threads_handled:
         return
-    _asked_threads = True
+    _threads_handled = True
     try:
+        # Imported late: it takes as long as this whole package, and only an application that uses attribution needs it.
         from opentelemetry.instrumentation.threading import ThreadingInstrumentor  # noqa: PLC0415
 
         disabled = os.environ.get("OTEL_PYTHON_DISABLED_INSTRUMENTATIONS", "").split(",")
         if "threading" not in disabled and not ThreadingInstrumentor().is_instrumented_by_opentelemetry:
             ThreadingInstrumentor().instrument()
     except Exception as error:
-        report("letting the attribution follow into threads", error)
+        report("propagating the attribution into threads", error)
 
 
-_asked_threads = False
+_threads_handled = False
 
 
 def current(ctx: Context, defaults: Mapping[str, str], tally: Tally | None = None) -> Mapping[str, str]:
-    """The attribution in force in `ctx`, as span attributes; `defaults` are the environment's.
+    """Return the attribution of a call in `ctx`, as span attributes.
 
-    `tally` is the one that the call adds to: the span of the agent that it belongs to may name agent and conversation.
+    Args:
+        ctx: Context of the call.
+        defaults: Attribution from the environment, used where no other source has a value.
+        tally: Totals that the call adds to, if any: the span of their agent may name the agent and the conversation.
     """
-    own = _set_in(ctx)
+    set_in_code = _set_in(ctx)
     carried = baggage.get_all(ctx)
-    told = tally.said() if tally is not None else NOBODY
-    if told:
-        defaults = {**defaults, **told}
+    of_agent = tally.said() if tally is not None else _NO_ATTRIBUTION
+    if of_agent:
+        defaults = {**defaults, **of_agent}
     if carried:
-        return {**defaults, **{key: str(carried[key]) for key in BAGGAGE_KEYS if carried.get(key)}, **own}
-    return {**defaults, **own} if own else defaults
+        return {**defaults, **{key: str(carried[key]) for key in BAGGAGE_KEYS if carried.get(key)}, **set_in_code}
+    return {**defaults, **set_in_code} if set_in_code else defaults
 
 
 def _set_in(ctx: Context) -> Mapping[str, str]:
-    """What `attribute` has set in `ctx`."""
-    return cast("Mapping[str, str]", context.get_value(_KEY, ctx) or NOBODY)
+    """Return the values that `attribute` has set in `ctx`."""
+    return cast("Mapping[str, str]", context.get_value(_KEY, ctx) or _NO_ATTRIBUTION)

@@ -1,6 +1,6 @@
-"""What is told of circuit breakers: an event on the call's span, a log record, a metric; once for each change.
+"""Span events, log records and metrics of circuit breakers, once for each change of state.
 
-Called by `breaking.py`, with what the guard has decided; nothing is decided here.
+`calls/circuit.py` calls this module with the decisions of the guard. This module decides nothing.
 """
 
 from __future__ import annotations
@@ -14,36 +14,38 @@ from opentelemetry.trace import Span
 from otel_agentcost.core import semconv
 from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.diagnostics import logger
-from otel_agentcost.telemetry.metrics import Bounded, Sum
+from otel_agentcost.telemetry import signals
+from otel_agentcost.telemetry.metrics import Bounded, create_counter
 
 _ONE = Decimal(1)
 _EVENTS = {"open": semconv.E_BREAKER_OPENED, "half_open": semconv.E_BREAKER_TRIED, "closed": semconv.E_BREAKER_CLOSED}
 
 
 class BreakerReports:
-    """The instruments of one meter, and the words."""
+    """Reports circuit breakers through the instruments of one meter, span events and log records."""
 
     def __init__(self, meter: Meter) -> None:
         self._bounded_value = Bounded()
-        self._transitions = Sum()
-        meter.create_observable_counter(
-            semconv.M_BREAKERS,
-            callbacks=[self._transitions.observe],
-            unit=semconv.UNIT_TRANSITION,
-            description="Circuit breakers that opened, were tried, or closed again.",
-        )
+        self._transitions = create_counter(meter, signals.BREAKERS)
 
     def changed(self, span: Span, breaker: Breaker, value: str, state: Literal["open", "half_open", "closed"]) -> None:
-        """The breaker of `value` is in that state now."""
-        said = {semconv.BREAKER: breaker.text, semconv.BREAKER_SCOPE: breaker.scope}
+        """Report that a breaker changed its state.
+
+        Args:
+            span: The span of the call that changed it.
+            breaker: The breaker.
+            value: The agent, user or other value of its scope; empty for a scope without values.
+            state: The new state.
+        """
+        attributes = {semconv.BREAKER: breaker.text, semconv.BREAKER_SCOPE: breaker.scope}
         self._transitions.add(
-            _ONE, {**said, semconv.BREAKER_VALUE: self._bounded_value(value), semconv.BREAKER_STATE: state}
+            _ONE, {**attributes, semconv.BREAKER_VALUE: self._bounded_value(value), semconv.BREAKER_STATE: state}
         )
-        if span.is_recording():  # a shared ledger may answer when the span of an asynchronous call has ended
-            span.add_event(_EVENTS[state], {**said, semconv.BREAKER_VALUE: value})
-        whose = f"{breaker.text} of {breaker.scope} {value:.80}" if value else breaker.text
+        if span.is_recording():  # a shared ledger may answer after the span of an asynchronous call has ended
+            span.add_event(_EVENTS[state], {**attributes, semconv.BREAKER_VALUE: value})
+        name = f"{breaker.text} of {breaker.scope} {value:.80}" if value else breaker.text
         if state == "open":
-            logger.warning("otel-agentcost: the circuit breaker %s has opened, after %s.", whose, breaker.why)
+            logger.warning("otel-agentcost: the circuit breaker %s has opened after %s.", name, breaker.why)
         else:
-            now = "is tried with one call" if state == "half_open" else "is closed again"
-            logger.info("otel-agentcost: the circuit breaker %s %s.", whose, now)
+            change = "is half-open and lets one call through" if state == "half_open" else "has closed"
+            logger.info("otel-agentcost: the circuit breaker %s %s.", name, change)

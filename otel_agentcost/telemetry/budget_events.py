@@ -1,7 +1,7 @@
-"""What is told of budgets: events on the calls' spans, log records, and metrics.
+"""Span events, log records and metrics of budgets.
 
-A crossing (the soft limit, the limit itself) is told once a budget and window: the ledger sees to it that exactly one
-call crosses. Called by `admission.py` with what the guard has decided; nothing is decided here.
+`calls/admission.py` calls this module with the decisions of the guard. This module decides nothing. A budget that
+reaches its soft limit or its limit is reported once for each window, because the ledger lets exactly one call cross.
 """
 
 from __future__ import annotations
@@ -20,47 +20,42 @@ from otel_agentcost.core.budgets import WRITTEN, Budget, Scope, Unit
 from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.diagnostics import logger
 from otel_agentcost.errors import BudgetExceeded, whose_budget, written
-from otel_agentcost.telemetry.metrics import Bounded, counted
+from otel_agentcost.telemetry import signals
+from otel_agentcost.telemetry.metrics import Bounded, create_counter, create_observable
 
 _ONE = Decimal(1)
-_MOST_GAUGES = 1000
-_PASSING: frozenset[Scope] = frozenset({"trace", "run", "conversation", "process"})
-"""Scopes with a value for each piece of work: on metrics, their values would be without number."""
+_MAX_GAUGES = 1000
+_SHORT_LIVED: frozenset[Scope] = frozenset({"trace", "run", "conversation", "process"})
+"""Scopes whose values are too many for a metric attribute, because each piece of work has a value of its own."""
 
 
 class BudgetReports:
-    """The instruments of one meter, and the words."""
+    """Reports decisions about budgets through the instruments of one meter, span events and log records."""
 
     def __init__(self, meter: Meter) -> None:
         self.zone: tzinfo = timezone.utc
-        """Where days begin."""
-        self._used: dict[tuple[str, str, Unit], tuple[Budget, int, int, float]] = {}
+        """Time zone in which the windows of budgets begin."""
+        self._levels: dict[tuple[str, str, Unit], tuple[Budget, int, int, float]] = {}
         self._bounded_value = Bounded()
-        meter.create_observable_gauge(
-            semconv.M_UTILIZATION,
-            callbacks=[self._observe],
-            unit=semconv.UNIT_RATIO,
-            description="How far a budget is used: 1 is all of it.",
-        )
-        self._refusals = counted(meter, semconv.M_REFUSALS, semconv.UNIT_CALL, "Model calls that a budget refused.")
-        self._warnings = counted(
-            meter, semconv.M_WARNINGS, semconv.UNIT_WARNING, "Budgets that came to their soft limit or to their limit."
-        )
-        self._unenforced = counted(
-            meter,
-            semconv.M_UNENFORCED,
-            semconv.UNIT_CALL,
-            "Model calls that budgets could not, or not wholly, look at.",
-        )
+        create_observable(meter, signals.UTILIZATION, self._observe)
+        self._refusals = create_counter(meter, signals.REFUSALS)
+        self._warnings = create_counter(meter, signals.WARNINGS)
+        self._unenforced = create_counter(meter, signals.UNENFORCED)
 
     def refused(self, span: Span, error: BudgetExceeded, action: str) -> None:
-        """A call was not made."""
-        span.add_event(semconv.E_BUDGET_EXCEEDED, _figures(error, action))
+        """Report a call that a budget refused or cut off.
+
+        Args:
+            span: The span of the call.
+            error: The exception that the application gets.
+            action: The action of the budget, for example `block` or `cut_off`.
+        """
+        span.add_event(semconv.E_BUDGET_EXCEEDED, _refusal(error, action))
         base = {semconv.BUDGET: error.budget, semconv.BUDGET_SCOPE: error.scope}
         self._refusals.add(_ONE, {**base, semconv.BUDGET_UNIT: error.unit, semconv.BUDGET_ACTION: action})
 
     def unenforced(self, span: Span, reason: str) -> None:
-        """A call was made although its budgets could not look at it; the log has said so already."""
+        """Report a call that was made without a complete budget check. The caller has logged the reason."""
         span.add_event(semconv.E_UNENFORCED, {semconv.BUDGET_REASON: reason[:300]})
         self._unenforced.add(_ONE, {})
 
@@ -74,45 +69,60 @@ class BudgetReports:
         limit: int,
         crossed: Literal["soft", "limit"] | None,
     ) -> None:
-        """How a budget stands after a call; what that call has crossed is told."""
-        # On every call: what the metric says of it is worked out when metrics are collected.
-        key = (budget.text, "" if budget.scope in _PASSING else value, unit)
-        if key in self._used or len(self._used) < _MOST_GAUGES:
-            self._used[key] = budget, spent, limit, time.time()
+        """Record the level of a budget after a call, and report a limit that this call crossed.
+
+        Args:
+            span: The span of the call.
+            budget: The budget.
+            value: The user, agent or other value of its scope; empty for a scope without values.
+            unit: The unit of `spent` and `limit`.
+            spent: Settled amount in the current window.
+            limit: The limit.
+            crossed: The limit that this call crossed: the soft limit, the limit, or None.
+        """
+        # Every call comes here, so only the collection of metrics works out the share.
+        key = (budget.text, "" if budget.scope in _SHORT_LIVED else value, unit)
+        if key in self._levels or len(self._levels) < _MAX_GAUGES:
+            self._levels[key] = budget, spent, limit, time.time()
         if crossed is None:
             return
         base = {semconv.BUDGET: budget.text, semconv.BUDGET_SCOPE: budget.scope}
         self._warnings.add(_ONE, {**base, semconv.BUDGET_LEVEL: crossed})
         event = semconv.E_SOFT_LIMIT if crossed == "soft" else semconv.E_BUDGET_EXCEEDED
-        said: dict[str, AttributeValue] = {**base, semconv.BUDGET_VALUE: value, semconv.BUDGET_UNIT: WRITTEN[unit]}
-        said |= {semconv.BUDGET_LIMIT: _number(limit, unit), semconv.BUDGET_SPENT: _number(spent, unit)}
-        if span.is_recording():  # a shared ledger may answer when the span of an asynchronous call has ended
-            span.add_event(event, said)
+        attributes: dict[str, AttributeValue] = {
+            **base,
+            semconv.BUDGET_VALUE: value,
+            semconv.BUDGET_UNIT: WRITTEN[unit],
+            semconv.BUDGET_LIMIT: _number(limit, unit),
+            semconv.BUDGET_SPENT: _number(spent, unit),
+        }
+        if span.is_recording():  # a shared ledger may answer after the span of an asynchronous call has ended
+            span.add_event(event, attributes)
         logger.warning("otel-agentcost: %s", _sentence(budget, value, unit, spent, limit, crossed))
 
     def adjusted(self, span: Span, usd: Decimal, reason: str) -> None:
-        """The application has corrected what was spent."""
-        span.add_event(semconv.E_ADJUSTED, {semconv.ADJUSTED: float(usd), semconv.BUDGET_REASON: reason})
-        logger.info("otel-agentcost: what was spent is adjusted by $%s, because %s.", f"{usd:f}", reason)
+        """Report that the application adjusted the spent amount by `usd` US dollars; negative for a refund."""
+        span.add_event(semconv.E_ADJUSTED, {semconv.ADJUSTED: money.to_float(usd), semconv.BUDGET_REASON: reason})
+        logger.info("otel-agentcost: spent amount adjusted by $%s; reason: %s.", f"{usd:f}", reason)
 
     def _observe(self, _options: CallbackOptions) -> Iterable[Observation]:
         now = time.time()
-        found: list[Observation] = []
-        for key, (budget, spent, limit, at) in list(self._used.items()):
+        observations: list[Observation] = []
+        for key, (budget, spent, limit, at) in list(self._levels.items()):
             ends = budgets.period(budget.window, at, self.zone).ends
-            if ends is not None and ends <= now:  # a new window has begun, and nothing is used of it
-                self._used.pop(key, None)
+            if ends is not None and ends <= now:  # a new window has begun; no call has used it yet
+                self._levels.pop(key, None)
                 continue
             text, value, unit = key
-            said = {semconv.BUDGET: text, semconv.BUDGET_SCOPE: budget.scope, semconv.BUDGET_UNIT: WRITTEN[unit]}
+            attributes = {semconv.BUDGET: text, semconv.BUDGET_SCOPE: budget.scope, semconv.BUDGET_UNIT: WRITTEN[unit]}
             if value:
-                said[semconv.BUDGET_VALUE] = self._bounded_value(value)
-            found.append(Observation(spent / limit, said))
-        return found
+                attributes[semconv.BUDGET_VALUE] = self._bounded_value(value)
+            observations.append(Observation(spent / limit, attributes))
+        return observations
 
 
-def _figures(error: BudgetExceeded, action: str) -> dict[str, AttributeValue]:
-    said: dict[str, AttributeValue] = {
+def _refusal(error: BudgetExceeded, action: str) -> dict[str, AttributeValue]:
+    attributes: dict[str, AttributeValue] = {
         semconv.BUDGET: error.budget,
         semconv.BUDGET_SCOPE: error.scope,
         semconv.BUDGET_VALUE: error.value,
@@ -125,20 +135,22 @@ def _figures(error: BudgetExceeded, action: str) -> dict[str, AttributeValue]:
         (semconv.BUDGET_HELD, error.held),
         (semconv.BUDGET_REQUESTED, error.requested),
     )
-    said |= {name: float(amount) for name, amount in amounts if amount is not None}
-    return said
+    for name, amount in amounts:
+        if amount is not None:
+            attributes[name] = money.to_float(amount) if isinstance(amount, Decimal) else float(amount)
+    return attributes
 
 
 def _number(amount: int, unit: Unit) -> float:
     return money.to_float(money.from_nano(amount)) if unit == "nano_usd" else float(amount)
 
 
-def _written(amount: int, unit: Unit) -> str:
+def _format(amount: int, unit: Unit) -> str:
     return written(money.from_nano(amount) if unit == "nano_usd" else amount, WRITTEN[unit])
 
 
 def _sentence(budget: Budget, value: str, unit: Unit, spent: int, limit: int, crossed: str) -> str:
-    figures = f"{_written(spent, unit) if unit == 'nano_usd' else f'{spent:,}'} of {_written(limit, unit)}"
+    figures = f"{_format(spent, unit) if unit == 'nano_usd' else f'{spent:,}'} of {_format(limit, unit)}"
     whose = whose_budget(budget.scope, value)
     if crossed == "soft":
         return f"the budget {budget.text}{whose} is {spent / limit:.0%} used: {figures}."

@@ -1,8 +1,8 @@
-"""Setting attributes on a span that others end.
+"""Set attributes at the end of a span that other code ends.
 
-An ended span cannot be changed (`SpanProcessor._on_ending` is called after the freeze in SDK 1.45), so what must be
-known at the end is hooked in front of it: `before_end` shadows `end` on the one span object, runs our code while
-the span still records, and ends it. `hold` does the same for a span whose end has to wait for us.
+An ended span cannot be changed: SDK 1.45 calls `SpanProcessor._on_ending` after it has frozen the span. `before_end`
+therefore shadows the method `end` of one span object: it runs a function while the span still records, and then ends
+the span. `HeldSpan` also delays the end until the figures of a call are known.
 """
 
 from __future__ import annotations
@@ -18,11 +18,14 @@ from otel_agentcost.diagnostics import report
 
 
 def before_end(span: Span, write: Callable[[], None]) -> None:
-    """Calls `write` once, when `span` is about to end and can still be written to."""
+    """Call `write` once, right before `span` ends, while its attributes can still be set.
+
+    An exception of `write` is logged, and the span ends all the same.
+    """
     end: Callable[..., None] = span.end
 
     def ending(*args: Any, **kwargs: Any) -> None:
-        # Takes itself off first: no cycle keeps the span alive, and a second end() goes the usual way.
+        # Restores the method first: no reference cycle keeps the span alive, and a second end() behaves as usual.
         _shadow(span, end)
         try:
             write()
@@ -34,10 +37,11 @@ def before_end(span: Span, write: Callable[[], None]) -> None:
 
 
 class HeldSpan:
-    """A span of somebody else's that must not end before our figures are on it.
+    """A span of another instrumentation that must not end before the figures of the call are set on it.
 
-    Whoever comes last ends it, at the time at which its owner ended it: that may be long before the figures are there
-    (anthropic ends its span before it hands the answer over, Logfire before a stream is read). Thread-safe.
+    The span ends when its owner has ended it and `release` was called, in either order. Its end time is the time at
+    which the owner ended it. That may be long before the figures are known: anthropic ends its span before it returns
+    the response, Logfire before the application reads the stream. Thread-safe.
     """
 
     __slots__ = ("_end", "_end_time", "_ended", "_lock", "_released", "keeper", "span")
@@ -45,7 +49,7 @@ class HeldSpan:
     def __init__(self, span: Span) -> None:
         self.span = span
         self.keeper: object = None
-        """Lives as long as the span has not ended: when both are dropped, the keeper can still end the span."""
+        """An object to keep alive until the span has ended. Its finalizer can call `lost` if both are unreachable."""
         self._lock = threading.Lock()
         self._end: Callable[..., None] = span.end
         self._end_time: int | None = None
@@ -55,7 +59,7 @@ class HeldSpan:
 
     @property
     def ended(self) -> bool:
-        """Whether its owner has ended it, or was found to be gone."""
+        """True if the owner has ended the span, or `lost` was called."""
         return self._ended
 
     def _owner_ends(self, end_time: int | None = None) -> None:
@@ -69,7 +73,7 @@ class HeldSpan:
             self._finish(write)
 
     def release(self, write: Callable[[], None]) -> None:
-        """Our figures are ready: `write` puts them on the span, last of all, right before it ends."""
+        """Let the span end. `write` sets the figures of the call on it, right before it ends."""
         with self._lock:
             self._released = write
             ended = self._ended
@@ -85,13 +89,13 @@ class HeldSpan:
         self._end(end_time=self._end_time)
 
     def lost(self) -> None:
-        """Its owner is gone without ending it (some forget a stream that was not read out): it ends now."""
+        """Act as if the owner ended the span now. Some owners never end the span of a stream that is not read out."""
         self._owner_ends()
 
 
 def _shadow(span: Span, end: Callable[..., None]) -> None:
     fields = vars(span)
-    if getattr(end, "__self__", None) is span:  # the span's own method: nothing needs to shadow it
+    if getattr(end, "__self__", None) is span:  # the original method: remove the shadow
         fields.pop("end", None)
     else:
         fields["end"] = end

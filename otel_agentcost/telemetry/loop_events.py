@@ -1,6 +1,6 @@
-"""What is told of loops: an event on the call's span, what the loop has cost, a log record, a metric.
+"""Span events, log records and metrics of loops.
 
-Called by `watching.py`, with what was found; nothing is looked for here.
+`calls/loop_guard.py` calls this module with the loops that it detected. This module detects nothing.
 """
 
 from __future__ import annotations
@@ -15,45 +15,60 @@ from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.core.loops import Finding
 from otel_agentcost.diagnostics import logger
 from otel_agentcost.errors import written
-from otel_agentcost.telemetry.metrics import Bounded, counted
+from otel_agentcost.telemetry import signals
+from otel_agentcost.telemetry.metrics import Bounded, create_counter
 
 _ONE = Decimal(1)
 
 
 class LoopReports:
-    """The instruments of one meter, and the words."""
+    """Reports loops through the instruments of one meter, span events and log records."""
 
     def __init__(self, meter: Meter) -> None:
-        self._bounded_tool = Bounded()
-        self._detections = counted(
-            meter, semconv.M_LOOPS, semconv.UNIT_LOOP, "Loops that were found: each once, however long it goes on."
-        )
-        self._waste = counted(
-            meter, semconv.M_LOOP_WASTE, semconv.UNIT_USD, "Dollars that loops have spent since their first round."
-        )
+        self._bounded_name = Bounded()
+        self._detections = create_counter(meter, signals.LOOPS)
+        self._waste = create_counter(meter, signals.LOOP_WASTE)
 
     def found(self, span: Span, loop: Finding, wasted: Decimal, *, agent: str | None, content: bool) -> None:
-        """The trace is in a loop that was not told of yet. `content`: whether its span may have what was said."""
+        """Report a loop that was not reported before: one event, one log record, one count.
+
+        Args:
+            span: The span of the model call in which the loop was detected.
+            loop: The loop.
+            wasted: Cost of the loop since its first round, in US dollars.
+            agent: Name of the agent, if known.
+            content: True if spans may carry the arguments and results of tools.
+        """
         self._detections.add(_ONE, self._base(loop, agent))
-        said: dict[str, AttributeValue] = {
+        attributes: dict[str, AttributeValue] = {
             semconv.LOOP_RULE: loop.rule,
             semconv.LOOP_REPEATS: loop.repeats,
             semconv.LOOP_PERIOD: loop.period,
             semconv.LOOP_WASTED: money.to_float(wasted),
         }
         if loop.tool is not None:
-            said[semconv.TOOL] = loop.tool
+            attributes[semconv.TOOL] = loop.tool
         if content:
-            said |= {semconv.LOOP_ARGUMENTS: loop.arguments, semconv.LOOP_RESULT: loop.result}
-        span.add_event(semconv.E_LOOP, said)
+            attributes |= {semconv.LOOP_ARGUMENTS: loop.arguments, semconv.LOOP_RESULT: loop.result}
+        span.add_event(semconv.E_LOOP, attributes)
         what = f"of {loop.tool!r:.120}" if loop.tool is not None else "without a tool"
-        cost = f": {written(wasted, 'usd')} was spent since it began" if wasted else ""
         trace = span.get_span_context().trace_id
         where = f" in trace {trace:032x}" if trace else ""
-        logger.warning("otel-agentcost: a loop %s (%s, %d times)%s%s.", what, loop.rule, loop.repeats, where, cost)
+        cost = f": {written(wasted, 'usd')} spent since it began" if wasted else ""
+        logger.warning(
+            "otel-agentcost: detected a loop %s (%s, %d times)%s%s.", what, loop.rule, loop.repeats, where, cost
+        )
 
     def wasted(self, span: Span, loop: Finding, usd: Decimal, more: Decimal, *, agent: str | None) -> None:
-        """What was spent since the loop began that this call is in, `more` of it since the last call in a loop."""
+        """Record the cost of the loop that a call is part of.
+
+        Args:
+            span: The span of the call.
+            loop: The loop.
+            usd: Cost of the loop since its first round, in US dollars.
+            more: The part of `usd` that was spent since the last call in a loop.
+            agent: Name of the agent, if known.
+        """
         span.set_attribute(semconv.LOOP_WASTED, money.to_float(usd))
         if more:
             self._waste.add(more, self._base(loop, agent))
@@ -61,7 +76,7 @@ class LoopReports:
     def _base(self, loop: Finding, agent: str | None) -> dict[str, str]:
         base: dict[str, str] = {semconv.LOOP_RULE: loop.rule}
         if loop.tool is not None:
-            base[semconv.TOOL] = self._bounded_tool(loop.tool)
+            base[semconv.TOOL] = self._bounded_name(loop.tool)
         if agent is not None:
-            base[semconv.AGENT] = self._bounded_tool(agent)
+            base[semconv.AGENT] = self._bounded_name(agent)
         return base

@@ -1,28 +1,31 @@
-"""The metrics of model and tool calls, with the conventions' names and buckets.
+"""Metrics of model and tool calls, and the functions that create instruments from the table in `signals.py`.
 
-Histograms are recorded per call. The counters are sums that are kept here and read when metrics are collected
-(observable counters): adding to a dict costs a twentieth of a counter's `add`, and lets the number of attribute sets
-be bounded by us. Attribute values that an application makes up without end (users, model names) are bounded too:
-beyond the limit a call is counted under `otel.metric.overflow`, as the SDK itself does it.
+A histogram records each call. A counter is an observable counter: this module keeps the sum, and the SDK reads it at
+each collection. Adding to a dict costs a twentieth of a counter's `add`, and this module can limit the number of
+attribute sets. An application may generate users or model names without limit. Beyond the limit, a call counts under
+the attribute `otel.metric.overflow`, as the OpenTelemetry specification of metrics prescribes.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from opentelemetry.context import Context
-from opentelemetry.metrics import CallbackOptions, Meter, Observation
+from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
 
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Tokens
+from otel_agentcost.telemetry import signals
+from otel_agentcost.telemetry.signals import Signal
 
 Attributes = Mapping[str, str]
+_Callback: TypeAlias = "Callable[[CallbackOptions], Iterable[Observation]]"
 
-_MOST_SETS = 1900  # under the SDK's own limit of 2000 attribute sets an instrument
+_MAX_SETS = 1900  # below the SDK's own limit of 2000 attribute sets for each instrument
 _ONE = Decimal(1)
 Key = tuple[tuple[str, Any], ...]
 _OVERFLOW: Key = (("otel.metric.overflow", True),)
@@ -37,57 +40,57 @@ class Sum:
         self._lock = threading.Lock()
 
     def add(self, amount: Decimal, attributes: Attributes) -> None:
-        """Adds `amount` to the sum of this attribute set."""
+        """Add `amount` to the sum of this attribute set."""
         self.add_to(tuple(attributes.items()), amount)
 
     def add_to(self, key: Key, amount: Decimal) -> None:
-        """The same for an attribute set that is written as a tuple."""
+        """Add `amount` to the sum of an attribute set that is a tuple of pairs."""
         with self._lock:
-            if key not in self._sums and len(self._sums) >= _MOST_SETS:
+            if key not in self._sums and len(self._sums) >= _MAX_SETS:
                 key = _OVERFLOW
             self._sums[key] = money.add(self._sums.get(key, money.ZERO), amount)
 
     def observe(self, _options: CallbackOptions) -> Iterable[Observation]:
-        """The sums so far, as the SDK asks for them at each collection."""
+        """Return one point for each sum. The SDK calls this at each collection."""
         with self._lock:
             sums = list(self._sums.items())
         return [Observation(money.to_float(total), dict(key)) for key, total in sums]
 
 
 class TokenSums:
-    """Running sums of tokens by their type: one look-up a call, where a `Sum` would need one for each type."""
+    """Running sums of tokens by type: one dict look-up for each call, where a `Sum` needs one for each type."""
 
     def __init__(self) -> None:
         self._sums: dict[Key, list[int]] = {}
         self._points = 0
-        """How many sums are not 0: each of them is an attribute set."""
+        """Number of sums that are not 0. Each of them is one attribute set."""
         self._lock = threading.Lock()
 
     def add_to(self, key: Key, tokens: Tokens) -> None:
-        """Adds each token of a call once."""
-        read, write, thought = tokens.cache_read, tokens.cache_write, tokens.reasoning
-        counts = (max(0, tokens.input - read - write), read, write, max(0, tokens.output - thought), thought)
+        """Add the tokens of a call, each counted once."""
+        read, write, reasoning = tokens.cache_read, tokens.cache_write, tokens.reasoning
+        counts = (max(0, tokens.input - read - write), read, write, max(0, tokens.output - reasoning), reasoning)
         with self._lock:
             sums = self._sums.get(key)
             if sums is None:
-                if self._points > _MOST_SETS - len(_TOKEN_TYPES):
+                if self._points > _MAX_SETS - len(_TOKEN_TYPES):
                     key = _OVERFLOW
                 sums = self._sums.setdefault(key, [0, 0, 0, 0, 0])
             for position, count in enumerate(counts):
                 if count:
                     if not sums[position] and key is not _OVERFLOW:
-                        if self._points >= _MOST_SETS:
+                        if self._points >= _MAX_SETS:
                             self._sums.setdefault(_OVERFLOW, [0, 0, 0, 0, 0])[position] += count
                             continue
                         self._points += 1
                     sums[position] += count
 
     def observe(self, _options: CallbackOptions) -> Iterable[Observation]:
-        """The sums so far. What overflowed has no type, as the SDK does it."""
+        """Return one point for each type that has tokens. The overflow point has no type, as in the SDK."""
         with self._lock:
-            found = [(key, tuple(sums)) for key, sums in self._sums.items()]
+            snapshot = [(key, tuple(sums)) for key, sums in self._sums.items()]
         observations: list[Observation] = []
-        for key, sums in found:
+        for key, sums in snapshot:
             if key == _OVERFLOW:
                 observations.append(Observation(sum(sums), dict(key)))
                 continue
@@ -98,106 +101,113 @@ class TokenSums:
 
 
 class Bounded:
-    """Lets the first values of an attribute through and calls all later ones `other`."""
+    """Limits the distinct values of an attribute: the first ones pass, and all later ones become `_OTHER`."""
 
-    def __init__(self, most: int = 200) -> None:
-        self._most = most
+    def __init__(self, limit: int = 200) -> None:
+        self._limit = limit
         self._known: set[str] = set()
 
     def __call__(self, value: str) -> str:
         known = self._known
         if value in known:
             return value
-        if len(known) >= self._most or len(value) > 200:
+        if len(known) >= self._limit or len(value) > 200:
             return "_OTHER"
         known.add(value)
         return value
 
 
-def counted(meter: Meter, name: str, unit: str, description: str) -> Sum:
-    """A running sum, and the counter that shows it."""
+def create_histogram(meter: Meter, signal: Signal) -> Histogram:
+    """Create the histogram of one row of the table of metrics."""
+    return meter.create_histogram(
+        signal.name,
+        unit=signal.unit,
+        description=signal.description,
+        explicit_bucket_boundaries_advisory=signal.buckets,
+    )
+
+
+def create_observable(meter: Meter, signal: Signal, observe: _Callback) -> None:
+    """Create the observable counter or gauge of one row.
+
+    Args:
+        meter: The meter that owns the instrument.
+        signal: The row of the table of metrics; its kind is `counter` or `gauge`.
+        observe: Returns the current points. The SDK calls it at each collection.
+    """
+    create = meter.create_observable_gauge if signal.kind == "gauge" else meter.create_observable_counter
+    create(signal.name, callbacks=[observe], unit=signal.unit, description=signal.description)
+
+
+def create_counter(meter: Meter, signal: Signal) -> Sum:
+    """Create the observable counter of one row. Return the running sum that it reports."""
     total = Sum()
-    meter.create_observable_counter(name, callbacks=[total.observe], unit=unit, description=description)
+    create_observable(meter, signal, total.observe)
     return total
 
 
 def whose_of(base: Attributes, who: Attributes) -> Key:
-    """The attribute set of sums that are kept apart by whom and what they are for."""
+    """Return the attribute set of a sum that is split by attribution.
+
+    The conversation is left out: each conversation would be a time series of its own.
+
+    Args:
+        base: Attributes of the call: operation, provider, models.
+        who: Attribution of the call, as span attributes.
+    """
     if not who:
         return tuple(base.items())
     return (*base.items(), *[item for item in who.items() if item[0] != semconv.CONVERSATION])
 
 
 class Metrics:
-    """The instruments of one meter."""
+    """The instruments of one meter for model calls, tool calls and traces. Thread-safe."""
 
     def __init__(self, meter: Meter) -> None:
-        self._tokens = meter.create_histogram(
-            semconv.M_TOKEN_USAGE,
-            unit=semconv.UNIT_TOKEN,
-            description="Input and output tokens of a model call, cached and reasoning tokens included.",
-            explicit_bucket_boundaries_advisory=semconv.TOKEN_BUCKETS,
-        )
-        self._duration = meter.create_histogram(
-            semconv.M_DURATION,
-            unit=semconv.UNIT_SECOND,
-            description="How long a model call took; a stream until it ended.",
-            explicit_bucket_boundaries_advisory=semconv.DURATION_BUCKETS,
-        )
-        self._operation_cost = meter.create_histogram(
-            semconv.M_OPERATION_COST,
-            unit=semconv.UNIT_USD,
-            description="What a model call cost.",
-            explicit_bucket_boundaries_advisory=semconv.COST_BUCKETS,
-        )
-        self._trace_cost = meter.create_histogram(
-            semconv.M_TRACE_COST,
-            unit=semconv.UNIT_USD,
-            description="What a trace cost in this process, models and tools.",
-            explicit_bucket_boundaries_advisory=semconv.COST_BUCKETS,
-        )
-        self._trace_llm_calls = meter.create_histogram(
-            semconv.M_TRACE_LLM_CALLS,
-            unit=semconv.UNIT_CALL,
-            description="How many model calls a trace made in this process.",
-            explicit_bucket_boundaries_advisory=semconv.CALL_BUCKETS,
-        )
-        self._cost = counted(meter, semconv.M_COST, semconv.UNIT_USD, "Dollars spent on model and tool calls.")
+        self._tokens = create_histogram(meter, signals.TOKEN_USAGE)
+        self._duration = create_histogram(meter, signals.DURATION)
+        self._operation_cost = create_histogram(meter, signals.OPERATION_COST)
+        self._trace_cost = create_histogram(meter, signals.TRACE_COST)
+        self._trace_llm_calls = create_histogram(meter, signals.TRACE_LLM_CALLS)
+        self._cost = create_counter(meter, signals.COST)
+        self._savings = create_counter(meter, signals.SAVINGS)
+        self._unpriced = create_counter(meter, signals.UNPRICED)
         self._token_sums = TokenSums()
-        meter.create_observable_counter(
-            semconv.M_TOKENS,
-            callbacks=[self._token_sums.observe],
-            unit=semconv.UNIT_TOKEN,
-            description="Tokens of model calls by type, each counted once.",
-        )
-        self._savings = counted(
-            meter,
-            semconv.M_SAVINGS,
-            semconv.UNIT_USD,
-            "Dollars that calls cost less: a cheaper model answered, or tokens were read from a cache.",
-        )
-        self._unpriced = counted(
-            meter, semconv.M_UNPRICED, semconv.UNIT_CALL, "Model calls whose price is not, or not wholly, known."
-        )
+        create_observable(meter, signals.TOKENS, self._token_sums.observe)
         self.bounded_model = Bounded()
         self._bounded_reason = Bounded(50)
 
     def tokens(self, input_tokens: int, output_tokens: int, base: Attributes, ctx: Context) -> None:
-        """Tokens of one call."""
+        """Record the tokens of one model call in the histogram of the conventions.
+
+        Args:
+            input_tokens: Input tokens, including cached ones.
+            output_tokens: Output tokens, including reasoning tokens. No point is recorded for 0.
+            base: Attributes of the call.
+            ctx: Context of the call, for exemplars.
+        """
         self._tokens.record(input_tokens, {**base, semconv.TOKEN_TYPE: "input"}, ctx)
         if output_tokens:
             self._tokens.record(output_tokens, {**base, semconv.TOKEN_TYPE: "output"}, ctx)
 
     def duration(self, seconds: float, base: Attributes, ctx: Context) -> None:
-        """How long one call took."""
+        """Record the duration of one model call, in seconds."""
         self._duration.record(seconds, base, ctx)
 
     def used(self, tokens: Tokens, whose: Key) -> None:
-        """The same tokens by type, onto the running sums."""
+        """Add the tokens of one model call to the running sums by type; `whose` is from `whose_of`."""
         self._token_sums.add_to(whose, tokens)
 
     def cost(self, cost: Cost, base: Attributes, whose: Key, error: str | None, ctx: Context) -> None:
-        """Dollars of one model call, which ended with `error`."""
+        """Record the cost of one model call. A cost without a price records nothing.
+
+        Args:
+            cost: The cost, in US dollars, with the savings of the provider's prompt cache.
+            base: Attributes of the call.
+            whose: Attribute set of the running sum, from `whose_of`.
+            error: The `error.type` with which the call ended, or None.
+            ctx: Context of the call, for exemplars.
+        """
         usd = cost.usd
         if usd is None:
             return
@@ -207,23 +217,29 @@ class Metrics:
             self.saved("cache", cost.cache_savings_usd, base)
 
     def spent(self, usd: Decimal, base: Attributes, who: Attributes, error: str | None = None) -> None:
-        """Dollars of a tool call, onto the running sum."""
+        """Add the cost of one tool call, in US dollars; `error` is the `error.type` of a failed call."""
         self._spend(usd, whose_of(base, who), error)
 
     def _spend(self, usd: Decimal, whose: Key, error: str | None) -> None:
         self._cost.add_to(whose if error is None else (*whose, (semconv.ERROR_TYPE, error)), usd)
 
     def saved(self, kind: Literal["cache", "downgrade"], usd: Decimal, base: Attributes) -> None:
-        """So many dollars less."""
+        """Add US dollars that a cache or a cheaper model saved. Amounts of 0 or less are ignored."""
         if usd > 0:
             self._savings.add(usd, {**base, semconv.SAVINGS_KIND: kind})
 
     def unpriced(self, reason: str, base: Attributes) -> None:
-        """One call without a price, or without a whole one."""
+        """Count one call whose cost is unknown or only partly known."""
         self._unpriced.add(_ONE, {**base, semconv.REASON: self._bounded_reason(reason)})
 
     def trace_ended(self, usd: Decimal | None, llm_calls: int, ctx: Context) -> None:
-        """Totals of a trace whose local root has ended; `usd` is None where none of its calls has a price."""
+        """Record the totals of a trace whose local root span has ended.
+
+        Args:
+            usd: Cost in US dollars, or None if no call of the trace has a price.
+            llm_calls: Number of model calls.
+            ctx: Context of the root span, for exemplars.
+        """
         if usd is not None:
             self._trace_cost.record(money.to_float(usd), None, ctx)
         self._trace_llm_calls.record(llm_calls, None, ctx)

@@ -1,7 +1,8 @@
-"""The one table of metrics: what exists, with which attributes, and what Prometheus calls it.
+"""The table of metrics: name, kind, unit, description, attributes, buckets and Prometheus name of each.
 
-The Collector's configuration, the boards and the alerts are made from it, and a test holds what the package emits
-against it, so that a board never cares which side made a metric.
+The package creates its instruments from this table (`telemetry/metrics.py`). The configuration of the Collector, the
+boards and the alerts are generated from it, so a board works with the metrics of the package and of the Collector
+alike. To add a metric, add a row here and record it where it happens. This module imports nothing but `core`.
 """
 
 from __future__ import annotations
@@ -13,182 +14,185 @@ from typing import Final, Literal
 from otel_agentcost.core import semconv
 
 WHERE: Final = ("service.name", "deployment.environment.name")
-"""Which service, and where it runs. An application has them on its resource; the Collector copies them onto points."""
+"""The service and its environment. They are resource attributes in an application; the Collector copies them to data
+points."""
 MODEL: Final = (semconv.OPERATION, semconv.PROVIDER, semconv.REQUEST_MODEL, semconv.RESPONSE_MODEL)
 WHO: Final = (semconv.AGENT, semconv.USER, semconv.TENANT, semconv.TEAM, semconv.FEATURE)
 
-_UNITS = {"s": "_seconds"}
+_PROMETHEUS_UNITS = {"s": "_seconds"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signal:
-    """One metric."""
+    """One metric.
+
+    `attributes` excludes `WHERE`, which all metrics have. `buckets` are the upper bounds of a histogram's buckets, in
+    `unit`. `collector` is true if the Collector derives the metric from spans, `package` if the package records it in
+    the application.
+    """
 
     name: str
     kind: Literal["counter", "histogram", "gauge"]
     unit: str
-    means: str
+    description: str
     attributes: tuple[str, ...] = ()
-    """Beside `WHERE`, which all have."""
     buckets: tuple[float, ...] = ()
     collector: bool = False
-    """Whether the Collector derives it from spans; otherwise only the package in the application knows it."""
     package: bool = True
-    """Whether the package in the application emits it."""
 
     @property
     def prometheus(self) -> str:
-        """The name of the series on both paths to Prometheus, at their defaults: of a histogram without `_bucket`,
-        `_sum` and `_count`. Rule: `UnderscoreEscapingWithSuffixes` of Prometheus's own translator.
+        """Name of the series in Prometheus, without the suffix `_bucket`, `_sum` or `_count` of a histogram.
+
+        The OTLP endpoint of Prometheus and the Prometheus exporters of the Collector give the same name at their
+        defaults: translation strategy `UnderscoreEscapingWithSuffixes` of github.com/prometheus/otlptranslator.
         """
         if self.kind == "gauge":
             ending = "_ratio" if self.unit == "1" else ""
         else:
-            ending = _UNITS.get(self.unit, "") + ("_total" if self.kind == "counter" else "")
+            ending = _PROMETHEUS_UNITS.get(self.unit, "") + ("_total" if self.kind == "counter" else "")
         return label(self.name) + ending
 
 
 def label(attribute: str) -> str:
-    """What Prometheus calls an attribute."""
+    """Return the Prometheus label name of an attribute: every character but letters, digits and `_` becomes `_`."""
     return re.sub(r"[^a-zA-Z0-9_]", "_", attribute)
 
 
 TOKEN_USAGE: Final = Signal(
-    name=semconv.M_TOKEN_USAGE,
+    name="gen_ai.client.token.usage",
     kind="histogram",
-    unit=semconv.UNIT_TOKEN,
-    means="Input and output tokens of a model call, cached and reasoning tokens included.",
+    unit="{token}",
+    description="Input and output tokens of a model call, including cached and reasoning tokens.",
     attributes=(*MODEL, semconv.TOKEN_TYPE),
     buckets=semconv.TOKEN_BUCKETS,
     collector=True,
 )
 DURATION: Final = Signal(
-    name=semconv.M_DURATION,
+    name="gen_ai.client.operation.duration",
     kind="histogram",
-    unit=semconv.UNIT_SECOND,
-    means="How long a model call took; a stream until it ended.",
+    unit="s",
+    description="Duration of a model call. A streamed call lasts until its stream ends.",
     attributes=(*MODEL, semconv.ERROR_TYPE),
     buckets=semconv.DURATION_BUCKETS,
     collector=True,
 )
 OPERATION_COST: Final = Signal(
-    name=semconv.M_OPERATION_COST,
+    name="gen_ai.client.operation.cost",
     kind="histogram",
-    unit=semconv.UNIT_USD,
-    means="What a model call cost.",
+    unit="{USD}",
+    description="Cost of a model call.",
     attributes=MODEL,
     buckets=semconv.COST_BUCKETS,
     collector=True,
 )
 COST: Final = Signal(
-    name=semconv.M_COST,
+    name="agentcost.cost",
     kind="counter",
-    unit=semconv.UNIT_USD,
-    means="Dollars spent on model and tool calls.",
+    unit="{USD}",
+    description="US dollars spent on model and tool calls.",
     attributes=(*MODEL, *WHO, semconv.TOOL, semconv.ERROR_TYPE),
     collector=True,
 )
 TOKENS: Final = Signal(
-    name=semconv.M_TOKENS,
+    name="agentcost.tokens",
     kind="counter",
-    unit=semconv.UNIT_TOKEN,
-    means="Tokens of model calls, each counted once: input (neither read from nor written to a cache), cache_read, "
-    "cache_write, output (without reasoning), reasoning.",
+    unit="{token}",
+    description="Tokens of model calls, each counted once: input (without cached tokens), cache_read, cache_write, "
+    "output (without reasoning tokens), reasoning.",
     attributes=(*MODEL, *WHO, semconv.TOKEN_TYPE),
     collector=True,
 )
 SAVINGS: Final = Signal(
-    name=semconv.M_SAVINGS,
+    name="agentcost.savings",
     kind="counter",
-    unit=semconv.UNIT_USD,
-    means="Dollars that calls cost less: because a cheaper model answered them (downgrade), or because tokens were "
-    "read from a cache (cache).",
+    unit="{USD}",
+    description="US dollars saved because a cheaper model answered (downgrade) or tokens were read from a cache "
+    "(cache).",
     attributes=(*MODEL, semconv.SAVINGS_KIND),
-    collector=True,  # what caches saved
+    collector=True,  # only what caches saved
 )
 TRACE_COST: Final = Signal(
-    name=semconv.M_TRACE_COST,
+    name="agentcost.trace.cost",
     kind="histogram",
-    unit=semconv.UNIT_USD,
-    means="What a run (a trace) cost, models and tools.",
+    unit="{USD}",
+    description="Cost of a run (a trace): model and tool calls. An application counts the calls of its own process.",
     buckets=semconv.COST_BUCKETS,
     collector=True,
 )
 TRACE_LLM_CALLS: Final = Signal(
-    name=semconv.M_TRACE_LLM_CALLS,
+    name="agentcost.trace.llm_calls",
     kind="histogram",
-    unit=semconv.UNIT_CALL,
-    means="How many model calls a run (a trace) made.",
+    unit="{call}",
+    description="Number of model calls in a run (a trace). An application counts the calls of its own process.",
     buckets=semconv.CALL_BUCKETS,
     collector=True,
 )
 TRACES_OVER_BUDGET: Final = Signal(
-    name=semconv.M_TRACES_OVER_BUDGET,
+    name="agentcost.trace.over_budget",
     kind="counter",
-    unit=semconv.UNIT_TRACE,
-    means="Runs (traces) that cost more than the Collector was told one may cost.",
+    unit="{trace}",
+    description="Runs (traces) that cost more than the limit that is configured in the Collector.",
     collector=True,
     package=False,
 )
 UNPRICED: Final = Signal(
-    name=semconv.M_UNPRICED,
+    name="agentcost.unpriced.calls",
     kind="counter",
-    unit=semconv.UNIT_CALL,
-    means="Model calls whose price is not, or not wholly, known.",
+    unit="{call}",
+    description="Calls whose cost is unknown, or only partly known.",
     attributes=(*MODEL, semconv.REASON),
     collector=True,
 )
 LOOPS: Final = Signal(
-    name=semconv.M_LOOPS,
+    name="agentcost.loop.detections",
     kind="counter",
-    unit=semconv.UNIT_LOOP,
-    means="Loops that were found: each once, however long it goes on.",
+    unit="{loop}",
+    description="Detected loops. A loop counts once, however long it continues.",
     attributes=(semconv.LOOP_RULE, semconv.TOOL, semconv.AGENT),
     collector=True,
 )
 LOOP_WASTE: Final = Signal(
-    name=semconv.M_LOOP_WASTE,
+    name="agentcost.loop.wasted",
     kind="counter",
-    unit=semconv.UNIT_USD,
-    means="Dollars that loops have spent since their first round.",
+    unit="{USD}",
+    description="US dollars spent in loops since their first round.",
     attributes=(semconv.LOOP_RULE, semconv.TOOL, semconv.AGENT),
 )
 UTILIZATION: Final = Signal(
-    name=semconv.M_UTILIZATION,
+    name="agentcost.budget.utilization",
     kind="gauge",
-    unit=semconv.UNIT_RATIO,
-    means="How far a budget is used: 1 is all of it.",
+    unit="1",
+    description="Used share of a budget: 1 means that all of it is used.",
     attributes=(semconv.BUDGET, semconv.BUDGET_SCOPE, semconv.BUDGET_UNIT, semconv.BUDGET_VALUE),
 )
 REFUSALS: Final = Signal(
-    name=semconv.M_REFUSALS,
+    name="agentcost.budget.refusals",
     kind="counter",
-    unit=semconv.UNIT_CALL,
-    means="Model calls that a budget refused.",
+    unit="{call}",
+    description="Model calls refused by a budget.",
     attributes=(semconv.BUDGET, semconv.BUDGET_SCOPE, semconv.BUDGET_UNIT, semconv.BUDGET_ACTION),
 )
 WARNINGS: Final = Signal(
-    name=semconv.M_WARNINGS,
+    name="agentcost.budget.warnings",
     kind="counter",
-    unit=semconv.UNIT_WARNING,
-    means="Budgets that came to their soft limit or to their limit.",
+    unit="{warning}",
+    description="Budgets that reached their soft limit or their limit.",
     attributes=(semconv.BUDGET, semconv.BUDGET_SCOPE, semconv.BUDGET_LEVEL),
 )
 UNENFORCED: Final = Signal(
-    name=semconv.M_UNENFORCED,
+    name="agentcost.budget.unenforced.calls",
     kind="counter",
-    unit=semconv.UNIT_CALL,
-    means="Model calls that budgets could not, or not wholly, look at.",
+    unit="{call}",
+    description="Model calls that were made without a budget check, or with an incomplete one.",
 )
 BREAKERS: Final = Signal(
-    name=semconv.M_BREAKERS,
+    name="agentcost.breaker.transitions",
     kind="counter",
-    unit=semconv.UNIT_TRANSITION,
-    means="Circuit breakers that opened, half-opened or closed.",
+    unit="{transition}",
+    description="Circuit breakers that opened, half-opened or closed.",
     attributes=(semconv.BREAKER, semconv.BREAKER_SCOPE, semconv.BREAKER_VALUE, semconv.BREAKER_STATE),
 )
 
-SIGNALS: Final = (
-    TOKEN_USAGE, DURATION, OPERATION_COST, COST, TOKENS, SAVINGS, TRACE_COST, TRACE_LLM_CALLS, TRACES_OVER_BUDGET,
-    UNPRICED, LOOPS, LOOP_WASTE, UTILIZATION, REFUSALS, WARNINGS, UNENFORCED, BREAKERS,
-)  # fmt: skip
+SIGNALS: Final = tuple(value for value in tuple(globals().values()) if isinstance(value, Signal))
+"""All rows of this table, in their order."""

@@ -32,8 +32,8 @@ class Record:
     """The span of one call, from its request to its figures."""
 
     __slots__ = (
-        "_requested",
         "_held",
+        "_requested",
         "alone",
         "attribution",
         "content",

@@ -12,7 +12,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from otel_agentcost.core.loops import Item, Said, ToolCall
+from otel_agentcost.core.loops import Item, TextMessage, ToolCall
 from otel_agentcost.wire.format import Conversation, Format, without_facet
 from otel_agentcost.wire.no_facets import NO_CONVERSATION
 
@@ -122,7 +122,9 @@ class Reader:
         for message in messages[start:]:
             before = len(items)
             facet.read(message, items)
-            with_tools = len(items) > before and not (type(items[before]) is Said and type(items[-1]) is Said)
+            with_tools = len(items) > before and not (
+                type(items[before]) is TextMessage and type(items[-1]) is TextMessage
+            )
             tools = tools or with_tools
             latest.append(history.mark(message) | with_tools)
         cursor.seen, cursor.root = len(messages), root

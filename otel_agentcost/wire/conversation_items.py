@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from otel_agentcost.core.loops import Item, Said, ToolCall, ToolResult, short
+from otel_agentcost.core.loops import Item, TextMessage, ToolCall, ToolResult, shorten_name
 from otel_agentcost.wire.fields import fields, get, items, text
 
 __all__ = [
@@ -138,7 +138,7 @@ def tool_name(value: Any) -> str:
 
 def identifier(value: Any) -> str | None:
     """Return the id of a tool call, shortened; None if there is none."""
-    return short(value) if isinstance(value, str) and value else None
+    return shorten_name(value) if isinstance(value, str) and value else None
 
 
 def content_text(value: Any) -> str:
@@ -193,7 +193,7 @@ def add_text(items: list[Item], content: Any, *, by_model: bool) -> None:
         if not by_model:
             add_images(items, content)
     if words:
-        items.append(Said(by_model, words))
+        items.append(TextMessage(by_model, words))
 
 
 def add_images(items: list[Item], content: Any) -> None:

@@ -6,11 +6,11 @@ import gc
 import sys
 from pathlib import Path
 
-from tests.coexistence.scene import play
+from tests.coexistence.experiment import play
 from tests.coexistence.shapes import SHAPES
 from tests.coexistence.table import COMPANIES, Table
-from tests.documents import with_block
-from tests.model_server import ModelServer
+from tests.support.model_server import ModelServer
+from tools.documents import with_block
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "neighbours.md"
 

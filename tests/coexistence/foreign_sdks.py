@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from tests.in_memory import Telemetry
-from tests.model_server import Reply, Request, json_reply, sse_reply
+from tests.support.in_memory import Telemetry
+from tests.support.model_server import Reply, Request, json_reply, sse_reply
 
 MESSAGES = [{"role": "user", "content": "Hi"}]
 GROQ_MODEL = "llama-3.3-70b-versatile"

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.in_memory import Telemetry
+from tests.support.in_memory import Telemetry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

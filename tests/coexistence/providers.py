@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
-from tests.model_server import Reply, Request, json_reply, sse_reply
+from tests.support.model_server import Reply, Request, json_reply, sse_reply
 
 OPENAI_MODEL = "gpt-4o-mini"
 OPENAI_USD = 0.00021375

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from tests.coexistence.experiment import OURS, Order, Seen, scope
 from tests.coexistence.neighbours import NATIVE, NEIGHBOURS, Neighbour, neighbours
-from tests.coexistence.scene import OURS, Order, Seen, scope
 from tests.coexistence.shapes import SHAPES, Shape
 
 COMPANIES: Sequence[Sequence[Neighbour]] = [

@@ -8,10 +8,10 @@ from contextlib import ExitStack, contextmanager
 import pytest
 
 from otel_agentcost import BudgetExceeded
-from tests.budgets.scene import budgeted
 from tests.coexistence.foreign_sdks import FOREIGN, GROQ_USD, Foreign, answer
-from tests.in_memory import Telemetry
-from tests.model_server import ModelServer
+from tests.support.budgeted_calls import budgeted
+from tests.support.in_memory import Telemetry
+from tests.support.model_server import ModelServer
 
 CASES = [
     pytest.param(

@@ -14,11 +14,11 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_agentcost.core import semconv
+from tests.coexistence.experiment import Order, Seen, play, scope
 from tests.coexistence.neighbours import Neighbour, needs_neighbours
-from tests.coexistence.scene import Order, Seen, play, scope
 from tests.coexistence.shapes import SHAPES, Shape
 from tests.coexistence.table import COMPANIES, Table
-from tests.model_server import ModelServer
+from tests.support.model_server import ModelServer
 
 pytestmark = [
     needs_neighbours,

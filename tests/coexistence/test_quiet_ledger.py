@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from tests.budgets.scene import answering, ask, budgeted, client
-from tests.in_memory import Telemetry
-from tests.ledger.conftest import redis_binary, redis_server
-from tests.ledger.servers import Server
-from tests.model_server import ModelServer
+from tests.conftest import redis_binary, redis_server
+from tests.support.budgeted_calls import answering, ask, budgeted, client
+from tests.support.in_memory import Telemetry
+from tests.support.model_server import ModelServer
+from tests.support.redis_server import Server
 
 __all__ = ["redis_binary", "redis_server"]
 

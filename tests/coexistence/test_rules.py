@@ -25,11 +25,11 @@ from opentelemetry.trace import Span, SpanKind, StatusCode, Tracer
 import otel_agentcost
 from otel_agentcost.core import semconv
 from tests.coexistence import providers
+from tests.coexistence.experiment import Order, call, client_of, installed, instrument, pristine, scope
 from tests.coexistence.neighbours import NEIGHBOURS, Neighbour, needs_neighbours, neighbours
-from tests.coexistence.scene import Order, call, client_of, installed, instrument, pristine, scope
 from tests.coexistence.shapes import CHAT, CHAT_STREAM, MESSAGE, SHAPES, Shape
-from tests.in_memory import Telemetry
-from tests.model_server import ModelServer
+from tests.support.in_memory import Telemetry
+from tests.support.model_server import ModelServer
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the neighbours' own
 
@@ -83,7 +83,7 @@ def test_a_framework_span_takes_one_call_only(openai: Any, framework: Tracer, te
     outer, inner = by_name(telemetry, "framework chat"), by_name(telemetry, f"chat {providers.OPENAI_MODEL}")
     assert usd(outer) == usd(inner) == pytest.approx(providers.OPENAI_USD)
     assert inner.parent == outer.get_span_context()
-    assert telemetry.total(semconv.M_COST) == pytest.approx(2 * providers.OPENAI_USD)
+    assert telemetry.total("agentcost.cost") == pytest.approx(2 * providers.OPENAI_USD)
 
 
 def test_an_agent_span_is_never_a_call(openai: Any, framework: Tracer, telemetry: Telemetry) -> None:
@@ -335,7 +335,7 @@ from opentelemetry.instrumentation.genai.openai import OpenAIInstrumentor
 OpenAIInstrumentor().instrument()
 import anthropic, openai
 from tests.coexistence import providers, shapes
-from tests.model_server import ModelServer
+from tests.support.model_server import ModelServer
 server = ModelServer().__enter__()
 server.responder = providers.answer
 kept = [

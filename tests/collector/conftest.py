@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.collector.kit import SHAPES, needed
-from tests.collector.pricing import Pricing
+from tests.collector.pricing_collector import Pricing
+from tests.collector.real_collector import SHAPES, needed
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.collector.kit import SHAPES, needed
-from tests.collector.pricing import Pricing
+from tests.collector.pricing_collector import Pricing
+from tests.collector.real_collector import SHAPES, needed
 
 CALL = {
     "gen_ai.operation.name": "chat",

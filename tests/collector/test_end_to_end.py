@@ -19,19 +19,18 @@ from typing import Any
 import pytest
 
 from grafana.boards import queries
-from grafana.preview.__main__ import DASHBOARDS
-from grafana.preview.board import Moment, chosen, read, replaced
-from grafana.preview.frames import asked, run
+from grafana.preview.board import DASHBOARDS, TimeRange, interpolate, read, variable_values
+from grafana.preview.frames import prometheus_queries, run_query
 from otel_agentcost.collector.files import files
 from otel_agentcost.core import semconv
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.pricebook import open_book
 from otel_agentcost.telemetry import signals
 from otel_agentcost.telemetry.signals import Signal
-from tests.collector.kit import needed, span, trace_id, traces
-from tests.servers import prometheus
-from tests.servers.collector import Collector, free_ports, send, spans_in
-from tests.servers.prometheus import Prometheus
+from tests.collector.real_collector import needed, span, trace_id, traces
+from tests.support import prometheus
+from tests.support.prometheus import Prometheus
+from tools.collector import Collector, free_ports, send, spans_in
 
 FILES = ("pricing.yaml", "metrics.yaml", "runs.yaml", "agent.yaml", "backends/prometheus-scrape.yaml")
 CENT = 0.005
@@ -66,9 +65,9 @@ class Fleet:
 
     def board(self, expression: str, service: str) -> float:
         """What a board says when that service is chosen, over the last ten minutes."""
-        moment = Moment(end=time.time(), stretch=600, scrape=1)
-        given = dict.fromkeys(queries.VARIABLES, ".*") | {"service": service} | moment.built_in()
-        return self.prometheus.value(replaced(expression, given), moment.end)
+        span = TimeRange(end=time.time(), seconds=600, scrape=1)
+        given = dict.fromkeys(queries.VARIABLES, ".*") | {"service": service} | span.built_in()
+        return self.prometheus.value(interpolate(expression, given), span.end)
 
 
 @pytest.fixture(scope="module")
@@ -193,14 +192,14 @@ def test_spans_of_others_come_to_the_boards_with_their_dollars(fleet: Fleet) -> 
 def test_every_query_of_every_board_is_answered(fleet: Fleet, demo: str) -> None:
     """By a Prometheus that has what the collector exposes: none is an error, and the overview's numbers are there."""
     del demo
-    moment = Moment(end=time.time(), stretch=600, scrape=1)
+    span = TimeRange(end=time.time(), seconds=600, scrape=1)
     number = 0
     for path in sorted(DASHBOARDS.glob("*.json")):
         one = read(path)
-        values = chosen(one, moment, {})
+        values = variable_values(one, span, {})
         for panel in one.panels:
-            for query, expression in asked(panel, values):
-                run(query, expression, fleet.prometheus, moment)
+            for query, expression in prometheus_queries(panel, values):
+                run_query(query, expression, fleet.prometheus, span)
                 number += 1
     print(f"{number} queries")
     assert number > 0
@@ -245,7 +244,7 @@ def _disagreement(fleet: Fleet, service: str) -> str:
         return f"{service}: no span has dollars, or says why not"
     for signal, expected, tolerance in (signals.COST, spent, CENT), (signals.UNPRICED, float(unpriced), 0.5):
         counted, _ = until(functools.partial(fleet.counted, signal, service), functools.partial(float, expected), 1e-9)
-        said = fleet.board(queries.zero(queries.total(signal)), service)
+        said = fleet.board(queries.or_zero(queries.total(signal)), service)
         if abs(counted - expected) > 1e-9 or abs(said - expected) > tolerance:
             return f"{service}: {expected} of {signal.name}, {counted} counted, and the board says {said}"
     return ""

@@ -13,8 +13,8 @@ import yaml
 from otel_agentcost.collector.files import files
 from otel_agentcost.pricebook import open_book
 from otel_agentcost.telemetry.signals import SIGNALS
-from tests.collector.kit import SHAPES, STAND_IN, needed
-from tests.servers.collector import validate
+from tests.collector.real_collector import SHAPES, STAND_IN, needed
+from tools.collector import validate
 
 BASES = (("agent.yaml",), ("runs.yaml", "agent.yaml"), ("runs.yaml", "gateway.yaml"))
 BACKENDS = sorted(f"backends/{path.name}" for path in (SHAPES / "backends").glob("*.yaml"))

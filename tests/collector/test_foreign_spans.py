@@ -14,7 +14,7 @@ from otel_agentcost.core import aliases, semconv
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.integrations.spans.sources import SOURCES
 from otel_agentcost.pricebook import open_book
-from tests.collector.pricing import Pricing
+from tests.collector.pricing_collector import Pricing
 
 RECORDED = sorted((Path(__file__).parent / "foreign").glob("*.json"))
 HOSTS = {

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.collector.kit import Setup, call, running, span, trace_id, traces
-from tests.servers.collector import send
+from tests.collector.real_collector import Setup, call, running, span, trace_id, traces
+from tools.collector import send
 
 FILES = ("metrics.yaml", "runs.yaml", "agent.yaml", "backends/prometheus-scrape.yaml")
 STREAMS = 2000

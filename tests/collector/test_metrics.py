@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.collector.kit import Setup, call, running, span, trace_id
-from tests.servers.collector import send
+from tests.collector.real_collector import Setup, call, running, span, trace_id
+from tools.collector import send
 
 FILES = ("metrics.yaml", "runs.yaml", "agent.yaml", "backends/prometheus-scrape.yaml")
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.collector.kit import Setup, call, running, trace_id
-from tests.servers import prometheus
-from tests.servers.collector import free_ports
+from tests.collector.real_collector import Setup, call, running, trace_id
+from tests.support import prometheus
+from tools.collector import free_ports
 
 COST = "sum(increase({0}[1h]))"
 BORN = "(min_over_time({0}[1h]) unless ({0} offset 1h))"

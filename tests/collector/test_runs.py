@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.collector.kit import Setup, call, running, span, tool, trace_id, traces
-from tests.servers.collector import send, spans_in
+from tests.collector.real_collector import Setup, call, running, span, tool, trace_id, traces
+from tools.collector import send, spans_in
 
 FILES = ("metrics.yaml", "runs.yaml", "gateway.yaml", "backends/prometheus-scrape.yaml")
 TO_A_FILE = """

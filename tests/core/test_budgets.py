@@ -45,7 +45,7 @@ def test_the_rules_of_the_design() -> None:
 
 
 def test_blanks_and_slashes_and_several_limits() -> None:
-    """Blanks do not matter, a model's slash is no window, and a rule may limit several units."""
+    """Blanks do not matter, a model's slash is not a window, and a rule may limit several units."""
     (rule,) = budgets.parse(" model = meta/llama-3 : usd = 0.5 , llm_calls = 3 ")
     assert rule == Budget(scope="model", name="meta/llama-3", limits={"nano_usd": 5 * 10**8, "calls": 3})
     (rule,) = budgets.parse("model=meta/llama-3/hour:tokens=1e6")
@@ -74,7 +74,7 @@ def test_what_is_written_is_read_back(written: list[Budget]) -> None:
     ("rule", "says"),
     [
         ("user/day", "has no limit"),
-        ("user/day:", "'' in 'user/day:' is no limit"),
+        ("user/day:", "'' in 'user/day:' is not a limit"),
         ("user/day:on_exceed=warn", "has no limit"),
         ("user/day:usd", "'usd' in"),
         ("user/day:eur=1", "'eur' in"),
@@ -93,8 +93,8 @@ def test_what_is_written_is_read_back(written: list[Budget]) -> None:
         ("user/week:usd=1", "'week' in"),
         ("usr/day:usd=1", "'usr' in"),
         ("run:usd=1", "'run' in"),
-        ("user=/day:usd=1", "names nothing"),
-        ('user="":usd=1', "names nothing"),
+        ("user=/day:usd=1", "has an empty name"),
+        ('user="":usd=1', "has an empty name"),
         ("total=x:usd=1", "names a total"),
         ("trace/day:usd=1", "per day"),
         ("user:seconds=9", "duration"),

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from otel_agentcost.core.tool_prices import ToolPrice, ToolPrices, to_price
-from otel_agentcost.settings.table import Settings
+from otel_agentcost.settings import Settings, from_environment
 
 
 def usd(written: object) -> ToolPrice:
@@ -76,7 +76,7 @@ def test_seconds_are_charged_exactly() -> None:
 
 def test_every_place_takes_the_same_prices() -> None:
     """Text of the environment, and a mapping of a file or of code, with seconds and patterns in them."""
-    text = Settings.load({"OTEL_AGENTCOST_TOOL_PRICES": "sandbox=0.01/s,search_*=0.005"}).tool_prices
+    text = from_environment({"OTEL_AGENTCOST_TOOL_PRICES": "sandbox=0.01/s,search_*=0.005"}).tool_prices
     mapping = Settings(tool_prices={"sandbox": "0.01/s", "search_*": Decimal("0.005")}).tool_prices
     assert text == mapping == {"sandbox": usd("0.01/s"), "search_*": usd("0.005")}
     assert isinstance(text, ToolPrices)

@@ -10,13 +10,13 @@ from hypothesis import given
 from otel_agentcost.core.prices import PRICE_KEYS
 from otel_agentcost.core.usage import DIMENSIONS, INPUT_TOKENS, NOTHING, OUTPUT_TOKENS, Kind, Usage
 from tests.core.strategies import usages
-from tests.pricebook import oracle
+from tests.pricebook import genai_prices_models
 
 
-@oracle.needs_library
+@genai_prices_models.needs_library
 def test_kinds_are_those_of_the_library() -> None:
     """Every unit of the library is a kind here, with the same dimensions, price key and unit size, and none else is."""
-    registry = oracle.registry()
+    registry = genai_prices_models.registry()
     assert set(get_args(Kind)) == set(DIMENSIONS) == set(registry)
     ours = {kind: (key, per, dict(DIMENSIONS[kind])) for key, (kind, per) in PRICE_KEYS.items()}
     theirs = {kind: (unit["price_key"], unit["per"], unit["dimensions"]) for kind, unit in registry.items()}

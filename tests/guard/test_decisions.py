@@ -11,7 +11,7 @@ import pytest
 from otel_agentcost.core import budgets
 from otel_agentcost.guard import Level
 from otel_agentcost.guard import start_times as beginnings_module
-from tests.guard.scene import NOW, facts, guard, refused, spent, ticket, usd
+from tests.guard.guards import NOW, facts, guard, refused, spent, ticket, usd
 
 
 def crossings(levels: tuple[Level, ...]) -> list[tuple[str, str | None, float]]:
@@ -56,7 +56,7 @@ def test_settling_replaces_the_worst_case_and_counts_once() -> None:
     """What was held and not used is free again; a second settle, or a release after it, changes nothing."""
     g = guard("trace:usd=1")
     admitted = ticket(g.admit(facts()))
-    assert spent(g, "trace", "t1") == admitted.held["nano_usd"] > 100_000_000
+    assert spent(g, "trace", "t1") == admitted.reserved["nano_usd"] > 100_000_000
     assert g.settle(admitted, usd("0.03"), 30, NOW)
     assert g.settle(admitted, usd("0.03"), 30, NOW) == ()
     g.release(admitted, NOW)
@@ -121,7 +121,7 @@ def test_without_an_output_limit_one_call_holds_the_rest() -> None:
 def test_far_from_the_limit_calls_without_output_limit_run_side_by_side() -> None:
     """None of them holds more than the longest answer there is."""
     g = guard("total:usd=1000")
-    held = [ticket(g.admit(facts(None))).held["nano_usd"] for _ in range(8)]
+    held = [ticket(g.admit(facts(None))).reserved["nano_usd"] for _ in range(8)]
     assert held[0] == pytest.approx(128 * 10**9, rel=0.01)
     assert sum(held) == 1000 * 10**9
     assert refused(g.admit(facts(None))).only_held
@@ -129,8 +129,8 @@ def test_far_from_the_limit_calls_without_output_limit_run_side_by_side() -> Non
 
 def test_an_assumed_answer_holds_no_more() -> None:
     """The other policy: a call without an output limit is taken for one of so many tokens, and is refused without."""
-    g = guard("trace:usd=0.5", unlimited="assume", longest_answer=200)
-    assert len({ticket(g.admit(facts(None))).held["nano_usd"] for _ in range(2)}) == 1
+    g = guard("trace:usd=0.5", unlimited_output="assume", longest_answer=200)
+    assert len({ticket(g.admit(facts(None))).reserved["nano_usd"] for _ in range(2)}) == 1
     refused(g.admit(facts(None)))
 
 
@@ -138,9 +138,9 @@ def test_a_models_own_limit_bounds_its_answers() -> None:
     """Where it is known, a call without a limit holds no more than that, so that others can run beside it."""
     g = guard("trace:usd=0.25", max_output=lambda model: 100 if model == "big" else None)
     for _ in range(2):
-        assert ticket(g.admit(facts(None))).held["nano_usd"] < 110_000_000
+        assert ticket(g.admit(facts(None))).reserved["nano_usd"] < 110_000_000
     rest = ticket(g.admit(facts(None)))
-    assert rest.held["nano_usd"] < 50_000_000
+    assert rest.reserved["nano_usd"] < 50_000_000
     assert rest.most_output_tokens is not None
     refused(g.admit(facts(None)))
 
@@ -150,9 +150,9 @@ def test_an_input_is_counted_only_where_its_bound_does_not_fit() -> None:
     g = guard("trace:tokens=50000")
     long = facts(10)
     long = replace(long, call=replace(long.call, body={"messages": [{"role": "user", "content": "word " * 8000}]}))
-    assert ticket(g.admit(long)).held["tokens"] > 40_000
+    assert ticket(g.admit(long)).reserved["tokens"] > 40_000
     g = guard("trace:tokens=20000")
-    assert ticket(g.admit(long)).held["tokens"] < 15_000
+    assert ticket(g.admit(long)).reserved["tokens"] < 15_000
 
 
 def test_downgrading_takes_the_first_model_that_fits() -> None:
@@ -216,7 +216,7 @@ def test_the_memory_of_traces_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     g = guard("trace:seconds=60")
     for number in range(100):
         ticket(g.admit(facts(trace=f"t{number}")))
-    assert len(g._began._first) == 10
+    assert len(g._start_times._starts) == 10
 
 
 def test_tools_are_counted_and_the_next_model_call_is_refused() -> None:

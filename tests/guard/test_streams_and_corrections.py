@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from otel_agentcost.guard import Level
-from tests.guard.scene import NOW, facts, guard, refused, spent, ticket, usd
+from tests.guard.guards import NOW, facts, guard, refused, spent, ticket, usd
 
 
 def stood(levels: tuple[Level, ...]) -> list[tuple[str, str, int]]:
@@ -24,11 +24,11 @@ def test_a_stream_may_come_to_what_its_call_holds() -> None:
     admitted = ticket(g.admit(asked))
     most = admitted.most_output_tokens
     assert most == 399  # of 40 cents, a part of one is for the input
-    assert admitted.ask is not None
-    assert admitted.ask.dearest is not None
-    assert admitted.ask.dearest(most)["nano_usd"] <= admitted.held["nano_usd"]
-    assert admitted.ask.dearest(most + 1)["nano_usd"] > admitted.held["nano_usd"]
-    error = g.outrun(admitted, asked, most + 1)
+    assert admitted.wanted is not None
+    assert admitted.wanted.worst_case is not None
+    assert admitted.wanted.worst_case(most)["nano_usd"] <= admitted.reserved["nano_usd"]
+    assert admitted.wanted.worst_case(most + 1)["nano_usd"] > admitted.reserved["nano_usd"]
+    error = g.cut_off(admitted, asked, most + 1)
     assert error.cut_off
     assert (error.scope, error.unit, error.limit, error.spent) == ("trace", "usd", usd("0.5"), usd("0.1"))
     assert usd("0.4") < Decimal(error.requested or 0) < usd("0.402")
@@ -42,7 +42,7 @@ def test_a_stream_is_bounded_by_tokens_too() -> None:
     admitted = ticket(g.admit(asked))
     most = admitted.most_output_tokens
     assert most is not None
-    error = g.outrun(admitted, asked, most + 1)
+    error = g.cut_off(admitted, asked, most + 1)
     assert (error.scope, error.unit, error.limit) == ("user", "tokens", 300)
 
 
@@ -54,7 +54,7 @@ def test_a_stream_is_bounded_by_tokens_too() -> None:
         ("trace:usd=0.5,on_exceed=warn", None, {}),
         ("trace:calls=1", None, {}),
         ("trace:usd=0.25", None, {"on_exceed": "clamp"}),
-        ("trace:usd=0.5", None, {"unlimited": "assume", "longest_answer": 200}),
+        ("trace:usd=0.5", None, {"unlimited_output": "assume", "longest_answer": 200}),
         ("team:usd=1", None, {}),
     ],
 )
@@ -70,8 +70,8 @@ def test_a_stream_that_cannot_outrun_its_budget_is_not_blamed() -> None:
     """Asking for the error all the same is a programming error."""
     g = guard("trace:usd=0.5")
     asked = facts(100)
-    with pytest.raises(ValueError, match="covers whatever"):
-        g.outrun(ticket(g.admit(asked)), asked, 101)
+    with pytest.raises(ValueError, match="covers the longest possible answer"):
+        g.cut_off(ticket(g.admit(asked)), asked, 101)
 
 
 def test_choices_share_what_is_held() -> None:

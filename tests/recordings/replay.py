@@ -13,8 +13,8 @@ import openai
 from google import genai
 from google.genai import types
 
-from tests.model_server import ModelServer, Reply
-from tests.wire import oracle
+from tests.support.model_server import ModelServer, Reply
+from tests.wire import genai_prices_usage
 
 
 class Redirect(httpx2.HTTPTransport):
@@ -49,7 +49,7 @@ def reply_of(line: Mapping[str, Any]) -> Reply:
     """The recorded answer; an event stream comes in many small pieces, cut without regard to its events."""
     body = line["response"].encode()
     kind = line["content_type"] or "application/json"
-    if not oracle.is_stream(line):
+    if not genai_prices_usage.is_stream(line):
         return Reply(status=line["status"], content_type=kind, body=body)
     pieces = [body[at : at + 700] for at in range(0, len(body), 700)]
     return Reply(status=line["status"], content_type=kind, chunks=pieces)
@@ -90,10 +90,10 @@ def client_of(line: Mapping[str, Any], server: ModelServer, *, asynchronous: boo
         else httpx2.Client(transport=Redirect(server.url))
     )
     host, path = line["host"], line["path"].partition("?")[0]
-    if oracle.provider_of(line) == "anthropic":
+    if genai_prices_usage.provider_of(line) == "anthropic":
         kind: Any = anthropic.AsyncAnthropic if asynchronous else anthropic.Anthropic
         return kind(api_key="none", max_retries=0, http_client=http)
-    if oracle.provider_of(line) == "azure":
+    if genai_prices_usage.provider_of(line) == "azure":
         azure: Any = openai.AsyncAzureOpenAI if asynchronous else openai.AzureOpenAI
         deployment = path.split("/deployments/")[1].partition("/")[0]
         return azure(
@@ -116,13 +116,13 @@ def body_of(line: Mapping[str, Any]) -> dict[str, Any]:
 def replay(line: Mapping[str, Any], server: ModelServer) -> None:
     """The call once more; a stream is read to its end. Raises what the SDK raises."""
     server.replies(reply_of(line))
-    if oracle.provider_of(line) == "google":
+    if genai_prices_usage.provider_of(line) == "google":
         _replay_gemini(line, server)
         return
     with client_of(line, server, asynchronous=False) as client:
         method = method_of(client, line["path"].partition("?")[0])
         result = method(**arguments(method, body_of(line)))
-        if oracle.is_stream(line):
+        if genai_prices_usage.is_stream(line):
             for _ in result:
                 pass
 
@@ -133,7 +133,7 @@ async def replay_async(line: Mapping[str, Any], server: ModelServer) -> None:
     async with client_of(line, server, asynchronous=True) as client:
         method = method_of(client, line["path"].partition("?")[0])
         result = await method(**arguments(method, body_of(line)))
-        if oracle.is_stream(line):
+        if genai_prices_usage.is_stream(line):
             async for _ in result:
                 pass
 
@@ -144,7 +144,7 @@ def _replay_gemini(line: Mapping[str, Any], server: ModelServer) -> None:
     body = body_of(line)
     contents = [types.Content.model_validate(content) for content in body["contents"]]
     config = types.GenerateContentConfig.model_validate(body.get("generationConfig") or {})
-    if oracle.is_stream(line):
+    if genai_prices_usage.is_stream(line):
         for _ in client.models.generate_content_stream(model=model, contents=contents, config=config):
             pass
     else:

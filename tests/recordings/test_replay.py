@@ -16,13 +16,13 @@ import pytest
 from opentelemetry.sdk.trace import ReadableSpan
 
 from otel_agentcost.core import semconv
-from tests.in_memory import Telemetry
-from tests.model_server import ModelServer
 from tests.recordings.replay import replay, replay_async
-from tests.sdks.kit import instrumented
-from tests.wire import oracle
+from tests.support.call_shapes import instrumented
+from tests.support.in_memory import Telemetry
+from tests.support.model_server import ModelServer
+from tests.wire import genai_prices_usage
 
-LINES = oracle.recordings()
+LINES = genai_prices_usage.recordings()
 
 pytestmark = [
     pytest.mark.skipif(not LINES, reason="AGENTCOST_CORPORA names no folder with recordings"),
@@ -37,8 +37,8 @@ PARTS = {semconv.CACHE_READ_TOKENS: "cache_read_tokens", semconv.REASONING_TOKEN
 
 def response_of(line: Mapping[str, Any]) -> Any:
     """The recorded answer as one response, such as the oracle reads."""
-    if oracle.is_stream(line):
-        return oracle.merged(list(oracle.events(line["response"])))
+    if genai_prices_usage.is_stream(line):
+        return genai_prices_usage.merged(list(genai_prices_usage.events(line["response"])))
     return json.loads(line["response"])
 
 
@@ -46,7 +46,7 @@ def dollars(line: Mapping[str, Any], response: Any, usage: Mapping[str, int]) ->
     """What the oracle says the call cost; None where it refuses."""
     from genai_prices import Usage, calc_price
 
-    provider = oracle.provider_of(line)
+    provider = genai_prices_usage.provider_of(line)
     tier = response.get("service_tier")
     context = {"service_tier": tier} if tier and tier != "auto" else {}
     for model in (response.get("model") or response.get("modelVersion"), json.loads(line["request"]).get("model")):
@@ -67,7 +67,9 @@ def judge(line: Mapping[str, Any], span: ReadableSpan) -> tuple[str, str | None]
         return "error", None if semconv.ERROR_TYPE in said and not charged else f"{said}"
     response = response_of(line)
     try:
-        usage = oracle.expected(oracle.provider_of(line) or "", oracle.flavor_of(line), response)
+        usage = genai_prices_usage.expected(
+            genai_prices_usage.provider_of(line) or "", genai_prices_usage.flavor_of(line), response
+        )
     except ValueError:
         if said.get(semconv.ESTIMATED):
             return "estimated", None
@@ -87,7 +89,7 @@ def test_every_recording_has_the_tokens_and_dollars_of_genai_prices(
     telemetry: Telemetry, model_server: ModelServer, capsys: pytest.CaptureFixture[str], *, asynchronous: bool
 ) -> None:
     """Through the real SDK against a local server, streamed and not: zero differences to the oracle's figures."""
-    lines = [line for line in LINES if not (asynchronous and oracle.provider_of(line) == "google")]
+    lines = [line for line in LINES if not (asynchronous and genai_prices_usage.provider_of(line) == "google")]
     judged: dict[str, int] = {}
     differences: list[str] = []
     started = time.time()

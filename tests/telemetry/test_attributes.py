@@ -13,12 +13,12 @@ from opentelemetry.sdk.trace import SpanLimits, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.trace import SpanKind
 
-from tests.in_memory import Telemetry
-from tests.model_server import ModelServer
-from tests.sdks.anthropic_shapes import ASK as ASK_CLAUDE
-from tests.sdks.kit import instrumented
-from tests.sdks.replies import MESSAGE_CACHED_USD, chat_stream, message
-from tests.telemetry.calls import USD, ask, client
+from tests.integrations.sdks.anthropic_shapes import ASK as ASK_CLAUDE
+from tests.support.call_shapes import instrumented
+from tests.support.in_memory import Telemetry
+from tests.support.model_server import ModelServer
+from tests.support.openai_call import USD, ask, client
+from tests.support.replies import MESSAGE_CACHED_USD, chat_stream, message
 
 pytestmark = pytest.mark.filterwarnings("ignore:The model .* is deprecated:DeprecationWarning")
 

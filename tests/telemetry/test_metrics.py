@@ -6,10 +6,10 @@ import pytest
 from opentelemetry.sdk.metrics.export import Histogram, HistogramDataPoint, Sum
 
 import otel_agentcost
-from tests.in_memory import Telemetry
-from tests.sdks.kit import instrumented
-from tests.sdks.replies import CACHED, CACHED_USD, chat
-from tests.telemetry.calls import USD, ask, client
+from tests.support.call_shapes import instrumented
+from tests.support.in_memory import Telemetry
+from tests.support.openai_call import USD, ask, client
+from tests.support.replies import CACHED, CACHED_USD, chat
 
 TOKENS = (1, 4, 16, 64, 256, 1024, 4096, 16384, 65536, 262144, 1048576, 4194304, 16777216, 67108864)
 SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.sdks.test_patching import python
+from tests.integrations.sdks.test_patching import python
 
 HEAD = """
 import gc, os, sys, json
@@ -41,7 +41,7 @@ def test_providers_set_after_instrument() -> None:
     script = f"""{HEAD}
 otel_agentcost.instrument()
 provide()
-from tests.telemetry.calls import ask
+from tests.support.openai_call import ask
 ask()
 with trace.get_tracer("application").start_as_current_span("root"):
     ask()
@@ -55,7 +55,7 @@ def test_no_provider_at_all() -> None:
     """Without any OpenTelemetry SDK set up, calls work, and nothing is said or kept."""
     script = f"""{HEAD}
 otel_agentcost.instrument()
-from tests.telemetry.calls import ask
+from tests.support.openai_call import ask
 print(ask().choices[0].message.content)
 """
     assert python(script).strip() == "Forty-two."
@@ -69,7 +69,7 @@ import threading, warnings
 warnings.simplefilter("ignore", DeprecationWarning)
 provide()
 otel_agentcost.instrument()
-from tests.telemetry.calls import ask, client
+from tests.support.openai_call import ask, client
 made = client()
 ask(made)
 stop = threading.Event()
@@ -104,7 +104,7 @@ provide()
 atexit.register(lambda: print([dict(span.attributes)["agentcost.usage.estimated"]
                                for span in exporter.get_finished_spans()]))
 {{instrument}}
-from tests.sdks.wires import CHAT, Wire
+from tests.integrations.sdks.recorded_streams import CHAT, Wire
 import warnings
 warnings.simplefilter("ignore")
 stream = CHAT.ask(Wire(CHAT.chunks).transport())

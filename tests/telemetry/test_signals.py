@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import ast
+import sys
 from collections.abc import Iterator
-from typing import Any
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Literal
 
 import pytest
 from openai import APIConnectionError, OpenAI
+from opentelemetry.metrics import Observation
 from opentelemetry.sdk.metrics.export import Gauge, Histogram, HistogramDataPoint, Sum
 
 import otel_agentcost
 from otel_agentcost import BudgetExceeded, LoopDetected, tool_call
 from otel_agentcost.core import semconv
+from otel_agentcost.telemetry import signals
+from otel_agentcost.telemetry.metrics import create_counter, create_histogram, create_observable
 from otel_agentcost.telemetry.signals import MODEL, SIGNALS, WHO, Signal
-from tests.budgets.scene import answering, ask, budgeted, client, until_refused
-from tests.in_memory import Telemetry
-from tests.loops.test_line import agent, in_a_trace, openai
-from tests.model_server import ModelServer, json_reply
-from tests.sdks.replies import CACHED, chat, chat_stream
+from tests.calls.test_loops import agent, in_a_trace, openai
+from tests.support.budgeted_calls import answering, ask, budgeted, client, until_refused
+from tests.support.in_memory import Telemetry
+from tests.support.model_server import ModelServer, json_reply
+from tests.support.replies import CACHED, chat, chat_stream
 
 __all__ = ["openai"]
 
@@ -75,7 +82,7 @@ def attributes_of(telemetry: Telemetry, signal: Signal) -> set[str]:
 def test_the_package_emits_what_the_table_says(
     telemetry: Telemetry, made: OpenAI, openai: OpenAI, model_server: ModelServer
 ) -> None:
-    """Every metric comes with its kind, unit, buckets and attributes, all of which occur, and there are no others."""
+    """Every metric has the kind, unit, description, buckets and attributes of its row, and there is no other metric."""
     looped(telemetry, openai)
     answering(model_server, lambda request: json_reply(chat(CACHED, model=request.json["model"])))
     calls(telemetry, made, model_server)
@@ -85,12 +92,43 @@ def test_the_package_emits_what_the_table_says(
     for signal in EMITTED:
         metric = emitted[signal.name]
         assert (metric.unit, type(metric.data)) == (signal.unit, KINDS[signal.kind]), signal.name
+        assert metric.description == signal.description, signal.name
         assert attributes_of(telemetry, signal) == set(signal.attributes), signal.name
         if isinstance(metric.data, Sum):
             assert metric.data.is_monotonic
         for point in metric.data.data_points:
             if isinstance(point, HistogramDataPoint):
                 assert tuple(point.explicit_bounds) == signal.buckets
+
+
+@pytest.mark.parametrize("kind", ["counter", "histogram", "gauge"])
+def test_a_new_row_is_all_that_an_instrument_needs(
+    telemetry: Telemetry, kind: Literal["counter", "histogram", "gauge"]
+) -> None:
+    """An instrument takes its name, kind, unit, description and buckets from the row that it is created from."""
+    buckets = (1.0, 8.0) if kind == "histogram" else ()
+    row = Signal(name=f"toy.{kind}", kind=kind, unit="{toy}", description="A toy.", buckets=buckets)
+    meter = telemetry.meter_provider.get_meter("toy")
+    if kind == "histogram":
+        create_histogram(meter, row).record(3)
+    elif kind == "counter":
+        create_counter(meter, row).add(Decimal(3), {})
+    else:
+        create_observable(meter, row, lambda _options: [Observation(3)])
+    metric = telemetry.metrics()[row.name]
+    assert (metric.unit, metric.description, type(metric.data)) == (row.unit, row.description, KINDS[kind])
+    (point,) = metric.data.data_points
+    if isinstance(point, HistogramDataPoint):
+        assert tuple(point.explicit_bounds) == buckets
+
+
+def test_the_table_imports_only_the_core() -> None:
+    """The Collector's generator and the boards read the table without the OpenTelemetry API."""
+    tree = ast.parse(Path(signals.__file__).read_text(encoding="utf-8"))
+    modules = {node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    modules |= {name.name for node in ast.walk(tree) if isinstance(node, ast.Import) for name in node.names}
+    others = {module for module in modules if module.split(".")[0] not in sys.stdlib_module_names}
+    assert {module for module in others if not module.startswith("otel_agentcost.core")} == set()
 
 
 def test_points_of_money_and_tokens_have_the_same_whereabouts(
@@ -104,6 +142,6 @@ def test_points_of_money_and_tokens_have_the_same_whereabouts(
         found = [said for said in found if semconv.TOOL not in said]
         return [{key: said[key] for key in (*MODEL, *WHO) if key in said} for said in found]
 
-    priced = shared(semconv.M_COST)
+    priced = shared("agentcost.cost")
     assert priced
-    assert all(said in shared(semconv.M_TOKENS) for said in priced)
+    assert all(said in shared("agentcost.tokens") for said in priced)

@@ -12,21 +12,21 @@ import otel_agentcost
 from otel_agentcost.core import semconv
 from otel_agentcost.core.usage import Tokens
 from otel_agentcost.telemetry.metrics import TokenSums
-from tests.budgets.scene import ASK
-from tests.budgets.scene import client as of_server
-from tests.foreign import scene as foreign
-from tests.in_memory import Telemetry
-from tests.model_server import ModelServer
-from tests.sdks.kit import instrumented
-from tests.sdks.replies import CACHED, THOUGHT, chat, chat_stream
-from tests.telemetry.calls import ask, client
+from tests.support import foreign_spans as foreign
+from tests.support.budgeted_calls import ASK
+from tests.support.budgeted_calls import client as of_server
+from tests.support.call_shapes import instrumented
+from tests.support.in_memory import Telemetry
+from tests.support.model_server import ModelServer
+from tests.support.openai_call import ask, client
+from tests.support.replies import CACHED, THOUGHT, chat, chat_stream
 
 SAVED = 1024 * (0.15 - 0.075) / 1e6
 """What gpt-4o-mini's cache saves of the usage `CACHED`."""
 
 
 def by_type(telemetry: Telemetry) -> dict[Any, float]:
-    points: Any = telemetry.points(semconv.M_TOKENS)
+    points: Any = telemetry.points("agentcost.tokens")
     return {(point.attributes or {}).get(semconv.TOKEN_TYPE): point.value for point in points}
 
 
@@ -49,8 +49,8 @@ def test_spans_of_other_instrumentations_add_their_tokens(telemetry: Telemetry) 
     with instrumented(telemetry), otel_agentcost.attribute(user="u1"):
         foreign.call(telemetry)
     assert by_type(telemetry) == {"input": 181, "cache_read": 1024, "output": 183}
-    assert telemetry.total(semconv.M_TOKENS, user__id="u1") == 1388
-    assert telemetry.points(semconv.M_TOKEN_USAGE) == ()
+    assert telemetry.total("agentcost.tokens", user__id="u1") == 1388
+    assert telemetry.points("gen_ai.client.token.usage") == ()
 
 
 def observed(sums: TokenSums) -> list[tuple[dict[str, Any], float]]:
@@ -88,8 +88,8 @@ def test_what_a_cache_saves_is_told(telemetry: Telemetry) -> None:
     cached, plain = (dict(span.attributes or {}) for span in telemetry.spans)
     assert cached[semconv.CACHE_SAVINGS] == pytest.approx(SAVED, abs=1e-15)
     assert semconv.CACHE_SAVINGS not in plain
-    assert telemetry.total(semconv.M_SAVINGS) == pytest.approx(SAVED, abs=1e-15)
-    (point,) = telemetry.points(semconv.M_SAVINGS)
+    assert telemetry.total("agentcost.savings") == pytest.approx(SAVED, abs=1e-15)
+    (point,) = telemetry.points("agentcost.savings")
     assert (point.attributes or {})[semconv.SAVINGS_KIND] == "cache"
 
 
@@ -98,7 +98,7 @@ def test_a_cache_without_a_price_saves_nothing(telemetry: Telemetry) -> None:
     with instrumented(telemetry):
         foreign.call(telemetry)
     assert semconv.CACHE_SAVINGS not in telemetry.attributes()
-    assert telemetry.points(semconv.M_SAVINGS) == ()
+    assert telemetry.points("agentcost.savings") == ()
 
 
 def test_dollars_of_a_failed_call_name_the_error(telemetry: Telemetry, model_server: ModelServer) -> None:
@@ -106,11 +106,11 @@ def test_dollars_of_a_failed_call_name_the_error(telemetry: Telemetry, model_ser
     model_server.responder = lambda _request: chat_stream(drop=True)
     with of_server(model_server) as made, instrumented(telemetry), pytest.raises(APIConnectionError):
         list(made.chat.completions.create(**ASK, stream=True))
-    (cost,) = telemetry.points(semconv.M_COST)
+    (cost,) = telemetry.points("agentcost.cost")
     said = dict(cost.attributes or {})
     assert said[semconv.ERROR_TYPE] == telemetry.attributes()[semconv.ERROR_TYPE]
-    assert telemetry.total(semconv.M_COST) == telemetry.attributes()[semconv.COST]
-    for name in (semconv.M_TOKENS, semconv.M_OPERATION_COST):
+    assert telemetry.total("agentcost.cost") == telemetry.attributes()[semconv.COST]
+    for name in ("agentcost.tokens", "gen_ai.client.operation.cost"):
         assert all(semconv.ERROR_TYPE not in (point.attributes or {}) for point in telemetry.points(name))
 
 
@@ -119,5 +119,5 @@ def test_dollars_of_a_failed_call_of_another_instrumentation(telemetry: Telemetr
     """What its span says that went wrong, or that something did."""
     with instrumented(telemetry), foreign.span_of(telemetry, says={**foreign.SAYS, **told}) as span:
         foreign.failed(span)
-    (cost,) = telemetry.points(semconv.M_COST)
+    (cost,) = telemetry.points("agentcost.cost")
     assert (cost.attributes or {})[semconv.ERROR_TYPE] == error

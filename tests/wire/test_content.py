@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 
 from otel_agentcost.wire import content, load
-from tests.wire import oracle
+from tests.wire import genai_prices_usage
 from tests.wire.test_fuzz import BOUNDED, objects
 
 SAID = {"role": "user", "parts": [{"type": "text", "content": "Weather in Rome?"}]}
@@ -126,14 +126,14 @@ def test_no_content_makes_it_raise(form: str, value: Any) -> None:
         assert found is None or isinstance(json.loads(found), list)
 
 
-LINES = oracle.recordings()
+LINES = genai_prices_usage.recordings()
 
 
 @pytest.mark.skipif(not LINES, reason="AGENTCOST_CORPORA names no folder with recordings")
 def test_every_recorded_conversation_has_content() -> None:
     """Each recorded request of a chat has messages, each with a role and parts."""
     for line in LINES:
-        form, body = oracle.format_of(line), oracle.request_of(line)
+        form, body = genai_prices_usage.format_of(line), genai_prices_usage.request_of(line)
         if form is None or body is None or form[0] in ("openai_embeddings", "openai_images"):
             continue
         for message in parsed(content.input_messages(load(form[0]), body)):

@@ -10,9 +10,9 @@ import pytest
 
 from otel_agentcost.core.call import Answer
 from otel_agentcost.wire.fields import get
-from tests.wire import oracle
+from tests.wire import genai_prices_usage
 
-LINES = oracle.recordings()
+LINES = genai_prices_usage.recordings()
 
 pytestmark = [
     pytest.mark.skipif(not LINES, reason="AGENTCOST_CORPORA names no folder with recordings"),
@@ -22,32 +22,32 @@ pytestmark = [
 
 def read(line: dict[str, Any]) -> tuple[Answer, Any]:
     """Our answer to a recorded exchange, and the response as the oracle can read it."""
-    form = oracle.reader_of(line)
-    call = form.read_request(oracle.request_of(line), line["path"])
-    if not oracle.is_stream(line):
+    form = genai_prices_usage.reader_of(line)
+    call = form.read_request(genai_prices_usage.request_of(line), line["path"])
+    if not genai_prices_usage.is_stream(line):
         response = json.loads(line["response"])
         return form.read_response(call, response), response
-    reader, seen = form.open_stream(call), list(oracle.events(line["response"]))
+    reader, seen = form.open_stream(call), list(genai_prices_usage.events(line["response"]))
     for event in seen:
         reader.feed(event)
-    return reader.answer(complete=True), oracle.merged(seen)
+    return reader.answer(complete=True), genai_prices_usage.merged(seen)
 
 
 def compare(line: dict[str, Any]) -> tuple[str, str | None]:
     """How a line was judged ("whole", "streamed", "no usage", "estimated"), and what differs, if anything does."""
     answer, response = read(line)
-    provider, flavor = oracle.provider_of(line), oracle.flavor_of(line)
+    provider, flavor = genai_prices_usage.provider_of(line), genai_prices_usage.flavor_of(line)
     try:
-        wanted = oracle.expected(provider or "", flavor, response)
+        wanted = genai_prices_usage.expected(provider or "", flavor, response)
     except ValueError as refusal:
         if answer.usage is None:
             return "no usage", None if answer.missing else "no usage and no reason"
-        estimated = answer.usage.estimated and oracle.is_stream(line)
+        estimated = answer.usage.estimated and genai_prices_usage.is_stream(line)
         return "estimated", None if estimated else f"{answer.usage.counts} where the oracle says: {refusal}"
     if answer.usage is None:
         return "refused", f"{answer.missing!r}, where the oracle extracts {wanted}"
-    found = oracle.overlapping(answer.usage, set(wanted))
-    how = "streamed" if oracle.is_stream(line) else "whole"
+    found = genai_prices_usage.overlapping(answer.usage, set(wanted))
+    how = "streamed" if genai_prices_usage.is_stream(line) else "whole"
     return how, None if found == wanted and not answer.usage.estimated else f"{found}, oracle {wanted}"
 
 
@@ -76,10 +76,10 @@ def test_every_recording_names_its_model() -> None:
 
 def test_a_truncated_recording_is_estimated_and_never_fails() -> None:
     """Every recorded stream, cut after every tenth event: a usage that says it is estimated, or a reason."""
-    for line in filter(oracle.is_stream, LINES):
-        form = oracle.reader_of(line)
-        call = form.read_request(oracle.request_of(line), line["path"])
-        seen = list(oracle.events(line["response"]))
+    for line in filter(genai_prices_usage.is_stream, LINES):
+        form = genai_prices_usage.reader_of(line)
+        call = form.read_request(genai_prices_usage.request_of(line), line["path"])
+        seen = list(genai_prices_usage.events(line["response"]))
         for cut in range(0, len(seen), 10):
             reader = form.open_stream(call)
             for event in seen[:cut]:

@@ -12,7 +12,7 @@ from openai.types import CreateEmbeddingResponse, ImagesResponse
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 from openai.types.responses import Response, ResponseTextDeltaEvent
 
-from tests.wire import test_anthropic, test_openai_chat, test_openai_others
+from tests.wire import test_anthropic_messages, test_openai_chat, test_openai_other_formats
 from tests.wire.reading import ask, chat, delta, load_reader, streamed, used, whole
 
 CHAT = chat({**test_openai_chat.CACHED, "cost": 0.01}, service_tier="flex")
@@ -22,17 +22,17 @@ CHAT = chat({**test_openai_chat.CACHED, "cost": 0.01}, service_tier="flex")
     ("form", "kind", "json"),
     [
         ("openai_chat", ChatCompletion, CHAT),
-        ("openai_responses", Response, test_openai_others.RESPONSE),
+        ("openai_responses", Response, test_openai_other_formats.RESPONSE),
         ("openai_embeddings", CreateEmbeddingResponse, {"model": "m", "data": [], "usage": {"prompt_tokens": 8}}),
-        ("openai_images", ImagesResponse, {"usage": test_openai_others.IMAGE}),
-        ("anthropic_messages", Message, test_anthropic.message()),
+        ("openai_images", ImagesResponse, {"usage": test_openai_other_formats.IMAGE}),
+        ("anthropic_messages", Message, test_anthropic_messages.message()),
         (
             "anthropic_messages",
             BetaMessage,
-            test_anthropic.message(
+            test_anthropic_messages.message(
                 iterations=[
-                    test_anthropic.iteration("compaction", 9000, 10),
-                    test_anthropic.iteration("message", 181, 183),
+                    test_anthropic_messages.iteration("compaction", 9000, 10),
+                    test_anthropic_messages.iteration("message", 181, 183),
                 ]
             ),
         ),
@@ -52,11 +52,11 @@ def test_streams_of_sdk_objects_are_read_like_their_json() -> None:
     cut = streamed("openai_chat", parsed[:-1], body, complete=False)
     assert cut == streamed("openai_chat", chunks[:-1], body, complete=False)
     assert used(cut).output_tokens == 2
-    start = RawMessageStartEvent.construct(**test_anthropic.START)
-    words = [RawContentBlockDeltaEvent.construct(**word) for word in test_anthropic.WORDS]
+    start = RawMessageStartEvent.construct(**test_anthropic_messages.START)
+    words = [RawContentBlockDeltaEvent.construct(**word) for word in test_anthropic_messages.WORDS]
     both = (
         streamed("anthropic_messages", [start, *words]),
-        streamed("anthropic_messages", [test_anthropic.START, *test_anthropic.WORDS]),
+        streamed("anthropic_messages", [test_anthropic_messages.START, *test_anthropic_messages.WORDS]),
     )
     assert both[0] == both[1]
 

@@ -1,6 +1,6 @@
-# The board, the derived columns and the triggers in Honeycomb, from the JSON files beside this one.
+# Creates the board, the derived columns and the triggers in Honeycomb from the JSON files in this folder.
 #
-# HONEYCOMB_API_KEY: a configuration key that may manage queries, boards, columns and triggers; in Europe also
+# HONEYCOMB_API_KEY: a configuration key with access to queries, boards, columns and triggers. In Europe, also set
 # HONEYCOMB_API_ENDPOINT=https://api.eu1.honeycomb.io.
 
 terraform {

@@ -1,23 +1,23 @@
-# What is set, and what is made of it and of the JSON files. No provider is needed to evaluate this file.
+# Variables, and the values derived from them and the JSON files. Evaluating this file needs no provider.
 
 variable "dataset" {
-  description = "The dataset of your spans: the name of the service, or __all__ for all of the environment."
+  description = "Dataset of your spans: the service name, or __all__ for the whole environment."
   type        = string
 }
 
 variable "thresholds" {
-  description = "Other limits than those of triggers.json, by its keys: { day = 100, run = 5 }."
+  description = "Overrides for the limits in triggers.json by key, such as { day = 100, run = 5 }."
   type        = map(number)
   default     = {}
 
   validation {
     condition     = length(setsubtract(keys(var.thresholds), keys(jsondecode(file("${path.module}/triggers.json"))))) == 0
-    error_message = "There is no such trigger in triggers.json."
+    error_message = "triggers.json has no trigger with this key."
   }
 }
 
 variable "recipients" {
-  description = "Who is told: [{ type = \"email\", target = \"you@example.com\" }]."
+  description = "Recipients of alerts, such as [{ type = \"email\", target = \"you@example.com\" }]."
   type        = list(object({ type = string, target = string }))
   default     = []
 }

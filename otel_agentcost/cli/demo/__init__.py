@@ -1,7 +1,7 @@
 """`agentcost demo`: a research agent, the model server it talks to, and the terminal that shows what it spends.
 
 The agent (`agent.py`) is an ordinary application: it uses the real SDKs and knows nothing of the server, and hardly
-anything of this package. The server (`server.py`, `dialects/`) is an ordinary model provider: it knows nothing of
+anything of this package. The server (`server.py`) is an ordinary model provider: it knows nothing of
 telemetry. The terminal (`terminal.py`) reads spans, and nothing else. `app.py` puts the three together.
 
 This module holds the command's arguments; the rest is imported when the command runs.
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from otel_agentcost.cli import Subparsers
 
-SUMMARY = "Run a research agent against a local model server, and watch what it spends; needs no API key."
+SUMMARY = "Run a research agent against a local model server, and show what it spends; needs no API key."
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -38,9 +38,11 @@ def add_parser(subparsers: Subparsers) -> None:
         help="Also send spans and metrics to this collector, by OTLP over HTTP, like http://localhost:4318.",
     )
     parser.add_argument(
-        "--real", action="store_true", help="Ask the real providers, with the API keys in the environment; costs cents."
+        "--real",
+        action="store_true",
+        help="Call the real providers, with the API keys in the environment; costs cents.",
     )
-    parser.add_argument("--fast", action="store_true", help="Do not slow down so that a person can follow.")
+    parser.add_argument("--fast", action="store_true", help="Run without pauses.")
     parser.set_defaults(run=run)
 
 

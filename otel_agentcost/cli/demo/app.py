@@ -111,9 +111,9 @@ def main(options: Options) -> int:
 def choose(options: Options, environ: Mapping[str, str]) -> Sequence[Surface]:
     """The surfaces to show. Raises `CannotRun` where a package, a key or the collector is missing."""
     if options.replay and options.real:
-        raise CannotRun("--replay answers from a recording, and --real asks the provider: choose one of them.")
+        raise CannotRun("--replay uses a recording and --real calls the provider: choose one of them.")
     if options.replay and options.sdk not in ("openai", "all"):
-        raise CannotRun("--replay is a run on gpt-4o: it goes through the openai SDK only.")
+        raise CannotRun("--replay is a run on gpt-4o: it needs the openai SDK.")
     if options.replay:
         surfaces: Sequence[Surface] = SURFACES[:1]
     else:
@@ -132,7 +132,7 @@ def reach(otlp: str) -> Collector:
 
     collector = Collector(otlp)
     if reason := collector.unreachable():
-        raise CannotRun(f"{reason}: start one, or leave out --otlp.")
+        raise CannotRun(f"{reason}: start one, or remove --otlp.")
     return collector
 
 
@@ -164,21 +164,21 @@ def run(options: Options, surfaces: Sequence[Surface]) -> int:
                 console.print(f"\n{report}", style="italic", soft_wrap=True, markup=False)
     print_bill(console, view.runs)
     if collector:
-        console.print(f"{collector.spans} spans, and the metrics, were sent to {collector.url}.", soft_wrap=True)
+        console.print(f"{collector.spans} spans and the metrics were sent to {collector.url}.", soft_wrap=True)
     return conclude(failed or check(view, len(surfaces)), collector)
 
 
 def check(view: LiveView, expected: int) -> list[str]:
     """What is wrong with the spans that were seen; nothing, if every roll-up agrees with its calls."""
     if len(view.runs) < expected or not all(run.model_lines for run in view.runs):
-        return ["spans are missing: is OpenTelemetry or this package switched off in the environment?"]
+        return ["spans are missing: is OpenTelemetry or this package disabled in the environment?"]
     return [text for run in view.runs for text in run.disagreements()]
 
 
 def conclude(wrong: Sequence[str], collector: Collector | None) -> int:
     """Says what went wrong; returns the exit code."""
     if collector and collector.failures:
-        wrong = [*wrong, f"{collector.url} did not take everything: does it receive OTLP over HTTP there?"]
+        wrong = [*wrong, f"{collector.url} did not accept everything: does it receive OTLP over HTTP at this address?"]
     for text in wrong:
         print(f"agentcost demo: {text}", file=sys.stderr)
     return 1 if wrong else 0
@@ -230,7 +230,7 @@ def _with_keys(surfaces: Sequence[Surface], environ: Mapping[str, str]) -> Seque
     usable = [surface for surface in surfaces if any(environ.get(key) for key in surface.keys)]
     if not usable:
         variables = " or ".join(dict.fromkeys(key for surface in surfaces for key in surface.keys))
-        raise CannotRun(f"--real asks the provider itself and needs an API key: set {variables}, or leave out --real.")
+        raise CannotRun(f"--real calls the provider and needs an API key: set {variables}, or remove --real.")
     return usable
 
 

@@ -2,7 +2,7 @@
 
 It is deterministic and keeps no conversation: the reply follows from how often the model has spoken in the
 conversation that it is sent, as with a real, stateless provider. Its only memory is the prompt cache.
-Wire formats are not its business: `dialects/` translate to `Asked` and from `Answered`.
+Wire formats are not its business: `otel_agentcost.testing` has them.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from otel_agentcost.testing.answers import ModelRequest, Tokens, ToolCall, Turn
 from otel_agentcost.wire.tokenizers import rule_of_thumb
 
 # Not a real vocabulary, although one may be installed: the demo counts alike on every machine.
@@ -22,64 +23,12 @@ SMALLEST_CACHED_PROMPT = 1024
 """Tokens below which providers cache nothing."""
 
 
-class BadRequest(Exception):
-    """The request is not one that the model can answer; the text is the provider's error message."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolUse:
-    """One tool that the model wants called."""
-
-    id: str
-    name: str
-    arguments: dict[str, Any]
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
     """What the model says in one turn: text, the tools that it wants called, or both."""
 
     text: str = ""
     tools: tuple[tuple[str, dict[str, Any]], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Tokens:
-    """The usage of one turn. `prompt` counts all of the input, cached or not; providers report it in various ways."""
-
-    prompt: int
-    output: int
-    cache_read: int = 0
-    cache_write: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """One request, as all wire formats mean it."""
-
-    model: str
-    prompt: tuple[str, ...]
-    """The texts of the prompt in order, one a message: what is counted, and what a prompt cache compares."""
-    turn: int
-    """How often the model has spoken before in this conversation."""
-    stream: bool = False
-    stream_usage: bool = True
-    """Whether a streamed answer ends with its usage (OpenAI's chat completions leave it out unless asked)."""
-    cache: bool = True
-    """Whether this prompt may be cached (Anthropic caches on request only)."""
-    cache_block: int = 1
-    """Cached prefixes are counted in multiples of so many tokens."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
-    """One turn of the model, ready to be put into a wire format."""
-
-    id: str
-    model: str
-    text: str
-    tools: tuple[ToolUse, ...]
-    tokens: Tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,54 +47,58 @@ class Cache:
         self._seen: set[tuple[str, ...]] = set()
         self._lock = threading.Lock()
 
-    def lookup(self, asked: Asked) -> tuple[int, int]:
-        """The tokens of `asked.prompt` that are read from the cache, and those that are now written to it."""
-        if not asked.cache:
+    def lookup(self, request: ModelRequest) -> tuple[int, int]:
+        """The tokens of `request.prompt` that are read from the cache, and those that are now written to it."""
+        if not request.cache:
             return 0, 0
-        sizes = [count_tokens(text) for text in asked.prompt]
+        sizes = [count_tokens(text) for text in request.prompt]
         with self._lock:
             known = next(
-                (length for length in range(len(sizes), 0, -1) if (asked.model, *asked.prompt[:length]) in self._seen),
+                (
+                    length
+                    for length in range(len(sizes), 0, -1)
+                    if (request.model, *request.prompt[:length]) in self._seen
+                ),
                 0,
             )
-            self._seen.add((asked.model, *asked.prompt))
+            self._seen.add((request.model, *request.prompt))
         read = sum(sizes[:known]) if sum(sizes[:known]) >= SMALLEST_CACHED_PROMPT else 0
-        read -= read % asked.cache_block
+        read -= read % request.cache_block
         return read, sum(sizes) - read if sum(sizes) >= SMALLEST_CACHED_PROMPT else 0
 
 
 @dataclass(slots=True)
 class ScriptedModel:
-    """Answers what it is asked, following its script."""
+    """Answers what it is request, following its script."""
 
     script: Script
     cache: Cache = field(default_factory=Cache)
 
-    def answer(self, asked: Asked) -> Answered:
-        """The turn that follows on `asked`."""
-        turn = min(asked.turn, len(self.script.replies) - 1)
+    def answer(self, request: ModelRequest) -> Turn:
+        """The turn that follows on `request`."""
+        turn = min(request.turn, len(self.script.replies) - 1)
         reply = self.script.replies[turn]
         tools = tuple(
-            ToolUse(id=f"call_{turn + 1}_{number}", name=name, arguments=arguments)
+            ToolCall(name, arguments, f"call_{turn + 1}_{number}")
             for number, (name, arguments) in enumerate(reply.tools, start=1)
         )
-        return Answered(
+        return Turn(
             id=f"demo_{turn + 1}",
-            model=asked.model,
+            model=request.model,
             text=reply.text,
             tools=tools,
-            tokens=self._tokens(asked, turn, reply),
+            tokens=self._tokens(request, turn, reply),
         )
 
-    def _tokens(self, asked: Asked, turn: int, reply: Reply) -> Tokens:
+    def _tokens(self, request: ModelRequest, turn: int, reply: Reply) -> Tokens:
         if self.script.usage is not None:
             return self.script.usage[turn]
-        read, write = self.cache.lookup(asked)
+        read, write = self.cache.lookup(request)
         said = [f"{name} {json.dumps(arguments)}" for name, arguments in reply.tools]
         if reply.text:
             said.append(reply.text)
         return Tokens(
-            prompt=sum(count_tokens(text) for text in asked.prompt),
+            prompt=sum(count_tokens(text) for text in request.prompt),
             output=sum(count_tokens(text) for text in said),
             cache_read=read,
             cache_write=write,

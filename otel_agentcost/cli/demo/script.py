@@ -6,7 +6,8 @@ The tour is short, and its tokens are counted. The replay is a run of ten model 
 
 from __future__ import annotations
 
-from otel_agentcost.cli.demo.model import Reply, Script, Tokens
+from otel_agentcost.cli.demo.model import Reply, Script
+from otel_agentcost.testing.answers import Tokens
 
 QUESTION = "How do honeybees survive the winter, and why do some colonies die?"
 

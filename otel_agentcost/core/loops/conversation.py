@@ -32,7 +32,7 @@ _PIECES: Final = 16
 
 
 class ToolCall(NamedTuple):
-    """A tool that the model called. Built by `call_of`."""
+    """A tool that the model called. Built by `make_tool_call`."""
 
     id: str | None
     tool: str
@@ -53,24 +53,26 @@ class ToolResult(NamedTuple):
     """Whose result it is, where the format says that in place of an id."""
 
 
-class Said(NamedTuple):
+class TextMessage(NamedTuple):
     """What somebody said."""
 
     by_model: bool
     text: str
 
 
-Item = ToolCall | ToolResult | Said
+Item = ToolCall | ToolResult | TextMessage
 
 
-def call_of(id_: str | None, tool: str, arguments: Any) -> ToolCall:
+def make_tool_call(id_: str | None, tool: str, arguments: Any) -> ToolCall:
     """The call of `tool` with `arguments`: JSON text, or the value that such a text stands for. Never raises."""
     whole = canonical(arguments)
-    tool = short(tool)
-    return ToolCall(None if id_ is None else short(id_), tool, clip(whole, ARGUMENTS_KEPT), hash((tool, digest(whole))))
+    tool = shorten_name(tool)
+    return ToolCall(
+        None if id_ is None else shorten_name(id_), tool, clip(whole, ARGUMENTS_KEPT), hash((tool, digest(whole)))
+    )
 
 
-def short(name: str) -> str:
+def shorten_name(name: str) -> str:
     """A tool's name, or a call's id, as it is kept: one that is longer than any real one is cut, and stays itself."""
     return name if len(name) <= _NAME else f"{clip(name, _NAME)}#{digest(name)}"
 

@@ -12,14 +12,14 @@ from collections.abc import Iterable
 from typing import Final
 
 from otel_agentcost.core.loops import result_text, similarity, tool_names, weights
-from otel_agentcost.core.loops.conversation import RESULT_KEPT, Item, Said, ToolCall, ToolResult, clip, digest
-from otel_agentcost.core.loops.error_storm import Failures
-from otel_agentcost.core.loops.no_progress import Answers
-from otel_agentcost.core.loops.progress import Moment
-from otel_agentcost.core.loops.repetition import FULL, PATIENT, Finding, Similarity, Streak, Thresholds
-from otel_agentcost.core.loops.stall import Stalls
+from otel_agentcost.core.loops.conversation import RESULT_KEPT, Item, TextMessage, ToolCall, ToolResult, clip, digest
+from otel_agentcost.core.loops.error_storm import ErrorStormRule
+from otel_agentcost.core.loops.no_progress import NoProgressRule
+from otel_agentcost.core.loops.progress import Progress
+from otel_agentcost.core.loops.repetition import FULL, PATIENT, Finding, Repetition, Similarity, Thresholds
+from otel_agentcost.core.loops.stall import StallRule
 
-__all__ = ["Watch"]
+__all__ = ["LoopDetector"]
 
 _KINDS: Final = 40
 """Kinds of calls that are remembered; what was not called for longer is a new kind."""
@@ -45,23 +45,23 @@ _DRAFT: Final = 12
 """Spaces in what an agent says before it hands over, at least, for it to be work that another reads."""
 
 
-class Watch:
+class LoopDetector:
     """The state of one conversation. Not thread-safe."""
 
     __slots__ = (
-        "_answers",
         "_drafts",
-        "_failures",
+        "_error_storm",
         "_groups",
         "_hot",
         "_kinds",
-        "_moment",
         "_new",
+        "_no_progress",
         "_open",
+        "_progress",
         "_results",
         "_room",
         "_similarity",
-        "_stalls",
+        "_stall",
         "_thresholds",
         "_users",
     )
@@ -69,26 +69,26 @@ class Watch:
     def __init__(self, text_similarity: Similarity, thresholds: Thresholds | None = None) -> None:
         self._similarity = text_similarity
         self._thresholds = thresholds or Thresholds()
-        self._moment = Moment()
-        self._kinds: OrderedDict[int, Streak] = OrderedDict()
+        self._progress = Progress()
+        self._kinds: OrderedDict[int, Repetition] = OrderedDict()
         self._room = 0
         self._open: list[ToolCall] = []
         self._results: OrderedDict[int, None] = OrderedDict()
         self._users: OrderedDict[int, None] = OrderedDict()
         self._drafts: OrderedDict[int, None] = OrderedDict()
-        self._groups: dict[tuple[str, int], list[Streak]] = {}
+        self._groups: dict[tuple[str, int], list[Repetition]] = {}
         """The kinds of calls, by what those that are alike have in common."""
-        self._hot: list[Streak] = []
+        self._hot: list[Repetition] = []
         self._new = _New()
-        self._answers = Answers(self._moment, text_similarity, self._thresholds)
-        self._failures = Failures(self._moment, text_similarity, self._thresholds)
-        self._stalls = Stalls(self._moment, self._thresholds)
+        self._no_progress = NoProgressRule(self._progress, text_similarity, self._thresholds)
+        self._error_storm = ErrorStormRule(self._progress, text_similarity, self._thresholds)
+        self._stall = StallRule(self._progress, self._thresholds)
 
     def size(self) -> int:
         """Bytes that it takes, about."""
         others = (
-            self._answers.size()
-            + self._failures.size()
+            self._no_progress.size()
+            + self._error_storm.size()
             + 120 * (len(self._results) + len(self._users) + len(self._drafts))
         )
         return 4_000 + self._room + others + _OPEN_CALL * len(self._open)
@@ -97,13 +97,13 @@ class Watch:
 
     def feed(self, items: Iterable[Item], at: int) -> None:
         """Takes in what is new. `at` says when that is, in whatever the caller counts: findings tell it again."""
-        self._moment.at = at
+        self._progress.at = at
         for item in items:
             if type(item) is ToolCall:
                 self._called(item)
             elif type(item) is ToolResult:
                 self._returned(item)
-            elif type(item) is Said:
+            elif type(item) is TextMessage:
                 self._said(item)
         if len(self._open) > _LEFT_OPEN:
             del self._open[_LEFT_OPEN:]
@@ -115,73 +115,73 @@ class Watch:
             self._forget_oldest()
 
     def _called(self, call: ToolCall) -> None:
-        if self._moment.speaks():
+        if self._progress.model_acts():
             self._open.clear()  # what has not come back by now never will
-        self._answers.called()
+        self._no_progress.called()
         if len(self._open) < _OPEN:
             self._open.append(call)
 
-    def _said(self, said: Said) -> None:
+    def _said(self, said: TextMessage) -> None:
         if said.by_model:
-            self._answers.flush()
-            self._moment.speaks()
-            self._answers.say(said.text)
+            self._no_progress.flush()
+            self._progress.model_acts()
+            self._no_progress.say(said.text)
             if said.text.count(" ") >= _DRAFT:
-                self._moment.drafts += self._is_new_draft(said.text)
+                self._progress.drafts += self._is_new_draft(said.text)
             return
-        self._answers.flush()
-        self._moment.listens()
-        moment, plain = self._moment, " ".join(said.text[:4096].lower().split())
-        urged = result_text.urges(plain)
+        self._no_progress.flush()
+        self._progress.model_receives()
+        progress, plain = self._progress, " ".join(said.text[:4096].lower().split())
+        urged = result_text.is_nudge(plain)
         known = digest(result_text.without_digits(plain) if urged else plain)  # "3 steps left", "2 steps left"
-        moment.question = 0 if urged else known
+        progress.question = 0 if urged else known
         if known not in self._users:
-            moment.user += 1
-            moment.topics += not urged
-            self._stalls.reset()
+            progress.user += 1
+            progress.topics += not urged
+            self._stall.reset()
             _remember(self._users, known, 24)
         elif not urged:  # a person who asks the same again is told the same again
-            moment.user += 1
-            moment.topics += 1
-            self._stalls.reset()
+            progress.user += 1
+            progress.topics += 1
+            self._stall.reset()
 
     def _is_new_draft(self, text: str) -> bool:
-        known = digest(result_text.essence(text[:4096]).casefold())
+        known = digest(result_text.stable_text(text[:4096]).casefold())
         new = known not in self._drafts
         _remember(self._drafts, known, 24)
         return new
 
     def _returned(self, result: ToolResult) -> None:
-        self._moment.listens()
+        self._progress.model_receives()
         call = self._of(result)
         if call is None:
             return
-        moment = self._moment
-        moment.order += 1
+        progress = self._progress
+        progress.order += 1
         raw = digest(result.content)
         self._new.waits = self._new.exchanged = False
-        failed = result.error or result_text.failed(result.content)
-        streak = self._kinds.get(call.key) or self._alike(call, result, raw)
-        new = raw not in self._results and not result_text.empty(result.content)
-        if streak is None:
-            streak = self._begin(call, result, raw)
-            moment.novel += new
-            moment.writes += not failed and tool_names.changes_something(call.tool)
-        elif streak.turn == moment.turn:
+        failed = result.error or result_text.is_failure(result.content)
+        repetition = self._kinds.get(call.key) or self._alike(call, result, raw)
+        new = raw not in self._results and not result_text.is_empty(result.content)
+        if repetition is None:
+            repetition = self._begin(call, result, raw)
+            progress.novel += new
+            progress.writes += not failed and tool_names.is_write(call.tool)
+        elif repetition.turn == progress.turn:
             return  # the model has called it twice at once
         else:
-            new = self._once_more(streak, call, result, raw, new=new)
-        self._note(streak)
+            new = self._once_more(repetition, call, result, raw, new=new)
+        self._note(repetition)
         if tool_names.sleeps(call.tool, call.arguments):
-            moment.slept = moment.order
+            progress.slept = progress.order
         if failed:
-            self._failures.failed(call, result)
+            self._error_storm.failed(call, result)
         else:
-            self._failures.succeeded(call.tool)
+            self._error_storm.succeeded(call.tool)
         if not self._new.waits:
-            self._stalls.returned(call, result, new=new)
+            self._stall.returned(call, result, new=new)
         if new:
-            moment.news += 1
+            progress.news += 1
             _remember(self._results, raw, _RESULTS)
 
     def _of(self, result: ToolResult) -> ToolCall | None:
@@ -195,18 +195,18 @@ class Watch:
 
     # --- kinds of calls ---
 
-    def _begin(self, call: ToolCall, result: ToolResult, raw: int) -> Streak:
-        streak = Streak(call.tool, self._moment.at)
-        streak.key, streak.raw = call.key, raw
-        streak.started = self._moment.order
-        streak.things, streak.essence = self._new.things, self._new.essence
-        streak.arguments, streak.result = call.arguments, clip(result.content, RESULT_KEPT)
-        self._kinds[call.key] = streak
-        self._room += streak.size()
-        self._groups.setdefault((call.tool, streak.things), []).append(streak)
+    def _begin(self, call: ToolCall, result: ToolResult, raw: int) -> Repetition:
+        repetition = Repetition(call.tool, self._progress.at)
+        repetition.key, repetition.raw = call.key, raw
+        repetition.started = self._progress.order
+        repetition.things, repetition.stable_text = self._new.things, self._new.stable_text
+        repetition.arguments, repetition.result = call.arguments, clip(result.content, RESULT_KEPT)
+        self._kinds[call.key] = repetition
+        self._room += repetition.size()
+        self._groups.setdefault((call.tool, repetition.things), []).append(repetition)
         while len(self._kinds) > _KINDS or self._room > _ROOM:
             self._forget_oldest()
-        return streak
+        return repetition
 
     def _forget_oldest(self) -> None:
         _, old = self._kinds.popitem(last=False)
@@ -216,140 +216,146 @@ class Watch:
         if not group:
             del self._groups[old.tool or "", old.things]
 
-    def _once_more(self, streak: Streak, call: ToolCall, result: ToolResult, raw: int, *, new: bool) -> bool:
+    def _once_more(self, repetition: Repetition, call: ToolCall, result: ToolResult, raw: int, *, new: bool) -> bool:
         """A call of a kind that was called before. Returns whether what came back is new."""
-        before = streak.size()
-        same = self._same(streak, result, raw)
+        before = repetition.size()
+        same = self._same(repetition, result, raw)
         if same is None:
-            streak.restart(self._moment.at)
+            repetition.restart(self._progress.at)
         elif not same:
-            streak.restart(self._moment.at)
-            self._moment.progress = self._moment.order
+            repetition.restart(self._progress.at)
+            self._progress.last_change = self._progress.order
         else:
             new = False
-            weight = weights.weight(
-                self._moment, streak, call, result, exchanged=self._new.exchanged, apart=self._thresholds.apart
+            weight = weights.repetition_weight(
+                self._progress, repetition, call, result, exchanged=self._new.exchanged, apart=self._thresholds.apart
             )
             self._new.waits = weight == PATIENT
-            streak.again(weight)
+            repetition.again(weight)
         if not same:
-            streak.raw = raw
-        if streak.near and call.arguments != streak.arguments:
-            streak.wordings = (streak.arguments, *streak.wordings[: _WORDINGS - 1])
-        streak.arguments, streak.result = call.arguments, clip(result.content, RESULT_KEPT)
-        self._kinds.move_to_end(streak.key)
-        self._room += streak.size() - before
-        if streak.credit >= self._thresholds.repeats * FULL and streak not in self._hot:
-            self._hot.append(streak)
+            repetition.raw = raw
+        if repetition.near and call.arguments != repetition.arguments:
+            repetition.wordings = (repetition.arguments, *repetition.wordings[: _WORDINGS - 1])
+        repetition.arguments, repetition.result = call.arguments, clip(result.content, RESULT_KEPT)
+        self._kinds.move_to_end(repetition.key)
+        self._room += repetition.size() - before
+        if repetition.credit >= self._thresholds.repeats * FULL and repetition not in self._hot:
+            self._hot.append(repetition)
         return new
 
-    def _note(self, streak: Streak) -> None:
-        moment = self._moment
-        streak.turn, streak.order, streak.user = moment.turn, moment.order, moment.user
-        streak.novel, streak.writes, streak.topics = moment.novel, moment.writes, moment.topics
-        streak.drafts = moment.drafts
+    def _note(self, repetition: Repetition) -> None:
+        progress = self._progress
+        repetition.turn, repetition.order, repetition.user = progress.turn, progress.order, progress.user
+        repetition.novel, repetition.writes, repetition.topics = progress.novel, progress.writes, progress.topics
+        repetition.drafts = progress.drafts
 
-    def _same(self, streak: Streak, result: ToolResult, raw: int) -> bool | None:
+    def _same(self, repetition: Repetition, result: ToolResult, raw: int) -> bool | None:
         """Whether a result tells what the last one told; None where the last one was too long to know."""
-        if raw == streak.raw:
+        if raw == repetition.raw:
             return True
-        essence = _essence(result.content)
-        before = streak.essence
-        if before is None and len(streak.result) < RESULT_KEPT:
-            before = _essence(streak.result)
-        streak.essence = essence
+        stable_text = _stable_text(result.content)
+        before = repetition.stable_text
+        if before is None and len(repetition.result) < RESULT_KEPT:
+            before = _stable_text(repetition.result)
+        repetition.stable_text = stable_text
         if before is None:
             return None
-        return before == essence or similarity.near_results(
-            streak.result, result.content[:RESULT_KEPT], self._similarity, self._thresholds.results
+        return before == stable_text or similarity.are_similar_results(
+            repetition.result, result.content[:RESULT_KEPT], self._similarity, self._thresholds.results
         )
 
-    def _alike(self, call: ToolCall, result: ToolResult, raw: int) -> Streak | None:
+    def _alike(self, call: ToolCall, result: ToolResult, raw: int) -> Repetition | None:
         """The kind of which this is another wording: the arguments nearly the same, and the result, too."""
-        self._new.essence = None
-        self._new.things = similarity.things(call.arguments)
+        self._new.stable_text = None
+        self._new.things = similarity.subject_key(call.arguments)
         group = self._groups.get((call.tool, self._new.things))
         if group is not None:
-            for streak in group[: -_COMPARED - 1 : -1]:
-                if streak.turn == self._moment.turn or not self._tells_the_same(streak, result, raw):
+            for repetition in group[: -_COMPARED - 1 : -1]:
+                if repetition.turn == self._progress.turn or not self._tells_the_same(repetition, result, raw):
                     continue
-                way = self._put_alike(streak, call, result)
+                way = self._put_alike(repetition, call, result)
                 if way != similarity.OTHER:
-                    streak.near = True
-                    streak.reworded = streak.reworded or way == similarity.REWORDED
-                    label = len(result.content) < _LABEL and not result_text.empty(result.content)
-                    self._new.exchanged = way == similarity.EXCHANGED and (label or not streak.reworded)
-                    return streak
+                    repetition.near = True
+                    repetition.reworded = repetition.reworded or way == similarity.REWORDED
+                    label = len(result.content) < _LABEL and not result_text.is_empty(result.content)
+                    self._new.exchanged = way == similarity.EXCHANGED and (label or not repetition.reworded)
+                    return repetition
         return None
 
-    def _put_alike(self, streak: Streak, call: ToolCall, result: ToolResult) -> int:
-        nothing = weights.says_nothing(result.content)
+    def _put_alike(self, repetition: Repetition, call: ToolCall, result: ToolResult) -> int:
+        nothing = weights.is_unspecific(result.content)
         least = self._thresholds.arguments_to_nothing if nothing else self._thresholds.arguments
         return max(
-            similarity.near_arguments(wording, call.arguments, self._similarity, least, loose=not nothing)
-            for wording in (streak.arguments, *streak.wordings)
+            similarity.compare_arguments(wording, call.arguments, self._similarity, least, loose=not nothing)
+            for wording in (repetition.arguments, *repetition.wordings)
         )
 
-    def _tells_the_same(self, streak: Streak, result: ToolResult, raw: int) -> bool:
-        if raw == streak.raw:
+    def _tells_the_same(self, repetition: Repetition, result: ToolResult, raw: int) -> bool:
+        if raw == repetition.raw:
             return True
-        content, before = result.content, streak.result
-        if self._new.essence is None:
-            self._new.essence = _essence(content)
-        if streak.essence is None and len(before) < RESULT_KEPT:
-            streak.essence = _essence(before)
-        if streak.essence is None:
+        content, before = result.content, repetition.result
+        if self._new.stable_text is None:
+            self._new.stable_text = _stable_text(content)
+        if repetition.stable_text is None and len(before) < RESULT_KEPT:
+            repetition.stable_text = _stable_text(before)
+        if repetition.stable_text is None:
             return False
-        if streak.essence == self._new.essence:
+        if repetition.stable_text == self._new.stable_text:
             return True
         if max(len(before), len(content)) >= RESULT_KEPT:
             return False
-        return similarity.near_results(before, content, self._similarity, self._thresholds.results)
+        return similarity.are_similar_results(before, content, self._similarity, self._thresholds.results)
 
     # --- what stands ---
 
     def findings(self) -> list[Finding]:
         """The loops that the conversation is in now; nothing where its latest turn was none of a loop."""
-        self._answers.settle()
+        self._no_progress.settle()
         found: list[Finding] = []
         if self._hot:
-            moment = self._moment
-            self._hot = [streak for streak in self._hot if streak.credit >= self._thresholds.repeats * FULL]
-            current = [streak for streak in self._hot if streak.turn == moment.turn and streak.user == moment.user]
-            found += [self._called_again(streak) for streak in current]
+            progress = self._progress
+            self._hot = [repetition for repetition in self._hot if repetition.credit >= self._thresholds.repeats * FULL]
+            current = [
+                repetition
+                for repetition in self._hot
+                if repetition.turn == progress.turn and repetition.user == progress.user
+            ]
+            found += [self._called_again(repetition) for repetition in current]
         if not found:
-            found += self._failures.findings()
-        found += self._answers.findings()
-        return found or self._stalls.findings()
+            found += self._error_storm.findings()
+        found += self._no_progress.findings()
+        return found or self._stall.findings()
 
-    def _called_again(self, streak: Streak) -> Finding:
+    def _called_again(self, repetition: Repetition) -> Finding:
         """The finding for a kind of call: a cycle, where others were called again with it, round after round."""
         others = {
             id(other)
             for other in self._kinds.values()
-            if other is not streak and other.repeats >= max(2, streak.repeats - 1) and other.order >= streak.started
+            if other is not repetition
+            and other.repeats >= max(2, repetition.repeats - 1)
+            and other.order >= repetition.started
         }
         period = 1 + len(others)
         if 2 <= period <= 6:
-            return streak.finding("cycle", period)
-        return streak.finding("near_repeat" if streak.near else "repeat")
+            return repetition.finding("cycle", period)
+        return repetition.finding("near_repeat" if repetition.near else "repeat")
 
 
 class _New:
     """What was worked out about the call that came back last."""
 
-    __slots__ = ("essence", "exchanged", "things", "waits")
+    __slots__ = ("exchanged", "stable_text", "things", "waits")
 
     def __init__(self) -> None:
-        self.essence: str | int | None = None
+        self.stable_text: str | int | None = None
         self.exchanged = False
         """Whether it is what was called before with other words in the places of some."""
         self.things = 0
         self.waits = False
 
 
-def _essence(content: str) -> str | int:
-    found = result_text.essence(content)
+def _stable_text(content: str) -> str | int:
+    found = result_text.stable_text(content)
     return found if len(found) <= 64 else digest(found)
 
 

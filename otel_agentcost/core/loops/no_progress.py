@@ -11,8 +11,8 @@ from typing import Final
 
 from otel_agentcost.core.loops import result_text, similarity
 from otel_agentcost.core.loops.conversation import clip, digest
-from otel_agentcost.core.loops.progress import Moment
-from otel_agentcost.core.loops.repetition import FULL, PATIENT, SOFT, Finding, Similarity, Streak, Thresholds
+from otel_agentcost.core.loops.progress import Progress
+from otel_agentcost.core.loops.repetition import FULL, PATIENT, SOFT, Finding, Repetition, Similarity, Thresholds
 
 _KEPT: Final = 8
 _SAMPLE: Final = 300
@@ -23,21 +23,21 @@ _SUBSTANTIAL: Final = 8
 """Words of an answer that nobody gives twice by chance."""
 
 
-class Answers:
+class NoProgressRule:
     """The latest answers of one conversation."""
 
-    __slots__ = ("_current", "_kinds", "_moment", "_pending", "_similarity", "_thresholds")
+    __slots__ = ("_current", "_kinds", "_pending", "_progress", "_similarity", "_thresholds")
 
-    def __init__(self, moment: Moment, text_similarity: Similarity, thresholds: Thresholds) -> None:
-        self._moment = moment
+    def __init__(self, progress: Progress, text_similarity: Similarity, thresholds: Thresholds) -> None:
+        self._progress = progress
         self._similarity = text_similarity
         self._thresholds = thresholds
-        self._kinds: OrderedDict[int, Streak] = OrderedDict()
+        self._kinds: OrderedDict[int, Repetition] = OrderedDict()
         self._pending: str | None = None
-        self._current: Streak | None = None
+        self._current: Repetition | None = None
 
     def size(self) -> int:
-        return sum(streak.size() for streak in self._kinds.values())
+        return sum(repetition.size() for repetition in self._kinds.values())
 
     def say(self, text: str) -> None:
         """The model says `text`; whether that is an answer shows in what comes next."""
@@ -56,56 +56,64 @@ class Answers:
         text, self._pending = self._pending, None
         if text is None:
             return
-        said = result_text.essence(" ".join(text.split())).casefold()
+        said = result_text.stable_text(" ".join(text.split())).casefold()
         count = said.count(" ") + 1
         if count < _SHORTEST:
             self._current = None
             return
         key = digest(said)
-        streak = self._kinds.get(key)
-        exact = streak is not None
-        if streak is None:
-            streak = self._alike(text)
-        if streak is None:
-            streak = Streak(None, self._moment.at)
-            streak.key = key
-            self._kinds[key] = streak
+        repetition = self._kinds.get(key)
+        exact = repetition is not None
+        if repetition is None:
+            repetition = self._alike(text)
+        if repetition is None:
+            repetition = Repetition(None, self._progress.at)
+            repetition.key = key
+            self._kinds[key] = repetition
             if len(self._kinds) > _KEPT:
                 self._kinds.popitem(last=False)
         else:
-            self._again(streak, exact=exact, substantial=count >= _SUBSTANTIAL)
-            self._kinds.move_to_end(streak.key)
-        moment = self._moment
-        streak.turn, streak.user, streak.novel = moment.turn, moment.topics, moment.news
-        streak.order, streak.raw = moment.user, moment.question
-        streak.arguments = clip(text, _SAMPLE)
-        self._current = streak
+            self._again(repetition, exact=exact, substantial=count >= _SUBSTANTIAL)
+            self._kinds.move_to_end(repetition.key)
+        progress = self._progress
+        repetition.turn, repetition.user, repetition.novel = progress.turn, progress.topics, progress.news
+        repetition.order, repetition.raw = progress.user, progress.question
+        repetition.arguments = clip(text, _SAMPLE)
+        self._current = repetition
 
-    def _again(self, streak: Streak, *, exact: bool, substantial: bool) -> None:
-        moment = self._moment
-        spoken, asked, learned = moment.user > streak.order, moment.topics > streak.user, moment.news > streak.novel
+    def _again(self, repetition: Repetition, *, exact: bool, substantial: bool) -> None:
+        progress = self._progress
+        spoken, asked, learned = (
+            progress.user > repetition.order,
+            progress.topics > repetition.user,
+            progress.news > repetition.novel,
+        )
         if learned and not substantial:
-            streak.restart(moment.at)
+            repetition.restart(progress.at)
             return
-        streak.near = streak.near or not exact
-        if spoken and moment.question and moment.question == streak.raw:
-            streak.again(PATIENT)  # the same question has the same answer
+        repetition.near = repetition.near or not exact
+        if spoken and progress.question and progress.question == repetition.raw:
+            repetition.again(PATIENT)  # the same question has the same answer
         elif asked:  # another matter may have the same answer: a label, a refusal, "Is there anything else?"
-            streak.again(PATIENT)
+            repetition.again(PATIENT)
         else:
-            streak.again(SOFT if spoken or learned or not exact else FULL)
+            repetition.again(SOFT if spoken or learned or not exact else FULL)
 
-    def _alike(self, text: str) -> Streak | None:
+    def _alike(self, text: str) -> Repetition | None:
         sample = clip(text, _SAMPLE)
-        for streak in reversed(self._kinds.values()):
-            if not 0.6 <= (len(sample) + 1) / (len(streak.arguments) + 1) <= 1.7:
+        for repetition in reversed(self._kinds.values()):
+            if not 0.6 <= (len(sample) + 1) / (len(repetition.arguments) + 1) <= 1.7:
                 continue
-            if similarity.near_texts(streak.arguments, sample, self._similarity, self._thresholds.answers):
-                return streak
+            if similarity.are_similar_answers(repetition.arguments, sample, self._similarity, self._thresholds.answers):
+                return repetition
         return None
 
     def findings(self) -> list[Finding]:
-        streak = self._current
-        if streak is None or streak.turn != self._moment.turn or streak.credit < self._thresholds.repeats * FULL:
+        repetition = self._current
+        if (
+            repetition is None
+            or repetition.turn != self._progress.turn
+            or repetition.credit < self._thresholds.repeats * FULL
+        ):
             return []
-        return [streak.finding("no_progress")]
+        return [repetition.finding("no_progress")]

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 
-class Moment:
+class Progress:
     """Counts, of which each goes up with what it counts."""
 
     __slots__ = (
         "_heard",
         "at",
         "drafts",
+        "last_change",
         "news",
         "novel",
         "order",
-        "progress",
         "question",
         "slept",
         "topics",
@@ -46,15 +46,15 @@ class Moment:
         """Longer texts of the model that were new."""
         self.question = 0
         """What the user said last: the same for the same."""
-        self.progress = 0
+        self.last_change = 0
         """The `order` of the last call of a known kind that brought something else than before."""
 
-    def speaks(self) -> bool:
+    def model_acts(self) -> bool:
         """The model says or calls something. Returns whether that begins a turn."""
         begins, self._heard = self._heard, False
         self.turn += begins
         return begins
 
-    def listens(self) -> None:
+    def model_receives(self) -> None:
         """Something comes back to the model."""
         self._heard = True

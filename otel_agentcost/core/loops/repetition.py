@@ -31,7 +31,7 @@ PATIENT: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """When repetitions are a loop. The defaults were chosen by measurement: see `tests/loops`."""
+    """When repetitions are a loop. The defaults were chosen by measurement: see `tests/core/loops`."""
 
     repeats: int = 3
     """How often the same happens before it is a loop (`LOOP_MAX_REPEATS`); at least 2."""
@@ -73,14 +73,13 @@ class Finding:
     """Whether this loop is found for the first time: it is found again at every further round."""
 
 
-class Streak:
+class Repetition:
     """Something that happens again and again: one kind of call, of failure, of answer."""
 
     __slots__ = (
         "arguments",
         "credit",
         "drafts",
-        "essence",
         "key",
         "near",
         "novel",
@@ -91,6 +90,7 @@ class Streak:
         "result",
         "reworded",
         "since",
+        "stable_text",
         "started",
         "things",
         "tool",
@@ -111,7 +111,7 @@ class Streak:
         self.turn = self.order = self.started = self.novel = self.writes = self.user = self.key = self.raw = (
             self.things
         ) = self.topics = self.drafts = 0
-        self.essence: str | int | None = None
+        self.stable_text: str | int | None = None
         """Of its result; a digest where that is long, None where it was not worked out."""
         self.arguments = ""
         self.wordings: tuple[str, ...] = ()

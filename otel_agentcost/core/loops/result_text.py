@@ -12,18 +12,18 @@ from typing import Any, Final
 
 __all__ = [
     "VOLATILE_FIELDS",
-    "acknowledges",
-    "empty",
-    "essence",
-    "failed",
-    "failed_in_part",
+    "failure_signature",
     "field_name",
-    "missing",
-    "nothing_left",
-    "says_little",
-    "signature",
-    "transient",
-    "urges",
+    "is_acknowledgement",
+    "is_empty",
+    "is_failure",
+    "is_not_found",
+    "is_nudge",
+    "is_only_volatile",
+    "is_transient",
+    "is_uninformative",
+    "reports_failures",
+    "stable_text",
     "without_digits",
 ]
 
@@ -98,7 +98,7 @@ _DATA: Final = re.compile(r'\{\s*["}]|\[\s*[\[{"\]]')
 _ESSENCE: Final = 16_384
 
 
-def essence(text: str) -> str:
+def stable_text(text: str) -> str:
     """`text` without what differs every time: the same for two results that tell the same.
 
     Longer texts than 16,384 characters are returned as they are.
@@ -122,11 +122,11 @@ def _untimed(text: str) -> str:
     return _TEXT.sub("", text) if text and _PERHAPS_TIMED.search(text) is not None else text
 
 
-def nothing_left(essence_: str) -> bool:
+def is_only_volatile(stable: str) -> bool:
     """Whether all of a result differs every time: the time of day is what it was asked for."""
-    if "[]" in essence_ or "{}" in essence_:  # nothing was found, and when that was
+    if "[]" in stable or "{}" in stable:  # nothing was found, and when that was
         return False
-    return not any(map(str.isalnum, essence_.replace('"":0', "")))
+    return not any(map(str.isalnum, stable.replace('"":0', "")))
 
 
 _FAILED: Final = re.compile(
@@ -148,7 +148,7 @@ _ERROR_FIELD: Final = re.compile(
 )
 
 
-def failed(text: str) -> bool:
+def is_failure(text: str) -> bool:
     """Whether a result tells of a failure, by how it begins."""
     head = text[:160]
     first = head[:1]
@@ -170,7 +170,7 @@ def failed(text: str) -> bool:
 _IN_PART: Final = re.compile(r"\b[1-9]\d* (?:failed|failures?|failing|errors?)\b", re.IGNORECASE)
 
 
-def failed_in_part(text: str) -> bool:
+def reports_failures(text: str) -> bool:
     """Whether a result counts failures, as those of tests and of compilers do."""
     return _IN_PART.search(text[:400]) is not None or (len(text) > 400 and _IN_PART.search(text[-400:]) is not None)
 
@@ -181,7 +181,7 @@ _MISSING: Final = re.compile(
 )
 
 
-def missing(text: str) -> bool:
+def is_not_found(text: str) -> bool:
     """Whether a failure is that what was asked for is not there: another may be."""
     return _MISSING.search(text[:300]) is not None
 
@@ -193,7 +193,7 @@ _TRANSIENT: Final = re.compile(
 )
 
 
-def transient(text: str) -> bool:
+def is_transient(text: str) -> bool:
     """Whether a failure is one that a retry can mend."""
     return _TRANSIENT.search(text[:300]) is not None
 
@@ -208,14 +208,14 @@ _NOTHING: Final = re.compile(
 )
 
 
-def empty(text: str) -> bool:
+def is_empty(text: str) -> bool:
     """Whether a result is that there is none."""
     if len(text) > 120:
         return False
     bare = text.strip().lower()
     if bare in ("", "[]", "{}", '""', "''", "()", "0"):
         return True
-    perhaps = ("no" in bare or "nil" in bare or "null" in bare or "empty" in bare or "zero" in bare) or (
+    perhaps = ("no" in bare or "nil" in bare or "null" in bare or "is_empty" in bare or "zero" in bare) or (
         "n/a" in bare or "0 " in bare or "[]" in bare or "{}" in bare or ": 0" in bare or ":0" in bare
     )
     return perhaps and _NOTHING.match(bare) is not None
@@ -228,7 +228,7 @@ _ACKNOWLEDGED: Final = re.compile(
 )
 
 
-def acknowledges(text: str) -> bool:
+def is_acknowledgement(text: str) -> bool:
     """Whether a result only says that something was done."""
     return len(text) <= 200 and (_ACKNOWLEDGED.search(text) is not None or _DID.match(text) is not None)
 
@@ -257,16 +257,16 @@ def without_digits(text: str) -> str:
     return text.translate(_NO_DIGITS)
 
 
-def urges(text: str) -> bool:
+def is_nudge(text: str) -> bool:
     """Whether what a user says may be no more than that the model should go on: by hand, or by a program."""
     if len(text) >= _SHORT:
         return False
     return _URGES.search(text) is not None or (text.count(" ") < 3 and text[-1:] != "?")
 
 
-def says_little(text: str) -> bool:
+def is_uninformative(text: str) -> bool:
     """Whether a result is nothing, or no more than that it was done."""
-    return empty(text) or (len(text) <= 60 and acknowledges(text))
+    return is_empty(text) or (len(text) <= 60 and is_acknowledgement(text))
 
 
 _FRAME: Final = re.compile(r"Traceback \(most recent call last\):|^ *File \"[^\n]*\n?", re.MULTILINE)
@@ -275,8 +275,8 @@ _PARTICULAR: Final = re.compile(
 )
 
 
-def signature(text: str) -> str:
+def failure_signature(text: str) -> str:
     """The kind of a failure: its words without names, numbers and paths."""
     if "Traceback" in text[:400]:  # of which all have the same words, whatever is wrong
         text = _FRAME.sub("", text[:1_024])
-    return " ".join(_PARTICULAR.sub("", essence(text[:400]).replace('":', " ")).split()).lower()[:160]
+    return " ".join(_PARTICULAR.sub("", stable_text(text[:400]).replace('":', " ")).split()).lower()[:160]

@@ -59,7 +59,7 @@ _COURTESY: Final = _words(
 _NO_DIGITS: Final = bytes(sorted(set(range(256)) - set(b"0123456789")))
 
 
-def things(arguments: str) -> int:
+def subject_key(arguments: str) -> int:
     """The same for two calls that may be near: the digits in them are the same, and all else where there is no
     sentence in them but only names and codes, whose wording is their meaning.
     """
@@ -74,7 +74,7 @@ EXCHANGED: Final = 1
 REWORDED: Final = 2
 
 
-def near_arguments(one: str, other: str, similarity: Similarity, least: float, *, loose: bool) -> int:
+def compare_arguments(one: str, other: str, similarity: Similarity, least: float, *, loose: bool) -> int:
     """How two canonical arguments differ: in what they are about (`OTHER`), in a few words that stand in the places
     of others (`EXCHANGED`, which may be another name for a thing, or another thing), or in their wording (`REWORDED`).
 
@@ -198,7 +198,7 @@ def _same_subject(one: set[str], other: set[str], similarity: Similarity, *, loo
     return shared >= 3 and others * (2 if loose else 3) <= shared * 2
 
 
-def near_results(one: str, other: str, similarity: Similarity, least: float) -> bool:
+def are_similar_results(one: str, other: str, similarity: Similarity, least: float) -> bool:
     """Whether two results in prose (of 12 words and more) tell the same in other words: no number, no name and no
     denial is another. Anything shorter, and JSON, tells something else when it differs.
     """
@@ -220,7 +220,7 @@ def _numbers(words: list[str]) -> list[str]:
     return [word for word in words if word.isdigit()]
 
 
-def near_texts(one: str, other: str, similarity: Similarity, least: float) -> bool:
+def are_similar_answers(one: str, other: str, similarity: Similarity, least: float) -> bool:
     """Whether two answers of a model say the same: alike, and with the same numbers and names."""
     if _particulars(one) != _particulars(other):
         return False
@@ -243,12 +243,12 @@ def _spoken(text: str) -> set[str]:
     return (found - denied) | {"not"} if denied else found
 
 
-def same_things(one: str, other: str) -> bool:
+def have_same_subjects(one: str, other: str) -> bool:
     """Whether two calls name the same things (numbers, codes, short values): else one goes through a list of them."""
-    return _things(one) == _things(other)
+    return _subjects(one) == _subjects(other)
 
 
-def _things(arguments: str) -> set[str]:
+def _subjects(arguments: str) -> set[str]:
     found: set[str] = set()
     for value in _leaves(arguments).values():
         text = str(value)

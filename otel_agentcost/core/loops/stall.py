@@ -9,60 +9,66 @@ from typing import Final
 
 from otel_agentcost.core.loops import result_text, similarity, tool_names
 from otel_agentcost.core.loops.conversation import RESULT_KEPT, ToolCall, ToolResult, clip
-from otel_agentcost.core.loops.progress import Moment
-from otel_agentcost.core.loops.repetition import FULL, PATIENT, Finding, Streak, Thresholds
+from otel_agentcost.core.loops.progress import Progress
+from otel_agentcost.core.loops.repetition import FULL, PATIENT, Finding, Repetition, Thresholds
 
 _LABEL: Final = 24
 """Characters below which a result that was seen before is but a label ("neutral", "healthy"): many things have it."""
 
 
-class Stalls:
+class StallRule:
     """How many turns in a row brought nothing new."""
 
-    __slots__ = ("_fresh", "_moment", "_streak", "_thresholds")
+    __slots__ = ("_fresh", "_progress", "_repetition", "_thresholds")
 
-    def __init__(self, moment: Moment, thresholds: Thresholds) -> None:
-        self._moment = moment
+    def __init__(self, progress: Progress, thresholds: Thresholds) -> None:
+        self._progress = progress
         self._thresholds = thresholds
-        self._streak: Streak | None = None
+        self._repetition: Repetition | None = None
         self._fresh = 0
         """The last turn that brought something new."""
 
     def reset(self) -> None:
         """Something new has come."""
-        self._streak = None
+        self._repetition = None
 
     def returned(self, call: ToolCall, result: ToolResult, *, new: bool) -> None:
         """A call has come back."""
-        turn, content = self._moment.turn, result.content
+        turn, content = self._progress.turn, result.content
         if new:
             self._fresh = turn
-            self._streak = None
+            self._repetition = None
             return
         if (
             self._fresh == turn
-            or tool_names.tells_nothing(call.tool)
+            or tool_names.has_no_informative_result(call.tool)
             or tool_names.waits(call.tool, call.arguments, content)
         ):
             return
-        if not result_text.empty(content) and (len(content) < _LABEL or result_text.acknowledges(content)):
+        if not result_text.is_empty(content) and (len(content) < _LABEL or result_text.is_acknowledgement(content)):
             return
-        streak = self._streak
-        if streak is None:
-            streak = self._streak = Streak(call.tool, self._moment.at)
-        elif streak.turn != turn:
-            idle = self._moment.writes == streak.writes and (streak.tool != call.tool or self._goes_on(streak, call))
-            streak.again(FULL if idle else PATIENT)
-            streak.tool = call.tool
-        streak.turn, streak.user, streak.writes = turn, self._moment.user, self._moment.writes
-        streak.arguments, streak.result = call.arguments, clip(content, RESULT_KEPT)
+        repetition = self._repetition
+        if repetition is None:
+            repetition = self._repetition = Repetition(call.tool, self._progress.at)
+        elif repetition.turn != turn:
+            idle = self._progress.writes == repetition.writes and (
+                repetition.tool != call.tool or self._goes_on(repetition, call)
+            )
+            repetition.again(FULL if idle else PATIENT)
+            repetition.tool = call.tool
+        repetition.turn, repetition.user, repetition.writes = turn, self._progress.user, self._progress.writes
+        repetition.arguments, repetition.result = call.arguments, clip(content, RESULT_KEPT)
 
-    def _goes_on(self, streak: Streak, call: ToolCall) -> bool:
+    def _goes_on(self, repetition: Repetition, call: ToolCall) -> bool:
         """Whether it is about the same things; one that asks about one thing after the other has reason to go on."""
-        return similarity.same_things(streak.arguments, call.arguments)
+        return similarity.have_same_subjects(repetition.arguments, call.arguments)
 
     def findings(self) -> list[Finding]:
-        streak = self._streak
-        if streak is None or streak.turn != self._moment.turn or streak.credit < self._thresholds.stall * FULL:
+        repetition = self._repetition
+        if (
+            repetition is None
+            or repetition.turn != self._progress.turn
+            or repetition.credit < self._thresholds.stall * FULL
+        ):
             return []
-        return [streak.finding("stall")]
+        return [repetition.finding("stall")]

@@ -9,16 +9,16 @@ import re
 from functools import lru_cache
 from typing import Final
 
-from otel_agentcost.core.loops.result_text import empty
+from otel_agentcost.core.loops.result_text import is_empty
 
 __all__ = [
-    "by_chance",
-    "changes_something",
-    "hands_over",
-    "pending",
+    "hands_off",
+    "has_no_informative_result",
+    "is_pending",
+    "is_random",
+    "is_write",
+    "navigates",
     "sleeps",
-    "steers",
-    "tells_nothing",
     "waits",
 ]
 
@@ -64,27 +64,27 @@ def _name(tool: str) -> frozenset[str]:
     return frozenset(word.lower() for word in _NAME.findall(tool[:80]))
 
 
-def changes_something(tool: str) -> bool:
+def is_write(tool: str) -> bool:
     """Whether a tool, by its name, does something, so that what was read before may read otherwise after it."""
     return not _WRITES.isdisjoint(_name(tool))
 
 
-def tells_nothing(tool: str) -> bool:
+def has_no_informative_result(tool: str) -> bool:
     """Whether a tool, by its name, is there for what the model puts into it, and not for what comes back."""
     return not (_SILENT | _WRITES).isdisjoint(_name(tool))
 
 
-def steers(tool: str) -> bool:
+def navigates(tool: str) -> bool:
     """Whether a tool, by its name, moves about in something that is shown by others."""
     return not _STEERS.isdisjoint(_name(tool))
 
 
-def by_chance(tool: str) -> bool:
+def is_random(tool: str) -> bool:
     """Whether a tool, by its name, throws dice: the same comes up again and means nothing."""
     return not _CHANCE.isdisjoint(_name(tool))
 
 
-def hands_over(tool: str) -> bool:
+def hands_off(tool: str) -> bool:
     """Whether a tool, by its name, gives the conversation to another agent."""
     return not _HANDS_OVER.isdisjoint(_name(tool))
 
@@ -116,7 +116,7 @@ _PENDING_FIELD: Final = re.compile(
 _LONGEST: Final = 300
 
 
-def pending(text: str) -> bool:
+def is_pending(text: str) -> bool:
     """Whether a result says that something is not done yet: waiting for it is no loop."""
     if len(text) > _LONGEST:
         return False
@@ -130,10 +130,10 @@ _COMMAND_WAITS: Final = re.compile(rf"{_SLEEPS.pattern}|write_stdin", re.IGNOREC
 def waits(tool: str, arguments: str, result: str) -> bool:
     """Whether a call lets time pass: it is told to, or it looks at what is not done yet."""
     name = _name(tool)
-    if not name.isdisjoint(_WAITS) or pending(result):
+    if not name.isdisjoint(_WAITS) or is_pending(result):
         return True
     polls = not name.isdisjoint(_POLLS) or not (name.isdisjoint(_SCREENS) or name.isdisjoint(_LOOKS))
-    return (polls and empty(result)) or _COMMAND_WAITS.search(arguments) is not None
+    return (polls and is_empty(result)) or _COMMAND_WAITS.search(arguments) is not None
 
 
 def sleeps(tool: str, arguments: str) -> bool:

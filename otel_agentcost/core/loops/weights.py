@@ -10,8 +10,8 @@ from typing import Final
 
 from otel_agentcost.core.loops import result_text, tool_names
 from otel_agentcost.core.loops.conversation import ToolCall, ToolResult
-from otel_agentcost.core.loops.progress import Moment
-from otel_agentcost.core.loops.repetition import FAINT, FULL, PATIENT, SLIGHT, SOFT, WEAK, Streak
+from otel_agentcost.core.loops.progress import Progress
+from otel_agentcost.core.loops.repetition import FAINT, FULL, PATIENT, SLIGHT, SOFT, WEAK, Repetition
 
 _SHORTEST: Final = 40
 """Characters below which a result says nothing in particular."""
@@ -19,55 +19,65 @@ _FRAMED: Final = 200
 """Characters below which a result may be nothing, with the time and ids round it."""
 
 
-def weight(moment: Moment, streak: Streak, call: ToolCall, result: ToolResult, *, exchanged: bool, apart: int) -> int:
+def repetition_weight(
+    progress: Progress, repetition: Repetition, call: ToolCall, result: ToolResult, *, exchanged: bool, apart: int
+) -> int:
     """How much, in units of `FULL`. `exchanged`: it is the earlier call with other words in the places of some."""
     content = result.content
-    if moment.topics > streak.topics or _is_patient(moment, streak, call, content, exchanged=exchanged):
+    if progress.topics > repetition.topics or _is_patient(progress, repetition, call, content, exchanged=exchanged):
         return PATIENT
-    failed = result.error or result_text.failed(content)
-    if moment.progress > streak.order or moment.writes > streak.writes:
-        return _after_work(moment, streak, failed=failed or result_text.failed_in_part(content))
-    if moment.user > streak.user or moment.novel - streak.novel > apart or _steers_on(moment, streak, call, content):
+    failed = result.error or result_text.is_failure(content)
+    if progress.last_change > repetition.order or progress.writes > repetition.writes:
+        return _after_work(progress, repetition, failed=failed or result_text.reports_failures(content))
+    if (
+        progress.user > repetition.user
+        or progress.novel - repetition.novel > apart
+        or _navigates_on(progress, repetition, call, content)
+    ):
         return FAINT
-    learned = moment.novel > streak.novel and not failed
-    if exchanged or (learned and tool_names.changes_something(call.tool) and result_text.acknowledges(content)):
+    learned = progress.novel > repetition.novel and not failed
+    if exchanged or (learned and tool_names.is_write(call.tool) and result_text.is_acknowledgement(content)):
         return SLIGHT
-    if learned and streak.repeats > 1:  # what is new to the first round of a cycle tells nothing
+    if learned and repetition.repeats > 1:  # what is new to the first round of a cycle tells nothing
         return WEAK
-    vague = streak.near and says_nothing(content)
-    return SOFT if vague or (failed and result_text.transient(content)) else FULL
+    vague = repetition.near and is_unspecific(content)
+    return SOFT if vague or (failed and result_text.is_transient(content)) else FULL
 
 
-def _after_work(moment: Moment, streak: Streak, *, failed: bool) -> int:
+def _after_work(progress: Progress, repetition: Repetition, *, failed: bool) -> int:
     if failed:
-        return FAINT if moment.user > streak.user else WEAK
-    return PATIENT if moment.progress > streak.order else SLIGHT
+        return FAINT if progress.user > repetition.user else WEAK
+    return PATIENT if progress.last_change > repetition.order else SLIGHT
 
 
-def _steers_on(moment: Moment, streak: Streak, call: ToolCall, content: str) -> bool:
+def _navigates_on(progress: Progress, repetition: Repetition, call: ToolCall, content: str) -> bool:
     """Whether it moves on in something that others show, or hands over what was written since."""
-    if tool_names.steers(call.tool) and result_text.says_little(content):
+    if tool_names.navigates(call.tool) and result_text.is_uninformative(content):
         return True
-    return moment.drafts > streak.drafts and tool_names.hands_over(call.tool)
+    return progress.drafts > repetition.drafts and tool_names.hands_off(call.tool)
 
 
-def _is_patient(moment: Moment, streak: Streak, call: ToolCall, content: str, *, exchanged: bool) -> bool:
+def _is_patient(progress: Progress, repetition: Repetition, call: ToolCall, content: str, *, exchanged: bool) -> bool:
     """Whether one more of the same is hardly a repetition: it waits, or has slept in between, or asks what time
     it is, or throws dice, or asks of another ("letters from Alice", "letters from Bob") for what there is none of.
     """
-    if moment.slept > streak.order or tool_names.waits(call.tool, call.arguments, content):
+    if progress.slept > repetition.order or tool_names.waits(call.tool, call.arguments, content):
         return True
-    if tool_names.by_chance(call.tool) and len(content) < _SHORTEST:
+    if tool_names.is_random(call.tool) and len(content) < _SHORTEST:
         return True
-    return _is_clock(streak, content) or (exchanged and says_nothing(content))
+    return _is_clock(repetition, content) or (exchanged and is_unspecific(content))
 
 
-def _is_clock(streak: Streak, content: str) -> bool:
-    return streak.essence is not None and len(content) < 64 and result_text.nothing_left(result_text.essence(content))
+def _is_clock(repetition: Repetition, content: str) -> bool:
+    return (
+        repetition.stable_text is not None
+        and len(content) < 64
+        and result_text.is_only_volatile(result_text.stable_text(content))
+    )
 
 
-def says_nothing(content: str) -> bool:
+def is_unspecific(content: str) -> bool:
     """Whether a result is one that many things have."""
-    if len(content) < _SHORTEST or result_text.empty(content):
+    if len(content) < _SHORTEST or result_text.is_empty(content):
         return True
-    return len(content) < _FRAMED and result_text.says_little(result_text.essence(content))
+    return len(content) < _FRAMED and result_text.is_uninformative(result_text.stable_text(content))

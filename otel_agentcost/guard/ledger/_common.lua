@@ -1,13 +1,13 @@
--- What the verbs share: it stands before each of them, after the constants GRACE and KEEP.
+-- Shared by all verbs: each script is the constants GRACE and KEEP, this file, and the file of the verb.
 --
--- {agentcost}:key:<key>    hash   what is spent of each unit, "held:" and the unit, and "until"
--- {agentcost}:holds:<key>  zset   "<nano_usd> <tokens> <calls> <tool_calls> <call id>" by the time when the hold expires
--- {agentcost}:call:<id>    list   "held" or "settled", the time until which that is so, the zset's member, and
---                                 the names of the hash and the zset of each key that is held
+-- {agentcost}:key:<key>    hash   the spend in each unit, the reserved amounts as "held:" and the unit, and "until"
+-- {agentcost}:holds:<key>  zset   "<nano_usd> <tokens> <calls> <tool_calls> <call id>", scored by the expiry time
+-- {agentcost}:call:<id>    list   "held" or "settled", the time until which that is valid, the zset's member, and
+--                                 the names of the hash and the zset of each key with a reservation
 --
--- All names have one hash tag, so that a cluster keeps them in one slot and scripts may go from one to another: KEYS
--- has the call and the hashes. Figures come as words of one argument, which is cheaper than an argument each.
--- Counts stay text, and Redis adds them: Lua's numbers are exact to 2^53 only, which is nine million dollars.
+-- All names have one hash tag, so that a cluster keeps them in one slot, and a script may use several. KEYS has the
+-- call and the hashes. Numbers come as words of one argument, which is cheaper than one argument each.
+-- Counts stay text, and Redis adds them: Lua's numbers are exact only up to 2^53, which is nine million dollars.
 
 local UNITS = {'nano_usd', 'tokens', 'calls', 'tool_calls'}
 local FIELDS = {}
@@ -23,7 +23,7 @@ local function words(text)
   return found
 end
 
--- Whether the sum of the counts is above the limit: dollars and billionths are added apart.
+-- Returns true if the sum of the counts is above the limit. Dollars and billionths are added separately.
 local function above(limit, counts)
   local high, low = -(tonumber(string.sub(limit, 1, -10)) or 0), -tonumber(string.sub(limit, -9))
   for _, count in ipairs(counts) do
@@ -42,7 +42,7 @@ local function unhold(key, holds, member)
   end
 end
 
--- Forgets a call, of which `record` is all that is kept, and drops what it holds, wherever that is.
+-- Deletes a call, whose list is `record`, and drops its reservations in all keys.
 local function drop(call, record)
   if record[1] == 'held' then
     for i = 4, #record, 2 do unhold(record[i], record[i + 1], record[3]) end
@@ -50,7 +50,7 @@ local function drop(call, record)
   redis.call('DEL', call)
 end
 
--- What is spent and held of a key, unit by unit, and after it when the key ends (false: there is no such key).
+-- Returns the spend of a key in each unit, then the reserved amounts, then the end of the key (false: no such key).
 local function figures(key)
   local found = redis.call('HMGET', key, unpack(FIELDS))
   for i = 1, 2 * #UNITS do
@@ -59,7 +59,7 @@ local function figures(key)
   return found
 end
 
--- A key brought up to date: without the holds that have expired, and empty if it has ended.
+-- Returns a key without its expired reservations; empty if the key has ended.
 local function open(key, now)
   local account = {key = key, holds = '{agentcost}:holds:' .. string.sub(key, #'{agentcost}:key:' + 1)}
   for _, member in ipairs(redis.call('ZRANGEBYSCORE', account.holds, '-inf', now)) do
@@ -76,7 +76,7 @@ local function open(key, now)
   return account
 end
 
--- The accounts of the claims, from KEYS[2] on. Two rules can have limits on one key: it is one account.
+-- Returns the accounts of the claims, from KEYS[2] on. Two rules can have limits on one key: it is one account.
 local function accounts(now)
   local found, opened = {}, {}
   for k = 2, #KEYS do
@@ -86,7 +86,7 @@ local function accounts(now)
   return found
 end
 
--- Has both names of a key live until `ends`, or until later if they do. Redis' own clock only ever takes away late.
+-- Extends both names of a key to `ends`, unless they live longer. Redis' own clock only ever deletes late.
 local function keep(account, ends, now, added)
   local later = not account.ends or tonumber(ends) > tonumber(account.ends)
   if later then
@@ -108,7 +108,7 @@ local function keep(account, ends, now, added)
   redis.call('PEXPIRE', account.holds, left)
 end
 
--- Writes down what is known of a call; nothing was, or it has been dropped.
+-- Writes the list of a call, which does not exist.
 local function remember(call, state, ends, now, ...)
   redis.call('RPUSH', call, state, ends, ...)
   redis.call('PEXPIRE', call, string.format('%.0f', (math.max(tonumber(ends) - now, 0) + GRACE) * 1000))

@@ -1,7 +1,7 @@
-"""Locks and connections across a fork: a child must neither wait for a thread of its parent nor share its connection.
+"""Locks and connections in a fork: a child must neither wait for a thread of its parent nor share its connection.
 
-A ledger that locks takes part by deriving from `ForkSafe`. Its lock is taken before a fork, so that the child's copy
-is whole, and the child gets a new one.
+A ledger with a lock is a subclass of `ForkSafe`. Its lock is acquired before a fork, so that the child's copy is
+consistent, and the child gets a new lock.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["ForkSafe"]
 
 
 class ForkSafe:
-    """A ledger with one lock, and with something to do when the process forks."""
+    """Base of ledgers with one lock, and hooks for a fork of the process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -22,16 +22,16 @@ class ForkSafe:
             _ledgers.add(self)
 
     def before_fork(self) -> None:
-        """Runs in the parent, under the lock."""
+        """Prepare for a fork. Called in the parent, under the lock."""
 
     def after_fork(self) -> None:
-        """Runs in the child, before anything else of it does."""
+        """Repair the state after a fork. Called in the child before all other code."""
 
 
 _lock = threading.Lock()
 _ledgers: WeakSet[ForkSafe] = WeakSet()
 _taken: list[ForkSafe] = []
-"""The ledgers whose lock the fork that is under way has taken."""
+"""The ledgers whose lock the current fork has acquired."""
 
 
 def _before() -> None:
@@ -50,7 +50,7 @@ def _in_parent() -> None:
 
 
 def _in_child() -> None:
-    global _lock  # noqa: PLW0603 - there is one a process
+    global _lock  # noqa: PLW0603 - one for each process
     _lock = threading.Lock()
     _taken.clear()
     for ledger in list(_ledgers):

@@ -1,8 +1,8 @@
-"""The ledger of one process (`memory://`): dictionaries under one lock. The guard's default; it opens it by URL.
+"""The ledger of one process (`memory://`, the default): dictionaries under one lock.
 
-Memory is bounded: what has ended is dropped a little at a time, as calls come in. A forked child keeps what had been
-spent by then, so that it cannot spend it again, and drops what was held: those calls are its parent's. From then
-on the two count apart; budgets over several processes need one of the other ledgers.
+Memory is bounded: accounts that have ended are dropped a few at a time, as calls come in. A forked child keeps the
+spend of its parent, so that it cannot spend it again, and drops the reservations: those calls are its parent's. From
+then on both count separately; budgets over several processes need another ledger.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import heapq
 from collections import OrderedDict
 from collections.abc import Sequence
 
+from otel_agentcost.diagnostics import without_password
 from otel_agentcost.guard.ledger import (
     GRACE,
     MOST,
@@ -25,36 +26,35 @@ from otel_agentcost.guard.ledger import (
     checked,
     ends,
     refusal,
-    without_password,
 )
 from otel_agentcost.guard.ledger._forks import ForkSafe
 
 __all__ = ["MemoryLedger", "open_ledger"]
 
 SETTLED_AT_MOST = 5_000
-"""Settled calls that are remembered, at most: what one process sends again, it sends soon; and what is walked through
-once for each call should fit into the processor's cache."""
+"""Maximum of settled calls that are remembered. A process repeats a settlement soon, if at all, and data that every
+call walks through should fit into the processor's cache."""
 
 PASSING_AT_MOST = 20_000
-"""Traces and runs that are remembered, at most: some 20 MB. This is for those whose end nobody sees, because they are
-not recorded, or are another service's."""
+"""Maximum of traces and runs that are kept, about 20 MB. It matters for those whose end is not seen, because they are
+not recorded or belong to another service."""
 
 ENDED_AT_MOST = 1_000
-"""Traces and runs that are remembered after their end, at most."""
+"""Maximum of traces and runs that are kept after their end."""
 
 _NOTHING: dict[Unit, int] = dict.fromkeys(UNITS, 0)
 
 
 def open_ledger(url: str, *, timeout: float) -> MemoryLedger:
-    """A new ledger, empty."""
-    del timeout  # no server is asked
+    """Make an empty ledger."""
+    del timeout  # there is no server
     if url.partition("://")[2]:
-        raise LedgerError(f"The ledger {without_password(url)!r:.120} has a path, and memory:// takes none.")
+        raise LedgerError(f"The ledger {without_password(url)!r:.120} has a path, but memory:// takes none.")
     return MemoryLedger()
 
 
 class _Account:
-    """A key's figures."""
+    """The amounts of a key."""
 
     __slots__ = ("held", "spent", "until")
 
@@ -65,11 +65,11 @@ class _Account:
 
 
 _NEW = _Account()
-"""What an account that is not there yet holds. Never changed."""
+"""The amounts of an unknown key. Never changed."""
 
 
 class _Hold:
-    """What a call in flight holds, and where."""
+    """The reservation of an in-flight call."""
 
     __slots__ = ("accounts", "amounts", "claims", "expires")
 
@@ -85,18 +85,22 @@ class _Hold:
 class MemoryLedger(ForkSafe):
     """Implements `Ledger`."""
 
+    shared = False
+    blocking = False
+    has_timeout = False
+
     def __init__(self) -> None:
         self._accounts: OrderedDict[str, _Account] = OrderedDict()
         self._holds: dict[str, _Hold] = {}
         self._expiries: list[tuple[float, str]] = []
-        """A heap of the holds' ends. An entry whose hold is gone, or holds longer, says nothing."""
+        """A heap of the times at which reservations expire. Entries of reservations that are gone are ignored."""
         self._unswept = 0
-        """Accounts to look at: two of the oldest for each new one, so that ended ones never outnumber the others."""
+        """Accounts to check: two of the oldest for each new one, so that ended ones never outnumber the others."""
         self._settled: OrderedDict[str, float] = OrderedDict()
         self._passing: OrderedDict[str, None] = OrderedDict()
-        """Keys of traces and runs, the longest unused first."""
+        """Keys of traces and runs, the least recently used first."""
         self._ended: OrderedDict[str, None] = OrderedDict()
-        """Keys of those that have ended, the longest ago first."""
+        """Keys of those that have ended, the first one first."""
         super().__init__()
 
     def reserve(
@@ -153,7 +157,7 @@ class MemoryLedger(ForkSafe):
             return self._standing(key)
 
     def ended(self, key: str) -> None:
-        """The trace or run has ended. Tasks that it has left behind may still spend in it: it is kept for a while."""
+        """See `Ledger`. Tasks that outlive the trace may still spend in it, so its account is kept for a while."""
         with self._lock:
             if key in self._passing:
                 del self._passing[key]
@@ -166,10 +170,10 @@ class MemoryLedger(ForkSafe):
         return None
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """See `Ledger`. There is nothing to close."""
 
     def after_fork(self) -> None:
-        """Drops what the parent's calls hold."""
+        """Drop the reservations of the parent's calls."""
         for call_id in list(self._holds):
             self._drop(call_id)
         self._expiries.clear()
@@ -195,7 +199,7 @@ class MemoryLedger(ForkSafe):
         return Standing(account.spent.copy(), account.held.copy())
 
     def _open(self, claims: Sequence[Claim], now: float, until: float) -> list[_Account]:
-        """The accounts of `claims`, new where there is none, each once: two rules can have limits on one key."""
+        """Return the accounts of `claims`, created if missing, each once: two rules can have limits on one key."""
         opened: list[_Account] = []
         for claim in claims:
             account = self._accounts.get(claim.key)
@@ -232,7 +236,7 @@ class MemoryLedger(ForkSafe):
         return True
 
     def _expire(self, now: float) -> None:
-        """Drops the holds whose lease has ended, and a little of what else has ended."""
+        """Drop the reservations whose lease has expired, and a few accounts that have ended."""
         expiries = self._expiries
         while expiries and expiries[0][0] <= now:
             call_id = heapq.heappop(expiries)[1]

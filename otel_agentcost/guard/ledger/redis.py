@@ -1,8 +1,8 @@
 """The ledger of a fleet (`redis://host:port/db`, `rediss://`, `valkey://`): Redis or Valkey, through redis-py.
 
-Every verb is one Lua script, so one round trip and one atomic step; the scripts stand beside this file, and
-`_common.lua` says what is kept under which name. The server's clock only frees what has ended. The server must not
-evict keys (`maxmemory-policy noeviction`): a key that is gone is a budget that starts anew.
+Every verb is one Lua script, so one round trip and one atomic step. The scripts are beside this file, and `_common.lua`
+describes the keys. The server's clock is only used to expire keys that have ended. The server must not evict keys
+(`maxmemory-policy noeviction`): a budget whose key is gone restarts at 0.
 redis-py is imported when a ledger is opened, and connections are made when a verb needs them.
 """
 
@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from otel_agentcost.diagnostics import without_password
 from otel_agentcost.guard.ledger import (
     GRACE,
     KEEP,
@@ -28,7 +29,6 @@ from otel_agentcost.guard.ledger import (
     checked,
     encoded,
     ends,
-    without_password,
 )
 from otel_agentcost.guard.ledger._forks import ForkSafe
 
@@ -38,27 +38,30 @@ CALL = b"{agentcost}:call:"
 KEY = b"{agentcost}:key:"
 
 CONNECT_SECONDS = 0.5
-"""A connection is made once, and over TLS takes several round trips: it may take longer than an answer."""
+"""Timeout for connecting, which happens once and takes several round trips over TLS: longer than for an answer."""
 
 _CONSTANTS = f"local GRACE, KEEP = {GRACE!r}, {KEEP!r}\n"
 _INHERITED: list[Any] = []
-"""Connections of a parent process: never used, never closed."""
+"""Connections of a parent process: never used and never closed."""
 
 _VERBS = ("reserve", "settle", "release", "standing")
 
 
 def open_ledger(url: str, *, timeout: float) -> RedisLedger:
-    """The ledger on the server that `url` names. Nothing is connected yet."""
+    """Open the ledger on the server that `url` names. Nothing is connected yet.
+
+    Raises:
+        LedgerError: redis-py is missing, or the URL cannot be parsed.
+
+    """
     try:
         import redis.backoff  # noqa: PLC0415 - an extra, and half a second
         import redis.retry  # noqa: PLC0415
     except ImportError as error:
-        raise LedgerError(
-            f"The ledger {_shown(url)} needs redis-py: pip install 'otel-agentcost[redis]' brings it."
-        ) from error
+        raise LedgerError(f"The ledger {_shown(url)} needs redis-py: pip install 'otel-agentcost[redis]'.") from error
     _, _, rest = url.partition("://")
     secure = url.lower().startswith(("rediss:", "valkeys:"))
-    # A connection that the server has closed meanwhile is made anew, once; a server that is slow is not asked again.
+    # A connection that the server has closed is replaced once; a request that timed out is not repeated.
     retry = redis.retry.Retry(redis.backoff.NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
     library: Any = redis
     make: Callable[[], Any] = partial(
@@ -70,21 +73,25 @@ def open_ledger(url: str, *, timeout: float) -> RedisLedger:
     )
     try:
         pool = make()
-        pool.connection_class(**pool.connection_kwargs)  # which says whether the URL's options are such
+        pool.connection_class(**pool.connection_kwargs)  # raises if an option of the URL is unknown
     except (ValueError, TypeError, library.RedisError) as error:
-        raise LedgerError(f"The ledger {_shown(url)} cannot be understood: {error}.") from error
+        raise LedgerError(f"The ledger {_shown(url)} cannot be parsed: {error}.") from error
     return RedisLedger(url, library, make)
 
 
 class RedisLedger(ForkSafe):
     """Implements `Ledger`."""
 
+    shared = True
+    blocking = True
+    has_timeout = True
+
     def __init__(self, url: str, redis: Any, make_pool: Callable[[], Any]) -> None:
         self._url = url
         self._redis = redis
         self._make_pool = make_pool
         self._node: dict[str, Any] = {}
-        """Host and port, once a cluster has told them."""
+        """Host and port of the node, once a cluster has redirected the ledger."""
         self._sources = {verb: _script(verb) for verb in _VERBS}
         self._connect()
         super().__init__()
@@ -121,7 +128,7 @@ class RedisLedger(ForkSafe):
         width = 2 * len(UNITS)
         return [(claim, _standing(counts[i * width : (i + 1) * width])) for i, claim in enumerate(claims)]
 
-    def release(self, call_id: str, *, now: float) -> None:  # noqa: ARG002 - what has expired needs no dropping
+    def release(self, call_id: str, *, now: float) -> None:  # noqa: ARG002 - the server drops what has expired
         """See `Ledger`."""
         self._run("release", _keys(call_id, ()), [])
 
@@ -129,20 +136,23 @@ class RedisLedger(ForkSafe):
         """See `Ledger`."""
         return _standing(self._run("standing", [KEY + encoded(key)], [repr(now)]).split())
 
+    def ended(self, key: str) -> None:
+        """See `Ledger`."""
+
     def caution(self) -> str | None:
-        """See `Ledger`. A server that evicts keys forgets budgets: a key that is gone is one that starts anew."""
+        """See `Ledger`. A server that evicts keys loses spend."""
         client = self._redis.Redis(connection_pool=self._pool)
         try:
             policy = client.config_get("maxmemory-policy").get("maxmemory-policy")
             limited = str(client.config_get("maxmemory").get("maxmemory")) != "0"
-        except (self._redis.RedisError, OSError, AttributeError):  # many that are hosted do not tell
+        except (self._redis.RedisError, OSError, AttributeError):  # many hosted servers do not allow the question
             return None
         if isinstance(policy, bytes):
             policy = policy.decode()
         if policy in (None, "noeviction") or not limited:
             return None
         return (
-            f"The ledger {_shown(self._url)} may forget what was spent: its maxmemory-policy is {policy}. Set it to "
+            f"The ledger {_shown(self._url)} may lose settled spend: its maxmemory-policy is {policy}. Set it to "
             "noeviction."
         )
 
@@ -153,7 +163,7 @@ class RedisLedger(ForkSafe):
     # --- the connection ---
 
     def after_fork(self) -> None:
-        """Starts with connections of its own. redis-py's pool does so too, but not with a lock of its own."""
+        """Make new connections. The pool of redis-py does so too, but keeps the lock of the parent."""
         _INHERITED.append(self._pool)
         self._connect()
 
@@ -170,7 +180,7 @@ class RedisLedger(ForkSafe):
             try:
                 return self._scripts[verb](keys, args)
             except self._redis.ResponseError as error:
-                # Older redis-py has the whole answer in the text, newer one a class and the text after the word.
+                # Older redis-py has the whole answer in the text, newer redis-py a class and the rest of the text.
                 if not isinstance(error, self._redis.exceptions.MovedError) and not str(error).startswith("MOVED "):
                     raise
                 self._follow(str(error).split()[-1], pool)
@@ -179,7 +189,7 @@ class RedisLedger(ForkSafe):
             raise self._error(error) from error
 
     def _follow(self, moved_to: str, asked: Any) -> None:
-        """Turns to another node of the cluster: ours is the one that has the slot of our keys."""
+        """Connect to another node of the cluster: the one with the slot of the keys."""
         with self._lock:
             if self._pool is asked:
                 host, _, port = moved_to.rpartition(":")
@@ -190,7 +200,7 @@ class RedisLedger(ForkSafe):
         errors = self._redis.exceptions
         cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
         if isinstance(error, errors.AuthenticationError) or cause.startswith("NOAUTH"):
-            what = "does not admit us"
+            what = "rejects the login"
         elif isinstance(error, (errors.ConnectionError, errors.TimeoutError, OSError)):
             what = "is not reachable"
         else:
@@ -212,7 +222,7 @@ def _keys(call_id: str, claims: Sequence[Claim]) -> list[bytes]:
 
 
 def _joined(words: Sequence[object]) -> str:
-    # `str` of a float is all of its digits: what one machine wrote, another compares exactly.
+    # `str` of a float has all its digits, so that another machine compares the same number.
     return " ".join(map(str, words))
 
 

@@ -1,6 +1,6 @@
--- KEYS: the call, then the hash of each claim. ARGV: the member of the zsets; then words: now, when the hold expires,
--- an amount a unit; and for each claim its end and a limit a unit ("-": none). Returns nothing, or the refusal: claim
--- and unit (from 1), spent, held; of several, one that waiting cannot help.
+-- KEYS: the call, then the hash of each claim. ARGV: the member of the zsets; then words: now, the expiry time, an
+-- amount for each unit; and for each claim its end and a limit for each unit ("-": none). Returns nothing, or the
+-- refusal: claim and unit (from 1), spent, held. Of several refusals, one that waiting cannot help.
 local member = ARGV[1]
 local given = words(ARGV[2])
 local now, expires = tonumber(given[1]), given[2]

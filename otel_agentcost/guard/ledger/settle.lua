@@ -1,5 +1,5 @@
--- KEYS: the call, then the hash of each claim. ARGV: words: now, until when the call is remembered, an amount a unit;
--- and for each claim its end. Returns the words of each claim's standing. A negative amount leaves no sum below 0.
+-- KEYS: the call, then the hash of each claim. ARGV: words: now, the time until which the call is remembered, an amount
+-- for each unit; and for each claim its end. Returns the words of each claim's standing. A negative amount leaves no sum below 0.
 local given = words(ARGV[1])
 local now = tonumber(given[1])
 

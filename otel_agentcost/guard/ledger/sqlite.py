@@ -1,9 +1,9 @@
 """The ledger of several processes on one machine (`sqlite:///path`): one file, which any number of them open.
 
-Every verb is one `BEGIN IMMEDIATE` transaction: it has the right to write before it reads. (A transaction that reads
-first and writes then overspends, or fails, as soon as two processes do it at once.) What is held is summed up by
-triggers, so that it cannot come apart from the holds. A killed process loses nothing settled; a power cut may lose the
-last instants, which is the price of not waiting for the disk on each call. One connection a process, under a lock.
+Every verb is one `BEGIN IMMEDIATE` transaction: it has the write lock before it reads. (A transaction that reads first
+and then writes overspends, or fails, if two processes do it at once.) Triggers sum up the reservations, so that the
+sums always match. A killed process loses nothing that was settled. A power cut may lose the last instants, because
+calls do not wait for the disk. Each process has one connection, under a lock.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from otel_agentcost.diagnostics import without_password
 from otel_agentcost.guard.ledger import (
     GRACE,
     MOST,
@@ -31,21 +32,20 @@ from otel_agentcost.guard.ledger import (
     encoded,
     ends,
     refusal,
-    without_password,
 )
 from otel_agentcost.guard.ledger._forks import ForkSafe
 
 __all__ = ["SqliteLedger", "open_ledger"]
 
 VERSION = 1
-"""Of the tables below. Another one is refused, not guessed at."""
+"""Version of the tables below. A file of another version is refused."""
 
 APPLICATION = 0x61676C31
-"""Marks the file as ours ("agl1"), so that no budget is counted in another program's database."""
+"""Marks the file as a ledger ("agl1"), so that no budget is counted in the database of another program."""
 
 PATIENCE = 5.0
-"""Seconds to wait for other processes' transactions, at least. Each takes a fraction of a millisecond: a file that is
-locked is busy, not down, and who does not wait for it spends what others have."""
+"""Minimum of seconds to wait for the transactions of other processes. Each takes a fraction of a millisecond: a locked
+file is busy, not down, and a call that does not wait would not be counted."""
 
 _SPENT = ", ".join(UNITS)
 _HELD = ", ".join(f"held_{unit}" for unit in UNITS)
@@ -91,21 +91,26 @@ _FORGET = "DELETE FROM accounts WHERE key IN (SELECT key FROM accounts WHERE unt
 _FORGET_SETTLED = "DELETE FROM settled WHERE call_id IN (SELECT call_id FROM settled WHERE until <= ? LIMIT 200)"
 
 _EVERY = 32
-"""Verbs of this process between two clean-ups, each of which deletes a few hundred rows at most."""
+"""Verbs of this process between two clean-ups. Each clean-up deletes at most a few hundred rows."""
 
 _INHERITED: list[sqlite3.Connection | None] = []
-"""Connections of a parent process: never used, never closed."""
+"""Connections of a parent process: never used and never closed."""
 
 
 def open_ledger(url: str, *, timeout: float) -> SqliteLedger:
-    """The ledger in the file that `url` names: three slashes and a path, which may itself be absolute (four)."""
+    """Open the ledger in the file that `url` names: three slashes and a path, so four slashes for an absolute path.
+
+    Raises:
+        LedgerError: The URL names no file.
+
+    """
     rest = url.partition("://")[2]
     if not rest.startswith("/") or rest in ("/", "/:memory:"):
         raise LedgerError(
             f"The ledger {without_password(url)!r:.120} names no file: "
             "it is sqlite:///relative/path or sqlite:////absolute/path."
         )
-    # Absolute at once: a program may change its directory before its first call.
+    # Absolute now: a program may change its directory before its first call.
     try:
         return SqliteLedger(Path(rest[1:]).expanduser().absolute(), max(timeout, PATIENCE))
     except RuntimeError as error:
@@ -115,9 +120,13 @@ def open_ledger(url: str, *, timeout: float) -> SqliteLedger:
 class SqliteLedger(ForkSafe):
     """Implements `Ledger`."""
 
-    def __init__(self, path: Path, patience: float) -> None:
+    shared = True
+    blocking = True
+    has_timeout = False  # a file that is locked is busy, not down
+
+    def __init__(self, path: Path, wait_seconds: float) -> None:
         self._path = path
-        self._patience = patience
+        self._wait_seconds = wait_seconds
         self._connection: sqlite3.Connection | None = None
         self._verbs = 0
         super().__init__()
@@ -159,7 +168,7 @@ class SqliteLedger(ForkSafe):
                 _open(connection, claims, _rows(connection, keys, now), 0.0)
                 connection.executemany(_SPEND, [(*counts, key) for key in keys])
                 connection.execute(_REMEMBER, (call, now + REMEMBER))
-            rows = _rows(connection, keys, float("-inf"))  # also of what has ended meanwhile
+            rows = _rows(connection, keys, float("-inf"))  # also accounts that have ended meanwhile
             return [(claim, rows.get(encoded(claim.key), _NEW).standing()) for claim in claims]
 
     def release(self, call_id: str, *, now: float) -> None:
@@ -172,6 +181,9 @@ class SqliteLedger(ForkSafe):
         with self._transaction(now) as connection:
             return _rows(connection, [encoded(key)], now).get(encoded(key), _NEW).standing()
 
+    def ended(self, key: str) -> None:
+        """See `Ledger`."""
+
     def caution(self) -> str | None:
         """See `Ledger`."""
         return None
@@ -182,16 +194,16 @@ class SqliteLedger(ForkSafe):
             self._disconnect()
 
     def __del__(self) -> None:
-        # A connection that is merely dropped is closed too, but Python 3.13 warns of it.
+        # Garbage collection closes a connection too, but Python 3.13 warns of it.
         with suppress(Exception):
             self._disconnect()
 
     def before_fork(self) -> None:
-        """Closes the connection: SQLite's locks are the process's, and neither child nor parent could use it safely."""
+        """Close the connection: SQLite's locks belong to the process, so neither of the two could use it safely."""
         self._disconnect()
 
     def after_fork(self) -> None:
-        """Leaves alone a connection that a fork of which Python was not told in advance has brought along."""
+        """Drop, without closing it, a connection that was inherited by a fork outside Python's control."""
         _INHERITED.append(self._connection)
         self._connection = None
 
@@ -199,7 +211,7 @@ class SqliteLedger(ForkSafe):
 
     @contextmanager
     def _transaction(self, now: float) -> Generator[sqlite3.Connection, None, None]:
-        """Runs a verb: alone among all processes, wholly or not at all, and without the holds that have expired."""
+        """Run a verb in one transaction, after expired reservations are deleted."""
         with self._lock:
             try:
                 connection = self._connection or self._connect()
@@ -218,10 +230,10 @@ class SqliteLedger(ForkSafe):
                 raise self._error(error) from error
 
     def _begin(self, connection: sqlite3.Connection) -> None:
-        """Waits for its turn in short naps: those of SQLite grow to a tenth of a second, and processes starve."""
-        deadline = time.monotonic() + self._patience
+        """Wait for the write lock in short naps: those of SQLite grow to a tenth of a second, and processes starve."""
+        deadline = time.monotonic() + self._wait_seconds
         while not _begun(connection, last_try=time.monotonic() > deadline):
-            time.sleep(random.uniform(0.0002, 0.002))  # at random, so that not all come back at once
+            time.sleep(random.uniform(0.0002, 0.002))  # random, so that processes do not retry at the same time
 
     def _clean_up(self, connection: sqlite3.Connection, now: float) -> None:
         self._verbs += 1
@@ -230,11 +242,13 @@ class SqliteLedger(ForkSafe):
             connection.execute(_FORGET_SETTLED, (now,))
 
     def _connect(self) -> sqlite3.Connection:
-        # Made here for its mode, which SQLite then gives its other files. Never opened where it exists: closing any
-        # descriptor of it would drop the locks of all this process's connections.
+        # Created here for its mode, which SQLite copies to its other files. An existing file is never opened: closing
+        # any descriptor of it would drop the locks of all connections of this process.
         with suppress(FileExistsError):
             os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        connection = sqlite3.connect(self._path, timeout=self._patience, isolation_level=None, check_same_thread=False)
+        connection = sqlite3.connect(
+            self._path, timeout=self._wait_seconds, isolation_level=None, check_same_thread=False
+        )
         try:
             self._prepare(connection)
         except BaseException:
@@ -244,7 +258,7 @@ class SqliteLedger(ForkSafe):
         return connection
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Makes the tables in a new file; refuses one that is another's."""
+        """Create the tables in a new file; refuse the file of another program."""
         connection.execute("BEGIN IMMEDIATE")
         (application,) = connection.execute("PRAGMA application_id").fetchone()
         (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -260,8 +274,8 @@ class SqliteLedger(ForkSafe):
             )
         connection.execute("COMMIT")
         connection.execute("PRAGMA synchronous = NORMAL")
-        connection.execute("PRAGMA busy_timeout = 0")  # from here on `_begin` waits
-        for _ in range(50):  # not waited for by SQLite itself; without it all is slower, and as right
+        connection.execute("PRAGMA busy_timeout = 0")  # from now on `_begin` waits
+        for _ in range(50):  # SQLite does not wait for this lock; without WAL everything is slower, and still correct
             with suppress(sqlite3.OperationalError):
                 connection.execute("PRAGMA journal_mode = WAL")
                 break
@@ -280,7 +294,7 @@ class SqliteLedger(ForkSafe):
 
 
 class _Row(NamedTuple):
-    """An account as it is in the file."""
+    """An account in the file."""
 
     until: float
     spent: Amounts
@@ -291,7 +305,7 @@ class _Row(NamedTuple):
 
 
 _NEW = _Row(0.0, dict.fromkeys(UNITS, 0), dict.fromkeys(UNITS, 0))
-"""An account that is not there yet."""
+"""The account of an unknown key."""
 
 
 def _begun(connection: sqlite3.Connection, *, last_try: bool) -> bool:
@@ -305,7 +319,7 @@ def _begun(connection: sqlite3.Connection, *, last_try: bool) -> bool:
 
 
 def _statements() -> Iterator[str]:
-    """The statements of `_TABLES`, one by one: `executescript` would end the transaction."""
+    """Yield the statements of `_TABLES` one by one: `executescript` would end the transaction."""
     statement = ""
     for line in _TABLES.splitlines():
         statement += line + "\n"
@@ -320,7 +334,7 @@ def _counts(amounts: Amounts, least: int = 0) -> tuple[int, ...]:
 
 
 def _rows(connection: sqlite3.Connection, keys: Collection[bytes], now: float) -> dict[bytes, _Row]:
-    """The accounts with these keys. What has ended is deleted, and not among them."""
+    """Return the accounts with these keys. Those that have ended are deleted and left out."""
     rows: dict[bytes, _Row] = {}
     ended: list[tuple[bytes]] = []
     for key, until, *counts in connection.execute(_ROWS.format(",".join("?" * len(keys))), tuple(keys)):
@@ -335,7 +349,7 @@ def _rows(connection: sqlite3.Connection, keys: Collection[bytes], now: float) -
 
 
 def _open(connection: sqlite3.Connection, claims: Iterable[Claim], rows: Mapping[bytes, _Row], expires: float) -> None:
-    """Sees to it that each claim has an account that is kept long enough."""
+    """Create or extend the account of each claim, so that it is kept long enough."""
     late = [
         (key, until)
         for claim in claims

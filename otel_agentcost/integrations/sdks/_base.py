@@ -11,8 +11,8 @@ from otel_agentcost.calls.seam import Seam
 from otel_agentcost.integrations.patching import Patch, Target
 
 Through = Callable[[Pipeline, Seam, Callable[..., Any], Any, Any, Any], Any]
-"""A method of `Pipeline` that takes the calls of a patched method: `call`, `call_async`, `generate`, `attempt`, `around`
-or `around_async`.
+"""A method of `Pipeline` that takes the calls of a patched method: `call`, `call_async`, `generate`, `attempt`,
+`around` or `around_async`.
 """
 
 

@@ -16,8 +16,8 @@ from typing import Any
 from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.calls.seam import Body, EventStream, RawResponse, Reply
 from otel_agentcost.core.call import Endpoint
-from otel_agentcost.integrations.patching import Target, argument, with_argument
 from otel_agentcost.integrations.endpoints import endpoint, match_path
+from otel_agentcost.integrations.patching import Target, argument, with_argument
 from otel_agentcost.integrations.sdks._base import Patchable, Through
 from otel_agentcost.wire import CannotRewrite, Change, Format, load
 from otel_agentcost.wire.format import ModelRequest

@@ -17,8 +17,8 @@ from typing import Any, cast
 from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.calls.seam import Body, EventIterator, Reply
 from otel_agentcost.core.call import Answer
-from otel_agentcost.integrations.patching import Target, argument, with_argument
 from otel_agentcost.integrations.endpoints import endpoint, match_path
+from otel_agentcost.integrations.patching import Target, argument, with_argument
 from otel_agentcost.integrations.sdks._base import Patchable, Sdk, Through
 from otel_agentcost.wire import AnswerReader, CannotRewrite, Change, Format, SoFar, load
 from otel_agentcost.wire.fields import get, parsed

@@ -34,9 +34,9 @@ from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard import CallFacts, Refused, Ticket
 from otel_agentcost.integrations.spans import sources
 from otel_agentcost.integrations.spans.sources import Source
+from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry import adoption, attribution, rollup, run_context, spans
 from otel_agentcost.telemetry.held_span import before_end
-from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry.recorder import Labels, Recorder, SpanAccount
 from otel_agentcost.telemetry.rollup import Tally
 
@@ -124,16 +124,16 @@ class _Call:
         "__weakref__",
         "_asked",
         "_at",
-        "_context",
-        "_clock",
         "_book",
+        "_clock",
+        "_context",
         "_facts",
         "_gate",
-        "_recorder",
         "_lock",
         "_open",
         "_over",
         "_pid",
+        "_recorder",
         "_scopes",
         "_source",
         "_tally",
@@ -172,14 +172,14 @@ class _Call:
         try:
             self._facts = gate.facts_of_span(self._asked, span, self._context, self._who, self._price_of_little)
             # A call waits in its own thread for money that is only held; an event loop must not stand still for it.
-            decision = gate.ask(self._facts, span, patient=not _in_event_loop())
+            decision = gate.ask(self._facts, span, wait=not _in_event_loop())
             if isinstance(decision, Ticket) and (decision.model is not None or decision.max_output_tokens is not None):
                 gate.guard.release(decision, self._clock())  # a request that other code sends cannot be rewritten
-                if decision.instead is not None:
-                    decision = Refused(action="block", error=decision.instead)
+                if decision.fallback_error is not None:
+                    decision = Refused(action="block", error=decision.fallback_error)
             refused = self._decided(gate, span, decision)
         except Exception as bug:
-            report("asking the budgets", bug)
+            report("checking budgets", bug)
             return
         if refused is not None:
             raise refused
@@ -192,12 +192,12 @@ class _Call:
             if self._source.refusable:
                 self._refused(gate, span, decision)
                 return decision.error
-            decision = gate.guard.unasked(facts, facts.call.model)
-            decision.unenforced = f"{_scope(span)} makes its calls all the same"
+            decision = gate.guard.without_reservation(facts, facts.call.model)
+            decision.unenforced = f"{_scope(span)} sends its calls anyway"
             warn_once(
                 f"not refusable: {_scope(span)}",
-                f"otel-agentcost: a budget is used up, and calls of {self._source.sdk} go on: {_scope(span)} lets "
-                "nobody stop them. They count in the budgets; calls of other SDKs are refused.",
+                f"otel-agentcost: a budget is used up, but calls of {self._source.sdk} continue: {_scope(span)} does "
+                "not let otel-agentcost stop them. They count in the budgets; calls of other SDKs are refused.",
             )
         self._ticket = decision
         if (reason := decision.unenforced or decision.unpriced) is not None:
@@ -298,7 +298,7 @@ class _Call:
             if least.usd is None or other.usd is None or other.usd == least.usd:
                 continue
             unsaid, least = why, other if other.usd < least.usd else least
-        return least if unsaid is None or least.unpriced is not None else replace(least, unpriced=unsaid)
+        return least if unsaid is None or least.unpriced is not None else least._replace(unpriced=unsaid)
 
     def _possible(
         self, models: tuple[str | None, ...], usage: Usage
@@ -326,7 +326,7 @@ class _Call:
             if (
                 facts.call.model is None and asked.model is not None
             ):  # budgets of a model apply too, now that it is known
-                ticket = self._ticket = gate.guard.unasked(facts, asked.model)
+                ticket = self._ticket = gate.guard.without_reservation(facts, asked.model)
             for level in gate.guard.settle(ticket, cost.usd, tokens, now):
                 gate.reports.level(span, *level)
         except Exception as bug:

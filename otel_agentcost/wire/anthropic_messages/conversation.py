@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from otel_agentcost.core.loops import Item, Said, ToolCall, ToolResult, call_of
+from otel_agentcost.core.loops import Item, TextMessage, ToolCall, ToolResult, make_tool_call
 from otel_agentcost.wire.conversation_items import (
     MAX_CALLS,
     MessageList,
@@ -37,12 +37,12 @@ class _MessagesConversation(MessageList):
                 add_images(new or items, (block,))
             elif kind == "text":
                 if words := text(block, "text"):
-                    new.append(Said(by_model, words))
+                    new.append(TextMessage(by_model, words))
             elif kind in ("tool_use", "server_tool_use", "mcp_tool_use"):
                 calls += 1
                 if calls <= MAX_CALLS:
                     new.append(
-                        call_of(identifier(get(block, "id")), tool_name(get(block, "name")), get(block, "input"))
+                        make_tool_call(identifier(get(block, "id")), tool_name(get(block, "name")), get(block, "input"))
                     )
             elif kind.endswith("tool_result"):
                 calls += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from otel_agentcost.core.loops import Item, Said, ToolResult, call_of
+from otel_agentcost.core.loops import Item, TextMessage, ToolResult, make_tool_call
 from otel_agentcost.wire.conversation_items import (
     MAX_CALLS,
     MessageList,
@@ -37,11 +37,13 @@ class _GeminiConversation(MessageList):
             if get(piece, "thought") is True:
                 continue
             if words := text(piece, "text"):
-                items.append(Said(by_model, words))
+                items.append(TextMessage(by_model, words))
                 continue
             call = get(piece, "functionCall") or get(piece, "function_call")
             if call is not None:
-                items.append(call_of(identifier(get(call, "id")), tool_name(get(call, "name")), get(call, "args")))
+                items.append(
+                    make_tool_call(identifier(get(call, "id")), tool_name(get(call, "name")), get(call, "args"))
+                )
                 continue
             result = get(piece, "functionResponse") or get(piece, "function_response")
             if result is not None:

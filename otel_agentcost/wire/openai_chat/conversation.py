@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from otel_agentcost.core.loops import Item, ToolResult, call_of
+from otel_agentcost.core.loops import Item, ToolResult, make_tool_call
 from otel_agentcost.wire.conversation_items import (
     MAX_CALLS,
     MAX_TEXT,
@@ -37,10 +37,10 @@ class _ChatConversation(MessageList):
             arguments = get(function, "arguments")
             if arguments is None:
                 arguments = get(function, "input")
-            items.append(call_of(identifier(get(call, "id")), tool_name(get(function, "name")), arguments))
+            items.append(make_tool_call(identifier(get(call, "id")), tool_name(get(function, "name")), arguments))
         function = get(message, "function_call")
         if function is not None:
-            items.append(call_of(None, tool_name(get(function, "name")), get(function, "arguments")))
+            items.append(make_tool_call(None, tool_name(get(function, "name")), get(function, "arguments")))
 
 
 CONVERSATION: Final = _ChatConversation("messages")

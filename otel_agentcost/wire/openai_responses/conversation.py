@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from otel_agentcost.core.loops import Item, ToolCall, ToolResult, call_of
+from otel_agentcost.core.loops import Item, ToolCall, ToolResult, make_tool_call
 from otel_agentcost.wire.conversation_items import MessageList, add_text, content_text, identifier, tool_name
 from otel_agentcost.wire.fields import fields, get, text
 from otel_agentcost.wire.fields import items as items_of
@@ -28,7 +28,7 @@ class _ResponsesConversation(MessageList):
             arguments = get(message, "input") if arguments is None else arguments
             arguments = get(message, "action") if arguments is None else arguments
             id_ = identifier(get(message, "call_id")) or identifier(get(message, "id"))
-            items.append(call_of(id_, tool_name(get(message, "name")) or kind.removesuffix("_call"), arguments))
+            items.append(make_tool_call(id_, tool_name(get(message, "name")) or kind.removesuffix("_call"), arguments))
             if kind == "mcp_call":  # the provider ran it already
                 error = get(message, "error")
                 items.append(ToolResult(id_, content_text(get(message, "output") or error), error=bool(error)))

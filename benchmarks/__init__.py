@@ -1,0 +1,1 @@
+"""What this package costs, measured. `python -m benchmarks` prints the tables."""

@@ -1,0 +1,30 @@
+"""`python -m benchmarks [--quick]`: all tables. They are ratios within one run: machines are noisy."""
+
+from __future__ import annotations
+
+import sys
+
+from benchmarks import bench_budgets, bench_loops, bench_prices, bench_tools, calls, collector, startup
+
+
+def main() -> int:
+    quick = "--quick" in sys.argv
+    print("CPU added to a call, over the floor (one span with 12 attributes, two histogram records):\n")
+    calls.table(quick=quick)
+    print("\nBudgets:\n")
+    bench_budgets.main(quick=quick)
+    print("\nTools:\n")
+    bench_tools.table(quick=quick)
+    print("\nLoops:\n")
+    bench_loops.main(quick=quick)
+    print("\nStart-up, over the bare OpenTelemetry SDK's own:\n")
+    startup.table(runs=3 if quick else 9)
+    print("\nPrice lookup:\n")
+    bench_prices.main()
+    print("\nThe files for a Collector, over the same pipeline without them:\n")
+    collector.table(quick=quick)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,199 @@
+"""The contract of a ledger, which counts what each budget has spent and what in-flight calls have reserved of it.
+
+The guard names the budgets that a call counts in (`Claim`) and reserves room before the call (`reserve`). Afterwards it
+settles what the call really cost (`settle`), or gives the reservation back (`release`). Every verb is one atomic step
+over all its claims and can be repeated with the same call id. No verb reads a clock: `now` is always an argument.
+
+A ledger of your own is a subclass of `Ledger` with four verbs. `tests/guard/ledger/contract.py` states what they must
+do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, NamedTuple, Protocol, TypeGuard
+
+Unit = Literal["nano_usd", "tokens", "calls", "tool_calls"]
+Amounts = Mapping[Unit, int]
+"""Whole numbers from 0 to `MOST`; a missing unit is 0. Money is in billionths of a dollar. Only settled amounts may be
+negative, down to `-MOST`: a refund."""
+
+UNITS: tuple[Unit, ...] = ("nano_usd", "tokens", "calls", "tool_calls")
+
+_UNITS = frozenset(UNITS)
+
+MOST = 10**18
+"""The largest amount of one call: a billion dollars. Sums then fit into the 64 bits of every store."""
+
+GRACE = 60.0
+"""Seconds for which a key is kept after its end. Clocks of two machines differ, and a window that one of them has
+already dropped must not be spent again by another, for which it has not ended yet; and calls settle a little late."""
+
+REMEMBER = 3600.0
+"""Seconds for which a settled call is remembered, so that a settle that is repeated after a failure counts once."""
+
+KEEP = 1e11
+"""The end of a key that never ends, in epoch seconds: the year 5138."""
+
+VERBS = ("reserve", "settle", "release", "standing")
+"""The methods that every ledger must have."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """One budget that a call counts in."""
+
+    key: str
+    """Identifies the budget, its owner and its window. Any text; the ledger does not interpret it."""
+    limits: Mapping[Unit, int]
+    """The maximum spend in the units that have a limit. All units are counted, limited or not."""
+    until: float | None
+    """Epoch seconds after which the key may be dropped: the end of its window, or an idle time that every call
+    extends. A later one replaces an earlier one. None: never. Nothing is dropped before, nor before the last
+    reservation expires."""
+    passing: bool = False
+    """True for keys that keep coming (traces, runs). A ledger in memory may drop the least recently used of them
+    before `until`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """The claim and the unit that have no room for a call."""
+
+    key: str
+    unit: Unit
+    limit: int
+    spent: int
+    held: int
+    """Reserved by in-flight calls."""
+    requested: int
+
+    @property
+    def only_held(self) -> bool:
+        """True if there is room once the in-flight calls have settled for nothing, so that waiting may help."""
+        return self.spent + self.requested <= self.limit
+
+
+class Standing(NamedTuple):
+    """The amounts that a key has spent, and those that are reserved in it; each with all units."""
+
+    spent: Amounts
+    held: Amounts
+
+
+class Ledger(Protocol):
+    """Counts spend. Called from any thread; every verb may raise `guard.ledger.LedgerError`.
+
+    A subclass inherits the safe defaults of everything but `VERBS`. An object that is no subclass and lacks one of
+    these members is treated as if it had the default.
+    """
+
+    shared: bool = True
+    """True if other processes, and later ones, see what is counted. A ledger that is not shared learns of the end of
+    each trace and run (`ended`), and runs do not pass their budgets on to other services."""
+    blocking: bool = True
+    """True if a verb may wait for a network or a disk. Such a ledger is called in a thread when an event loop runs,
+    its own calls are hidden from other instrumentations, and the state of circuit breakers is cached for a second."""
+    has_timeout: bool = True
+    """True if a verb gives up after the `timeout` that the ledger was opened with."""
+
+    def reserve(
+        self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float, lease: float
+    ) -> Refusal | None:
+        """Reserve `amounts` in every claim until `now + lease`, or in none.
+
+        The call is admitted if in every claim, and in every unit with a limit, spent + held + amount stays within the
+        limit. A call that has a reservation, or is settled, is admitted again and reserves nothing more. A call that
+        was released, or whose reservation has expired, is checked anew.
+
+        Args:
+            call_id: Unique over all processes that share the ledger.
+            claims: The budgets that the call counts in.
+            amounts: The worst case of the call.
+            now: Epoch seconds.
+            lease: Seconds after which the reservation expires, for calls of processes that were killed.
+
+        Returns:
+            None if the call is admitted, else the claim that has no room. Of several, one that waiting cannot help.
+
+        """
+        ...
+
+    def settle(
+        self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float
+    ) -> Sequence[tuple[Claim, Standing]]:
+        """Replace the reservation of the call by what it cost.
+
+        The amounts may exceed the reservation and the limit. They count even without a reservation. A second settle of
+        the same call counts nothing, for `REMEMBER` seconds. A negative amount is given back, in each claim at most
+        what was spent there: no sum falls below 0.
+
+        Returns:
+            The standing of each claim afterwards.
+
+        """
+        ...
+
+    def release(self, call_id: str, *, now: float) -> None:
+        """Drop the reservation of the call. Nothing is spent, and nothing that was settled is taken back."""
+        ...
+
+    def standing(self, key: str, *, now: float) -> Standing:
+        """Return the standing of a key; all zeros if it is unknown or was dropped."""
+        ...
+
+    def ended(self, key: str) -> None:  # noqa: ARG002 (for those that need it)
+        """Take note that the trace or run of `key` has ended. Called if the ledger is not shared. Default: nothing."""
+        return
+
+    def caution(self) -> str | None:
+        """Return a sentence about a faulty setup of the store; None if there is none, or it cannot be found out."""
+        return None
+
+    def close(self) -> None:
+        """Close files and connections. A later verb opens them again. Default: nothing."""
+        return
+
+
+def is_ledger(value: object) -> TypeGuard[Ledger]:
+    """Return True if `value` has all `VERBS`."""
+    return all(callable(getattr(value, verb, None)) for verb in VERBS)
+
+
+# --- Shared by the implementations ---
+
+
+def checked(amounts: Amounts, least: int = 0) -> Amounts:
+    """Return `amounts` if all are valid: a negative reservation would make room where there is none.
+
+    Raises:
+        ValueError: A unit is unknown, or an amount is no `int` from `least` to `MOST`.
+
+    """
+    for unit, amount in amounts.items():
+        if unit not in _UNITS or amount.__class__ is not int or not least <= amount <= MOST:
+            raise ValueError(f"{unit}={amount!r} is not an amount that a ledger counts")
+    return amounts
+
+
+def refusal(claim: Claim, spent: Amounts, held: Amounts, amounts: Amounts) -> Refusal | None:
+    """Return why `claim` has no room for `amounts`, or None if it has. A unit that waiting cannot help comes first."""
+    found = None
+    for unit, limit in claim.limits.items():
+        requested = amounts.get(unit, 0)
+        if spent[unit] + held[unit] + requested > limit and (found is None or found.only_held):
+            found = Refusal(
+                key=claim.key, unit=unit, limit=limit, spent=spent[unit], held=held[unit], requested=requested
+            )
+    return found
+
+
+def ends(claim: Claim) -> float:
+    """Return when the claim's key may be dropped, as a number that stores can compare."""
+    return KEEP if claim.until is None or claim.until > KEEP else claim.until
+
+
+def encoded(text: str) -> bytes:
+    """Encode any `text` for a store: names of users can contain half of a surrogate pair, which is not UTF-8."""
+    return text.encode("utf-8", "surrogatepass")

@@ -1,0 +1,167 @@
+"""From settings to a guard: open the ledger, probe it, and log loudly if no budget can be enforced.
+
+Called by `runtime.py` at start-up if budgets are set, otherwise by the first run with a budget of its own.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import fields
+from typing import Any
+
+from otel_agentcost.diagnostics import alarm, logger, report
+from otel_agentcost.guard.guard import Guard
+from otel_agentcost.guard.ledger import Amounts, Claim, Ledger, LedgerError, Refusal, Standing, open_ledger
+from otel_agentcost.guard.reservation import Policy
+from otel_agentcost.pricebook.output_limits import output_limit
+from otel_agentcost.settings import Settings
+
+_NEVER_SPENT = "agentcost/does-it-answer"
+"""A key that no budget has."""
+
+_MEMBERS = ("shared", "blocking", "has_timeout", "ended", "caution", "close")
+"""The members of `Ledger` that have defaults."""
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Return the policy of the settings: each of its fields has the value of the setting of the same name."""
+    named = {each.name: getattr(settings, each.name) for each in fields(Policy) if hasattr(settings, each.name)}
+    return Policy(**named, max_output=output_limit)
+
+
+def open_guard(
+    settings: Settings,
+    ledger: Ledger,
+    *,
+    monotonic: Callable[[], float] = time.monotonic,
+    clock: Callable[[], float] = time.time,
+) -> Guard:
+    """Make the guard of these settings. A ledger that does not answer is logged at ERROR, and tried again later.
+
+    Args:
+        settings: The settings of this process.
+        ledger: The ledger of these settings, as `opened` returns it.
+        monotonic: Returns seconds that only grow.
+        clock: Returns epoch seconds.
+
+    """
+    problem = unanswered(ledger, clock())
+    if problem is not None and settings.rules:
+        allowed = settings.ledger_down == "allow"
+        consequence = "NO BUDGET IS ENFORCED" if allowed else "EVERY CALL WITH A BUDGET IS REFUSED"
+        alarm(f"otel-agentcost: {problem} {consequence} until it answers.")
+    elif problem is None:
+        _warn_about(ledger)
+    return Guard(settings.rules, ledger, policy_of(settings), monotonic=monotonic)
+
+
+def _warn_about(ledger: Ledger) -> None:
+    try:
+        caution = ledger.caution()
+    except Exception as error:
+        report("checking the setup of the ledger", error)
+    else:
+        if caution is not None:
+            logger.warning("otel-agentcost: %s", caution)
+
+
+def opened(ledger: str | Ledger, timeout: float) -> Ledger:
+    """Return the ledger of a URL, or the object itself, with every member of `Ledger`. Never raises.
+
+    Args:
+        ledger: The setting `ledger`.
+        timeout: Seconds that a call waits for the answer of a server.
+
+    Returns:
+        A ledger. If the URL cannot be opened, one whose verbs all raise the `LedgerError`: it does not answer.
+
+    """
+    if isinstance(ledger, str):
+        try:
+            ledger = open_ledger(ledger, timeout=timeout)
+        except LedgerError as error:
+            return _Unavailable(str(error))
+    return completed(ledger)
+
+
+def completed(ledger: Ledger) -> Ledger:
+    """Return a ledger with every member of `Ledger`, whose own calls other instrumentations do not see."""
+    complete = all(hasattr(ledger, member) for member in _MEMBERS)
+    return ledger if complete and not ledger.blocking else _Uninstrumented(ledger)
+
+
+class _Uninstrumented(Ledger):
+    """Calls a ledger with instrumentation suppressed: its queries are no work of the application.
+
+    A member of `Ledger` that the wrapped object lacks has its default.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        from opentelemetry.instrumentation.utils import suppress_instrumentation  # noqa: PLC0415 (not for memory://)
+
+        self.shared = getattr(ledger, "shared", True)
+        self.blocking = getattr(ledger, "blocking", True)
+        self.has_timeout = getattr(ledger, "has_timeout", True)
+        self._ledger = ledger
+        self._suppressed = suppress_instrumentation
+
+    def reserve(
+        self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float, lease: float
+    ) -> Refusal | None:
+        with self._suppressed():
+            return self._ledger.reserve(call_id, claims, amounts, now=now, lease=lease)
+
+    def settle(
+        self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float
+    ) -> Sequence[tuple[Claim, Standing]]:
+        with self._suppressed():
+            return self._ledger.settle(call_id, claims, amounts, now=now)
+
+    def release(self, call_id: str, *, now: float) -> None:
+        with self._suppressed():
+            self._ledger.release(call_id, now=now)
+
+    def standing(self, key: str, *, now: float) -> Standing:
+        with self._suppressed():
+            return self._ledger.standing(key, now=now)
+
+    def ended(self, key: str) -> None:
+        if hasattr(self._ledger, "ended"):
+            with self._suppressed():
+                self._ledger.ended(key)
+
+    def caution(self) -> str | None:
+        if not hasattr(self._ledger, "caution"):
+            return None
+        with self._suppressed():
+            return self._ledger.caution()
+
+    def close(self) -> None:
+        if hasattr(self._ledger, "close"):
+            self._ledger.close()
+
+
+class _Unavailable(Ledger):
+    """Stands for a ledger that cannot be opened: a package is missing, or the URL is wrong. No verb of it answers."""
+
+    blocking = False
+
+    def __init__(self, reason: str) -> None:
+        self._reason = reason
+
+    def _fail(self, *_args: object, **_kwargs: object) -> Any:
+        raise LedgerError(self._reason)
+
+    reserve = settle = release = standing = _fail
+
+
+def unanswered(ledger: Ledger, now: float) -> str | None:
+    """Return a sentence on why `ledger` does not answer, or None if it does."""
+    try:
+        ledger.standing(_NEVER_SPENT, now=now)
+    except LedgerError as error:
+        return str(error)
+    except Exception as error:
+        return f"The ledger does not answer ({type(error).__name__}: {error!s:.200})."
+    return None

@@ -1,1 +1,0 @@
-"""What this package costs, measured. `python -m tests.benchmarks` prints the tables."""

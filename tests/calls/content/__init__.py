@@ -1,0 +1,1 @@
+"""Content of messages in spans, and in events."""

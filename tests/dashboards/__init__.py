@@ -1,0 +1,1 @@
+"""Boards, alerts, and files for other vendors."""

@@ -1,0 +1,74 @@
+"""The ledger of one process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from otel_agentcost.guard.ledger import memory
+from otel_agentcost.guard.ledger.memory import MemoryLedger
+from tests.guard.ledger.calls import NOW, admitted, amounts, claim, in_a_child, stands
+from tests.guard.ledger.contract import LedgerContract
+
+
+class TestMemory(LedgerContract):
+    """In dictionaries."""
+
+    @pytest.fixture
+    def url(self) -> str:
+        return "memory://"
+
+
+def test_a_forked_child_keeps_what_is_spent_and_drops_what_is_held() -> None:
+    """A child cannot spend its parent's money again, and is not held up by its parent's calls."""
+    ledger, budget = MemoryLedger(), claim(nano_usd=100)
+    ledger.settle("a", [budget], amounts(40), now=NOW)
+    assert admitted(ledger, "b", [budget], 60)
+    assert in_a_child(lambda: ledger.standing(budget.key, now=NOW) == stands(spent=amounts(40)))
+    assert ledger.standing(budget.key, now=NOW) == stands(spent=amounts(40), held=amounts(60))
+
+
+def test_memory_is_bounded() -> None:
+    """A hundred thousand traces later, lost calls among them, there is what the last minutes need and no more."""
+    ledger = MemoryLedger()
+    for i in range(100_000):
+        now, trace = NOW + i, claim(f"trace={i}", until=NOW + i + 300, nano_usd=10)
+        assert admitted(ledger, str(i), [trace, claim(f"total/{i // 1000}", until=now)], 5, now=now)
+        if i % 10:
+            ledger.settle(str(i), [trace], amounts(5), now=now + 0.5)
+    assert len(ledger._accounts) < 1500
+    assert len(ledger._holds) <= 7
+    assert len(ledger._expiries) <= 100
+    assert len(ledger._settled) <= 3600
+
+
+def test_traces_that_never_end_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Unsampled traces, whose end nobody sees: the longest unused are forgotten, one with a call in flight is not."""
+    monkeypatch.setattr(memory, "PASSING_AT_MOST", 100)
+    ledger, user = MemoryLedger(), claim("user/all/u1")
+    busy = replace(claim("trace/all/busy", nano_usd=10), passing=True)
+    assert admitted(ledger, "busy", [busy], 5)
+    for i in range(1000):
+        trace = replace(claim(f"trace/all/{i}", nano_usd=10), passing=True)
+        assert admitted(ledger, str(i), [trace, user], 5)
+        ledger.settle(str(i), [trace, user], amounts(5), now=NOW)
+    assert len(ledger._accounts) <= 102
+    assert not admitted(ledger, "another", [busy], 6)
+    assert ledger.standing(user.key, now=NOW).spent["nano_usd"] == 5000
+    assert ledger.standing("trace/all/999", now=NOW).spent["nano_usd"] == 5
+
+
+def test_traces_that_have_ended_are_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What they have left behind may still spend in them; of a hundred more, the oldest are forgotten."""
+    monkeypatch.setattr(memory, "ENDED_AT_MOST", 10)
+    ledger, busy = MemoryLedger(), replace(claim("trace/all/busy", nano_usd=10), passing=True)
+    assert admitted(ledger, "busy", [busy], 5)
+    ledger.ended(busy.key)
+    for i in range(100):
+        trace = replace(claim(f"trace/all/{i}", nano_usd=10), passing=True)
+        ledger.settle(str(i), [trace], amounts(8), now=NOW)
+        ledger.ended(trace.key)
+        assert not admitted(ledger, f"late {i}", [trace], 5)
+    assert len(ledger._accounts) <= 12
+    assert not admitted(ledger, "more", [busy], 6)

@@ -1,0 +1,52 @@
+"""A process that uses a ledger: `python -m tests.guard.ledger.worker <url> <task> <name>`. It prints what it did."""
+
+from __future__ import annotations
+
+import random
+import sys
+import time
+
+from otel_agentcost.guard.ledger import Ledger, open_ledger
+from tests.guard.ledger.calls import NOW, admitted, amounts, claim
+
+BUDGET = claim("shared", nano_usd=20_000)
+
+
+def race(ledger: Ledger, name: str) -> None:
+    """Calls of random cost, some of them cancelled; prints the sum of what it settled, and how many were refused."""
+    draw, taken, refused = random.Random(name), 0, 0
+    for i in range(60):
+        call_id = f"{name}-{i}"
+        if not admitted(ledger, call_id, [BUDGET, claim(f"user={name}", nano_usd=10**9)], 100):
+            refused += 1
+        elif draw.random() < 0.1:
+            ledger.release(call_id, now=NOW)
+        else:
+            cost = draw.randint(20, 100)
+            taken += cost
+            for _, standing in ledger.settle(call_id, [BUDGET], amounts(cost), now=NOW):
+                assert standing.spent["nano_usd"] + standing.held["nano_usd"] <= 20_000
+            if draw.random() < 0.2:
+                ledger.settle(call_id, [BUDGET], amounts(cost), now=NOW)
+    print(taken, refused)
+
+
+def hold(ledger: Ledger, name: str) -> None:
+    """Settles one call, reserves another, says so, and never comes back."""
+    ledger.settle("settled", [BUDGET], amounts(300), now=NOW)
+    assert admitted(ledger, name, [BUDGET], 200)
+    print("held", flush=True)
+    time.sleep(60)
+
+
+def endless(ledger: Ledger, name: str) -> None:
+    """Settles calls of 1 until it is killed; prints a line after each."""
+    for i in range(10**9):
+        admitted(ledger, f"{name}-{i}", [BUDGET], 1)
+        ledger.settle(f"{name}-{i}", [BUDGET], amounts(1), now=NOW)
+        print(i, flush=True)
+
+
+if __name__ == "__main__":
+    url, task, name = sys.argv[1:]
+    {"race": race, "hold": hold, "endless": endless}[task](open_ledger(url), name)

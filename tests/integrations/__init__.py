@@ -1,0 +1,1 @@
+"""SDKs, tool frameworks, and spans of other instrumentations."""

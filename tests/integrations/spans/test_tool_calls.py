@@ -1,0 +1,134 @@
+"""Tool calls of which others make spans: counted once each, whoever else makes one of the same call."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from opentelemetry.trace import SpanKind
+
+import otel_agentcost
+from otel_agentcost import Settings
+from otel_agentcost.core import semconv
+from tests.support.call_shapes import instrumented
+from tests.support.in_memory import Telemetry
+
+PRICES: Any = {"search": "0.25", "slow": "1/s"}
+
+
+def theirs(telemetry: Telemetry, name: str, *, kind: SpanKind = SpanKind.INTERNAL, **attributes: str) -> Any:
+    """A span of somebody else's (in the names of attributes write `.` as `__`)."""
+    given = {key.replace("__", "."): value for key, value in attributes.items()}
+    return telemetry.tracer_provider.get_tracer("theirs").start_as_current_span(name, kind=kind, attributes=given)
+
+
+def totals(telemetry: Telemetry) -> tuple[object, object]:
+    said = telemetry.attributes("agent")
+    return said.get(semconv.TRACE_TOOL_CALLS), said.get(semconv.TRACE_TOOL_COST)
+
+
+@pytest.mark.parametrize(
+    ("name", "attributes"),
+    [
+        ("tools/call search", {"gen_ai__operation__name": "execute_tool", "gen_ai__tool__name": "search"}),  # MCP
+        ("running tool", {"gen_ai__tool__name": "search"}),  # pydantic-ai
+        ("execute_tool search", {}),  # google-adk, which says the rest later
+        ("search", {"openinference__span__kind": "TOOL"}),
+        ("call", {"openinference__span__kind": "TOOL", "tool__name": "search"}),
+    ],
+)
+def test_a_tool_span_of_others_is_a_tool_call(telemetry: Telemetry, name: str, attributes: dict[str, Any]) -> None:
+    """It gets the price of its tool, and counts in totals and runs."""
+    with (
+        instrumented(telemetry, settings=Settings(tool_prices=PRICES)),
+        theirs(telemetry, "agent"),
+        otel_agentcost.run("r") as run,
+        theirs(telemetry, name, **attributes),
+    ):
+        pass
+    assert telemetry.attributes(name)[semconv.COST] == 0.25
+    assert totals(telemetry) == (1, 0.25)
+    assert float(run.cost_usd) == 0.25
+
+
+def test_spans_inside_each_other_are_one_call(telemetry: Telemetry) -> None:
+    """The framework's, then something of its own, then the MCP client's, then the server's."""
+    with (
+        instrumented(telemetry, settings=Settings(tool_prices=PRICES)),
+        theirs(telemetry, "agent"),
+        theirs(telemetry, "execute_tool search"),
+        theirs(telemetry, "session"),
+        theirs(telemetry, "tools/call search", kind=SpanKind.CLIENT, gen_ai__tool__name="search"),
+        theirs(telemetry, "tools/call search (server)", kind=SpanKind.SERVER, gen_ai__tool__name="search"),
+    ):
+        pass
+    assert totals(telemetry) == (1, 0.25)
+    assert telemetry.total("agentcost.cost") == 0.25
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_a_call_that_we_see_ourselves_has_our_price(telemetry: Telemetry, *, ours_first: bool) -> None:
+    """Whether our span is round theirs or inside it."""
+
+    def ours() -> Any:
+        return otel_agentcost.tool_call("search", usd="0.5")
+
+    with instrumented(telemetry, settings=Settings(tool_prices=PRICES)), theirs(telemetry, "agent"):
+        if ours_first:
+            with ours(), theirs(telemetry, "running tool", gen_ai__tool__name="search"):
+                pass
+        else:
+            with theirs(telemetry, "running tool", gen_ai__tool__name="search"), ours():
+                pass
+    assert totals(telemetry) == (1, 0.5)
+
+
+def test_tools_that_call_tools_count_each(telemetry: Telemetry) -> None:
+    """Another tool inside a tool, the same tool after it, and the same tool of an agent inside it."""
+    with instrumented(telemetry, settings=Settings(tool_prices=PRICES)), theirs(telemetry, "agent"):
+        with theirs(telemetry, "execute_tool search"), theirs(telemetry, "execute_tool other"):
+            pass
+        with (
+            theirs(telemetry, "execute_tool search"),
+            theirs(telemetry, "sub", gen_ai__operation__name="invoke_agent"),
+            theirs(telemetry, "execute_tool search"),
+        ):
+            pass
+    assert totals(telemetry) == (4, 0.75)
+
+
+def test_what_stands_for_many_calls_or_is_none_is_not_counted(telemetry: Telemetry) -> None:
+    """google-adk's span for merged answers, a server's span, and a model call that names a tool."""
+    with instrumented(telemetry, settings=Settings(tool_prices={"*": "1"})), theirs(telemetry, "agent"):
+        with theirs(telemetry, "execute_tool (merged tools)"):
+            pass
+        with theirs(telemetry, "tools/call search", kind=SpanKind.SERVER, gen_ai__operation__name="execute_tool"):
+            pass
+        with theirs(telemetry, "chat m", gen_ai__operation__name="chat", gen_ai__tool__name="search"):
+            pass
+    assert totals(telemetry) == (None, None)
+
+
+def test_a_call_within_a_call_of_the_same_tool_has_another_id(telemetry: Telemetry) -> None:
+    """An agent that is a tool, and has one of the same name; spans without an id are of the call above."""
+    with (
+        instrumented(telemetry, settings=Settings(tool_prices=PRICES)),
+        theirs(telemetry, "agent"),
+        theirs(telemetry, "outer", gen_ai__tool__name="search", gen_ai__tool__call__id="call_1"),
+        theirs(telemetry, "inner", gen_ai__tool__name="search", gen_ai__tool__call__id="call_2"),
+        theirs(telemetry, "client", gen_ai__tool__name="search"),
+    ):
+        pass
+    assert totals(telemetry) == (2, 0.5)
+
+
+def test_what_was_refused_was_not_called(telemetry: Telemetry) -> None:
+    """pydantic-ai makes a span also where a model's arguments do not fit, and the tool has not run."""
+    refusal = type("ToolRetryError", (Exception,), {"__module__": "pydantic_ai.exceptions"})
+    with instrumented(telemetry, settings=Settings(tool_prices=PRICES)), theirs(telemetry, "agent"):
+        with theirs(telemetry, "execute_tool search", pydantic_ai__tool__failure_stage="validation"):
+            pass
+        with pytest.raises(refusal), theirs(telemetry, "running tool", gen_ai__tool__name="search"):
+            raise refusal
+    assert telemetry.total("agentcost.cost") == 0
+    assert not totals(telemetry)[0]

@@ -1,0 +1,1 @@
+"""Shared by several rooms: servers, telemetry in memory, replies, call shapes."""

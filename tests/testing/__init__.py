@@ -1,0 +1,1 @@
+"""Tests of `otel_agentcost.testing`, the way an adopter uses it."""

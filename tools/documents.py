@@ -1,0 +1,71 @@
+"""The files, and blocks of files, that are written from the code: `make docs` writes them.
+
+A block stands between `<!-- name -->` and `<!-- /name -->`. Tests hold what is committed equal to what is written here.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from otel_agentcost.integrations import tools
+from otel_agentcost.settings import PREFIX, ROWS
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+SETTINGS = ROOT / "docs" / "settings.md"
+TOOLS = ROOT / "docs" / "tools.md"
+LOOPS = ROOT / "docs" / "loops.md"
+PERFORMANCE = ROOT / "docs" / "performance.md"
+VARIABLES = ROOT / "otel_agentcost" / "environment_variables.py"
+
+
+def block(document: str, name: str) -> str | None:
+    """What `document` holds between the marks of the block `name`; None where it has no such block."""
+    found = re.search(rf"<!-- {name} -->\n(.*?)<!-- /{name} -->", document, re.DOTALL)
+    return found[1] if found else None
+
+
+def with_block(document: str, name: str, content: str) -> str:
+    """`document`, with `content` in the block `name` if it has that."""
+    before = block(document, name)
+    if before is None:
+        return document
+    marks = f"<!-- {name} -->\n{{}}<!-- /{name} -->"
+    return document.replace(marks.format(before), marks.format(content))
+
+
+def settings_table() -> str:
+    """The table of docs/settings.md: one row a setting."""
+    lines = ["| setting | values | default | meaning |", "|---|---|---|---|"]
+    lines += [f"| `{row.variable}` | {row.values} | {row.default} | {row.meaning} |" for row in ROWS]
+    return "\n".join(lines) + "\n"
+
+
+def frameworks_table() -> str:
+    """The table of docs/tools.md: every framework whose tools are watched."""
+    lines = ["| framework | package | tested from |", "|---|---|---|"]
+    found = sorted(tools.discover(), key=lambda framework: framework.title.lower())
+    lines += [f"| {each.title} | `{each.distribution}` | {each.oldest} |" for each in found]
+    return "\n".join(lines) + "\n"
+
+
+def environment_variables() -> str:
+    """The module of that name: its docstring as it stands, then one constant a variable of ours."""
+    docstring = re.match(r'"""(.|\n)*?"""\n', VARIABLES.read_text(encoding="utf-8"))
+    assert docstring is not None
+    names = [row.variable for row in ROWS if row.variable.startswith(PREFIX)]
+    return docstring[0] + "\n" + "".join(f'{name} = "{name}"\n' for name in names)
+
+
+def main() -> None:
+    """Rewrite all of them."""
+    SETTINGS.write_text(
+        with_block(SETTINGS.read_text(encoding="utf-8"), "settings", settings_table()), encoding="utf-8"
+    )
+    TOOLS.write_text(with_block(TOOLS.read_text(encoding="utf-8"), "frameworks", frameworks_table()), encoding="utf-8")
+    VARIABLES.write_text(environment_variables(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

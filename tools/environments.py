@@ -1,0 +1,104 @@
+"""Runs the tests of every framework in environments of their own: its oldest release that we know, and its newest.
+
+    python -m tools.environments              every row
+    python -m tools.environments langchain    some rows
+    python -m tools.environments --list
+
+Frameworks cannot all be installed together (crewai admits neither the newest openai nor the newest mcp, google-adk not
+the newest OpenTelemetry), and old releases of them still less. Environments are made by uv, in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+OURS = ("pytest>=8", "pytest-asyncio>=1", "hypothesis>=6.100")
+
+
+class Row(NamedTuple):
+    """One framework: what to install of it, as it was and as it is. Its tests are `test_<name>.py`."""
+
+    oldest: tuple[str, ...]
+    newest: tuple[str, ...]
+
+
+ROWS: dict[str, Row] = {
+    "agent_framework": Row(("agent-framework-core==1.0.0", "mcp<2"), ("agent-framework-core", "mcp", "tenacity")),
+    "anthropic": Row(("anthropic==0.68.0",), ("anthropic", "mcp")),
+    "autogen": Row(
+        ("autogen-agentchat==0.4.2", "autogen-core==0.4.2", "autogen-ext==0.4.2"),
+        ("autogen-agentchat", "autogen-core", "autogen-ext[mcp]", "mcp<2"),
+    ),
+    "google_adk": Row(("google-adk==1.10.0",), ("google-adk",)),
+    "google_genai": Row(("google-genai==1.32.0", "mcp==1.10.0", "pydantic<2.12"), ("google-genai", "mcp")),
+    "crewai": Row(("crewai==0.95.0",), ("crewai",)),
+    "langchain": Row(("langchain-core==0.3.0",), ("langchain-core",)),
+    "llama_index": Row(("llama-index-core==0.10.0",), ("llama-index-core",)),
+    "openai": Row(("openai==3.31.0",), ("openai",)),
+    "openai_agents": Row(("openai-agents==0.9.0", "openai==2.19.0", "mcp<2"), ("openai-agents",)),
+    "pydantic_ai": Row(
+        ("pydantic-ai-slim[openai,mcp]==0.5.0", "opentelemetry-api==1.36.0", "mcp<2", "griffe<2"),
+        ("pydantic-ai-slim[openai,mcp]",),
+    ),
+    "mcp": Row(("mcp==1.10.0", "pydantic<2.12"), ("mcp",)),
+}
+
+
+def environments(names: list[str]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """Each as the framework's name, which release it is, and what to install."""
+    for name in names:
+        yield name, "oldest", ROWS[name].oldest
+        yield name, "newest", ROWS[name].newest
+
+
+def run(folder: Path, name: str, install: tuple[str, ...], pytest: list[str]) -> bool:
+    """Makes an environment and runs the tests of `name` in it."""
+    python = folder / "bin" / "python"
+    uv = [sys.executable, "-m", "uv"]
+    environment = dict(os.environ)
+    if "PIP_INDEX_URL" in environment:  # uv has a name of its own for it
+        environment.setdefault("UV_DEFAULT_INDEX", environment["PIP_INDEX_URL"])
+    subprocess.run([*uv, "venv", "-q", "--python", sys.executable, str(folder)], check=True)
+    packages = [*uv, "pip", "install", "-q", "--python", str(python), "-e", str(ROOT), *OURS, *install]
+    subprocess.run(packages, check=True, env=environment)
+    tests = str(ROOT / "tests" / "integrations" / "tools" / f"test_{name}.py")
+    # Where everything is skipped (pytest exits with 5 then), the framework was not there, or could not be imported.
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, *pytest]
+    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Runs the tests of frameworks' tools.")
+    parser.add_argument("names", nargs="*", choices=[*ROWS, []], help="which frameworks; all without")
+    parser.add_argument("--list", action="store_true", help="say what would be installed, and stop")
+    arguments, pytest = parser.parse_known_args()
+    failed: list[str] = []
+    for name, release, install in environments(arguments.names or list(ROWS)):
+        print(f"--- {name}, {release}: {' '.join(install)}", flush=True)
+        if arguments.list:
+            continue
+        started = time.monotonic()
+        with tempfile.TemporaryDirectory() as folder:
+            try:
+                passed = run(Path(folder) / "venv", name, install, pytest)
+            except subprocess.CalledProcessError as error:
+                print(f"    could not be installed: {error}")
+                passed = False
+        print(f"    {'passed' if passed else 'FAILED'} ({time.monotonic() - started:.0f} s)", flush=True)
+        if not passed:
+            failed.append(f"{name}, {release}")
+    print(f"{len(failed)} failed" + "".join(f"\n    {each}" for each in failed))
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
