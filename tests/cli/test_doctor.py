@@ -62,12 +62,12 @@ def redis_server(tmp_path: Path) -> Iterator[Server]:
 @pytest.mark.parametrize(
     ("rule", "words"),
     [
-        ("user:usd=1", "each user, for good: $1.00; a call over it is blocked"),
-        ("total:usd=1234.5678", "all calls together, for good: $1,234.5678; a call over it is blocked"),
-        ("agent=researcher:tokens=5000,calls=1", "agent researcher, for good: 5,000 tokens, 1 model call; a call over"),
+        ("user:usd=1", "each user, never reset: $1.00; a call over it is blocked"),
+        ("total:usd=1234.5678", "all calls together, never reset: $1,234.5678; a call over it is blocked"),
+        ("agent=researcher:tokens=5000,calls=1", "agent researcher, never reset: 5,000 tokens, 1 model call; a call over"),
         ("process:tool_calls=2,on_exceed=clamp", "each process: 2 tool calls; a call over it gets a lower outp"),
         ("trace:seconds=60,on_exceed=warn", "each trace: 60 seconds; a call over it is sent, with a warning"),
-        ("team:usd=0.000000001,on_exceed=downgrade", "each team, for good: $0.000000001; a call over it goes to a che"),
+        ("team:usd=0.000000001,on_exceed=downgrade", "each team, never reset: $0.000000001; a call over it uses a che"),
     ],
 )
 def test_each_rule_is_said_in_words(rule: str, words: str, examine: Examine) -> None:
