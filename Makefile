@@ -1,7 +1,8 @@
 # Everything that a developer runs. Needs Python 3.10 or later with venv, and the network once; it makes its own .venv.
 #
 #   make demo    the demo: a research agent, a local model server, and what each call costs   (ARGS="--replay")
-#   make test    the tests                                                                  (ARGS="tests/core -x")
+#   make test    the quick tests, in parallel: a few minutes                                 (ARGS="tests/core -x")
+#   make test-all     all tests that need no other environment                              (ARGS="-m slow")
 #   make neighbours   the tests beside other instrumentations, and under agent frameworks, in environments that have them
 #   make frameworks   the tests of frameworks' tools, each with its oldest and its newest release   (ARGS="langchain")
 #   make collector    builds the OpenTelemetry Collector that tests use (needs Go; kept in the user's cache)
@@ -16,14 +17,19 @@ VENV ?= .venv
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 python3.10; do \
 	$$p -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null && { echo $$p; break; }; done)
 BIN := $(VENV)/bin
+PARALLEL := -n auto --dist worksteal
 
-.PHONY: demo test neighbours frameworks collector check lint types docs boards preview bench walk clean
+.PHONY: demo test test-all neighbours frameworks collector check lint types docs boards preview bench walk clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/agentcost demo $(ARGS)
 
+# Which tests are slow, the table in tests/conftest.py says.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(ARGS)
+
+test-all: $(VENV)/.test
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 # An environment of its own: whatever is installed, `opentelemetry-instrument` loads, in all other tests too. Another
 # one for instructor, which does not admit the newest SDKs.

@@ -9,6 +9,8 @@
     print(run.cost_usd)
 
 The names in `__all__` are the public API. Changing one of them is a breaking change.
+
+PYTEST_DONT_REWRITE: pytest would warn that the package was imported before it, as `opentelemetry-instrument` does.
 """
 
 from __future__ import annotations

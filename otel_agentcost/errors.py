@@ -170,35 +170,34 @@ LoopDetected.__module__ = "otel_agentcost"
 
 _BUDGET_TEXTS: Final[Mapping[Reason, str]] = {
     "spent": (
-        "The budget {budget} has no room for this call, which was not made{trace}: {used}{needed}. "
+        "The budget {budget} has too little left for this call, which was not sent{trace}. {used}{needed}. "
         "Raise the limit{or_smaller}."
     ),
     "held": (
-        "The budget {budget} has no room for this call, which was not made{trace}: {used}{needed}. Retry when the "
-        "in-flight calls have ended, make fewer calls at once, or set an output limit on each call: without one, a "
+        "The budget {budget} has too little left for this call, which was not sent{trace}. {used}{needed}. Retry when "
+        "the in-flight calls have ended, make fewer calls at once, or set an output limit on each call: without one, a "
         "call reserves the cost of the longest possible answer."
     ),
     "seconds": (
-        "The budget {budget} is used up: {spent} of {limit} seconds have passed, and the call was not made{trace}. "
+        "The budget {budget} is used up: {spent} of {limit} seconds have passed. The call was not sent{trace}. "
         "Raise the limit, or start a new trace."
     ),
     "cut_off": (
-        "The budget {budget} has no room for the rest of this call's answer, and its stream was closed{trace}: before "
-        "the call, {used}{needed}. The part that was received is charged. Raise the limit, or give the call an output "
-        "limit that fits."
+        "The budget {budget} has too little left for the rest of this answer, so the stream was closed{trace}. Without "
+        "this call, {used}{needed}. The received part is charged. Raise the limit, or set an output limit that fits."
     ),
     "unpriced": (
-        "The budget {budget} cannot be enforced because the model has no price, and the call was not made{trace}: "
-        "{detail}. Add the price to the file that OTEL_AGENTCOST_PRICES names, or set OTEL_AGENTCOST_UNPRICED=allow."
+        "The budget {budget} cannot be enforced, because the price of the model is unknown: {detail}. The call was not "
+        "sent{trace}. Add the price to your price file (OTEL_AGENTCOST_PRICES), or set OTEL_AGENTCOST_UNPRICED=allow."
     ),
     "ledger": (
-        "The budget {budget} cannot be checked because its ledger does not answer{cause}, and the call was not "
-        "made{trace}. Start the ledger, or set OTEL_AGENTCOST_LEDGER_DOWN=allow."
+        "The budget {budget} cannot be checked, because its ledger does not answer{cause}. The call was not "
+        "sent{trace}. Start the ledger, or set OTEL_AGENTCOST_LEDGER_DOWN=allow."
     ),
     "circuit": (
-        "The circuit breaker {rule}{owner} is open after {detail}, and the call was not made. When its time is over, "
-        "one trial call is made; if it is admitted, the breaker closes. The log names the refusals and loops that "
-        "opened it."
+        "The circuit breaker {rule}{owner} is open after {detail}. The call was not sent. When the open time is over, "
+        "one trial call is admitted; if budgets admit it too, the breaker closes. The log names the refusals and loops "
+        "that opened it."
     ),
 }
 
@@ -222,8 +221,11 @@ def _budget_text(error: BudgetExceeded) -> str:
     counts_calls = "calls" in error.unit
     needed = ""
     if error.requested and not (counts_calls and error.reason != "cut_off"):
-        verb = "would have come to as much as" if error.reason == "cut_off" else "could take up to"
-        needed = f"; this call {verb} {written(error.requested, error.unit)}"
+        dollars = error.unit == "usd"
+        verb = "could cost" if dollars else "could use"
+        if error.reason == "cut_off":
+            verb = "would have cost" if dollars else "would have used"
+        needed = f"; this call {verb} up to {written(error.requested, error.unit)}"
     return _BUDGET_TEXTS[error.reason].format(
         budget=f"{error.budget}{whose_budget(error.scope, error.value)}",
         rule=error.budget,
@@ -235,7 +237,7 @@ def _budget_text(error: BudgetExceeded) -> str:
         limit=error.limit,
         detail=f"{detail:.500}",
         cause=f" ({detail:.300})" if detail else "",
-        or_smaller="" if counts_calls else ", or ask for less: a shorter prompt, a lower output limit, a cheaper model",
+        or_smaller="" if counts_calls else ", or use a shorter prompt, a lower output limit or a cheaper model",
     )
 
 
@@ -252,13 +254,13 @@ def _used(error: BudgetExceeded) -> str:
 
 
 def _loop_text(error: LoopDetected) -> str:
-    subject = f"{error.tool:.120} was called" if error.tool else "the model has gone on"
+    subject = f"{error.tool:.120} was called" if error.tool else "the model answered"
     manner = _LOOP_TEXTS.get(error.rule, "without progress")
     trace = f" (trace {error.trace_id})" if error.trace_id else ""
-    cost = f" {written(error.wasted_usd, 'usd')} was spent since it began." if error.wasted_usd else ""
+    cost = f" {written(error.wasted_usd, 'usd')} was spent since the loop began." if error.wasted_usd else ""
     return (
-        f"The agent is in a loop: {subject} {error.repeats} times {manner}, and the next model call was not "
-        f"made{trace}.{cost} Change its prompt or its tools, or set OTEL_AGENTCOST_LOOP_ACTION=warn."
+        f"The agent is in a loop: {subject} {error.repeats} times {manner}. The next model call was not sent{trace}."
+        f"{cost} Change the prompt or the tools, or set OTEL_AGENTCOST_LOOP_ACTION=warn."
     )
 
 
@@ -270,7 +272,7 @@ def whose_budget(scope: str, value: str) -> str:
     if not value or scope in ("total", "run"):
         return ""
     if value.endswith("(calls under no span)"):
-        return " of this process' calls under no span"
+        return " of this process (calls outside a span)"
     return f" of {scope} {value:.80}"
 
 

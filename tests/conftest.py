@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
+import importlib.util
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
@@ -25,6 +28,37 @@ hypothesis.settings.load_profile("any machine")
 # nor decide it.
 FOREIGN_PREFIXES = ("OTEL_", "OPENAI_", "ANTHROPIC_", "GOOGLE_", "GEMINI_", "AZURE_", "AWS_", "VERTEX")
 FOREIGN_SUFFIXES = ("_API_KEY", "_PROXY")
+
+# Files and folders whose tests are marked `slow`. Each room keeps quick tests: these start other processes by the
+# dozen, try thousands of random cases, or wait for real clocks.
+SLOW = (
+    "tests/coexistence/test_one_charge.py",
+    "tests/collector/test_bad_input.py",
+    "tests/collector/test_end_to_end.py",
+    "tests/collector/test_load.py",
+    "tests/collector/test_parity.py",
+    "tests/collector/test_prometheus.py",
+    "tests/collector/test_runs.py",
+    "tests/core/loops/test_detection.py",
+    "tests/core/loops/test_edits.py",
+    "tests/dashboards/alerts/test_collector_metrics.py",
+    "tests/dashboards/boards/test_figures.py",
+    "tests/dashboards/boards/test_panels.py",
+    "tests/dashboards/boards/test_pictures.py",
+    "tests/integrations/sdks/test_fuzz.py",
+    "tests/overspend/test_processes.py",
+    "tests/overspend/test_sdk.py",
+    "tests/pricebook/test_against_genai_prices.py",
+    "tests/recordings/",
+)
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest looks at `-m`
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks the slow tests."""
+    for item in items:
+        if item.nodeid.startswith(SLOW):
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(autouse=True)
@@ -66,3 +100,28 @@ def redis_server(redis_binary: str, tmp_path_factory: pytest.TempPathFactory) ->
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def imported_modules_are_not_collected() -> Iterator[None]:
+    """The SDKs come to 200,000 objects: looking through all of them twice a test would take most of the time."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_certificate(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """No test speaks TLS, but every client loads all the world's certificates: one of them makes that instant."""
+    found = importlib.util.find_spec("certifi")
+    if found is None or found.origin is None:
+        yield
+        return
+    end = "-----END CERTIFICATE-----\n"
+    first = Path(found.origin).with_name("cacert.pem").read_text(encoding="utf-8").partition(end)[0] + end
+    file = tmp_path_factory.mktemp("certificates") / "one.pem"
+    file.write_text(first[first.index("-----BEGIN") :], encoding="ascii")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SSL_CERT_FILE", str(file))
+        yield

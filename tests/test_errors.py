@@ -26,9 +26,9 @@ UNPRICED = BudgetExceeded(
 def test_a_refusal_is_a_sentence() -> None:
     """It says which budget, whose, how much in dollars, that nothing was sent, and what to do."""
     assert str(USED_UP) == (
-        "The budget user/day:usd=0.50 of user u1 has no room for this call, which was not made (trace abc): $0.4821 of "
-        "$0.50 is spent and $0.01 is reserved by in-flight calls; this call could take up to $0.02. Raise the limit, "
-        "or ask for less: a shorter prompt, a lower output limit, a cheaper model."
+        "The budget user/day:usd=0.50 of user u1 has too little left for this call, which was not sent (trace abc). "
+        "$0.4821 of $0.50 is spent and $0.01 is reserved by in-flight calls; this call could cost up to $0.02. Raise "
+        "the limit, or use a shorter prompt, a lower output limit or a cheaper model."
     )
     assert isinstance(USED_UP, AgentCostError)
 
@@ -47,7 +47,7 @@ def test_a_refusal_for_reserved_amounts_advises_to_retry() -> None:
         requested=1500,
     )
     assert "0 of 5,000 tokens are spent and 4,000 tokens are reserved by in-flight calls; this call" in str(error)
-    assert str(error).endswith("without one, a call reserves the cost of the longest possible answer.")
+    assert str(error).endswith("a call without one reserves the cost of the longest possible answer.")
 
 
 def test_time_and_a_silent_ledger_have_their_own_sentences() -> None:
@@ -59,7 +59,7 @@ def test_time_and_a_silent_ledger_have_their_own_sentences() -> None:
     silent = BudgetExceeded(
         budget="total:usd=1", scope="total", value="", unit="usd", reason="ledger", detail="timeout."
     )
-    assert "its ledger does not answer (timeout), and the call was not made." in str(silent)
+    assert "its ledger does not answer (timeout). The call was not sent." in str(silent)
     assert "OTEL_AGENTCOST_LEDGER_DOWN=allow" in str(silent)
     assert silent.ledger == "timeout."
 
@@ -72,8 +72,8 @@ def test_an_open_circuit_breaker_is_named_with_its_cause() -> None:
     )  # fmt: skip
     assert str(error) == (
         "The circuit breaker agent:trips=5/10m,open=15m of agent researcher is open after 5 refusals or loops within "
-        "10m, and the call was not made. When its time is over, one trial call is made; if it is admitted, the breaker "
-        "closes. The log names the refusals and loops that opened it."
+        "10m. The call was not sent. When the open time is over, one trial call is admitted; if budgets admit it too, "
+        "the breaker closes. The log names the refusals and loops that opened it."
     )
     assert error.circuit == "5 refusals or loops within 10m"
     assert (error.ledger, error.unpriced, error.cut_off) == (None, None, False)
@@ -92,8 +92,8 @@ def test_a_loop_is_a_sentence() -> None:
     """It says which tool, how often, in which way, what that has cost, and what to do."""
     error = LoopDetected(rule="repeat", repeats=3, tool="search", wasted_usd=Decimal("0.00009"), trace_id="abc")
     assert str(error) == (
-        "The agent is in a loop: search was called 3 times with the same arguments and the same result, and the next "
-        "model call was not made (trace abc). $0.00009 was spent since it began. Change its prompt or its tools, or "
+        "The agent is in a loop: search was called 3 times with the same arguments and the same result. The next model "
+        "call was not sent (trace abc). $0.00009 was spent since the loop began. Change the prompt or the tools, or "
         "set OTEL_AGENTCOST_LOOP_ACTION=warn."
     )
 
@@ -103,17 +103,17 @@ def test_a_stream_that_was_closed_says_what_happened() -> None:
     assert CUT_OFF.cut_off
     assert not USED_UP.cut_off
     assert str(CUT_OFF) == (
-        "The budget trace:usd=1500 of trace abc has no room for the rest of this call's answer, and its stream was "
-        "closed: before the call, $1,234.50 of $1,500.00 is spent; this call would have come to as much as $300.00. "
-        "The part that was received is charged. Raise the limit, or give the call an output limit that fits."
+        "The budget trace:usd=1500 of trace abc has too little left for the rest of this answer, so the stream was "
+        "closed. Without this call, $1,234.50 of $1,500.00 is spent; this call would have cost up to $300.00. The "
+        "received part is charged. Raise the limit, or set an output limit that fits."
     )
 
 
 def test_a_model_without_a_price_is_refused_with_the_reason() -> None:
     """And with both ways out."""
     assert str(UNPRICED) == (
-        "The budget total:usd=1 cannot be enforced because the model has no price, and the call was not made (trace "
-        "abc): no price for 'new'. Add the price to the file that OTEL_AGENTCOST_PRICES names, or set "
+        "The budget total:usd=1 cannot be enforced, because the price of the model is unknown: no price for 'new'. The "
+        "call was not sent (trace abc). Add the price to your price file (OTEL_AGENTCOST_PRICES), or set "
         "OTEL_AGENTCOST_UNPRICED=allow."
     )
 

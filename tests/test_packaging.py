@@ -99,6 +99,19 @@ def test_the_wheel_imports_without_a_warning(wheel: Path, tmp_path: Path) -> Non
     assert ended.stdout.strip() == str(tmp_path / "otel_agentcost" / "__init__.py")
 
 
+def test_the_pytest_plug_in_is_quiet_in_an_instrumented_process(wheel: Path, tmp_path: Path) -> None:
+    """A run under the launcher has imported the package before pytest starts, and pytest does not warn about that."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(tmp_path)
+    (tmp_path / "test_it.py").write_text("def test_it(): pass\n", encoding="utf-8")
+    code = (
+        "import otel_agentcost, pytest; raise SystemExit(pytest.main("
+        "['-q', '-W', 'error', '-p', 'no:cacheprovider', '-p', 'no:asyncio', 'test_it.py']))"
+    )
+    ended = run(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=str(tmp_path))
+    assert "1 passed" in ended.stdout, ended.stdout + ended.stderr
+
+
 def test_importing_the_package_imports_no_sdk(tmp_path: Path) -> None:
     """Neither the SDKs nor the optional packages are loaded before they are needed."""
     code = "import sys, otel_agentcost; print(*sorted({name.split('.')[0] for name in sys.modules}))"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tests.plugin_distribution import PluginDistribution
+from tests.support.plugin_distribution import PluginDistribution
 
 MODULES = {
     "acme_sdk": """

@@ -65,7 +65,7 @@ def build() -> Path:
         subprocess.run([tool, "install", builder], env=environment, check=True)
         manifest = yaml.safe_load(MANIFEST.read_text())
         manifest["dist"]["output_path"] = f"{folder}/build"
-        Path(folder, "builder.yaml").write_text(yaml.safe_dump(manifest))
+        Path(folder, "builder.yaml").write_text(json.dumps(manifest))  # which is YAML, too
         command = [f"{folder}/builder", "--config", f"{folder}/builder.yaml"]
         subprocess.run(command, env=environment, check=True)
         Path(folder, "build", manifest["dist"]["name"]).replace(target)

@@ -225,8 +225,8 @@ class Gate:
             named = f"an {scope}" if scope == "agent" else f"a {scope}"
             warn_once(
                 f"no {scope}",
-                f"otel-agentcost: calls without {named} are not covered by the {kind} of each {scope} ({rules:.200}). "
-                f"Set one with otel_agentcost.attribute({scope}=...), or OTEL_AGENTCOST_{scope.upper()}.",
+                f"otel-agentcost: calls without {named} are not covered by a {kind} per {scope} ({rules:.200}). Set "
+                f"one with otel_agentcost.attribute({scope}=...) or OTEL_AGENTCOST_{scope.upper()}.",
             )
 
     def _report_decision(self, span: Span, ticket: Ticket, facts: CallFacts) -> None:
@@ -347,7 +347,9 @@ class Admission:
             gate.refuse(record.span, Refused(action="block", error=self.ticket.fallback_error))
         report("rewriting a request", bug)
         gate.reports.unenforced(record.span, f"otel-agentcost failed ({type(bug).__name__})")
-        return Admission(gate, facts, gate.guard.without_reservation(facts, facts.call.model))  # made all the same, and counted
+        return Admission(
+            gate, facts, gate.guard.without_reservation(facts, facts.call.model)
+        )  # made all the same, and counted
 
     def metered(self, feed: Feed, reader: AnswerReader, model: str | None, span: Span) -> Feed:
         """Return `feed`, behind a meter where the reservation does not cover whatever the stream may bring.

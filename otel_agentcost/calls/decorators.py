@@ -17,7 +17,8 @@ from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from otel_agentcost.calls.generators import generating, generating_async
-from otel_agentcost.calls.tool_call import Dollars, Price, PriceFunction, ToolCall
+from otel_agentcost.calls.tool_call import ToolCall
+from otel_agentcost.calls.tool_cost import Dollars, Price, PriceFunction
 from otel_agentcost.core.tool_prices import to_price
 
 _P = ParamSpec("_P")
@@ -130,9 +131,9 @@ def _decorated(function: Callable[_P, _R], called: str, price: Price | None) -> 
         return call
 
     if inspect.isasyncgenfunction(function):
-        return cast("Callable[_P, _R]", generating_async(function, opened_for_items, ToolCall.note))
+        return cast("Callable[_P, _R]", generating_async(function, opened_for_items, ToolCall.add_item))
     if inspect.isgeneratorfunction(function):
-        return cast("Callable[_P, _R]", generating(function, opened_for_items, ToolCall.note))
+        return cast("Callable[_P, _R]", generating(function, opened_for_items, ToolCall.add_item))
     if inspect.iscoroutinefunction(function):
 
         @functools.wraps(function)

@@ -1,9 +1,8 @@
-"""One call of a tool, from its beginning to its end: a span, a price, a place in totals and budgets, and what the loop
-watch learns of it.
+"""One tool call, from start to end: its span, its cost, and its place in totals, budgets and loop detection.
 
-`handwritten.py` makes them, for decorated functions and for `with tool_call(...)`, and `tools/`, for those of
-frameworks. One call may be seen more than once, by the framework, by an MCP client and by a decorator: the outermost
-counts it. Nothing of ours that goes wrong in here reaches the application, least of all a price function.
+`decorators.py` makes tool calls for decorated functions and for `with tool_call(...)`, and `integrations/tools` makes
+those of frameworks. A framework, an MCP client and a decorator may each see the same call. The outermost of them counts
+it. An error in this module is logged and does not reach the application.
 """
 
 from __future__ import annotations
@@ -24,37 +23,32 @@ from otel_agentcost.calls import active
 from otel_agentcost.calls.active import Instrumentation
 from otel_agentcost.calls.jsonable import Plain, plain
 from otel_agentcost.calls.loop_guard import ToolUse
+from otel_agentcost.calls.tool_cost import NO_RESULT, Price, ToolCost, tool_cost
 from otel_agentcost.core import money, semconv
-from otel_agentcost.core.tool_prices import ToolPrice
-from otel_agentcost.diagnostics import report, warn_once
+from otel_agentcost.diagnostics import report
 from otel_agentcost.telemetry import attribution, rollup, run_context
 from otel_agentcost.telemetry.recorder import SpanAccount
 from otel_agentcost.telemetry.spans import error_type
 
-Dollars = Decimal | float | str
-PriceFunction = Callable[[dict[str, Any], Any], Dollars]
-Price = ToolPrice | PriceFunction
-
-_HERE: Final = context.create_key("agentcost-tool-call")
-"""In a context: a reference to the call of a tool that runs there. No more: what a tool has started in the background
-keeps its context, and is not to keep what the tool was given and has brought.
+_OPEN_CALL: Final = context.create_key("agentcost-tool-call")
+"""Context key of a weak reference to the open tool call. A background task that the tool started keeps its context, and
+a strong reference there would keep the arguments and the result in memory.
 """
 
-MARK: Final = "_agentcost_tool"
-"""On a span: the call of a tool that it, or one round it, is."""
+TOOL_MARK: Final = "_agentcost_tool"
+"""Span attribute of Python, not of OpenTelemetry: the tool call that the span, or an enclosing span, represents."""
 
-_NOT_SET: Final = object()
 _TOOL_ERROR: Final = "tool_error"
-"""`error.type` of a call that returned its error: the convention for MCP, and there is none for other tools."""
+"""`error.type` of a call that returned its error. The MCP convention defines it; other tools have no convention."""
 _ITEMS_KEPT: Final = 64
-"""Of what a generator brings, where no price depends on all of it."""
-_NOT_PLAIN: Final = re.compile(r"\W+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
-_RESULT_READ: Final = 4_096
-"""Characters of a result that the loop watch looks at."""
+"""The number of a generator's items that are kept as its result, unless a price function needs all of them."""
+_WORD_BORDERS: Final = re.compile(r"\W+|(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+_RESULT_CHARACTERS: Final = 4_096
+"""The number of characters of a result that loop detection reads."""
 
 
 class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["ToolCall"]):
-    """A call of a tool, open while its block runs. `result` is what it brought, as far as you say so."""
+    """A tool call, open while its `with` block runs. Set `result` inside the block."""
 
     def __init__(
         self,
@@ -63,42 +57,50 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         price: Price | None = None,
         call_id: str | None = None,
         *,
-        seen_by: str = "",
-        spans: bool = True,
-        put_off: Callable[[BaseException], bool] | None = None,
+        source: str = "",
+        create_span: bool = True,
+        deferred: Callable[[BaseException], bool] | None = None,
     ) -> None:
-        """`arguments` is asked only where somebody wants to know: a price function, the loop watch, a span.
+        """Describe a tool call; entering it opens it.
 
-        `seen_by` names the framework that makes the call. Without `spans`, somebody else makes a span of it, who is
-        given what is to be on it (`adopt`). `put_off` tells of what is raised whether it says that the tool has not run
-        after all: then nothing was used, and nothing failed.
+        Args:
+            name: The name of the tool.
+            arguments: Returns the arguments by name. Called only if a price function, loop detection or content capture
+                needs them.
+            price: The price. Default: the price in the settings.
+            call_id: The id that the model gave the call.
+            source: The framework that makes the call; empty for hand-written code.
+            create_span: False if the framework makes a span of the call. `adopt_span` then sets its attributes.
+            deferred: Returns True if an exception means that the tool did not run. Such a call costs nothing and is not
+                a failure.
         """
         self.name = name
-        self.result: Any = _NOT_SET
+        self.result: Any = NO_RESULT
         self.failed = False
-        """Whether the result is an error, which the tool has returned and not raised."""
-        self._put_off = put_off
-        self._answered: BaseException | None = None
-        """What was raised, where somebody has made an answer of it."""
-        self.seen_by = seen_by
-        self._arguments = arguments
-        self._given: dict[str, Any] | None = None
-        self._price = price
+        """True if the tool returned an error as its result instead of raising it."""
+        self.source = source
         self.priced = price is not None
-        """Whether its price was said with it, and does not come from the settings."""
+        """True if the price was passed to the constructor, so that it does not come from the settings."""
+        self._arguments = arguments
+        self._arguments_read: dict[str, Any] | None = None
+        self._arguments_text: Plain | None = None
+        self._price = price
         self._call_id = call_id
-        self._spans = spans
-        self._around: ToolCall | None = None
-        self._nearer: ToolCall | None = None
-        """The same call, seen from nearer by."""
+        self._create_span = create_span
+        self._deferred = deferred
+        self._handled: BaseException | None = None
+        """The tool's exception, if the framework turned it into a response for the model."""
+        self._outer_view: ToolCall | None = None
+        """The open `ToolCall` of an outer layer for the same call: that one is counted."""
+        self._inner_view: ToolCall | None = None
+        """The `ToolCall` of an inner layer for the same call: its price may be more specific."""
         self._settled = False
-        self._foreign = False
-        """Whether the span of somebody else in which it has begun is its own: it is settled when that ends."""
-        self._took: int | None = None
+        self._in_foreign_span = False
+        """True if the enclosing span of another instrumentation represents the call, and settles it when it ends."""
+        self._nanoseconds: int | None = None
         self._failure: BaseException | None = None
         self._running: Instrumentation | None = None
         self._span: Span = trace.INVALID_SPAN
-        self._written: Plain | None = None
 
     def __enter__(self) -> ToolCall:  # noqa: PYI034 (`Self` needs Python 3.11)
         try:
@@ -114,15 +116,15 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         running, self._running = self._running, None
         if running is None:
             return False
-        took = time.monotonic_ns() - self._began
-        # Where it is left in another context than it was entered in, there is nothing to take back. What the tool has
-        # left current of its own is beneath its span, which is over.
-        if open_in(None) is self:
+        nanoseconds = time.monotonic_ns() - self._started_at
+        # In another context than that of `__enter__`, there is nothing to restore. A span that the tool left current
+        # is a child of the call's span, which ends here.
+        if open_call(None) is self:
             context.attach(self._outer)
-        # Nobody wants the items of a generator any more: that is no error.
+        # GeneratorExit means that the consumer stopped early, which is not an error of the tool.
         failure = error if not isinstance(error, GeneratorExit) else None
         try:
-            self._end(running, took, failure)
+            self._end(running, nanoseconds, failure)
         except Exception as bug:
             report("settling a tool call", bug)
         return False
@@ -135,202 +137,189 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
     ) -> Literal[False]:
         return self.__exit__(kind, error, place)
 
-    def note(self, item: Any) -> None:
-        """A generator has brought `item`: its result is the list of them."""
+    def add_item(self, item: Any) -> None:
+        """Add an item that a generator yielded: the result of a generator is the list of its items."""
         if self._running is None:
             return
         if len(self.result) < _ITEMS_KEPT or callable(self._price):
             self.result.append(item)
 
-    # --- Its beginning ---
+    # --- Start ---
 
     def _begin(self, running: Instrumentation) -> None:
         outer = context.get_current()
         parent = trace.get_current_span(outer)
         self._outer = self._inner = outer
-        self._began = time.monotonic_ns()
-        around = open_in(outer)
-        if around is not None and around.is_same_as(self):
-            self._around = around
+        self._started_at = time.monotonic_ns()
+        enclosing = open_call(outer)
+        if enclosing is not None and enclosing.is_same_as(self):
+            self._outer_view = enclosing
             return
         self._alone = not parent.get_span_context().is_valid
         self._parent_tally = rollup.tally_of(parent)
-        self._who = attribution.current(outer, running.attribution, self._parent_tally)
-        self._foreign = bool(self.seen_by) and foreign_tool(parent) == self.name
+        self._attribution = attribution.current(outer, running.attribution, self._parent_tally)
+        self._in_foreign_span = bool(self.source) and foreign_tool(parent) == self.name
         inner = outer
-        if self._foreign:
-            getattr(parent, MARK).call = self
+        if self._in_foreign_span:
+            getattr(parent, TOOL_MARK).call = self
             self._span = parent
-        elif self._spans:
-            self._span = self._started(running)
+        elif self._create_span:
+            self._span = self._start_span(running)
             inner = trace.set_span_in_context(self._span, outer)
-        self._written = self._read(running)  # now: the tool may change what it was called with
-        self._inner = context.set_value(_HERE, weakref.ref(self), inner)
+        self._arguments_text = self._read_arguments(running)  # before the call: the tool may change its arguments
+        self._inner = context.set_value(_OPEN_CALL, weakref.ref(self), inner)
         context.attach(self._inner)
 
-    def _started(self, running: Instrumentation, at: int | None = None) -> Span:
+    def _start_span(self, running: Instrumentation, at: int | None = None) -> Span:
         name = f"{semconv.EXECUTE_TOOL} {self.name}"
-        return running.tracer.start_span(name, self._outer, SpanKind.INTERNAL, self._said(), start_time=at)
+        return running.tracer.start_span(name, self._outer, SpanKind.INTERNAL, self._span_attributes(), start_time=at)
 
     def is_same_as(self, inner: ToolCall) -> bool:
-        """Whether `inner`, which is made while this one is open, is this very call, seen again.
+        """Return whether `inner`, opened while this call is open, is the same call in an inner layer.
 
-        Who sees both knows them for one by the id of the model's call; else it is a tool that calls itself.
+        Two calls from the same source are the same only if their ids are equal: else the tool calls itself.
         """
-        again = self._call_id is not None and self._call_id == inner._call_id
-        if self._running is None or (self.seen_by == inner.seen_by and not again):
+        same_id = self._call_id is not None and self._call_id == inner._call_id
+        if self._running is None or (self.source == inner.source and not same_id):
             return False
-        if not again and None not in (self._call_id, inner._call_id):
-            return False  # the model has called it again, within
-        mine, its = _plain_name(self.name), _plain_name(inner.name)
-        before = mine.removesuffix(its)  # names of MCP tools may have that of their server before them
-        return mine == its or (before != mine and not before[-1:].isalnum())
+        if not same_id and None not in (self._call_id, inner._call_id):
+            return False  # two calls of the model, one inside the other
+        return _is_same_name(self.name, inner.name)
 
-    def _said(self) -> dict[str, str]:
-        said = {
+    def _span_attributes(self) -> dict[str, str]:
+        attributes = {
             semconv.OPERATION: semconv.EXECUTE_TOOL,
             semconv.TOOL: self.name,
             semconv.TOOL_TYPE: "function",
-            **self._who,
+            **self._attribution,
         }
         if self._call_id is not None:
-            said[semconv.TOOL_CALL_ID] = self._call_id
-        return said
+            attributes[semconv.TOOL_CALL_ID] = self._call_id
+        return attributes
 
-    def adopt(self, span: Span) -> Callable[[], None] | None:
-        """`span` has been started by somebody else, of this call. Returns what is to be done when it ends; None where
-        the call has a span already.
+    def adopt_span(self, span: Span) -> Callable[[], None] | None:
+        """Use `span`, which a framework has just started for this call, as the span of the call.
+
+        Returns:
+            A function to call before `span` ends; None if the call has a span already.
         """
         running = self._running
-        if running is None or self._spans or self._around is not None or self._span is not trace.INVALID_SPAN:
+        if running is None or self._create_span or self._outer_view is not None or self._span is not trace.INVALID_SPAN:
             return None
         self._span = span
-        span.set_attributes(self._said())
+        span.set_attributes(self._span_attributes())
 
-        def ending() -> None:
+        def before_end() -> None:
             if not self._settled:
-                self._settle(running, time.monotonic_ns() - self._began, None)
+                self._settle(running, time.monotonic_ns() - self._started_at, None)
 
-        return ending
+        return before_end
 
-    def _read(self, running: Instrumentation) -> Plain | None:
-        """The arguments, where somebody wants to know them."""
-        shown = _shows_content(running, self._span) if self._spans else running.content
-        if running.loops is None and not shown:
+    def _read_arguments(self, running: Instrumentation) -> Plain | None:
+        """Return the arguments as text; None if neither loop detection nor content capture needs them."""
+        captured = _captures_content(running, self._span) if self._create_span else running.content
+        if running.loops is None and not captured:
             return None
         try:
-            return plain(self._asked())
+            return plain(self._arguments_by_name())
         except Exception as bug:
             report("reading the arguments of a tool", bug)
             return None
 
-    def _asked(self) -> dict[str, Any]:
-        if self._given is None:
-            self._given = dict(self._arguments())
-        return self._given
+    def _arguments_by_name(self) -> dict[str, Any]:
+        if self._arguments_read is None:
+            self._arguments_read = dict(self._arguments())
+        return self._arguments_read
 
     def settle_on(self, span: Span, running: Instrumentation, ctx: Context) -> None:
-        """`span`, which somebody else made in `ctx`, is the call's, and about to end: what is known is to be on it."""
+        """Settle the call on `span` of another instrumentation, which represents the call and is about to end.
+
+        Args:
+            span: The span; attributes that it has already stay as they are.
+            running: The active instrumentation.
+            ctx: The context that `span` started in.
+        """
         if self._settled:
             return
         self._span, self._outer = span, ctx
         span.set_attribute(semconv.OPERATION, semconv.EXECUTE_TOOL)
-        there: Mapping[str, Any] = getattr(span, "attributes", None) or {}
-        span.set_attributes({name: value for name, value in self._said().items() if name not in there})
-        took = self._took if self._took is not None else time.monotonic_ns() - self._began
-        self._settle(running, took, self._failure)
+        present: Mapping[str, Any] = getattr(span, "attributes", None) or {}
+        span.set_attributes({name: value for name, value in self._span_attributes().items() if name not in present})
+        nanoseconds = self._nanoseconds if self._nanoseconds is not None else time.monotonic_ns() - self._started_at
+        self._settle(running, nanoseconds, self._failure)
 
-    # --- Its end ---
+    # --- End ---
 
-    def _end(self, running: Instrumentation, took: int, failure: BaseException | None) -> None:
-        self._took = took
-        if self._around is not None:
-            self._around.learn(self)
+    def _end(self, running: Instrumentation, nanoseconds: int, failure: BaseException | None) -> None:
+        self._nanoseconds = nanoseconds
+        if self._outer_view is not None:
+            self._outer_view.add_inner_view(self)
             return
         try:
-            raised = failure if failure is not None else self._answered
-            if raised is not None and self._put_off is not None and self._put_off(raised):
+            raised = failure if failure is not None else self._handled
+            if raised is not None and self._deferred is not None and self._deferred(raised):
                 self._settled = True
                 return
-            if self._foreign:
+            if self._in_foreign_span:
                 self._failure = failure
             elif not self._settled:
-                if not self._spans:  # nobody has made a span of it after all
-                    self._spans = True
-                    self._span = self._started(running, time.time_ns() - took)
-                self._settle(running, took, failure)
+                if not self._create_span:  # the framework made no span after all
+                    self._create_span = True
+                    self._span = self._start_span(running, time.time_ns() - nanoseconds)
+                self._settle(running, nanoseconds, failure)
             self._report_to_loop_guard(running, failure)
         finally:
-            if self._spans and not self._foreign:
+            if self._create_span and not self._in_foreign_span:
                 self._span.end()
 
     def note_failure(self, call_id: str, error: BaseException) -> None:
-        """What is about to be returned stands for `error`, if this is the call of that id."""
+        """Record that the framework turned `error` into a response, if `call_id` is the id of this call."""
         if self._call_id == call_id:
             self.failed = True
-            self._answered = error
+            self._handled = error
 
-    def learn(self, inner: ToolCall) -> None:
-        """`inner` has ended, which is this call seen from nearer by: what it costs may be known there only."""
-        if self._nearer is None or not self._nearer.priced:
-            self._nearer = inner
+    def add_inner_view(self, inner: ToolCall) -> None:
+        """Keep `inner`, the same call in an inner layer, which has ended: only that layer may know the price."""
+        if self._inner_view is None or not self._inner_view.priced:
+            self._inner_view = inner
 
-    def _settle(self, running: Instrumentation, took: int, failure: BaseException | None) -> None:
+    def _settle(self, running: Instrumentation, nanoseconds: int, failure: BaseException | None) -> None:
         self._settled = True
         error: str | None = None
         if failure is not None or self.failed:
             error = error_type(failure) if failure is not None else _TOOL_ERROR
             self._span.set_attribute(semconv.ERROR_TYPE, error)
             self._span.set_status(Status(StatusCode.ERROR))
-        usd, gap = self.cost(running, took, failure)
-        self._charge(running, usd, gap, error)
-        if _shows_content(running, self._span):
-            self._show()
+        usd, unpriced = self.cost(running, nanoseconds, failure)
+        self._charge(running, usd, unpriced, error)
+        if _captures_content(running, self._span):
+            self._capture_content()
 
-    def cost(
-        self, running: Instrumentation, took: int, failure: BaseException | None
-    ) -> tuple[Decimal | None, str | None]:
-        """The dollars, None without a price; and why there should be some and are none."""
-        price, nearer = self._price, self._nearer
-        if price is None and (nearer is None or not nearer.priced):
+    def cost(self, running: Instrumentation, nanoseconds: int, failure: BaseException | None) -> ToolCost:
+        """Return the cost of the call, from its own price, that of its inner layer, or that of the settings."""
+        price, inner = self._price, self._inner_view
+        if price is None and (inner is None or not inner.priced):
             price = running.tool_prices.find(self.name)
-        if price is None:  # it may have another name there, without that of its server
-            return nearer.cost(running, took, failure) if nearer is not None else (None, None)
-        if isinstance(price, ToolPrice):
-            return price.of(took), None
-        if failure is not None and self.result is _NOT_SET:
-            return None, "the tool failed, and its price depends on its result"
-        try:
-            said = price(self._asked(), None if self.result is _NOT_SET else self.result)
-        except Exception as error:
-            self._mispriced("raised", error_type(error), f" ({error!s:.300})")
-            return None, f"the tool's price function raised {error_type(error)}"
-        usd = money.reported(said)
-        if usd is None:
-            self._mispriced("returned", type(said).__name__, ", which is not an amount of dollars")
-            return None, "the tool's price function returned no amount of dollars"
-        return usd, None
+        if price is None:  # the inner layer may know the tool by a name without the server's
+            return inner.cost(running, nanoseconds, failure) if inner is not None else (None, None)
+        failed = failure is not None
+        return tool_cost(self.name, price, self._arguments_by_name, self.result, nanoseconds, failed=failed)
 
-    def _mispriced(self, did: str, what: str, more: str) -> None:
-        """The application's own mistake, told once a cause: whoever reads of it can mend it."""
-        cause = f"the price function of the tool {self.name:.120} {did} {what}"
-        warn_once(cause, f"otel-agentcost: {cause}{more}. The tool is not affected; its calls are unpriced.")
-
-    def _charge(self, running: Instrumentation, usd: Decimal | None, gap: str | None, error: str | None) -> None:
+    def _charge(self, running: Instrumentation, usd: Decimal | None, unpriced: str | None, error: str | None) -> None:
         span = self._span
         if usd is not None:
             span.set_attribute(semconv.COST, money.to_float(usd))
-        if gap is not None:
-            span.set_attribute(semconv.UNPRICED, gap)
-        running.tool_used(self._somewhere, self._outer, usd)
+        if unpriced is not None:
+            span.set_attribute(semconv.UNPRICED, unpriced)
+        running.tool_used(self._span_of_trace, self._outer, usd)
         tally = rollup.tally_of(span) or self._parent_tally
-        account = SpanAccount(self._who, self._outer, run_context.current(self._outer), tally)
-        running.recorder.charge_tool_call(account, self.name, usd, gap, error)
+        account = SpanAccount(self._attribution, self._outer, run_context.current(self._outer), tally)
+        running.recorder.charge_tool_call(account, self.name, usd, unpriced, error)
 
-    def _show(self) -> None:
-        if self._written is not None:
-            self._span.set_attribute(semconv.TOOL_ARGUMENTS, self._written.text)
-        if self.result is not _NOT_SET:
+    def _capture_content(self) -> None:
+        if self._arguments_text is not None:
+            self._span.set_attribute(semconv.TOOL_ARGUMENTS, self._arguments_text.text)
+        if self.result is not NO_RESULT:
             self._span.set_attribute(semconv.TOOL_RESULT, plain(self.result).text)
 
     def _report_to_loop_guard(self, running: Instrumentation, failure: BaseException | None) -> None:
@@ -339,47 +328,58 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             return
         content: str | None = None
         if isinstance(failure, Exception):
-            content = f"{error_type(failure)}: {_said_by(failure)}"[:_RESULT_READ]
-        elif failure is None and self.result is not _NOT_SET and self.result is not None:
-            # What brings nothing, or what cannot be read, does not tell whether there is progress.
-            result = plain(self.result, _RESULT_READ)
+            content = f"{error_type(failure)}: {_message_of(failure)}"[:_RESULT_CHARACTERS]
+        elif failure is None and self.result is not NO_RESULT and self.result is not None:
+            # An empty or opaque result is no evidence of progress or of its absence.
+            result = plain(self.result, _RESULT_CHARACTERS)
             content = None if result.opaque else result.text
-        written = self._written
-        if content is None or written is None or written.opaque or written.cut:
+        arguments = self._arguments_text
+        if content is None or arguments is None or arguments.opaque or arguments.cut:
             return
         failed = failure is not None or self.failed
-        used = ToolUse(self._call_id, self.name, written.text, content, failed)
-        loops.tool_used(self._somewhere, used, alone=self._alone)
+        used = ToolUse(self._call_id, self.name, arguments.text, content, failed)
+        loops.tool_used(self._span_of_trace, used, alone=self._alone)
 
     @property
-    def _somewhere(self) -> Span:
-        """A span of its trace: its own, or where somebody else was to make one and did not, the one that it ran in."""
+    def _span_of_trace(self) -> Span:
+        """The span of the call; if the framework made none, the span that the call started in."""
         return self._span if self._span is not trace.INVALID_SPAN else trace.get_current_span(self._outer)
 
 
-def open_in(ctx: Context | None) -> ToolCall | None:
-    """The innermost call of ours that was open in `ctx`, in the current context where that is None."""
-    reference = cast("weakref.ref[ToolCall] | None", context.get_value(_HERE, ctx))
+def open_call(ctx: Context | None) -> ToolCall | None:
+    """Return the innermost tool call that is open in `ctx`. None stands for the current context."""
+    reference = cast("weakref.ref[ToolCall] | None", context.get_value(_OPEN_CALL, ctx))
     return reference() if reference is not None else None
 
 
 def foreign_tool(span: Span) -> str | None:
-    """The tool that `span`, made by somebody else, is the call of; None also where a span of ours counts that."""
-    mark = getattr(span, MARK, None)
+    """Return the tool whose call `span` of another instrumentation represents.
+
+    Returns:
+        None for any other span, and if a span of this package counts the call.
+    """
+    mark = getattr(span, TOOL_MARK, None)
     return mark.tool if mark is not None and not mark.counted else None
 
 
-def _said_by(error: Exception) -> str:
+def _message_of(error: Exception) -> str:
     try:
         return str(error)
-    except Exception:  # the application's own, which cannot be shown
+    except Exception:  # `__str__` of the application's exception failed
         return ""
 
 
-def _plain_name(tool: str) -> str:
-    """As frameworks write names for models that take no others: `getPages` and `get-pages` as `get_pages`."""
-    return _NOT_PLAIN.sub("_", tool).lower()
+def _is_same_name(outer: str, inner: str) -> bool:
+    """Return whether two layers mean the same tool: the outer name may have the MCP server's name as a prefix."""
+    outer, inner = _normalized_name(outer), _normalized_name(inner)
+    prefix = outer.removesuffix(inner)
+    return outer == inner or (prefix != outer and not prefix[-1:].isalnum())
 
 
-def _shows_content(running: Instrumentation, span: Span) -> bool:
+def _normalized_name(tool: str) -> str:
+    """Return `getPages` and `get-pages` as `get_pages`, as frameworks do for models that accept no other names."""
+    return _WORD_BORDERS.sub("_", tool).lower()
+
+
+def _captures_content(running: Instrumentation, span: Span) -> bool:
     return running.content and span.is_recording()

@@ -1,6 +1,6 @@
 """`agentcost collector-config`: the configuration of a stock OpenTelemetry Collector, with the prices of the book.
 
-Prints and returns an exit code; what is written comes from `otel_agentcost.collector`.
+The command prints and returns an exit code. The files come from `otel_agentcost.collector`.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ SUMMARY = "Write the configuration of an OpenTelemetry Collector that prices spa
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Adds the subcommand to `agentcost`."""
+    """Add the subcommand to `agentcost`."""
     example = "Example: agentcost collector-config --write ./collector_config"
     parser = subparsers.add_parser("collector-config", help=SUMMARY, description=SUMMARY, epilog=example)
-    text = "The folder for all files. Default: print pricing.yaml, which has the prices."
+    text = "The folder for all files; default: print pricing.yaml only."
     parser.add_argument("--write", type=Path, metavar="DIR", help=text)
-    parser.add_argument("--prices", type=Path, help="Your price file; default: OTEL_AGENTCOST_PRICES.")
-    parser.add_argument("--force", action="store_true", help="Also replace files that you changed.")
+    parser.add_argument("--prices", type=Path, help="A price file; default: OTEL_AGENTCOST_PRICES.")
+    parser.add_argument("--force", action="store_true", help="Replace files even if they were edited.")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Writes the files; returns 1 where some were changed by somebody, and left alone."""
+    """Write the files. Return 1 if some were edited and are therefore kept."""
     book = open_book(arguments.prices if arguments.prices is not None else from_environment().prices)
     made = files(book)
     if arguments.write is None:

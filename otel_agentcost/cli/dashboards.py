@@ -1,6 +1,6 @@
-"""`agentcost dashboards`: the boards for Grafana, with alerts, provisioning, and what Honeycomb and Datadog need.
+"""`agentcost dashboards`: boards and alerts for Grafana, with provisioning, and files for Honeycomb and Datadog.
 
-Prints and returns an exit code. The files are made elsewhere, from the table of signals, and come with the package.
+The command prints and returns an exit code. The files are part of the package; the repository builds them (`grafana/`).
 """
 
 from __future__ import annotations
@@ -11,29 +11,29 @@ from pathlib import Path
 from otel_agentcost.cli import Subparsers, write_into
 from otel_agentcost.errors import AgentCostError
 
-SUMMARY = "Write the Grafana boards and alerts, and the files for Honeycomb and Datadog."
+SUMMARY = "Write the boards and alerts for Grafana, Honeycomb and Datadog."
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _FOLDERS = (_PACKAGE / "boards_data", _PACKAGE.parent / "grafana")
-"""Where the files are: in an installed package, and in the repository."""
+"""The folder of the files in an installed package, and in the repository."""
 _NOT_FOR_USERS = {".py", ".pyc", ".png"}
 
 
 class NoBoards(AgentCostError):
-    """The package was built without the boards."""
+    """The installation has no boards."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Adds the subcommand to `agentcost`."""
+    """Add the subcommand to `agentcost`."""
     example = "Example: agentcost dashboards --write ./grafana"
     parser = subparsers.add_parser("dashboards", help=SUMMARY, description=SUMMARY, epilog=example)
-    parser.add_argument("--write", type=Path, metavar="DIR", help="The folder for the files. Default: only list them.")
-    parser.add_argument("--force", action="store_true", help="Also replace files that you changed.")
+    parser.add_argument("--write", type=Path, metavar="DIR", help="The folder for the files; default: list them only.")
+    parser.add_argument("--force", action="store_true", help="Replace files even if they were edited.")
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Writes the files; returns 1 where some were changed by somebody, and left alone."""
+    """Write the files. Return 1 if some were edited and are therefore kept."""
     made = files()
     folder: Path | None = arguments.write
     if folder is None:
@@ -45,7 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def files() -> dict[str, str]:
-    """The text of each file, by its path. Raises NoBoards."""
+    """Return the text of each file, by its path.
+
+    Raises:
+        NoBoards: The installation has no boards.
+    """
     for folder in _FOLDERS:
         if (folder / "dashboards").is_dir():
             return {
@@ -53,4 +57,4 @@ def files() -> dict[str, str]:
                 for path in sorted(folder.rglob("*"))
                 if path.is_file() and path.suffix not in _NOT_FOR_USERS
             }
-    raise NoBoards("This installation has no boards: install otel-agentcost from a release or from its repository.")
+    raise NoBoards("This installation has no boards: install otel-agentcost from a release, or from the repository.")

@@ -258,7 +258,7 @@ def _frameworks(*, in_use: bool) -> Iterator[Finding]:
     for framework in tools.discover():
         measured = "every tool call is a span" if in_use else "not measured, see above"
         installed = _version(framework.distribution)
-        if installed is not None and framework.toolless and _release(installed) < _release(framework.oldest):
+        if installed is not None and framework.tools_since_oldest and _release(installed) < _release(framework.oldest):
             yield Finding(framework.distribution, f"{installed}: does not call tools itself")
             continue
         targets = [patch.target for patch in framework.patches]

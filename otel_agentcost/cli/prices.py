@@ -1,6 +1,6 @@
-"""`agentcost prices`: look up a price, check an own price file, see what changed, take over newer prices.
+"""`agentcost prices`: look up a price, check a price file, compare price books, update to newer prices.
 
-Prints and returns an exit code; all knowledge of prices is in `otel_agentcost.pricebook`.
+Each command prints and returns an exit code. Prices are looked up and compiled by `otel_agentcost.pricebook`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,20 @@ from pathlib import Path
 from otel_agentcost.cli import Subparsers
 from otel_agentcost.core.prices import DAY, PRICE_KEY_OF, InconsistentPrices, Period, Price, PriceList
 from otel_agentcost.errors import AgentCostError
-from otel_agentcost.pricebook import BUNDLED, BookFile, Found, Missing, PriceBook, open_book, read_book, suggestions
+from otel_agentcost.pricebook import (
+    BUNDLED,
+    BookFile,
+    NoPrice,
+    PriceBook,
+    PriceMatch,
+    open_book,
+    read_book,
+    suggestions,
+)
 from otel_agentcost.pricebook.service_tiers import standard_tiers, surcharge, surcharges
 from otel_agentcost.settings import from_environment
 
-SUMMARY = "Look up prices, check your price file, compare price books, and import newer prices."
+SUMMARY = "Look up prices, check a price file, compare price books, and update prices."
 
 _PER = {
     "_mtok": "per million tokens",
@@ -31,110 +40,116 @@ _PER = {
 }
 
 
-_MOST_LINES = 20
-"""How many differences between two books are printed where nobody asks for all."""
+_MAX_LINES = 20
+"""The number of differences that are printed without --all."""
 
 
 class Unclear(AgentCostError):
-    """An argument that cannot be understood."""
+    """An argument cannot be understood."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
-    """Adds the subcommand to `agentcost`."""
+    """Add the subcommand to `agentcost`."""
     parser = subparsers.add_parser("prices", help=SUMMARY, description=SUMMARY)
     commands = parser.add_subparsers(dest="prices_command", metavar="COMMAND", title="commands", required=True)
 
-    text = "Show the price of a model and the rule behind it; exit code 1 if it has no price."
+    text = "Show the prices of a model and the rule that they come from; exit code 1 if it has none."
     example = "Example: agentcost prices show gpt-4o --provider azure --at 2026-01-31"
     command = commands.add_parser("show", help=text, description=text, epilog=example)
-    command.add_argument("model", help="The model's name, as in a request or a response.")
+    command.add_argument("model", help="The name of the model, as in a request or a response.")
     command.add_argument("--provider", help="The provider: openai, aws, azure, google, openrouter, ...")
-    command.add_argument("--base-url", help="The address that the SDK calls.")
-    command.add_argument("--at", help="The day or time (UTC) of the price, like 2026-01-31; default: now.")
-    command.add_argument("--terms", action="append", default=[], metavar="KEY=VALUE", help="Like service_tier=flex.")
-    command.add_argument("--prices", type=Path, help="Your price file; default: OTEL_AGENTCOST_PRICES.")
+    command.add_argument("--base-url", help="The base URL that the SDK calls.")
+    command.add_argument("--at", help="The day or the time (UTC) of the price, such as 2026-01-31; default: now.")
+    command.add_argument(
+        "--terms",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        help="A condition of the price, such as service_tier=flex.",
+    )
+    command.add_argument("--prices", type=Path, help="A price file; default: OTEL_AGENTCOST_PRICES.")
     command.set_defaults(run=show)
 
-    text = "Check your price file and show its prices."
+    text = "Check whether a price file can be used, and show its prices."
     command = commands.add_parser("check", help=text, description=text)
     command.add_argument("file", type=Path, help="The file, YAML or JSON.")
     command.set_defaults(run=check)
 
-    text = "Show the changes in the installed genai-prices or in another price book; exit code 1 if there are any."
+    text = "Show the differences to the installed genai-prices or to another price book; exit code 1 if there are any."
     command = commands.add_parser("diff", help=text, description=text)
     command.add_argument("old", type=Path, nargs="?", help="A compiled book; default: the bundled one.")
     command.add_argument("new", type=Path, nargs="?", help="A compiled book; default: the installed genai-prices.")
-    command.add_argument("--all", action="store_true", help=f"Print all differences, not the first {_MOST_LINES}.")
+    command.add_argument("--all", action="store_true", help=f"Print all differences, not the first {_MAX_LINES}.")
     command.set_defaults(run=diff)
 
     text = "Compile the installed genai-prices into a price book."
     command = commands.add_parser("sync", help=text, description=text)
     command.add_argument("file", type=Path, nargs="?", default=BUNDLED, help="Default: the bundled book itself.")
     command.add_argument(
-        "--force", action="store_true", help="Also if its prices are older, or if the file is not a price book."
+        "--force", action="store_true", help="Also if the new book is older, or the file is not a price book."
     )
     command.set_defaults(run=sync)
 
 
 def show(arguments: argparse.Namespace) -> int:
-    """Prints the prices of one model; returns 1 where it has none."""
+    """Print the prices of one model. Return 1 if it has none."""
     book = open_book(arguments.prices if arguments.prices is not None else from_environment().prices)
-    at = _moment(arguments.at)
+    at = _time(arguments.at)
     terms = dict(_term(text) for text in arguments.terms)
-    found = book.find((arguments.model,), arguments.base_url, arguments.provider)
-    if isinstance(found, Missing):
-        print(f"Unpriced: {found.reason}.")
+    match = book.find((arguments.model,), arguments.base_url, arguments.provider)
+    if isinstance(match, NoPrice):
+        print(f"Unpriced: {match.reason}.")
         _suggest(book, arguments.model, arguments.provider)
         return 1
-    if refused := book.terms_without_price(found, terms, at.timestamp()):
-        print(f"Unpriced: the price book has no price of {found.prices.name} for {refused}.")
-        _print_others(found)
+    if refused := book.terms_without_price(match, terms, at.timestamp()):
+        print(f"Unpriced: the price book has no price of {match.prices.name} for {refused}.")
+        _print_others(match)
         return 1
-    print(f"{found.prices.name}  ({'your price file' if found.own else book.source}, billed by {found.provider})")
-    if terms and not found.terms_apply:
-        print(f"  {found.provider} sells this model at another provider's prices; terms do not change them")
+    print(f"{match.prices.name}  ({'price file' if match.overridden else book.source}, billed by {match.provider})")
+    if terms and not match.terms_apply:
+        print(f"  {match.provider} sells this model at another provider's prices: terms do not change them")
     try:
-        card = found.prices.quote(at.timestamp(), terms if found.terms_apply else {}).card
+        card = match.prices.quote(at.timestamp(), terms if match.terms_apply else {}).card
     except InconsistentPrices as error:
         print(f"Unpriced: the prices contradict each other: {error}.")
         return 1
     when = f"{at:%Y-%m-%d %H:%M} UTC" + "".join(f", {key}={value}" for key, value in terms.items())
     print(f"  on {when}:")
     _print_prices(PriceList(prices=card.prices))
-    _print_terms(found, terms)
-    _print_others(found)
-    others = [seller for seller in suggestions.sellers(book, arguments.model) if seller != found.provider]
+    _print_terms(match, terms)
+    _print_others(match)
+    others = [name for name in suggestions.providers_of(book, arguments.model) if name != match.provider]
     if others and arguments.provider is None:
-        print(f"  also sold by: {_some(others)}")
+        print(f"  also sold by: {_joined(others)}")
     return 0
 
 
 def _suggest(book: PriceBook, model: str, provider: str | None) -> None:
-    """What may have been meant by a name that has no price: other sellers of the model, and other names."""
-    sellers = suggestions.sellers(book, model)
-    if sellers:
-        print(f"Providers with this name: {_some(sellers)} (try --provider {sellers[0]}).")
-    if (provider is not None or not sellers) and (near := suggestions.near_models(book, model, provider)):
+    """Print suggestions for a name without a price: other providers of the model, and similar names."""
+    providers = suggestions.providers_of(book, model)
+    if providers:
+        print(f"The name has a price at: {_joined(providers)} (try --provider {providers[0]}).")
+    if (provider is not None or not providers) and (near := suggestions.near_models(book, model, provider)):
         print(f"Did you mean {' or '.join(filter(None, (', '.join(near[:-1]), near[-1])))}?")
 
 
-def _some(names: Sequence[str], most: int = 8) -> str:
+def _joined(names: Sequence[str], most: int = 8) -> str:
     more = [f"and {len(names) - most} more"] if len(names) > most else []
     return ", ".join([*names[:most], *more])
 
 
-def _print_terms(found: Found, terms: Mapping[str, str]) -> None:
-    """What the terms do that no price list holds, or that they do nothing."""
-    named = {item for variant in found.prices.variants for item in (variant.terms or {}).items()}
-    factor = None if found.own else surcharge(terms.items(), found.prices)
+def _print_terms(match: PriceMatch, terms: Mapping[str, str]) -> None:
+    """Print the surcharge of the terms, and the terms that do not affect the price."""
+    named = {item for variant in match.prices.variants for item in (variant.terms or {}).items()}
+    factor = None if match.overridden else surcharge(terms.items(), match.prices)
     if factor is not None:
         print(f"    all tokens at {factor} times these prices")
     if factor is not None:
         named |= surcharges().keys()
     for key, value in terms.items():
         known = (key, value) in named or value in standard_tiers()
-        if found.terms_apply and not known:
-            print(f"    ({key}={value} is not a term of these prices; it is ignored)")
+        if match.terms_apply and not known:
+            print(f"    ({key}={value} is not a term of these prices and has no effect)")
 
 
 def _print_prices(entry: PriceList) -> None:
@@ -147,19 +162,19 @@ def _print_prices(entry: PriceList) -> None:
         print(f"    {key:{wide}}  {text} {unit}")
 
 
-def _print_others(found: Found) -> None:
-    """The lists for other times and other terms, in the order in which they are tried."""
-    if len(found.prices.lists) > 1:
+def _print_others(match: PriceMatch) -> None:
+    """Print the lists for other times and other terms, in the order in which they are tried."""
+    if len(match.prices.lists) > 1:
         print("  price lists (the last that applies is used):")
-        for entry in found.prices.lists:
+        for entry in match.prices.lists:
             print(f"    {_when(entry.period)}: {_short(entry)}")
-    if found.prices.variants and found.terms_apply:
+    if match.prices.variants and match.terms_apply:
         print("  with other terms (they replace the standard prices):")
-        for entry in found.prices.variants:
+        for entry in match.prices.variants:
             terms = ", ".join(f"{key}={value}" for key, value in (entry.terms or {}).items())
             print(f"    {terms}, {_when(entry.period)}: {_short(entry)}")
-    if found.prices.minimum_seconds:
-        print(f"  at least {found.prices.minimum_seconds} seconds of audio are billed")
+    if match.prices.minimum_seconds:
+        print(f"  at least {match.prices.minimum_seconds} seconds of audio are billed")
 
 
 def _short(entry: PriceList) -> str:
@@ -182,13 +197,13 @@ def _when(period: Period) -> str:
     return f"every day {begin:%H:%M} to {end:%H:%M} UTC"
 
 
-def _moment(text: str | None) -> datetime:
+def _time(text: str | None) -> datetime:
     if text is None:
         return datetime.now(timezone.utc)
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        problem = "which is neither a date like 2026-01-31 nor a moment like 2026-01-31T16:30"
+        problem = "which is neither a date such as 2026-01-31 nor a time such as 2026-01-31T16:30"
         raise Unclear(f"--at is {text!r}, {problem}.") from None
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)
 
@@ -196,32 +211,37 @@ def _moment(text: str | None) -> datetime:
 def _term(text: str) -> tuple[str, str]:
     key, equals, value = text.partition("=")
     if not equals or not key or not value:
-        raise Unclear(f"--terms is {text!r}, which is not like service_tier=flex.")
+        raise Unclear(f"--terms is {text!r}, which is not KEY=VALUE, such as service_tier=flex.")
     return key, value
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Prints what an own price file says; a mistake in it ends the command with its sentence."""
+    """Print the prices of a user's price file.
+
+    Raises:
+        PriceFileError: The file has a mistake.
+    """
     book = open_book(arguments.file)
-    own = book.finder.own
-    if own.path is None:
-        print(f"{arguments.file} is a price book ({book.source}): it replaces the built-in one.")
+    overrides = book.finder.overrides
+    if overrides.path is None:
+        print(f"{arguments.file} is a price book ({book.source}): it replaces the bundled one.")
         return 0
-    shelves = [(f"{entry.id}/", entry.models) for entry in own.providers.values()] + [("", own.models)]
-    rows = [(f"{shelf}{model.name}", model) for shelf, models in shelves for model in models]
+    groups = [(f"{entry.id}/", entry.models) for entry in overrides.providers.values()]
+    groups.append(("", overrides.models))
+    rows = [(f"{prefix}{model.name}", model) for prefix, models in groups for model in models]
     if rows:
-        print(f"{arguments.file} can be used: {_counted(len(rows), 'model')}, over {book.source}.")
+        print(f"{arguments.file} can be used: {_counted(len(rows), 'model')}. Other prices: {book.source}.")
     else:
-        print(f"{arguments.file} can be used, but has no prices: all calls are priced by {book.source}.")
+        print(f"{arguments.file} can be used, but has no prices. All prices: {book.source}.")
     for name, model in rows:
         if model.prices is None:
-            print(f"  {name}: as {model.alias}")
+            print(f"  {name}: priced as {model.alias}")
         else:
             print(f"  {name}: {' | '.join(_short(entry) for entry in (*model.prices.lists, *model.prices.variants))}")
-    for entry in own.providers.values():
+    for entry in overrides.providers.values():
         if not entry.urls and entry.id not in book.book.providers:
             near = suggestions.near_provider(book, entry.id)
-            hint = f"; did you mean {near}?" if near else ": add the address of its calls."
+            hint = f"; did you mean {near}?" if near else ": add the base URL of its calls."
             print(f"! provider {entry.id} is not in the book and has no base_url{hint}")
     return 0
 
@@ -232,7 +252,7 @@ def _counted(number: int, what: str) -> str:
 
 def _read(path: Path | None) -> BookFile:
     if path is None:
-        from otel_agentcost.pricebook.build import compile_book  # noqa: PLC0415 (a tool that few commands need)
+        from otel_agentcost.pricebook.build import compile_book  # noqa: PLC0415 (few commands need it)
 
         return BookFile(compile_book(datetime.now(timezone.utc).date()).encode())
     try:
@@ -242,14 +262,14 @@ def _read(path: Path | None) -> BookFile:
 
 
 def diff(arguments: argparse.Namespace) -> int:
-    """Prints what changed from one book to another; returns 1 where something did."""
-    from otel_agentcost.pricebook.diff import differences  # noqa: PLC0415 (for two commands only)
+    """Print the differences between two books. Return 1 if there are any."""
+    from otel_agentcost.pricebook.diff import differences  # noqa: PLC0415 (two commands need it)
 
     old, new = _read(arguments.old or BUNDLED), _read(arguments.new)
     lines = list(differences(old, new))
     count = _counted(len(lines), "difference")
     print(f"genai-prices {old.version} of {old.date} -> {new.version} of {new.date}: {count}")
-    shown = lines if arguments.all else lines[:_MOST_LINES]
+    shown = lines if arguments.all else lines[:_MAX_LINES]
     for line in shown:
         print(line)
     if len(shown) < len(lines):
@@ -258,8 +278,8 @@ def diff(arguments: argparse.Namespace) -> int:
 
 
 def sync(arguments: argparse.Namespace) -> int:
-    """Compiles the installed genai-prices into a price book, which is replaced as a whole or not at all."""
-    from otel_agentcost.pricebook.build import compile_book  # noqa: PLC0415 (a tool that few commands need)
+    """Compile the installed genai-prices into a price book. The file is replaced atomically."""
+    from otel_agentcost.pricebook.build import compile_book  # noqa: PLC0415 (few commands need it)
 
     target: Path = arguments.file
     text = compile_book(datetime.now(timezone.utc).date())
@@ -271,12 +291,12 @@ def sync(arguments: argparse.Namespace) -> int:
     unfinished.replace(target)
     print(f"{target} is now genai-prices {book.version} of {book.date}.")
     if target != BUNDLED:
-        print(f"Use it with OTEL_AGENTCOST_PRICES={target}, or as `book: {target.name}` in your price file.")
+        print(f"Use it with OTEL_AGENTCOST_PRICES={target}, or as `book: {target.name}` in a price file.")
     return 0
 
 
 def _refuse_older(book: BookFile, target: Path) -> None:
-    """Raises where `book` is older than the one in `target` or the bundled one, or `target` is something else."""
+    """Raise `Unclear` if `book` is older than the one in `target` or the bundled one, or `target` is not a book."""
     for path in dict.fromkeys((target, BUNDLED)):
         if not path.exists():
             continue
@@ -287,7 +307,7 @@ def _refuse_older(book: BookFile, target: Path) -> None:
         if (_release(book.version), book.date) < (_release(present.version), present.date):
             installed = f"The installed genai-prices ({book.version} of {book.date})"
             older = f"is older than {path} ({present.version} of {present.date})"
-            remedy = "Install a newer one (pip install -U genai-prices), or import the older prices with --force."
+            remedy = "Install a newer one (pip install -U genai-prices), or use --force."
             raise Unclear(f"{installed} {older}. {remedy}")
 
 

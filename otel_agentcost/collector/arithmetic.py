@@ -1,4 +1,4 @@
-"""The arithmetic: dollars from counts and rates, or the reason why there are none."""
+"""Compute the cost from counts and rates, or set the reason why there is none."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ _ROW, _GAP, _PAY = cache("row"), cache("gap"), f"{cache('pay')} == true"
 _SHORT = ("i", "o", "r", "w", "h", "e")
 _INPUT, _OUTPUT, _READ, _WRITTEN, _HOUR, _THOUGHT = _COUNTS = tuple(cache(short) for short in _SHORT)
 _RATES = dict(zip(_COUNTS, (cache(f"p{short}") for short in _SHORT), strict=True))
-"""Where the dollars for one of each are kept."""
+"""The paths of US dollars for one token of each kind."""
 _HOURS = attribute(aliases.CACHE_WRITE_1H[0])
 
 
-def finish() -> Iterator[str]:
-    """Dollars from counts and rates."""
+def compute_cost() -> Iterator[str]:
+    """Yield the statements that compute the cost."""
     yield put(cache("pay"), "true", _ROW + SAID, UNPRICED + NIL)
     yield from _counts()
     yield from _rates()
     yield from _dollars()
-    yield from _unsaid()
+    yield from _open_details()
     missed = (attribute(semconv.INPUT_TOKENS) + SAID, COST + NIL, UNPRICED + NIL, AGAIN + NIL)
     yield put(UNPRICED, text("the price book has no price for the model"), *missed)
     yield drop(AGAIN, f"({COST}{SAID} or {UNPRICED}{SAID})")
 
 
 def _counts() -> Iterator[str]:
-    """Tokens, each counted once."""
+    """Split the counts so that each token is counted once."""
     for path, name in (
         (_INPUT, semconv.INPUT_TOKENS), (_OUTPUT, semconv.OUTPUT_TOKENS), (_READ, semconv.CACHE_READ_TOKENS),
         (_WRITTEN, semconv.CACHE_WRITE_TOKENS), (_THOUGHT, semconv.REASONING_TOKENS),
@@ -61,7 +61,7 @@ def _counts() -> Iterator[str]:
 
 
 def _rates() -> Iterator[str]:
-    """Dollars for one token; what has no price is a reason, beside the dollars of the rest."""
+    """Read US dollars for one token. A kind without a price is a reason beside the dollars of the others."""
     counts = (_INPUT, _READ, _WRITTEN, _HOUR, _OUTPUT, _THOUGHT)
     for column, (kind, count) in enumerate(zip(KINDS, counts, strict=True), _FIRST):
         rate = _RATES[count]
@@ -88,8 +88,8 @@ def _dollars() -> Iterator[str]:
     yield put(attribute(semconv.CACHE_SAVINGS), saved, _PAY, f"{saved} > 0.0", *known)
 
 
-def _unsaid() -> Iterator[str]:
-    """What the span leaves open, where it could cost more."""
+def _open_details() -> Iterator[str]:
+    """Set the reason if the span lacks a detail that could raise the cost."""
     reason = text("the span does not say for how long its cache writes live; the cheapest is counted")
     yield put(_GAP, reason, _PAY, _GAP + NIL, _HOURS + NIL, f"{_WRITTEN} > 0.0", matches(f"{_ROW}[3]", "h"))
     reason = text("the span does not say with which inference profile it was made; the cheapest is counted")

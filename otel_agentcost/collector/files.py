@@ -1,4 +1,4 @@
-"""All files of `collector_config/`, by their relative paths: what is committed there, and what `--write` writes."""
+"""All files of `collector_config/`, by their relative paths, as they are committed and as `--write` writes them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from otel_agentcost.pricebook import PriceBook
 __all__ = ["files"]
 
 _SHAPES = Path(__file__).parent / "shapes"
-_WORDS = {
+_PLACEHOLDERS = {
     "@GENAI@": traces.GENAI,
     "@CALL@": traces.CALL,
     "@TOOL_CALL@": traces.TOOL_CALL,
@@ -23,27 +23,27 @@ _WORDS = {
     "@BUDGET@": traces.BUDGET,
     "@REPEATS@": traces.REPEATS,
 }
-"""What the shapes share with the generated files."""
+"""Placeholders in the shapes, for expressions that the generated files have too."""
 
 
 def files(book: PriceBook) -> dict[str, str]:
-    """The text of each file, with the prices of `book`."""
+    """Return the text of each file by its path, with the prices of `book`."""
     return {
         "pricing.yaml": pricing_yaml(book),
         "metrics.yaml": metrics_yaml(),
         "runs.yaml": traces.runs_yaml(),
-        **{path: _filled(text) for path, text in _read()},
+        **{path: _fill(text) for path, text in _shapes()},
     }
 
 
-def _read() -> Iterator[tuple[str, str]]:
-    """The shapes: files that are written by hand."""
+def _shapes() -> Iterator[tuple[str, str]]:
+    """Yield the shapes: the files that are written by hand."""
     for path in sorted(_SHAPES.rglob("*")):
         if path.suffix in {".yaml", ".md"}:
             yield path.relative_to(_SHAPES).as_posix(), path.read_text(encoding="utf-8")
 
 
-def _filled(text: str) -> str:
-    for word, meaning in _WORDS.items():
+def _fill(text: str) -> str:
+    for word, meaning in _PLACEHOLDERS.items():
         text = text.replace(word, meaning)
     return text

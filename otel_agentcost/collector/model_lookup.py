@@ -1,4 +1,7 @@
-"""Finding a name in the price tables: as it stands, by patterns, then its tier, its time, its size."""
+"""Look up the price of a model in the tables: by exact name, by patterns, then by tier, time and size of the call.
+
+The cache keys: `t` the table, `k` the key of the line, `row` its fields. See `tables` for the format of a line.
+"""
 
 from __future__ import annotations
 
@@ -25,13 +28,17 @@ from otel_agentcost.core import aliases, semconv
 from otel_agentcost.pricebook.service_tiers import standard_tiers
 
 _CHUNK = 3_000
-"""Characters of a table in one statement: the Collector takes the square of their number to read it."""
+"""Characters of a table in one statement: the time in which the Collector parses it grows with their square."""
 _GROUP = 10
 _STANDARD = "^(" + "|".join(sorted(standard_tiers())) + ")$"
 
 
-def search(found: Mapping[str, Table]) -> Iterator[str]:
-    """Looks for the name in the tables: as it stands, by patterns, then its tier, its time, its size."""
+def look_up(found: Mapping[str, Table]) -> Iterator[str]:
+    """Yield the statements that look up the price.
+
+    Args:
+        found: The tables, by provider.
+    """
     p, m, t, k, key, row = (cache(name) for name in ("p", "m", "t", "k", "key", "row"))
     wide = max(len(line) for table in found.values() for lines in table.lines.values() for line in lines) + 2
     yield put(key, joined(p, text("/"), m), m + SOME)
@@ -49,8 +56,8 @@ def search(found: Mapping[str, Table]) -> Iterator[str]:
 
 
 def _chunks(found: Mapping[str, Table], wide: int, *, ruled: bool) -> list[tuple[str, str]]:
-    """Pieces of the tables, each with the first `provider/name` in it, the last one first: of exact names, or of what
-    patterns stand for.
+    """Return pieces of the tables, each with the first `provider/name` in it, in descending order: the pieces of exact
+    names, or (`ruled`) those of the models that patterns match.
     """
     chunks: list[tuple[str, str]] = []
     for provider in found:
@@ -64,13 +71,13 @@ def _chunks(found: Mapping[str, Table], wide: int, *, ruled: bool) -> list[tuple
                 first, piece, size = f"{provider}/{name}", [], 0
             piece.append(written)
             size += len(written) + 1
-        if piece or not ruled:  # an empty one too: a name must not be looked for in another's table
+        if piece or not ruled:  # an empty one too: or else the name is looked up in the piece before it
             chunks.append((first, "\n".join(piece)))
     return [(first, f"\n{piece}\n{' ' * wide}") for first, piece in sorted(chunks, reverse=True)]
 
 
 def _load(chunks: list[tuple[str, str]], *conditions: str) -> Iterator[str]:
-    """The piece of the tables in which the key stands if it stands anywhere: first its group, then the piece."""
+    """Load the piece of the tables that can hold the key: first its group is found, then the piece."""
     group, key = cache("group"), cache("key")
     groups = [chunks[start : start + _GROUP] for start in range(0, len(chunks), _GROUP)]
     for number, pieces in enumerate(groups, 1):
@@ -81,7 +88,7 @@ def _load(chunks: list[tuple[str, str]], *conditions: str) -> Iterator[str]:
 
 
 def _by_rules(found: Mapping[str, Table], *conditions: str) -> Iterator[str]:
-    """The key of the first pattern that fits. Providers that sell another's models share its patterns."""
+    """Find the key of the first pattern that matches. Providers that resell another's models share its patterns."""
     p, m, k, at = cache("p"), cache("m"), cache("k"), cache("rules")
     users: dict[str, list[str]] = {}
     by_key: dict[str, dict[str, list[str]]] = {}
@@ -101,7 +108,7 @@ def _by_rules(found: Mapping[str, Table], *conditions: str) -> Iterator[str]:
 
 
 def _served(t: str, k: str, row: str, wide: int) -> Iterator[str]:
-    """What served the call may have a line of its own: its service tier, then its time, then its size."""
+    """Use a more special line, if there is one: for the service tier, the time, then the size of the call."""
     tier, k2, row2, gap = cache("tier"), cache("k2"), cache("row2"), UNPRICED
     for name in reversed(aliases.TIER):
         yield put(tier, attribute(name), f"IsString({attribute(name)})")
@@ -113,8 +120,8 @@ def _served(t: str, k: str, row: str, wide: int) -> Iterator[str]:
     apart = f"({batch} and {matches(f'{row}[3]', 'b')} or not ({batch}) and {matches(f'{row}[3]', 't')})"
     yield put(gap, text("the price book has no price for the service tier"), *refused, apart)
     yield put(row, row2, row2 + SAID)
-    yield from _then(t, k, row, wide)
-    yield from _at_that_hour(t, k, row, wide)
+    yield from _by_time(t, k, row, wide)
+    yield from _by_hour(t, k, row, wide)
     total, k4, row4 = attribute(semconv.INPUT_TOKENS), cache("k4"), cache("row4")
     for number in (1, 2):
         column = f"{row}[{3 + number}]"
@@ -122,11 +129,11 @@ def _served(t: str, k: str, row: str, wide: int) -> Iterator[str]:
         yield put(k4, joined(k, text(f"\t>{number}")), row + SAID, *reached)
     yield from find(t, k4, row4, wide, k4 + SAID)
     yield put(row, row4, k4 + SAID)
-    yield put(gap, text("the prices of the model cannot be expressed in a table"), row + SAID, f'{row}[3] == "x"')
+    yield put(gap, text("the prices of the model do not fit into a table"), row + SAID, f'{row}[3] == "x"')
 
 
-def _then(t: str, k: str, row: str, wide: int) -> Iterator[str]:
-    """What held at the time of the call, which may be before or after the prices of now."""
+def _by_time(t: str, k: str, row: str, wide: int) -> Iterator[str]:
+    """Use the line that was valid at the time of the call, if that is before or after the current one."""
     when, k3, row3 = cache("when"), cache("k3"), cache("row3")
     yield put(when, "UnixSeconds(span.start_time)", row + SAID)
     yield put(k3, joined(k, text("\t<")), row + SAID, f'{row}[1] != ""', f"{when} < Int({row}[1])")
@@ -140,8 +147,8 @@ def _then(t: str, k: str, row: str, wide: int) -> Iterator[str]:
     yield put(row, row3, row3 + SAID)
 
 
-def _at_that_hour(t: str, k: str, row: str, wide: int) -> Iterator[str]:
-    """What holds for some hours of the day."""
+def _by_hour(t: str, k: str, row: str, wide: int) -> Iterator[str]:
+    """Use the line for the hours of the day, if the model has such prices."""
     second, begin, end, k5, row5 = (cache(name) for name in ("second", "begin", "end", "k5", "row5"))
     by_hour = (row + SAID, matches(f"{row}[3]", "d"))
     clock = "Hour(span.start_time) * 3600 + Minute(span.start_time) * 60 + Second(span.start_time)"

@@ -1,4 +1,6 @@
-"""What a span says of its call, whatever it calls it: written under the conventions' names, and checked."""
+"""Normalize a span: read the call's data under any known attribute name, check it, and write it under the conventions'
+names.
+"""
 
 from __future__ import annotations
 
@@ -23,13 +25,13 @@ from otel_agentcost.collector.ottl import (
 )
 from otel_agentcost.core import aliases, semconv
 
-_MOST_TOKENS = "1000000000000000.0"
-_MOST_USD = "1000000.0"
+_MAX_TOKENS = "1000000000000000.0"
+_MAX_USD = "1000000.0"
 
 
-def read() -> Iterator[str]:
-    """What the span says of the call."""
-    yield from begun()
+def normalize() -> Iterator[str]:
+    """Yield the statements that normalize a span."""
+    yield from init_cache()
     framework = matches("instrumentation_scope.name", f"(?i)({aliases.FRAMEWORK_SCOPES})")
     yield put(FRAMEWORK, "true", framework, f"not {in_environment(PRICED_FRAMEWORKS)}")
     yield put(BASIS, text("collector"), FRAMEWORK + NIL)
@@ -38,9 +40,9 @@ def read() -> Iterator[str]:
     yield put(UNPRICED, text(reason), FRAMEWORK + SAID)
     yield drop(AGAIN, AGAIN + SAID)
     yield from _operation()
-    yield from _raw()
+    yield from _raw_usage()
     yield from _tokens()
-    yield from _reported()
+    yield from _reported_cost()
     for to, found in (
         (semconv.REQUEST_MODEL, aliases.REQUEST_MODEL),
         (semconv.RESPONSE_MODEL, aliases.RESPONSE_MODEL),
@@ -51,8 +53,11 @@ def read() -> Iterator[str]:
         )
 
 
-def begun() -> Iterator[str]:
-    """What stands at the beginning of the cache. Small numbers are compared without making garbage, texts are not."""
+def init_cache() -> Iterator[str]:
+    """Yield the statements that initialize the cache.
+
+    The cache is searched linearly: the most frequent keys come first. Comparing small numbers allocates nothing.
+    """
     yield put(cache("rules"), "0")
     yield put(cache("group"), "0")
     yield put(cache("guess"), "0")
@@ -74,7 +79,7 @@ def _operation() -> Iterator[str]:
 
 
 def _tokens() -> Iterator[str]:
-    """Counts under the conventions' names, as whole numbers; input tokens with the cached ones."""
+    """Write token counts under the conventions' names, as integers; input tokens include the cached ones."""
     malformed = put(UNPRICED, text("the span's token counts are malformed"), cache("bad") + SAID)
     counts = (
         (semconv.INPUT_TOKENS, aliases.INPUT, "i"), (semconv.OUTPUT_TOKENS, aliases.OUTPUT, "o"),
@@ -87,7 +92,7 @@ def _tokens() -> Iterator[str]:
             yield put(given, attribute(name), attribute(name) + SAID)
         yield put(number, f"Double({given})", f"IsInt({given}) or IsDouble({given})")
         yield put(number, f"Double({given})", f"IsString({given})", matches(given, "^[0-9]{1,15}$"))
-        right = f"{number} >= 0.0 and {number} <= {_MOST_TOKENS} and Double(Int({number})) == {number}"
+        right = f"{number} >= 0.0 and {number} <= {_MAX_TOKENS} and Double(Int({number})) == {number}"
         yield put(cache("bad"), "true", given + SAID, f"({number}{NIL} or not ({right}))")
         yield put(path, f"Int({number})", given + SAID, cache("bad") + NIL)
     yield malformed
@@ -117,8 +122,8 @@ def _tokens() -> Iterator[str]:
     yield put(UNPRICED, text("the span has no usage"), total + NIL, UNPRICED + NIL, f"not ({failed})")
 
 
-def _raw() -> Iterator[str]:
-    """Logfire gives cached counts in the provider's own usage alone, which it puts down as JSON."""
+def _raw_usage() -> Iterator[str]:
+    """Read cached tokens from the provider's usage object: Logfire records them only there, as JSON."""
     raw, usage = cache("raw"), attribute(aliases.RAW_USAGE)
     given = (attribute(semconv.CACHE_READ_TOKENS) + NIL, matches(usage, '^[{].*"(cached_tokens|cache_).*[}]$'))
     yield put(raw, f"ParseJSON({usage})", *given)
@@ -142,8 +147,8 @@ def _raw() -> Iterator[str]:
     yield put(attribute(aliases.CACHE_WRITE_1H[0]), f"Int({hour})", *said)
 
 
-def _reported() -> Iterator[str]:
-    """What the provider itself says that the call cost."""
+def _reported_cost() -> Iterator[str]:
+    """Use the cost that the provider reported, if the span has it."""
     amount, source, currency = (attribute(n) for n in (semconv.COST_AMOUNT, semconv.COST_SOURCE, semconv.COST_CURRENCY))
     dollars = f'({currency}{NIL} or {currency} == "USD")'
     said = (
@@ -152,7 +157,7 @@ def _reported() -> Iterator[str]:
         f"(IsDouble({amount}) or IsInt({amount}))",
         dollars,
         f"Double({amount}) >= 0.0",
-        f"Double({amount}) <= {_MOST_USD}",
+        f"Double({amount}) <= {_MAX_USD}",
     )
     yield put(COST, f"Double({amount})", *said)
     yield drop(UNPRICED, COST + SAID)

@@ -1,6 +1,7 @@
-"""Words of the OpenTelemetry Transformation Language, and how statements are written into a YAML file.
+"""Build statements of the OpenTelemetry Transformation Language (OTTL) as text.
 
-Text only. The language: documentation of `pkg/ottl` of the collector's contrib repository.
+The language is documented in `pkg/ottl` of the repository opentelemetry-collector-contrib. A path names a value that a
+statement reads or writes (`span.attributes["x"]`); a condition is a boolean expression as text.
 """
 
 from __future__ import annotations
@@ -13,49 +14,52 @@ from typing import Any, Final
 from otel_agentcost.core import semconv
 
 SCRATCH: Final = "agentcost.tmp."
-"""Attributes under this prefix pass from one block of statements to the next, and are gone at the end."""
+"""Attributes with this prefix carry values from one block of statements to the next; the last block deletes them."""
 
 NIL: Final = " == nil"
 SAID: Final = " != nil"
 NONE: Final = ' == ""'
 SOME: Final = ' != ""'
-"""How conditions on a path end."""
+"""Comparisons, to be appended to a path."""
 
 
 def text(value: str) -> str:
-    """A literal. What YAML or a reader cannot see is written as its number."""
+    """Return a string literal. Invisible characters are escaped by their code points."""
     written = json.dumps(value, ensure_ascii=False)
     return re.sub("[\x7f-\xa0\u2028\u2029\ufeff]", lambda found: f"\\u{ord(found[0]):04x}", written)
 
 
 def attribute(name: str) -> str:
-    """The path of a span's attribute."""
+    """Return the path of a span attribute."""
     return f"span.attributes[{text(name)}]"
 
 
 def scratch(name: str) -> str:
-    """The path of a value that later blocks see."""
+    """Return the path of a value that later blocks can read."""
     return attribute(SCRATCH + name)
 
 
 def cache(name: str) -> str:
-    """The path of a value that this block sees."""
+    """Return the path of a value that only this block can read."""
     return f"span.cache[{text(name)}]"
 
 
 def put(path: str, value: str, *conditions: str) -> str:
-    """`value` into `path`, where all `conditions` hold. A value of nil would leave an empty attribute: ask for it."""
+    """Return the statement that sets `path` to `value` if all `conditions` hold.
+
+    Setting an attribute to nil would create an empty attribute: add a condition that excludes nil.
+    """
     return f"set({path}, {value})" + where(*conditions)
 
 
 def drop(path: str, *conditions: str) -> str:
-    """Removes one attribute or value."""
+    """Return the statement that deletes one attribute or cached value if all `conditions` hold."""
     whole, _, key = path.rpartition("[")
     return f"delete_key({whole}, {key.removesuffix(']')})" + where(*conditions)
 
 
 def where(*conditions: str) -> str:
-    """The end of a statement."""
+    """Return the `where` clause of a statement; "" without conditions."""
     return f" where {' and '.join(conditions)}" if conditions else ""
 
 
@@ -63,39 +67,48 @@ BASIS: Final = attribute(semconv.COST_BASIS)
 COST: Final = attribute(semconv.COST)
 UNPRICED: Final = attribute(semconv.UNPRICED)
 AGAIN: Final = scratch("again")
-"""`provider|model` under which the price may stand too."""
+"""A second `provider|model` under which the price may be listed; looked up in a second pass."""
 OURS: Final = f'{BASIS} == "collector"'
-"""Whether it was this Collector that priced the span."""
+"""A condition: this Collector priced the span."""
 FRAMEWORK: Final = cache("framework")
-"""Set where a span is a framework's, and nobody has asked for its price."""
+"""Set if the span is of an agent framework that is not to be priced."""
 PRICED_FRAMEWORKS: Final = "@AGENTCOST_PRICED_FRAMEWORKS@"
 IGNORED_SCOPES: Final = "@AGENTCOST_IGNORED_SCOPES@"
-"""Stand for what the environment says: regular expressions for scopes."""
+"""Placeholders for environment variables that hold regular expressions for scopes."""
 
 
 def in_environment(name: str) -> str:
-    """Whether the environment names the span's scope; an empty variable names none."""
+    """Return the condition that an environment variable matches the span's scope. An empty variable matches none."""
     return f"({text(name)} != {text('')} and {matches('instrumentation_scope.name', '(?i)' + name)})"
 
 
 def joined(*parts: str) -> str:
-    """Texts one after the other."""
+    """Return the concatenation of texts."""
     return f'Concat([{", ".join(parts)}], "")'
 
 
 def matches(path: str, pattern: str) -> str:
-    """Whether a regular expression of Go is found in a text."""
+    """Return the condition that a regular expression (of Go) matches a part of the text at `path`."""
     return f"IsMatch({path}, {text(pattern)})"
 
 
 def cut_off(name: str) -> str:
-    """Whether the model's name in the cache lacks what can set its price: OpenLLMetry cuts Bedrock's profile off."""
+    """Return the condition that the model's name lacks Bedrock's inference profile, which OpenLLMetry removes."""
     scope = text("opentelemetry.instrumentation.bedrock")
     return f"instrumentation_scope.name == {scope} and {matches(cache(name), 'claude')}"
 
 
 def find(table: str, key: str, to: str, wide: int, *conditions: str, field: str = "") -> Iterator[str]:
-    """The fields of the line of `key` in a table, which ends with `wide` blanks; or one of them, as `[1]`."""
+    """Yield the statements that look up a line of a table.
+
+    Args:
+        table: The path of the table: lines of `key|field|...`, padded with `wide` blanks at the end.
+        key: The path or literal of the key.
+        to: The path to which the list of fields is written.
+        wide: The length of the longest line.
+        conditions: The conditions of all statements.
+        field: Index of one field, such as `[1]`, if only that is needed.
+    """
     at, newline = cache("at"), text("\n")
     yield put(at, f"Index({table}, {joined(newline, key, text('|'))})", *conditions)
     line = f"Split(Substring({table}, {at} + 1, {wide}), {newline})[0]"
@@ -103,8 +116,10 @@ def find(table: str, key: str, to: str, wide: int, *conditions: str, field: str 
 
 
 def condition(rule: Any, path: str) -> str:
-    """A rule of the price book as a condition on the text at `path`, in lower case. Raises ValueError where a regular
-    expression of Python cannot be said in Go's.
+    """Translate a rule of the price book into a condition on the text at `path`, which is in lower case.
+
+    Raises:
+        ValueError: The rule has a regular expression that Go's syntax cannot express.
     """
     if isinstance(rule, str):
         return f"{path} == {text(rule)}"
@@ -119,7 +134,7 @@ def condition(rule: Any, path: str) -> str:
 
 
 def glob(pattern: str) -> str:
-    """A pattern with `*`, `?` and `[...]` as a regular expression."""
+    """Translate a pattern with `*`, `?` and `[...]` into a regular expression."""
     parts = re.split(r"(\*|\?|\[!?\]?[^\]]*\])", pattern)
     known = {"*": ".*", "?": "."}
     return "".join(
@@ -132,7 +147,7 @@ def glob(pattern: str) -> str:
 
 
 def _searched(path: str, pattern: str) -> str:
-    """Python's `re.search`. Go has no look-ahead: one that excludes a beginning becomes a condition of its own."""
+    """Translate `re.search`. Go has no look-ahead: one that excludes a prefix becomes a second condition."""
     pattern = pattern.replace(r"\A", "^").replace(r"\Z", r"\z")
     excluded = re.match(r"\^\(\?!((?:[^()]|\((?:[^()]|\([^()]*\))*\))*)\)", pattern)
     if excluded is None:
@@ -148,7 +163,7 @@ _PATTERNS: Final = {"starts_with": "^{}", "ends_with": "{}$", "contains": "{}"}
 
 
 def scalar(statement: str) -> str:
-    """A statement as YAML text in which the Collector replaces nothing."""
+    """Quote a statement for YAML so that the Collector expands nothing in it but the placeholders."""
     escaped = statement.replace("'", "''").replace("$", "$$")
     for name in (PRICED_FRAMEWORKS, IGNORED_SCOPES):
         escaped = escaped.replace(name, f"${{env:{name.strip('@')}:-none}}")

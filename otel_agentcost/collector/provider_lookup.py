@@ -1,11 +1,16 @@
-"""Whose prices a call has, and by which names they may stand there: what `pricebook.finder` does, as statements."""
+"""Identify the provider of a call and the names under which it may list the model: `pricebook.finder` as statements.
+
+The cache keys: `p` provider, `m` model to look up, `n` name that served the call (or the requested one), `said` the
+provider's name on the span, `other` and `rest` the provider that the prefix of the name identifies and the rest of the
+name.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
 
-from otel_agentcost.collector.normalize import begun
+from otel_agentcost.collector.normalize import init_cache
 from otel_agentcost.collector.ottl import (
     AGAIN,
     COST,
@@ -34,19 +39,20 @@ from otel_agentcost.pricebook.providers import ALIASES, LOCAL
 _PROVIDER, _SAID, _KNOWN, _GUESS = cache("p"), cache("said"), cache("s"), cache("guess")
 _LITELLM = f'{_SAID} == "litellm"'
 _NO_NAME = r"[|\t\n]|^#"
-"""In what would be taken for a line of a table."""
+"""Characters that a line of a table is made of: no name may have them."""
 _DATE = "-(20[0-9][0-9])(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])(-|:|$)"
 
 
-def seller(book: PriceBook) -> Iterator[str]:
-    """Whose prices: the address of the call goes before what the instrumentation calls the provider, and that before
-    what the model's name tells.
+def identify_provider(book: PriceBook) -> Iterator[str]:
+    """Yield the statements that identify the provider.
+
+    The address of the call takes precedence over the provider's name on the span, and that over the model's name.
     """
     said = attribute(semconv.PROVIDER)
     for name in aliases.PROVIDER[1:]:
         yield put(said, attribute(name), said + NIL, f"IsString({attribute(name)})")
     yield put(_SAID, f'Trim(ConvertCase({said}, "lower"), " ")', f"IsString({said})")
-    known = _spelled(book)
+    known = _exact_names(book)
     wide = max(map(len, known)) + 2
     yield put(_KNOWN, text("\n" + "\n".join(known) + "\n" + " " * wide))
     yield from _by_address(book, wide)
@@ -56,8 +62,8 @@ def seller(book: PriceBook) -> Iterator[str]:
     yield from _by_model(book)
 
 
-def _look(what: str, to: str, wide: int, *conditions: str) -> Iterator[str]:
-    """The provider that goes exactly by `what`."""
+def _look_up(what: str, to: str, wide: int, *conditions: str) -> Iterator[str]:
+    """Look up a provider by its exact name or address."""
     yield from find(_KNOWN, what, to, wide, *conditions, field="[1]")
 
 
@@ -76,12 +82,12 @@ def _by_address(book: PriceBook, wide: int) -> Iterator[str]:
             f"IsString({base})",
             matches(base, "^(?i:https?)://[^/:]"),
         )
-    for one, host_of, port in _own_hosts(book):
+    for one, host_of, port in _user_hosts(book):
         rule = condition({"wild": f"https://{host_of}"}, url)
         served = attribute(semconv.SERVER_PORT)
         there = [f"({served}{NIL} or {served} == {port})"] if port else []
         yield put(_PROVIDER, text(one), url + SAID, _PROVIDER + NONE, *there, rule)
-    yield from _look(url, _PROVIDER, wide, url + SAID, _PROVIDER + NONE)
+    yield from _look_up(url, _PROVIDER, wide, url + SAID, _PROVIDER + NONE)
     yield put(_GUESS, "1", url + SAID, _PROVIDER + NONE)
     for one, rule in _urls(book):
         yield put(_PROVIDER, text(one), f"{_GUESS} == 1", _PROVIDER + NONE, condition(rule, url))
@@ -89,10 +95,10 @@ def _by_address(book: PriceBook, wide: int) -> Iterator[str]:
 
 
 def _by_name(book: PriceBook, wide: int) -> Iterator[str]:
-    yield from _look(_SAID, _PROVIDER, wide, _PROVIDER + NONE, _SAID + SAID, f"not ({_LITELLM})")
+    yield from _look_up(_SAID, _PROVIDER, wide, _PROVIDER + NONE, _SAID + SAID, f"not ({_LITELLM})")
     vendor = cache("vendor")
     yield put(vendor, f'Split({_SAID}, ".")[0]', _PROVIDER + NONE, _SAID + SAID, f"not ({_LITELLM})")
-    yield from _look(vendor, _PROVIDER, wide, _PROVIDER + NONE, vendor + SAID)
+    yield from _look_up(vendor, _PROVIDER, wide, _PROVIDER + NONE, vendor + SAID)
     yield put(_GUESS, "2", _PROVIDER + NONE, _SAID + SAID, f"not ({_LITELLM})")
     for entry in book.book.providers.values():
         if entry.names is not None:
@@ -101,21 +107,19 @@ def _by_name(book: PriceBook, wide: int) -> Iterator[str]:
 
 
 def _prefix(wide: int) -> Iterator[str]:
-    """The provider that the name itself names (`anthropic/claude-...`), and the rest of the name; where it names none,
-    the one that the requested name does.
-    """
+    """Split the provider off the model's name (`anthropic/claude-...`); if it has none, off the requested name."""
     other, slash, prefix = cache("other"), cache("slash"), cache("prefix")
     for name, rest in ((cache("n"), cache("rest")), (cache("asked"), cache("asked rest"))):
         yield put(slash, f'Index({name}, "/")', name + SAID, other + NIL)
         yield put(prefix, f"Substring({name}, 0, {slash})", f"{slash} > 0", name + SAID, other + NIL)
-        yield from _look(prefix, other, wide, prefix + SAID, other + NIL)
+        yield from _look_up(prefix, other, wide, prefix + SAID, other + NIL)
         left = f"Len({name}) - {slash} - 1"
         known = (cache("rest") + NIL, name + SAID, other + SAID, f"{left} > 0")
         yield put(rest, f"Substring({name}, {slash} + 1, {left})", *known)
 
 
 def _by_model(book: PriceBook) -> Iterator[str]:
-    """Whose own models are called like this, where nothing else tells."""
+    """Identify the provider by the naming scheme of the model, if nothing else identifies it."""
     n, nobody = cache("n"), f"({_SAID}{NIL} or {_LITELLM})"
     yield put(_GUESS, "3", _PROVIDER + NONE, cache("other") + NIL, cache("url") + NIL, nobody, n + SAID)
     for entry in book.book.providers.values():
@@ -125,7 +129,7 @@ def _by_model(book: PriceBook) -> Iterator[str]:
 
 
 def _names() -> Iterator[str]:
-    """The name that served the call, then the one asked for, in lower case; Bedrock's profile is in the request."""
+    """Read the served and the requested name, in lower case. Only the requested one has Bedrock's inference profile."""
     served, asked = attribute(semconv.RESPONSE_MODEL), attribute(semconv.REQUEST_MODEL)
     for to, path in ((cache("n"), served), (cache("asked"), asked)):
         yield put(to, f'ConvertCase({path}, "lower")', f"IsString({path})", f'{path} != ""')
@@ -133,8 +137,8 @@ def _names() -> Iterator[str]:
     yield put(cache("asked"), f'ConvertCase({served}, "lower")', f'{cache("p")} == "aws"', f"IsString({served})")
 
 
-def candidates() -> Iterator[str]:
-    """Under which name the price is looked for, and under which other one, should it not be there."""
+def choose_names() -> Iterator[str]:
+    """Yield the statements that choose the name to look up, and a second one in case the first is not listed."""
     p, m, n, asked, other, rest = (cache(name) for name in ("p", "m", "n", "asked", "other", "rest"))
     total = attribute(semconv.INPUT_TOKENS)
     on = (
@@ -156,13 +160,13 @@ def candidates() -> Iterator[str]:
         cut_off("n"),
         f"not {matches(n, 'anthropic[.]')}",
     )
-    yield put(p, other, _LITELLM, other + SAID)  # its names say where a call goes, whatever the address
+    yield put(p, other, _LITELLM, other + SAID)  # LiteLLM's model names identify the provider; its address does not
     yield put(m, rest, *on, _LITELLM, rest + SAID)
     yield put(m, n, *on, p + SOME, m + NONE)
-    abroad = f"not {matches(_SAID, LOCAL)}"
-    yield put(m, rest, *on, p + NONE, rest + SAID, abroad)
+    not_self_hosted = f"not {matches(_SAID, LOCAL)}"
+    yield put(m, rest, *on, p + NONE, rest + SAID, not_self_hosted)
     yield put(m, n, *on, p + NONE, m + NONE)
-    yield put(p, other, found, p + NONE, other + SAID, abroad)
+    yield put(p, other, found, p + NONE, other + SAID, not_self_hosted)
     yield put(p, text(ANY), found, p + NONE)
     # A gateway's answer may leave out the prefix that the request had: `openai/gpt-4o` of a reseller is its own.
     differs = f"{asked}{SAID} and {asked} != {n}"
@@ -170,13 +174,13 @@ def candidates() -> Iterator[str]:
     bare = (found, by_name, f'Index({n}, "/") < 0', differs, asked_rest + SAID, f"{other} != {p}")
     yield again(other, n, *bare)
     yield put(m, asked, *bare)
-    # Who is known by the address sells nothing under another's prefix.
-    its = f"({by_name} or {other} == {p}) and {abroad}"
-    yield again(other, rest, rest + SAID, f"{m} != {rest}", its)
+    # A provider that is identified by its address lists nothing under another's prefix.
+    own_prefix = f"({by_name} or {other} == {p}) and {not_self_hosted}"
+    yield again(other, rest, rest + SAID, f"{m} != {rest}", own_prefix)
     google = f'Index({n}, "models/")'
     bare_name = f"Substring({n}, {google} + 7, Len({n}) - {google} - 7)"
     yield again(p, bare_name, f'{p} == "google"', f"{_GUESS} != 3", f"{google} >= 0", f"Len({n}) > {google} + 7")
-    yield again(other, asked_rest, asked_rest + SAID, its, f"{m} == {n}")
+    yield again(other, asked_rest, asked_rest + SAID, own_prefix, f"{m} == {n}")
     dashed = cache("dashed")
     yield put(dashed, n, found, AGAIN + NIL)
     yield f"replace_pattern({dashed}, {text(_DATE)}, {text('-$1-$2-$3$4')})" + where(dashed + SAID)
@@ -184,17 +188,17 @@ def candidates() -> Iterator[str]:
     yield again(p, asked, differs)
 
 
-def taken() -> Iterator[str]:
-    """The other name, for the second pass."""
-    yield from begun()
+def use_second_name() -> Iterator[str]:
+    """Yield the statements that take up the second name, for the second pass."""
+    yield from init_cache()
     yield put(cache("p"), f'Split({AGAIN}, "|")[0]')
     yield put(cache("m"), f'Split({AGAIN}, "|")[1]')
     yield drop(AGAIN)
 
 
-def _spelled(book: PriceBook) -> list[str]:
-    """`name|id` for each exact name of a provider, `https://host|id` for the hosts that most calls go to."""
-    ids = [*book.book.providers, *book.finder.own.providers]
+def _exact_names(book: PriceBook) -> list[str]:
+    """Return lines of `name|id` for exact names of providers, and of `https://host|id` for hosts without a pattern."""
+    ids = [*book.book.providers, *book.finder.overrides.providers]
     found = {one: one for one in ids} | {name: one for name, one in ALIASES.items() if one in ids}
     for provider, rule in _urls(book):
         start = rule.get("starts_with") if not isinstance(rule, str) else rule
@@ -208,12 +212,12 @@ def _spelled(book: PriceBook) -> list[str]:
     return [f"{name}|{one}" for name, one in sorted(found.items())]
 
 
-def _own_hosts(book: PriceBook) -> Iterator[tuple[str, str, str]]:
-    """The own providers with the hosts and ports of their addresses: a span says neither scheme nor path. Hosts that
-    two of them share tell nothing.
+def _user_hosts(book: PriceBook) -> Iterator[tuple[str, str, str]]:
+    """Yield the user-defined providers with the hosts and ports of their base URLs: spans have neither scheme nor path.
+    A host that two of them share identifies none.
     """
     found: dict[tuple[str, str], set[str]] = {}
-    for own in book.finder.own.providers.values():
+    for own in book.finder.overrides.providers.values():
         for url in own.urls:
             host, _, port = url.rpartition("://")[2].partition("/")[0].partition(":")
             found.setdefault((host, port if port.isdecimal() else ""), set()).add(own.id)
@@ -221,7 +225,7 @@ def _own_hosts(book: PriceBook) -> Iterator[tuple[str, str, str]]:
 
 
 def _urls(book: PriceBook) -> Iterator[tuple[str, Any]]:
-    """Those of the book; without a path, which spans do not have."""
+    """Yield the URL rules of the book, but those that need a path, which spans do not have."""
     for known in book.book.providers.values():
         if "https://router." not in str(known.url):
             yield known.id, known.url

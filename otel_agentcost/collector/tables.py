@@ -1,13 +1,13 @@
-r"""The price book as text tables, which a Collector can search: what every model name that a provider knows costs.
+r"""The price book as text tables that a Collector can search: the prices of every name of every model, by provider.
 
 A table has a line for each name, `name|since|until|notes|tier 1|tier 2|...rates`: the seconds of the epoch between
-which it holds (empty: always), what must be noted (`t`, `b`: the provider prices service tiers, or batches, apart;
-`h`: cache writes that live for an hour have another price; `m`: pictures or sound have; `d`: `name\t%` holds between
-the seconds of every day that then stand for the tiers, `3600-14400`; `x`: unknown), the numbers of input tokens above
-which a tier begins, and US dollars per million of each of `KINDS` and per thousand requests (`-`: no price).
-`name\t@flex` is the same under a service tier; of each, `name\t<` is what held before `since`, `name\t~` what is known
-to come at `until`, `name\t>1` the first tier: no name has a tab. Names that only a pattern knows are found by `Rule`s,
-whose models stand in the table as `#id`.
+which it is valid (empty: no bound), notes (`t`, `b`: the provider has separate prices for service tiers, or batches;
+`h`: for cache writes that live for an hour; `m`: for images or audio; `d`: the line `name\t%` is valid between the
+seconds of every day that stand in the columns of the tiers, `3600-14400`; `x`: unknown), the numbers of input tokens
+above which a tier begins, and US dollars per million tokens of each of `KINDS` and per thousand requests (`-`: none).
+`name\t@flex` is the line under a service tier. To each of these, `\t<` appends the line that was valid before `since`,
+`\t~` the one from `until` on, `\t>1` the first tier: no name has a tab. Names that only a pattern matches are found by
+`Rule`s, whose models have the key `#id` in the table.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from typing import Any, Final
 
 from otel_agentcost.core.prices import DAY, Card, InconsistentPrices, ModelPrices, Tiered
 from otel_agentcost.core.usage import Kind
-from otel_agentcost.pricebook import Found, PriceBook
-from otel_agentcost.pricebook.overrides import OwnModel
+from otel_agentcost.pricebook import PriceBook, PriceMatch
+from otel_agentcost.pricebook.overrides import OverrideModel
 from otel_agentcost.pricebook.price_lists import read_model
 
 KINDS: Final[tuple[Kind, ...]] = (
@@ -32,59 +32,64 @@ KINDS: Final[tuple[Kind, ...]] = (
     "output_tokens",
     "output_reasoning_tokens",
 )
-"""What a span can say of a call, in the order of the columns."""
+"""The kinds of tokens that a span can report, in the order of the columns."""
 
 MARKS: Final = "|\t\n"
-"""What lines are made with; names that have them are in no table, and looked for in none."""
+"""Separators of the table. Names with one of them are not in a table and are not looked up."""
 ANY: Final = "*"
-"""The table of own prices that hold for whoever sells the model."""
+"""The key of the table of user-defined prices that apply to all providers."""
 
-_MOST_TIERS = 2
+_MAX_TIERS = 2
 _BATCH = "batch"
 _NO_RATES = "|".join("-" * (len(KINDS) + 1))
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A pattern of names, in the order in which they are tried, and the `#id` whose prices they have."""
+    """A pattern of names, and the `#id` of the line with their prices. Rules are tried in their order."""
 
     matches: Any
-    """As the price book writes it: `{"contains": "claude-3"}`; `{"wild": "house-*"}` for one of the own prices."""
+    """In the form of the price book: `{"contains": "claude-3"}`; or a wildcard of a user: `{"wild": "house-*"}`."""
     key: str
     owner: str
-    """The shelf it is from: several providers sell what stands there."""
+    """The provider that lists the model; several providers can resell it."""
 
 
 @dataclass(slots=True)
 class Table:
-    """One provider's names and rules."""
+    """The names and rules of one provider."""
 
     lines: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
-    """By name: the line of the name itself and those of its tiers and terms."""
+    """By name: its line, and the lines of its tiers and terms."""
     rules: list[Rule] = field(default_factory=list[Rule])
 
 
 def tables(book: PriceBook, at: float) -> dict[str, Table]:
-    """The tables of all providers, by their ids, as they hold at the moment `at` (seconds of the epoch)."""
-    own = book.finder.own
+    """Return the tables of all providers, by their ids.
+
+    Args:
+        book: The price book.
+        at: The time at which the prices are valid, in seconds of the epoch.
+    """
+    own = book.finder.overrides
     ids = [*book.book.providers, *(name for name in own.providers if name not in book.book.providers)]
     found = {provider: _table(book, provider, at) for provider in ids}
     if any(True for _ in own.models):
-        found[ANY] = _of_anybody(book, at)
+        found[ANY] = _for_any_provider(book, at)
     return found
 
 
 def _table(book: PriceBook, provider: str, at: float) -> Table:
     table = Table()
     finder = book.finder
-    own = finder.own.providers.get(provider)
+    own = finder.overrides.providers.get(provider)
     ours = [own.models] if own is not None else []
-    for models in (*ours, finder.own.models):
+    for models in (*ours, finder.overrides.models):
         for name in models.exact:
             _add_name(table, book, provider, name, at, own=True)
         for number, (_, model) in enumerate(models.wild):
             _add_wild(table, book, provider, model, f"#own-{len(table.rules)}-{number}", at)
-    shelf = finder.shelf(provider)
+    shelf = finder.listed_provider(provider)
     if shelf is None:
         return table
     for owner in (shelf, *book.book.providers[shelf].fallbacks):
@@ -93,24 +98,24 @@ def _table(book: PriceBook, provider: str, at: float) -> Table:
     return table
 
 
-def _add_wild(table: Table, book: PriceBook, provider: str, model: OwnModel, key: str, at: float) -> None:
-    """A wildcard of the own prices, or, under `ANY`, a name of them: prices of its own, or another's."""
-    shelf = book.finder.shelf(provider)
+def _add_wild(table: Table, book: PriceBook, provider: str, model: OverrideModel, key: str, at: float) -> None:
+    """Add a wildcard of the user's price file, or (under `ANY`) one of its names: with prices, or with an alias."""
+    shelf = book.finder.listed_provider(provider)
     found = book.finder.alias(model, shelf) if model.prices is None else None
     prices = model.prices if found is None else found.prices
     if prices is None:
         return
-    known = "" if found is None else _asked_apart(book, found)
+    known = "" if found is None else _notes(book, found)
     table.lines[key] = _lines(key, prices, at, known=known, terms=found is None or found.terms_apply)
     if key != model.name:
-        owner = ANY if provider == ANY else f"{provider} of one's own"
+        owner = ANY if provider == ANY else f"{provider} by the user"
         table.rules.append(Rule({"wild": model.name}, key, owner))
 
 
-def _of_anybody(book: PriceBook, at: float) -> Table:
-    """Own prices for all providers, where the book does not know who sells the model."""
+def _for_any_provider(book: PriceBook, at: float) -> Table:
+    """Return the user's prices for all providers, for calls whose provider is not in the book."""
     table = Table()
-    models = book.finder.own.models
+    models = book.finder.overrides.models
     for number, model in enumerate(models):
         _add_wild(table, book, ANY, model, model.name if model.name in models.exact else f"#own-{number}", at)
     return table
@@ -120,13 +125,15 @@ def _add_name(table: Table, book: PriceBook, provider: str, name: str, at: float
     if name in table.lines or any(mark in name for mark in MARKS):
         return
     found = book.find((name,), None, provider)
-    sellers = {provider, book.finder.shelf(provider)}
-    if isinstance(found, Found) and (own or found.provider in sellers):  # an own name may stand for another's model
-        table.lines[name] = _lines(name, found.prices, at, known=_asked_apart(book, found), terms=found.terms_apply)
+    sellers = {provider, book.finder.listed_provider(provider)}
+    if isinstance(found, PriceMatch) and (
+        own or found.provider in sellers
+    ):  # a user can define an alias for another provider's model
+        table.lines[name] = _lines(name, found.prices, at, known=_notes(book, found), terms=found.terms_apply)
 
 
 def _add_shelf(table: Table, book: PriceBook, provider: str, owner: str, at: float) -> None:
-    for entry in book.book.shelf(owner).entries:
+    for entry in book.book.models_of(owner).entries:
         key = f"#{owner}/{entry['id']}"
         ruled = False
         for name in _alternatives(entry["match"]):
@@ -137,38 +144,38 @@ def _add_shelf(table: Table, book: PriceBook, provider: str, owner: str, at: flo
                 table.rules.append(Rule(name, key, owner))
         if ruled and key not in table.lines:
             found = _by_id(book, provider, owner, entry)
-            known = _asked_apart(book, found)
+            known = _notes(book, found)
             table.lines[key] = _lines(key, found.prices, at, known=known, terms=found.terms_apply)
 
 
-def _by_id(book: PriceBook, provider: str, owner: str, entry: Any) -> Found:
-    """What `provider` bills for a model of the book, however it is called: an own price goes before the book's."""
+def _by_id(book: PriceBook, provider: str, owner: str, entry: Any) -> PriceMatch:
+    """Return the price that `provider` bills for a model of the book. A user's price takes precedence."""
     identity = entry["id"]
-    own = book.finder.own.providers.get(provider)
-    for models in ([own.models] if own is not None else []) + [book.finder.own.models]:
+    own = book.finder.overrides.providers.get(provider)
+    for models in ([own.models] if own is not None else []) + [book.finder.overrides.models]:
         model = models.exact.get(identity)
         if model is not None and model.prices is not None:
-            return Found(provider=provider, model=identity, prices=model.prices, own=True)
+            return PriceMatch(provider=provider, model=identity, prices=model.prices, overridden=True)
     prices = read_model(f"{owner}/{identity}", entry)
-    same = owner == book.finder.shelf(provider)
-    return Found(provider=provider, model=identity, prices=prices, terms_apply=same)
+    same = owner == book.finder.listed_provider(provider)
+    return PriceMatch(provider=provider, model=identity, prices=prices, terms_apply=same)
 
 
 def _alternatives(match: Any) -> Sequence[Any]:
     return match["or"] if not isinstance(match, str) and "or" in match else [match]
 
 
-def _asked_apart(book: PriceBook, found: Found) -> str:
-    """The notes for terms that leave a call unpriced where they have no price: service tiers, batches."""
+def _notes(book: PriceBook, found: PriceMatch) -> str:
+    """Return the notes for terms under which a call without a separate price is unpriced: service tiers, batches."""
     owner = found.prices.name.partition("/")[0]
-    if found.own or owner not in book.book.providers:
+    if found.overridden or owner not in book.book.providers:
         return ""
-    terms = book.book.shelf(owner).terms
+    terms = book.book.models_of(owner).terms
     return ("t" if "service_tier" in terms else "") + ("b" if "processing" in terms else "")
 
 
 def _lines(key: str, prices: ModelPrices, at: float, *, known: str, terms: bool = True) -> list[str]:
-    """All lines of one model: as it is now, as it was before, as it will be next."""
+    """Return all lines of one model: the current ones, the previous ones and the next ones."""
     found: list[str] = []
     try:
         for term in [{}, *(_terms(prices) if terms else [])]:
@@ -181,7 +188,7 @@ def _lines(key: str, prices: ModelPrices, at: float, *, known: str, terms: bool 
 
 
 class _Lines:
-    """The lines of one model under one term, or under none."""
+    """Makes the lines of one model under one term, or under none."""
 
     def __init__(self, prices: ModelPrices, term: dict[str, str], *, known: str) -> None:
         self._prices = prices
@@ -192,29 +199,29 @@ class _Lines:
         self._windows = sorted({entry.period.daily for entry in entries if entry.period.daily is not None})
 
     def all(self, key: str, at: float) -> list[str]:
-        """The lines around the moment `at`, for a name that is to be found as `key`; none where there is no price."""
-        since, until = self._held(at)
+        """Return the lines with the key `key` that are valid at, before and after `at`; none if there is no price."""
+        since, until = self._validity(at)
         found = self._at(key, at, since, until)
         if found and since > -math.inf:
-            found += self._at(f"{key}\t<", since - 1, *self._held(since - 1))
+            found += self._at(f"{key}\t<", since - 1, *self._validity(since - 1))
         if found and until < math.inf:
-            found += self._at(f"{key}\t~", until, *self._held(until))
+            found += self._at(f"{key}\t~", until, *self._validity(until))
         return found
 
-    def _held(self, at: float) -> tuple[float, float]:
-        """From when until when the lines are as they are at the moment `at`: not each date changes a price."""
-        lines = self._plain(at)
+    def _validity(self, at: float) -> tuple[float, float]:
+        """Return the times between which the lines of `at` are valid. Not every date changes a price."""
+        lines = self._unbounded(at)
         earlier, later = [turn for turn in self._turns if turn <= at], [turn for turn in self._turns if turn > at]
-        since = next((turn for turn in reversed(earlier) if self._plain(turn - 1) != lines), -math.inf)
-        until = next((turn for turn in later if self._plain(turn) != lines), math.inf)
+        since = next((turn for turn in reversed(earlier) if self._unbounded(turn - 1) != lines), -math.inf)
+        until = next((turn for turn in later if self._unbounded(turn) != lines), math.inf)
         return since, until
 
     def _at(self, key: str, at: float, since: float, until: float) -> list[str]:
         bounds = f"{_whole(since)}|{_whole(until)}"
-        return [f"{key}{suffix}|{bounds}|{rest}" for suffix, rest in self._plain(at)]
+        return [f"{key}{suffix}|{bounds}|{rest}" for suffix, rest in self._unbounded(at)]
 
-    def _plain(self, at: float) -> list[tuple[str, str]]:
-        """What follows the name, and what follows its bounds."""
+    def _unbounded(self, at: float) -> list[tuple[str, str]]:
+        """Return the suffix of the key and the rest of the line after the bounds, for each line."""
         variants = self._prices.variants
         if self._term and not any(one.period.active(at) and one.terms == self._term for one in variants):
             return []
@@ -222,10 +229,10 @@ class _Lines:
             return self._by_the_hour(at)
         card = self._prices.quote(at, self._term).card
         starts = _starts(card)
-        if len(starts) > _MOST_TIERS:
+        if len(starts) > _MAX_TIERS:
             raise InconsistentPrices(f"{self._prices.name} has {len(starts)} tiers, more than a table has columns")
         notes = self._known + ("h" if _hours_differ(card) else "") + ("m" if _media_differ(card) else "")
-        head = "|".join([notes, *map(str, starts), *[""] * (_MOST_TIERS - len(starts))])
+        head = "|".join([notes, *map(str, starts), *[""] * (_MAX_TIERS - len(starts))])
         sizes = [0, *(start + 1 for start in starts)]
         return [
             (f"\t>{number}" if number else "", "|".join([head, *_rates(card, size)]))
@@ -233,7 +240,7 @@ class _Lines:
         ]
 
     def _by_the_hour(self, at: float) -> list[tuple[str, str]]:
-        """The same for a model that has other prices for some hours of the day."""
+        """Return the same for a model that has other prices for some hours of the day."""
         midnight = at - at % DAY
         daily = [one.period for one in (*self._prices.lists, *self._prices.variants) if one.period.daily is not None]
         ends = (end for _, end in self._windows if not any(period.active(midnight + end) for period in daily))
@@ -242,20 +249,20 @@ class _Lines:
             raise InconsistentPrices(f"{self._prices.name} has prices by the hour for the whole day")
         cards = [self._prices.quote(midnight + moment, self._term).card for moment in (outside, self._windows[0][0])]
         inside = {tuple(_rates(self._prices.quote(midnight + begin, self._term).card, 0)) for begin, _ in self._windows}
-        if len(inside) > 1 or len(self._windows) > _MOST_TIERS or any(map(_starts, cards)):
+        if len(inside) > 1 or len(self._windows) > _MAX_TIERS or any(map(_starts, cards)):
             raise InconsistentPrices(f"{self._prices.name} has more prices by the hour than a table has columns")
         hours = [f"{begin:.0f}-{end:.0f}" for begin, end in self._windows]
-        head = "|".join([self._known + "d", *hours, *[""] * (_MOST_TIERS - len(hours))])
+        head = "|".join([self._known + "d", *hours, *[""] * (_MAX_TIERS - len(hours))])
         return [(suffix, "|".join([head, *_rates(card, 0)])) for suffix, card in zip(("", "\t%"), cards, strict=True)]
 
 
 def _hours_differ(card: Card) -> bool:
-    """Whether it matters for how long cache writes live, which spans do not say."""
+    """Return whether the price of a cache write depends on its lifetime, which spans do not report."""
     return _rate(card, "cache_write_1h_tokens", 0) != _rate(card, "cache_write_tokens", 0)
 
 
 def _terms(prices: ModelPrices) -> list[dict[str, str]]:
-    """The terms of one condition that a span can tell: the tier that served the call, or that it was a batch's."""
+    """Return the terms that a span can report: the tier that served the call, or that it was part of a batch."""
     found: list[dict[str, str]] = []
     for variant in prices.variants:
         terms = dict(variant.terms or {})
@@ -265,7 +272,7 @@ def _terms(prices: ModelPrices) -> list[dict[str, str]]:
 
 
 def _media_differ(card: Card) -> bool:
-    """Whether it matters which output tokens are pictures or sound, which spans do not say."""
+    """Return whether images or audio in the output have another price, which spans do not report."""
     kinds: tuple[Kind, ...] = ("output_image_tokens", "output_audio_tokens")
     return any(kind in card.prices and _rate(card, kind, 0) != _rate(card, "output_tokens", 0) for kind in kinds)
 
@@ -291,5 +298,5 @@ def _rate(card: Card, kind: Kind, input_tokens: int) -> str:
 
 
 def _written(price: Decimal) -> str:
-    """Digits with a dot, as a Collector reads numbers, to the last digit that its floats can hold."""
+    """Return a price in decimal notation, with all digits that a double can hold."""
     return f"{Decimal(repr(float(price))).normalize():f}" if price else "0"

@@ -1,22 +1,20 @@
-"""The statements that price spans in a Collector: what `foreign.py` does in an application, for every language.
+"""The statements with which a Collector prices spans of all languages, as `integrations.spans` does in an application.
 
-A span is priced in one pass: `read` what it says under whatever names, and write it under the conventions'; find out
-whose prices apply (`seller`); `search` the tables; do the arithmetic (`finish`). A name that is not found may stand
-there in another way (without a prefix, with its date spelt out, as it was asked for): that is a second pass, for such
-spans only. A span that has dollars, or a reason for none, is left as it is: what an application knows of its own call
-is never written over.
+A span is priced in one pass: `normalize` it, identify its provider (`identify_provider`), `look_up` the price, compute
+the cost (`compute_cost`). A name that is not in the tables may be listed in another spelling (without a prefix, with
+dashes in its date, as it was requested): a second pass, for such spans only, looks it up. A span that has a cost, or a
+reason for none, is not changed: the application knows more of its call than a Collector does.
 
-Within a pass, values are kept in the span's cache, which is searched from its beginning: what is asked for most often
-is put there first.
+Within a pass, values are kept in the span's cache, which OTTL searches linearly: frequent keys are added first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from otel_agentcost.collector.arithmetic import finish
-from otel_agentcost.collector.model_lookup import search
-from otel_agentcost.collector.normalize import read
+from otel_agentcost.collector.arithmetic import compute_cost
+from otel_agentcost.collector.model_lookup import look_up
+from otel_agentcost.collector.normalize import normalize
 from otel_agentcost.collector.ottl import (
     AGAIN,
     BASIS,
@@ -32,21 +30,26 @@ from otel_agentcost.collector.ottl import (
     put,
     text,
 )
-from otel_agentcost.collector.provider_lookup import candidates, seller, taken
+from otel_agentcost.collector.provider_lookup import choose_names, identify_provider, use_second_name
 from otel_agentcost.collector.tables import Table
 from otel_agentcost.core import aliases, semconv
 from otel_agentcost.pricebook import PriceBook
 
 Block = tuple[str, list[str]]
-"""Which spans, and what is done with them."""
+"""A condition on spans, and the statements for the spans that meet it."""
 
 
-def blocks(book: PriceBook, found: Mapping[str, Table]) -> list[Block]:
-    """All statements, for the prices in `found`, the tables of `book`."""
+def blocks(book: PriceBook, tables: Mapping[str, Table]) -> list[Block]:
+    """Return all statements.
+
+    Args:
+        book: The price book.
+        tables: Its tables, by provider.
+    """
     upstream = [put(BASIS, text("upstream"))]
-    price = [*search(found), *finish()]
-    first = [*read(), *seller(book), *candidates(), *price]
-    again = [*taken(), *price]
+    price = [*look_up(tables), *compute_cost()]
+    first = [*normalize(), *identify_provider(book), *choose_names(), *price]
+    again = [*use_second_name(), *price]
     here = f'{BASIS}{SAID} and ({OURS} or {BASIS} == "unpriced")'
     return [(here, upstream), (_is_call(), first), (_unfinished(), again)]
 
@@ -56,7 +59,7 @@ def _unfinished() -> str:
 
 
 def _is_call() -> str:
-    """Which spans are model calls that nobody has priced. Cheap for all others: most spans are none."""
+    """Return the condition that a span is a model call without a cost. It is cheap for other spans."""
     operation, kind = attribute(semconv.OPERATION), attribute(aliases.SPAN_KIND)
     older, vercel = attribute(aliases.REQUEST_TYPE), attribute(aliases.VERCEL_OPERATION)
     named = f"({matches(operation, aliases.CALLS)} or {operation}{NIL} and ("

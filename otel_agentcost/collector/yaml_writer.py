@@ -1,7 +1,6 @@
-"""Writes YAML without a library, for the Collector's configuration and for the alerts of `grafana/`.
+"""Write YAML as text, without a library, for all generated files.
 
-Strings are quoted as in JSON, which YAML reads in the same way, or in single quotes, so that no character in them has a
-meaning in YAML.
+Strings are quoted as in JSON, which is valid YAML, or in single quotes, so that YAML finds no special character.
 """
 
 from __future__ import annotations
@@ -19,12 +18,12 @@ _PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_./]*|\d[\d.]*[A-Za-z]+")
 
 
 def document(heading: str, content: dict[str, Any]) -> str:
-    """Return the text of a file: `heading` as a comment, then `content`, whose keys must not need quotes."""
+    """Return the text of a file: `heading` as a comment, then `content`."""
     return f"{comment(heading)}\n" + "\n".join(_lines(content, "")) + "\n"
 
 
 def comment(text: str) -> str:
-    """Return `text` as a comment; its empty lines stay."""
+    """Return `text` as a comment: wrapped, with its paragraphs kept."""
     rows: list[str] = []
     for paragraph in text.strip().split("\n\n"):
         rows += [*(f"# {row}" for row in _wrapped(paragraph)), "#"]
@@ -76,11 +75,14 @@ def _flow(value: Any) -> str:
     if isinstance(value, str) and _plain(value):
         return value
     text = json.dumps(value, ensure_ascii=False)
-    # OTTL with quoted strings is easier to read within single quotes.
+    # OTTL literals read better within single quotes, if nothing in them needs escaping.
     return f"'{value}'" if "\\" in text and "'" not in value and text.count("\\") == value.count('"') else text
 
 
 def _plain(text: str) -> bool:
-    """Return whether a string needs no quotes: names of components, and durations."""
-    booleans = {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
-    return _PLAIN.fullmatch(text) is not None and text.lower() not in booleans
+    """Return whether `text` needs no quotes: names of components, durations."""
+    return (
+        text.replace("/", "").replace("_", "").replace(".", "").isalnum()
+        and not (text[0].isdigit() and not text[-1].isalpha())
+        and text not in {"true", "false", "null", "yes", "no", "on", "off", "y", "n"}
+    )

@@ -1,7 +1,7 @@
-"""The price book as everyone uses it: a call's usage, provider, address and model names in, its cost out.
+"""Price a call: its usage, provider, address and model names go in, its cost comes out.
 
-What `finder.py` finds is remembered (bounded, also for names that have no price), so that a call is priced in about
-two microseconds. `price` never raises. Threads may share a book: every step reads or replaces a whole entry.
+The results of `finder.py` are cached (bounded, and also for names that have no price), so that a call is priced in
+about two microseconds. `price` never raises. Threads can share a book: every step reads or replaces a whole entry.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.prices import InconsistentPrices
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.pricebook.compiled import BookFile
-from otel_agentcost.pricebook.finder import REMEDY, Finder, Found, Missing
-from otel_agentcost.pricebook.overrides import OwnPrices
+from otel_agentcost.pricebook.finder import REMEDY, Finder, NoPrice, PriceMatch
+from otel_agentcost.pricebook.overrides import Overrides
 from otel_agentcost.pricebook.service_tiers import SurchargedCard, surcharge, terms_without_price
 
 Terms = tuple[tuple[str, str], ...]
 
-_LIMIT = 2048
-_LONGEST = 500
+_MAX_ENTRIES = 2048
+_MAX_KEY_LENGTH = 500
 
 
 class _Pricing(Protocol):
@@ -29,7 +29,7 @@ class _Pricing(Protocol):
 
 
 class _Unpriced:
-    """Stands where a card would, and answers every usage with the reason why there is none."""
+    """Takes the place of a card where there is none: every usage costs "unknown, because ..."."""
 
     __slots__ = ("_cost",)
 
@@ -47,16 +47,16 @@ class _Answer(NamedTuple):
 
 
 class PriceBook:
-    """Prices for calls: a compiled book, and a user's own prices over it."""
+    """Prices calls by a compiled book and a user's price file that overrides it."""
 
-    def __init__(self, book: BookFile, own: OwnPrices | None = None) -> None:
+    def __init__(self, book: BookFile, overrides: Overrides | None = None) -> None:
         self.book = book
-        self.finder = Finder(book, own)
+        self.finder = Finder(book, overrides)
         self._answers: dict[tuple[str | None, str | None, tuple[str | None, ...], Terms], _Answer] = {}
 
     @property
     def source(self) -> str:
-        """Which prices these are, for people."""
+        """The origin and version of the prices, for people."""
         return f"genai-prices {self.book.version} of {self.book.date}"
 
     def price(
@@ -69,61 +69,71 @@ class PriceBook:
         at: float,
         terms: Terms = (),
     ) -> Cost:
-        """What `usage` costs.
+        """Return the cost of `usage`. Never raises.
 
-        `provider` is what the SDK calls itself, `base_url` where the call went, `models` the name that served it and
-        the one asked for, `at` when (seconds of the epoch), `terms` what else sets the price (`service_tier`, ...).
+        Args:
+            usage: The disjoint counts of the call.
+            provider: The provider's name as the SDK or the instrumentation reports it.
+            base_url: The address of the call.
+            models: The name of the model that served the call, then the requested one.
+            at: The time of the call, in seconds of the epoch.
+            terms: Further conditions of the price: pairs such as `("service_tier", "flex")`.
+
+        Returns:
+            US dollars with their parts, or the reason why there are none.
         """
         try:
             answer = self._answers.get((provider, base_url, models, terms))
             if answer is None or not answer[1] <= at < answer[2]:
                 answer = self._answer(provider, base_url, models, at, terms)
             return answer[0].cost(usage)
-        except Exception as error:  # whatever a provider or an SDK put into these values: pricing breaks no call
+        except Exception as error:  # a provider or an SDK can put anything into these values
             return Cost.unknown(f"the price could not be computed ({type(error).__name__}: {error!s:.200})")
 
-    def find(self, models: Sequence[str | None], base_url: str | None, provider: str | None) -> Found | Missing:
-        """The prices that apply to a call, or why there are none."""
+    def find(self, models: Sequence[str | None], base_url: str | None, provider: str | None) -> PriceMatch | NoPrice:
+        """Find the prices that apply to a call; see `Finder.find`."""
         return self.finder.find(models, base_url, provider)
 
-    def terms_without_price(self, found: Found, terms: Mapping[str, str], at: float) -> str:
-        """Those of `terms` for which the book has no price of what was found, as text; "" for none. Own prices hold
-        for all terms that they do not name.
+    def terms_without_price(self, match: PriceMatch, terms: Mapping[str, str], at: float) -> str:
+        """Return the terms for which the book has no price of the model, as text; "" for none.
+
+        A user's price applies under all terms that it does not name.
         """
-        if found.own:
+        if match.overridden:
             return ""
-        owner = found.prices.name.partition("/")[0]
-        variants = found.prices.variants if found.terms_apply else ()
-        return terms_without_price(terms, variants, self.book.shelf(owner).terms, at)
+        owner = match.prices.name.partition("/")[0]
+        variants = match.prices.variants if match.terms_apply else ()
+        return terms_without_price(terms, variants, self.book.models_of(owner).terms, at)
 
     def _answer(
         self, provider: str | None, base_url: str | None, models: tuple[str | None, ...], at: float, terms: Terms
     ) -> _Answer:
-        found = self.find(models, base_url, provider)
-        if isinstance(found, Missing):
-            answer = _Answer(_Unpriced(found.reason))
+        match = self.find(models, base_url, provider)
+        if isinstance(match, NoPrice):
+            answer = _Answer(_Unpriced(match.reason))
         else:
             try:
-                answer = self._quoted(found, dict(terms), at)
+                answer = self._with_card(match, dict(terms), at)
             except InconsistentPrices as error:
-                reason = f"the prices of {found.prices.name} contradict each other: {error}{REMEDY}"
+                remedy = "the file that OTEL_AGENTCOST_PRICES names can override them"
+                reason = f"the prices of {match.prices.name} contradict each other: {error}; {remedy}"
                 answer = _Answer(_Unpriced(reason))
-        return self._remembered(answer, provider, base_url, models, terms)
+        return self._cached(answer, provider, base_url, models, terms)
 
-    def _quoted(self, found: Found, terms: dict[str, str], at: float) -> _Answer:
-        """The card of what was found, if it has a price for what served the call."""
-        quote = found.prices.quote(at, terms if found.terms_apply else {})
-        if found.own:
+    def _with_card(self, match: PriceMatch, terms: dict[str, str], at: float) -> _Answer:
+        """Return the card of a match, or the reason why it has no price for what served the call."""
+        quote = match.prices.quote(at, terms if match.terms_apply else {})
+        if match.overridden:
             return _Answer(*quote)
-        if missing := self.terms_without_price(found, terms, at):
-            reason = f"the price book has no price of {found.prices.name} for {missing}{REMEDY}"
+        if missing := self.terms_without_price(match, terms, at):
+            reason = f"the price book has no price of {match.prices.name} for {missing}{REMEDY}"
             return _Answer(_Unpriced(reason), quote.since, quote.until)
-        factor = surcharge(terms.items(), found.prices)
-        return (
-            _Answer(*quote) if factor is None else _Answer(SurchargedCard(quote.card, factor), quote.since, quote.until)
-        )
+        factor = surcharge(terms.items(), match.prices)
+        if factor is None:
+            return _Answer(*quote)
+        return _Answer(SurchargedCard(quote.card, factor), quote.since, quote.until)
 
-    def _remembered(
+    def _cached(
         self,
         answer: _Answer,
         provider: str | None,
@@ -132,8 +142,8 @@ class PriceBook:
         terms: Terms,
     ) -> _Answer:
         texts = (provider, base_url, *models, *(text for term in terms for text in term))
-        if sum(len(text) for text in texts if text is not None) <= _LONGEST:
-            if len(self._answers) >= _LIMIT:
-                self._answers = {}  # someone makes up names; what is in use comes back within microseconds
+        if sum(len(text) for text in texts if text is not None) <= _MAX_KEY_LENGTH:
+            if len(self._answers) >= _MAX_ENTRIES:
+                self._answers = {}  # names are made up without end; those in use return within microseconds
             self._answers[provider, base_url, models, terms] = answer
         return answer

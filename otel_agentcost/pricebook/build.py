@@ -1,8 +1,8 @@
-"""Compiles the installed genai-prices library into the price book: `python -m otel_agentcost.pricebook.build`.
+"""Compile the installed genai-prices library into the price book: `python -m otel_agentcost.pricebook.build`.
 
-A tool for building and for `agentcost prices sync`; the only place that imports the library, and never imported by
-anything that prices calls. It translates and leaves nothing out that sets a price; what it does not understand it
-refuses, so that a newer library cannot silently lose prices.
+This is a tool for building the package and for `agentcost prices sync`. No other module imports the library, and no
+module that prices calls imports this one. Everything that sets a price is translated; a construct that is not known
+here raises `CompileError`, so that prices of a newer library cannot be lost silently.
 """
 
 from __future__ import annotations
@@ -22,20 +22,24 @@ from otel_agentcost.core.usage import DIMENSIONS
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.pricebook.compiled import BUNDLED, FORMAT
 
-# A rule that the library has in code rather than in its data: Groq bills at least ten seconds of audio.
+# The library has this rule in code, not in its data: Groq bills at least ten seconds of audio.
 _MINIMUM_SECONDS = {("groq", "whisper-large-v3"): "10", ("groq", "whisper-large-v3-turbo"): "10"}
 
 _VERBS = frozenset({"equals", "starts_with", "ends_with", "contains", "regex", "or_", "and_"})
 
 
 class CompileError(AgentCostError):
-    """The library says something that this compiler does not know."""
+    """The library has a construct that this compiler does not know."""
 
 
 def compile_book(as_of: date) -> str:
-    """The book, as text. Its date is that of the newest price change which the data records up to `as_of`.
+    """Return the text of the book.
 
-    Raises `CompileError` where the library is not installed, or says something that is not known here.
+    Args:
+        as_of: The book's date is that of the newest price change which the data records up to this day.
+
+    Raises:
+        CompileError: The library is not installed, or has a construct that is not known here.
     """
     try:
         providers = importlib.import_module("genai_prices.data").providers
@@ -87,9 +91,9 @@ def _url(pattern: str) -> Any:
 
 
 def _literal_start(pattern: str) -> tuple[str, bool]:
-    """The text with which everything that `pattern` matches begins, and whether it is all of the pattern.
+    """Return the text that every match of `pattern` starts with, and whether the pattern is nothing else.
 
-    Testing for it first spares the compilation of most regular expressions, which is what takes time.
+    Testing for that text first avoids compiling most regular expressions, which takes the most time.
     """
     if "|" in re.sub(r"\([^()]*\)", "", pattern):
         return "", False
@@ -109,7 +113,7 @@ def _literal_start(pattern: str) -> tuple[str, bool]:
 def _rule(clause: Any) -> Any:
     fields = clause.__dict__
     if len(fields) != 1 or (name := next(iter(fields))) not in _VERBS:
-        raise CompileError(f"a match rule of a kind that is not known here: {clause!r}.")
+        raise CompileError(f"a match rule of an unknown kind: {clause!r}.")
     if name == "equals":
         return clause.equals.lower()
     if name in {"or_", "and_"}:
@@ -139,7 +143,7 @@ def _list(item: Any) -> dict[str, Any]:
         if price is None:
             continue
         if key not in PRICE_KEYS:
-            raise CompileError(f"a price key that is not known here: {key}.")
+            raise CompileError(f"an unknown price key: {key}.")
         written[key] = _price(price)
     return written
 
@@ -157,7 +161,7 @@ def _constraint(constraint: Any) -> dict[str, Any]:
     begin, end = getattr(constraint, "start_time", None), getattr(constraint, "end_time", None)
     if isinstance(begin, time) and isinstance(end, time):
         return {"start_time": _utc(begin), "end_time": _utc(end)}
-    raise CompileError(f"a condition of a kind that is not known here: {constraint!r}.")
+    raise CompileError(f"a condition of an unknown kind: {constraint!r}.")
 
 
 def _utc(moment: time) -> str:
@@ -175,7 +179,7 @@ def _changes(model: Any) -> Iterator[date]:
 
 
 def main() -> int:
-    """Writes the book into the package, or into the file that is named as the only argument."""
+    """Write the book into the package, or into the file that the only argument names."""
     target = Path(sys.argv[1]) if len(sys.argv) > 1 else BUNDLED
     text = compile_book(datetime.now(timezone.utc).date())
     target.write_text(text, encoding="utf-8", newline="\n")

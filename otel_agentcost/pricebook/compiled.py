@@ -1,7 +1,7 @@
-"""The compiled price book as a file: its header is read when it is opened, a provider's models at their first use.
+"""Read a compiled price book. Its header is read when it is opened, a provider's models when they are first used.
 
-The first line is a JSON object: what the book was compiled from, and its providers with the rules by which they are
-recognized and how many bytes of the file are theirs. Then comes one line for each model. `compile.py` writes it.
+The first line is a JSON object: the source of the book, and its providers, each with the rules that identify it and
+the number of bytes that its models take. One line for each model follows. `build.py` writes the file.
 """
 
 from __future__ import annotations
@@ -22,22 +22,22 @@ BUNDLED = Path(__file__).with_name("book.jsonl")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Provider:
-    """A provider of the book, and how it is recognized."""
+    """A provider of the book, with the rules that identify it."""
 
     id: str
     url: Rule
-    """Which base URLs are its own."""
+    """Matches its base URLs."""
     models: Rule | None
-    """Which model names are its own, where a call says nothing else."""
+    """Matches the names of its models, for calls that name no provider."""
     names: Rule | None
-    """By which other names it goes."""
+    """Matches other names of the provider."""
     fallbacks: Sequence[str]
-    """The providers whose models it offers too, at their prices."""
+    """The providers whose models it also sells, at their prices."""
     start: int
     end: int
 
 
-class Shelf:
+class ProviderModels:
     """The models of one provider."""
 
     __slots__ = ("_index", "_prices", "entries", "provider", "terms")
@@ -48,10 +48,10 @@ class Shelf:
         self._index = ModelIndex([cast("Rule", entry["match"]) for entry in entries])
         self._prices: dict[int, ModelPrices] = {}
         self.terms = _terms(entries)
-        """What this provider prices apart, for any of its models: `service_tier` with `flex` and `priority`, ..."""
+        """The terms for which this provider has separate prices, for any of its models: `service_tier`: `flex`, ..."""
 
     def find(self, name: str) -> tuple[str, ModelPrices] | None:
-        """The id and the prices of the first model that goes by `name` (in lower case)."""
+        """Return the id and the prices of the first model that `name` (in lower case) matches; None if none does."""
         position = self._index.first(name)
         if position is None:
             return None
@@ -63,19 +63,26 @@ class Shelf:
 
 
 def _terms(entries: Sequence[Mapping[str, Any]]) -> Mapping[str, frozenset[str]]:
-    found: dict[str, set[str]] = {}
+    terms: dict[str, set[str]] = {}
     for entry in entries:
         for variant in entry.get("variants", ()):
             for key, value in variant["when"].items():
-                found.setdefault(key, set()).add(value)
-    return {key: frozenset(values) for key, values in found.items()}
+                terms.setdefault(key, set()).add(value)
+    return {key: frozenset(values) for key, values in terms.items()}
 
 
 class BookFile:
-    """A compiled book. Shelves are filled when they are first asked for; two threads that do so fill the same one."""
+    """A compiled book. Models are parsed at their first use; two threads that use a provider at once parse it twice."""
 
     def __init__(self, content: bytes) -> None:
-        """Raises `ValueError` where `content` is not a compiled book."""
+        """Read the header.
+
+        Args:
+            content: The whole file.
+
+        Raises:
+            ValueError: `content` is not a compiled book.
+        """
         head, _, self._body = content.partition(b"\n")
         read: object = json.loads(head)
         header = cast("dict[str, Any]", read)
@@ -97,28 +104,41 @@ class BookFile:
                 end=end,
             )
             start = end
-        self._shelves: dict[str, Shelf] = {}
+        self._models: dict[str, ProviderModels] = {}
 
-    def shelf(self, provider: str) -> Shelf:
-        """The models of `provider`, in the order in which their names are tried."""
-        shelf = self._shelves.get(provider)
-        if shelf is None:
-            place = self.providers[provider]
-            lines = self._body[place.start : place.end].splitlines()
-            shelf = self._shelves[provider] = Shelf(provider, json.loads(b"[" + b",".join(lines) + b"]"))
-        return shelf
+    def models_of(self, provider: str) -> ProviderModels:
+        """Return the models of `provider`, in the order in which their names are tried."""
+        models = self._models.get(provider)
+        if models is None:
+            section = self.providers[provider]
+            lines = self._body[section.start : section.end].splitlines()
+            models = self._models[provider] = ProviderModels(provider, json.loads(b"[" + b",".join(lines) + b"]"))
+        return models
 
     def find(self, provider: str, name: str) -> tuple[str, str, ModelPrices] | None:
-        """What `provider` bills for the model that goes by `name`: whose price it is, the model's id, the prices."""
+        """Find the price that `provider` bills for a model.
+
+        Args:
+            provider: The id of a provider of the book.
+            name: A name of the model, in any case.
+
+        Returns:
+            The provider that the price is listed under, the model's id, and its prices; None if there is no price.
+        """
         lowered = name.lower()
         dashed = dashed_date(lowered)
         for spelling in (lowered, dashed) if dashed != lowered else (lowered,):
             for owner in (provider, *self.providers[provider].fallbacks):
-                if owner in self.providers and (found := self.shelf(owner).find(spelling)):
-                    return owner, *found
+                if owner in self.providers and (match := self.models_of(owner).find(spelling)):
+                    return owner, *match
         return None
 
 
 def read_book(path: Path = BUNDLED) -> BookFile:
-    """The book in `path`. Raises `OSError` or `ValueError` (with a sentence) where there is none."""
+    """Read the compiled book in `path`.
+
+    Raises:
+        OSError: The file cannot be read.
+        ValueError: The file is not a compiled book; the text is a sentence.
+    """
     return BookFile(path.read_bytes())

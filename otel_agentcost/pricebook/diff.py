@@ -1,4 +1,4 @@
-"""What changed between two compiled books, model by model, in lines for people."""
+"""Compare two compiled books, model by model, in lines for people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Entries = Mapping[tuple[str, str, int], Mapping[str, Any]]
 
 
 def differences(old: BookFile, new: BookFile) -> Iterator[str]:
-    """A line for every model that is new (+), gone (-), or has other prices or names (~)."""
+    """Yield a line for every model that is new (+), removed (-), or has other prices or names (~)."""
     before, after = _entries(old), _entries(new)
     for key in sorted(before.keys() | after.keys()):
         name = f"{key[0]}/{key[1]}"
@@ -26,7 +26,7 @@ def differences(old: BookFile, new: BookFile) -> Iterator[str]:
 def _entries(book: BookFile) -> Entries:
     entries: dict[tuple[str, str, int], Mapping[str, Any]] = {}
     for provider in book.providers:
-        for entry in book.shelf(provider).entries:
+        for entry in book.models_of(provider).entries:
             turn = sum((provider, entry["id"], other) in entries for other in range(9))  # an id may come twice
             entries[provider, entry["id"], turn] = entry
     return entries
@@ -37,7 +37,7 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
         if before.get(field) == after.get(field):
             continue
         if field == "match":
-            yield "goes by other names"
+            yield "matches other names"
         elif field == "prices" and len(before[field]) == len(after[field]) == 1:
             old, new = before[field][0], after[field][0]
             keys = [key for key in {**old, **new} if old.get(key) != new.get(key)]

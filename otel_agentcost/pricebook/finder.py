@@ -1,8 +1,11 @@
-"""Which price applies to a call: the rules by which its provider and its model are found.
+"""Find the price that applies to a call, from the names of its provider and its model.
 
-Own prices go before the book; the address of the call goes before what the SDK calls itself; the model that served
-the call goes before the one asked for. A name that no rule knows has no price: nothing is guessed. Pure lookups, the
-slow way; `book.py` remembers the results.
+User-defined prices take precedence over the book, the address of the call over the SDK's name for the provider, and
+the model that served the call over the requested one. A name that no rule matches has no price: nothing is guessed.
+These lookups take their time; `book.py` keeps the results.
+
+A model of one provider can be listed in the book under another (`like` in a user's price file). The provider whose
+models are looked up is called the listed provider.
 """
 
 from __future__ import annotations
@@ -13,124 +16,166 @@ from dataclasses import dataclass
 from otel_agentcost.core.prices import ModelPrices
 from otel_agentcost.pricebook.compiled import BookFile, Provider
 from otel_agentcost.pricebook.matching import Rule, matches
-from otel_agentcost.pricebook.overrides import OwnModel, OwnModels, OwnPrices
+from otel_agentcost.pricebook.overrides import OverrideModel, OverrideModels, Overrides
 from otel_agentcost.pricebook.providers import canonical, is_local
 
-REMEDY = "; add one to your price file (OTEL_AGENTCOST_PRICES)"
+REMEDY = "; add one to the file that OTEL_AGENTCOST_PRICES names"
 
 Names = tuple[str, ...]
 
+Candidate = tuple[str, Names]
+"""A provider, and the names under which it may list the model."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
+class PriceMatch:
     """The prices that apply to a call."""
 
     provider: str
-    """Who bills for it."""
+    """The provider that bills for the call."""
     model: str
-    """The id of the model in the book, or its name (or wildcard) in the own price file."""
+    """The id of the model in the book, or its name (or wildcard) in the user's price file."""
     prices: ModelPrices
     terms_apply: bool = True
-    """Whether service tiers and the like set the price: not where a provider sells another's models."""
-    own: bool = False
-    """Whether the price is from the own price file."""
+    """True if service tiers and the like set the price: not if a provider resells another's models."""
+    overridden: bool = False
+    """True if the price is from the user's price file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Missing:
-    """There is no price, and why: a sentence for people, without a full stop."""
+class NoPrice:
+    """No price applies to a call. `reason` is a sentence for people, without a full stop."""
 
     reason: str
 
 
 class Finder:
-    """Finds prices in a compiled book and a user's own prices over it."""
+    """Finds prices in a compiled book and in a user's price file."""
 
-    def __init__(self, book: BookFile, own: OwnPrices | None = None) -> None:
+    def __init__(self, book: BookFile, overrides: Overrides | None = None) -> None:
         self.book = book
-        self.own = own if own is not None else OwnPrices()
+        self.overrides = overrides if overrides is not None else Overrides()
 
-    def find(self, models: Sequence[str | None], base_url: str | None, provider: str | None) -> Found | Missing:
-        """The prices of the model that goes by `models` (the served name, then the requested one)."""
+    def find(self, models: Sequence[str | None], base_url: str | None, provider: str | None) -> PriceMatch | NoPrice:
+        """Find the prices of a model.
+
+        Args:
+            models: The names of the model: the served one, then the requested one.
+            base_url: The address of the call.
+            provider: The provider's name as the SDK or the instrumentation reports it.
+
+        Returns:
+            The prices, or the reason why there are none.
+        """
         names = tuple(name for name in models if isinstance(name, str) and name)
         if not names:
-            return Missing("the call names no model")
-        seller = None
-        for seller, spelled in self._sellers(names, base_url, provider):
-            if (found := self._on_sale(seller, spelled)) is not None:
-                return found
-        if seller is not None:
-            return Missing(f"no price for {_quoted(names)} of {seller}{REMEDY}")
-        if (found := self._whoever_sells(names, provider)) is not None:
-            return found
+            return NoPrice("the call names no model")
+        candidate = None
+        for candidate, spellings in self._candidates(names, base_url, provider):
+            if (match := self._match(candidate, spellings)) is not None:
+                return match
+        if candidate is not None:
+            return NoPrice(f"no price for {_quoted(names)} of {candidate}{REMEDY}")
+        if (match := self._override_for_any_provider(names, provider)) is not None:
+            return match
         if base_url is None and provider is None:
-            return Missing(f"no price for {_quoted(names)}: the provider is unknown{REMEDY}")
-        whose = _whose(base_url, provider)
-        return Missing(f"no price for {_quoted(names)}: {whose} is not in the price book{REMEDY}")
+            return NoPrice(f"no price for {_quoted(names)}: the call names no provider{REMEDY}")
+        where = _address(base_url, provider)
+        return NoPrice(f"no price for {_quoted(names)}: {where} is not in the price book{REMEDY}")
 
     def maker(self, name: str) -> str | None:
-        """The provider of the book whose own models are called like `name`."""
+        """Return the provider of the book whose naming scheme the model `name` follows (`gpt-...`: openai)."""
         return self._first(lambda known: known.models, name.lower())
 
     def provider_id(self, name: str) -> str | None:
-        """The provider that goes by `name`: its id, its name in the GenAI conventions, or as the book describes it."""
+        """Return the id of a provider.
+
+        Args:
+            name: Its id, its name in the GenAI conventions, or a name that matches the book's rule for it.
+        """
         vendor = name.partition(".")[0]  # the Vercel AI SDK adds the interface: openai.responses, groq.chat
-        exact = self._exact(name) or (self._exact(vendor) if vendor != name else None)
+        exact = self._exact_id(name) or (self._exact_id(vendor) if vendor != name else None)
         return exact if exact is not None else self._first(lambda provider: provider.names, canonical(name))
 
-    def alias(self, model: OwnModel, shelf: str | None) -> Found | None:
-        """What the own `model` stands for: a model of `shelf`, or of the provider before its slash."""
+    def alias(self, model: OverrideModel, listed_provider: str | None) -> PriceMatch | None:
+        """Return the prices of the model of the book that an alias in the user's price file names.
+
+        Args:
+            model: The entry with the alias: `model` or `provider/model`.
+            listed_provider: The provider to look in first.
+        """
         name = model.alias or ""
         prefix, _, rest = name.partition("/")
-        found = self._in_book(shelf, name) if shelf is not None else None
-        return found or self._in_book(canonical(prefix), rest)
+        match = self._in_book(listed_provider, name) if listed_provider is not None else None
+        return match or self._in_book(canonical(prefix), rest)
 
-    def _sellers(self, names: Names, base_url: str | None, provider: str | None) -> Iterator[tuple[str, Names]]:
-        """Who may sell the model, and by which names; the first who knows one of them is the one."""
+    def listed_provider(self, provider: str | None) -> str | None:
+        """Return the provider of the book whose models and prices apply to `provider`: itself, or the one that it is
+        `like` in the user's price file.
+        """
+        override = self.overrides.providers.get(provider) if provider is not None else None
+        listed = self.provider_id(override.like) if override is not None and override.like is not None else provider
+        return listed if listed in self.book.providers else None
+
+    # --- The provider ---
+
+    def _candidates(self, names: Names, base_url: str | None, provider: str | None) -> Iterator[Candidate]:
+        """Yield the providers that may bill for the call; the first that lists one of the names does.
+
+        LiteLLM's address and name say nothing of the provider; its model names do.
+        """
         through_litellm = provider is not None and provider.lower() == "litellm"
-        if through_litellm and (prefixed := _prefixed(names, self.provider_id)):
+        if through_litellm and (prefixed := _split_prefix(names, self.provider_id)):
             yield prefixed
         elif base_url is not None and (owner := self._by_url(base_url)) is not None:
             yield from self._spellings(owner, names)
         elif provider is not None and not through_litellm and (owner := self.provider_id(provider)) is not None:
-            prefixed = _prefixed(names, self._exact)
-            if prefixed and prefixed[0] != owner:
-                yield owner, tuple(name for name in names if "/" in name)  # openai/gpt-oss of a reseller is its own
-                yield prefixed
-            else:
-                yield from self._spellings(owner, names)
-        elif not is_local(provider) and (prefixed := _prefixed(names, self._exact)):
+            yield from self._named(owner, names)
+        elif not is_local(provider) and (prefixed := _split_prefix(names, self._exact_id)):
             yield prefixed
         elif base_url is None and (provider is None or through_litellm):
-            for name in names:
-                if (owner := self.maker(name)) is not None:
-                    yield owner, names
-                    return
+            yield from self._by_maker(names)
 
-    def _spellings(self, owner: str, names: Names) -> Iterator[tuple[str, Names]]:
-        bare = tuple(self._bare(owner, name) for name in names)
-        if bare[0] != names[0]:  # what served the call goes before what was asked for, with its prefix or without
+    def _named(self, owner: str, names: Names) -> Iterator[Candidate]:
+        """Yield `owner`, unless the prefix of a name names another provider: then `owner` only resells that model,
+        under its prefixed name if it has a price for it.
+        """
+        prefixed = _split_prefix(names, self._exact_id)
+        if prefixed and prefixed[0] != owner:
+            yield owner, tuple(name for name in names if "/" in name)
+            yield prefixed
+        else:
+            yield from self._spellings(owner, names)
+
+    def _by_maker(self, names: Names) -> Iterator[Candidate]:
+        owner = next((owner for name in names if (owner := self.maker(name)) is not None), None)
+        if owner is not None:
+            yield owner, names
+
+    def _spellings(self, owner: str, names: Names) -> Iterator[Candidate]:
+        bare = tuple(self._without_prefix(owner, name) for name in names)
+        if bare[0] != names[0]:  # the served model goes before the requested one, in either spelling
             yield owner, names[:1]
             yield owner, bare[:1]
         yield owner, names
         if bare != names:
             yield owner, bare
 
-    def _bare(self, owner: str, name: str) -> str:
-        """`name` without what only says whose it is: the provider's own prefix, or Google's resource path."""
+    def _without_prefix(self, owner: str, name: str) -> str:
+        """Return `name` without the provider's own prefix or Google's resource path."""
         prefix, slash, rest = name.partition("/")
-        if slash and self._exact(prefix) == owner:
+        if slash and self._exact_id(prefix) == owner:
             return rest
-        return name.rpartition("models/")[2] if self.shelf(owner) == "google" else name
+        return name.rpartition("models/")[2] if self.listed_provider(owner) == "google" else name
 
-    def _exact(self, name: str) -> str | None:
+    def _exact_id(self, name: str) -> str | None:
         wanted = canonical(name)
-        return wanted if wanted in self.own.providers or wanted in self.book.providers else None
+        return wanted if wanted in self.overrides.providers or wanted in self.book.providers else None
 
     def _by_url(self, url: str) -> str | None:
-        for entry in self.own.providers.values():
-            if entry.serves(url):
-                return entry.id
+        for provider in self.overrides.providers.values():
+            if provider.serves(url):
+                return provider.id
         spellings = dict.fromkeys((url, url.lower()))
         return next((owner for text in spellings if (owner := self._first(lambda known: known.url, text))), None)
 
@@ -141,51 +186,50 @@ class Finder:
                 return provider.id
         return None
 
-    def shelf(self, seller: str | None) -> str | None:
-        """The provider of the book whose models `seller` sells, where the own file does not say otherwise."""
-        own = self.own.providers.get(seller) if seller is not None else None
-        shelf = self.provider_id(own.like) if own is not None and own.like is not None else seller
-        return shelf if shelf in self.book.providers else None
+    # --- The model ---
 
-    def _on_sale(self, seller: str, names: Names) -> Found | None:
-        shelf = self.shelf(seller)
-        listed = [self._in_book(shelf, name) for name in names]
-        for models in self._own_models(seller):
-            for position, (name, known) in enumerate(zip(names, listed, strict=True)):
-                # What was asked for says nothing about what served the call, unless only the user knows the name.
-                if position and listed[0] is not None and known is not None:
+    def _match(self, provider: str, names: Names) -> PriceMatch | None:
+        listed_provider = self.listed_provider(provider)
+        listed = [self._in_book(listed_provider, name) for name in names]
+        for models in self._override_models(provider):
+            for position, (name, in_book) in enumerate(zip(names, listed, strict=True)):
+                # The requested name says nothing about the served model, unless only the user's file has it.
+                if position and listed[0] is not None and in_book is not None:
                     continue
-                model = models.find(name.lower()) or (models.exact.get(known.model) if known is not None else None)
+                model = models.find(name.lower()) or (models.exact.get(in_book.model) if in_book is not None else None)
                 if model is not None:
-                    return self._own_price(seller, model, shelf)
-        return next((found for found in listed if found is not None), None)
+                    return self._override(provider, model, listed_provider)
+        return next((match for match in listed if match is not None), None)
 
-    def _own_models(self, seller: str) -> Iterator[OwnModels]:
-        if (own := self.own.providers.get(seller)) is not None:
-            yield own.models
-        yield self.own.models
+    def _override_models(self, provider: str) -> Iterator[OverrideModels]:
+        if (override := self.overrides.providers.get(provider)) is not None:
+            yield override.models
+        yield self.overrides.models
 
-    def _whoever_sells(self, names: Names, provider: str | None) -> Found | None:
-        """The own model for all providers, where the call is of a provider that the book does not know, or of none."""
-        models = (self.own.models.find(name.lower()) for name in names)
+    def _override_for_any_provider(self, names: Names, provider: str | None) -> PriceMatch | None:
+        """Return the user's price for all providers, for a call whose provider is unknown or not in the book."""
+        models = (self.overrides.models.find(name.lower()) for name in names)
         model = next((model for model in models if model is not None), None)
-        return None if model is None else self._own_price(canonical(provider or "any provider"), model, None)
+        return None if model is None else self._override(canonical(provider or "any provider"), model, None)
 
-    def _own_price(self, seller: str, model: OwnModel, shelf: str | None) -> Found | None:
+    def _override(self, provider: str, model: OverrideModel, listed_provider: str | None) -> PriceMatch | None:
         if model.prices is None:
-            return self.alias(model, shelf)
-        return Found(provider=seller, model=model.name, prices=model.prices, own=True)
+            return self.alias(model, listed_provider)
+        return PriceMatch(provider=provider, model=model.name, prices=model.prices, overridden=True)
 
-    def _in_book(self, shelf: str | None, name: str) -> Found | None:
-        found = self.book.find(shelf, name) if shelf in self.book.providers else None
-        if found is None:
+    def _in_book(self, listed_provider: str | None, name: str) -> PriceMatch | None:
+        entry = self.book.find(listed_provider, name) if listed_provider in self.book.providers else None
+        if entry is None:
             return None
-        owner, model, prices = found
-        return Found(provider=shelf or owner, model=model, prices=prices, terms_apply=owner == shelf)
+        owner, model, prices = entry
+        terms_apply = owner == listed_provider
+        return PriceMatch(provider=listed_provider or owner, model=model, prices=prices, terms_apply=terms_apply)
 
 
-def _prefixed(names: Names, identify: Callable[[str], str | None]) -> tuple[str, Names] | None:
-    """The provider that a name itself names (`anthropic/claude-...`, as gateways write it), and the names without."""
+def _split_prefix(names: Names, identify: Callable[[str], str | None]) -> Candidate | None:
+    """Return the provider that the prefix of a name identifies (gateways write `anthropic/claude-...`), and the names
+    without that prefix.
+    """
     for name in names:
         prefix, slash, _ = name.partition("/")
         owner = identify(prefix) if slash and prefix else None
@@ -199,7 +243,7 @@ def _quoted(names: Names) -> str:
     return " or ".join(f"{name[:80]!r}" for name in dict.fromkeys(names))
 
 
-def _whose(base_url: str | None, provider: str | None) -> str:
+def _address(base_url: str | None, provider: str | None) -> str:
     if base_url is None:
         return f"provider {(provider or '')[:80]!r}"
     scheme, _, rest = base_url.partition("://")

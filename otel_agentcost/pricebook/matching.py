@@ -1,8 +1,8 @@
-"""Finding a model by the name that a call gives it: the rules of the genai-prices data set, as data.
+"""Match the name of a model in a call against the rules of the genai-prices data set.
 
 A rule is a text (the name must equal it) or a mapping with one key: `starts_with`, `ends_with`, `contains`, `regex`,
 or `or` / `and` with a list of rules. Names are compared in lower case, models are tried in the order of the book,
-and the first that matches is the one. Nothing is guessed: a name that no rule matches has no price.
+and the first match counts. Nothing is guessed: a name that no rule matches has no price.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ _COMPACT_DATE = re.compile(r"-(20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:
 
 
 def matches(rule: Rule, text: str) -> bool:
-    """Whether `text`, in lower case, satisfies `rule`."""
+    """Return whether `text`, in lower case, satisfies `rule`."""
     if isinstance(rule, str):
         return text == rule
     ((verb, wanted),) = rule.items()
@@ -41,20 +41,20 @@ _TESTS: Mapping[str, Callable[[str, str], bool]] = {
 
 
 def dashed_date(name: str) -> str:
-    """`name` with a compact date spelt out: gateways say gpt-5.2-20251211 where providers say gpt-5.2-2025-12-11."""
+    """Return `name` with dashes in its date: some gateways write gpt-5.2-20251211 for gpt-5.2-2025-12-11."""
     return _COMPACT_DATE.sub(_dashed, name)
 
 
-def _dashed(found: re.Match[str]) -> str:
-    year, month, day = (int(part) for part in found.groups())
+def _dashed(compact: re.Match[str]) -> str:
+    year, month, day = (int(part) for part in compact.groups())
     try:
         return f"-{date(year, month, day).isoformat()}"
     except ValueError:  # the 30th of February: not a date
-        return found[0]
+        return compact[0]
 
 
 class ModelIndex:
-    """The rules of a provider's models, arranged so that the first match is found without trying them all."""
+    """The rules of a provider's models, indexed so that the first match is found without trying all of them."""
 
     __slots__ = ("_names", "_rules")
 
@@ -70,11 +70,11 @@ class ModelIndex:
                     self._rules.append((position, alternative))
 
     def first(self, name: str) -> int | None:
-        """The position of the first model whose rule matches `name` (in lower case)."""
-        found = self._names.get(name)
+        """Return the position of the first model whose rule matches `name` (in lower case); None if none does."""
+        exact = self._names.get(name)
         for position, rule in self._rules:
-            if found is not None and position > found:
+            if exact is not None and position > exact:
                 break
             if matches(rule, name):
                 return position
-        return found
+        return exact

@@ -1,7 +1,7 @@
-"""A user's own price file: models that are added, overridden, renamed or free, and providers of their own.
+"""Read a user's price file: models that are added, overridden, renamed or free, and providers that the user defines.
 
-It is read once, at start-up, and wholly checked then: one mistake refuses the file with a `PriceFileError` that
-quotes it and says what to do, because half a price list is a wrong price. docs/prices.md describes the format.
+The file is read and checked completely at start-up. One mistake rejects the whole file, with a `PriceFileError` that
+quotes the mistake and says what to do, because half a price list is a wrong price. docs/prices.md describes the format.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ _FREE = ModelPrices("free", [PriceList(prices={})])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnModel:
-    """One model of the file: prices of its own, or another's name (`alias`: `model` or `provider/model`)."""
+class OverrideModel:
+    """One model of the file: its prices, or the name of another model (`alias`: `model` or `provider/model`)."""
 
     name: str
     prices: ModelPrices | None = None
@@ -34,48 +34,50 @@ class OwnModel:
 
 
 @dataclass(slots=True)
-class OwnModels:
-    """The models of one provider, or those for all providers: exact names go before wildcards."""
+class OverrideModels:
+    """The models of one provider, or those for all providers. Exact names take precedence over wildcards."""
 
-    exact: dict[str, OwnModel] = field(default_factory=dict[str, OwnModel])
-    wild: list[tuple[re.Pattern[str], OwnModel]] = field(default_factory=list[tuple[re.Pattern[str], OwnModel]])
+    exact: dict[str, OverrideModel] = field(default_factory=dict[str, OverrideModel])
+    wild: list[tuple[re.Pattern[str], OverrideModel]] = field(
+        default_factory=list[tuple[re.Pattern[str], OverrideModel]]
+    )
 
-    def find(self, name: str) -> OwnModel | None:
-        """The model that goes by `name`, in lower case."""
+    def find(self, name: str) -> OverrideModel | None:
+        """Return the model that `name` (in lower case) names; None if the file has none."""
         for spelling in (name, dashed_date(name)):
-            if (found := self.exact.get(spelling)) is not None:
-                return found
+            if (model := self.exact.get(spelling)) is not None:
+                return model
         return next((model for pattern, model in self.wild if pattern.match(name)), None)
 
-    def __iter__(self) -> Iterator[OwnModel]:
+    def __iter__(self) -> Iterator[OverrideModel]:
         yield from self.exact.values()
         yield from (model for _, model in self.wild)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnProvider:
-    """A provider of the file: one that the book knows, or one of the user's own with its base URLs."""
+class OverrideProvider:
+    """A provider of the file: one of the book, or one that the user defines by its base URLs."""
 
     id: str
     urls: tuple[str, ...]
     like: str | None
-    """A provider of the book whose prices apply to whatever the file does not list."""
-    models: OwnModels
+    """A provider of the book, whose prices apply to the models that the file does not list."""
+    models: OverrideModels
 
     def serves(self, url: str) -> bool:
-        """Whether `url` is one of its base URLs, or below one."""
+        """Return whether `url` is one of its base URLs, or below one."""
         return any(_below(url.lower(), pattern) for pattern in self.urls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OwnPrices:
-    """What an own price file says."""
+class Overrides:
+    """The content of a user's price file."""
 
     path: Path | None = None
     book: Path | None = None
-    """A compiled book to use in place of the bundled one."""
-    providers: Mapping[str, OwnProvider] = field(default_factory=dict[str, OwnProvider])
-    models: OwnModels = field(default_factory=OwnModels)
+    """A compiled book that replaces the bundled one."""
+    providers: Mapping[str, OverrideProvider] = field(default_factory=dict[str, OverrideProvider])
+    models: OverrideModels = field(default_factory=OverrideModels)
 
 
 def _below(url: str, pattern: str) -> bool:
@@ -86,24 +88,28 @@ def _below(url: str, pattern: str) -> bool:
     return url.startswith(pattern) and url[len(pattern) : len(pattern) + 1] in {"", "/", "?", "#"}
 
 
-def read_own(path: Path) -> OwnPrices:
-    """The prices in `path` (JSON where it ends in .json, else YAML). Raises `PriceFileError`."""
+def read_overrides(path: Path) -> Overrides:
+    """Read the user's price file `path`: JSON if its name ends in .json, else YAML.
+
+    Raises:
+        PriceFileError: The file cannot be read, or one of its entries is wrong.
+    """
     written = read_text(path)
     _known(path, "the file", written, {"book", "providers", "models"})
     book = written.get("book")
     if book is not None and not isinstance(book, str):
         raise PriceFileError(path, f"book is {book!r:.80}, which is not the name of a file")
-    providers: dict[str, OwnProvider] = {}
+    providers: dict[str, OverrideProvider] = {}
     for name, entry in _mapping(path, "providers", written.get("providers")).items():
         provider = _provider(path, canonical(name), entry)
         if provider.id in providers:
             raise PriceFileError(path, f"provider {provider.id} occurs twice, the second time as {name!r:.80}")
         providers[provider.id] = provider
     models = _models(path, "any", _mapping(path, "models", written.get("models")))
-    return OwnPrices(path=path, book=path.parent / book if book else None, providers=providers, models=models)
+    return Overrides(path=path, book=path.parent / book if book else None, providers=providers, models=models)
 
 
-def _provider(path: Path, name: str, entry: object) -> OwnProvider:
+def _provider(path: Path, name: str, entry: object) -> OverrideProvider:
     fields = _mapping(path, f"provider {name}", entry)
     _known(path, f"provider {name}", fields, {"base_url", "like", "models"})
     written = fields.get("base_url", [])
@@ -113,7 +119,7 @@ def _provider(path: Path, name: str, entry: object) -> OwnProvider:
     like = fields.get("like")
     if like is not None and not isinstance(like, str):
         raise PriceFileError(path, f"like of provider {name} is {like!r:.80}, which is not the name of a provider")
-    return OwnProvider(
+    return OverrideProvider(
         id=name,
         urls=tuple(url.lower().rstrip("/") for url in urls),
         like=like,
@@ -121,12 +127,12 @@ def _provider(path: Path, name: str, entry: object) -> OwnProvider:
     )
 
 
-def _models(path: Path, provider: str, written: Mapping[str, Any]) -> OwnModels:
-    models = OwnModels()
+def _models(path: Path, provider: str, written: Mapping[str, Any]) -> OverrideModels:
+    models = OverrideModels()
     for name, entry in written.items():
         model = _model(path, provider, name.lower(), entry)
         if model.name in models.exact or any(model.name == other.name for _, other in models.wild):
-            raise PriceFileError(path, f"{name!r:.80} occurs twice: model names are not case-sensitive")
+            raise PriceFileError(path, f"{name!r:.80} is written twice: the case of model names does not matter")
         if _WILD.search(name):
             models.wild.append((re.compile(translate(model.name)), model))
         else:
@@ -134,30 +140,32 @@ def _models(path: Path, provider: str, written: Mapping[str, Any]) -> OwnModels:
     return models
 
 
-def _model(path: Path, provider: str, name: str, entry: object) -> OwnModel:
+def _model(path: Path, provider: str, name: str, entry: object) -> OverrideModel:
     if isinstance(entry, str) and entry.lower() == "free":
-        return OwnModel(name=name, prices=ModelPrices(f"{provider}/{name}", _FREE.lists))
+        return OverrideModel(name=name, prices=ModelPrices(f"{provider}/{name}", _FREE.lists))
     fields = dict(_mapping(path, f"model {name}", entry))
     if not fields:
         raise PriceFileError(path, f"model {name} has no prices: write free if it costs nothing")
     if "alias" in fields:
         alias = fields.pop("alias")
         if fields or not isinstance(alias, str) or not alias:
-            raise PriceFileError(path, f"model {name} has an alias {alias!r:.80}: an alias has no other fields")
-        return OwnModel(name=name, alias=alias.lower())
+            raise PriceFileError(
+                path, f"model {name} has an alias {alias!r:.80}: an alias must be a name, and the only field"
+            )
+        return OverrideModel(name=name, alias=alias.lower())
     try:
-        return OwnModel(name=name, prices=_prices(f"{provider}/{name}", fields))
+        return OverrideModel(name=name, prices=_prices(f"{provider}/{name}", fields))
     except (PriceError, InconsistentPrices) as error:
         raise PriceFileError(path, f"model {name}: {error}") from None
 
 
 def _prices(name: str, fields: dict[str, Any]) -> ModelPrices:
-    """Short form: the price keys stand beside the model. Long form: below `prices`, as a list with conditions."""
+    """Read the short form (price keys directly below the model) or the long form (lists below `prices`)."""
     structure = {key: fields.pop(key) for key in ("prices", "variants", "minimum_seconds") if key in fields}
     if fields and "prices" in structure:
-        raise PriceError(f"{next(iter(fields))!r:.80} is beside prices: move it below prices")
+        raise PriceError(f"{next(iter(fields))!r:.80} stands beside prices: move it below prices")
     if misplaced := next((key for key in _CONDITIONS if key in fields), None):
-        raise PriceError(f"{misplaced} belongs in one of the lists below prices")
+        raise PriceError(f"{misplaced} is misplaced: move it into one of the lists below prices")
     prices = read_model(name, {"prices": fields} | structure)
     if not any(entry.prices for entry in prices.lists):
         raise PriceError("there are no prices: write free if it costs nothing")
@@ -173,10 +181,10 @@ def _prices(name: str, fields: dict[str, Any]) -> ModelPrices:
 def _mapping(path: Path, what: str, value: object) -> Mapping[str, Any]:
     if value is None:
         return {}
-    found = as_mapping(value)
-    if found is None:
+    mapping = as_mapping(value)
+    if mapping is None:
         raise PriceFileError(path, f"{what} is {value!r:.80}, which is not a mapping")
-    return found
+    return mapping
 
 
 def _known(path: Path, what: str, fields: Mapping[str, Any], known: set[str]) -> None:

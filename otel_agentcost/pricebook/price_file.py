@@ -1,7 +1,7 @@
-"""Reads an own price file into mappings, lists and texts: YAML or JSON, each scalar as the text that was written.
+"""Parse a user's price file (YAML or JSON) into mappings, lists and texts: each scalar stays the text that was written.
 
-Prices stay text because a float cannot hold most of them, dates and times because YAML would turn 16:30 into 990.
-PyYAML is optional and loaded here alone.
+Prices stay text because a float cannot hold most of them; dates and times because YAML would turn 16:30 into 990.
+PyYAML is optional and imported only here.
 """
 
 from __future__ import annotations
@@ -15,17 +15,23 @@ from typing import Any, cast
 from otel_agentcost.errors import AgentCostError
 
 _CONSEQUENCE = (
-    "Applications with this OTEL_AGENTCOST_PRICES run without otel-agentcost: their model calls are not measured or "
-    "priced"
+    "An application that has it in OTEL_AGENTCOST_PRICES runs without otel-agentcost: its model calls are neither "
+    "measured nor priced"
 )
-"""What `runtime.start` does. The built-in book alone would put wrong dollars on whatever the file was to override."""
+"""The reaction of `runtime.start`: without the file, calls that it was to price would get wrong dollars."""
 
 
 class PriceFileError(AgentCostError):
-    """An own price file that cannot be used; the text quotes what is wrong, says what follows and what to do."""
+    """A user's price file cannot be used. The text quotes the mistake, its consequence and the remedy."""
 
     def __init__(self, path: Path, problem: str, remedy: str = "") -> None:
-        """`remedy` is a sentence, where the remedy is not to correct what the file says."""
+        """Build the text.
+
+        Args:
+            path: The file.
+            problem: The mistake, as a clause without a full stop.
+            remedy: A sentence, if correcting the file is not the remedy.
+        """
         self.path = path
         self.problem = problem
         remedy = remedy or f"Correct the file and try: agentcost prices check {path}"
@@ -33,12 +39,16 @@ class PriceFileError(AgentCostError):
 
 
 def unreadable(path: Path, error: OSError) -> PriceFileError:
-    """The error for a file that is not there, or not to be read."""
-    return PriceFileError(path, f"it cannot be read ({error.strerror})", "Name a readable file, or none.")
+    """Return the error for a file that does not exist or cannot be read."""
+    return PriceFileError(path, f"it cannot be read ({error.strerror})", "Name a file that can be read, or none.")
 
 
 def read_text(path: Path) -> Mapping[str, Any]:
-    """The mapping in `path`. Raises `PriceFileError`."""
+    """Return the mapping in the file `path`, with texts as its scalars.
+
+    Raises:
+        PriceFileError: The file cannot be read or parsed, or holds no mapping.
+    """
     try:
         content = path.read_text(encoding="utf-8")
     except OSError as error:
@@ -55,12 +65,12 @@ def read_text(path: Path) -> Mapping[str, Any]:
 
 def _json(path: Path, content: str) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
+        mapping = dict(pairs)
+        if len(mapping) < len(pairs):
             names = [name for name, _ in pairs]
             twice = next(name for name in names if names.count(name) > 1)
-            raise PriceFileError(path, f"{twice!r:.80} occurs twice in one mapping")
-        return found
+            raise PriceFileError(path, f"{twice!r:.80} is written twice in one place")
+        return mapping
 
     try:
         return json.loads(content, parse_float=str, parse_int=str, parse_constant=str, object_pairs_hook=unique)
@@ -74,7 +84,7 @@ def _yaml(path: Path, content: str) -> Any:
     except ImportError:
         raise PriceFileError(
             path,
-            "YAML needs PyYAML, which is not installed",
+            "reading YAML requires PyYAML, which is not installed",
             "Install it (pip install 'otel-agentcost[yaml]'), or write the file in JSON.",
         ) from None
     try:
@@ -84,25 +94,25 @@ def _yaml(path: Path, content: str) -> Any:
 
 
 def _plain(path: Path, node: Any, above: set[int]) -> Any:
-    """The value of a YAML node. Done here, because PyYAML lets the second of two equal keys win in silence."""
+    """Return the value of a YAML node. PyYAML itself would silently use the second of two equal keys."""
     if node is None:
         return None
     if id(node) in above:
-        raise PriceFileError(path, "it contains itself (an anchor that refers to what holds it)")
+        raise PriceFileError(path, "it contains itself (an anchor refers to a node that contains it)")
     above = above | {id(node)}
     kind = node.id
     if kind == "sequence":
         return [_plain(path, item, above) for item in node.value]
     if kind == "mapping":
-        found: dict[Any, Any] = {}
+        mapping: dict[Any, Any] = {}
         for key_node, value_node in node.value:
             key = _plain(path, key_node, above)
             line = key_node.start_mark.line + 1
             if not isinstance(key, Hashable) or not isinstance(key, str):
                 raise PriceFileError(path, f"line {line}: {key!r:.80} is not a name")
-            if key in found:
-                raise PriceFileError(path, f"line {line}: {key!r:.80} occurs twice in one mapping")
-            found[key] = _plain(path, value_node, above)
-        return found
+            if key in mapping:
+                raise PriceFileError(path, f"line {line}: {key!r:.80} is written twice in one place")
+            mapping[key] = _plain(path, value_node, above)
+        return mapping
     empty = node.style is None and node.value in {"", "~", "null"}
     return None if empty else node.value

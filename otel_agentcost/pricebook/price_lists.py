@@ -1,8 +1,8 @@
-"""Price lists as they are written, in the compiled book and in users' files alike, read into `core.prices`.
+"""Read price lists, of the compiled book and of users' files alike, into the types of `core.prices`.
 
-A list maps price keys to dollars ("2.50", or a base price with tiers), beside the conditions under which it applies:
-`start_date`, or `start_time` and `end_time`, and for a variant `when`. What cannot be read raises `PriceError` with
-a sentence that quotes it. All scalars come as text, as they were written, so that no float ever holds a price.
+A list maps price keys to US dollars ("2.50", or a base price with tiers). Beside them stand the conditions under which
+it applies: `start_date`, or `start_time` and `end_time`; for a variant also `when`. A list that cannot be read raises
+`PriceError`, whose text quotes the mistake. All scalars are texts as they were written: no float ever holds a price.
 """
 
 from __future__ import annotations
@@ -20,11 +20,19 @@ _CONDITIONS = frozenset({"start_date", "start_time", "end_time"})
 
 
 class PriceError(ValueError):
-    """A price list says something that cannot be understood; the text quotes it."""
+    """A price list cannot be understood; the text quotes the mistake."""
 
 
 def read_model(name: str, written: Mapping[str, Any]) -> ModelPrices:
-    """The prices of the model `name`: `prices` (one list, or several with conditions) and `variants`."""
+    """Read the prices of one model.
+
+    Args:
+        name: The model's name, for error texts and spans: `provider/model`.
+        written: Its fields: `prices` (one list, or several with conditions), `variants`, `minimum_seconds`.
+
+    Raises:
+        PriceError: A list cannot be understood.
+    """
     minimum = written.get("minimum_seconds", "0")
     if not isinstance(minimum, str) or not minimum.isdecimal():
         raise PriceError(f"minimum_seconds is {minimum!r:.80}, which is not a whole number of seconds")
@@ -36,45 +44,49 @@ def read_model(name: str, written: Mapping[str, Any]) -> ModelPrices:
 
 
 def as_mapping(value: object) -> Mapping[str, Any] | None:
-    """`value` where it is a mapping."""
+    """Return `value` if it is a mapping, else None."""
     return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else None
 
 
 def as_list(value: object) -> list[Any] | None:
-    """`value` where it is a list."""
+    """Return `value` if it is a list, else None."""
     return value if isinstance(value, list) else None  # pyright: ignore[reportUnknownVariableType] (mypy bars the cast)
 
 
 def _entries(written: object, name: str) -> list[Mapping[str, Any]]:
     one = as_mapping(written)
     entries = [as_mapping(entry) for entry in (as_list(written) or [] if one is None else [one])]
-    found = [entry for entry in entries if entry is not None]
-    if not found or len(found) < len(entries):
+    lists = [entry for entry in entries if entry is not None]
+    if not lists or len(lists) < len(entries):
         raise PriceError(f"{name} is {written!r:.80}, which is not a list of price lists")
-    return found
+    return lists
 
 
 def read_list(written: Mapping[str, Any], *, variant: bool = False) -> PriceList:
-    """One price list with its conditions."""
+    """Read one price list with its conditions.
+
+    Raises:
+        PriceError: The list cannot be understood.
+    """
     prices: dict[Kind, Price] = {}
     for key, value in written.items():
         if key in _CONDITIONS or (variant and key == "when"):
             continue
         unit = PRICE_KEYS.get(key)
         if unit is None:
-            raise PriceError(f"{key!r:.80} is not a price key{_meant(key, PRICE_KEYS)}")
+            raise PriceError(f"{key!r:.80} is not a price key{_suggestion(key, PRICE_KEYS)}")
         prices[unit.kind] = _price(key, value)
     return PriceList(prices=prices, period=_period(written), terms=_terms(written) if variant else None)
 
 
-def _meant(key: object, known: Iterable[str]) -> str:
+def _suggestion(key: object, known: Iterable[str]) -> str:
     from difflib import get_close_matches  # noqa: PLC0415 (imports for a mistake that few files have)
 
     close = get_close_matches(str(key)[:80], list(known), n=1)
     return (
         f" (did you mean {close[0]}?)"
         if close
-        else " (they are named as in genai-prices: input_mtok, output_mtok, cache_read_mtok, ...)"
+        else " (the names are those of genai-prices: input_mtok, output_mtok, cache_read_mtok, ...)"
     )
 
 
@@ -115,7 +127,7 @@ def _terms(written: Mapping[str, Any]) -> Mapping[str, str]:
 def _period(written: Mapping[str, Any]) -> Period:
     start, begin, end = (written.get(key) for key in ("start_date", "start_time", "end_time"))
     if start is not None and (begin is not None or end is not None):
-        raise PriceError("a price list has either a start_date or a start_time and an end_time")
+        raise PriceError("a price list can have a start_date, or a start_time with an end_time, but not both")
     if start is not None:
         try:
             day = date.fromisoformat(start)
@@ -129,9 +141,9 @@ def _period(written: Mapping[str, Any]) -> Period:
 
 def _time(key: str, value: object) -> float:
     try:
-        found = time.fromisoformat(cast("str", value))
+        moment = time.fromisoformat(cast("str", value))
     except (TypeError, ValueError):
         raise PriceError(f"{key} is {value!r:.80}, which is not a time of day in UTC like 16:30") from None
-    if found.tzinfo is not None:
+    if moment.tzinfo is not None:
         raise PriceError(f"{key} is {value!r:.80}: write it in UTC, without an offset")
-    return (found.hour * 3600 + found.minute * 60 + found.second + found.microsecond / 1e6) % DAY
+    return (moment.hour * 3600 + moment.minute * 60 + moment.second + moment.microsecond / 1e6) % DAY

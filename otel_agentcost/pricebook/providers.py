@@ -1,7 +1,7 @@
-"""What providers are called elsewhere than in the genai-prices data set, whose ids are used here.
+"""Other names of the providers of the genai-prices data set, whose ids this package uses.
 
-By the GenAI conventions (azure.ai.openai is Azure, although it contains "openai"), and as prefixes of the model names
-that gateways use (`vertex_ai/gemini-...`). Exact names only: a name that resembles one is not one.
+The names are those of the GenAI conventions (azure.ai.openai is Azure, although it contains "openai") and the prefixes
+of model names at gateways (`vertex_ai/gemini-...`). Only exact names count; a similar name is a different name.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ ALIASES = {
 
 
 LOCAL: Final = "^(ollama|vllm|lm[-_ ]?studio|llama[-_.]?cpp|llamafile|sglang|tgi|localai|self[-_ ]?hosted)$"
-"""Providers that are one's own machine: what the prefix of a name says of its maker is no seller there."""
+"""Self-hosted providers. The vendor prefix of a model's name does not name the provider there."""
 
 
 def is_local(name: str | None) -> bool:
-    """Whether the provider `name` is one's own machine."""
+    """Return whether the provider `name` is self-hosted."""
     return name is not None and re.search(LOCAL, name.lower().strip()) is not None
 
 
 def canonical(name: str) -> str:
-    """The data set's id of the provider `name`, or `name` itself, in lower case."""
+    """Return the data set's id of the provider `name`, or `name` itself, in lower case."""
     lowered = name.lower().strip()
     return ALIASES.get(lowered, lowered)

@@ -1,6 +1,6 @@
-"""What may have been meant, for people who look up a price that is not there: other sellers, and names that are near.
+"""Suggest other providers and similar names to a user who looks up a price that does not exist.
 
-Suggestions only: no call is ever priced by a name that merely resembles one. Called by `agentcost prices`.
+Suggestions only: no call is ever priced by a similar name. Used by `agentcost prices`.
 """
 
 from __future__ import annotations
@@ -9,42 +9,48 @@ import difflib
 from collections.abc import Iterable
 
 from otel_agentcost.pricebook.book import PriceBook
-from otel_agentcost.pricebook.finder import Found
+from otel_agentcost.pricebook.finder import PriceMatch
 from otel_agentcost.pricebook.providers import ALIASES
 
-_MOST = 3
+_MAX_SUGGESTIONS = 3
 
 
-def sellers(book: PriceBook, model: str) -> list[str]:
-    """The providers of the book that sell a model by this name, its maker first."""
-    if book.finder.own.models.find(model.lower()) is not None:
-        return []  # an own price whoever the provider is: that is everybody, and says nothing
-    found = {provider: book.find((model,), None, provider) for provider in book.book.providers}
-    known = [name for name, entry in found.items() if isinstance(entry, Found) and entry.provider == name]
+def providers_of(book: PriceBook, model: str) -> list[str]:
+    """Return the providers of the book that list a model by this name, its maker first."""
+    if book.finder.overrides.models.find(model.lower()) is not None:
+        return []  # the user's price applies to every provider; there is nothing to suggest
+    matches = {provider: book.find((model,), None, provider) for provider in book.book.providers}
+    known = [name for name, match in matches.items() if isinstance(match, PriceMatch) and match.provider == name]
     maker = book.finder.maker(model.rpartition("/")[2])
     return sorted(known, key=lambda name: name != maker)
 
 
 def near_models(book: PriceBook, model: str, provider: str | None) -> list[str]:
-    """Names of models that resemble `model`: of `provider` where one is given, else of its maker, else of anyone."""
+    """Return names that are similar to `model`.
+
+    Args:
+        book: The book.
+        model: A name without a price.
+        provider: Where to look; None looks among the models of its maker, then of all providers.
+    """
     finder = book.finder
-    shelf = finder.shelf(finder.provider_id(provider)) if provider is not None else None
-    if shelf is not None and (longer := [name for name in _ids(book, shelf) if model.lower() in name]):
-        return longer[:_MOST]
-    own = {known.name for known in finder.own.models}
-    first = shelf or finder.maker(model)
-    shelves = [[first]] if first is not None else []
-    for group in (*shelves, list(book.book.providers)):
+    listed = finder.listed_provider(finder.provider_id(provider)) if provider is not None else None
+    if listed is not None and (longer := [name for name in _ids(book, listed) if model.lower() in name]):
+        return longer[:_MAX_SUGGESTIONS]
+    own = {known.name for known in finder.overrides.models}
+    first = listed or finder.maker(model)
+    groups = [[first]] if first is not None else []
+    for group in (*groups, list(book.book.providers)):
         names = own.union(*(_ids(book, name) for name in group))
-        if near := difflib.get_close_matches(model.lower(), sorted(names), n=_MOST, cutoff=0.75):
+        if near := difflib.get_close_matches(model.lower(), sorted(names), n=_MAX_SUGGESTIONS, cutoff=0.75):
             return near
     return []
 
 
 def near_provider(book: PriceBook, name: str) -> str | None:
-    """The provider of the book whose name resembles `name` most, if any does."""
+    """Return the provider of the book whose name is most similar to `name`; None if none is similar."""
     return next(iter(difflib.get_close_matches(name, sorted({*book.book.providers, *ALIASES}), n=1, cutoff=0.75)), None)
 
 
-def _ids(book: PriceBook, shelf: str) -> Iterable[str]:
-    return [str(entry["id"]).lower() for entry in book.book.shelf(shelf).entries]
+def _ids(book: PriceBook, listed: str) -> Iterable[str]:
+    return [str(entry["id"]).lower() for entry in book.book.models_of(listed).entries]

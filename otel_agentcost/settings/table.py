@@ -60,7 +60,7 @@ LoopAction = Literal["warn", "block"]
 ACTION_WORDS: Mapping[Action, str] = {
     "block": "is blocked",
     "warn": "is sent, with a warning",
-    "downgrade": "uses a cheaper model",
+    "downgrade": "goes to a cheaper model",
     "clamp": "gets a lower output limit",
 }
 """The actions on a call that does not fit into a budget, to complete a sentence about the call."""

@@ -143,14 +143,14 @@ def reply_to(request: Request, answer: Callable[[ModelRequest], Turn | Failure])
     if dialect is None:
         return json_reply(dialects.openai_chat.DIALECT.error(404, f"No such path here: {path}"), status=404)
     try:
-        asked = dialect.read(_json_object(request.body), path)
+        model_request = dialect.read(_json_object(request.body), path)
     except (ValueError, BadRequest) as error:
         return json_reply(dialect.error(400, str(error)), status=400)
-    turn = answer(asked)
+    turn = answer(model_request)
     if isinstance(turn, Failure):
         return json_reply(dialect.error(turn.status, turn.message), status=turn.status, headers=turn.headers)
-    if asked.stream:
-        return sse_reply(dialect.events(asked, turn), named=dialect.named, done=dialect.done)
+    if model_request.stream:
+        return sse_reply(dialect.events(model_request, turn), named=dialect.named, done=dialect.done)
     return json_reply(dialect.whole(turn))
 
 

@@ -251,7 +251,7 @@ def test_a_call_within_a_call_of_the_same_name_is_another_where_the_model_says_s
     """An agent that is a tool may have a tool that is called like it: the ids of the model's calls differ."""
     with instrumented(telemetry), otel_agentcost.tool_call("search", call_id="call_1"):
         for id_ in ("call_2", None):
-            with ToolCall("search", dict[str, Any], call_id=id_, seen_by="a framework"):
+            with ToolCall("search", dict[str, Any], call_id=id_, source="a framework"):
                 pass
     assert [span.name for span in telemetry.spans] == ["execute_tool search"] * 2
 

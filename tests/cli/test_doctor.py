@@ -64,10 +64,16 @@ def redis_server(tmp_path: Path) -> Iterator[Server]:
     [
         ("user:usd=1", "each user, never reset: $1.00; a call over it is blocked"),
         ("total:usd=1234.5678", "all calls together, never reset: $1,234.5678; a call over it is blocked"),
-        ("agent=researcher:tokens=5000,calls=1", "agent researcher, never reset: 5,000 tokens, 1 model call; a call over"),
+        (
+            "agent=researcher:tokens=5000,calls=1",
+            "agent researcher, never reset: 5,000 tokens, 1 model call; a call",
+        ),
         ("process:tool_calls=2,on_exceed=clamp", "each process: 2 tool calls; a call over it gets a lower outp"),
         ("trace:seconds=60,on_exceed=warn", "each trace: 60 seconds; a call over it is sent, with a warning"),
-        ("team:usd=0.000000001,on_exceed=downgrade", "each team, never reset: $0.000000001; a call over it uses a che"),
+        (
+            "team:usd=0.000000001,on_exceed=downgrade",
+            "each team, never reset: $0.000000001; a call over it goes",
+        ),
     ],
 )
 def test_each_rule_is_said_in_words(rule: str, words: str, examine: Examine) -> None:
@@ -108,7 +114,7 @@ def test_other_choices_are_said_too(examine: Examine) -> None:
         UNLIMITED_OUTPUT="assume",
     )
     assert found.code == 0, found.report
-    assert found.said("on exceed")[0].startswith("a call over a budget uses a cheaper model")
+    assert found.said("on exceed")[0].startswith("a call over a budget goes to a cheaper model")
     assert found.said("downgrade") == ["gpt-4o -> gpt-4o-mini, o3 -> o4-mini"]
     assert found.said("soft limit") == ["a warning at 29 % of a budget"]
     assert found.said("wait seconds")[0].startswith("not at all")
@@ -221,7 +227,7 @@ def test_a_server_slower_than_calls_wait_is_told(examine: Examine, redis_server:
         url = f"redis://:s3cret@127.0.0.1:{front.getsockname()[1]}/0"
         found = examine(BUDGETS="user:usd=1", LEDGER=url, LEDGER_TIMEOUT="0.01")
     assert found.code == 1
-    assert found.said("ledger")[0].endswith(" ms, but calls wait only 10 ms: raise OTEL_AGENTCOST_LEDGER_TIMEOUT")
+    assert found.said("ledger")[0].endswith(" ms, and calls wait 10 ms: raise OTEL_AGENTCOST_LEDGER_TIMEOUT")
 
 
 def delay(front: socket.socket, port: int) -> None:

@@ -44,7 +44,7 @@ def test_show_says_why_there_is_no_price(capsys: pytest.CaptureFixture[str]) -> 
     code, shown = run(capsys, "show", "amazon.nova-lite-v1:0", "--provider", "openai")
     assert code == 1
     assert "Unpriced: no price for 'amazon.nova-lite-v1:0' of openai" in shown
-    assert "Providers with this name: aws (try --provider aws)." in shown
+    assert "The name has a price at: aws (try --provider aws)." in shown
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_show_says_why_there_is_no_price(capsys: pytest.CaptureFixture[str]) -> 
         ),
         (["claude-sonnet-4-5", "--provider", "aws"], "(try --provider anthropic)"),
         (["gpt-4o", "--provider", "opennai"], "(try --provider openai)"),
-        (["zzz"], "no price for 'zzz': the provider is unknown; "),
+        (["zzz"], "no price for 'zzz': the call names no provider; "),
     ],
 )
 def test_show_suggests_what_may_have_been_meant(
@@ -101,7 +101,7 @@ def test_show_tells_what_terms_do_beside_the_list(capsys: pytest.CaptureFixture[
     assert (code, "    all tokens at 1.1 times these prices\n" in shown) == (0, True)
     code, shown = run(capsys, "show", "gpt-4o", "--terms", "servce_tier=flex", "--terms", "service_tier=default")
     assert code == 0
-    assert "    (servce_tier=flex is not a term of these prices; it is ignored)\n" in shown
+    assert "    (servce_tier=flex is not a term of these prices and has no effect)\n" in shown
     assert "(service_tier=default" not in shown
 
 
@@ -110,7 +110,7 @@ def test_show_has_a_description_and_an_example(capsys: pytest.CaptureFixture[str
     with pytest.raises(SystemExit):
         main(["prices", "show", "--help"])
     shown = capsys.readouterr().out
-    assert "Show the price of a model and the rule behind it" in shown
+    assert "Show the prices of a model and the rule that they come from" in shown
     example = shown.partition("Example: agentcost prices ")[2].split()
     assert run(capsys, *example)[0] == 0
 
@@ -119,7 +119,10 @@ def test_show_has_a_description_and_an_example(capsys: pytest.CaptureFixture[str
     ("arguments", "said"),
     [
         (["show", "gpt-4o", "--at", "tomorrow"], "--at is 'tomorrow'"),
-        (["show", "gpt-4o", "--terms", "flex"], "--terms is 'flex', which is not like service_tier=flex."),
+        (
+            ["show", "gpt-4o", "--terms", "flex"],
+            "--terms is 'flex', which is not KEY=VALUE, such as service_tier=flex.",
+        ),
         (["check", "/nowhere/prices.yaml"], "/nowhere/prices.yaml: it cannot be read"),
         (["diff", __file__], f"{__file__} is not a price book"),
     ],
@@ -146,24 +149,24 @@ def test_check_and_show_read_own_prices(
     assert code == 0
     assert f"{file} can be used: 2 models" in shown
     assert "  openai/gpt-4o: input_mtok $2, output_mtok $8\n" in shown
-    assert "  openai/alias-of: as gpt-4o\n" in shown
+    assert "  openai/alias-of: priced as gpt-4o\n" in shown
     monkeypatch.setenv("OTEL_AGENTCOST_PRICES", str(file))
     _, shown = run(capsys, "show", "gpt-4o")
-    assert "openai/gpt-4o  (your price file, billed by openai)" in shown
+    assert "openai/gpt-4o  (price file, billed by openai)" in shown
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("", "own.yaml can be used, but has no prices: all calls are priced by genai-prices"),
-        ("models: {m: free}", "own.yaml can be used: 1 model, over genai-prices"),
+        ("", "own.yaml can be used, but has no prices. All prices: genai-prices"),
+        ("models: {m: free}", "own.yaml can be used: 1 model. Other prices: genai-prices"),
         (
             "providers: {opennai: {models: {m: free}}}",
             "! provider opennai is not in the book and has no base_url; did you mean openai?\n",
         ),
         (
             "providers: {acme: {like: openai}}",
-            "! provider acme is not in the book and has no base_url: add the address of its calls.\n",
+            "! provider acme is not in the book and has no base_url: add the base URL of its calls.\n",
         ),
     ],
 )

@@ -41,7 +41,7 @@ def models(book: PriceBook, rnd: random.Random) -> list[tuple[str, str]]:
         (provider, name)
         for provider, entry in book.book.providers.items()
         for owner in (provider, *entry.fallbacks)
-        for model in book.book.shelf(owner).entries
+        for model in book.book.models_of(owner).entries
         for name in names_of(model["match"], rnd)
     ]
     rnd.shuffle(found)
@@ -278,7 +278,7 @@ def test_a_price_that_changes_is_the_one_of_its_day(pricing: Pricing) -> None:
     changing = [
         (provider, model["id"], entry["start_date"])
         for provider in BOOK.book.providers
-        for model in BOOK.book.shelf(provider).entries
+        for model in BOOK.book.models_of(provider).entries
         for entry in (model["prices"] if isinstance(model["prices"], list) else [])
         if "start_date" in entry and entry["start_date"] > "2026-06"
     ]

@@ -8,6 +8,7 @@ from importlib.metadata import version
 import pytest
 
 from otel_agentcost.core import semconv
+from otel_agentcost.telemetry.signals import SIGNALS
 
 # The release in which these lists were last compared. An older package lacks more of the names.
 COMPARED = (0, 66)
@@ -48,7 +49,7 @@ def convention_names() -> set[str]:
         value
         for name, value in vars(semconv).items()
         if isinstance(value, str) and name.isupper() and "." in value and not value.startswith(("agentcost.", "otel_"))
-    }
+    } | {signal.name for signal in SIGNALS if not signal.name.startswith("agentcost.")}
 
 
 @old_package

@@ -246,7 +246,7 @@ def test_the_committed_book_is_what_the_library_compiles_to() -> None:
 def test_every_price_list_of_the_book_is_consistent(book: PriceBook) -> None:
     """No list or variant of the book contradicts itself, at any date."""
     for provider in book.book.providers:
-        for entry in book.book.shelf(provider).entries:
+        for entry in book.book.models_of(provider).entries:
             prices = read_model(entry["id"], entry)
             for at in [0.0, 1.79e9, *(item.period.start for item in prices.lists if item.period.start is not None)]:
                 for terms in TERMS:

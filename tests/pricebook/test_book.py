@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import NOTHING, Usage
-from otel_agentcost.pricebook import Found, Missing, open_book
+from otel_agentcost.pricebook import NoPrice, PriceMatch, open_book
 from otel_agentcost.pricebook.compiled import BookFile
 from otel_agentcost.pricebook.matching import ModelIndex, dashed_date, matches
 
@@ -106,23 +106,23 @@ print(cost.usd, sorted({"genai_prices", "pydantic", "yaml", "httpx2", "difflib"}
 def test_opening_reads_no_models() -> None:
     """Only the header is parsed at start-up; a provider's models are, when it is first used."""
     book = open_book()
-    shelves = cast("dict[str, object]", vars(book.book)["_shelves"])
-    assert shelves == {}
+    parsed = cast("dict[str, object]", vars(book.book)["_models"])
+    assert parsed == {}
     book.price(CHAT, provider="openai", base_url=None, models=("gpt-4o",), at=0.0)
-    assert list(shelves) == ["openai"]
+    assert list(parsed) == ["openai"]
 
 
 def test_find_says_whose_price_it_is_or_why_there_is_none() -> None:
     """The lookup without a usage: provider, model and prices, or a sentence."""
     found = BOOK.find(("gpt-4o-2024-08-06", None), None, "azure")
-    assert isinstance(found, Found)
+    assert isinstance(found, PriceMatch)
     assert (found.provider, found.model, found.prices.name, found.terms_apply) == (
         "azure", "gpt-4o", "openai/gpt-4o", False,
     )  # fmt: skip
-    assert isinstance(BOOK.find((None,), None, None), Missing)
-    assert BOOK.find(("m",), None, "nobody") == Missing(
+    assert isinstance(BOOK.find((None,), None, None), NoPrice)
+    assert BOOK.find(("m",), None, "nobody") == NoPrice(
         "no price for 'm': provider 'nobody' is not in the price book; "
-        "add one to your price file (OTEL_AGENTCOST_PRICES)"
+        "add one to the file that OTEL_AGENTCOST_PRICES names"
     )
 
 

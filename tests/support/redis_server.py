@@ -9,8 +9,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import redis
-
 
 def binary() -> str | None:
     """Redis or Valkey, whichever is installed."""
@@ -30,6 +28,8 @@ class Server:
 
     @property
     def client(self) -> Any:
+        import redis  # here, because every test imports this module and not every environment has Redis
+
         return redis.Redis(port=self.port)
 
     def start(self) -> None:

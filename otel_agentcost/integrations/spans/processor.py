@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
+from opentelemetry.trace import SpanKind
 
 from otel_agentcost.calls.admission import Gates
 from otel_agentcost.calls.finalize import settle_pending
@@ -73,6 +74,10 @@ class AgentCostProcessor(SpanProcessor):
             return
         try:
             self._start(span, parent_context, observers)
+            if _is_own_model_call(span):  # the pipeline does the rest
+                return
+            adoption.note(span)
+            adoption.mark(span)
             if (source := source_of(span)) is not None:
                 observers.model_calls.start(span, source, parent_context)
             observers.tool_calls.start(span, parent_context)
@@ -82,8 +87,6 @@ class AgentCostProcessor(SpanProcessor):
             report("starting a span's totals", error)
 
     def _start(self, span: Span, parent_context: Context | None, observers: SpanObservers) -> None:
-        adoption.note(span)
-        adoption.mark(span)
         parent = trace.get_current_span(parent_context)
         outer = rollup.tally_of(parent)
         local_root = span.parent is None or span.parent.is_remote
@@ -126,3 +129,9 @@ class AgentCostProcessor(SpanProcessor):
         del timeout_millis
         settle_pending()
         return True
+
+
+def _is_own_model_call(span: Span) -> bool:
+    """Return whether the pipeline opened `span`: its only spans of the kind CLIENT are model calls."""
+    scope = span.instrumentation_scope
+    return span.kind is SpanKind.CLIENT and scope is not None and scope.name == "otel_agentcost"

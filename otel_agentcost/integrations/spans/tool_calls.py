@@ -19,7 +19,7 @@ from opentelemetry.trace import SpanKind
 
 from otel_agentcost.calls import active
 from otel_agentcost.calls.active import Instrumentation
-from otel_agentcost.calls.tool_call import MARK, ToolCall, open_in
+from otel_agentcost.calls.tool_call import TOOL_MARK, ToolCall, open_call
 from otel_agentcost.core import money, semconv
 from otel_agentcost.integrations.spans.sources import failure
 from otel_agentcost.telemetry import attribution, rollup, run_context
@@ -64,7 +64,7 @@ class ToolCallSpans:
         """Look at `span`, any span, which has just started."""
         ctx = parent_context if parent_context is not None else context.get_current()
         parent = trace.get_current_span(ctx)
-        around: _Mark | None = getattr(parent, MARK, None)
+        around: _Mark | None = getattr(parent, TOOL_MARK, None)
         attributes: Mapping[str, Any] = span.attributes or {}
         if span.kind is SpanKind.CLIENT and attributes.get(semconv.MCP_METHOD) == _CALL:
             self._request(span, ctx)
@@ -72,24 +72,24 @@ class ToolCallSpans:
         tool = _tool_of(span, attributes)
         if tool is None:
             if around is not None and attributes.get(semconv.OPERATION) not in semconv.AGENT_OPERATIONS:
-                setattr(span, MARK, around)
+                setattr(span, TOOL_MARK, around)
             return
         scope = span.instrumentation_scope
         own = scope is not None and scope.name == _OWN
         call_id = attributes.get(semconv.TOOL_CALL_ID)
         if around is not None and around.is_of(tool, call_id):
             around.counted = around.counted or own
-            setattr(span, MARK, around)
+            setattr(span, TOOL_MARK, around)
             return
         mark = _Mark(tool, call_id, counted=own)
-        setattr(span, MARK, mark)
+        setattr(span, TOOL_MARK, mark)
         if not own and not self._known(span, mark, ctx):
             before_end(span, lambda: self._count(span, mark, ctx))
 
     def _known(self, span: Span, mark: _Mark, ctx: Context) -> bool:
         """Whether `span` is of a call that is seen as one of ours already, which left its span to the framework."""
-        call = open_in(ctx)
-        ending = call.adopt(span) if call is not None and call.name == mark.tool else None
+        call = open_call(ctx)
+        ending = call.adopt_span(span) if call is not None and call.name == mark.tool else None
         if ending is None:
             return False
         mark.counted = True
@@ -98,8 +98,8 @@ class ToolCallSpans:
 
     def _request(self, span: Span, ctx: Context) -> None:
         """`span` is of an MCP client that calls a tool: where that is not known as a call of ours already, it is it."""
-        call = open_in(ctx)
-        ending = call.adopt(span) if call is not None else None
+        call = open_call(ctx)
+        ending = call.adopt_span(span) if call is not None else None
         if ending is not None:
             before_end(span, ending)
 

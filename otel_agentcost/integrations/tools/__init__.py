@@ -18,9 +18,9 @@ from typing import cast
 
 from otel_agentcost import plugins
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Answered, Asked, FailurePatch, Framework, ToolPatch
+from otel_agentcost.integrations.tools._base import FailurePatch, Framework, ToolPatch, ToolRequest, ToolResponse
 
-__all__ = ["Answered", "Asked", "FailurePatch", "Framework", "Target", "ToolPatch", "discover"]
+__all__ = ["FailurePatch", "Framework", "Target", "ToolPatch", "ToolRequest", "ToolResponse", "discover"]
 
 
 def discover() -> Iterator[Framework]:

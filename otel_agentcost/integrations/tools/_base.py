@@ -1,6 +1,6 @@
-"""What a framework's module consists of, and the one way that its tool calls take.
+"""The declarations of a tool framework's module, and the wrapper that measures its tool calls.
 
-A framework's own exceptions pass unchanged, and so does what it returns: a tool call is looked at, never touched.
+A tool call is observed and never changed: its result and its exceptions reach the framework as they are.
 """
 
 from __future__ import annotations
@@ -9,151 +9,158 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from otel_agentcost.calls.tool_call import ToolCall, open_in
+from otel_agentcost.calls.tool_call import ToolCall, open_call
 from otel_agentcost.diagnostics import report
 from otel_agentcost.integrations.patching import Patch, Target, Wrapper
 
 
-class Asked(NamedTuple):
-    """What is called. `arguments` are asked for only where somebody wants to know them."""
+class ToolRequest(NamedTuple):
+    """The tool that is called, and its arguments."""
 
     name: str
     arguments: Callable[[], Mapping[str, Any]]
+    """Returns the arguments by name. Called only if a price function, loop detection or content capture needs them."""
     call_id: str | None = None
-    """The id that the model gave the call: with it, the conversation's word on it and what is seen here are one."""
-    spans: bool = True
-    """False where the framework makes a span of the call by itself, which is to be ours too."""
+    """The id that the model gave the call. It identifies the call in the conversation too."""
+    create_span: bool = True
+    """False if the framework makes a span of the call. That span then gets the attributes of the call."""
 
 
-class Answered(NamedTuple):
-    """What came back. `failed`: it is an error, which was returned and not raised."""
+class ToolResponse(NamedTuple):
+    """The result of a tool call."""
 
     result: Any
     failed: bool = False
+    """True if `result` is an error that the tool returned instead of raising it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolPatch:
-    """One method through which tools are called."""
+    """One method through which a framework calls tools."""
 
     target: Target
-    asked: Callable[[Any, tuple[Any, ...], dict[str, Any]], Asked | None]
-    """Reads a call from the instance and its arguments; None where it is no call of a tool after all."""
-    answered: Callable[[Any], Answered] = Answered
-    put_off: Callable[[BaseException], bool] | None = None
-    """Whether what was raised says that the tool has not run: somebody is to approve it first, or to run it."""
+    read_request: Callable[[Any, tuple[Any, ...], dict[str, Any]], ToolRequest | None]
+    """Reads the instance, the positional and the keyword arguments of a call. Returns None if it calls no tool."""
+    read_response: Callable[[Any], ToolResponse] = ToolResponse
+    """Reads the return value of the method."""
+    deferred: Callable[[BaseException], bool] | None = None
+    """Returns True if the exception means that the tool did not run, for example because it needs approval first."""
     asynchronous: bool = False
-    nearer: bool = False
-    """Whether it is also called by what another patch of the framework sees already: both are one call then."""
+    """True if the method is `async`."""
+    inner: bool = False
+    """True if another patch of the framework may already measure the call. Both then count as one call."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailurePatch:
-    """An async function that answers the model in place of a tool that raised, so that nobody sees it raise."""
+    """An async function that turns the exception of a tool into a response for the model."""
 
     target: Target
-    failed: Callable[[dict[str, Any], Any], tuple[str, BaseException] | None]
-    """The id of the call that failed and how, from the function's keyword arguments and what it returned; None where
-    the error is raised after all.
+    read_failure: Callable[[dict[str, Any], Any], tuple[str, BaseException] | None]
+    """Reads the keyword arguments and the return value of the function. Returns the id of the failed call and its
+    exception, or None if the exception is raised after all.
     """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Framework:
-    """One framework: its distribution and where its tools are called."""
+    """One framework: its distribution and where it calls tools."""
 
     name: str
     title: str
-    """What people call it."""
+    """The name in documentation and messages."""
     distribution: str
     patches: tuple[ToolPatch | FailurePatch, ...]
     oldest: str = ""
-    """The oldest release that the tests cover; patches may well fit older ones, but nobody has looked."""
-    toolless: bool = False
-    """Whether releases before `oldest` call no tools by themselves, so that nothing is missed with them."""
+    """The oldest release that the tests cover. Patches may fit older ones, but that is not tested."""
+    tools_since_oldest: bool = False
+    """True if releases before `oldest` call no tools, so that they need no patch."""
 
 
 def patches_of(framework: Framework) -> tuple[Patch, ...]:
-    """What to install for it."""
+    """Return the patches to install for `framework`."""
     return tuple(
-        Patch(patch.target, _noting(patch) if isinstance(patch, FailurePatch) else _wrapper(framework.name, patch))
+        Patch(
+            patch.target,
+            _failure_wrapper(patch) if isinstance(patch, FailurePatch) else _wrapper(framework.name, patch),
+        )
         for patch in framework.patches
     )
 
 
-def _noting(patch: FailurePatch) -> Wrapper:
+def _failure_wrapper(patch: FailurePatch) -> Wrapper:
     async def around_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG001
-        answer = await wrapped(*args, **kwargs)
+        response = await wrapped(*args, **kwargs)
         try:
-            failed = patch.failed(kwargs, answer)
-            call = open_in(None)
-            if call is not None and failed is not None:
-                call.note_failure(*failed)
+            failure = patch.read_failure(kwargs, response)
+            call = open_call(None)
+            if call is not None and failure is not None:
+                call.note_failure(*failure)
         except Exception as bug:
             report("reading the result of a failed tool", bug)
-        return answer
+        return response
 
     return around_async
 
 
 def _wrapper(framework: str, patch: ToolPatch) -> Wrapper:
     def around(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = _opened(framework, patch, instance, args, kwargs)
+        call = _open(framework, patch, instance, args, kwargs)
         if call is None:
             return wrapped(*args, **kwargs)
         with call:
             result = wrapped(*args, **kwargs)
-            _close(call, patch, result)
+            _set_result(call, patch, result)
         return result
 
     async def around_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        call = _opened(framework, patch, instance, args, kwargs)
+        call = _open(framework, patch, instance, args, kwargs)
         if call is None:
             return await wrapped(*args, **kwargs)
         with call:
             result = await wrapped(*args, **kwargs)
-            _close(call, patch, result)
+            _set_result(call, patch, result)
         return result
 
     return around_async if patch.asynchronous else around
 
 
-def _opened(
+def _open(
     framework: str, patch: ToolPatch, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> ToolCall | None:
     try:
-        asked = patch.asked(instance, args, kwargs)
-        if asked is None:
+        request = patch.read_request(instance, args, kwargs)
+        if request is None:
             return None
-        seen_by = f"{framework}, from nearer by" if patch.nearer else framework
+        source = f"{framework}, inner" if patch.inner else framework
         return ToolCall(
-            str(asked.name),
-            asked.arguments,
-            call_id=asked.call_id,
-            seen_by=seen_by,
-            spans=asked.spans,
-            put_off=patch.put_off,
+            str(request.name),
+            request.arguments,
+            call_id=request.call_id,
+            source=source,
+            create_span=request.create_span,
+            deferred=patch.deferred,
         )
     except Exception as bug:
         report(f"reading a tool call of {framework}", bug)
         return None
 
 
-def _close(call: ToolCall, patch: ToolPatch, result: Any) -> None:
+def _set_result(call: ToolCall, patch: ToolPatch, result: Any) -> None:
     try:
-        call.result, failed = patch.answered(result)
+        call.result, failed = patch.read_response(result)
         call.failed = call.failed or bool(failed)
     except Exception as bug:
         report(f"reading the result of the tool {call.name}", bug)
 
 
-def argument(args: tuple[Any, ...], kwargs: Mapping[str, Any], place: int, name: str, default: Any = None) -> Any:
-    """The argument that is the `place`th, or goes by its name."""
-    return args[place] if len(args) > place else kwargs.get(name, default)
+def argument(args: tuple[Any, ...], kwargs: Mapping[str, Any], position: int, name: str, default: Any = None) -> Any:
+    """Return the argument at `position` (from 0), or else the keyword argument `name`, or else `default`."""
+    return args[position] if len(args) > position else kwargs.get(name, default)
 
 
-def as_mapping(given: Any) -> Mapping[str, Any]:
-    """Arguments by their names, where they have some."""
-    if isinstance(given, Mapping):
-        return given  # pyright: ignore[reportUnknownVariableType] (whatever the model has sent)
-    return {} if given is None else {"input": given}
+def as_mapping(arguments: Any) -> Mapping[str, Any]:
+    """Return `arguments` by name: a mapping as it is, nothing for None, any other value under the name `input`."""
+    if isinstance(arguments, Mapping):
+        return arguments  # pyright: ignore[reportUnknownVariableType] (the model may have sent anything)
+    return {} if arguments is None else {"input": arguments}

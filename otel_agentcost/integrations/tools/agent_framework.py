@@ -9,14 +9,14 @@ from collections.abc import Mapping
 from typing import Any
 
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Answered, Asked, Framework, ToolPatch
+from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, ToolResponse
 
 
-def _asked(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:  # noqa: ARG001 (it takes none)
+def _request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:  # noqa: ARG001 (it takes none)
     if tool.declaration_only:
         return None  # somebody else runs it
     call_id = kwargs.get("tool_call_id")
-    return Asked(tool.name, lambda: _from_the_model(tool, kwargs), call_id, spans=not _makes_spans())
+    return ToolRequest(tool.name, lambda: _from_the_model(tool, kwargs), call_id, create_span=not _makes_spans())
 
 
 def _makes_spans() -> bool:
@@ -33,16 +33,16 @@ def _from_the_model(tool: Any, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
     return given if isinstance(given, Mapping) else given.model_dump(exclude_unset=True)  # pyright: ignore[reportUnknownVariableType]
 
 
-def _answered(result: Any) -> Answered:
+def _response(result: Any) -> ToolResponse:
     """A list of `Content`: its text, where all of it is text."""
     if isinstance(result, list):
         texts = [getattr(part, "text", None) for part in result]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         if all(isinstance(text, str) for text in texts):
-            return Answered("\n".join(map(str, texts)))
-    return Answered(result)
+            return ToolResponse("\n".join(map(str, texts)))
+    return ToolResponse(result)
 
 
-def _put_off(error: BaseException) -> bool:
+def _deferred(error: BaseException) -> bool:
     """The model has called it with arguments that do not fit."""
     return type(error).__name__ == "_FunctionArgumentValidationError"
 
@@ -55,9 +55,9 @@ FRAMEWORK = Framework(
     patches=(
         ToolPatch(
             target=Target(module="agent_framework._tools", owner="FunctionTool", method="invoke"),
-            asked=_asked,
-            answered=_answered,
-            put_off=_put_off,
+            read_request=_request,
+            read_response=_response,
+            deferred=_deferred,
             asynchronous=True,
         ),
     ),

@@ -11,7 +11,14 @@ from __future__ import annotations
 from typing import Any
 
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Answered, Asked, Framework, ToolPatch, argument, as_mapping
+from otel_agentcost.integrations.tools._base import (
+    Framework,
+    ToolPatch,
+    ToolRequest,
+    ToolResponse,
+    argument,
+    as_mapping,
+)
 
 _FUNCTIONS = "anthropic.lib.tools._beta_functions"
 _MEMORY = "anthropic.lib.tools._beta_builtin_memory_tool"
@@ -19,55 +26,55 @@ _RUNNER = "anthropic.lib.tools._beta_runner"
 _TOOLSETS = "anthropic.lib.tools._toolsets._runnable"
 
 
-def _block(block: Any) -> Asked:
+def _block(block: Any) -> ToolRequest:
     """What the model has written."""
-    return Asked(block.name, lambda: as_mapping(block.input), block.id)
+    return ToolRequest(block.name, lambda: as_mapping(block.input), block.id)
 
 
-def _of_runner(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
+def _of_runner(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
     return _block(argument(args, kwargs, 1, "tool_use"))
 
 
-def _of_toolset(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
+def _of_toolset(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
     return _block(argument(args, kwargs, 0, "tool_use"))
 
 
-def _of_tool(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
+def _of_tool(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
     given = argument(args, kwargs, 0, "input")
-    return Asked(tool.name, lambda: as_mapping(given))
+    return ToolRequest(tool.name, lambda: as_mapping(given))
 
 
-def _returned(content: Any) -> Answered:
+def _returned(content: Any) -> ToolResponse:
     """A text, or blocks, of which texts are what there is to read."""
     texts = [_text(block) for block in content] if type(content) is list else [None]  # pyright: ignore[reportUnknownVariableType] (the tool's own)
-    return Answered(content if None in texts else "\n".join(map(str, texts)))
+    return ToolResponse(content if None in texts else "\n".join(map(str, texts)))
 
 
 def _text(block: Any) -> Any:
     return block.get("text") if hasattr(block, "get") and block.get("type") == "text" else None
 
 
-def _result_block(block: Any) -> Answered:
-    return Answered(_returned(block.get("content")).result, bool(block.get("is_error")))
+def _result_block(block: Any) -> ToolResponse:
+    return ToolResponse(_returned(block.get("content")).result, bool(block.get("is_error")))
 
 
 def _call(module: str, owner: str) -> ToolPatch:
     """`call` of a kind of tools, which the runner may have called."""
     return ToolPatch(
         target=Target(module=module, owner=owner, method="call", optional=module != _FUNCTIONS),
-        asked=_of_tool,
-        answered=_returned,
+        read_request=_of_tool,
+        read_response=_returned,
         asynchronous="Async" in owner,
-        nearer=True,
+        inner=True,
     )
 
 
-def _step(module: str, owner: str, method: str, asked: Any) -> ToolPatch:
+def _step(module: str, owner: str, method: str, read_request: Any) -> ToolPatch:
     """A step of the runner, from the model's call to its answer."""
     return ToolPatch(
         target=Target(module=module, owner=owner, method=method, optional=True),
-        asked=asked,
-        answered=_result_block,
+        read_request=read_request,
+        read_response=_result_block,
         asynchronous="Async" in owner,
     )
 
@@ -77,7 +84,7 @@ FRAMEWORK = Framework(
     title="anthropic's tool runner",
     distribution="anthropic",
     oldest="0.68",
-    toolless=True,
+    tools_since_oldest=True,
     patches=(
         _step(_RUNNER, "BaseSyncToolRunner", "_run_tool", _of_runner),
         _step(_RUNNER, "BaseAsyncToolRunner", "_run_tool", _of_runner),

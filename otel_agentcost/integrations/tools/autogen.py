@@ -9,17 +9,17 @@ import sys
 from typing import Any
 
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Asked, Framework, ToolPatch, argument, as_mapping
+from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, argument, as_mapping
 from otel_agentcost.telemetry.attribution import follow_into_threads
 
 _MODULE = "autogen_core.tools._base"
 
 
-def _asked(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
+def _request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
     follow_into_threads()  # where functions run that are not async
     given = argument(args, kwargs, 0, "args")
     own_span = not hasattr(sys.modules.get(_MODULE), "trace_tool_span")
-    return Asked(tool.name, lambda: as_mapping(given), argument(args, kwargs, 2, "call_id"), spans=own_span)
+    return ToolRequest(tool.name, lambda: as_mapping(given), argument(args, kwargs, 2, "call_id"), create_span=own_span)
 
 
 FRAMEWORK = Framework(
@@ -30,7 +30,7 @@ FRAMEWORK = Framework(
     patches=(
         ToolPatch(
             target=Target(module=_MODULE, owner="BaseTool", method="run_json"),
-            asked=_asked,
+            read_request=_request,
             asynchronous=True,
         ),
     ),

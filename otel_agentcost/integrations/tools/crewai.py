@@ -13,10 +13,10 @@ from contextvars import ContextVar
 from typing import Any
 
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Answered, Asked, Framework, ToolPatch, argument
+from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, ToolResponse, argument
 from otel_agentcost.telemetry.attribution import follow_into_threads
 
-_Read = Callable[[Any, tuple[Any, ...], dict[str, Any]], Asked | None]
+_Read = Callable[[Any, tuple[Any, ...], dict[str, Any]], ToolRequest | None]
 
 _UTILITIES = "crewai.utilities.agent_utils"
 
@@ -31,25 +31,25 @@ def _want(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     _wanted.set((str(said[0]), str(said[1])) if said else None)
 
 
-def _asked(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
+def _request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:
     fields: Any = tool.args_schema.model_fields
     id_, name = _wanted.get() or (None, None)
     _wanted.set(None)
-    asked = _called(tool, lambda: {**dict(zip(fields, args, strict=False)), **kwargs})
-    return asked._replace(call_id=id_) if asked is not None and asked.name == name else asked
+    request = _called(tool, lambda: {**dict(zip(fields, args, strict=False)), **kwargs})
+    return request._replace(call_id=id_) if request is not None and request.name == name else request
 
 
-def _invoked(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
+def _invoked(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:
     given = argument(args, kwargs, 0, "input")
     return _called(tool, lambda: json.loads(given) if isinstance(given, str) else given)
 
 
-def _called(tool: Any, given: Callable[[], Mapping[str, Any]]) -> Asked | None:
+def _called(tool: Any, given: Callable[[], Mapping[str, Any]]) -> ToolRequest | None:
     most = getattr(tool, "max_usage_count", None)
     if most is not None and tool.current_usage_count >= most:
         return None  # it is refused
     follow_into_threads()  # where functions run that are not async
-    return Asked(_name(tool), lambda: _from_the_model(tool, given()))
+    return ToolRequest(_name(tool), lambda: _from_the_model(tool, given()))
 
 
 def _name(tool: Any) -> str:
@@ -64,18 +64,18 @@ def _from_the_model(tool: Any, given: Mapping[str, Any]) -> Mapping[str, Any]:
     return {name: value for name, value in given.items() if name in fields} if fields else given
 
 
-def _answered(result: Any) -> Answered:
+def _response(result: Any) -> ToolResponse:
     """Newer releases have a `ToolFailure` for what went wrong without raising."""
     failed = hasattr(result, "as_agent_message")
-    return Answered(result.message if failed else result, failed)
+    return ToolResponse(result.message if failed else result, failed)
 
 
-def _patches(module: str, owner: str, method: str, asked: _Read) -> tuple[ToolPatch, ToolPatch]:
+def _patches(module: str, owner: str, method: str, read_request: _Read) -> tuple[ToolPatch, ToolPatch]:
     def patch(name: str, *, asynchronous: bool) -> ToolPatch:
         # Older releases have nothing async, and one `run` for all.
         optional = asynchronous or owner == "Tool"
         target = Target(module=f"crewai.tools.{module}", owner=owner, method=_own(name), optional=optional)
-        return ToolPatch(target=target, asked=asked, answered=_answered, asynchronous=asynchronous)
+        return ToolPatch(target=target, read_request=read_request, read_response=_response, asynchronous=asynchronous)
 
     return patch(method, asynchronous=False), patch(f"a{method}", asynchronous=True)
 
@@ -92,7 +92,8 @@ FRAMEWORK = Framework(
     oldest="0.95.0",
     patches=(
         ToolPatch(
-            target=Target(module=_UTILITIES, method="execute_single_native_tool_call", optional=True), asked=_want
+            target=Target(module=_UTILITIES, method="execute_single_native_tool_call", optional=True),
+            read_request=_want,
         ),
         ToolPatch(
             target=Target(
@@ -101,10 +102,10 @@ FRAMEWORK = Framework(
                 method="_execute_single_native_tool_call",
                 optional=True,
             ),
-            asked=_want,
+            read_request=_want,
         ),
-        *_patches("base_tool", "BaseTool", "run", _asked),
-        *_patches("base_tool", "Tool", "run", _asked),
+        *_patches("base_tool", "BaseTool", "run", _request),
+        *_patches("base_tool", "Tool", "run", _request),
         *_patches("structured_tool", "CrewStructuredTool", "invoke", _invoked),
     ),
 )

@@ -8,22 +8,22 @@ from __future__ import annotations
 from typing import Any
 
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Asked, Framework, ToolPatch, argument, as_mapping
+from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, argument, as_mapping
 
 _FLOWS = "google.adk.flows.llm_flows"
 
 
-def _asked(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
+def _request(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
     given = argument(args, kwargs, 1, "args")
     context = argument(args, kwargs, 2, "tool_context")
     call_id = getattr(context, "function_call_id", None)
-    return Asked(argument(args, kwargs, 0, "tool").name, lambda: as_mapping(given), call_id)
+    return ToolRequest(argument(args, kwargs, 0, "tool").name, lambda: as_mapping(given), call_id)
 
 
 def _step(module: str, function: str) -> ToolPatch:
     # Its name has changed before: without it, the calls are still counted by their spans.
     target = Target(module=f"{_FLOWS}.{module}", method=function, optional=True)
-    return ToolPatch(target=target, asked=_asked, asynchronous=True)
+    return ToolPatch(target=target, read_request=_request, asynchronous=True)
 
 
 FRAMEWORK = Framework(

@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Asked, Framework, ToolPatch, argument, as_mapping
+from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, argument, as_mapping
 
 _MODULE = "google.genai._extra_utils"
 
@@ -19,7 +19,7 @@ _ids: ContextVar[list[tuple[str, str]] | None] = ContextVar("agentcost-google-ge
 """Of the response that is being worked off: the names and ids of its calls that are still to be made, in order."""
 
 
-def _response(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+def _keep_ids(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Keeps the ids; is no call of a tool itself."""
     candidates = argument(args, kwargs, 0, "response").candidates or ()
     parts = getattr(candidates[0].content, "parts", None) or () if candidates else ()
@@ -27,12 +27,12 @@ def _response(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     _ids.set([(call.name, call.id) for call in calls if call.id])
 
 
-def _asked(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
+def _request(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
     given = argument(args, kwargs, 0, "args")
     tool = argument(args, kwargs, 1, "function_to_invoke").__name__
     left = _ids.get() or []
     place = next((place for place, (name, _) in enumerate(left) if name == tool), None)
-    return Asked(tool, lambda: as_mapping(given), left.pop(place)[1] if place is not None else None)
+    return ToolRequest(tool, lambda: as_mapping(given), left.pop(place)[1] if place is not None else None)
 
 
 FRAMEWORK = Framework(
@@ -41,16 +41,18 @@ FRAMEWORK = Framework(
     distribution="google-genai",
     oldest="1.32",
     patches=(
-        ToolPatch(target=Target(module=_MODULE, method="get_function_response_parts", optional=True), asked=_response),
+        ToolPatch(
+            target=Target(module=_MODULE, method="get_function_response_parts", optional=True), read_request=_keep_ids
+        ),
         ToolPatch(
             target=Target(module=_MODULE, method="get_function_response_parts_async", optional=True),
-            asked=_response,
+            read_request=_keep_ids,
             asynchronous=True,
         ),
-        ToolPatch(target=Target(module=_MODULE, method="invoke_function_from_dict_args"), asked=_asked),
+        ToolPatch(target=Target(module=_MODULE, method="invoke_function_from_dict_args"), read_request=_request),
         ToolPatch(
             target=Target(module=_MODULE, method="invoke_function_from_dict_args_async"),
-            asked=_asked,
+            read_request=_request,
             asynchronous=True,
         ),
     ),

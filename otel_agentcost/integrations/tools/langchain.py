@@ -9,7 +9,14 @@ from typing import Any
 from weakref import WeakKeyDictionary
 
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Answered, Asked, Framework, ToolPatch, argument, as_mapping
+from otel_agentcost.integrations.tools._base import (
+    Framework,
+    ToolPatch,
+    ToolRequest,
+    ToolResponse,
+    argument,
+    as_mapping,
+)
 
 _MODULE = "langchain_core.tools.base"
 
@@ -17,9 +24,9 @@ _known: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
 """The arguments that are not injected, by the class that says what a tool takes."""
 
 
-def _asked(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
+def _request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
     given = argument(args, kwargs, 0, "tool_input")
-    return Asked(tool.name, lambda: as_mapping(_from_the_model(tool, given)), kwargs.get("tool_call_id"))
+    return ToolRequest(tool.name, lambda: as_mapping(_from_the_model(tool, given)), kwargs.get("tool_call_id"))
 
 
 def _from_the_model(tool: Any, given: Any) -> Any:
@@ -44,14 +51,14 @@ def _names(tool: Any) -> frozenset[str]:
     return known
 
 
-def _answered(result: Any) -> Answered:
+def _response(result: Any) -> ToolResponse:
     """A `ToolMessage` where the model called the tool, else what the tool returned: that may be anything, also what a
     look changes, such as a response whose content has not been read yet.
     """
     message = getattr(sys.modules.get("langchain_core.messages.tool"), "ToolMessage", None)
     if message is None or not issubclass(type(result), message):
-        return Answered(result)
-    return Answered(result.content, result.status == "error")
+        return ToolResponse(result)
+    return ToolResponse(result.content, result.status == "error")
 
 
 FRAMEWORK = Framework(
@@ -60,11 +67,15 @@ FRAMEWORK = Framework(
     distribution="langchain-core",
     oldest="0.3.0",
     patches=(
-        ToolPatch(target=Target(module=_MODULE, owner="BaseTool", method="run"), asked=_asked, answered=_answered),
+        ToolPatch(
+            target=Target(module=_MODULE, owner="BaseTool", method="run"),
+            read_request=_request,
+            read_response=_response,
+        ),
         ToolPatch(
             target=Target(module=_MODULE, owner="BaseTool", method="arun"),
-            asked=_asked,
-            answered=_answered,
+            read_request=_request,
+            read_response=_response,
             asynchronous=True,
         ),
     ),

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Answered, Asked, Framework, ToolPatch
+from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, ToolResponse
 
 
-def _asked(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
-    return Asked(tool.metadata.name or type(tool).__name__, lambda: _from_the_model(tool, args, kwargs))
+def _request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
+    return ToolRequest(tool.metadata.name or type(tool).__name__, lambda: _from_the_model(tool, args, kwargs))
 
 
 def _from_the_model(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
@@ -33,12 +33,12 @@ def _is_added(added: Mapping[str, Any], name: str, value: Any) -> bool:
     return name in added and added[name] is value
 
 
-def _answered(result: Any) -> Answered:
+def _response(result: Any) -> ToolResponse:
     """A `ToolOutput`."""
-    return Answered(getattr(result, "content", result), getattr(result, "is_error", False))
+    return ToolResponse(getattr(result, "content", result), getattr(result, "is_error", False))
 
 
-def _put_off(error: BaseException) -> bool:
+def _deferred(error: BaseException) -> bool:
     """A tool that waits for somebody's word stops with this, and is run again when that has come."""
     return type(error).__name__ == "WaitingForEvent"
 
@@ -47,9 +47,9 @@ def _patches(module: str, owner: str) -> tuple[ToolPatch, ...]:
     return tuple(
         ToolPatch(
             target=Target(module=f"llama_index.core.tools.{module}", owner=owner, method=method),
-            asked=_asked,
-            answered=_answered,
-            put_off=_put_off,
+            read_request=_request,
+            read_response=_response,
+            deferred=_deferred,
             asynchronous=method == "acall",
         )
         for method in ("call", "acall")

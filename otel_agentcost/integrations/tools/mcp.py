@@ -10,26 +10,33 @@ import sys
 from typing import Any
 
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Answered, Asked, Framework, ToolPatch, argument, as_mapping
+from otel_agentcost.integrations.tools._base import (
+    Framework,
+    ToolPatch,
+    ToolRequest,
+    ToolResponse,
+    argument,
+    as_mapping,
+)
 
 
-def _asked(session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:  # noqa: ARG001
+def _request(session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:  # noqa: ARG001
     if kwargs.get("input_responses") is not None:
         return None  # what the server asked for in the middle of a call that has been seen
     given = argument(args, kwargs, 1, "arguments")
     own_span = "mcp.shared._otel" not in sys.modules
-    return Asked(argument(args, kwargs, 0, "name"), lambda: as_mapping(given), spans=own_span)
+    return ToolRequest(argument(args, kwargs, 0, "name"), lambda: as_mapping(given), create_span=own_span)
 
 
-def _answered(result: Any) -> Answered:
+def _response(result: Any) -> ToolResponse:
     failed = bool(_either(result, "is_error", "isError"))
     structured = _either(result, "structured_content", "structuredContent")
     content = getattr(result, "content", None)
     if structured is None and isinstance(content, list):
         texts = [getattr(part, "text", None) for part in content]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         if all(isinstance(text, str) for text in texts):
-            return Answered("\n".join(map(str, texts)), failed)
-    return Answered(structured if structured is not None else content, failed)
+            return ToolResponse("\n".join(map(str, texts)), failed)
+    return ToolResponse(structured if structured is not None else content, failed)
 
 
 def _either(result: Any, name: str, before: str) -> Any:
@@ -45,8 +52,8 @@ FRAMEWORK = Framework(
     patches=(
         ToolPatch(
             target=Target(module="mcp.client.session", owner="ClientSession", method="call_tool"),
-            asked=_asked,
-            answered=_answered,
+            read_request=_request,
+            read_response=_response,
             asynchronous=True,
         ),
     ),

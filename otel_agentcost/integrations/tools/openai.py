@@ -11,27 +11,34 @@ from collections.abc import Mapping
 from typing import Any
 
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Answered, Asked, Framework, ToolPatch, argument, as_mapping
+from otel_agentcost.integrations.tools._base import (
+    Framework,
+    ToolPatch,
+    ToolRequest,
+    ToolResponse,
+    argument,
+    as_mapping,
+)
 
 _COMPUTER = "computer"
 """The model's computer calls name no tool."""
 
 
-def _function(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
+def _function(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
     item = argument(args, kwargs, 1, "item")
-    return Asked(item.name, lambda: as_mapping(json.loads(item.arguments)), item.call_id)
+    return ToolRequest(item.name, lambda: as_mapping(json.loads(item.arguments)), item.call_id)
 
 
-def _browser(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:
+def _browser(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:
     call = argument(args, kwargs, 0, "call")
     if kwargs.get("skip"):
         return None  # an earlier one has failed: it is answered without being made
-    return Asked(call.name, lambda: as_mapping(json.loads(call.arguments)), call.call_id)
+    return ToolRequest(call.name, lambda: as_mapping(json.loads(call.arguments)), call.call_id)
 
 
-def _computer(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:
+def _computer(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
     call = argument(args, kwargs, 0, "call")
-    return Asked(_COMPUTER, lambda: _actions(call), call.call_id)
+    return ToolRequest(_COMPUTER, lambda: _actions(call), call.call_id)
 
 
 def _actions(call: Any) -> Mapping[str, Any]:
@@ -39,20 +46,20 @@ def _actions(call: Any) -> Mapping[str, Any]:
     return {"actions": [action.to_dict() for action in actions]}
 
 
-def _output(result: Any) -> Answered:
-    return Answered(result["output"])
+def _output(result: Any) -> ToolResponse:
+    return ToolResponse(result["output"])
 
 
-def _browser_output(result: Any) -> Answered:
+def _browser_output(result: Any) -> ToolResponse:
     output, fine = result
-    return Answered(output["output"], failed=not fine)
+    return ToolResponse(output["output"], failed=not fine)
 
 
-def _patch(module: str, owner: str, method: str, asked: Any, answered: Any) -> ToolPatch:
+def _patch(module: str, owner: str, method: str, read_request: Any, read_response: Any) -> ToolPatch:
     return ToolPatch(
         target=Target(module=f"openai.lib.{module}", owner=owner, method=method),
-        asked=asked,
-        answered=answered,
+        read_request=read_request,
+        read_response=read_response,
         asynchronous=owner.startswith("Async"),
     )
 
@@ -62,7 +69,7 @@ FRAMEWORK = Framework(
     title="openai's tool runner",
     distribution="openai",
     oldest="3.31",
-    toolless=True,
+    tools_since_oldest=True,
     patches=(
         _patch("responses_tool_runner", "ResponsesToolRunner", "_execute_function", _function, _output),
         _patch("responses_tool_runner", "AsyncResponsesToolRunner", "_execute_function", _function, _output),

@@ -11,20 +11,27 @@ from collections.abc import Mapping
 from typing import Any
 
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Answered, Asked, FailurePatch, Framework, ToolPatch, as_mapping
+from otel_agentcost.integrations.tools._base import (
+    FailurePatch,
+    Framework,
+    ToolPatch,
+    ToolRequest,
+    ToolResponse,
+    as_mapping,
+)
 
 _MODULE = "agents.tool"
 
 
-def _function(module: Any) -> str:
+def _method_name(module: Any) -> str:
     """Since 0.20, what `invoke_function_tool` called has a layer below, which some callers go to directly."""
     below = "_invoke_function_tool_with_metadata"
     return below if hasattr(module, below) else "invoke_function_tool"
 
 
-def _asked(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked:  # noqa: ARG001
+def _request(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:  # noqa: ARG001
     given = kwargs["arguments"]
-    return Asked(kwargs["function_tool"].name, lambda: _arguments(given), kwargs["context"].tool_call_id)
+    return ToolRequest(kwargs["function_tool"].name, lambda: _arguments(given), kwargs["context"].tool_call_id)
 
 
 def _arguments(written: str) -> Mapping[str, Any]:
@@ -34,19 +41,19 @@ def _arguments(written: str) -> Mapping[str, Any]:
         return {"input": written}
 
 
-def _answered(result: Any) -> Answered:
+def _response(result: Any) -> ToolResponse:
     if hasattr(result, "is_sdk_generated_error"):
-        return Answered(result.output, result.is_sdk_generated_error)
-    return Answered(result)
+        return ToolResponse(result.output, result.is_sdk_generated_error)
+    return ToolResponse(result)
 
 
-def _failed(kwargs: dict[str, Any], answer: Any) -> tuple[str, BaseException] | None:
+def _read_failure(kwargs: dict[str, Any], answer: Any) -> tuple[str, BaseException] | None:
     """The tool's `failure_error_function` has made an answer of its exception; without one, that is raised."""
     call_id = getattr(kwargs["context"], "tool_call_id", None)
     return None if answer is None or call_id is None else (call_id, kwargs["error"])
 
 
-def _refused(error: BaseException) -> bool:
+def _arguments_invalid(error: BaseException) -> bool:
     """Whether the model's arguments did not fit, so that the tool was not called with them."""
     return type(error).__name__ == "ModelBehaviorError" and str(error).startswith("Invalid JSON input for tool")
 
@@ -58,15 +65,15 @@ FRAMEWORK = Framework(
     oldest="0.9.0",
     patches=(
         ToolPatch(
-            target=Target(module=_MODULE, method=_function),
-            asked=_asked,
-            answered=_answered,
-            put_off=_refused,
+            target=Target(module=_MODULE, method=_method_name),
+            read_request=_request,
+            read_response=_response,
+            deferred=_arguments_invalid,
             asynchronous=True,
         ),
         FailurePatch(  # since 0.11; before, such an answer cannot be told from a result
             target=Target(module=_MODULE, method="maybe_invoke_function_tool_failure_error_function", optional=True),
-            failed=_failed,
+            read_failure=_read_failure,
         ),
     ),
 )

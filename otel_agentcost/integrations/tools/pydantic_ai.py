@@ -9,28 +9,35 @@ from __future__ import annotations
 from typing import Any
 
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Answered, Asked, Framework, ToolPatch, argument, as_mapping
+from otel_agentcost.integrations.tools._base import (
+    Framework,
+    ToolPatch,
+    ToolRequest,
+    ToolResponse,
+    argument,
+    as_mapping,
+)
 
-_PUT_OFF = ("ApprovalRequired", "CallDeferred")
+_DEFERRED = ("ApprovalRequired", "CallDeferred")
 """What a tool raises that was not run: it is to be approved first, or somebody else runs it later."""
 
 
-def _asked(toolset: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Asked | None:  # noqa: ARG001
+def _request(toolset: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:  # noqa: ARG001
     tool = argument(args, kwargs, 3, "tool")
     if tool.tool_def.kind == "output":
         return None  # how the model hands in its result
     given = argument(args, kwargs, 1, "tool_args")
     context = argument(args, kwargs, 2, "ctx")
-    return Asked(argument(args, kwargs, 0, "name"), lambda: as_mapping(given), context.tool_call_id)
+    return ToolRequest(argument(args, kwargs, 0, "name"), lambda: as_mapping(given), context.tool_call_id)
 
 
-def _answered(result: Any) -> Answered:
+def _response(result: Any) -> ToolResponse:
     """What the model sees, where the tool has returned more than that (`ToolReturn`)."""
-    return Answered(getattr(result, "return_value", result))
+    return ToolResponse(getattr(result, "return_value", result))
 
 
-def _put_off(error: BaseException) -> bool:
-    return type(error).__name__ in _PUT_OFF
+def _deferred(error: BaseException) -> bool:
+    return type(error).__name__ in _DEFERRED
 
 
 FRAMEWORK = Framework(
@@ -41,9 +48,9 @@ FRAMEWORK = Framework(
     patches=(
         ToolPatch(
             target=Target(module="pydantic_ai.toolsets.combined", owner="CombinedToolset", method="call_tool"),
-            asked=_asked,
-            answered=_answered,
-            put_off=_put_off,
+            read_request=_request,
+            read_response=_response,
+            deferred=_deferred,
             asynchronous=True,
         ),
     ),

@@ -19,6 +19,12 @@ from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel
 
 from otel_agentcost import BudgetExceeded
+from otel_agentcost.calls import pricing
+from otel_agentcost.calls.admission import Admission
+from otel_agentcost.telemetry import spans
+from otel_agentcost.telemetry.budget_events import BudgetReports
+from otel_agentcost.telemetry.recorder import Recorder
+from otel_agentcost.wire.openai_chat import Chat
 from tests.calls.budgets.frameworks.endless_agent import standing
 from tests.support.budgeted_calls import ASK, answering, ask, async_client, budgeted
 from tests.support.in_memory import Telemetry
@@ -196,19 +202,24 @@ def test_a_call_gives_back_what_it_held(telemetry: Telemetry, model_server: Mode
 
 
 @pytest.mark.parametrize(
-    ("where", "usd"),
+    ("owner", "function", "usd"),
     [
-        ("wire.openai_chat.Chat.read_response", 0),
-        ("charging.cost_of", 0),
-        ("admission.Admission.settle", 0),
-        ("inflight.InFlight._count", PLAIN_USD),
-        ("telemetry.spans.answer_attributes", PLAIN_USD),
-        ("telemetry.spans.Record.close", PLAIN_USD),
-        ("telemetry.budgets.BudgetReports.level", PLAIN_USD),
+        (Chat, "read_response", 0),
+        (pricing, "cost_of", 0),
+        (Admission, "settle", 0),
+        (Recorder, "charge_model_call", PLAIN_USD),
+        (spans, "answer_attributes", PLAIN_USD),
+        (spans.Record, "close", PLAIN_USD),
+        (BudgetReports, "level", PLAIN_USD),
     ],
 )
 def test_what_goes_wrong_in_here_gives_it_back_too(
-    telemetry: Telemetry, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch, where: str, usd: float
+    telemetry: Telemetry,
+    model_server: ModelServer,
+    monkeypatch: pytest.MonkeyPatch,
+    owner: Any,
+    function: str,
+    usd: float,
 ) -> None:
     """A mistake of our own neither reaches the application nor keeps the hold; the call counts, and what it is known
     to have cost.
@@ -219,7 +230,7 @@ def test_what_goes_wrong_in_here_gives_it_back_too(
 
     with nothing_leaks(telemetry, answering(model_server)):
         with monkeypatch.context() as patched, OpenAI(base_url=model_server.url + "/v1", api_key="none") as sdk:
-            patched.setattr(f"otel_agentcost.{where}", mistake)
+            patched.setattr(owner, function, mistake)
             for _ in range(TIMES):
                 assert sdk.chat.completions.create(**PIECE).choices
         assert len(model_server.requests) == standing().spent["calls"] == TIMES

@@ -55,7 +55,7 @@ def streams_of(scene: Scene) -> dict[str, tuple[Any, Reply]]:
 
 
 FORMS = ["openai_chat", "openai_responses", "anthropic_messages", "gemini"]
-BEFORE = {"openai_chat": 1, "openai_responses": 3, "anthropic_messages": 2, "gemini": 0}
+BEFORE = {"openai_chat": 1, "openai_responses": 4, "anthropic_messages": 2, "gemini": 0}
 """How many events come before the first word."""
 
 

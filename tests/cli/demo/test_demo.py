@@ -122,7 +122,7 @@ def test_all_sdks_come_to_the_total_of_their_spans(collected: Collected) -> None
 def test_otlp_sends_spans_and_metrics_to_a_collector(collected: Collected) -> None:
     """A collector gets every span with its dollars, and the metrics with the same sum."""
     receiver, found = collected.receiver, summary(collected.run)
-    assert f"56 spans, and the metrics, were sent to {receiver.url}." in collected.run.stdout
+    assert f"56 spans and the metrics were sent to {receiver.url}." in collected.run.stdout
     spans = [attributes(span.attributes) for span in receiver.spans]
     chats = [span for span in spans if span["gen_ai.operation.name"] in ("chat", "generate_content")]
     tools = [span for span in spans if span["gen_ai.operation.name"] == "execute_tool"]
@@ -213,18 +213,18 @@ def test_a_collector_that_takes_nothing_is_named() -> None:
     with ModelServer(script.TOUR) as no_collector:
         run = demo("--replay", "--otlp", no_collector.url)
     assert run.returncode == 1
-    assert f"0 spans, and the metrics, were sent to {no_collector.url}" in run.stdout
-    assert "does it receive OTLP over HTTP there?" in run.stderr
+    assert f"0 spans and the metrics were sent to {no_collector.url}" in run.stdout
+    assert "does it receive OTLP over HTTP at this address?" in run.stderr
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--real", "--sdk", "openai"), "set OPENAI_API_KEY, or leave out --real."),
-        (("--real", "--sdk", "google"), "set GEMINI_API_KEY or GOOGLE_API_KEY, or leave out --real."),
+        (("--real", "--sdk", "openai"), "set OPENAI_API_KEY, or remove --real."),
+        (("--real", "--sdk", "google"), "set GEMINI_API_KEY or GOOGLE_API_KEY, or remove --real."),
         (("--real",), "set OPENAI_API_KEY or ANTHROPIC_API_KEY or GEMINI_API_KEY or GOOGLE_API_KEY,"),
         (("--real", "--replay"), "choose one of them."),
-        (("--replay", "--sdk", "anthropic"), "through the openai SDK only."),
+        (("--replay", "--sdk", "anthropic"), "it needs the openai SDK."),
         (("--otlp", "http://127.0.0.1:9"), "no collector answers at http://127.0.0.1:9"),
         (("--otlp", "localhost:4318"), "'localhost:4318' is not the address"),
     ],

@@ -20,10 +20,10 @@ from otel_agentcost.guard.opening import opened
 from otel_agentcost.settings import Settings, from_environment
 from tests.guard.ledger import toy_ledger
 from tests.guard.ledger.toy_ledger import ToyLedger
-from tests.plugin_distribution import PluginDistribution
 from tests.support.budgeted_calls import answering, ask, budgeted, client, until_refused
 from tests.support.in_memory import Telemetry
 from tests.support.model_server import ModelServer
+from tests.support.plugin_distribution import PluginDistribution
 
 Install = Callable[[str, str], None]
 

@@ -200,7 +200,7 @@ def test_target_that_is_gone_is_one_warning(telemetry: Telemetry, monkeypatch: p
     monkeypatch.delattr(owner, "request")
     with warnings_of_ours() as warned, instrumented(telemetry):
         pass
-    assert [text for text in warned if "SyncAPIClient.request is not there" in text] == warned
+    assert [text for text in warned if "SyncAPIClient.request does not exist" in text] == warned
     assert len(warned) == 1
 
 
@@ -286,7 +286,7 @@ def test_function_that_is_gone_is_one_warning(modules: dict[str, Any]) -> None:
     diagnostics.forget_causes()
     with warnings_of_ours() as warned:
         Patch(INVOKE, twice).install()
-    assert [text for text in warned if "toy.invoke is not there" in text] == warned
+    assert [text for text in warned if "toy.invoke does not exist" in text] == warned
     assert len(warned) == 1
 
 

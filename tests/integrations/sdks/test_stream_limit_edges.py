@@ -77,7 +77,7 @@ def test_the_first_event_can_be_too_much(model_server: ModelServer, telemetry: T
     """A server that sends all of its answer in one piece has it kept back, and it is charged."""
     model_server.replies(chat_stream(words=["".join(WORDS)]))
     got: list[Any] = []
-    with limited(telemetry), pytest.raises(BudgetExceeded, match="no room for more of this call's answer"):
+    with limited(telemetry), pytest.raises(BudgetExceeded, match="too little left for the rest of this answer"):
         asked(model_server.url, lambda client: got.extend(client.chat.completions.create(**STREAM)))
     assert [word for chunk in got for word in out.chat_text(chunk)] == [""]
     charged = telemetry.attributes()["gen_ai.usage.output_tokens"]

@@ -8,7 +8,7 @@ import re
 from grafana.preview import board
 from grafana.preview.board import Board, Panel
 from grafana.preview.frames import prometheus_queries, run_query
-from tests.grafana.boards.conftest import Boards
+from tests.dashboards.boards.conftest import Boards
 
 EMPTY: dict[tuple[str, str], str] = {}
 """Panels without data on the sample, each with the reason."""

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from grafana.preview.sample import Call, Run, Sample
-from tests.grafana.boards.conftest import Boards
+from tests.dashboards.boards.conftest import Boards
 
 CENT = 0.005
 OVERVIEW, BUDGETS, RUNS, OPPORTUNITIES = (

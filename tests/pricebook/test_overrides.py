@@ -137,18 +137,21 @@ def test_json_says_the_same(tmp_path: Path) -> None:
         ("models: {m: {}}", "model m has no prices: write free if it costs nothing"),
         ("models: {m: {prices: [{start_date: soon, input_mtok: 1}]}}", "start_date is 'soon'"),
         ("models: {m: {prices: [{start_time: 8:00, input_mtok: 1}]}}", "start_time is '8:00'"),
-        ("models: {m: {start_date: 2026-01-01, input_mtok: 1}}", "start_date belongs in one of the lists"),
+        (
+            "models: {m: {start_date: 2026-01-01, input_mtok: 1}}",
+            "start_date is misplaced: move it into one of the lists",
+        ),
         ("models: {m: {prices: [], variants: []}}", "prices is []"),
         ("models: {m: {prices: [{}]}}", "there are no prices"),
-        ("models: {m: {input_mtok: 1, prices: [{input_mtok: 1}]}}", "'input_mtok' is beside prices"),
+        ("models: {m: {input_mtok: 1, prices: [{input_mtok: 1}]}}", "'input_mtok' stands beside prices"),
         ("models: {m: {input_mtok: {base: 1}}}", "neither a number nor a base with tiers"),
         ("models: {m: {input_mtok: {base: 1, tiers: [{start: big, price: 1}]}}}", "starts at 'big'"),
         ("models: {m: {input_mtok: 1, variants: [{input_mtok: 1}]}}", "a variant's when is None"),
         ("models: {m: {input_mtok: 1, variants: [{when: {a: b}, cache_read_mtok: 1, input_audio_mtok: 1}]}}", "need"),
         ("models: {m: {alias: gpt-99}}", "model m is an alias for 'gpt-99', which the price book does not have"),
-        ("models: {m: {alias: gpt-4o, input_mtok: 1}}", "an alias has no other fields"),
-        ("models: {m: {input_mtok: 1}, M: {input_mtok: 2}}", "'M' occurs twice"),
-        ("models: {m: {input_mtok: 1}, m: {input_mtok: 2}}", "line 1: 'm' occurs twice"),
+        ("models: {m: {alias: gpt-4o, input_mtok: 1}}", "an alias must be a name, and the only field"),
+        ("models: {m: {input_mtok: 1}, M: {input_mtok: 2}}", "'M' is written twice"),
+        ("models: {m: {input_mtok: 1}, m: {input_mtok: 2}}", "line 1: 'm' is written twice"),
         ("models: [m]", "models is ['m'], which is not a mapping"),
         ("model: {m: free}", "the file has a field 'model', which is not one of ['book', 'models', 'providers']"),
         ("providers: {p: {input_mtok: 1}}", "prices belong below models"),
@@ -171,7 +174,7 @@ def test_each_mistake_has_its_sentence(tmp_path: Path, written: str, said: str) 
         open_book(file)
     assert said in str(refused.value)
     assert str(refused.value).startswith(f"{file}: ")
-    assert "their model calls are not measured or priced. Correct the file and try: " in str(refused.value)
+    assert "its model calls are neither measured nor priced. Correct the file and try: " in str(refused.value)
     assert str(refused.value).endswith(f"agentcost prices check {file}")
 
 
@@ -181,7 +184,7 @@ def test_each_mistake_has_its_sentence(tmp_path: Path, written: str, said: str) 
         ("absent.yaml", None, "it cannot be read"),
         ("latin.yaml", b"models: {caf\xe9: free}", "it is not text in UTF-8"),
         ("broken.json", b"{", "it is not JSON"),
-        ("twice.json", b'{"models": {"a": "free", "a": "free"}}', "'a' occurs twice"),
+        ("twice.json", b'{"models": {"a": "free", "a": "free"}}', "'a' is written twice"),
         ("deep.json", b"[" * 100_000, "it is not JSON"),
     ],
 )
@@ -235,7 +238,7 @@ def test_a_broken_file_leaves_the_application_uninstrumented(
     assert not instrumented
     (record,) = caplog.records
     assert "which is not an amount of dollars" in record.getMessage()
-    assert "run without otel-agentcost: their model calls are not measured or priced" in record.getMessage()
+    assert "runs without otel-agentcost: its model calls are neither measured nor priced" in record.getMessage()
 
 
 def test_a_compiled_book_can_replace_the_bundled_one(tmp_path: Path) -> None:

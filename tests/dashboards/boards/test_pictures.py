@@ -12,7 +12,7 @@ import pytest
 
 from grafana.preview import picture
 from grafana.preview.__main__ import server_of
-from tests.grafana.boards.conftest import Boards
+from tests.dashboards.boards.conftest import Boards
 
 
 def test_each_board_has_a_picture_that_is_not_blank(boards: Boards) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from otel_agentcost.core import semconv
 from otel_agentcost.telemetry.signals import SIGNALS, WHERE, Signal, label
-from tests.grafana.boards.test_json import BOARDS, targets
+from tests.dashboards.boards.test_json import BOARDS, targets
 
 GRAFANA = {"__range": "3600s", "__rate_interval": "60s", "__interval": "60s"}
 LE = "le"

@@ -1,0 +1,26 @@
+"""The suite itself: what its lists of paths name exists."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.conftest import SLOW
+from tools.documents import ROOT
+
+LISTS = (".ci/run", "Makefile")
+
+
+@pytest.mark.parametrize("path", SLOW)
+def test_each_slow_path_exists(path: str) -> None:
+    """A renamed file would otherwise come back to `make test`."""
+    assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("file", LISTS)
+def test_each_path_that_is_run_exists(file: str) -> None:
+    """A renamed file would otherwise not be run there."""
+    named = set(re.findall(r"tests/[\w/]+(?:\.py)?", (ROOT / file).read_text(encoding="utf-8")))
+    assert named
+    assert {path for path in named if not (ROOT / path).exists()} == set()
