@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "_version": [],
     "environment_variables": [],
     "plugins": [*GROUND],
-    "settings": [*GROUND, "core"],
+    "settings": [*GROUND, "core", "plugins"],
     "pricebook": [*GROUND, "core"],
     "wire": [*GROUND, "core", "plugins"],
     "telemetry": [*GROUND, "core"],
