@@ -1,7 +1,7 @@
-"""The border between this package and the application: nothing of ours that goes wrong may cross it.
+"""Report this package's own failures without affecting the application.
 
-Whatever touches a call of the application runs inside `guarded` or an `except Exception` that calls `report`. A
-cause is logged once, at WARNING, with what it means for the application; what is lost is a figure, never a call.
+All code that runs within a call of the application is inside an `except Exception` that calls `report`. Each cause is
+logged once, at WARNING, with its consequence for the application: a figure can be lost, a call cannot.
 """
 
 from __future__ import annotations
@@ -15,39 +15,47 @@ from contextvars import copy_context
 
 logger = logging.getLogger("otel_agentcost")
 
-_MOST_CAUSES = 500
+_MAX_CAUSES = 500
 _seen: set[str] = set()
 _lock = threading.Lock()
 
 
 def warn_once(cause: str, sentence: str) -> None:
-    """Logs `sentence` unless something was already logged for the same `cause`.
+    """Log a warning, once for each cause.
 
-    The memory of causes is bounded: an application that manages to produce hundreds of different ones has been
-    told enough.
+    At most 500 causes are kept; further ones are not logged.
+
+    Args:
+        cause: Identifies the cause.
+        sentence: The text to log.
     """
-    if _is_news(cause):
+    if _is_new(cause):
         logger.warning("%s", sentence)
 
 
 def alarm_once(cause: str, sentence: str) -> None:
-    """`alarm`, once a cause."""
-    if _is_news(cause):
+    """Log an error as `alarm` does, once for each cause."""
+    if _is_new(cause):
         alarm(sentence)
 
 
-def _is_news(cause: str) -> bool:
+def _is_new(cause: str) -> bool:
     if cause in _seen:
         return False
     with _lock:
-        if cause in _seen or len(_seen) >= _MOST_CAUSES:
+        if cause in _seen or len(_seen) >= _MAX_CAUSES:
             return False
         _seen.add(cause)
     return True
 
 
 def report(doing: str, error: BaseException) -> None:
-    """Logs, once a cause, that `error` was caught while `doing` something. The application is not affected."""
+    """Log, once for each cause, that an error was caught.
+
+    Args:
+        doing: The failed activity, as a participle: "pricing a call".
+        error: The error.
+    """
     cause = f"{doing}: {type(error).__name__}"
     warn_once(
         cause,
@@ -57,7 +65,7 @@ def report(doing: str, error: BaseException) -> None:
 
 
 def forget_causes() -> None:
-    """Starts anew, so that the next cause is logged again (a fresh `instrument()` deserves fresh warnings)."""
+    """Forget all causes, so that they are logged again: a new `instrument()` repeats its warnings."""
     with _lock:
         _seen.clear()
 
@@ -73,23 +81,23 @@ def without_password(text: str) -> str:
 
 
 def alarm(sentence: str) -> None:
-    """Logs `sentence` at ERROR, and writes it to standard error where no handler does.
+    """Log `sentence` at ERROR, and write it to standard error unless a log handler does.
 
-    That no budget is enforced must not go unseen because an application's logging is set up for something else.
+    A budget that is not enforced must be visible whatever the application's logging configuration is.
     """
     logger.error("%s", sentence)
-    place: logging.Logger | None = logger
+    current: logging.Logger | None = logger
     handlers: list[logging.Handler] = []
-    while place is not None:
-        handlers += place.handlers
-        place = place.parent if place.propagate else None
+    while current is not None:
+        handlers += current.handlers
+        current = current.parent if current.propagate else None
     shown = not handlers or any(getattr(handler, "stream", None) in (sys.stderr, sys.stdout) for handler in handlers)
     if (logger.disabled or not shown) and sys.stderr is not None:
         sys.stderr.write(f"{sentence}\n")
 
 
 def apart(act: Callable[[], object]) -> None:
-    """Does `act`, which may run in a finalizer, in a copy of the current context.
+    """Call `act`, which can run in a finalizer, in a copy of the current context.
 
     Before Python 3.12 a collection can start in the middle of `ContextVar.set`; a finalizer that sets one too, in the
     same context, then frees what is being read, and the process crashes (python/cpython#148891).

@@ -1,9 +1,10 @@
-"""Circuit breakers as they are written, and which of them a call falls under. Pure, like the budgets.
+"""Parse the rules of circuit breakers, and select the breaker that applies to a call. No clock, no I/O.
 
     agent:trips=5/10m,open=15m; feature=support:loops=3/1h,open=30m
 
-A rule is a scope, perhaps narrowed to one name, how many refusals by budgets, loops, or both (`trips`) within what time
-open the breaker, and for how long. A rule without a name is a breaker for each value of its scope.
+A rule has a scope, optionally narrowed to one name, the number of refusals by budgets, of loops, or of both (`trips`)
+within a period that opens the breaker, and the time for which it stays open. A rule without a name stands for one
+breaker for each value of its scope.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ Trip = Literal["refusals", "loops"]
 Counted = Literal["trips", "refusals", "loops"]
 
 BREAKABLE: tuple[Scope, ...] = ("agent", "feature", "user", "tenant", "team", "conversation", "total")
-"""Scopes that live on after what went wrong in them; a trace is over then."""
+"""Scopes that outlive a refusal. A trace does not: it ends."""
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = 7 * 86400
@@ -34,9 +35,9 @@ class Breaker:
 
     scope: Scope
     name: str | None = None
-    """Only this value of the scope; None: each value has a breaker of its own."""
+    """The only value of the scope that the rule is for; None: each value has its own breaker."""
     counted: Counted = "trips"
-    """What opens it; `trips` are refusals and loops."""
+    """The events that open it; `trips` are refusals and loops."""
     times: int
     within: int
     """Seconds."""
@@ -44,7 +45,7 @@ class Breaker:
     """Seconds."""
 
     text: str = field(init=False, compare=False)
-    """The rule as it is written."""
+    """The rule in its canonical form."""
 
     def __post_init__(self) -> None:
         name = "" if self.name is None else f"={quoted_name(self.name)}"
@@ -52,22 +53,22 @@ class Breaker:
         object.__setattr__(self, "text", f"{self.scope}{name}:{what}")
 
     def value(self, scopes: Mapping[Scope, str]) -> str | None:
-        """Which value of its scope a call with these values falls under; None where under none."""
+        """Return the value of its scope for a call with the values `scopes`; None if the rule does not apply."""
         found = scopes.get(self.scope)
         return found if found is not None and self.name in (None, found) else None
 
     def counts(self, trip: Trip) -> bool:
-        """Whether that is what opens it."""
+        """Return whether an event of this kind counts towards opening it."""
         return self.counted in ("trips", trip)
 
     @property
     def open_in_words(self) -> str:
-        """For how long it is open, as it is written."""
+        """The time for which it stays open, such as `15m`."""
         return _written(self.open_for)
 
     @property
     def why(self) -> str:
-        """What has happened when it opens, for people."""
+        """The cause of its opening, for people: `5 refusals within 10m`."""
         what: str = "refusals or loops" if self.counted == "trips" else self.counted
         if self.times == 1:
             what = what.replace("s ", " ").removesuffix("s")
@@ -75,7 +76,17 @@ class Breaker:
 
 
 def parse(rules: str) -> tuple[Breaker, ...]:
-    """The breakers that `rules` says, in their order. Raises `UnclearRule` for the first that is not understood."""
+    """Parse rules that are joined by semicolons.
+
+    Args:
+        rules: The rules, such as `agent:trips=5/10m,open=15m`.
+
+    Returns:
+        The breakers, in the order of the rules.
+
+    Raises:
+        UnclearRule: A rule cannot be understood; the text quotes the first such rule.
+    """
     return tuple(_parse_rule(rule.strip()) for rule in split_rules(rules))
 
 
@@ -88,20 +99,29 @@ def _parse_rule(rule: str) -> Breaker:
         raise UnclearRule(f"{rule!r} has a scope that is none of {', '.join(BREAKABLE)}: {_FORM}")
     if name is not None and (not name.strip() or scope == "total"):
         raise UnclearRule(f"{rule!r} has an empty name: {_FORM}")
-    counted: Counted | None = None
-    times = within = open_for = 0
+    items = _items(tail, rule)
+    open_for = _seconds(items.pop("open"), rule) if "open" in items else None
+    if not items:
+        raise UnclearRule(f"{rule!r} does not say when it opens: {_FORM}")
+    if open_for is None:
+        raise UnclearRule(f"{rule!r} does not say for how long: {_FORM}")
+    ((counted, value),) = items.items()
+    times, within = _times(value, rule)
+    return Breaker(
+        scope=scope, name=name, counted=cast("Counted", counted), times=times, within=within, open_for=open_for
+    )
+
+
+def _items(tail: str, rule: str) -> dict[str, str]:
+    """Return the values by their keys: at most one kind of event, and `open`."""
+    items: dict[str, str] = {}
     for item in tail.split(","):
         key, _, value = (part.strip() for part in item.partition("="))
-        if key == "open" and not open_for:
-            open_for = _seconds(value, rule)
-        elif key in get_args(Counted) and counted is None:
-            counted = cast("Counted", key)
-            times, within = _times(value, rule)
-        else:
+        second_event = key != "open" and not items.keys() <= {"open"}
+        if key in items or second_event or key not in (*get_args(Counted), "open"):
             raise UnclearRule(f"{item.strip()!r} in {rule!r} is unknown: {_FORM}")
-    if counted is None or not open_for:
-        raise UnclearRule(f"{rule!r} does not say {'when it opens' if counted is None else 'for how long'}: {_FORM}")
-    return Breaker(scope=scope, name=name, counted=counted, times=times, within=within, open_for=open_for)
+        items[key] = value
+    return items
 
 
 def _times(value: str, rule: str) -> tuple[int, int]:

@@ -1,11 +1,11 @@
-"""Budgets as they are written, and which of them a call falls under. Pure: the time and the call come in.
+"""Parse budget rules, and select the budgets that apply to a call. No clock: the caller passes the time.
 
     user/day:usd=1; agent=researcher/day:usd=50; total/month:usd=1000,on_exceed=warn
 
-A rule is a scope, perhaps narrowed to one name, perhaps per calendar window, with one or more limits. A rule without
-a name is a budget for each value of its scope. All budgets that apply to a call must admit it. A settings file may
-hold the same as a list of such texts or of mappings (`{scope: user, window: day, usd: 1}`), or as what YAML makes of
-a text with a blank in it (`user/day: usd=1`).
+A rule has a scope, optionally narrowed to one name or to a calendar window, and one or more limits. A rule without a
+name stands for one budget for each value of its scope. All budgets that apply to a call must admit it. A settings file
+can hold the rules as a list of such texts or of mappings (`{scope: user, window: day, usd: 1}`). YAML reads
+`user/day: usd=1` as a mapping; that form is understood too.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Action = Literal["block", "warn", "downgrade", "clamp"]
 Unit = Literal["nano_usd", "tokens", "calls", "tool_calls", "seconds"]
 
 SCOPES: tuple[Scope, ...] = tuple(scope for scope in get_args(Scope) if scope != "run")
-"""The scopes that rules may have. `run` is that of the allowances which code gives itself."""
+"""The scopes of rules. `run` is the scope of limits that code sets with `otel_agentcost.run`."""
 WINDOWS: tuple[Window, ...] = get_args(Window)
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
@@ -39,24 +39,24 @@ LIMITS: Mapping[str, Unit] = {
     "tool_calls": "tool_calls",
     "seconds": "seconds",
 }
-"""How the limits are written, and what they count."""
+"""The written names of limits, and their units."""
 
 MOST = 10**18
-"""The largest limit, in whole units: a billion dollars. What ledgers add up stays within 64 bits."""
+"""The largest limit, in whole units: a billion US dollars. Sums in ledgers stay within 64 bits."""
 
 WRITTEN: Mapping[Unit, str] = {unit: written for written, unit in LIMITS.items() if written != "llm_calls"}
-"""How a unit is written, in rules and in telemetry."""
+"""The name of a unit in rules and in telemetry."""
 _NAMELESS: frozenset[Scope] = frozenset({"total", "trace", "process"})
 _TIMED: frozenset[Scope] = frozenset({"trace", "run"})
 
 _PARTS = frozenset({"scope", "name", "window", "on_exceed", *LIMITS})
-"""What the keys of a mapping are that holds one rule."""
+"""The keys of a mapping that holds one rule."""
 
 _FORM = "write scope[=name][/window]:limit=value, such as user/day:usd=1"
 
 
 class UnclearRule(ValueError):
-    """A rule that cannot be understood: the text quotes it and says what it should be."""
+    """A rule cannot be understood; the text quotes it and shows the correct form."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,19 +65,19 @@ class Budget:
 
     scope: Scope
     name: str | None = None
-    """Only this value of the scope; None: each value has a budget of its own."""
+    """The only value of the scope that the rule is for; None: each value has its own budget."""
     window: Window | None = None
-    """Per calendar hour, day or month; None: for good (for a trace: as long as it lives)."""
+    """Per calendar hour, day or month; None: without end (for a trace: until it ends)."""
     limits: Mapping[Unit, int]
-    """In whole units; dollars in billionths, rounded down, so that no more is spent than was written."""
+    """In whole units; US dollars in billionths, rounded down, so that no more is spent than the rule allows."""
     on_exceed: Action | None = None
-    """What happens to a call that does not fit; None: what the setting `ON_EXCEED` says."""
+    """The action for a call that does not fit; None: the setting `ON_EXCEED` applies."""
 
     text: str = field(init=False, compare=False)
-    """The rule as it is written."""
+    """The rule in its canonical form."""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "text", self._written())  # it is wanted with every call
+        object.__setattr__(self, "text", self._written())  # every call needs it
 
     def _written(self) -> str:
         name = "" if self.name is None else f"={quoted_name(self.name)}"
@@ -88,21 +88,21 @@ class Budget:
         return f"{self.scope}{name}{window}:{','.join(items)}"
 
     def value(self, scopes: Mapping[Scope, str]) -> str | None:
-        """Which value of this budget's scope a call with these values falls under; None where under none."""
+        """Return the value of the scope for a call with the values `scopes`; None if the budget does not apply."""
         found = scopes.get(self.scope)
         return found if found is not None and self.name in (None, found) else None
 
     def key(self, value: str, period: Period) -> str:
-        """What ledgers call this budget for `value` in `period`.
+        """Return the ledger key of this budget for `value` in `period`.
 
-        Rules about the same scope and window share what was spent, with a name or without: the key tells nothing of
-        limits, so changing a limit forgets no spending.
+        Rules with the same scope and window share their spending, with a name or without. The key does not include the
+        limits, so that changing a limit keeps the spending.
         """
         return period.key(self.scope, value)
 
 
 def quoted_name(name: str) -> str:
-    """A name as a rule may hold it: in double quotes where it would be read as something else."""
+    """Return a name as a rule can hold it: in double quotes if it could be read as something else."""
     plain = name == name.strip() and name and not name.startswith('"') and not set(name) & set(";:,")
     if plain and name.rpartition("/")[2].strip() not in WINDOWS:
         return name
@@ -117,29 +117,34 @@ def _amount(unit: Unit, limit: int) -> str:
 
 
 class Period(NamedTuple):
-    """One calendar window: a certain hour, day or month, from its first moment to before its last."""
+    """One calendar hour, day or month: a half-open interval."""
 
     label: str
     starts: float
-    """In seconds of the epoch, as `ends`."""
+    """Seconds of the epoch, as for `ends`."""
     ends: float | None
-    """None: never."""
+    """None: it does not end."""
 
     def key(self, scope: Scope, value: str) -> str:
-        """What ledgers call what `value` of `scope` spends in it."""
+        """Return the ledger key for the spending of `value` of `scope` in this window."""
         return f"{scope}/{self.label or 'all'}/{value}"
 
 
 FOREVER = Period("", float("-inf"), None)
 
 _FORMATS: Mapping[Window, str] = {"hour": "%Y-%m-%dT%H%z", "day": "%Y-%m-%d", "month": "%Y-%m"}
-"""An hour that the clocks go through twice is two hours: the offset from UTC tells them apart."""
+"""An hour that occurs twice when clocks are set back counts as two hours: the offset from UTC distinguishes them."""
 
 
 def period(window: Window | None, now: float, zone: tzinfo = timezone.utc) -> Period:
-    """The calendar window of `zone` in which `now` (seconds of the epoch) lies.
+    """Return the calendar window that includes `now`.
 
-    Days are those of the wall clock: one on which the clocks change has 23 or 25 hours, and none is spent twice.
+    Days follow the local clock: a day on which the clocks change has 23 or 25 hours.
+
+    Args:
+        window: The kind of window; None for one without end.
+        now: Seconds of the epoch.
+        zone: The time zone of the calendar.
     """
     if window is None:
         return FOREVER
@@ -166,9 +171,10 @@ _QUOTED = re.compile(
 
 
 def read(written: object) -> tuple[Budget, ...]:
-    """The budgets that a setting says: a text, a mapping, or a list of texts, mappings and budgets.
+    """Parse the value of the setting: a text, a mapping, or a list of texts, mappings and budgets.
 
-    Raises `UnclearRule`.
+    Raises:
+        UnclearRule: A rule cannot be understood.
     """
     if isinstance(written, str):
         return parse(written)
@@ -187,17 +193,25 @@ def read(written: object) -> tuple[Budget, ...]:
 
 
 def parse(rules: str) -> tuple[Budget, ...]:
-    """The budgets that `rules` says, in their order. Raises `UnclearRule` for the first that cannot be understood."""
+    """Parse rules that are joined by semicolons, in their order.
+
+    Raises:
+        UnclearRule: A rule cannot be understood; the text quotes the first such rule.
+    """
     return tuple(parse_rule(rule) for rule in split_rules(rules))
 
 
 def split_rules(rules: str) -> list[str]:
-    """What stands between the semicolons, but those in a quoted name."""
+    """Split rules at semicolons that are not in a quoted name."""
     return [rule for rule in _RULES.findall(rules) if rule.strip()]
 
 
 def parse_rule(rule: str) -> Budget:
-    """The budget that one rule says. Raises `UnclearRule`."""
+    """Parse one rule.
+
+    Raises:
+        UnclearRule: The rule cannot be understood.
+    """
     rule = rule.strip()
     scope, name, window, tail = split_scope(rule)
     items: list[tuple[str, object]] = []
@@ -210,7 +224,11 @@ def parse_rule(rule: str) -> Budget:
 
 
 def split_scope(rule: str) -> tuple[str, str | None, str | None, str]:
-    """The scope, name, window and limits of a rule. Raises `UnclearRule`."""
+    """Split a rule into its scope, name, window and limits.
+
+    Raises:
+        UnclearRule: The rule has no limits.
+    """
     quoted = _QUOTED.fullmatch(rule)
     if quoted is not None:
         return quoted["scope"], quoted["name"].replace('""', '"'), quoted["window"], quoted["limits"]
@@ -221,8 +239,10 @@ def split_scope(rule: str) -> tuple[str, str | None, str | None, str]:
 
 
 def _head(head: str) -> tuple[str, str | None, str | None]:
-    """The scope, name and window before the colon. A name may hold slashes (models do): what follows the last one is
-    the window only if it is one, or if there is no name that it could belong to.
+    """Split the text before the colon into scope, name and window.
+
+    A name can have slashes (models do): the text after the last slash is the window only if it is a valid one, or if
+    there is no name.
     """
     written, slash, window = head.rpartition("/")
     if not slash or ("=" in written and window.strip() not in WINDOWS):
@@ -232,14 +252,14 @@ def _head(head: str) -> tuple[str, str | None, str | None]:
 
 
 def _from_mapping(rule: Mapping[object, object]) -> list[Budget]:
-    """One budget, where the keys say its parts; else one or more, each under its scope, name and window."""
+    """Read one budget whose keys are its parts, or budgets whose keys are scope, name and window."""
     if _PARTS.isdisjoint(rule):
         return [budget for head, limits in rule.items() for budget in _under(str(head).strip(), limits)]
     written = repr(dict(rule))
     items = {str(key): value for key, value in rule.items()}
     scope, name, window = (items.pop(key, None) for key in ("scope", "name", "window"))
     if isinstance(name, bool) or not (name is None or isinstance(name, (str, int))):
-        # YAML has made something else of it (`on`, 4.10), and a budget of another name would hold nobody.
+        # YAML has converted the name (`on`, 4.10); a budget with another name would apply to no call.
         raise UnclearRule(f"{name!r} in {written} is not text: put the name in quotes")
     window = str(window) if window is not None else None
     return [_budget(written, str(scope), name if name is None else str(name), window, list(items.items()))]
@@ -291,9 +311,18 @@ def _limits(rule: str, scope: Scope, items: list[tuple[str, object]]) -> tuple[d
 
 
 def to_limit(unit: Unit, value: object, rule: str | None = None) -> int:
-    """A limit as it was written, in whole units.
+    """Parse a limit.
 
-    Raises `UnclearRule`; without a rule that the value stands in, its text completes "X is 'v', ".
+    Args:
+        unit: The unit of the limit.
+        value: A number, or text.
+        rule: The rule that it is part of, to be quoted; None if the caller's text quotes the value.
+
+    Returns:
+        The limit in whole units: nano-dollars, tokens, calls, seconds.
+
+    Raises:
+        UnclearRule: The value is not a limit. Without a rule, the text completes "X is 'v', ".
     """
     where = "which" if rule is None else f"{value!r} in {rule!r}"
     if isinstance(value, str) and _CURRENCY.search(value):
@@ -312,7 +341,11 @@ def to_limit(unit: Unit, value: object, rule: str | None = None) -> int:
 
 
 def to_action(value: object, rule: str) -> Action:
-    """What happens to a call that does not fit, as it was written. Raises `UnclearRule`."""
+    """Parse an action.
+
+    Raises:
+        UnclearRule: There is no such action.
+    """
     if value not in ACTIONS:
         raise UnclearRule(f"{value!r} in {rule!r} is not an action: {_one_of(ACTIONS)}")
     return value

@@ -1,6 +1,6 @@
-"""A model call as it is asked for and as it is answered: what the wire readers produce and all others consume.
+"""The request and the response of a model call: the values that the wire readers produce and all others consume.
 
-Plain values. They say nothing of spans, SDKs or HTTP clients.
+These values know nothing of spans, SDKs or HTTP clients.
 """
 
 from __future__ import annotations
@@ -32,32 +32,32 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """What is asked of a model, read from the request."""
+    """A request to a model."""
 
     operation: str
     """`gen_ai.operation.name`: chat, text_completion, generate_content, embeddings, ..."""
     model: str | None
-    """The model asked for, as the application named it; None where the request names none."""
+    """The requested model, as the application named it; None if the request names none."""
     stream: bool = False
     max_output_tokens: int | None = None
-    """The output limit that the request sets, per choice; None where it sets none."""
+    """The output limit of the request in tokens, per choice; None if it sets none."""
     choices: int = 1
-    """How many answers are asked for: each may use the whole output limit."""
+    """The number of requested answers. Each may use the whole output limit."""
     parameters: Mapping[str, AttributeValue] = field(default_factory=lambda: NO_PARAMETERS)
     """Span attributes that describe the request (`gen_ai.request.temperature`, ...), by their convention names."""
     terms: tuple[tuple[str, str], ...] = ()
-    """What the request alone says about the price: `("processing", "batch")`. The tier that was merely asked for
-    does not belong here: the tier that served the call is in the answer."""
+    """Conditions of the price that only the request has: `("processing", "batch")`. The requested service tier is not
+    one of them: the answer has the tier that served the call."""
     asked_terms: tuple[tuple[str, str], ...] = ()
-    """What the request asks for that sets the price if the provider serves it so, in the form of `Answer.terms`: for
-    the worst case before the call, and for nothing after it."""
+    """Requested conditions that set the price if the provider grants them, in the form of `Answer.terms`. Used for the
+    worst case before the call, and not after it."""
     body: Any = None
-    """The request body, for what is read only when it is needed (message content, estimates). Never changed."""
+    """The request body, for data that is read only when needed (message content, estimates). It is never changed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charge:
-    """Usage of another model than the answer's, billed with the same call (a compaction, an advisor, a fallback)."""
+    """Usage of a second model that the same call is billed for (a compaction, an advisor, a fallback)."""
 
     model: str | None
     usage: Usage
@@ -66,34 +66,34 @@ class Charge:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back, read from the response, from a stream's events so far, or from an error."""
+    """The result of a call, from its response, from the events of its stream so far, or from an error."""
 
     usage: Usage | None = None
-    """None where the provider gave none and none could be counted; `missing` then says why."""
+    """None if the provider reported no usage and none could be counted; `missing` then has the reason."""
     missing: str | None = None
-    """Why the usage or the price is not known, for people ("the response has no usage"). A `missing` beside a usage
-    means that the usage must not be billed at list prices (provisioned throughput, malformed counts)."""
+    """The reason why the usage or the price is not known, for people ("the response has no usage"). With a usage, it
+    means that list prices do not apply (provisioned throughput, malformed counts)."""
     uncounted: str | None = None
-    """What the call used besides, which the response does not count: the dollars of `usage` do not cover it."""
+    """Further usage that the response does not count, for people. The cost of `usage` does not include it."""
     model: str | None = None
     """The model that served the call, as the provider names it."""
     response_id: str | None = None
     finish_reasons: tuple[str, ...] = ()
     terms: tuple[tuple[str, str], ...] = ()
-    """What served the call, where it sets the price: `("service_tier", "flex")`, `("speed", "fast")`."""
+    """Conditions that served the call and set its price: `("service_tier", "flex")`, `("speed", "fast")`."""
     tier: str | None = None
     """The service tier as an OpenAI-compatible provider reports it, for the span (`openai.response.service_tier`)."""
     extra: tuple[Charge, ...] = ()
-    """What other models did within the call. Their usage is not part of `usage`."""
+    """Usage of other models within the call. It is not part of `usage`."""
     provider_usd: Decimal | None = None
-    """The cost that the provider itself reports in its response; it goes before any price of ours."""
+    """The cost that the provider itself reports in its response; it takes precedence over computed prices."""
     free: bool = False
     """The provider does not charge for this kind of call at all."""
     attributes: Mapping[str, AttributeValue] = field(default_factory=lambda: NO_PARAMETERS)
     """Further span attributes that describe the response, by their convention names."""
 
     def tokens(self) -> Tokens:
-        """All tokens of the call, with those that other models used within it: all of them are billed."""
+        """Return all tokens of the call, with those of other models within it: all of them are billed."""
         if self.usage is None:
             return NO_TOKENS
         if not self.extra:

@@ -1,7 +1,7 @@
-"""Exact money: dollars as `Decimal`, ledgers as integer nano-dollars, float only at the telemetry border.
+"""Exact money: US dollars as `Decimal`, integer nano-dollars in ledgers, floats only in attributes and metrics.
 
-Every operation runs in a decimal context of our own, so that an application which lowers its own precision
-(or makes inexact results an error) can neither change a price nor be broken by one.
+Every operation uses a decimal context of this module. An application that lowers the precision of its own context, or
+makes inexact results an error, can neither change a price nor be broken by one.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _UP = Context(prec=60, rounding=ROUND_CEILING, traps=[InvalidOperation])
 
 ZERO = Decimal(0)
 MOST = Decimal(10**6)
-"""No call costs a million dollars; without a bound, one absurd figure of a provider's spoils every sum."""
+"""No call costs a million dollars. Without a bound, one absurd figure from a provider would spoil every sum."""
 
 add = _CONTEXT.add
 subtract = _CONTEXT.subtract
@@ -37,24 +37,25 @@ wide_subtract = _WIDE.subtract
 
 
 def to_nano(usd: Decimal) -> int:
-    """Whole nano-dollars, rounded up: a ledger may hold a billionth of a dollar too much, never too little."""
+    """Convert US dollars to whole nano-dollars, rounded up: a ledger never counts too little."""
     return int(_UP.to_integral_value(_UP.multiply(usd, Decimal(NANO_PER_USD))))
 
 
 def from_nano(nano: int) -> Decimal:
-    """The dollars that `nano` billionths of a dollar are, exactly."""
+    """Convert nano-dollars to US dollars, exactly."""
     return Decimal(nano).scaleb(-9, _UP)
 
 
 def to_float(usd: Decimal) -> float:
-    """The nearest double, for a span attribute or a metric: the only place where money becomes a float."""
+    """Return the nearest double, for a span attribute or a metric: the only place where money becomes a float."""
     return float(usd)
 
 
 def from_number(value: object) -> Decimal | None:
-    """A dollar amount that a provider or a user wrote as a number or text; None where it is not one.
+    """Parse an amount that a provider or a user wrote as a number or as text.
 
-    Booleans, NaN, infinities and negative amounts are not amounts of money spent.
+    Returns:
+        US dollars; None for booleans, NaN, infinities, negative amounts, and anything that is not a number.
     """
     if isinstance(value, bool) or not isinstance(value, (int, float, str, Decimal)):
         return None
@@ -66,6 +67,6 @@ def from_number(value: object) -> Decimal | None:
 
 
 def reported(value: object) -> Decimal | None:
-    """What a provider says that one call cost; None where that is no amount, or no amount that a call can cost."""
+    """Parse the cost of one call that a provider reports; None if it is not an amount, or a million dollars or more."""
     amount = from_number(value)
     return amount if amount is not None and amount < MOST else None

@@ -1,10 +1,10 @@
-"""What a usage costs under a price list: pure arithmetic, with the time and the terms given by the caller.
+"""Compute the cost of a usage under a price list: pure arithmetic; the caller passes the time and the terms.
 
-A `ModelPrices` holds all that a price book says of one model (dated lists, lists for some hours of the day, variants
-for service tiers and batches) and chooses the `Card` for a moment; a card turns a `Usage` into a `Cost`. Because
-usage is disjoint, each counted kind is billed once: at the most special price whose meaning contains it.
+`ModelPrices` has all price lists of one model (with start dates, for some hours of the day, for service tiers and
+batches) and selects the `Card` for a time. A card turns a `Usage` into a `Cost`. Because usage is disjoint, each kind
+is billed once: at the price of the most special kind that includes it.
 
-No names are looked up here and nothing is read from files: that is `otel_agentcost.pricebook`.
+Names of models are looked up, and files are read, in `otel_agentcost.pricebook`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ DAY = 86_400.0
 
 
 class Unit(NamedTuple):
-    """What one price key prices: so many dollars for `per` of `kind`."""
+    """The unit of a price key: US dollars for `per` of `kind`."""
 
     kind: Kind
     per: int
@@ -69,23 +69,23 @@ _BY_DIMENSIONS: Mapping[Dimensions, Kind] = {dimensions: kind for kind, dimensio
 _FRESH: Mapping[Kind, Kind] = {
     kind: _BY_DIMENSIONS[DIMENSIONS[kind] - {("token_type", "cache_read")}] for kind in CACHE_READ_TOKENS
 }
-"""What each kind of token that is read from a cache would be if it were not."""
+"""For each kind of token that is read from a cache, the kind without the cache."""
 
 
 class InconsistentPrices(ValueError):
-    """A price list that leaves open what some usage costs; the text says which price is missing."""
+    """A price list does not determine the cost of every usage; the text names the missing price."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tiered:
-    """A price that depends on the size of the request: the whole request pays the price of the tier it reaches."""
+    """A price that depends on the size of the request: all of its tokens have the price of the tier that it reaches."""
 
     base: Decimal
     tiers: tuple[tuple[int, Decimal], ...]
     """(start, price), ascending: the price for requests of more than `start` input tokens, cached ones included."""
 
     def reached(self, input_tokens: Count) -> Decimal:
-        """The price for a request of so many input tokens."""
+        """Return the price for a request of `input_tokens`, cached ones included."""
         price = self.base
         for start, tier in self.tiers:
             if input_tokens > start:
@@ -101,10 +101,13 @@ def _contains(general: Kind, special: Kind) -> bool:
 
 
 def check(prices: Mapping[Kind, Price]) -> None:
-    """Raises `InconsistentPrices` unless every kind of usage has at most one most special price.
+    """Check that every kind of usage has at most one most special price.
 
-    A special price needs the general ones that contain it, and two prices that can both apply to a token (audio,
-    cached) need one for where they meet (cached audio).
+    A special price needs the more general ones that include it. Two prices that can both apply to a token (audio,
+    cached) need a price for their intersection (cached audio).
+
+    Raises:
+        InconsistentPrices: A price is missing.
     """
     by_dimensions: dict[Dimensions, Kind] = {dimensions: kind for kind, dimensions in DIMENSIONS.items()}
     for kind in prices:
@@ -114,7 +117,7 @@ def check(prices: Mapping[Kind, Price]) -> None:
             raise InconsistentPrices(f"{PRICE_KEY_OF[kind]} needs a price for {needed} beside it")
     for one, other in combinations(prices, 2):
         both = DIMENSIONS[one] | DIMENSIONS[other]
-        if len(dict(both)) < len(both):  # they differ in a dimension: nothing is of both kinds
+        if len(dict(both)) < len(both):  # they differ in a dimension: nothing can be of both kinds
             continue
         meeting = by_dimensions.get(both)
         if meeting is None or meeting not in prices:
@@ -124,7 +127,7 @@ def check(prices: Mapping[Kind, Price]) -> None:
 
 
 class Card:
-    """One price list, ready to price with. It can be shared by threads: all that changes is what it remembers."""
+    """One price list, ready to compute costs. Threads can share it: only its caches change."""
 
     __slots__ = ("_rates", "_rounds", "_saved", "_starts", "minimum_seconds", "name", "prices")
 
@@ -135,15 +138,15 @@ class Card:
         self.minimum_seconds = minimum_seconds
         tiers = {start for price in prices.values() if isinstance(price, Tiered) for start, _ in price.tiers}
         self._starts = tuple(sorted(tiers))
-        # For each tier: the dollars for one of each kind met so far, and the part of the cost they belong to.
+        # For each tier: US dollars for one of each kind used so far, and the part of the cost that they belong to.
         self._rates: tuple[dict[Kind, tuple[Decimal, int]], ...] = tuple({} for _ in range(len(tiers) + 1))
-        # For each tier: what one token of each kind met so far costs less for being read from a cache.
+        # For each tier: the savings in US dollars for one token of each kind used so far that is read from a cache.
         self._saved: tuple[dict[Kind, Decimal], ...] = tuple({} for _ in range(len(tiers) + 1))
-        # Where more than counts are billed (a fee a request, a minimum duration) there are no plain rates.
+        # With a fee for each request or a minimum duration, the cost is not a sum of rates.
         self._rounds = "requests" in prices or minimum_seconds > 0
 
     def cost(self, usage: Usage) -> Cost:
-        """The dollars of `usage`, or the reason why this list cannot tell them."""
+        """Return the cost of `usage`, or the reason why this list does not determine it."""
         if usage.unsplit or self._rounds:
             return self._cost_in_full(usage)
         tier = 0
@@ -165,20 +168,20 @@ class Card:
                 before = parts[part]
                 parts[part] = dollars if before is zero else add(before, dollars)
                 usd = dollars if usd is zero else add(usd, dollars)
-        except (KeyError, Inexact):  # a kind that was not met before, has no plain rate, or needs rounding
+        except (KeyError, Inexact):  # a kind that is new to this card, has no rate, or needs rounding
             return self._cost_in_full(usage)
         if parts[_CACHE_READ] is zero:
             return priced(usd, parts, self.name)
         return priced(usd, parts, self.name, None, self._savings(usage, self._saved[tier]))
 
     def unit(self, kind: Kind) -> Kind | None:
-        """The priced kind at whose price `kind` is billed: itself, or the most special one that contains it."""
+        """Return the kind at whose price `kind` is billed: itself or the most special one that includes it."""
         dimensions = DIMENSIONS[kind]
         containing: list[Kind] = [other for other in self.prices if DIMENSIONS[other] <= dimensions]
         return max(containing, key=lambda other: len(DIMENSIONS[other]), default=None)
 
     def price(self, kind: Kind, input_tokens: Count) -> Decimal:
-        """The price of the priced `kind` for a request of so many input tokens."""
+        """Return the price of `kind`, which must be in the list, for a request of `input_tokens`."""
         price = self.prices[kind]
         return price.reached(input_tokens) if isinstance(price, Tiered) else price
 
@@ -186,11 +189,11 @@ class Card:
         return sum(input_tokens > start for start in self._starts)
 
     def _cost_in_full(self, usage: Usage) -> Cost:
-        """The same cost step by step, in the order of the price list, rounding where (and as) the library does."""
+        """Compute the same cost step by step, in the order of the price list, with the rounding of genai-prices."""
         for kind in usage.unsplit:
             if kind in self.prices:
-                told = f"{self.name} has a separate price for {kind}, but the response does not say how many"
-                return Cost.unknown(f"{told} of the tokens these were")
+                price = f"{self.name} has a separate price for {kind}"
+                return Cost.unknown(f"{price}, and the provider did not report their number")
         billed, missing = self._sorted_by_price(self._billed(usage.counts))
         input_tokens = usage.total(INPUT_TOKENS)
         usd = money.ZERO
@@ -210,7 +213,7 @@ class Card:
         return priced(usd, _summing_to(usd, parts), self.name, unpriced, savings)
 
     def _savings(self, usage: Usage, saved: Mapping[Kind, Decimal]) -> Decimal:
-        """What the tokens that were read from a cache would have cost more as fresh ones."""
+        """Return the savings in US dollars by reading tokens from a cache."""
         usd = money.ZERO
         for kind, count in usage.counts.items():
             if kind in saved:
@@ -221,7 +224,7 @@ class Card:
         return money.divide(money.multiply(self.price(kind, input_tokens), count), _PER[kind])
 
     def _billed(self, counts: Mapping[Kind, Count]) -> dict[Kind, Count]:
-        """What is billed for `counts`: a call is at least one request, and audio may have a minimum duration."""
+        """Return the billed counts: a call is at least one request, and audio can have a minimum duration."""
         billed: dict[Kind, Count] = dict(counts)
         if "requests" in self.prices:
             billed["requests"] = max(1, billed.get("requests", 0))
@@ -235,7 +238,7 @@ class Card:
         return billed
 
     def _sorted_by_price(self, counts: Mapping[Kind, Count]) -> tuple[dict[Kind, dict[int, Count]], list[str]]:
-        """`counts` by the kind whose price they pay and the part they belong to, and those that have no price."""
+        """Return `counts` by the kind at whose price they are billed and by part, and the kinds without a price."""
         billed: dict[Kind, dict[int, Count]] = {}
         missing: list[str] = []
         for kind, count in counts.items():
@@ -248,7 +251,7 @@ class Card:
         return billed, missing
 
     def _free(self, kind: Kind) -> bool:
-        """Whether the list is that of a free model: it has no prices at all, and then tokens cost nothing."""
+        """Return whether `kind` is free: the list of a free model has no prices at all."""
         return not self.prices and ("family", "tokens") in DIMENSIONS[kind]
 
     def _remember(self, usage: Usage, input_tokens: Count) -> None:
@@ -264,7 +267,7 @@ class Card:
                 rates[kind] = (money.ZERO, _part(kind))
 
     def _remember_saved(self, kind: Kind, rate: Decimal, input_tokens: Count) -> None:
-        """Nothing where a cached token has no price of its own, or costs as much as a fresh one, or more."""
+        """Keep the savings for a cached token, if it is cheaper than a fresh one."""
         unit = self.unit(_FRESH[kind])
         if unit is None or _PER[unit] != _MTOK:
             return
@@ -274,7 +277,7 @@ class Card:
 
 
 def _summing_to(usd: Decimal, parts: list[Decimal]) -> list[Decimal]:
-    """`parts` with what was rounded away given to the largest, so that they sum to `usd` to the last digit."""
+    """Add the rounding difference to the largest part, so that `parts` sum to `usd` exactly."""
     total = money.ZERO
     for part in parts:
         total = money.wide_add(total, part)
@@ -286,13 +289,13 @@ def _summing_to(usd: Decimal, parts: list[Decimal]) -> list[Decimal]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Period:
-    """When a price list applies: from a moment on, or between two times of every day. All UTC, in seconds."""
+    """The validity of a price list: from `start` on (seconds of the epoch), or between two seconds of each UTC day."""
 
     start: float | None = None
     daily: tuple[float, float] | None = None
 
     def active(self, at: float) -> bool:
-        """Whether it applies at the moment `at`."""
+        """Return whether it includes the time `at` (seconds of the epoch)."""
         if self.start is not None:
             return at >= self.start
         if self.daily is None:
@@ -302,7 +305,7 @@ class Period:
         return time >= begin or time < end if end < begin else begin <= time < end
 
     def turns(self, at: float) -> Iterator[float]:
-        """The moments around `at` at which it may begin or cease to apply."""
+        """Yield the times around `at` at which it can begin or end."""
         if self.start is not None:
             yield self.start
         elif self.daily is not None:
@@ -317,16 +320,16 @@ ALWAYS = Period()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PriceList:
-    """Prices, and when and for which terms they apply."""
+    """Prices with their validity and terms."""
 
     prices: Mapping[Kind, Price]
     period: Period = ALWAYS
     terms: Mapping[str, str] | None = None
-    """For a variant: what must be so of the call (`service_tier`: `flex`); its prices replace the standard ones."""
+    """For a variant: the terms (`service_tier`: `flex`) under which its prices replace the standard ones."""
 
 
 class Quote(NamedTuple):
-    """The card that applies, and from when until when the answer stays the same."""
+    """The card that applies, and the times (seconds of the epoch) between which it stays the same."""
 
     card: Card
     since: float
@@ -334,7 +337,7 @@ class Quote(NamedTuple):
 
 
 class ModelPrices:
-    """All the prices of one model. Choosing a card does not depend on anything but the arguments."""
+    """All price lists of one model. The selected card depends only on the arguments."""
 
     __slots__ = ("_cards", "lists", "minimum_seconds", "name", "variants")
 
@@ -350,10 +353,17 @@ class ModelPrices:
         self._cards: dict[tuple[int, ...], Card] = {}
 
     def quote(self, at: float, terms: Mapping[str, str]) -> Quote:
-        """The card for a call at `at` under `terms`: the last list that applies then, else the first; and of the
-        variants that apply, the first that has a price for a kind gives that price.
+        """Select the card for a call.
 
-        Raises `InconsistentPrices` where the prices that come together contradict each other.
+        The last list that is valid at `at` applies, else the first list. Of the variants that apply, the first that has
+        a price for a kind overrides it.
+
+        Args:
+            at: The time of the call, in seconds of the epoch.
+            terms: What served the call, by term.
+
+        Raises:
+            InconsistentPrices: The combined prices contradict each other.
         """
         active = [position for position, standard in enumerate(self.lists) if standard.period.active(at)]
         chosen = [active[-1] if active else 0]

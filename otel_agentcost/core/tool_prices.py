@@ -1,7 +1,7 @@
-"""What tools cost: dollars a call or dollars a second, by name.
+"""Prices of tools: US dollars for each call or for each second, by name.
 
-Here are the price, the way it is written, and which of several names counts for a tool. Exact, and no clock: seconds
-are handed in. Read by `understanding.py` and `settings.py`, used by `toolcalls.py`.
+This module has the price, its written form, and the rule that selects one of several names for a tool. It is exact and
+has no clock: the caller measures the time. Used by `settings` and `calls.tool_call`.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ _UNITS: Final[Mapping[str, Literal["call", "second"]]] = {
 
 @dataclass(frozen=True, slots=True)
 class ToolPrice:
-    """US dollars for each call of a tool, or for each second that a call takes."""
+    """US dollars for each call of a tool, or for each second of a call."""
 
     usd: Decimal
     per: Literal["call", "second"] = "call"
 
     def of(self, nanoseconds: int) -> Decimal:
-        """The dollars of one call that took so long."""
+        """Return US dollars for one call that took `nanoseconds`."""
         return self.usd if self.per == "call" else money.multiply(self.usd, money.from_nano(max(0, nanoseconds)))
 
     def __str__(self) -> str:
@@ -38,7 +38,14 @@ class ToolPrice:
 
 
 def to_price(written: object) -> ToolPrice | None:
-    """A price as people write it: `0.005`, `"0.005"`, `"0.005/call"`, `"0.01/s"`; None where it is none."""
+    """Parse a price.
+
+    Args:
+        written: `0.005`, `"0.005"`, `"0.005/call"` or `"0.01/s"`.
+
+    Returns:
+        The price; None if `written` is not a price.
+    """
     if isinstance(written, ToolPrice):
         return written
     unit = "call"
@@ -50,18 +57,18 @@ def to_price(written: object) -> ToolPrice | None:
 
 
 class ToolPrices(Mapping[str, ToolPrice]):
-    """The prices of tools, by name; in a name, `*` stands for anything. Never changes."""
+    """Prices of tools by name, immutable. In a name, `*` matches any text."""
 
     __slots__ = ("_patterns", "_prices")
 
     def __init__(self, prices: Mapping[str, ToolPrice] | None = None) -> None:
         self._prices = dict(prices or {})
-        # A stable sort: of two patterns of one length the one that was written first counts.
+        # A stable sort: of two patterns of the same length, the one that was written first counts.
         patterns = sorted((name for name in self._prices if "*" in name), key=len, reverse=True)
         self._patterns = [(re.compile(_regex(name), re.DOTALL), self._prices[name]) for name in patterns]
 
     def find(self, tool: str) -> ToolPrice | None:
-        """The price of `tool`: under its own name, else under the longest pattern that it fits; None without one."""
+        """Return the price of `tool` by its exact name, else by the longest pattern that matches; None without one."""
         price = self._prices.get(tool)
         if price is not None:
             return price

@@ -1,9 +1,9 @@
-"""What a call used, in counts that never overlap.
+"""The usage of a call, in counts that never overlap.
 
-Providers report overlapping numbers (cached tokens within input, reasoning within output); a wire reader splits
-them, so that here every token, second, image or search is counted under exactly one `Kind` and can be billed
-exactly once. A kind means "of this kind, and of no more special one": `input_tokens` are the input tokens that
-are neither cached, nor audio, nor anything else that has a kind of its own.
+Providers report overlapping numbers (cached tokens within input, reasoning within output). The wire readers split
+them: here every token, second, image or search is counted under exactly one `Kind` and billed exactly once. A kind
+means "of this kind, and of no more special one": `input_tokens` are the input tokens that are neither cached, nor
+audio, nor of any other special kind.
 
 The names are those of the genai-prices unit registry (a test holds the two equal), with disjoint meaning.
 """
@@ -80,7 +80,7 @@ Kind = Literal[
 ]
 
 Count = int | Decimal
-"""Whole numbers for everything that is counted; `Decimal` for what is measured (seconds of audio)."""
+"""An integer for things that are counted; a `Decimal` for quantities that are measured (seconds of audio)."""
 
 Dimensions = frozenset[tuple[str, str]]
 
@@ -162,7 +162,7 @@ _ROLES: Mapping[str, int] = {
 
 
 class Tokens(NamedTuple):
-    """The sums that the GenAI conventions name: the first two contain the other three."""
+    """The sums that the GenAI conventions name. The first two include the other three."""
 
     input: int = 0
     """All input tokens, cached ones included (`gen_ai.usage.input_tokens`)."""
@@ -173,14 +173,14 @@ class Tokens(NamedTuple):
     cache_write: int = 0
     """Input tokens that were written to a cache, whatever their time to live and modality."""
     reasoning: int = 0
-    """Output tokens that the model thought and did not say."""
+    """Reasoning tokens: output tokens that are not part of the visible answer."""
 
 
 NO_TOKENS = Tokens()
 
 
 def plus(left: Count, right: Count) -> Count:
-    """The sum of two counts, exact whatever decimal context the application has set."""
+    """Add two counts exactly, whatever decimal context the application has set."""
     if isinstance(left, int) and isinstance(right, int):
         return left + right
     return money.wide_add(left, right)
@@ -192,11 +192,11 @@ class Usage:
 
     `counts` holds the kinds that occurred, each with a positive count; a kind that is absent is zero.
 
-    `unsplit` names kinds of which the provider gave no count although others that overlap them were given (cached
-    tokens and audio tokens, but not the cached audio tokens). The counts are then one possible split: a price that
-    does not tell the kinds apart is still exact, and one that does is refused.
+    `unsplit` names kinds that the provider did not count although it counted kinds that overlap them (cached tokens and
+    audio tokens, but not cached audio tokens). The counts are then one possible split. A price list that has one price
+    for the kinds is still exact; one with separate prices is not applied.
 
-    `estimated` says that the provider gave no usage and the tokens were counted here.
+    `estimated` is true if the provider reported no usage and the tokens were counted by this package.
     """
 
     counts: Mapping[Kind, Count]
@@ -204,7 +204,7 @@ class Usage:
     estimated: bool = False
 
     def total(self, kinds: Iterable[Kind]) -> Count:
-        """The sum over `kinds`, each counted once."""
+        """Return the sum over `kinds`."""
         counts = self.counts
         total: Count = 0
         for kind in kinds:
@@ -234,11 +234,11 @@ class Usage:
 
     @property
     def reasoning_tokens(self) -> int:
-        """Output tokens that the model thought and did not say."""
+        """Reasoning tokens: output tokens that are not part of the visible answer."""
         return self.tokens().reasoning
 
     def tokens(self) -> Tokens:
-        """All five sums in one pass, for the call path."""
+        """Return all five sums, computed in one pass: every call needs them."""
         read = write = reasoning = input_tokens = output_tokens = 0
         for kind, count in self.counts.items():
             roles = _ROLES[kind]

@@ -1,8 +1,8 @@
-"""Whether an agent goes round in circles, judged from what it called, what came back, and what it said.
+"""Detect loops of an agent from its tool calls, their results, and its messages.
 
-`items` are what is read of a conversation, `words` and `likeness` say what they mean, `watch` keeps the state of one
-conversation and finds the loops in it. Pure: no clock, no I/O; how alike two texts are is a function that is handed
-in. Fed by `otel_agentcost.calls.loop_guard`; what a loop leads to (a warning, a refusal) is decided elsewhere.
+`conversation` has the items of a conversation; `result_text`, `tool_names` and `similarity` interpret them; `detector`
+keeps the state of one conversation and reports its loops. No clock, no I/O; the caller passes the function that
+compares two texts. `calls.loop_guard` feeds the detectors and decides about a warning or a refusal.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What a conversation is made of, as far as loops show in it: tool calls, their results, and what was said.
+"""The items of a conversation that loop detection needs: tool calls, their results, and messages.
 
-Arguments are compared as canonical JSON: the order of keys, whitespace, and fields that differ with every call by
-their nature (request ids, timestamps, attempts) make no other call of it. Large arguments are not parsed, and large
-texts are known by a digest of samples. Built by the readers of wire formats and from tool spans.
+Arguments are compared as canonical JSON: the order of keys, whitespace, and volatile fields (request ids, timestamps,
+attempts) do not matter. Large arguments are not parsed, and large texts are identified by a digest of samples. The
+readers of wire formats and of tool spans make these items.
 """
 
 from __future__ import annotations
@@ -15,15 +15,15 @@ from typing import Any, Final, NamedTuple, cast
 from otel_agentcost.core.loops.result_text import VOLATILE_FIELDS, field_name
 
 ARGUMENTS_KEPT: Final = 300
-"""Characters of a call's arguments that are kept: to compare, and as evidence."""
+"""Characters of a call's arguments that are kept, for comparison and as evidence."""
 RESULT_KEPT: Final = 400
-"""The same of its result."""
+"""Characters of its result that are kept."""
 _PARSED: Final = 16_384
-"""Arguments longer than this are compared as the text that they are."""
+"""Arguments with more characters are compared as plain text."""
 _LONG: Final = 2_048
-"""A text within arguments that is longer is compared by its digest."""
+"""A text within arguments with more characters is compared by its digest."""
 _NAME: Final = 96
-"""Characters of a tool's name, and of an id."""
+"""Characters of a tool's name, or of an id, that are kept."""
 _DEEPEST: Final = 6
 _ELEMENTS: Final = 256
 _WHOLE: Final = 65_536
@@ -32,29 +32,29 @@ _PIECES: Final = 16
 
 
 class ToolCall(NamedTuple):
-    """A tool that the model called. Built by `make_tool_call`."""
+    """A tool call of the model. Made by `make_tool_call`."""
 
     id: str | None
     tool: str
     arguments: str
-    """Canonical, without what differs every time, and cut to `ARGUMENTS_KEPT`."""
+    """Canonical JSON without volatile fields, cut to `ARGUMENTS_KEPT` characters."""
     key: int
-    """The same for the same call: of the tool and of all its arguments."""
+    """A hash of the tool and all arguments: equal calls have equal keys."""
 
 
 class ToolResult(NamedTuple):
-    """What came back from a tool."""
+    """The result of a tool call."""
 
     id: str | None
     content: str
     error: bool = False
-    """Whether the wire format itself says that the call failed."""
+    """True if the wire format marks the call as failed."""
     tool: str | None = None
-    """Whose result it is, where the format says that in place of an id."""
+    """The tool, for formats that name it instead of an id."""
 
 
 class TextMessage(NamedTuple):
-    """What somebody said."""
+    """A message with text, of the model or of the user."""
 
     by_model: bool
     text: str
@@ -64,7 +64,13 @@ Item = ToolCall | ToolResult | TextMessage
 
 
 def make_tool_call(id_: str | None, tool: str, arguments: Any) -> ToolCall:
-    """The call of `tool` with `arguments`: JSON text, or the value that such a text stands for. Never raises."""
+    """Make the item for a tool call. Never raises.
+
+    Args:
+        id_: The model's id of the call, if the format has one.
+        tool: The name of the tool.
+        arguments: JSON text, or the value that it stands for.
+    """
     whole = canonical(arguments)
     tool = shorten_name(tool)
     return ToolCall(
@@ -73,12 +79,12 @@ def make_tool_call(id_: str | None, tool: str, arguments: Any) -> ToolCall:
 
 
 def shorten_name(name: str) -> str:
-    """A tool's name, or a call's id, as it is kept: one that is longer than any real one is cut, and stays itself."""
+    """Cut a tool's name or a call's id to `_NAME` characters; a digest keeps cut ones distinct."""
     return name if len(name) <= _NAME else f"{clip(name, _NAME)}#{digest(name)}"
 
 
 def canonical(arguments: Any) -> str:
-    """One text for all writings of the same arguments; what is no JSON is a text with its whitespace collapsed."""
+    """Return one text for all spellings of the same arguments. In text that is not JSON, whitespace is collapsed."""
     value = arguments
     if isinstance(arguments, str):
         if len(arguments) > _PARSED:
@@ -91,12 +97,12 @@ def canonical(arguments: Any) -> str:
             return " ".join(value.split())
     try:
         return _ENCODE(value if _is_steady(value, 0) else _steady(value, 0))
-    except Exception:  # an object of the application's that is no JSON, a text that is no Unicode, a circle
+    except Exception:  # not JSON, not Unicode, or a circular reference
         return f"<{type(value).__name__}>"
 
 
 def _parsed(text: str) -> Any:
-    """The JSON in a text: at once where it is nothing else, which takes two thirds of what `json.loads` does."""
+    """Parse JSON. Decoding an object directly takes two thirds of the time of `json.loads`."""
     if text[:1] == "{":
         value, end = _DECODER.raw_decode(text)
         if end == len(text):
@@ -108,12 +114,12 @@ _DECODER: Final = json.JSONDecoder()
 
 
 def _encoder() -> Callable[[Any], str]:
-    """Canonical JSON. The encoder in C is made once: `json` makes one for every text, which takes as long again."""
+    """Return an encoder for canonical JSON. It is made once: `json` makes one for each text, which doubles the time."""
     make: Any = getattr(json.encoder, "c_make_encoder", None)
     try:
         encode = make(None, repr, json.encoder.encode_basestring, None, ":", ",", True, False, True)
         encode({"b": [1.5, None], "a": "ä"}, 0)
-    except Exception:  # another Python, or one that makes it otherwise
+    except Exception:  # another implementation of Python
         return json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=repr).encode
     return lambda value: "".join(encode(value, 0))
 
@@ -122,7 +128,7 @@ _ENCODE: Final = _encoder()
 
 
 def _is_steady(value: Any, depth: int) -> bool:
-    """Whether `_steady` would return `value` as it is: most often so, and found out in half the time."""
+    """Return whether `_steady` would return `value` unchanged. This is the usual case and takes half the time."""
     elements: list[Any]
     if isinstance(value, dict):
         fields: dict[Any, Any] = value  # pyright: ignore[reportUnknownVariableType]
@@ -145,7 +151,7 @@ def _is_steady(value: Any, depth: int) -> bool:
 
 
 _STEADY: Final = set[str]()
-"""Names of fields that were seen and do not differ every time; as many as `_NAMES`."""
+"""Names of fields that are not volatile: a cache of at most `_NAMES`."""
 _NAMES: Final = 2_048
 
 
@@ -161,7 +167,7 @@ _PLAIN: Final = frozenset({int, float, bool, type(None)})
 
 
 def _steady(value: Any, depth: int) -> Any:
-    """`value` without the fields that differ every time, and with digests for long texts."""
+    """Return `value` without volatile fields and with digests in place of long texts."""
     if type(value) is str:
         return value if len(value) <= _LONG else f"{value[:64]}#{digest(value)}"
     if isinstance(value, dict) and depth < _DEEPEST:
@@ -179,7 +185,7 @@ def _steady(value: Any, depth: int) -> Any:
 
 
 def digest(text: str) -> int:
-    """The same for the same text, within one process. A text of megabytes is known by its length and by samples."""
+    """Return a hash of a text, stable within one process. Long texts are hashed by their length and samples."""
     size = len(text)
     if size <= _WHOLE:
         return hash(text)
@@ -188,7 +194,7 @@ def digest(text: str) -> int:
 
 
 def clip(text: str, most: int) -> str:
-    """The beginning of `text`: at most `most` characters, fewer where a character takes more than a byte."""
+    """Return the start of `text`: at most `most` characters, fewer if characters take more than a byte of memory."""
     if len(text) <= most and (len(text) <= most // 4 or text.isascii()):
         return text
     head = text[:most]

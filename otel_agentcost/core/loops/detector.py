@@ -1,8 +1,9 @@
-"""One conversation, watched for loops: fed with its items in order, it finds the loop that it is in, if any.
+"""Detect loops in one conversation, which is fed item by item in its order.
 
-`Watch.feed` takes in what is new, `Watch.findings` says what stands now: loops whose latest round was in the latest
-turn of the model, and which nobody has answered since. A turn is what the model says and calls at once: what it
-repeats within one, it has not seen the result of. Kept are digests, and short samples as evidence.
+`LoopDetector.feed` takes new items; `LoopDetector.findings` returns the current loops: those whose latest round was in
+the latest turn of the model, without a message of the user since. A turn is all that the model says and calls at once.
+Repetitions within a turn do not count, because the model has not seen the results. The detector keeps digests, and
+short samples as evidence.
 """
 
 from __future__ import annotations
@@ -22,31 +23,31 @@ from otel_agentcost.core.loops.stall import StallRule
 __all__ = ["LoopDetector"]
 
 _KINDS: Final = 40
-"""Kinds of calls that are remembered; what was not called for longer is a new kind."""
+"""The number of kinds of calls that are kept; the least recent ones are dropped."""
 _ROOM: Final = 36_000
-"""Bytes that they may take together."""
+"""Bytes for all of them together."""
 _RESULTS: Final = 64
-"""Results that are known again."""
+"""The number of results whose digests are kept."""
 _OPEN: Final = 64
-"""Calls of one turn that are looked at: the others are not waited for."""
+"""The number of calls of one turn that are evaluated."""
 _LEFT_OPEN: Final = 16
-"""Those of them that are waited for when the request is over."""
+"""The number of them whose results can come with a later request."""
 _OPEN_CALL: Final = 850
-"""Bytes that each may take."""
+"""The size of each in bytes, at most."""
 _COMPARED: Final = 8
-"""Calls that a new one is compared with, the latest first."""
+"""The number of calls that a new one is compared with, the latest first."""
 _WORDINGS: Final = 2
-"""Earlier wordings of a call that are kept beside the latest."""
+"""The number of earlier wordings of a call that are kept."""
 _LABEL: Final = 24
-"""Characters below which one is but a label ("negative"): many things have it."""
+"""Characters below which a result is only a label ("negative"), which many things have."""
 
 
 _DRAFT: Final = 12
-"""Spaces in what an agent says before it hands over, at least, for it to be work that another reads."""
+"""Spaces in a message before a hand-off, at least, for it to count as work for another agent."""
 
 
 class LoopDetector:
-    """The state of one conversation. Not thread-safe."""
+    """Detects loops in one conversation. Not thread-safe."""
 
     __slots__ = (
         "_drafts",
@@ -77,7 +78,7 @@ class LoopDetector:
         self._users: OrderedDict[int, None] = OrderedDict()
         self._drafts: OrderedDict[int, None] = OrderedDict()
         self._groups: dict[tuple[str, int], list[Repetition]] = {}
-        """The kinds of calls, by what those that are alike have in common."""
+        """The kinds of calls, by their tool and the key that similar ones share."""
         self._hot: list[Repetition] = []
         self._new = _New()
         self._no_progress = NoProgressRule(self._progress, text_similarity, self._thresholds)
@@ -85,7 +86,7 @@ class LoopDetector:
         self._stall = StallRule(self._progress, self._thresholds)
 
     def size(self) -> int:
-        """Bytes that it takes, about."""
+        """Return its approximate size in bytes."""
         others = (
             self._no_progress.size()
             + self._error_storm.size()
@@ -93,10 +94,15 @@ class LoopDetector:
         )
         return 4_000 + self._room + others + _OPEN_CALL * len(self._open)
 
-    # --- what comes in ---
+    # --- input ---
 
     def feed(self, items: Iterable[Item], at: int) -> None:
-        """Takes in what is new. `at` says when that is, in whatever the caller counts: findings tell it again."""
+        """Take new items.
+
+        Args:
+            items: The items that follow those of earlier calls.
+            at: Their position, in the caller's unit. `Finding.since` is in the same unit.
+        """
         self._progress.at = at
         for item in items:
             if type(item) is ToolCall:
@@ -109,14 +115,14 @@ class LoopDetector:
             del self._open[_LEFT_OPEN:]
 
     def fit(self, room: int) -> None:
-        """Forgets calls, those that were not made for longest, until it takes at most so many bytes."""
+        """Drop the least recent kinds of calls until the detector takes at most `room` bytes."""
         most = room - (self.size() - self._room)
         while self._room > most and len(self._kinds) > 1:
             self._forget_oldest()
 
     def _called(self, call: ToolCall) -> None:
         if self._progress.model_acts():
-            self._open.clear()  # what has not come back by now never will
+            self._open.clear()  # results that are missing by now will not come
         self._no_progress.called()
         if len(self._open) < _OPEN:
             self._open.append(call)
@@ -140,7 +146,7 @@ class LoopDetector:
             progress.topics += not urged
             self._stall.reset()
             _remember(self._users, known, 24)
-        elif not urged:  # a person who asks the same again is told the same again
+        elif not urged:  # a repeated question gets the same answer
             progress.user += 1
             progress.topics += 1
             self._stall.reset()
@@ -168,7 +174,7 @@ class LoopDetector:
             progress.novel += new
             progress.writes += not failed and tool_names.is_write(call.tool)
         elif repetition.turn == progress.turn:
-            return  # the model has called it twice at once
+            return  # called twice in one turn
         else:
             new = self._once_more(repetition, call, result, raw, new=new)
         self._note(repetition)
@@ -185,7 +191,7 @@ class LoopDetector:
             _remember(self._results, raw, _RESULTS)
 
     def _of(self, result: ToolResult) -> ToolCall | None:
-        """The call that has come back: by its id, else the first of that tool, else the first without an id."""
+        """Return the call of a result: by its id, else the first of that tool, else the first."""
         for at, call in enumerate(self._open):
             if call.id == result.id if result.id is not None else result.tool in (None, call.tool):
                 return self._open.pop(at)
@@ -217,7 +223,7 @@ class LoopDetector:
             del self._groups[old.tool or "", old.things]
 
     def _once_more(self, repetition: Repetition, call: ToolCall, result: ToolResult, raw: int, *, new: bool) -> bool:
-        """A call of a kind that was called before. Returns whether what came back is new."""
+        """Count a call of a known kind. Return whether its result is new."""
         before = repetition.size()
         same = self._same(repetition, result, raw)
         if same is None:
@@ -250,7 +256,7 @@ class LoopDetector:
         repetition.drafts = progress.drafts
 
     def _same(self, repetition: Repetition, result: ToolResult, raw: int) -> bool | None:
-        """Whether a result tells what the last one told; None where the last one was too long to know."""
+        """Return whether a result has the same content as the previous one; None if that was too long to compare."""
         if raw == repetition.raw:
             return True
         stable_text = _stable_text(result.content)
@@ -265,7 +271,7 @@ class LoopDetector:
         )
 
     def _alike(self, call: ToolCall, result: ToolResult, raw: int) -> Repetition | None:
-        """The kind of which this is another wording: the arguments nearly the same, and the result, too."""
+        """Return the kind of which this call is another wording: similar arguments and a similar result."""
         self._new.stable_text = None
         self._new.things = similarity.subject_key(call.arguments)
         group = self._groups.get((call.tool, self._new.things))
@@ -306,10 +312,10 @@ class LoopDetector:
             return False
         return similarity.are_similar_results(before, content, self._similarity, self._thresholds.results)
 
-    # --- what stands ---
+    # --- output ---
 
     def findings(self) -> list[Finding]:
-        """The loops that the conversation is in now; nothing where its latest turn was none of a loop."""
+        """Return the current loops; none if the latest turn was not part of one."""
         self._no_progress.settle()
         found: list[Finding] = []
         if self._hot:
@@ -327,7 +333,7 @@ class LoopDetector:
         return found or self._stall.findings()
 
     def _called_again(self, repetition: Repetition) -> Finding:
-        """The finding for a kind of call: a cycle, where others were called again with it, round after round."""
+        """Return the finding for a kind of call: a cycle if other calls repeat in the same rounds."""
         others = {
             id(other)
             for other in self._kinds.values()
@@ -342,14 +348,14 @@ class LoopDetector:
 
 
 class _New:
-    """What was worked out about the call that came back last."""
+    """Intermediate results for the call that returned last."""
 
     __slots__ = ("exchanged", "stable_text", "things", "waits")
 
     def __init__(self) -> None:
         self.stable_text: str | int | None = None
         self.exchanged = False
-        """Whether it is what was called before with other words in the places of some."""
+        """True if the call is an earlier one with some words exchanged."""
         self.things = 0
         self.waits = False
 

@@ -1,4 +1,4 @@
-"""The rule `error_storm`: one tool fails in the same way again and again, whatever it is called with."""
+"""The rule `error_storm`: one tool fails in the same way again and again, with any arguments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _KINDS: Final = 6
 
 
 class ErrorStormRule:
-    """The kinds of failures of one conversation that have not been overcome."""
+    """Counts the failures of one conversation by tool and kind, until the tool succeeds."""
 
     __slots__ = ("_current", "_kinds", "_progress", "_similarity", "_thresholds")
 
@@ -29,13 +29,13 @@ class ErrorStormRule:
         return sum(300 + repetition.size() for repetition in self._kinds.values())
 
     def succeeded(self, tool: str) -> None:
-        """The tool can do what it is for: whatever was wrong before is overcome."""
+        """Drop the failures of `tool`: it works again."""
         if self._kinds:
             for kind in [kind for kind in self._kinds if kind[0] == tool]:
                 del self._kinds[kind]
 
     def failed(self, call: ToolCall, result: ToolResult) -> None:
-        """One more failure."""
+        """Count a failure."""
         progress = self._progress
         kind = (call.tool, result_text.failure_signature(result.content))
         repetition = self._kinds.get(kind) or self._alike(kind)
@@ -57,7 +57,7 @@ class ErrorStormRule:
         self._current = repetition
 
     def _weight(self, repetition: Repetition, result: ToolResult) -> int:
-        """What it counts: less where other things are wrong each time, and where others had a say."""
+        """Return the weight of a failure: less if the mistakes differ, or if the user or other calls intervened."""
         if self._progress.user > repetition.user or self._progress.novel - repetition.novel > self._thresholds.apart:
             return FAINT
         written, missing = self._progress.writes > repetition.writes, result_text.is_not_found(result.content)
@@ -66,7 +66,7 @@ class ErrorStormRule:
         verbatim = result_text.stable_text(repetition.result) == result_text.stable_text(
             clip(result.content, RESULT_KEPT)
         )
-        if written:  # something was changed, and another mistake came to light
+        if written:  # a change brought another mistake to light
             return WEAK if verbatim else FAINT
         return SOFT if verbatim else WEAK
 
@@ -86,7 +86,7 @@ class ErrorStormRule:
 
 
 def _same_form(one: str, other: str) -> bool:
-    """Whether two failures are one sentence about different things: of four words, one is another."""
+    """Return whether two failures are one sentence about different things: at most one in four words differs."""
     before, after = one.split(), other.split()
     if len(before) != len(after):
         return False

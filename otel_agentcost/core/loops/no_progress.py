@@ -1,7 +1,7 @@
 """The rule `no_progress`: the model's own answers repeat.
 
-An answer is what the model says without calling a tool with it; what it says beside a call ("let me look again") is
-judged by what the call brings.
+An answer is a message of the model without a tool call in the same turn. A message beside a call ("let me look again")
+does not count: the call does.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ _KEPT: Final = 8
 _SAMPLE: Final = 300
 _READ: Final = 4_096
 _SHORTEST: Final = 4
-"""Words: what is shorter ("Yes.", "Let me check.") is said often."""
+"""Words of an answer, at least: shorter ones ("Yes.", "Let me check.") are frequent."""
 _SUBSTANTIAL: Final = 8
-"""Words of an answer that nobody gives twice by chance."""
+"""Words above which an answer does not repeat by chance."""
 
 
 class NoProgressRule:
-    """The latest answers of one conversation."""
+    """Counts the latest answers of one conversation."""
 
     __slots__ = ("_current", "_kinds", "_pending", "_progress", "_similarity", "_thresholds")
 
@@ -40,19 +40,19 @@ class NoProgressRule:
         return sum(repetition.size() for repetition in self._kinds.values())
 
     def say(self, text: str) -> None:
-        """The model says `text`; whether that is an answer shows in what comes next."""
+        """Take a message of the model. The next item shows whether it is an answer."""
         self._pending = f"{self._pending} {text[:_READ]}" if self._pending else text[:_READ]
 
     def called(self) -> None:
-        """The model calls a tool in the same turn."""
+        """Drop the message: the model calls a tool in the same turn."""
         self._pending = None
 
     def settle(self) -> None:
-        """Nothing more comes with it for now."""
+        """Count the message as an answer: the request has no further items."""
         self.flush()
 
     def flush(self) -> None:
-        """The turn is over: what was said was an answer."""
+        """Count the message as an answer: the turn is over."""
         text, self._pending = self._pending, None
         if text is None:
             return
@@ -93,8 +93,8 @@ class NoProgressRule:
             return
         repetition.near = repetition.near or not exact
         if spoken and progress.question and progress.question == repetition.raw:
-            repetition.again(PATIENT)  # the same question has the same answer
-        elif asked:  # another matter may have the same answer: a label, a refusal, "Is there anything else?"
+            repetition.again(PATIENT)  # the same question gets the same answer
+        elif asked:  # another question can get the same answer: a label, a refusal, "Is there anything else?"
             repetition.again(PATIENT)
         else:
             repetition.again(SOFT if spoken or learned or not exact else FULL)

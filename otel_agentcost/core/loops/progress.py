@@ -1,10 +1,10 @@
-"""Where a conversation stands: what the rules of `watch`, `answers`, `failures` and `stalls` tell the time by."""
+"""Counters of a conversation, which the loop rules use as a logical clock."""
 
 from __future__ import annotations
 
 
 class Progress:
-    """Counts, of which each goes up with what it counts."""
+    """The counters of one conversation. None of them ever decreases, except that `question` is a hash."""
 
     __slots__ = (
         "_heard",
@@ -25,36 +25,36 @@ class Progress:
     def __init__(self) -> None:
         self._heard = True
         self.at = 0
-        """When, in whatever the caller counts."""
+        """The position of the latest item, in the caller's unit."""
         self.turn = 0
-        """What the model says and calls at once is one."""
+        """Turns of the model: messages and tool calls that it makes at once are one turn."""
         self.order = 0
-        """Calls that came back."""
+        """Tool calls that have returned."""
         self.novel = 0
-        """Kinds of calls that brought something new at once."""
+        """Kinds of calls whose first result was new."""
         self.news = 0
-        """Results that were new."""
+        """New results."""
         self.slept = 0
-        """The `order` of the last call that let time pass."""
+        """The `order` of the last call that waited."""
         self.writes = 0
-        """New calls that changed something."""
+        """New calls of tools that write."""
         self.user = 0
-        """What the user said that was new, or asked again."""
+        """Messages of the user that were new, or repeated a question."""
         self.topics = 0
-        """What of that was more than that the model should go on."""
+        """Those of them that did more than tell the model to continue."""
         self.drafts = 0
-        """Longer texts of the model that were new."""
+        """New long messages of the model."""
         self.question = 0
-        """What the user said last: the same for the same."""
+        """A hash of the user's last message; 0 if it only told the model to continue."""
         self.last_change = 0
-        """The `order` of the last call of a known kind that brought something else than before."""
+        """The `order` of the last call of a known kind whose result had changed."""
 
     def model_acts(self) -> bool:
-        """The model says or calls something. Returns whether that begins a turn."""
+        """Record that the model said or called something. Return whether that starts a turn."""
         begins, self._heard = self._heard, False
         self.turn += begins
         return begins
 
     def model_receives(self) -> None:
-        """Something comes back to the model."""
+        """Record that the model received something."""
         self._heard = True

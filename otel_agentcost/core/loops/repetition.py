@@ -1,8 +1,8 @@
-"""How repetitions are counted, and when they are a loop.
+"""Count repetitions, and define when they are a loop.
 
-A repetition counts for more or less, in units of `FULL`: fully where nothing happened since the last one, for less
-where something did (the user spoke, a file was written, much else was learned) and hardly at all where the tool says
-that it is not done yet. Values only; `watch` decides what is a repetition.
+A repetition has a weight in units of `FULL`: the full weight if nothing happened since the previous one, less if
+something did (the user spoke, a file was written, other calls had new results), and hardly any if the tool reports that
+it is not done yet. This module has values only; `detector` decides which calls are repetitions.
 """
 
 from __future__ import annotations
@@ -14,67 +14,66 @@ from typing import Final, Literal
 Rule = Literal["repeat", "cycle", "near_repeat", "error_storm", "no_progress", "stall"]
 
 Similarity = Callable[[str, str], float]
-"""How alike two texts are: 0 (not at all) to 1 (the same)."""
+"""Compares two texts: 0 (nothing in common) to 1 (equal)."""
 
 FULL: Final = 60
 SOFT: Final = 40
-"""Of three repetitions that count so much, one more is needed."""
+"""Needs one repetition more than three with the full weight."""
 WEAK: Final = 30
-"""Twice as many are needed."""
+"""Needs twice as many repetitions."""
 FAINT: Final = 15
-"""Four times as many are needed."""
+"""Needs four times as many."""
 SLIGHT: Final = 4
 """Thirty times as many are needed."""
 PATIENT: Final = 1
-"""Waiting: sixty times as many are needed."""
+"""A call that waits: needs sixty times as many."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """When repetitions are a loop. The defaults were chosen by measurement: see `tests/core/loops`."""
+    """The thresholds for loops. The defaults were chosen by measurement: see `tests/core/loops`."""
 
     repeats: int = 3
-    """How often the same happens before it is a loop (`LOOP_MAX_REPEATS`); at least 2."""
+    """The number of equal events that is a loop (`LOOP_MAX_REPEATS`); at least 2."""
     stall: int = 8
-    """How many turns in a row may bring nothing new."""
+    """The number of consecutive turns without a new result that is a loop."""
     arguments: float = 0.5
-    """How alike the words of arguments must be, where their results are the same and say something."""
+    """The similarity (0 to 1) of arguments whose results are equal and informative."""
     arguments_to_nothing: float = 0.7
-    """The same where the results say nothing."""
+    """The similarity of arguments whose results are equal and uninformative."""
     results: float = 0.9
-    """How alike results in prose must be to tell the same."""
+    """The similarity of results in prose with the same content."""
     answers: float = 0.85
-    """How alike two answers of the model must be to say the same."""
+    """The similarity of answers of the model with the same content."""
     errors: float = 0.9
-    """How alike two failures must be to be of one kind."""
+    """The similarity of failures of one kind."""
     apart: int = 5
-    """How many calls that bring something new may come between two of the same; after more, the later one is weak."""
+    """The number of calls with new results between two equal calls, above which the later one has little weight."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """A loop that a conversation is in."""
+    """A loop in a conversation."""
 
     rule: Rule
     tool: str | None
-    """None where it is no tool that repeats."""
+    """The tool that repeats; None if the model repeats itself."""
     repeats: int
-    """How often it happened: the calls of one kind, the rounds of a cycle, the answers, or the turns that brought
-    nothing."""
+    """The number of calls of one kind, rounds of a cycle, equal answers, or turns without a new result."""
     since: int
-    """The `at` with which the first of them was fed."""
+    """The position (`at`) at which the first of them was fed."""
     arguments: str = ""
-    """Of the latest call; or the answer that repeats. Cut off."""
+    """The start of the arguments of the latest call, or of the repeated answer."""
     result: str = ""
-    """What the latest call brought. Cut off."""
+    """The start of the result of the latest call."""
     period: int = 1
-    """How many different calls are one round."""
+    """The number of different calls in one round."""
     first: bool = True
-    """Whether this loop is found for the first time: it is found again at every further round."""
+    """True if this loop was not reported before. It is reported again in every further round."""
 
 
 class Repetition:
-    """Something that happens again and again: one kind of call, of failure, of answer."""
+    """The count of one kind of call, failure or answer, with a snapshot of the progress at its latest occurrence."""
 
     __slots__ = (
         "arguments",
@@ -112,10 +111,10 @@ class Repetition:
             self.things
         ) = self.topics = self.drafts = 0
         self.stable_text: str | int | None = None
-        """Of its result; a digest where that is long, None where it was not worked out."""
+        """The stable text of its result, or a digest of it if it is long; None if it was not computed."""
         self.arguments = ""
         self.wordings: tuple[str, ...] = ()
-        """What the arguments were before, where it is another wording."""
+        """Earlier wordings of the arguments."""
         self.result = ""
 
     def again(self, weight: int) -> None:
@@ -123,7 +122,7 @@ class Repetition:
         self.credit += weight
 
     def restart(self, at: int) -> None:
-        """What happened last was something else, and is the first of its kind."""
+        """Start counting anew: the latest occurrence differs from the earlier ones."""
         self.since = at
         self.repeats = 1
         self.credit = FULL
@@ -132,7 +131,7 @@ class Repetition:
         self.started = self.order
 
     def size(self) -> int:
-        """Bytes that it takes, about."""
+        """Return its approximate size in bytes."""
         wordings = sum(text.__sizeof__() for text in self.wordings) if self.wordings else 0
         return 600 + self.arguments.__sizeof__() + self.result.__sizeof__() + wordings
 

@@ -1,7 +1,7 @@
-"""What results and arguments mean, as far as their words tell: errors, waiting, nothing found, what differs each time.
+"""Interpret texts of results, arguments and messages by their words: failures, empty results, volatile parts.
 
-Judgements by words are only ever used to count a repetition for less, or to look past what cannot matter (the time
-of day, a request's id). Numbers that count, page, and measure are never looked past: they are progress.
+Such a judgement only ever lowers the weight of a repetition, or ignores parts that cannot matter (the time of day, the
+id of a request). Numbers that count, page or measure are never ignored: they are progress.
 """
 
 from __future__ import annotations
@@ -41,11 +41,11 @@ VOLATILE_FIELDS: Final = _words(
     attemptnumber retry retries retrycount retryid
     """
 )
-"""Fields (in lower case, without `_` and `-`) that differ with every call by their nature."""
+"""Volatile fields, which differ in every call: names in lower case, without `_` and `-`."""
 
 
 def field_name(name: Any) -> str:
-    """`name` as it would stand in `VOLATILE_FIELDS`."""
+    """Return `name` in the form of `VOLATILE_FIELDS`."""
     return _plain(name) if type(name) is str else ""
 
 
@@ -92,16 +92,16 @@ _PERHAPS_TIMED: Final = re.compile(
     r"\d:\d\d|\d ?(?:ms|µs|us|ns|s\b|sec|milli|min)|1[5-9]\d{8}"
     r"|(?i:request|trace|correl|attempt|retry|\btry|invoc|\breq)"
 )
-"""What is looked for first, because it is found sooner: most results have none of it."""
+"""Cheap patterns that are searched first: most texts do not match them."""
 _DATA: Final = re.compile(r'\{\s*["}]|\[\s*[\[{"\]]')
-"""Where JSON begins."""
+"""The start of JSON."""
 _ESSENCE: Final = 16_384
 
 
 def stable_text(text: str) -> str:
-    """`text` without what differs every time: the same for two results that tell the same.
+    """Return `text` without its volatile parts, so that results with the same content are equal.
 
-    Longer texts than 16,384 characters are returned as they are.
+    Texts of more than 16,384 characters are returned unchanged.
     """
     if len(text) > _ESSENCE:
         return text
@@ -112,7 +112,7 @@ def stable_text(text: str) -> str:
     data = _DATA.search(text)
     if data is None:
         text = _untimed(text)
-    else:  # the fields of JSON that hold times say in their names which times; what stands round it does not
+    else:  # in JSON, field names identify volatile times; around it, patterns do
         start, end = data.start(), max(text.rfind("}"), text.rfind("]")) + 1
         text = _untimed(text[:start]) + text[start:end] + _untimed(text[end:])
     return " ".join(text.split())
@@ -123,8 +123,8 @@ def _untimed(text: str) -> str:
 
 
 def is_only_volatile(stable: str) -> bool:
-    """Whether all of a result differs every time: the time of day is what it was asked for."""
-    if "[]" in stable or "{}" in stable:  # nothing was found, and when that was
+    """Return whether a result has only volatile parts: the call asks for the time."""
+    if "[]" in stable or "{}" in stable:  # an empty result with a time
         return False
     return not any(map(str.isalnum, stable.replace('"":0', "")))
 
@@ -149,7 +149,7 @@ _ERROR_FIELD: Final = re.compile(
 
 
 def is_failure(text: str) -> bool:
-    """Whether a result tells of a failure, by how it begins."""
+    """Return whether a result reports a failure, by its first words."""
     head = text[:160]
     first = head[:1]
     if first == "{":
@@ -157,7 +157,7 @@ def is_failure(text: str) -> bool:
     if first == "[" and head[1:2] in ("{", '"', "[", "]"):
         return False
     begins = head[:96].lower()
-    perhaps = (  # what the words above begin with: asked one by one, which takes half a microsecond
+    perhaps = (  # parts of the words above; these tests take half a microsecond together
         ("error" in begins or "fail" in begins or "exception" in begins or "traceback" in begins)
         or ("fatal" in begins or "critical" in begins or "unable" in begins or "cannot" in begins)
         or ("could not" in begins or "invalid" in begins or "denied" in begins or "sh: " in begins)
@@ -171,7 +171,7 @@ _IN_PART: Final = re.compile(r"\b[1-9]\d* (?:failed|failures?|failing|errors?)\b
 
 
 def reports_failures(text: str) -> bool:
-    """Whether a result counts failures, as those of tests and of compilers do."""
+    """Return whether a result counts failures, as test runners and compilers do."""
     return _IN_PART.search(text[:400]) is not None or (len(text) > 400 and _IN_PART.search(text[-400:]) is not None)
 
 
@@ -182,7 +182,7 @@ _MISSING: Final = re.compile(
 
 
 def is_not_found(text: str) -> bool:
-    """Whether a failure is that what was asked for is not there: another may be."""
+    """Return whether a failure is a missing thing: another one may exist."""
     return _MISSING.search(text[:300]) is not None
 
 
@@ -194,7 +194,7 @@ _TRANSIENT: Final = re.compile(
 
 
 def is_transient(text: str) -> bool:
-    """Whether a failure is one that a retry can mend."""
+    """Return whether a retry can succeed after this failure."""
     return _TRANSIENT.search(text[:300]) is not None
 
 
@@ -209,7 +209,7 @@ _NOTHING: Final = re.compile(
 
 
 def is_empty(text: str) -> bool:
-    """Whether a result is that there is none."""
+    """Return whether a result is empty, or says that there is none."""
     if len(text) > 120:
         return False
     bare = text.strip().lower()
@@ -229,7 +229,7 @@ _ACKNOWLEDGED: Final = re.compile(
 
 
 def is_acknowledgement(text: str) -> bool:
-    """Whether a result only says that something was done."""
+    """Return whether a result only confirms that something was done."""
     return len(text) <= 200 and (_ACKNOWLEDGED.search(text) is not None or _DID.match(text) is not None)
 
 
@@ -237,7 +237,7 @@ _DID: Final = re.compile(
     r"\W*(?:successfully )?(?!failed|denied|refused|rejected|unauthori[sz]ed|expired|limited)[a-z]{3,14}ed\b",
     re.IGNORECASE,
 )
-"""How a sentence begins that tells what was done: "Scrolled down", "Successfully transferred to"."""
+"""The start of a sentence that confirms an action: "Scrolled down", "Successfully transferred to"."""
 
 
 _SHORT: Final = 300
@@ -253,19 +253,19 @@ _NO_DIGITS: Final = str.maketrans("", "", "0123456789")
 
 
 def without_digits(text: str) -> str:
-    """`text` without what it counts."""
+    """Return `text` without digits."""
     return text.translate(_NO_DIGITS)
 
 
 def is_nudge(text: str) -> bool:
-    """Whether what a user says may be no more than that the model should go on: by hand, or by a program."""
+    """Return whether a message of the user (or of a program) only tells the model to continue."""
     if len(text) >= _SHORT:
         return False
     return _URGES.search(text) is not None or (text.count(" ") < 3 and text[-1:] != "?")
 
 
 def is_uninformative(text: str) -> bool:
-    """Whether a result is nothing, or no more than that it was done."""
+    """Return whether a result is empty or only a short confirmation."""
     return is_empty(text) or (len(text) <= 60 and is_acknowledgement(text))
 
 
@@ -276,7 +276,7 @@ _PARTICULAR: Final = re.compile(
 
 
 def failure_signature(text: str) -> str:
-    """The kind of a failure: its words without names, numbers and paths."""
-    if "Traceback" in text[:400]:  # of which all have the same words, whatever is wrong
+    """Return the kind of a failure: its words without names, numbers and paths."""
+    if "Traceback" in text[:400]:  # all tracebacks share these words
         text = _FRAME.sub("", text[:1_024])
     return " ".join(_PARTICULAR.sub("", stable_text(text[:400]).replace('":', " ")).split()).lower()[:160]

@@ -1,7 +1,7 @@
-"""Whether two calls ask nearly the same, and whether two results tell nearly the same.
+"""Compare the arguments of two calls, two results, or two answers: do they differ only in wording?
 
-A call for something else is never near, however alike its text: what differs may only be wording. Names, numbers,
-codes, paths and short values are what a call is about; words in a sentence are how it is put.
+A call about another subject is never similar, however similar its text. Names, numbers, codes, paths and short values
+are the subject of a call; the other words of a sentence are its wording.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _GENERAL: Final = _words(
     top common typical regarding concerning including include includes once more
     """
 )
-"""Words that say what kind of thing is sought, or which of its kind, but name nothing: any may stand for another."""
+"""Generic words, which name no particular thing: they can replace each other."""
 _NEGATIONS: Final = _words(
     """
     not no never without except none fail failed error success succeeded done
@@ -54,14 +54,14 @@ _COURTESY: Final = _words(
     but however please thank thanks well so okay ok sure now again still just very really
     """
 )
-"""Words that an answer may have more or less, and say the same."""
+"""Words that do not change the content of an answer."""
 
 _NO_DIGITS: Final = bytes(sorted(set(range(256)) - set(b"0123456789")))
 
 
 def subject_key(arguments: str) -> int:
-    """The same for two calls that may be near: the digits in them are the same, and all else where there is no
-    sentence in them but only names and codes, whose wording is their meaning.
+    """Return a key that similar arguments share: a hash of their digits, or of the whole text if it has no sentence but
+    only names and codes.
     """
     if arguments.count(" ") < 2:  # canonical JSON has spaces in its texts alone
         return hash(arguments.casefold())
@@ -75,11 +75,18 @@ REWORDED: Final = 2
 
 
 def compare_arguments(one: str, other: str, similarity: Similarity, least: float, *, loose: bool) -> int:
-    """How two canonical arguments differ: in what they are about (`OTHER`), in a few words that stand in the places
-    of others (`EXCHANGED`, which may be another name for a thing, or another thing), or in their wording (`REWORDED`).
+    """Classify the difference of two canonical arguments.
 
-    `least` is how alike the texts in them must be (0 to 1, words in any order). `loose`: half of what a sentence is
-    about may be other words, not two fifths.
+    Args:
+        one: The earlier arguments.
+        other: The later ones.
+        similarity: Compares two texts.
+        least: The similarity (0 to 1, words in any order) that their texts must have.
+        loose: True if half of the subject words may differ, not only two fifths.
+
+    Returns:
+        `OTHER` (another subject), `EXCHANGED` (a few words are replaced, by a synonym or by another thing), or
+        `REWORDED` (another wording).
     """
     before, after = _leaves(one), _leaves(other)
     differing = [path for path in before.keys() | after.keys() if before.get(path) != after.get(path)]
@@ -92,7 +99,7 @@ def compare_arguments(one: str, other: str, similarity: Similarity, least: float
 def _leaves(arguments: str) -> dict[str, Any]:
     try:
         value = json.loads(arguments)
-    except (ValueError, RecursionError):  # a text, or JSON that was cut off
+    except (ValueError, RecursionError):  # plain text, or JSON that was cut
         return {"": arguments}
     return dict(_walk(value, ""))
 
@@ -129,7 +136,7 @@ def _gist(words: list[str]) -> str:
 
 
 def _exchanged(one: list[str], other: list[str], similarity: Similarity) -> bool:
-    """Whether one sentence is the other with other words in some places: a form that is filled in for each of many."""
+    """Return whether one sentence is the other with some words replaced, like a form that is filled in repeatedly."""
     start, end = 0, 0
     most = min(len(one), len(other))
     while start < most and one[start] == other[start]:
@@ -149,7 +156,7 @@ def _names(word: str) -> bool:
 
 
 _TWIN: Final = 0.75
-"""How alike two words are that are forms of one: client, clients."""
+"""The similarity of two forms of one word: client, clients."""
 
 
 _CALENDAR: Final = _words(
@@ -162,7 +169,7 @@ _QUOTED: Final = re.compile(r"""(?<!\w)(?:'[^'\n]{1,80}'|"[^"\n]{1,80}"|`[^`\n]{
 
 
 def _particulars(text: str) -> set[str]:
-    """What a text is about, as far as its letters tell: numbers, codes, paths, and names within sentences."""
+    """Return the subjects of a text that its letters identify: numbers, codes, paths, names within sentences."""
     found: set[str] = set(_QUOTED.findall(text.casefold()))
     titled: set[str] = set()
     pieces = text.split()
@@ -177,16 +184,16 @@ def _particulars(text: str) -> set[str]:
             found.add(word.casefold())
         elif at and word[:1].isupper():
             titled.add(word.casefold())
-    if len(titled) * 2 <= len(pieces):  # or else capitals are but a manner of writing
+    if len(titled) * 2 <= len(pieces):  # else capitals are only a style
         found |= titled - _FILLER
     return found - {""}
 
 
 def _same_subject(one: set[str], other: set[str], similarity: Similarity, *, loose: bool) -> bool:
-    """Whether enough of the words that carry the meaning are shared: filling words and inflections do not count."""
+    """Return whether enough subject words are shared. Filler words and inflections do not count."""
     less, more = one - other - _FILLER, other - one - _FILLER
     shared = len((one & other) - _FILLER)
-    for word in sorted(less):  # in an order that is the same in every process
+    for word in sorted(less):  # in the same order in every process
         twin = next((candidate for candidate in sorted(more) if similarity(word, candidate) >= _TWIN), None)
         if twin is not None:
             less.discard(word)
@@ -199,8 +206,8 @@ def _same_subject(one: set[str], other: set[str], similarity: Similarity, *, loo
 
 
 def are_similar_results(one: str, other: str, similarity: Similarity, least: float) -> bool:
-    """Whether two results in prose (of 12 words and more) tell the same in other words: no number, no name and no
-    denial is another. Anything shorter, and JSON, tells something else when it differs.
+    """Return whether two results in prose (12 words or more) have the same content in other words: the same numbers,
+    names and negations. Shorter results, and JSON, are never similar.
     """
     if one[:1] in "{[<" or other[:1] in "{[<":
         return False
@@ -216,12 +223,12 @@ def are_similar_results(one: str, other: str, similarity: Similarity, least: flo
 
 
 def _numbers(words: list[str]) -> list[str]:
-    """In their order: a board on which the pieces have moved has the same ones."""
+    """Return the numbers in their order: the same numbers in another order are another content."""
     return [word for word in words if word.isdigit()]
 
 
 def are_similar_answers(one: str, other: str, similarity: Similarity, least: float) -> bool:
-    """Whether two answers of a model say the same: alike, and with the same numbers and names."""
+    """Return whether two answers of a model have the same content: similar words, equal numbers and names."""
     if _particulars(one) != _particulars(other):
         return False
     before, after = _spoken(one), _spoken(other)
@@ -237,14 +244,14 @@ _NO_WORDS: Final = frozenset[str]()
 
 
 def _spoken(text: str) -> set[str]:
-    """The words of an answer, with contractions written out as far as they deny."""
+    """Return the words of an answer, with negative contractions replaced by `not`."""
     found = {word.casefold().replace("’", "'") for word in _WORD.findall(text)}
     denied = {word for word in found if word == "cannot" or word.endswith("n't")}
     return (found - denied) | {"not"} if denied else found
 
 
 def have_same_subjects(one: str, other: str) -> bool:
-    """Whether two calls name the same things (numbers, codes, short values): else one goes through a list of them."""
+    """Return whether two calls have the same subjects: numbers, codes, short values."""
     return _subjects(one) == _subjects(other)
 
 

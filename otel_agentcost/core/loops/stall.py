@@ -1,6 +1,6 @@
-"""The rule `stall`: the context grows, turn by turn, and nothing new comes back.
+"""The rule `stall`: the context grows turn by turn without any new result.
 
-Only tools that are asked for something count: of those that do something, or wait, nothing new is expected.
+Only tools that return information count: tools that write or wait are not expected to return anything new.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from otel_agentcost.core.loops.progress import Progress
 from otel_agentcost.core.loops.repetition import FULL, PATIENT, Finding, Repetition, Thresholds
 
 _LABEL: Final = 24
-"""Characters below which a result that was seen before is but a label ("neutral", "healthy"): many things have it."""
+"""Characters below which a known result is only a label ("neutral", "healthy"), which many things have."""
 
 
 class StallRule:
-    """How many turns in a row brought nothing new."""
+    """Counts consecutive turns without a new result."""
 
     __slots__ = ("_fresh", "_progress", "_repetition", "_thresholds")
 
@@ -26,14 +26,14 @@ class StallRule:
         self._thresholds = thresholds
         self._repetition: Repetition | None = None
         self._fresh = 0
-        """The last turn that brought something new."""
+        """The last turn with a new result."""
 
     def reset(self) -> None:
-        """Something new has come."""
+        """Start anew: there is new input."""
         self._repetition = None
 
     def returned(self, call: ToolCall, result: ToolResult, *, new: bool) -> None:
-        """A call has come back."""
+        """Count a call that has returned."""
         turn, content = self._progress.turn, result.content
         if new:
             self._fresh = turn
@@ -60,7 +60,7 @@ class StallRule:
         repetition.arguments, repetition.result = call.arguments, clip(content, RESULT_KEPT)
 
     def _goes_on(self, repetition: Repetition, call: ToolCall) -> bool:
-        """Whether it is about the same things; one that asks about one thing after the other has reason to go on."""
+        """Return whether a call has the same subjects as the last one; a new subject is progress."""
         return similarity.have_same_subjects(repetition.arguments, call.arguments)
 
     def findings(self) -> list[Finding]:

@@ -1,6 +1,6 @@
-"""What tools do, as far as their names tell: change something, steer, hand over, wait; and which results wait.
+"""Classify tools by the words of their names: tools that write, navigate, hand off, wait; and results that are pending.
 
-As in `words`, such a judgement only ever makes a repetition count for less.
+As in `result_text`, such a judgement only ever lowers the weight of a repetition.
 """
 
 from __future__ import annotations
@@ -65,27 +65,27 @@ def _name(tool: str) -> frozenset[str]:
 
 
 def is_write(tool: str) -> bool:
-    """Whether a tool, by its name, does something, so that what was read before may read otherwise after it."""
+    """Return whether a tool changes something, so that later reads can have other results."""
     return not _WRITES.isdisjoint(_name(tool))
 
 
 def has_no_informative_result(tool: str) -> bool:
-    """Whether a tool, by its name, is there for what the model puts into it, and not for what comes back."""
+    """Return whether a tool is called for its arguments, not for its result: notes, messages, writes."""
     return not (_SILENT | _WRITES).isdisjoint(_name(tool))
 
 
 def navigates(tool: str) -> bool:
-    """Whether a tool, by its name, moves about in something that is shown by others."""
+    """Return whether a tool navigates in a view that other tools show."""
     return not _STEERS.isdisjoint(_name(tool))
 
 
 def is_random(tool: str) -> bool:
-    """Whether a tool, by its name, throws dice: the same comes up again and means nothing."""
+    """Return whether a tool is random: equal results mean nothing."""
     return not _CHANCE.isdisjoint(_name(tool))
 
 
 def hands_off(tool: str) -> bool:
-    """Whether a tool, by its name, gives the conversation to another agent."""
+    """Return whether a tool hands the conversation to another agent."""
     return not _HANDS_OVER.isdisjoint(_name(tool))
 
 
@@ -117,7 +117,7 @@ _LONGEST: Final = 300
 
 
 def is_pending(text: str) -> bool:
-    """Whether a result says that something is not done yet: waiting for it is no loop."""
+    """Return whether a result reports that something is not finished: waiting for it is not a loop."""
     if len(text) > _LONGEST:
         return False
     return (_PENDING_FIELD if text[:1] == "{" else _PENDING).search(text) is not None
@@ -128,7 +128,7 @@ _COMMAND_WAITS: Final = re.compile(rf"{_SLEEPS.pattern}|write_stdin", re.IGNOREC
 
 
 def waits(tool: str, arguments: str, result: str) -> bool:
-    """Whether a call lets time pass: it is told to, or it looks at what is not done yet."""
+    """Return whether a call waits, or polls something that is not finished."""
     name = _name(tool)
     if not name.isdisjoint(_WAITS) or is_pending(result):
         return True
@@ -137,7 +137,7 @@ def waits(tool: str, arguments: str, result: str) -> bool:
 
 
 def sleeps(tool: str, arguments: str) -> bool:
-    """Whether a call is there to let time pass."""
+    """Return whether the purpose of a call is to wait."""
     if not _name(tool).isdisjoint(_WAITS):
         return True
     return ("sleep" in arguments or "wait" in arguments) and _SLEEPS.search(arguments) is not None

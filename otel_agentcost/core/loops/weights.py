@@ -1,7 +1,7 @@
-"""What one more of the same call with the same result counts, by what has happened since the last one.
+"""The weight of a repeated call with the same result, by the progress since the previous one.
 
-What was written, sent or moved on since makes it no repetition of the work: tests are green after each edit, a queue's
-items are done one by one. A failure is none the better for that.
+After a write or a changed result, a repetition is not idle: tests pass after each edit, the items of a queue are
+processed one by one. For failures this matters less.
 """
 
 from __future__ import annotations
@@ -14,15 +14,24 @@ from otel_agentcost.core.loops.progress import Progress
 from otel_agentcost.core.loops.repetition import FAINT, FULL, PATIENT, SLIGHT, SOFT, WEAK, Repetition
 
 _SHORTEST: Final = 40
-"""Characters below which a result says nothing in particular."""
+"""Characters below which a result is unspecific."""
 _FRAMED: Final = 200
-"""Characters below which a result may be nothing, with the time and ids round it."""
+"""Characters below which a result can consist of times and ids only."""
 
 
 def repetition_weight(
     progress: Progress, repetition: Repetition, call: ToolCall, result: ToolResult, *, exchanged: bool, apart: int
 ) -> int:
-    """How much, in units of `FULL`. `exchanged`: it is the earlier call with other words in the places of some."""
+    """Return the weight of a repetition, in units of `FULL`.
+
+    Args:
+        progress: The counters of the conversation.
+        repetition: The earlier calls of this kind.
+        call: The call.
+        result: Its result, which has the same content as the earlier one.
+        exchanged: True if the call is an earlier one with some words exchanged.
+        apart: See `Thresholds.apart`.
+    """
     content = result.content
     if progress.topics > repetition.topics or _is_patient(progress, repetition, call, content, exchanged=exchanged):
         return PATIENT
@@ -38,7 +47,7 @@ def repetition_weight(
     learned = progress.novel > repetition.novel and not failed
     if exchanged or (learned and tool_names.is_write(call.tool) and result_text.is_acknowledgement(content)):
         return SLIGHT
-    if learned and repetition.repeats > 1:  # what is new to the first round of a cycle tells nothing
+    if learned and repetition.repeats > 1:  # in the first round of a cycle, all results are new
         return WEAK
     vague = repetition.near and is_unspecific(content)
     return SOFT if vague or (failed and result_text.is_transient(content)) else FULL
@@ -51,15 +60,15 @@ def _after_work(progress: Progress, repetition: Repetition, *, failed: bool) -> 
 
 
 def _navigates_on(progress: Progress, repetition: Repetition, call: ToolCall, content: str) -> bool:
-    """Whether it moves on in something that others show, or hands over what was written since."""
+    """Return whether the call navigates in a view that other calls show, or hands off a new draft."""
     if tool_names.navigates(call.tool) and result_text.is_uninformative(content):
         return True
     return progress.drafts > repetition.drafts and tool_names.hands_off(call.tool)
 
 
 def _is_patient(progress: Progress, repetition: Repetition, call: ToolCall, content: str, *, exchanged: bool) -> bool:
-    """Whether one more of the same is hardly a repetition: it waits, or has slept in between, or asks what time
-    it is, or throws dice, or asks of another ("letters from Alice", "letters from Bob") for what there is none of.
+    """Return whether a call is expected to repeat: it waits, follows a wait, reads the time, is random, or asks in vain
+    about one name after the other ("letters from Alice", "letters from Bob").
     """
     if progress.slept > repetition.order or tool_names.waits(call.tool, call.arguments, content):
         return True
@@ -77,7 +86,7 @@ def _is_clock(repetition: Repetition, content: str) -> bool:
 
 
 def is_unspecific(content: str) -> bool:
-    """Whether a result is one that many things have."""
+    """Return whether many different calls can have this result."""
     if len(content) < _SHORTEST or result_text.is_empty(content):
         return True
     return len(content) < _FRAMED and result_text.is_uninformative(result_text.stable_text(content))
