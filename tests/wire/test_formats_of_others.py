@@ -18,10 +18,10 @@ from otel_agentcost.guard.estimate import input_bound, input_count
 from otel_agentcost.integrations.sdks import openai as openai_sdk
 from otel_agentcost.wire import CannotRewrite, Change, Format, UnknownFormat, content, load
 from otel_agentcost.wire.conversation import Reader
-from tests.budgets.scene import budgeted, until_refused
-from tests.in_memory import Telemetry
-from tests.model_server import ModelServer, Reply, Request, json_reply
-from tests.sdks.kit import instrumented
+from tests.support.budgeted_calls import budgeted, until_refused
+from tests.support.call_shapes import instrumented
+from tests.support.in_memory import Telemetry
+from tests.support.model_server import ModelServer, Reply, Request, json_reply
 from tests.wire import acme_format
 
 Install = Callable[..., str]
