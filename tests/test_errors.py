@@ -47,7 +47,7 @@ def test_a_refusal_for_reserved_amounts_advises_to_retry() -> None:
         requested=1500,
     )
     assert "0 of 5,000 tokens are spent and 4,000 tokens are reserved by in-flight calls; this call" in str(error)
-    assert str(error).endswith("a call without one reserves the cost of the longest possible answer.")
+    assert str(error).endswith("without one, a call reserves the cost of the longest possible answer.")
 
 
 def test_time_and_a_silent_ledger_have_their_own_sentences() -> None:

@@ -107,7 +107,7 @@ def test_the_plug_ins_work_together(tmp_path: Path) -> None:
     seen = run_acme(tmp_path, "dict(trace_max_llm_calls=2)")
     assert seen["calls"] == [["acme", "acme-1", 1000, 50, "0.0011"]] * 2
     assert seen["tools"] == ["search"]
-    assert "has no room for this call" in str(seen["refused"])
+    assert "has too little left for this call" in str(seen["refused"])
     assert seen["sent"] == ["none", "acme-1", "acme-1"]
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from otel_agentcost.core.call import Answer, Call
-from otel_agentcost.core.loops import Item, Said, ToolResult, call_of
+from otel_agentcost.core.loops import Item, TextMessage, ToolResult, make_tool_call
 from otel_agentcost.core.usage import Count, Kind, Usage
 from otel_agentcost.wire import AnswerReader, Change, Format
 from otel_agentcost.wire.content import text_part, tool_call, tool_response
@@ -62,9 +62,9 @@ class _Transcript:
 class _Conversation(MessageList):
     def read(self, message: Any, items: list[Item]) -> None:
         if words := text(message, "words"):
-            items.append(Said(self.by_model(message), words))
+            items.append(TextMessage(self.by_model(message), words))
         if (use := get(message, "use")) is not None:
-            items.append(call_of(get(use, "id"), get(use, "ability"), get(use, "with")))
+            items.append(make_tool_call(get(use, "id"), get(use, "ability"), get(use, "with")))
         if (result := get(message, "result")) is not None:
             items.append(ToolResult(get(message, "of"), result))
 

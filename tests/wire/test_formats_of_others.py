@@ -12,10 +12,11 @@ from typing import Any
 import pytest
 from openai import OpenAI
 
-from otel_agentcost import LoopDetected, Settings, wire
+from otel_agentcost import LoopDetected, wire
 from otel_agentcost.core import semconv
 from otel_agentcost.guard.estimate import input_bound, input_count
 from otel_agentcost.integrations.sdks import openai as openai_sdk
+from otel_agentcost.settings import from_environment
 from otel_agentcost.wire import CannotRewrite, Change, Format, UnknownFormat, content, load
 from otel_agentcost.wire.conversation import Reader
 from tests.support.budgeted_calls import budgeted, until_refused
@@ -132,7 +133,7 @@ def test_a_format_of_another_distribution_is_priced_and_captured(
     acme: str, post: Callable[..., Any], telemetry: Telemetry
 ) -> None:
     """Its tokens cost what they cost, and its messages are on the span."""
-    settings = Settings.load({"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY"})
+    settings = from_environment({"OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY"})
     with instrumented(telemetry, settings=settings):
         assert post(acme, BODY)["turn"]["words"] == "The Ritz."
     span = telemetry.attributes()
@@ -210,7 +211,7 @@ def test_a_format_without_facets_is_priced_and_says_once_what_is_missing(
 ) -> None:
     """One file in the folder is enough for tokens and dollars; each missing facet is one warning, not one a call."""
     bare = drop_in(BARE)
-    settings = Settings.load(
+    settings = from_environment(
         {
             "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": "SPAN_ONLY",
             "OTEL_AGENTCOST_BUDGETS": "total:tokens=4000",

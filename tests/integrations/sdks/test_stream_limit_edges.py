@@ -65,7 +65,7 @@ def test_an_answer_that_is_whole_is_not_taken_away(model_server: ModelServer, te
         chunks = asked(
             model_server.url, lambda client: list(client.chat.completions.create(**openai_shapes.WITH_USAGE))
         )
-        with pytest.raises(BudgetExceeded, match="not made"):
+        with pytest.raises(BudgetExceeded, match="not sent"):
             asked(model_server.url, lambda client: client.chat.completions.create(**STREAM))
     assert chunks[-1].usage.completion_tokens == 5000
     span = telemetry.spans[0]
