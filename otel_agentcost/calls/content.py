@@ -112,7 +112,7 @@ class Conversation:
         structured = {name: json.loads(written) for name, written in messages.items()}
         # The content first: a record with a limit on its attributes drops the first ones.
         record, request = self._record, self._request
-        described = spans.asked_attributes(request.call, request.endpoint.attributes, record.attribution)
+        described = spans.request_attributes(request.call, request.endpoint.attributes, record.attribution)
         logger.emit(_event(logger, record.context, {**structured, **described, **attributes}))
 
 

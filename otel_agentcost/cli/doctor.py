@@ -292,7 +292,7 @@ def _missing(targets: Iterable[Target]) -> Iterator[str]:
             continue
         try:
             holder = target.holder(import_module(target.module))
-            method = target.named(holder)
+            method = target.method_name(holder)
         except Exception as error:  # an SDK may fail in any way at import
             yield f"{target.module} ({type(error).__name__}: {error})"
             return

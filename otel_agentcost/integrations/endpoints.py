@@ -1,4 +1,4 @@
-"""How the address of a client becomes a provider."""
+"""Find the provider of a client's address, and the wire format of a request's path."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ _MOST_ENDPOINTS = 1000
 
 
 def endpoint(base_url: str, default: str) -> Endpoint:
-    """The endpoint at `base_url`; `default` is the provider that the SDK is made for.
+    """Return the endpoint of a client. Results are cached.
 
-    An address that nobody knows (a gateway, a local server) keeps the SDK's own provider.
+    Args:
+        base_url: The address that the client sends its requests to.
+        default: The provider that the SDK is made for, as `gen_ai.provider.name`. It is used for an unknown address,
+            such as a gateway or a local server.
     """
     key = (base_url, default)
     known = _ENDPOINTS.get(key)
@@ -50,6 +53,14 @@ def _endpoint(base_url: str, default: str) -> Endpoint:
 
 
 def match_path(path: str, formats: Mapping[str, str]) -> str | None:
-    """Which of `formats` (path endings) `path` ends with, leaving a query aside; None where with none."""
+    """Return the wire format of `path`.
+
+    Args:
+        path: A path or URL; its query string is ignored.
+        formats: Names of wire formats by path ending.
+
+    Returns:
+        The format of the first matching ending; None if no ending matches.
+    """
     path = path.partition("?")[0].rstrip("/")
     return next((name for ending, name in formats.items() if path.endswith(ending)), None)

@@ -1,12 +1,11 @@
-"""Puts our wrapper round a method of an SDK, or a function of one of its modules, as the innermost one, and takes it
-away again.
+"""Install a wrapper around a method of an SDK, or a function of one of its modules, and remove it again.
 
-Innermost matters: whatever another instrumentation wraps round the same method then runs outside of us, so its span
-is already there to adopt, in whichever order the two were installed. SDKs are never imported here: a target in a
-module that is not loaded yet is patched when the application imports it.
+The wrapper becomes the innermost one. Wrappers of other instrumentations then run outside of it, so that their spans
+are open and can be adopted, whatever the order of installation. This module never imports an SDK: a target in a module
+that is not loaded yet is patched when the application imports the module.
 """
 
-# Objects of SDKs, of which this package knows no types, enter here:
+# Objects of SDKs have no types here:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
@@ -30,44 +29,44 @@ _Holder = type | ModuleType
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """One method to wrap: `module`, `owner` (a class in it) and `method`; without `owner`, a function of the module,
-    wherever it is called by that name.
-    """
+    """One method or function to wrap."""
 
     module: str
+    """The dotted name of the module."""
     owner: str = ""
+    """The class that has the method. Empty for a function of the module, also where other modules import it."""
     method: str | Callable[[type], str]
-    """Its name, or what tells the name from the class where versions of the SDK differ."""
+    """The name of the method, or a function that returns the name for a class, if it differs between SDK versions."""
     optional: bool = False
-    """Whether calls are counted without it too, so that its absence is nothing to warn about."""
+    """True if calls are counted without this target too, so that its absence is no reason for a warning."""
 
     def holder(self, module: Any) -> Any:
-        """What has the method, as far as `module` has it."""
+        """Return the class or module that has the method; None if `module` does not have the class."""
         return getattr(module, self.owner, None) if self.owner else module
 
-    def named(self, holder: Any) -> str:
-        """The method's name there."""
+    def method_name(self, holder: Any) -> str:
+        """Return the name of the method in `holder`, a class or a module."""
         if isinstance(self.method, str):
             return self.method
         return self.method(holder) if holder is not None else "its method"
 
 
 class Patch:
-    """One target with its wrapper: installs itself when the module is there, and undoes exactly what it did."""
+    """One target with its wrapper. `remove` undoes exactly what `install` did."""
 
     def __init__(self, target: Target, wrapper: Wrapper) -> None:
         self.target = target
         self._wrapper = wrapper
         self._placed: list[tuple[_Holder, str, Any]] = []
-        """Each class or module that was patched, the method's name, and our wrapper there."""
+        """The patched classes or modules, each with the method's name and the wrapper."""
         self._watched: list[weakref.ref[Any]] = []
         self.active = False
 
     def install(self) -> None:
-        """Patches now if the module is loaded, else when it is imported."""
+        """Patch the target now if its module is loaded, else when it is imported."""
         self.active = True
         module = sys.modules.get(self.target.module)
-        if module is not None and hasattr(module, self.target.owner or self.target.named(module)):
+        if module is not None and hasattr(module, self.target.owner or self.target.method_name(module)):
             self._patch(module)
             return
         wrapt.register_post_import_hook(self._imported, self.target.module)
@@ -80,42 +79,42 @@ class Patch:
         target = self.target
         try:
             owner = target.holder(module)
-            name = target.named(owner)
+            name = target.method_name(owner)
             if not isinstance(owner, _Holder) or not callable(getattr(owner, name, None)):
                 if not target.optional:
                     _warn_of_absence(".".join(part for part in (target.module, target.owner, name) if part))
                 return
-            holder = _holder(owner, name)
-            found = holder.__dict__[name]
-            *_, original = _layers(found)
-            for each in (holder, *_others(owner, name, found, original)):
+            holder = _defining_holder(owner, name)
+            method = holder.__dict__[name]
+            *_, original = _layers(method)
+            for each in (holder, *_other_holders(owner, name, method, original)):
                 self._place(each, name, original)
         except Exception as error:
             report(f"patching {target.module}" + (f".{target.owner}" if target.owner else ""), error)
 
     def _place(self, cls: _Holder, name: str, original: Any) -> None:
-        """Puts our wrapper right round `original` where `cls` has that, unless it is there already.
+        """Wrap `original` directly where `cls` has it, unless it is wrapped already.
 
-        A plain function that wraps it (Logfire's) cannot be made to call anything else: our wrapper goes round that.
+        A plain function around it (as of Logfire) cannot be changed to call the wrapper: the wrapper goes around it.
         """
         layers = list(_layers(cls.__dict__.get(name)))
         if not any(layer is original for layer in layers):
             return
-        if any(layer is ours for layer in layers for _, _, ours in self._placed):
+        if any(layer is wrapper for layer in layers for _, _, wrapper in self._placed):
             return
         depth = next(depth for depth, layer in enumerate(layers) if not isinstance(layer, _LAYER))
-        ours = wrapt.FunctionWrapper(layers[depth], self._wrapper)
-        self._placed.append((cls, name, ours))
+        wrapper = wrapt.FunctionWrapper(layers[depth], self._wrapper)
+        self._placed.append((cls, name, wrapper))
         if depth:
-            layers[depth - 1].__wrapped__ = ours
+            layers[depth - 1].__wrapped__ = wrapper
             self._watch(layers[depth - 1], cls, name, original)
         else:
-            setattr(cls, name, ours)
+            setattr(cls, name, wrapper)
 
     def _watch(self, wrapper: Any, cls: _Holder, name: str, original: Any) -> None:
-        """Looks again when somebody else's wrapper goes away: ours may have gone with it.
+        """Patch again when the wrapper of another instrumentation is garbage-collected.
 
-        OpenInference's `uninstrument` puts back the very method that it once found, whatever is round that by now.
+        `uninstrument` of OpenInference restores the method from before its `instrument`, and so removes this patch.
         """
 
         def gone(_: object) -> None:
@@ -128,40 +127,40 @@ class Patch:
         self._watched.append(weakref.ref(wrapper, gone))
 
     def remove(self) -> None:
-        """Restores what was there. A wrapper that somebody else put round ours stays, round the original."""
+        """Restore the original method. Wrappers of other instrumentations stay, around the original method."""
         self.active = False
         self._watched.clear()
         while self._placed:
-            cls, name, ours = self._placed.pop()
-            for holder in (cls, *_others(cls, name, ours)):
-                _take_off(holder, name, ours)
+            cls, name, wrapper = self._placed.pop()
+            for holder in (cls, *_other_holders(cls, name, wrapper)):
+                _unwrap(holder, name, wrapper)
 
 
-_LAYER: Any = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)  # since wrapt 2, a wrapper is no `ObjectProxy`
+_LAYER: Any = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)  # in wrapt 2, a wrapper is no `ObjectProxy`
 
 
 def _layers(method: Any) -> Iterator[Any]:
-    """The wrappers round a method, the outermost first, and last the method itself."""
+    """Yield the wrappers around a method, outermost first, and then the method itself."""
     while True:
-        # A wrapped method that was read off its class and put back there is a bound wrapper: what it calls is what its
-        # parent wraps, whatever it may say that it wraps itself.
+        # Code that reads a wrapped method from its class and sets it again sets a bound wrapper. That calls the
+        # function that its parent wraps, even if its own `__wrapped__` is another one.
         while isinstance(method, wrapt.BoundFunctionWrapper):
-            method = method._self_parent  # noqa: SLF001 (wrapt gives it no public name)
+            method = method._self_parent  # noqa: SLF001 (wrapt has no public name for it)
         yield method
         if not hasattr(method, "__wrapped__"):
             return
         method = method.__wrapped__
 
 
-def _take_off(cls: _Holder, name: str, ours: Any) -> None:
-    above = None
+def _unwrap(cls: _Holder, name: str, wrapper: Any) -> None:
+    outer = None
     for layer in _layers(cls.__dict__.get(name)):
-        if layer is not ours:
-            above = layer
-        elif above is None:
-            setattr(cls, name, ours.__wrapped__)
-        elif isinstance(above, _LAYER):
-            above.__wrapped__ = ours.__wrapped__
+        if layer is not wrapper:
+            outer = layer
+        elif outer is None:
+            setattr(cls, name, wrapper.__wrapped__)
+        elif isinstance(outer, _LAYER):
+            outer.__wrapped__ = wrapper.__wrapped__
 
 
 def _warn_of_absence(method: str) -> None:
@@ -172,23 +171,23 @@ def _warn_of_absence(method: str) -> None:
     )
 
 
-def _holder(owner: _Holder, method: str) -> _Holder:
-    """The class that defines `method` as seen from `owner`; a module is that itself."""
+def _defining_holder(owner: _Holder, method: str) -> _Holder:
+    """Return `owner`, or the base class of `owner` that defines `method`."""
     if isinstance(owner, ModuleType):
         return owner
     return next(base for base in owner.__mro__ if method in base.__dict__)
 
 
-def _others(holder: _Holder, name: str, *methods: Any) -> list[Any]:
-    """Where else the method may be: in subclasses; a function, in modules that have imported it by its name."""
+def _other_holders(holder: _Holder, name: str, *methods: Any) -> list[Any]:
+    """Return the subclasses of a class; for a module, the other modules that have imported the function by its name."""
     if isinstance(holder, type):
         return _subclasses(holder)
-    # Anything may be put there, and some of it only says that it is a module (cffi's libraries, which have no names).
-    there: list[Any] = list(sys.modules.copy().values())
-    loaded = [module for module in there if issubclass(type(module), ModuleType)]
-    # Not by attribute: modules that load late would load now.
-    found = [(module, object.__getattribute__(module, "__dict__").get(name)) for module in loaded]
-    return [module for module, value in found if any(value is method for method in methods)]
+    # `sys.modules` may have any objects. Some only claim to be a module, such as libraries of cffi.
+    entries: list[Any] = list(sys.modules.copy().values())
+    loaded = [module for module in entries if issubclass(type(module), ModuleType)]
+    # No attribute access: it would load lazy modules.
+    values = [(module, object.__getattribute__(module, "__dict__").get(name)) for module in loaded]
+    return [module for module, value in values if any(value is method for method in methods)]
 
 
 def _subclasses(cls: type) -> list[type]:
@@ -199,18 +198,22 @@ def _subclasses(cls: type) -> list[type]:
     return found
 
 
-# --- The arguments of a patched method, which an SDK may pass by position or by name ---
+# --- The arguments of a patched method, which callers may pass by position or by name ---
 
 
-def argument(args: tuple[Any, ...], kwargs: dict[str, Any], at: int, name: str) -> Any:
-    """The argument `name`, which is number `at` of those given by position. Raises `KeyError` where there is none."""
-    return args[at] if len(args) > at else kwargs[name]
+def argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name: str) -> Any:
+    """Return the argument at `position` (from 0), or else the keyword argument `name`.
+
+    Raises:
+        KeyError: The call has no such argument.
+    """
+    return args[position] if len(args) > position else kwargs[name]
 
 
 def with_argument(
-    args: tuple[Any, ...], kwargs: dict[str, Any], at: int, name: str, value: Any
+    args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name: str, value: Any
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """The same arguments with another `value` for `name`; those that were given stay as they are."""
-    if len(args) > at:
-        return (*args[:at], value, *args[at + 1 :]), kwargs
+    """Return a copy of the arguments with another `value` for the argument at `position`, or else for `name`."""
+    if len(args) > position:
+        return (*args[:position], value, *args[position + 1 :]), kwargs
     return args, {**kwargs, name: value}

@@ -1,9 +1,9 @@
-"""Recognising the span that somebody else has opened for the very call that we are about to open one for.
+"""Find the span that another instrumentation has opened for a call, so that the call does not get a second span.
 
-Most instrumentations make their span the current one while the SDK works, and our seam is inside of it. OpenLLMetry's
-for anthropic does not, nor does OpenInference's for anthropic's stream helper, which sends its request only when it is
-entered: such a span is noted when it starts, and found again by the next call in the same context, under the same
-parent, that asks for the same model.
+Most instrumentations make their span the current one while the SDK runs, and this package's patch runs inside it. Two
+do not: OpenLLMetry's for anthropic, and OpenInference's for anthropic's stream helper, which sends its request only
+when it is entered. `remember` therefore keeps such a span when it starts. The next call in the same context, under the
+same parent and for the same model, adopts it.
 """
 
 from __future__ import annotations
@@ -23,100 +23,112 @@ _OPERATIONS = frozenset(
     {semconv.CHAT, semconv.TEXT_COMPLETION, semconv.GENERATE_CONTENT, semconv.EMBEDDINGS, "responses", "completion"}
 )
 _OPENINFERENCE_KINDS = frozenset({"LLM", "EMBEDDING"})
-_TAKEN = "_agentcost_taken"
-_MODELS = re.compile(f"{aliases.PATCHED_SDK_SCOPES}|{aliases.FRAMEWORK_SCOPES}", re.IGNORECASE)
+_CLAIMED = "_agentcost_claimed"
+_MODEL_SCOPES = re.compile(f"{aliases.PATCHED_SDK_SCOPES}|{aliases.FRAMEWORK_SCOPES}", re.IGNORECASE)
 """The scopes of instrumentations of the SDKs that this package patches, and of the frameworks above them."""
-_OF_MODELS: dict[str, bool] = {}
-_MOST_SCOPES = 1000
+_IS_MODEL_SCOPE: dict[str, bool] = {}
+"""Results for scopes that occurred before."""
+_MAX_SCOPES = 1000
 
-_noted: ContextVar[weakref.ref[SdkSpan] | None] = ContextVar("agentcost_noted", default=None)
+_latest: ContextVar[weakref.ref[SdkSpan] | None] = ContextVar("agentcost_latest_model_span", default=None)
 
 
-def note(span: SdkSpan) -> None:
-    """`span` has just started: remembers it in this context if it stands for a model call."""
+def remember(span: SdkSpan) -> None:
+    """Remember `span`, which has just started, in this context if it represents a model call."""
     if _is_inference(span):
-        _noted.set(weakref.ref(span))
+        _latest.set(weakref.ref(span))
 
 
-def mark(span: SdkSpan) -> None:
-    """`span` has just started: where it is of an instrumentation of models, a Collector is told that its call is seen
-    here. Otherwise it would price those spans that this package, which has the dollars elsewhere, leaves alone.
+def mark_watched(span: SdkSpan) -> None:
+    """Set `agentcost.watched` on `span`, which has just started, if its instrumentation makes spans of model calls.
+
+    The attribute tells the Collector that this process prices the call. Without it, the Collector would price spans
+    that have no cost here because another span of the same call has it.
     """
     scope = span.instrumentation_scope
     name = scope.name if scope is not None else ""
-    known = _OF_MODELS.get(name)
-    if known is None:
-        known = _MODELS.search(name) is not None and not name.startswith("otel_agentcost")
-        if len(_OF_MODELS) < _MOST_SCOPES:
-            _OF_MODELS[name] = known
-    if known:
+    is_model_scope = _IS_MODEL_SCOPE.get(name)
+    if is_model_scope is None:
+        is_model_scope = _MODEL_SCOPES.search(name) is not None and not name.startswith("otel_agentcost")
+        if len(_IS_MODEL_SCOPE) < _MAX_SCOPES:
+            _IS_MODEL_SCOPE[name] = is_model_scope
+    if is_model_scope:
         span.set_attribute(semconv.WATCHED, True)
 
 
-def take(span: Span) -> None:
-    """`span` has its call: no other call may have it."""
+def claim(span: Span) -> None:
+    """Claim `span` for a call: no other call may adopt it."""
     if isinstance(span, SdkSpan):
-        setattr(span, _TAKEN, True)
+        setattr(span, _CLAIMED, True)
 
 
-def is_taken(span: Span) -> bool:
-    """Whether `span` has its call."""
-    return hasattr(span, _TAKEN)
+def is_claimed(span: Span) -> bool:
+    """Return True if a call has claimed `span`."""
+    return hasattr(span, _CLAIMED)
 
 
 def span_of(call: Call, provider: object, current: Span) -> SdkSpan | None:
-    """The span that somebody else has opened for `call`, be it the current one or one that was noted; else None."""
-    current = _bare(current)
-    if _is_free(current) and not _is_for_another(current, call):
+    """Return the span that another instrumentation has opened for `call`.
+
+    Args:
+        call: The call.
+        provider: The provider of the call, as `gen_ai.provider.name`.
+        current: The current span.
+
+    Returns:
+        The current span or the remembered one; None if neither represents `call`.
+    """
+    current = _unwrap(current)
+    if _is_free(current) and not _contradicts(current, call):
         return current
-    reference = _noted.get()
-    noted = reference() if reference is not None else None
-    if noted is None or not _is_free(noted) or not _is_child(noted, current):
+    reference = _latest.get()
+    latest = reference() if reference is not None else None
+    if latest is None or not _is_free(latest) or not _is_child(latest, current):
         return None
-    return noted if _is_for(noted, call, provider) else None
+    return latest if _matches(latest, call, provider) else None
 
 
-def _bare(span: Any) -> Any:
-    """The SDK's own span: OpenInference and Logfire make one current that stands for it."""
+def _unwrap(span: Any) -> Any:
+    """Return the SDK's span: OpenInference and Logfire make a wrapper of it the current span."""
     inner = getattr(span, "__wrapped__", None) or getattr(span, "span", None)
     return inner if isinstance(inner, SdkSpan) else span
 
 
 def _is_free(span: Span) -> TypeGuard[SdkSpan]:
-    """Whether `span` stands for a model call, still records, and has no call yet."""
-    return isinstance(span, SdkSpan) and span.is_recording() and _is_inference(span) and not hasattr(span, _TAKEN)
+    """Return True if `span` represents a model call, still records, and is not claimed."""
+    return isinstance(span, SdkSpan) and span.is_recording() and _is_inference(span) and not hasattr(span, _CLAIMED)
 
 
 def _is_inference(span: SdkSpan) -> bool:
-    given = span.attributes
-    if not given:
+    attributes = span.attributes
+    if not attributes:
         return False
-    operation = given.get(semconv.OPERATION)
+    operation = attributes.get(semconv.OPERATION)
     if operation is not None:
         return operation in _OPERATIONS
-    if "llm.request.type" in given:  # OpenLLMetry before it spoke the conventions
+    if "llm.request.type" in attributes:  # OpenLLMetry before it followed the GenAI conventions
         return True
-    return given.get("openinference.span.kind") in _OPENINFERENCE_KINDS
+    return attributes.get("openinference.span.kind") in _OPENINFERENCE_KINDS
 
 
 def _is_child(span: SdkSpan, parent: Span) -> bool:
     return (span.parent.span_id if span.parent is not None else 0) == parent.get_span_context().span_id
 
 
-def _is_for_another(span: SdkSpan, call: Call) -> bool:
-    """Whether `span` says that it stands for another model's call, or for a call of another kind."""
-    given = span.attributes or {}
-    model = given.get(semconv.REQUEST_MODEL, given.get("llm.model_name"))
+def _contradicts(span: SdkSpan, call: Call) -> bool:
+    """Return True if the attributes of `span` name another model, or another kind of operation, than `call`."""
+    attributes = span.attributes or {}
+    model = attributes.get(semconv.REQUEST_MODEL, attributes.get("llm.model_name"))
     if model is not None and call.model is not None and model != call.model:
         return True
-    operation = given.get(semconv.OPERATION)
+    operation = attributes.get(semconv.OPERATION)
     return operation is not None and (operation == semconv.EMBEDDINGS) != (call.operation == semconv.EMBEDDINGS)
 
 
-def _is_for(span: SdkSpan, call: Call, provider: object) -> bool:
-    """Whether `span` asks for the model of `call`; or, if it does not say yet for which, a model of its provider."""
-    given = span.attributes or {}
-    model = given.get(semconv.REQUEST_MODEL, given.get("llm.model_name"))
+def _matches(span: SdkSpan, call: Call, provider: object) -> bool:
+    """Return True if `span` names the model of `call`, or names no model yet and the same provider."""
+    attributes = span.attributes or {}
+    model = attributes.get(semconv.REQUEST_MODEL, attributes.get("llm.model_name"))
     if model is not None:
         return model == call.model
-    return provider in (given.get(semconv.PROVIDER), given.get("llm.provider"))
+    return provider in (attributes.get(semconv.PROVIDER), attributes.get("llm.provider"))

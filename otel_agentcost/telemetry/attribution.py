@@ -132,7 +132,7 @@ def current(ctx: Context, defaults: Mapping[str, str], tally: Tally | None = Non
     """
     set_in_code = _set_in(ctx)
     carried = baggage.get_all(ctx)
-    of_agent = tally.said() if tally is not None else _NO_ATTRIBUTION
+    of_agent = tally.agent_attributes() if tally is not None else _NO_ATTRIBUTION
     if of_agent:
         defaults = {**defaults, **of_agent}
     if carried:

@@ -1,8 +1,8 @@
-"""What a trace, and each agent within it, has spent so far.
+"""The totals of a trace and of each agent in it: US dollars, calls, tokens.
 
-A `Tally` belongs to a local root span or an agent span and rides on the span object itself: it lives exactly as
-long as the span does, so there is no table to evict from. A call adds to the tally of the span that it runs
-under, and so to those of all agents round it.
+A `Tally` belongs to a local root span or an agent span. It is an attribute of the span object, so that both have the
+same lifetime and no table has to be cleaned up. A call adds to the tally of its parent span, and so to those of all
+enclosing agents.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from opentelemetry.trace import Span
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.call import AttributeValue
 
-_SAID = (semconv.AGENT, semconv.CONVERSATION)
+_AGENT_ATTRIBUTES = (semconv.AGENT, semconv.CONVERSATION)
 
 _ATTRIBUTE = "_agentcost_tally"
 
 
 class Tally:
-    """Running totals of one trace or one agent. Safe to add to from several threads."""
+    """The running totals of one trace or one agent. Thread-safe."""
 
     __slots__ = (
+        "_agent_span",
         "_lock",
         "_priced_calls",
-        "_speaker",
         "input_tokens",
         "llm_calls",
         "llm_usd",
@@ -39,23 +39,35 @@ class Tally:
         "unpriced_calls",
     )
 
-    def __init__(self, outer: Tally | None = None, speaker: ReadableSpan | None = None) -> None:
-        """`speaker` is the agent's span, which says whose tally it is."""
+    def __init__(self, outer: Tally | None = None, agent_span: ReadableSpan | None = None) -> None:
+        """Create totals of zero.
+
+        Args:
+            outer: The totals of the enclosing agent or trace, to which all calls are added too.
+            agent_span: The span of the agent, which has its name and its conversation.
+        """
         self.outer = outer
-        self._speaker = weakref.ref(speaker) if speaker is not None else None
+        self._agent_span = weakref.ref(agent_span) if agent_span is not None else None
         self.llm_usd = money.ZERO
         self.tool_usd = money.ZERO
         self.llm_calls = 0
         self.tool_calls = 0
         self._priced_calls = 0
         self.unpriced_calls = 0
-        """Calls that the dollars do not, or not wholly, contain: with any, the dollars are a lower bound."""
+        """Calls whose cost is unknown in whole or in part. If there are any, the dollars are a lower bound."""
         self.input_tokens = 0
         self.output_tokens = 0
         self._lock = threading.Lock()
 
     def add_llm(self, usd: Decimal | None, input_tokens: int, output_tokens: int, *, unpriced: bool) -> None:
-        """One model call, here and in every agent and trace round this one. Unpriced calls add no dollars."""
+        """Add a model call to these totals and to all outer ones.
+
+        Args:
+            usd: US dollars; None if the cost is unknown.
+            input_tokens: Input tokens, with cached ones.
+            output_tokens: Output tokens, with reasoning.
+            unpriced: True if the cost is unknown in whole or in part.
+        """
         with self._lock:
             self.llm_calls += 1
             self.unpriced_calls += unpriced
@@ -68,7 +80,12 @@ class Tally:
             self.outer.add_llm(usd, input_tokens, output_tokens, unpriced=unpriced)
 
     def add_tool(self, usd: Decimal | None, *, unpriced: bool = False) -> None:
-        """One tool call, here and in every agent and trace round this one; `unpriced`: its price is not known."""
+        """Add a tool call to these totals and to all outer ones.
+
+        Args:
+            usd: US dollars; None for a tool without a price.
+            unpriced: True if the tool has a price and the cost is unknown.
+        """
         with self._lock:
             self.tool_calls += 1
             self.unpriced_calls += unpriced
@@ -77,31 +94,31 @@ class Tally:
         if self.outer is not None:
             self.outer.add_tool(usd, unpriced=unpriced)
 
-    def said(self) -> dict[str, str]:
-        """What the spans of the agents round a call say of them: the name, the conversation. The nearest wins."""
-        told = self.outer.said() if self.outer is not None else {}
-        span = self._speaker() if self._speaker is not None else None
-        if span is not None and (given := span.attributes):
-            told.update({name: str(given[name]) for name in _SAID if given.get(name)})
-        return told
+    def agent_attributes(self) -> dict[str, str]:
+        """Return the name and the conversation of the enclosing agents. The innermost agent wins."""
+        merged = self.outer.agent_attributes() if self.outer is not None else {}
+        span = self._agent_span() if self._agent_span is not None else None
+        if span is not None and (attributes := span.attributes):
+            merged.update({name: str(attributes[name]) for name in _AGENT_ATTRIBUTES if attributes.get(name)})
+        return merged
 
     @property
     def calls(self) -> int:
-        """Model and tool calls together."""
+        """The number of model and tool calls."""
         return self.llm_calls + self.tool_calls
 
     @property
     def priced(self) -> bool:
-        """Whether the dollars say anything: not where there were model calls and none of them has a price."""
+        """False if there were model calls and the cost of all of them is unknown."""
         return self._priced_calls > 0 or not self.llm_calls
 
     @property
     def usd(self) -> Decimal:
-        """Model and tool dollars together."""
+        """The US dollars of model and tool calls."""
         return money.add(self.llm_usd, self.tool_usd)
 
     def attributes(self) -> dict[str, AttributeValue]:
-        """The totals as span attributes."""
+        """Return the totals as span attributes."""
         with self._lock:
             totals: dict[str, AttributeValue] = {
                 semconv.TRACE_COST: money.to_float(money.add(self.llm_usd, self.tool_usd)),
@@ -114,16 +131,16 @@ class Tally:
             }
             if self.unpriced_calls:
                 totals[semconv.TRACE_UNPRICED_CALLS] = self.unpriced_calls
-            if not self.priced:  # nothing is known to have cost nothing: no dollars, rather than none spent
+            if not self.priced:  # an unknown cost is not zero: the attribute is missing
                 del totals[semconv.TRACE_COST], totals[semconv.TRACE_LLM_COST]
             return totals
 
 
 def tally_of(span: Span) -> Tally | None:
-    """The tally that what happens under `span` adds to; None where no processor of ours saw the span start."""
+    """Return the totals to which calls under `span` add; None if this package's processor did not get the span."""
     return getattr(span, _ATTRIBUTE, None)
 
 
 def attach(span: Span, tally: Tally) -> None:
-    """Lets what happens under `span` add to `tally`."""
+    """Let calls under `span` add to `tally`."""
     setattr(span, _ATTRIBUTE, tally)

@@ -1,8 +1,8 @@
-"""Runs: what the application itself calls one piece of work, with an allowance perhaps, and what it has spent so far.
+"""Runs: pieces of work that the application defines, with their totals and, optionally, a budget.
 
-A run lives in the OpenTelemetry context, as the current span does, so it follows tasks and, through the threading
-instrumentation, threads. Runs nest: what is spent in the inner one is spent in the outer ones too. They are opened by
-`otel_agentcost.run` and read on every call; whether an allowance is kept to is the guard's business, not theirs.
+A run is stored in the OpenTelemetry context. Like the current span, it follows tasks and, through the threading
+instrumentation, threads. Runs nest: spend in an inner run counts in the outer ones too. `otel_agentcost.run` opens
+runs, and every call reads them. The guard enforces their budgets, not this module.
 """
 
 from __future__ import annotations
@@ -25,16 +25,24 @@ _KEY = context.create_key("agentcost-runs")
 
 
 class Run:
-    """One run. Its figures are those of its calls that have ended, model and tool calls, its inner runs' included."""
+    """An open run. Its totals contain all model and tool calls that have ended, those of inner runs too."""
 
     def __init__(self, name: str, value: str, budget: Budget | None, spent: Callable[[Run], int | None]) -> None:
+        """Create a run. Applications use `otel_agentcost.run`.
+
+        Args:
+            name: The name of the run.
+            value: Its id in ledgers, unique over all processes.
+            budget: Its budget; None if it has no limits.
+            spent: Returns the nano-dollars that a shared ledger has for the run; None if there is no such ledger.
+        """
         self.name = name
         self.value = value
-        """What ledgers call it: unique over all processes."""
+        """The id in ledgers, unique over all processes."""
         self.budget = budget
-        """Its allowance; None where it has none."""
+        """The budget; None if the run has no limits."""
         self.outer: tuple[Run, ...] = ()
-        """The runs round this one, the nearest first."""
+        """The enclosing runs, innermost first."""
         self.tally = Tally()
         self._spent = spent
         self._adjusted = money.ZERO
@@ -44,36 +52,36 @@ class Run:
 
     @property
     def cost_usd(self) -> Decimal:
-        """US dollars spent so far. Calls without a known price add nothing: see `unpriced_calls`."""
+        """US dollars spent so far. Calls with an unknown cost add nothing: see `unpriced_calls`."""
         return _plain(max(money.ZERO, money.add(self.tally.usd, self._adjusted)))
 
     def adjusted(self, usd: Decimal) -> None:
-        """The application has corrected what was spent, which never falls below zero: as in the ledger."""
+        """Add US dollars to the spent amount. It never falls below zero, as in the ledger."""
         self._adjusted = max(self.tally.usd.copy_negate(), money.add(self._adjusted, usd))
 
     @property
     def remaining_usd(self) -> Decimal | None:
-        """US dollars that are left of this run's allowance, or of that of a run round it if that is less.
+        """US dollars that remain in the budget of this run or of an enclosing run: the smallest amount.
 
-        What calls in flight hold is not subtracted. None where no dollars are limited; 0 where they are used up.
+        Reservations of in-flight calls are not subtracted. None if no run limits dollars; 0 if a limit is reached.
         """
-        left = [run.left() for run in (self, *self.outer)]
-        limited = [usd for usd in left if usd is not None]
+        remaining = [run.own_remaining_usd() for run in (self, *self.outer)]
+        limited = [usd for usd in remaining if usd is not None]
         return _plain(min(limited)) if limited else None
 
-    def left(self) -> Decimal | None:
-        """What is left of this run's own dollars; None where it limits none."""
+    def own_remaining_usd(self) -> Decimal | None:
+        """Return the US dollars that remain in the budget of this run alone; None if it limits no dollars."""
         limit = self.budget.limits.get("nano_usd") if self.budget is not None else None
         if limit is None:
             return None
-        spent = self._spent(self)  # the ledger's word: other processes may count in the same run
+        spent = self._spent(self)  # from the ledger, as other processes may count in the run
         if spent is None:
             spent = money.to_nano(self.cost_usd)
         return money.from_nano(max(0, limit - spent))
 
     @property
     def llm_calls(self) -> int:
-        """Model calls that have ended; refused ones are not made, and not counted."""
+        """Model calls that have ended. Refused calls are not counted."""
         return self.tally.llm_calls
 
     @property
@@ -83,58 +91,72 @@ class Run:
 
     @property
     def input_tokens(self) -> int:
-        """Input tokens, cached ones included."""
+        """Input tokens, with cached ones."""
         return self.tally.input_tokens
 
     @property
     def output_tokens(self) -> int:
-        """Output tokens, reasoning included."""
+        """Output tokens, with reasoning."""
         return self.tally.output_tokens
 
     @property
     def unpriced_calls(self) -> int:
-        """Model calls that `cost_usd` does not, or not wholly, contain."""
+        """Calls whose cost is unknown in whole or in part, so that `cost_usd` is a lower bound."""
         return self.tally.unpriced_calls
 
 
 def _plain(usd: Decimal) -> Decimal:
-    """The same amount as people write it: without zeros at its end."""
+    """Return the same amount without trailing zeros."""
     written = f"{usd:f}"
     return Decimal(written.rstrip("0").rstrip(".")) if "." in written else usd
 
 
 def current(ctx: Context) -> tuple[Run, ...]:
-    """The runs that `ctx` is in, the innermost first."""
+    """Return the open runs of `ctx`, innermost first."""
     return cast("tuple[Run, ...]", context.get_value(_KEY, ctx) or ())
 
 
 def entered(run: Run, ctx: Context, *, carry: bool = False) -> Context:
-    """`ctx` within `run`. `carry` writes its allowance into the baggage that goes out with requests."""
+    """Return a context in which `run` is the innermost run.
+
+    Args:
+        run: The run.
+        ctx: The enclosing context.
+        carry: True to write the budget of the run to the baggage of outgoing requests.
+    """
     run.outer = current(ctx)
     ctx = context.set_value(_KEY, (run, *run.outer), ctx)
     if not carry or run.budget is None:
         return ctx
-    all_of_them = [*_carried(ctx), {"run": run.value, "name": run.name, "limits": dict(run.budget.limits)}]
-    return baggage.set_baggage(_BAGGAGE, json.dumps(all_of_them[-_MOST_CARRIED:], separators=(",", ":")), ctx)
+    carried_runs = [*_carried(ctx), {"run": run.value, "name": run.name, "limits": dict(run.budget.limits)}]
+    return baggage.set_baggage(_BAGGAGE, json.dumps(carried_runs[-_MAX_CARRIED:], separators=(",", ":")), ctx)
 
 
 # --- From one service to the next ---
 
 _BAGGAGE = "agentcost.runs"
-_MOST_CARRIED = 4
+_MAX_CARRIED = 4
 
 
 def carried(ctx: Context, own: tuple[Run, ...]) -> list[tuple[Budget, str]]:
-    """The allowances of runs that were opened in other services, and came with the request that is being served."""
+    """Return the budgets of runs of other services, from the baggage of the incoming request.
+
+    Args:
+        ctx: The context of the call.
+        own: The open runs of this service, which are left out.
+
+    Returns:
+        Each budget with the id of its run.
+    """
     known = {run.value for run in own}
-    found: list[tuple[Budget, str]] = []
+    budgets: list[tuple[Budget, str]] = []
     for each in _carried(ctx):
         limits: dict[Unit, int] = {
             unit: limit for unit, limit in each["limits"].items() if unit in _UNITS and type(limit) is int
         }
         if each["run"] not in known and limits and all(0 < limit <= MOST for limit in limits.values()):
-            found.append((Budget(scope="run", name=str(each["name"]), limits=limits), str(each["run"])))
-    return found
+            budgets.append((Budget(scope="run", name=str(each["name"]), limits=limits), str(each["run"])))
+    return budgets
 
 
 def _carried(ctx: Context) -> list[Any]:
@@ -142,8 +164,14 @@ def _carried(ctx: Context) -> list[Any]:
     if not isinstance(written, str):
         return []
     try:
-        found = json.loads(written)
-        whole = all(each["limits"].items() is not None and each["run"] and "name" in each for each in found)
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):  # it comes from outside
+        runs = json.loads(written)
+        valid = all(each["limits"].items() is not None and each["run"] and "name" in each for each in runs)
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        AttributeError,
+        RecursionError,
+    ):  # other services write it
         return []
-    return list(found)[:_MOST_CARRIED] if whole else []
+    return list(runs)[:_MAX_CARRIED] if valid else []

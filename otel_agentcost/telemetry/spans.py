@@ -1,7 +1,7 @@
-"""One inference span a call: opened here, or adopted from whoever opened one for the same call already.
+"""One inference span for each call: a new span, or the adopted span of another instrumentation.
 
-anthropic 2.12 makes its own spans, and other instrumentations may run beside us. Our seam is the innermost one, so
-theirs is the current span when we are called: that span gets our figures and no second one is made.
+anthropic 2.12 makes spans itself, and an application may install other instrumentations. This package's patch is the
+innermost one, so their span is current when the call arrives here. It gets the figures, and no second span is made.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from otel_agentcost.telemetry.held_span import HeldSpan
 from otel_agentcost.telemetry.rollup import Tally
 from otel_agentcost.telemetry.run_context import Run
 
-_FIGURES = ("agentcost.", "gen_ai.usage.")
+_OWN_PREFIXES = ("agentcost.", "gen_ai.usage.")
 
 
 class Record:
-    """The span of one call, from its request to its figures."""
+    """The span of one call, from the request to the cost."""
 
     __slots__ = (
         "_held",
@@ -45,17 +45,19 @@ class Record:
         "tally",
     )
 
-    def __init__(self, span: Span, ctx: Context, who: Mapping[str, str], tally: Tally | None, *, alone: bool) -> None:
+    def __init__(
+        self, span: Span, ctx: Context, attributed: Mapping[str, str], tally: Tally | None, *, alone: bool
+    ) -> None:
         self.span = span
         self.context = ctx
-        self.attribution = who
+        self.attribution = attributed
         self.tally = tally
         self.alone = alone
-        """Whether the call is under no span: its trace is then that of this one call."""
+        """True if the call has no parent span, so that its trace has this one call only."""
         self.runs: tuple[Run, ...] = run_context.current(ctx)
-        """The runs that the call is made in, the innermost first."""
+        """The open runs of the call, innermost first."""
         self.content: Mapping[str, str] | None = None
-        """What was said, where the span is to have it. It goes before the figures: what comes first, limits evict."""
+        """Message content for the span. It is set before the figures, because attribute limits evict the oldest."""
         self.first_chunk: float | None = None
         """Seconds from the request to the first chunk of a stream."""
         self.started = time.perf_counter()
@@ -63,41 +65,48 @@ class Record:
         self._requested: Mapping[str, AttributeValue] = {}
 
     def adopt(self, requested: Mapping[str, AttributeValue]) -> None:
-        """Take over a span that other code opened: it gets the attributes of `requested` that it lacks, and does not
-        end before its figures are on it.
+        """Adopt the span, which another instrumentation opened: it must not end before its figures are set.
+
+        Args:
+            requested: The attributes of the request. The span gets those that it does not have.
         """
         self._requested = requested
         self._held = HeldSpan(self.span)
 
     def keep(self, keeper: object) -> None:
-        """Keep `keeper`, which closes this record, alive as long as an adopted span has not ended."""
+        """Keep `keeper`, the object that closes this record, alive until an adopted span has ended."""
         if self._held is not None:
             self._held.keeper = keeper
 
     def rewritten(self, before: Call, after: Call) -> None:
-        """The call is made otherwise than it was asked for: the span says both."""
-        told: dict[str, AttributeValue] = dict(after.parameters)
+        """Set the attributes of a request that was rewritten: the new values and the original ones."""
+        attributes: dict[str, AttributeValue] = dict(after.parameters)
         if after.model != before.model and after.model is not None:
-            told[semconv.REQUEST_MODEL] = after.model
-            told[semconv.DOWNGRADED_FROM] = str(before.model)
+            attributes[semconv.REQUEST_MODEL] = after.model
+            attributes[semconv.DOWNGRADED_FROM] = str(before.model)
             if self._held is None:
                 self.span.update_name(f"{after.operation} {after.model}")
         if after.max_output_tokens != before.max_output_tokens:
-            told[semconv.CLAMPED_FROM] = before.max_output_tokens or 0
-        self.span.set_attributes(told)
+            attributes[semconv.CLAMPED_FROM] = before.max_output_tokens or 0
+        self.span.set_attributes(attributes)
 
     @property
     def ended(self) -> bool:
-        """Whether the span has ended, or will without further ado."""
+        """True if the span has ended, or if nothing but `close` is needed to end it."""
         return self._held is None or self._held.ended
 
     def lost(self) -> None:
-        """Nobody else is left who could end the span."""
+        """End an adopted span that its owner can no longer end."""
         if self._held is not None:
             self._held.lost()
 
     def close(self, attributes: dict[str, AttributeValue], error: BaseException | None) -> None:
-        """Writes the figures and ends the span. An adopted span ends when its owner has ended it too."""
+        """Set the attributes of the response and end the span. An adopted span ends when its owner has ended it too.
+
+        Args:
+            attributes: The attributes of the response, with the cost.
+            error: The exception of the call, if it failed.
+        """
         if self.content is not None:
             attributes = {**self.content, **attributes}
         if self._held is not None:
@@ -112,53 +121,61 @@ class Record:
             self.span.end()
 
     def _write_on_adopted(self, attributes: dict[str, AttributeValue]) -> None:
-        """Tokens and dollars are ours; of the rest the owner's word stands, and what it does not say is added."""
+        """Set the attributes on an adopted span. Tokens and costs override the owner's values; others do not."""
         span: Any = self.span
-        given: Mapping[str, AttributeValue] = span.attributes or {}
-        if attributes.get(semconv.ERROR_TYPE) == semconv.REFUSED:  # its owner cannot know better what that was
+        present: Mapping[str, AttributeValue] = span.attributes or {}
+        if attributes.get(semconv.ERROR_TYPE) == semconv.REFUSED:  # the owner does not know that this is a refusal
             span.set_attribute(semconv.ERROR_TYPE, semconv.REFUSED)
             span.set_status(Status(StatusCode.ERROR))
         if span.status.status_code is not StatusCode.ERROR:
-            attributes.pop(semconv.ERROR_TYPE, None)  # it may have tried again: whether it failed, its owner knows
-        said = {**self._requested, **attributes}
-        span.set_attributes({name: said[name] for name in said if name not in given or name.startswith(_FIGURES)})
+            attributes.pop(semconv.ERROR_TYPE, None)  # the owner may have retried: only it knows if the call failed
+        merged = {**self._requested, **attributes}
+        span.set_attributes(
+            {name: merged[name] for name in merged if name not in present or name.startswith(_OWN_PREFIXES)}
+        )
 
 
 class Spans:
-    """Opens the spans of calls with one tracer and the process's default attribution."""
+    """Opens the spans of model calls."""
 
-    def __init__(self, tracer: Tracer, defaults: Mapping[str, str], unseen: Callable[[], None]) -> None:
-        """`unseen` is called for a recorded span that our processor did not see start."""
-        self._tracer = tracer
-        self._defaults = defaults
-        self._unseen = unseen
-
-    def open(self, call: Call, endpoint: Mapping[str, AttributeValue]) -> Record:
-        """Return the record of `call`, with a new span or, where other code opened one for this call, with that.
+    def __init__(self, tracer: Tracer, defaults: Mapping[str, str], unprocessed: Callable[[], None]) -> None:
+        """Create the object.
 
         Args:
-            call: The call as it was requested.
+            tracer: The tracer for new spans.
+            defaults: The environment's attribution.
+            unprocessed: Called for a recorded span that this package's span processor did not get.
+        """
+        self._tracer = tracer
+        self._defaults = defaults
+        self._unprocessed = unprocessed
+
+    def open(self, call: Call, endpoint: Mapping[str, AttributeValue]) -> Record:
+        """Return the record of `call`, with a new span or the span that another instrumentation opened for it.
+
+        Args:
+            call: The request.
             endpoint: The span attributes of the client's address: provider, host, port.
         """
         ctx = context.get_current()
         parent = trace.get_current_span(ctx)
-        who = attribution.current(ctx, self._defaults, rollup.tally_of(parent))
-        attributes = asked_attributes(call, endpoint, who)
-        theirs = adoption.span_of(call, endpoint.get(semconv.PROVIDER), parent)
-        span = theirs or self._tracer.start_span(
+        attributed = attribution.current(ctx, self._defaults, rollup.tally_of(parent))
+        attributes = request_attributes(call, endpoint, attributed)
+        adopted = adoption.span_of(call, endpoint.get(semconv.PROVIDER), parent)
+        span = adopted or self._tracer.start_span(
             f"{call.operation} {call.model}" if call.model is not None else call.operation,
             context=ctx,
             kind=SpanKind.CLIENT,
             attributes=attributes,
         )
-        adoption.take(span)
+        adoption.claim(span)
         tally = tally_under(span, parent)
         if tally is None and span.is_recording():
-            self._unseen()
-        around = _CALLED_FROM.get() or parent
-        alone = not around.get_span_context().is_valid if theirs is None else theirs.parent is None
-        record = Record(span, trace.set_span_in_context(span, ctx), who, tally, alone=alone)
-        if theirs is not None:
+            self._unprocessed()
+        caller = _CALLED_FROM.get() or parent
+        alone = not caller.get_span_context().is_valid if adopted is None else adopted.parent is None
+        record = Record(span, trace.set_span_in_context(span, ctx), attributed, tally, alone=alone)
+        if adopted is not None:
             record.adopt(attributes)
         return record
 
@@ -168,36 +185,36 @@ _CALLED_FROM: ContextVar[Span | None] = ContextVar("agentcost_called_from", defa
 
 @contextmanager
 def called_from() -> Generator[None]:
-    """Notes the current span as what the SDK is called under: it may open a span of its own before the call."""
+    """Record the current span as the caller of the SDK, which may open a span before the call arrives at the patch."""
     token = _CALLED_FROM.set(trace.get_current_span())
     try:
         yield
     finally:
-        with suppress(ValueError):  # a coroutine that is closed in another context than it ran in
+        with suppress(ValueError):  # a coroutine that is closed in another context
             _CALLED_FROM.reset(token)
 
 
 def tally_under(span: Span, parent: Span) -> Tally | None:
-    """The tally that the call with `span` adds to: its own where the processor gave it one, else its parent's."""
+    """Return the totals to which the call of `span` adds: of `span` if the processor got it, else of `parent`."""
     return rollup.tally_of(span) or rollup.tally_of(parent)
 
 
-def asked_attributes(
-    call: Call, endpoint: Mapping[str, AttributeValue], who: Mapping[str, str]
+def request_attributes(
+    call: Call, endpoint: Mapping[str, AttributeValue], attributed: Mapping[str, str]
 ) -> dict[str, AttributeValue]:
-    """What is asked, of whom and for whom, as span attributes."""
+    """Return the span attributes of the request, the endpoint and the attribution."""
     attributes: dict[str, AttributeValue] = {**endpoint, semconv.OPERATION: call.operation}
     if call.model is not None:
         attributes[semconv.REQUEST_MODEL] = call.model
     if call.parameters:
         attributes.update(call.parameters)
-    if who:
-        attributes.update(who)
+    if attributed:
+        attributes.update(attributed)
     return attributes
 
 
 def answer_attributes(answer: Answer, tokens: Tokens, cost: Cost) -> dict[str, AttributeValue]:
-    """What the answer says and costs, as span attributes; the costs come last, where no limit evicts them."""
+    """Return the span attributes of the response. The costs come last, so that attribute limits do not evict them."""
     attributes: dict[str, AttributeValue] = {}
     if answer.attributes:
         attributes.update(answer.attributes)
@@ -228,7 +245,7 @@ def _usage_attributes(tokens: Tokens, attributes: dict[str, AttributeValue]) -> 
         attributes[semconv.REASONING_TOKENS] = tokens.reasoning
 
 
-_PARTS = (
+_COST_PARTS = (
     (semconv.COST_INPUT, "input_usd"),
     (semconv.COST_OUTPUT, "output_usd"),
     (semconv.COST_CACHE_READ, "cache_read_usd"),
@@ -243,7 +260,7 @@ def _cost_attributes(cost: Cost, attributes: dict[str, AttributeValue]) -> None:
     if cost.usd is None:
         return
     usd = money.to_float(cost.usd)
-    for name, field in _PARTS:
+    for name, field in _COST_PARTS:
         if part := getattr(cost, field):
             attributes[name] = money.to_float(part)
     if cost.cache_savings_usd:
@@ -257,7 +274,7 @@ def _cost_attributes(cost: Cost, attributes: dict[str, AttributeValue]) -> None:
 
 
 def error_type(error: BaseException) -> str:
-    """`error.type`: the class of the error, with its module unless it is a builtin."""
+    """Return the `error.type` of an exception: its class, with the module unless it is a builtin."""
     kind: type[Any] = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
@@ -265,5 +282,5 @@ def error_type(error: BaseException) -> str:
 def _description(error: BaseException) -> str:
     try:
         return str(error)[:500]
-    except Exception:  # an error whose own text fails to be made is still an error
+    except Exception:  # `__str__` of the exception failed
         return type(error).__qualname__

@@ -1,8 +1,8 @@
-"""The SDKs: one module each, which says where to patch and which wire format serves which path.
+"""The SDKs, one module each: the methods to patch, and the wire formats of their requests.
 
-A module of this folder whose name has no leading underscore is an SDK; it has a constant `SDK`. They are found by
-listing the folder. Other distributions add theirs by entry points of the group `otel_agentcost.sdks`, each of which
-names an `Sdk` or a module with the constant `SDK`. None of them imports the SDK that it is about.
+Each module of this folder without a leading underscore in its name is an SDK and has a constant `SDK`. `discover` lists
+the folder. Other distributions add SDKs by entry points of the group `otel_agentcost.sdks`; an entry point names an
+`Sdk`, or a module with the constant `SDK`. No module imports its SDK.
 
 `docs/extending.md` shows how to write one.
 """
@@ -50,7 +50,7 @@ __all__ = [
 
 
 def discover() -> Iterator[Sdk]:
-    """Yield every SDK of this folder, then those of plug-ins. A plug-in that cannot be used is logged and ignored."""
+    """Yield the SDKs of this folder, then those of plug-ins. An unusable plug-in is logged and ignored."""
     names: set[str] = set()
     for module in iter_modules(__path__):
         if not module.name.startswith("_"):
@@ -61,12 +61,12 @@ def discover() -> Iterator[Sdk]:
 
 
 def _check(names: set[str], sdk: Sdk) -> None:
-    """Raise where starting would fail, or calls would be counted twice, if `sdk` were patched."""
+    """Raise `Unusable` if patching `sdk` would fail, or would count calls twice."""
     if sdk.name in names:
         raise plugins.Unusable(f"there is an SDK with the name {sdk.name!r} already")
     for patch in cast("Iterable[object]", sdk.patches):  # in a plug-in they may be anything
         if not isinstance(patch, Patchable):
-            raise plugins.Unusable(f"its patches include {patch!r}, which is no Patchable")
+            raise plugins.Unusable(f"its patches include {patch!r}, which is not a Patchable")
         if not callable(cast("object", patch.through)):
-            raise plugins.Unusable(f"{patch.through!r} is no method of Pipeline")
+            raise plugins.Unusable(f"{patch.through!r} is not a method of Pipeline")
     names.add(sdk.name)

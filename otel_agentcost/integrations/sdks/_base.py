@@ -1,4 +1,4 @@
-"""What an SDK's module consists of, and the one way that its calls take."""
+"""The declarations of an SDK's module, and the wrapper that sends its calls through the pipeline."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from otel_agentcost.calls.seam import Seam
 from otel_agentcost.integrations.patching import Patch, Target
 
 Through = Callable[[Pipeline, Seam, Callable[..., Any], Any, Any, Any], Any]
-"""A method of `Pipeline` that takes the calls of a patched method: `call`, `call_async`, `generate`, `attempt`,
+"""The method of `Pipeline` that runs in place of a patched method: `call`, `call_async`, `generate`, `attempt`,
 `around` or `around_async`.
 """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patchable:
-    """One method to patch, and how calls through it are read."""
+    """One method to patch, and the seam that reads its calls."""
 
     target: Target
     seam: Seam
@@ -27,7 +27,7 @@ class Patchable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sdk:
-    """One SDK: its distribution and what to patch in it."""
+    """One SDK: its distribution and the methods to patch."""
 
     name: str
     distribution: str
@@ -37,7 +37,7 @@ class Sdk:
 
 
 def patches_of(sdk: Sdk, pipeline: Pipeline) -> tuple[Patch, ...]:
-    """Return the patches to install, so that calls of `sdk` go through `pipeline`."""
+    """Return the patches that send the calls of `sdk` through `pipeline`."""
     return tuple(_patch(patchable, pipeline) for patchable in sdk.patches)
 
 

@@ -1,8 +1,8 @@
 """anthropic: the API itself, and its Bedrock, Vertex and Foundry clients.
 
-Since 2.12 the SDK opens a span of its own in `request` and does the work in `_request`: the seam is the inner one
-there, so that the SDK's span is open when we look, and is adopted. Older versions call `_request` again for each
-retry; their seam is `request`.
+Since 2.12, the SDK opens a span in `request` and sends the request in `_request`. `_request` is patched there, so that
+the SDK's span is open and can be adopted. Older versions call `_request` again for each retry: there, `request` is
+patched.
 """
 
 from __future__ import annotations
@@ -30,20 +30,23 @@ PROVIDERS = {
 _SEAM = StainlessSeam("anthropic", FORMATS, PROVIDERS)
 
 
-def _seam_of(client: type) -> str:
-    """`_request` where this SDK's `request` opens a span and hands it on as `call`; else `request`."""
+def _patched_method(client: type) -> str:
+    """Return `_request` if `request` of this SDK version opens a span and passes it as `call`, else `request`."""
     inner = getattr(client, "_request", None)
-    traces_itself = inner is not None and "call" in inspect.signature(inspect.unwrap(inner)).parameters
-    return "_request" if traces_itself else "request"
+    opens_span = inner is not None and "call" in inspect.signature(inspect.unwrap(inner)).parameters
+    return "_request" if opens_span else "request"
 
 
-def _outside_of(client: type) -> str:
-    """Where the SDK's own span is not open yet: that span alone, unsampled, does not tell whether it has a parent."""
-    return "request" if _seam_of(client) == "_request" else "not there"
+def _outer_method(client: type) -> str:
+    """Return the method in which the SDK's span is not open yet.
+
+    The current span is recorded there, because an unsampled span of the SDK does not say if it has a parent.
+    """
+    return "request" if _patched_method(client) == "_request" else "(none)"
 
 
 def _around(owner: str, through: Through) -> Patchable:
-    target = Target(module="anthropic._base_client", owner=owner, method=_outside_of, optional=True)
+    target = Target(module="anthropic._base_client", owner=owner, method=_outer_method, optional=True)
     return Patchable(target=target, seam=_SEAM, through=through)
 
 
@@ -52,8 +55,8 @@ SDK = Sdk(
     distribution="anthropic",
     oldest="0.51",
     patches=(
-        *_SEAM.patches("anthropic._base_client", "SyncAPIClient", _seam_of, Pipeline.call),
-        *_SEAM.patches("anthropic._base_client", "AsyncAPIClient", _seam_of, Pipeline.call_async),
+        *_SEAM.patches("anthropic._base_client", "SyncAPIClient", _patched_method, Pipeline.call),
+        *_SEAM.patches("anthropic._base_client", "AsyncAPIClient", _patched_method, Pipeline.call_async),
         _around("SyncAPIClient", Pipeline.around),
         _around("AsyncAPIClient", Pipeline.around_async),
     ),

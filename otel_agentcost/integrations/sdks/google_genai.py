@@ -1,10 +1,10 @@
 """google-genai: the Gemini API and Vertex AI.
 
-The seam is the HTTP client of the SDK, below automatic function calling and automatic continuation: one public call
-there can make several billed calls, of which the SDK returns the usage of the last one only.
+The HTTP client of the SDK is patched, below automatic function calling and automatic continuation: one public call can
+make several billed calls, and the SDK returns the usage of the last one only.
 """
 
-# Objects of SDKs, of which this package knows no types, enter here:
+# Objects of SDKs have no types here:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ PATHS = (":generateContent", ":streamGenerateContent", ":embedContent", ":batchE
 FORMATS: dict[str, str] = dict.fromkeys(PATHS, "gemini")
 
 
-_MOST_CHUNKS = 20_000
+_MAX_CHUNKS = 20_000
 
 
 class _Chunks:
-    """Reads a stream's chunks, which come as JSON text, with the usage so far in each or in the last one.
+    """Read the chunks of a stream, which are JSON text. Each chunk, or the last one, has the usage so far.
 
-    Parsing all of them costs as much again as the SDK's own parsing. So they are kept as they are, and of a stream
-    that came to its end with its usage only those are parsed that say something about the price. A stream that may
-    have to be cut off is read as it comes.
+    Parsing every chunk would take as long as the SDK's own parsing. So the text is kept, and at the end of a complete
+    stream only the chunks that affect the price are parsed. `so_far`, for a stream that a budget may cut off, parses
+    all chunks that have arrived.
     """
 
     def __init__(self, reader: AnswerReader) -> None:
@@ -45,7 +45,7 @@ class _Chunks:
         self._headers: Any = None
 
     def feed(self, event: Any) -> None:
-        if len(self._bodies) < _MOST_CHUNKS:
+        if len(self._bodies) < _MAX_CHUNKS:
             self._bodies.append(event.body or "")
         else:
             self._bodies[-1] = event.body or ""
@@ -53,50 +53,51 @@ class _Chunks:
 
     def so_far(self) -> SoFar:
         for body in self._bodies:
-            self._show(body)
+            self._parse(body)
         self._bodies.clear()
         return self._reader.so_far()
 
     def answer(self, *, complete: bool) -> Answer:
         bodies = self._bodies
-        counted = next((n for n in range(len(bodies) - 1, -1, -1) if _has_counts(bodies[n])), None)
-        since = counted if complete and counted is not None else 0  # what comes after the counts is at most a few
+        last_counts = next((n for n in range(len(bodies) - 1, -1, -1) if _has_counts(bodies[n])), None)
+        first = last_counts if complete and last_counts is not None else 0
         for n, body in enumerate(bodies):
-            if n >= since or '"groundingMetadata"' in body:
-                self._show(body)
+            if n >= first or '"groundingMetadata"' in body:
+                self._parse(body)
         return self._reader.answer(complete=complete)
 
-    def _show(self, body: str) -> None:
+    def _parse(self, body: str) -> None:
         event = _with_headers(body, self._headers)
         if event is not None:
             self._reader.feed(event)
 
 
 def _has_counts(body: str) -> bool:
-    """Whether a chunk has a usage with counts: that of the last one may be a traffic type alone."""
+    """Return True if a chunk has token counts: the usage of the last chunk may have a traffic type only."""
     return '"promptTokenCount"' in body and '"usageMetadata"' in body
 
 
 def _with_headers(body: str | None, headers: Any) -> Any:
-    """The JSON value of `body`, with the headers where the SDK's own objects have them: one names the served tier."""
+    """Return the parsed `body` with the headers under the key that the SDK uses. A header names the served tier."""
     event = parsed(body or "")
     return {**event, "sdkHttpResponse": {"headers": headers}} if isinstance(event, dict) and headers else event
 
 
 async def _close(stream: Any) -> None:
-    """Closes the HTTP response behind an asynchronous stream. Closing the stream does not: the SDK's response and its
-    generator refer to each other, and only a garbage collection would find them.
+    """Close the HTTP response of an asynchronous stream.
+
+    Closing the stream does not close the response: both are in a reference cycle until a garbage collection.
     """
     segments = stream.ag_frame.f_locals["response"]
     response = segments.response_stream
-    closed = response.aclose() if hasattr(response, "aclose") else response.close()  # aiohttp's closes at once
+    closed = response.aclose() if hasattr(response, "aclose") else response.close()  # `close` of aiohttp is synchronous
     if closed is not None:
         await closed
     await segments.segment_iterator.aclose()
 
 
 class _Seam:
-    """Reads calls of `request(http_method, path, request_dict, http_options)` and its three siblings."""
+    """Reads calls of `request(http_method, path, request_dict, http_options)` and its async and streaming versions."""
 
     _format: Format | None = None
 
@@ -108,7 +109,7 @@ class _Seam:
         body = argument(args, kwargs, 2, "request_dict")
         extra = _extra_body(instance, args[3] if len(args) > 3 else kwargs.get("http_options"))
         if extra:
-            body = _over(body, extra)
+            body = _merge(body, extra)
         base_url = instance._http_options.base_url or ""
         default = "gcp.vertex_ai" if instance.vertexai else "gcp.gemini"
         form = self._format = self._format or load("gemini")
@@ -124,9 +125,9 @@ class _Seam:
         max_output_tokens: int | None,
     ) -> tuple[ModelRequest, tuple[Any, ...], dict[str, Any]]:
         if request.call.body is not argument(args, kwargs, 2, "request_dict"):
-            raise CannotRewrite("an extra_body goes over it")
-        path, there = argument(args, kwargs, 1, "path"), request.endpoint
-        change = Change(model=model, max_output_tokens=max_output_tokens, provider=there.provider, known=there.known)
+            raise CannotRewrite("its extra_body overrides the body")
+        path, target = argument(args, kwargs, 1, "path"), request.endpoint
+        change = Change(model=model, max_output_tokens=max_output_tokens, provider=target.provider, known=target.known)
         body, path = request.format.rewrite(request.call, path, change)
         args, kwargs = with_argument(args, kwargs, 1, "path", path)
         args, kwargs = with_argument(args, kwargs, 2, "request_dict", body)
@@ -141,24 +142,24 @@ class _Seam:
 
 
 def _extra_body(client: Any, options: Any) -> Mapping[str, Any] | None:
-    """What the SDK writes over the body as it sends it: that of the request's options, or else the client's."""
-    for given in (options, client._http_options):
-        extra = get(given, "extra_body") or get(given, "extraBody")
+    """Return the `extra_body` of the request's options, or else of the client's. The SDK merges it into the body."""
+    for source in (options, client._http_options):
+        extra = get(source, "extra_body") or get(source, "extraBody")
         if isinstance(extra, Mapping):
             return extra
     return None
 
 
-def _over(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
-    """`body` with `extra` written over it as the SDK does: fields within fields, under either spelling of a name."""
-    whole = dict(body)
-    spelt = {name.replace("_", "").lower(): name for name in whole}
-    for given, value in extra.items():
-        name = spelt.get(given.replace("_", "").lower(), given)
-        inner = whole.get(name)
+def _merge(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
+    """Return `body` merged with `extra` as the SDK does it: recursively, with snake case equal to camel case."""
+    merged = dict(body)
+    spellings = {name.replace("_", "").lower(): name for name in merged}
+    for extra_name, value in extra.items():
+        name = spellings.get(extra_name.replace("_", "").lower(), extra_name)
+        inner = merged.get(name)
         both = isinstance(inner, dict) and isinstance(value, dict)
-        whole[name] = _over(cast("dict[str, Any]", inner), cast("dict[str, Any]", value)) if both else value
-    return whole
+        merged[name] = _merge(cast("dict[str, Any]", inner), cast("dict[str, Any]", value)) if both else value
+    return merged
 
 
 _SEAM = _Seam()

@@ -1,8 +1,8 @@
-"""Model calls of SDKs that this package does not patch, as spans of other instrumentations show them.
+"""Model calls of SDKs that this package does not patch, from spans of other instrumentations.
 
-A call is admitted when its span starts (`start` may raise `BudgetExceeded`), and charged right before the span ends,
-from what the span says by then: what the pipeline does for calls of patched SDKs, as far as a span allows.
-docs/neighbours.md says what it does not allow. Called by `processor.py`.
+A call is admitted when its span starts (`start` may raise `BudgetExceeded`). It is charged right before the span ends,
+from the attributes of the span. docs/neighbours.md lists the differences to calls of patched SDKs. Called by
+`processor.py`.
 """
 
 from __future__ import annotations
@@ -41,15 +41,15 @@ from otel_agentcost.telemetry.recorder import Labels, Recorder, SpanAccount
 from otel_agentcost.telemetry.rollup import Tally
 
 _ATTRIBUTE = "_agentcost_foreign"
-_LEAST = Cost(usd=Decimal("1E-9"))
-"""What a call is taken to cost before it is made where its model is not known yet: with less left, none is made."""
+_MINIMUM = Cost(usd=Decimal("1E-9"))
+"""The amount to reserve for a call whose model is not known yet. It refuses the call if nothing is left."""
 
 _latest: ContextVar[weakref.ref[_Call] | None] = ContextVar("agentcost_foreign", default=None)
-"""The last call that began in this context."""
+"""The last call that started in this context."""
 
 
 class ModelCallSpans:
-    """Watches the spans that other instrumentations make of model calls. One for each `instrument()`."""
+    """Admits and charges model calls from spans of other instrumentations. One for each `instrument()`."""
 
     def __init__(
         self,
@@ -60,12 +60,12 @@ class ModelCallSpans:
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """Assemble a watcher.
+        """Create the object.
 
         Args:
             book: Prices the calls.
             recorder: Charges metrics, runs and totals.
-            gates: Admits calls where a budget applies.
+            gates: Admits calls to which a budget applies.
             defaults: The environment's attribution.
             clock: Returns the time in seconds since the epoch.
         """
@@ -89,7 +89,7 @@ class ModelCallSpans:
         parent = trace.get_current_span(ctx)
         outer = rollup.tally_of(parent)
         tally = rollup.tally_of(span)
-        if tally is None or tally is outer:  # no local root: calls of ours beneath it are to be noticed
+        if tally is None or tally is outer:  # no local root: `tally` counts model calls of patched SDKs inside the span
             tally = Tally(outer)
             rollup.attach(span, tally)
         call = _call_of(span, parent, source)
@@ -97,100 +97,108 @@ class ModelCallSpans:
             call = _Call(self, span, source, ctx, tally if outer is None else outer)
             call.admit(span)
             _latest.set(weakref.ref(call))
-        call.joined(span)
+        call.add_span(span)
         setattr(span, _ATTRIBUTE, call)
-        before_end(span, lambda: call.left(span, beneath=tally.llm_calls > 0))
+        before_end(span, lambda: call.span_ended(span, charged=tally.llm_calls > 0))
 
 
 def _call_of(span: Span, parent: trace.Span, source: Source) -> _Call | None:
-    """The call that another instrumentation of the same SDK has a span for already, if `span` is of that one too.
+    """Return the call of which another instrumentation of the same SDK has made a span already.
 
-    Theirs is the parent, or, as not all make their spans current, the last one that began here under the same parent.
+    That span is the parent of `span`. If its instrumentation does not make spans current, it is the last span that
+    started in this context under the same parent.
+
+    Returns:
+        None if `span` represents a new call.
     """
-    over: _Call | None = getattr(parent, _ATTRIBUTE, None)
-    if over is not None and over.may_have(span, source):
-        return over
+    outer: _Call | None = getattr(parent, _ATTRIBUTE, None)
+    if outer is not None and outer.may_include(span, source):
+        return outer
     reference = _latest.get()
     latest = reference() if reference is not None else None
-    if latest is None or not latest.may_have(span, source):
+    if latest is None or not latest.may_include(span, source):
         return None
     return latest if latest.parent_id == _parent_id(span) else None
 
 
 class _Call:
-    """One call. It may have several spans, of one scope each; it is charged once, on the first that knows its usage."""
+    """One call. It may have several spans, one for each scope. The first ending span with a usage charges it."""
 
     __slots__ = (
         "__weakref__",
-        "_asked",
-        "_at",
+        "_attribution",
         "_book",
         "_clock",
         "_context",
+        "_done",
         "_facts",
         "_gate",
         "_lock",
         "_open",
-        "_over",
         "_pid",
         "_recorder",
+        "_request",
         "_scopes",
         "_source",
+        "_started_at",
         "_tally",
         "_ticket",
-        "_who",
         "parent_id",
     )
 
-    def __init__(self, watcher: ModelCallSpans, span: Span, source: Source, ctx: Context, tally: Tally) -> None:
+    def __init__(self, owner: ModelCallSpans, span: Span, source: Source, ctx: Context, tally: Tally) -> None:
         self.parent_id = _parent_id(span)
-        self._book = watcher.book
-        self._recorder = watcher.recorder
-        self._gate: Gate | None = watcher.gates.gate
-        self._clock = watcher.clock
+        self._book = owner.book
+        self._recorder = owner.recorder
+        self._gate: Gate | None = owner.gates.gate
+        self._clock = owner.clock
         self._source = source
         self._context = ctx
         self._tally = tally
-        self._asked: Call = sources.asked(span)
-        self._who = attribution.current(ctx, watcher.defaults, tally)
-        self._at = self._clock()
+        self._request: Call = sources.request_of(span)
+        self._attribution = attribution.current(ctx, owner.defaults, tally)
+        self._started_at = self._clock()
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._scopes: list[str] = []
         self._open = 0
-        self._over = False
+        self._done = False
         self._facts: CallFacts | None = None
         self._ticket: Ticket | None = None
 
     # --- before the call ---
 
     def admit(self, span: Span) -> None:
-        """Asks the budgets for one call, and for the little that is known of it. Raises `BudgetExceeded`."""
+        """Reserve budget for the call.
+
+        Raises:
+            BudgetExceeded: A budget refuses the call, and the source can stop it.
+        """
         gate = self._gate
         if gate is None:
             return
         try:
-            self._facts = gate.facts_of_span(self._asked, span, self._context, self._who, self._price_of_little)
-            # A call waits in its own thread for money that is only held; an event loop must not stand still for it.
+            self._facts = gate.facts_of_span(self._request, span, self._context, self._attribution, self._worst_case)
+            # Waiting for reserved budget blocks the thread, which must not happen in an event loop.
             decision = gate.ask(self._facts, span, wait=not _in_event_loop())
             if isinstance(decision, Ticket) and (decision.model is not None or decision.max_output_tokens is not None):
-                gate.guard.release(decision, self._clock())  # a request that other code sends cannot be rewritten
+                gate.guard.release(decision, self._clock())  # the SDK sends the request, so it cannot be rewritten here
                 if decision.fallback_error is not None:
                     decision = Refused(action="block", error=decision.fallback_error)
-            refused = self._decided(gate, span, decision)
+            refused = self._apply_decision(gate, span, decision)
         except Exception as bug:
             report("checking budgets", bug)
             return
         if refused is not None:
             raise refused
 
-    def _decided(self, gate: Gate, span: Span, decision: Ticket | Refused) -> BudgetExceeded | None:
+    def _apply_decision(self, gate: Gate, span: Span, decision: Ticket | Refused) -> BudgetExceeded | None:
         facts = self._facts
         if facts is None:
             return None
         if isinstance(decision, Refused):
             if self._source.refusable:
-                self._refused(gate, span, decision)
+                self._end_refused(gate, span, decision)
                 return decision.error
             decision = gate.guard.without_reservation(facts, facts.call.model)
             decision.unenforced = f"{_scope(span)} sends its calls anyway"
@@ -206,47 +214,54 @@ class _Call:
             gate.reports.level(span, *level)
         return None
 
-    def _refused(self, gate: Gate, span: Span, refused: Refused) -> None:
-        """Nobody gets to see `span`, which must not have a call: it ends here, and says why."""
+    def _end_refused(self, gate: Gate, span: Span, refused: Refused) -> None:
+        """End `span` with the refusal. The exception prevents that the instrumentation gets the span and ends it."""
         error = refused.error
         gate.reports.refused(span, error, refused.action)
         warn_once(f"refused: {_scope(span)} {error.budget}", f"otel-agentcost: a call of {self._source.sdk}: {error}")
-        span.set_attributes(self._said(span, self._asked))
+        span.set_attributes(self._missing_attributes(span, self._request))
         span.set_attribute(semconv.ERROR_TYPE, spans.error_type(error))
         span.set_status(Status(StatusCode.ERROR, str(error)[:500]))
         span.end()
 
-    def _price_of_little(self, usage: Usage, model: str | None) -> Cost:
-        return _LEAST if model is None else self._price(usage, (model,), ())
+    def _worst_case(self, usage: Usage, model: str | None) -> Cost:
+        return _MINIMUM if model is None else self._price(usage, (model,), ())
 
     def _price(self, usage: Usage, models: tuple[str | None, ...], terms: tuple[tuple[str, str], ...]) -> Cost:
         provider = self._source.provider
-        return self._book.price(usage, provider=provider, base_url=None, models=models, at=self._at, terms=terms)
+        return self._book.price(
+            usage, provider=provider, base_url=None, models=models, at=self._started_at, terms=terms
+        )
 
-    # --- its spans ---
+    # --- spans of the call ---
 
-    def may_have(self, span: Span, source: Source) -> bool:
-        """Whether `span` may be another one of this call."""
-        if self._over or self._source.sdk != source.sdk or _scope(span) in self._scopes:
+    def may_include(self, span: Span, source: Source) -> bool:
+        """Return True if `span` may represent this call too."""
+        if self._done or self._source.sdk != source.sdk or _scope(span) in self._scopes:
             return False
-        one, other = self._asked.model, sources.asked(span).model
-        return one is None or other is None or one.endswith(other) or other.endswith(one)
+        model, other = self._request.model, sources.request_of(span).model
+        return model is None or other is None or model.endswith(other) or other.endswith(model)
 
-    def joined(self, span: Span) -> None:
-        """It has one more span."""
+    def add_span(self, span: Span) -> None:
+        """Add a span of the call."""
         with self._lock:
             self._scopes.append(_scope(span))
             self._open += 1
 
-    def left(self, span: Span, *, beneath: bool) -> None:
-        """One of its spans ends now. `beneath`: what happened under it is charged already."""
-        answer = sources.answered(span, self._source)
-        charged = beneath or adoption.is_taken(span)
+    def span_ended(self, span: Span, *, charged: bool) -> None:
+        """Charge the call before `span` ends, if the span has a usage or is the last one.
+
+        Args:
+            span: A span of the call.
+            charged: True if the call was charged inside the span, so that it must not be charged again.
+        """
+        answer = sources.response_of(span, self._source)
+        charged = charged or adoption.is_claimed(span)
         with self._lock:
             self._open -= 1
-            if self._over or not (charged or answer.usage is not None or not self._open):
+            if self._done or not (charged or answer.usage is not None or not self._open):
                 return
-            self._over = True
+            self._done = True
         if charged or not sources.is_call(span, self._source):
             self._release()
             return
@@ -258,109 +273,111 @@ class _Call:
     # --- after the call ---
 
     def _charge(self, span: Span, answer: Answer) -> None:
-        asked = sources.asked(span)  # by now it says more than at its start
+        request = sources.request_of(span)  # the span may have more attributes than at its start
         failed = span.status.status_code is StatusCode.ERROR
-        cost = Cost() if failed and answer.usage is None else self._cost(answer, asked, sources.address(span))
+        cost = Cost() if failed and answer.usage is None else self._cost(answer, request, sources.address(span))
         tokens = answer.tokens()
-        self._settle(span, asked, cost, tokens.input + tokens.output)
+        self._settle(span, request, cost, tokens.input + tokens.output)
         ctx = trace.set_span_in_context(span, self._context)
-        account = SpanAccount(self._who, ctx, run_context.current(self._context), self._tally)
+        account = SpanAccount(self._attribution, ctx, run_context.current(self._context), self._tally)
         counted = tokens if answer.usage is not None else None
-        labels = self._labels(asked, answer.model)
+        labels = self._labels(request, answer.model)
         self._recorder.charge_model_call(account, labels, counted, cost, sources.failure(span))
-        said = self._said(span, asked)
+        attributes = self._missing_attributes(span, request)
         if cost.usd is not None:
-            said[semconv.COST_BASIS] = "span"
-        span.set_attributes({**said, **spans.answer_attributes(answer, tokens, cost)})
+            attributes[semconv.COST_BASIS] = "span"
+        span.set_attributes({**attributes, **spans.answer_attributes(answer, tokens, cost)})
 
-    def _cost(self, answer: Answer, asked: Call, address: str | None) -> Cost:
+    def _cost(self, answer: Answer, request: Call, address: str | None) -> Cost:
         if answer.usage is None:
             return Cost.unknown(answer.missing or "the span has no usage")
-        models = (answer.model, asked.model)
-        if self._source.provider == "aws.bedrock":  # the profile asked for sets the price: see charging.cost_of
-            models = (asked.model, answer.model)
+        models = (answer.model, request.model)
+        if self._source.provider == "aws.bedrock":  # the requested profile sets the price: see pricing.cost_of
+            models = (request.model, answer.model)
         first, *others = [
             (
-                why,
+                reason,
                 self._book.price(
-                    used,
+                    usage,
                     provider=self._source.provider,
                     base_url=address,
-                    models=called,
-                    at=self._at,
+                    models=names,
+                    at=self._started_at,
                     terms=answer.terms,
                 ),
             )
-            for why, called, used in self._possible(models, answer.usage)
+            for reason, names, usage in self._possible_calls(models, answer.usage)
         ]
-        least, unsaid = first[1], None
-        for why, other in others:
-            if least.usd is None or other.usd is None or other.usd == least.usd:
+        cheapest, unpriced = first[1], None
+        for reason, other in others:
+            if cheapest.usd is None or other.usd is None or other.usd == cheapest.usd:
                 continue
-            unsaid, least = why, other if other.usd < least.usd else least
-        return least if unsaid is None or least.unpriced is not None else least._replace(unpriced=unsaid)
+            unpriced, cheapest = reason, other if other.usd < cheapest.usd else cheapest
+        return cheapest if unpriced is None or cheapest.unpriced is not None else cheapest._replace(unpriced=unpriced)
 
-    def _possible(
+    def _possible_calls(
         self, models: tuple[str | None, ...], usage: Usage
     ) -> list[tuple[str, tuple[str | None, ...], Usage]]:
-        """What the call may have been, by what its span leaves open, and what that is."""
-        found = [("", models, usage)]
+        """Return the calls that the span may represent: the reason of the ambiguity, the model names, the usage."""
+        calls = [("", models, usage)]
         name = models[0]
         if self._source.bare_model and name is not None:
-            why = "the span does not say with which inference profile it was made; the cheapest is counted"
-            found.append((why, (f"global.anthropic.{name}",), usage))
+            reason = "the span does not say with which inference profile it was made; the cheapest is counted"
+            calls.append((reason, (f"global.anthropic.{name}",), usage))
         written = usage.counts.get("cache_write_tokens", 0)
         if written:
-            why = "the span does not say for how long its cache writes live; the cheapest is counted"
+            reason = "the span does not say for how long its cache writes live; the cheapest is counted"
             counts: dict[Kind, int | Decimal] = {**usage.counts, "cache_write_1h_tokens": written}
             del counts["cache_write_tokens"]
-            found += [(why, called, replace(usage, counts=counts)) for _, called, _ in tuple(found)]
-        return found
+            calls += [(reason, names, replace(usage, counts=counts)) for _, names, _ in tuple(calls)]
+        return calls
 
-    def _settle(self, span: Span, asked: Call, cost: Cost, tokens: int) -> None:
+    def _settle(self, span: Span, request: Call, cost: Cost, tokens: int) -> None:
         gate, ticket, facts = self._gate, self._ticket, self._facts
         if gate is None or ticket is None or facts is None:
             return
         now = self._clock()
         try:
-            if (
-                facts.call.model is None and asked.model is not None
-            ):  # budgets of a model apply too, now that it is known
-                ticket = self._ticket = gate.guard.without_reservation(facts, asked.model)
+            if facts.call.model is None and request.model is not None:  # budgets of that model apply too
+                ticket = self._ticket = gate.guard.without_reservation(facts, request.model)
             for level in gate.guard.settle(ticket, cost.usd, tokens, now):
                 gate.reports.level(span, *level)
         except Exception as bug:
             report("settling a call", bug)
 
     def __del__(self) -> None:
-        """Its spans were dropped, and never ended: some forget a stream that is broken off. A finalizer can run within
-        any lock, so the call is settled later.
+        """Settle a call whose spans were dropped without an end, as some instrumentations do for a stopped stream.
+
+        A finalizer may run while a lock is held, so the call is settled later.
         """
-        if getattr(self, "_over", True) or not self._open:
+        if getattr(self, "_done", True) or not self._open:
             return
         settle = self._gate.guard.settle if self._gate is not None else None
-        labels = self._labels(self._asked)
-        PENDING.put(partial(_lost, self._pid, self._recorder, self._tally, labels, settle, self._ticket))
+        labels = self._labels(self._request)
+        PENDING.put(partial(_settle_dropped, self._pid, self._recorder, self._tally, labels, settle, self._ticket))
 
     def _release(self) -> None:
-        """Gives back what is still held."""
+        """Release the reservation, if the call was not settled."""
         if self._gate is not None and self._ticket is not None and not self._ticket.done:
             self._gate.guard.release(self._ticket, self._clock())
 
-    def _labels(self, asked: Call, served: str | None = None) -> Labels:
-        return self._recorder.model_labels(asked.operation, self._source.provider, asked.model, served)
+    def _labels(self, request: Call, served: str | None = None) -> Labels:
+        return self._recorder.model_labels(request.operation, self._source.provider, request.model, served)
 
-    def _said(self, span: Span, asked: Call) -> dict[str, AttributeValue]:
-        """What our own spans say of a call and for whom it is, as far as `span` does not say it."""
-        said: dict[str, AttributeValue] = {semconv.OPERATION: asked.operation, semconv.PROVIDER: self._source.provider}
-        if asked.model is not None:
-            said[semconv.REQUEST_MODEL] = asked.model
-        said.update(self._who)
-        given = span.attributes or {}
-        return {name: value for name, value in said.items() if name not in given}
+    def _missing_attributes(self, span: Span, request: Call) -> dict[str, AttributeValue]:
+        """Return the attributes of the request and the attribution that `span` does not have yet."""
+        attributes: dict[str, AttributeValue] = {
+            semconv.OPERATION: request.operation,
+            semconv.PROVIDER: self._source.provider,
+        }
+        if request.model is not None:
+            attributes[semconv.REQUEST_MODEL] = request.model
+        attributes.update(self._attribution)
+        present = span.attributes or {}
+        return {name: value for name, value in attributes.items() if name not in present}
 
 
-def _lost(
+def _settle_dropped(
     pid: int,
     recorder: Recorder,
     tally: Tally,
@@ -368,8 +385,8 @@ def _lost(
     settle: Callable[[Ticket, Decimal | None, int, float], object] | None,
     ticket: Ticket | None,
 ) -> None:
-    """Counts a call whose spans never ended: it was made, and nobody knows what it took."""
-    if pid != os.getpid():  # a copy in the child of a fork: the call is its parent's
+    """Count a call whose spans never ended: it was made, but its usage is unknown."""
+    if pid != os.getpid():  # a copy in a forked child: the parent process settles the call
         return
     try:
         recorder.unended_model_call(tally, labels, "its span never ended")

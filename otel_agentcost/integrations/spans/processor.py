@@ -1,9 +1,9 @@
-"""The span processor: where a trace, and each agent in it, begins and ends.
+"""The span processor: it tracks the start and end of each trace and of each agent in it.
 
-It gives local roots and agent spans their totals, and writes these on the spans before they end. Spans of other
-instrumentations go to `model_calls.py` and `tool_calls.py`. It sees only spans that are recorded: whatever must also
-hold for unsampled traces belongs in the pipeline, not here. Nothing here raises, except the refusal of a call: an
-exception in a processor reaches the application (`on_start`) or loses spans (`on_end`).
+It attaches totals to local root spans and agent spans, and writes them before the spans end. It passes spans of other
+instrumentations to `model_calls.py` and `tool_calls.py`. A processor only gets recorded spans: a rule that must also
+hold for unsampled traces belongs in the pipeline, not here. Nothing here raises, except the refusal of a call, because
+an exception in a processor reaches the application (`on_start`) or loses spans (`on_end`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from otel_agentcost.telemetry.rollup import Tally
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpanObservers:
-    """What learns of spans while one `instrument()` is active."""
+    """The parts of one active `instrument()` that the processor informs of spans."""
 
     metrics: Metrics
     model_calls: ModelCallSpans
@@ -43,16 +43,16 @@ class SpanObservers:
     gates: Gates
     loops: LoopGuard | None
     timed: bool
-    """Whether a budget limits the seconds of a trace, so that its beginning must be known."""
+    """True if a budget limits the seconds of a trace, so that its start time is needed."""
     clock: Callable[[], float] = time.time
 
-    def trace_began(self, trace_id: str) -> None:
-        """Note the time at which a trace began, where its seconds are limited."""
+    def trace_started(self, trace_id: str) -> None:
+        """Record the start time of a trace, if a budget limits its seconds."""
         if self.timed and (gate := self.gates.gate) is not None:
             gate.guard.begin("trace", trace_id, self.clock())
 
     def trace_ended(self, trace_id: str) -> None:
-        """Forget a trace that has ended."""
+        """Remove the state of a trace that has ended."""
         if (gate := self.gates.gate) is not None:
             gate.guard.ended("trace", trace_id)
         if self.loops is not None:
@@ -60,13 +60,16 @@ class SpanObservers:
 
 
 class AgentCostProcessor(SpanProcessor):
-    """Keeps the totals of traces and agents. A provider cannot remove a processor: without observers it is silent."""
+    """Keeps the totals of traces and agents.
+
+    A tracer provider cannot remove a processor. Without observers, this one does nothing.
+    """
 
     def __init__(self) -> None:
         self.added = False
-        """Whether a tracer provider has it."""
+        """True if the processor was added to a tracer provider."""
         self.observers: SpanObservers | None = None
-        """Those of the active `instrument()`; None after `uninstrument()`."""
+        """The observers of the active `instrument()`; None after `uninstrument()`."""
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         observers = self.observers
@@ -76,8 +79,8 @@ class AgentCostProcessor(SpanProcessor):
             self._start(span, parent_context, observers)
             if _is_own_model_call(span):  # the pipeline does the rest
                 return
-            adoption.note(span)
-            adoption.mark(span)
+            adoption.remember(span)
+            adoption.mark_watched(span)
             if (source := source_of(span)) is not None:
                 observers.model_calls.start(span, source, parent_context)
             observers.tool_calls.start(span, parent_context)
@@ -92,7 +95,7 @@ class AgentCostProcessor(SpanProcessor):
         local_root = span.parent is None or span.parent.is_remote
         agent = self._is_agent(span)
         if local_root:
-            observers.trace_began(trace_id_of(span))
+            observers.trace_started(trace_id_of(span))
         if outer is not None and not local_root and not agent:
             rollup.attach(span, outer)
             return
@@ -109,7 +112,7 @@ class AgentCostProcessor(SpanProcessor):
         observers = self.observers
         if observers is None:
             return
-        if local_root and span.parent is None:  # where a part of a trace ends, others of it may come here again
+        if local_root and span.parent is None:  # a trace with a remote parent may have more local roots
             observers.trace_ended(trace_id_of(span))
         if not tally.calls:
             return

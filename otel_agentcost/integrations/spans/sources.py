@@ -1,9 +1,9 @@
-"""Spans of model calls that go through SDKs we do not patch: which they are, what they ask, and what they used.
+"""Spans of model calls by SDKs that this package does not patch: which they are, and how to read request and usage.
 
-Who made a span is told by its instrumentation scope, and only scopes that are listed here count: each stands for one
-SDK and makes one span a call. An SDK that gets a seam of ours leaves the list, or its calls would be charged twice.
-Spans of frameworks are not listed: what they report can come out of a cache, or of a call that is charged already.
-Used by `foreign.py`, which prices and admits.
+The instrumentation scope identifies the instrumentation that made a span. Only the scopes listed here count: each
+belongs to one SDK and makes one span for each call. Remove an SDK from the list when `integrations/sdks` patches it, or
+its calls are charged twice. Scopes of frameworks are not listed: a usage in their spans may come from a cache, or from
+a call that is charged already. Used by `model_calls.py`, which admits and prices the calls.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from otel_agentcost.core.usage import Count, Kind, Usage
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """What is known of the spans of one instrumentation scope."""
+    """The properties of one instrumentation scope's spans."""
 
     sdk: str
-    """The SDK whose calls it sees: two scopes of one SDK may see the same call."""
+    """The SDK that the scope instruments. Two scopes of one SDK may make spans of the same call."""
     provider: str
-    """Who sells what the SDK calls."""
+    """The provider that the SDK calls, as `gen_ai.provider.name`."""
     refusable: bool = True
-    """Whether an exception of `on_start` keeps the call from being made. Some catch it, and call without a span."""
+    """True if an exception in `on_start` prevents the call. Some instrumentations catch it and make the call anyway."""
     exclusive: bool = False
-    """Whether its input tokens leave out the cached ones, unlike the conventions' (Bedrock counts so)."""
+    """True if its input tokens exclude cached ones, as Bedrock counts. In the GenAI conventions, they include them."""
     bare_model: bool = False
-    """Whether it cuts the inference profile off the model's name, which can set the price."""
+    """True if it removes the inference profile from the model's name. The profile can set the price."""
     calls: tuple[str, ...] = ()
-    """How the names of its calls' spans begin, where nothing else on the span says at its start what it is."""
+    """Prefixes of the names of its model call spans, if no attribute identifies them when they start."""
 
 
 _BEDROCK = Source(sdk="botocore", provider="aws.bedrock", exclusive=True)
@@ -65,7 +65,7 @@ SOURCES: Mapping[str, Source] = {
     "opentelemetry.instrumentation.together": Source(sdk="together", provider="together_ai"),
     "opentelemetry.instrumentation.ollama": Source(sdk="ollama", provider="ollama"),
 }
-"""By the exact name of the scope."""
+"""Sources by the exact name of the scope."""
 
 _CALLS = frozenset(
     {
@@ -90,40 +90,43 @@ _Attributes = Mapping[str, Any]
 
 
 def source_of(span: ReadableSpan) -> Source | None:
-    """What is known of who made `span`; None where it is nobody whose calls we look at."""
+    """Return the source of `span`; None if its instrumentation scope is not listed."""
     scope = span.instrumentation_scope
     return SOURCES.get(scope.name) if scope is not None else None
 
 
 def is_call(span: ReadableSpan, source: Source) -> bool:
-    """Whether `span` stands for one call of a model, as far as can be told now."""
-    given: _Attributes = span.attributes or {}
+    """Return True if `span` represents a model call, according to its current attributes and name."""
+    attributes: _Attributes = span.attributes or {}
     for name, calls in ((semconv.OPERATION, _CALLS), ("llm.request.type", _CALLS), ("openinference.span.kind", _KINDS)):
-        if name in given:
-            return given[name] in calls
+        if name in attributes:
+            return attributes[name] in calls
     return span.name.startswith(source.calls) if source.calls else False
 
 
-def asked(span: ReadableSpan) -> Call:
-    """The call, by what its span says at its start: often the model, sometimes the output limit. Never its content."""
-    given: _Attributes = span.attributes or {}
-    parameters = _parameters(given)
-    model = _first(given, aliases.REQUEST_MODEL) or parameters.get("model")
-    limit = _whole(given.get(semconv.REQUEST_MAX_TOKENS) or parameters.get("max_tokens"))
+def request_of(span: ReadableSpan) -> Call:
+    """Return the request of a model call span, without its content.
+
+    When a span starts, its attributes often name the model, and sometimes the output limit.
+    """
+    attributes: _Attributes = span.attributes or {}
+    parameters = _parameters(attributes)
+    model = _first(attributes, aliases.REQUEST_MODEL) or parameters.get("model")
+    limit = _whole(attributes.get(semconv.REQUEST_MAX_TOKENS) or parameters.get("max_tokens"))
     return Call(
-        operation=_operation(given),
+        operation=_operation(attributes),
         model=model if isinstance(model, str) and model else None,
         max_output_tokens=limit or 1,
         body={},
     )
 
 
-def answered(span: ReadableSpan, source: Source) -> Answer:
-    """What the call used, by what its span says at its end."""
-    given: _Attributes = span.attributes or {}
-    model, tier = given.get(semconv.RESPONSE_MODEL), _first(given, aliases.TIER)
+def response_of(span: ReadableSpan, source: Source) -> Answer:
+    """Return the usage, the model and the service tier of the response, from the attributes of an ending span."""
+    attributes: _Attributes = span.attributes or {}
+    model, tier = attributes.get(semconv.RESPONSE_MODEL), _first(attributes, aliases.TIER)
     tier = tier if isinstance(tier, str) else None
-    usage = _usage(given, source)
+    usage = _usage(attributes, source)
     return Answer(
         usage=usage if isinstance(usage, Usage) else None,
         missing=None if isinstance(usage, Usage) else usage,
@@ -134,28 +137,28 @@ def answered(span: ReadableSpan, source: Source) -> Answer:
 
 
 def address(span: ReadableSpan) -> str | None:
-    """Where the call went, as a URL; None where the span does not say."""
-    given: _Attributes = span.attributes or {}
-    server = given.get(semconv.SERVER_ADDRESS)
+    """Return the URL of the server; None if the span does not have its address."""
+    attributes: _Attributes = span.attributes or {}
+    server = attributes.get(semconv.SERVER_ADDRESS)
     return f"https://{server}" if isinstance(server, str) and server else None
 
 
 def failure(span: ReadableSpan) -> str | None:
-    """The `error.type` of the call; None where it did not fail. Some say only that it did, or what in an event."""
+    """Return the `error.type` of the call, if need be from an exception event; None if the call did not fail."""
     if span.status.status_code is not StatusCode.ERROR:
         return None
-    said = (span.attributes or {}).get(semconv.ERROR_TYPE)
-    if not isinstance(said, str):
+    error = (span.attributes or {}).get(semconv.ERROR_TYPE)
+    if not isinstance(error, str):
         raised = ((event.attributes or {}).get("exception.type") for event in reversed(span.events))
-        said = next((kind for kind in raised if isinstance(kind, str)), "")
-    return said if 0 < len(said) <= 200 else "_OTHER"
+        error = next((kind for kind in raised if isinstance(kind, str)), "")
+    return error if 0 < len(error) <= 200 else "_OTHER"
 
 
-def _usage(given: _Attributes, source: Source) -> Usage | str:
-    """The disjoint counts, or why there are none."""
-    found = [
-        _first(given, known)
-        for known in (
+def _usage(attributes: _Attributes, source: Source) -> Usage | str:
+    """Return the disjoint token counts, or the reason if there are none."""
+    values = [
+        _first(attributes, names)
+        for names in (
             aliases.INPUT,
             aliases.OUTPUT,
             aliases.CACHE_READ,
@@ -163,13 +166,13 @@ def _usage(given: _Attributes, source: Source) -> Usage | str:
             aliases.REASONING,
         )
     ]
-    if found[0] is None:
+    if values[0] is None:
         return "the span has no usage"
-    counts = [_whole(value) if value is not None else 0 for value in found]
+    counts = [_whole(value) if value is not None else 0 for value in values]
     whole = [count for count in counts if count is not None]
     if len(whole) < len(counts):
         return "the span's token counts are malformed"
-    if any(given.get(name) for name in aliases.AUDIO):
+    if any(attributes.get(name) for name in aliases.AUDIO):
         return "the span does not say how its audio tokens and its other tokens overlap"
     total, output, read, write, reasoning = whole
     cached = read + write
@@ -185,16 +188,16 @@ def _usage(given: _Attributes, source: Source) -> Usage | str:
     return Usage(counts={kind: count for kind, count in kinds.items() if count})
 
 
-def _operation(given: _Attributes) -> str:
-    said = given.get(semconv.OPERATION) or given.get("llm.request.type")
-    if said is None and given.get("openinference.span.kind") == "EMBEDDING":
+def _operation(attributes: _Attributes) -> str:
+    operation = attributes.get(semconv.OPERATION) or attributes.get("llm.request.type")
+    if operation is None and attributes.get("openinference.span.kind") == "EMBEDDING":
         return semconv.EMBEDDINGS
-    return _OPERATIONS.get(str(said), str(said)) if said is not None else semconv.CHAT
+    return _OPERATIONS.get(str(operation), str(operation)) if operation is not None else semconv.CHAT
 
 
-def _parameters(given: _Attributes) -> Mapping[str, Any]:
-    """The request's parameters as OpenInference writes them down: JSON."""
-    text = given.get(_PARAMETERS)
+def _parameters(attributes: _Attributes) -> Mapping[str, Any]:
+    """Return the request's parameters, which OpenInference writes as JSON."""
+    text = attributes.get(_PARAMETERS)
     if not isinstance(text, str) or len(text) > 20_000:
         return {}
     try:
@@ -204,12 +207,12 @@ def _parameters(given: _Attributes) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", parsed) if isinstance(parsed, dict) else {}
 
 
-def _first(given: _Attributes, known: tuple[str, ...]) -> Any:
-    return next((given[name] for name in known if name in given), None)
+def _first(attributes: _Attributes, names: tuple[str, ...]) -> Any:
+    return next((attributes[name] for name in names if name in attributes), None)
 
 
 def _whole(value: Any) -> int | None:
-    """`value` as a count; some write 100.0. None where it is none."""
+    """Return `value` as a token count, also if it is a float such as 100.0; None if it is not a count."""
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 <= value <= 1e15 or value != int(value):
         return None
     return int(value)

@@ -1,9 +1,8 @@
-"""The frameworks whose tools are watched: one module each, which says where a tool is called and what the call says.
+"""The tool frameworks, one module each: the methods through which a framework calls tools, and how to read a call.
 
-A module of this folder whose name has no leading underscore is a framework; it has a constant `FRAMEWORK`. They are
-found by listing the folder. Other distributions add theirs by entry points of the group `otel_agentcost.tools`, each
-of which names a `Framework` or a module with the constant `FRAMEWORK`. None of them imports the framework that it is
-about.
+Each module of this folder without a leading underscore in its name is a framework and has a constant `FRAMEWORK`.
+`discover` lists the folder. Other distributions add frameworks by entry points of the group `otel_agentcost.tools`; an
+entry point names a `Framework`, or a module with the constant `FRAMEWORK`. No module imports its framework.
 
 `docs/extending.md` shows how to write one.
 """
@@ -24,7 +23,7 @@ __all__ = ["FailurePatch", "Framework", "Target", "ToolPatch", "ToolRequest", "T
 
 
 def discover() -> Iterator[Framework]:
-    """Yield every framework of this folder, then those of plug-ins. One that cannot be used is logged and ignored."""
+    """Yield the frameworks of this folder, then those of plug-ins. An unusable plug-in is logged and ignored."""
     names: set[str] = set()
     for module in iter_modules(__path__):
         if not module.name.startswith("_"):
@@ -35,7 +34,7 @@ def discover() -> Iterator[Framework]:
 
 
 def _check(names: set[str], framework: Framework) -> None:
-    """Raise where starting would fail, or tools would be counted twice, if `framework` were patched."""
+    """Raise `Unusable` if patching `framework` would fail, or would count tool calls twice."""
     if framework.name in names:
         raise plugins.Unusable(f"there is a framework with the name {framework.name!r} already")
     for patch in cast("Iterable[object]", framework.patches):  # in a plug-in they may be anything

@@ -1,5 +1,6 @@
-"""agent-framework, which came after AutoGen: an agent's functions, MCP servers' among them, are `FunctionTool`s, and
-`invoke` calls one. It makes spans of them by itself, unless it is told not to.
+"""agent-framework, the successor of AutoGen: `FunctionTool.invoke` calls an agent's functions and tools of MCP servers.
+
+agent-framework makes spans of the calls unless the application disables them.
 """
 
 from __future__ import annotations
@@ -12,11 +13,11 @@ from otel_agentcost.integrations.patching import Target
 from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, ToolResponse
 
 
-def _request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:  # noqa: ARG001 (it takes none)
+def _request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:  # noqa: ARG001 (the method has no positional arguments)
     if tool.declaration_only:
-        return None  # somebody else runs it
+        return None  # the application runs it, not the framework
     call_id = kwargs.get("tool_call_id")
-    return ToolRequest(tool.name, lambda: _from_the_model(tool, kwargs), call_id, create_span=not _makes_spans())
+    return ToolRequest(tool.name, lambda: _model_arguments(tool, kwargs), call_id, create_span=not _makes_spans())
 
 
 def _makes_spans() -> bool:
@@ -24,17 +25,17 @@ def _makes_spans() -> bool:
     return bool(getattr(settings, "ENABLED", False))
 
 
-def _from_the_model(tool: Any, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
-    given: Any = kwargs.get("arguments")
-    if given is None:
-        given = {name: value for name, value in kwargs.items() if name in tool.parameters().get("properties", {})}
-    if not given:
-        given = getattr(kwargs.get("context"), "arguments", None) or {}
-    return given if isinstance(given, Mapping) else given.model_dump(exclude_unset=True)  # pyright: ignore[reportUnknownVariableType]
+def _model_arguments(tool: Any, kwargs: Mapping[str, Any]) -> Mapping[str, Any]:
+    arguments: Any = kwargs.get("arguments")
+    if arguments is None:
+        arguments = {name: value for name, value in kwargs.items() if name in tool.parameters().get("properties", {})}
+    if not arguments:
+        arguments = getattr(kwargs.get("context"), "arguments", None) or {}
+    return arguments if isinstance(arguments, Mapping) else arguments.model_dump(exclude_unset=True)  # pyright: ignore[reportUnknownVariableType]
 
 
 def _response(result: Any) -> ToolResponse:
-    """A list of `Content`: its text, where all of it is text."""
+    """Return the text of a list of `Content` if all of it is text, else the result as it is."""
     if isinstance(result, list):
         texts = [getattr(part, "text", None) for part in result]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
         if all(isinstance(text, str) for text in texts):
@@ -43,7 +44,7 @@ def _response(result: Any) -> ToolResponse:
 
 
 def _deferred(error: BaseException) -> bool:
-    """The model has called it with arguments that do not fit."""
+    """Return True if the arguments of the model are invalid."""
     return type(error).__name__ == "_FunctionArgumentValidationError"
 
 

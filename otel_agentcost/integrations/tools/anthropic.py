@@ -1,9 +1,8 @@
-"""anthropic: the tools that its tool runner calls (`client.beta.messages.tool_runner`), and those that code of the
-application calls with `tool.call(...)`.
+"""anthropic: tools that its tool runner (`beta.messages.tool_runner`) or the application (`tool.call(...)`) calls.
 
-The runner's own step has the id of the model's call, within the span that the SDK makes of it, and turns whatever a
-tool raises into an answer. Before 1.17 it called `tool.call` straight away, of which classes of the application's own
-that are no function tools cannot be seen. A toolset (a browser, a computer) is asked for `tool_result`.
+The runner's method for one step has the id of the model's call, runs inside the SDK's span of the call, and turns an
+exception of the tool into a response. Before 1.17 the runner called `tool.call` directly: calls of tool classes that
+the application defines are not measured there. For a toolset (a browser, a computer), the runner calls `tool_result`.
 """
 
 from __future__ import annotations
@@ -26,27 +25,27 @@ _RUNNER = "anthropic.lib.tools._beta_runner"
 _TOOLSETS = "anthropic.lib.tools._toolsets._runnable"
 
 
-def _block(block: Any) -> ToolRequest:
-    """What the model has written."""
+def _from_block(block: Any) -> ToolRequest:
+    """Return the request in a `tool_use` block of the model."""
     return ToolRequest(block.name, lambda: as_mapping(block.input), block.id)
 
 
 def _of_runner(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
-    return _block(argument(args, kwargs, 1, "tool_use"))
+    return _from_block(argument(args, kwargs, 1, "tool_use"))
 
 
 def _of_toolset(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
-    return _block(argument(args, kwargs, 0, "tool_use"))
+    return _from_block(argument(args, kwargs, 0, "tool_use"))
 
 
 def _of_tool(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
-    given = argument(args, kwargs, 0, "input")
-    return ToolRequest(tool.name, lambda: as_mapping(given))
+    arguments = argument(args, kwargs, 0, "input")
+    return ToolRequest(tool.name, lambda: as_mapping(arguments))
 
 
 def _returned(content: Any) -> ToolResponse:
-    """A text, or blocks, of which texts are what there is to read."""
-    texts = [_text(block) for block in content] if type(content) is list else [None]  # pyright: ignore[reportUnknownVariableType] (the tool's own)
+    """Return a text as it is, and a list of text blocks as one text."""
+    texts = [_text(block) for block in content] if type(content) is list else [None]  # pyright: ignore[reportUnknownVariableType] (the tool defines the type)
     return ToolResponse(content if None in texts else "\n".join(map(str, texts)))
 
 
@@ -59,7 +58,7 @@ def _result_block(block: Any) -> ToolResponse:
 
 
 def _call(module: str, owner: str) -> ToolPatch:
-    """`call` of a kind of tools, which the runner may have called."""
+    """Patch `call` of a tool class. The runner may call it inside a step that is patched too."""
     return ToolPatch(
         target=Target(module=module, owner=owner, method="call", optional=module != _FUNCTIONS),
         read_request=_of_tool,
@@ -70,7 +69,7 @@ def _call(module: str, owner: str) -> ToolPatch:
 
 
 def _step(module: str, owner: str, method: str, read_request: Any) -> ToolPatch:
-    """A step of the runner, from the model's call to its answer."""
+    """Patch a step of the runner, from the model's tool call to its result."""
     return ToolPatch(
         target=Target(module=module, owner=owner, method=method, optional=True),
         read_request=read_request,

@@ -1,6 +1,6 @@
-"""autogen-core: every tool of AutoGen's agents and workbenches is a `BaseTool`, and `run_json` calls it.
+"""autogen-core: `BaseTool.run_json` calls every tool of AutoGen's agents and workbenches.
 
-Since its release 0.6, autogen-core makes spans of tools by itself, with whatever tracer provider is the global one.
+autogen-core 0.6 and later makes spans of tool calls, with the global tracer provider.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ _MODULE = "autogen_core.tools._base"
 
 
 def _request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
-    follow_into_threads()  # where functions run that are not async
-    given = argument(args, kwargs, 0, "args")
-    own_span = not hasattr(sys.modules.get(_MODULE), "trace_tool_span")
-    return ToolRequest(tool.name, lambda: as_mapping(given), argument(args, kwargs, 2, "call_id"), create_span=own_span)
+    follow_into_threads()  # AutoGen runs functions that are not async in threads
+    arguments = argument(args, kwargs, 0, "args")
+    call_id = argument(args, kwargs, 2, "call_id")
+    create_span = not hasattr(sys.modules.get(_MODULE), "trace_tool_span")
+    return ToolRequest(tool.name, lambda: as_mapping(arguments), call_id, create_span=create_span)
 
 
 FRAMEWORK = Framework(

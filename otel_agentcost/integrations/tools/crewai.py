@@ -1,7 +1,8 @@
-"""crewai: an agent whose model calls functions runs a tool with `run` or `arun`, and one that only writes what it wants
-with `invoke` or `ainvoke` of the `CrewStructuredTool` that was made of it. Neither goes through the other, and what
-crewai answers from its cache goes through none. `run` is not told the id that the model gave the call, so that is kept
-from one level above.
+"""crewai: `run` and `arun` of a tool, and `invoke` and `ainvoke` of the `CrewStructuredTool` that wraps it.
+
+An agent with native function calling uses the former, and an agent that parses the model's text uses the latter.
+Neither calls the other, and crewai calls neither for a result from its cache. `run` does not get the id that the model
+gave the call, so a patch of its caller keeps the id.
 """
 
 from __future__ import annotations
@@ -16,73 +17,73 @@ from otel_agentcost.integrations.patching import Target
 from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, ToolResponse, argument
 from otel_agentcost.telemetry.attribution import follow_into_threads
 
-_Read = Callable[[Any, tuple[Any, ...], dict[str, Any]], ToolRequest | None]
+_ReadRequest = Callable[[Any, tuple[Any, ...], dict[str, Any]], ToolRequest | None]
 
 _UTILITIES = "crewai.utilities.agent_utils"
 
-_wanted: ContextVar[tuple[str, str] | None] = ContextVar("agentcost-crewai-call", default=None)
-"""The id and the name of the call that the model wants, until its tool runs."""
+_current_call: ContextVar[tuple[str, str] | None] = ContextVar("agentcost-crewai-call", default=None)
+"""The id and the name of the model's tool call, until the tool runs."""
 
 
-def _want(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Keeps the id; is no call of a tool itself, and may not lead to one."""
+def _keep_id(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Keep the id of the model's tool call. Returns None, because crewai may still refuse to run the tool."""
     read = getattr(sys.modules[_UTILITIES], "extract_tool_call_info", None)
-    said = read(argument(args, kwargs, 0, "tool_call")) if read is not None else None
-    _wanted.set((str(said[0]), str(said[1])) if said else None)
+    info = read(argument(args, kwargs, 0, "tool_call")) if read is not None else None
+    _current_call.set((str(info[0]), str(info[1])) if info else None)
 
 
 def _request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:
     fields: Any = tool.args_schema.model_fields
-    id_, name = _wanted.get() or (None, None)
-    _wanted.set(None)
-    request = _called(tool, lambda: {**dict(zip(fields, args, strict=False)), **kwargs})
+    id_, name = _current_call.get() or (None, None)
+    _current_call.set(None)
+    request = _to_request(tool, lambda: {**dict(zip(fields, args, strict=False)), **kwargs})
     return request._replace(call_id=id_) if request is not None and request.name == name else request
 
 
-def _invoked(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:
-    given = argument(args, kwargs, 0, "input")
-    return _called(tool, lambda: json.loads(given) if isinstance(given, str) else given)
+def _invoke_request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:
+    arguments = argument(args, kwargs, 0, "input")
+    return _to_request(tool, lambda: json.loads(arguments) if isinstance(arguments, str) else arguments)
 
 
-def _called(tool: Any, given: Callable[[], Mapping[str, Any]]) -> ToolRequest | None:
+def _to_request(tool: Any, arguments: Callable[[], Mapping[str, Any]]) -> ToolRequest | None:
     most = getattr(tool, "max_usage_count", None)
     if most is not None and tool.current_usage_count >= most:
-        return None  # it is refused
-    follow_into_threads()  # where functions run that are not async
-    return ToolRequest(_name(tool), lambda: _from_the_model(tool, given()))
+        return None  # crewai refuses the call
+    follow_into_threads()  # crewai runs functions that are not async in threads
+    return ToolRequest(_name(tool), lambda: _model_arguments(tool, arguments()))
 
 
 def _name(tool: Any) -> str:
-    """As the model knows it: newer releases put it in small letters, with underscores."""
+    """Return the tool's name as the model gets it: newer releases convert it to lower case and underscores."""
     sanitize = getattr(sys.modules.get("crewai.utilities.string_utils"), "sanitize_tool_name", str)
     return str(sanitize(tool.name))
 
 
-def _from_the_model(tool: Any, given: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Without the fingerprint of the agent, which some releases add."""
+def _model_arguments(tool: Any, arguments: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return `arguments` without the fingerprint of the agent, which some releases of crewai add."""
     fields: Any = getattr(tool.args_schema, "model_fields", None)
-    return {name: value for name, value in given.items() if name in fields} if fields else given
+    return {name: value for name, value in arguments.items() if name in fields} if fields else arguments
 
 
 def _response(result: Any) -> ToolResponse:
-    """Newer releases have a `ToolFailure` for what went wrong without raising."""
+    """Read the result. Newer releases of crewai return a `ToolFailure` for an error that is not raised."""
     failed = hasattr(result, "as_agent_message")
     return ToolResponse(result.message if failed else result, failed)
 
 
-def _patches(module: str, owner: str, method: str, read_request: _Read) -> tuple[ToolPatch, ToolPatch]:
+def _patches(module: str, owner: str, method: str, read_request: _ReadRequest) -> tuple[ToolPatch, ToolPatch]:
     def patch(name: str, *, asynchronous: bool) -> ToolPatch:
-        # Older releases have nothing async, and one `run` for all.
+        # Older releases have no async methods, and one `run` for both classes.
         optional = asynchronous or owner == "Tool"
-        target = Target(module=f"crewai.tools.{module}", owner=owner, method=_own(name), optional=optional)
+        target = Target(module=f"crewai.tools.{module}", owner=owner, method=_defined_in(name), optional=optional)
         return ToolPatch(target=target, read_request=read_request, read_response=_response, asynchronous=asynchronous)
 
     return patch(method, asynchronous=False), patch(f"a{method}", asynchronous=True)
 
 
-def _own(method: str) -> Callable[[type], str]:
-    """Not what is inherited: that is patched where it comes from."""
-    return lambda owner: method if method in vars(owner) else f"own {method}"
+def _defined_in(method: str) -> Callable[[type], str]:
+    """Name the method only in the class that defines it: an inherited method is patched in its base class."""
+    return lambda owner: method if method in vars(owner) else f"{method} (not inherited)"
 
 
 FRAMEWORK = Framework(
@@ -93,7 +94,7 @@ FRAMEWORK = Framework(
     patches=(
         ToolPatch(
             target=Target(module=_UTILITIES, method="execute_single_native_tool_call", optional=True),
-            read_request=_want,
+            read_request=_keep_id,
         ),
         ToolPatch(
             target=Target(
@@ -102,10 +103,10 @@ FRAMEWORK = Framework(
                 method="_execute_single_native_tool_call",
                 optional=True,
             ),
-            read_request=_want,
+            read_request=_keep_id,
         ),
         *_patches("base_tool", "BaseTool", "run", _request),
         *_patches("base_tool", "Tool", "run", _request),
-        *_patches("structured_tool", "CrewStructuredTool", "invoke", _invoked),
+        *_patches("structured_tool", "CrewStructuredTool", "invoke", _invoke_request),
     ),
 )

@@ -1,6 +1,6 @@
-"""google-adk: an agent's tools are called within a span that ADK makes of each call, and which counts as the call.
+"""google-adk: ADK makes a span of each tool call. That span represents the call.
 
-It says little, and of a trace that is not sampled nobody would know the calls. So the step within it is seen, too.
+The span has few attributes, and unsampled traces have no spans. So the function that runs inside it is patched too.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ _FLOWS = "google.adk.flows.llm_flows"
 
 
 def _request(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
-    given = argument(args, kwargs, 1, "args")
+    arguments = argument(args, kwargs, 1, "args")
     context = argument(args, kwargs, 2, "tool_context")
     call_id = getattr(context, "function_call_id", None)
-    return ToolRequest(argument(args, kwargs, 0, "tool").name, lambda: as_mapping(given), call_id)
+    return ToolRequest(argument(args, kwargs, 0, "tool").name, lambda: as_mapping(arguments), call_id)
 
 
 def _step(module: str, function: str) -> ToolPatch:
-    # Its name has changed before: without it, the calls are still counted by their spans.
+    # Optional: the function was renamed before, and the calls are still counted by their spans.
     target = Target(module=f"{_FLOWS}.{module}", method=function, optional=True)
     return ToolPatch(target=target, read_request=_request, asynchronous=True)
 

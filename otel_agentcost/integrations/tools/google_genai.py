@@ -1,8 +1,8 @@
-"""google-genai: automatic function calling, in which the SDK calls Python functions that were given as tools.
+"""google-genai: automatic function calling, in which the SDK calls Python functions that the request has as tools.
 
-Each goes through `invoke_function_from_dict_args` or its asynchronous twin, which raise what the SDK then turns into
-an answer for the model. They are not told the id that the model gave the call, so that is kept from one level above.
-MCP sessions that were given as tools are called through mcp, which is where those are seen.
+`invoke_function_from_dict_args` or its async version calls each function. The SDK turns their exceptions into responses
+for the model. They do not get the id that the model gave the call, so a patch of their caller keeps the ids. `mcp.py`
+measures the calls of MCP sessions that the request has as tools.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRe
 _MODULE = "google.genai._extra_utils"
 
 _ids: ContextVar[list[tuple[str, str]] | None] = ContextVar("agentcost-google-genai-ids", default=None)
-"""Of the response that is being worked off: the names and ids of its calls that are still to be made, in order."""
+"""The names and ids of the tool calls in the current response that did not run yet, in order."""
 
 
 def _keep_ids(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-    """Keeps the ids; is no call of a tool itself."""
+    """Keep the ids of the response's tool calls. Returns None, because this function calls no tool itself."""
     candidates = argument(args, kwargs, 0, "response").candidates or ()
     parts = getattr(candidates[0].content, "parts", None) or () if candidates else ()
     calls = [part.function_call for part in parts if part.function_call is not None]
@@ -28,11 +28,11 @@ def _keep_ids(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
 
 
 def _request(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
-    given = argument(args, kwargs, 0, "args")
+    arguments = argument(args, kwargs, 0, "args")
     tool = argument(args, kwargs, 1, "function_to_invoke").__name__
-    left = _ids.get() or []
-    place = next((place for place, (name, _) in enumerate(left) if name == tool), None)
-    return ToolRequest(tool, lambda: as_mapping(given), left.pop(place)[1] if place is not None else None)
+    pending = _ids.get() or []
+    index = next((index for index, (name, _) in enumerate(pending) if name == tool), None)
+    return ToolRequest(tool, lambda: as_mapping(arguments), pending.pop(index)[1] if index is not None else None)
 
 
 FRAMEWORK = Framework(

@@ -1,5 +1,6 @@
-"""langchain-core: every tool of LangChain, LangGraph and their integrations is a `BaseTool`, and `run` or `arun` calls
-it. What the model called comes as a `ToolCall` dictionary, of which `run` gets the arguments and the id.
+"""langchain-core: `run` or `arun` of `BaseTool` calls every tool of LangChain, LangGraph and their integrations.
+
+The model's tool call is a `ToolCall` dictionary. `run` gets its arguments and its id.
 """
 
 from __future__ import annotations
@@ -20,40 +21,44 @@ from otel_agentcost.integrations.tools._base import (
 
 _MODULE = "langchain_core.tools.base"
 
-_known: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
-"""The arguments that are not injected, by the class that says what a tool takes."""
+_model_argument_names: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
+"""The names of the arguments that LangChain does not inject, by the class of the tool's schema."""
 
 
 def _request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
-    given = argument(args, kwargs, 0, "tool_input")
-    return ToolRequest(tool.name, lambda: as_mapping(_from_the_model(tool, given)), kwargs.get("tool_call_id"))
+    arguments = argument(args, kwargs, 0, "tool_input")
+    return ToolRequest(tool.name, lambda: as_mapping(_model_arguments(tool, arguments)), kwargs.get("tool_call_id"))
 
 
-def _from_the_model(tool: Any, given: Any) -> Any:
-    """Without what LangChain injects: the state of a graph, its store, its runtime."""
-    if not isinstance(given, dict):
-        return given
+def _model_arguments(tool: Any, arguments: Any) -> Any:
+    """Return `arguments` without those that LangChain injects: the state of a graph, its store, its runtime."""
+    if not isinstance(arguments, dict):
+        return arguments
     if hasattr(tool, "_filter_injected_args"):
-        return tool._filter_injected_args(given)
-    asked_for = _names(tool)
-    return {name: value for name, value in given.items() if name in asked_for}  # pyright: ignore[reportUnknownVariableType]
+        return tool._filter_injected_args(arguments)
+    names = _names(tool)
+    return {name: value for name, value in arguments.items() if name in names}  # pyright: ignore[reportUnknownVariableType]
 
 
 def _names(tool: Any) -> frozenset[str]:
-    """What the model may write. langchain-core before 1.1 makes a model and its JSON schema for that, each time."""
+    """Return the names of the arguments that the model writes, from a cache.
+
+    langchain-core before 1.1 builds a pydantic model and its JSON schema at each call of `tool_call_schema`.
+    """
     schema: Any = tool.args_schema
-    kind: type = schema if isinstance(schema, type) else type(tool)  # another schema is of this tool alone
-    known = _known.get(kind) if kind is schema or schema is None else None
-    if known is None:
-        known = frozenset(tool.tool_call_schema.model_json_schema().get("properties", {}))
+    kind: type = schema if isinstance(schema, type) else type(tool)  # a schema that is no class belongs to one tool
+    names = _model_argument_names.get(kind) if kind is schema or schema is None else None
+    if names is None:
+        names = frozenset(tool.tool_call_schema.model_json_schema().get("properties", {}))
         if kind is schema or schema is None:
-            _known[kind] = known
-    return known
+            _model_argument_names[kind] = names
+    return names
 
 
 def _response(result: Any) -> ToolResponse:
-    """A `ToolMessage` where the model called the tool, else what the tool returned: that may be anything, also what a
-    look changes, such as a response whose content has not been read yet.
+    """Return the content of a `ToolMessage`, or any other result as it is.
+
+    No attribute of another result is read: that may change it, for example an HTTP response that was not read yet.
     """
     message = getattr(sys.modules.get("langchain_core.messages.tool"), "ToolMessage", None)
     if message is None or not issubclass(type(result), message):

@@ -1,5 +1,6 @@
-"""llama-index-core: tools are `FunctionTool`s (those of tool specs and of MCP servers are too), query engines and
-retrievers. Agents call them with `acall`, and everything else with `call`; neither goes through the other.
+"""llama-index-core: tools are functions (those of tool specs and MCP servers too), query engines and retrievers.
+
+Agents call `acall`, other code calls `call`. Neither calls the other.
 """
 
 from __future__ import annotations
@@ -12,34 +13,34 @@ from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRe
 
 
 def _request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
-    return ToolRequest(tool.metadata.name or type(tool).__name__, lambda: _from_the_model(tool, args, kwargs))
+    return ToolRequest(tool.metadata.name or type(tool).__name__, lambda: _model_arguments(tool, args, kwargs))
 
 
-def _from_the_model(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
-    """By their names, without what llama-index adds: a workflow's context, and what the tool was made with."""
+def _model_arguments(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
+    """Return the arguments by name, without the workflow's context and the tool's preset arguments."""
     schema = tool.metadata.fn_schema
     fields: Any = getattr(schema, "model_fields", None)
-    if fields is None:  # without a schema, or with one of pydantic 1
+    if fields is None:  # no schema, or a schema of pydantic 1
         fields = getattr(schema, "__fields__", ("input",))
     context = getattr(tool, "ctx_param_name", None)
-    added: dict[str, Any] = getattr(tool, "partial_params", {})
+    preset: dict[str, Any] = getattr(tool, "partial_params", {})
     return {
         **dict(zip(fields, args, strict=False)),
-        **{name: value for name, value in kwargs.items() if name != context and not _is_added(added, name, value)},
+        **{name: value for name, value in kwargs.items() if name != context and not _is_preset(preset, name, value)},
     }
 
 
-def _is_added(added: Mapping[str, Any], name: str, value: Any) -> bool:
-    return name in added and added[name] is value
+def _is_preset(preset: Mapping[str, Any], name: str, value: Any) -> bool:
+    return name in preset and preset[name] is value
 
 
 def _response(result: Any) -> ToolResponse:
-    """A `ToolOutput`."""
+    """Read a `ToolOutput`."""
     return ToolResponse(getattr(result, "content", result), getattr(result, "is_error", False))
 
 
 def _deferred(error: BaseException) -> bool:
-    """A tool that waits for somebody's word stops with this, and is run again when that has come."""
+    """Return True if the tool waits for an event, such as a person's approval: it runs again when the event arrives."""
     return type(error).__name__ == "WaitingForEvent"
 
 

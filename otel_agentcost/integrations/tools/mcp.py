@@ -1,7 +1,7 @@
 """mcp: a client calls the tools of a server with `ClientSession.call_tool`.
 
-Since its release 2, mcp makes spans of its requests by itself; the one of a tool's call becomes ours then. What was
-seen as a call of a framework already (whose tools may be an MCP server's) stays that one call.
+mcp 2 and later makes spans of its requests; the span of a tool call then gets the attributes of the call. A framework
+may call the same tool through mcp: both count as one call.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from otel_agentcost.integrations.tools._base import (
 
 def _request(session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:  # noqa: ARG001
     if kwargs.get("input_responses") is not None:
-        return None  # what the server asked for in the middle of a call that has been seen
-    given = argument(args, kwargs, 1, "arguments")
-    own_span = "mcp.shared._otel" not in sys.modules
-    return ToolRequest(argument(args, kwargs, 0, "name"), lambda: as_mapping(given), create_span=own_span)
+        return None  # a reply within a call that is measured already
+    arguments = argument(args, kwargs, 1, "arguments")
+    create_span = "mcp.shared._otel" not in sys.modules
+    return ToolRequest(argument(args, kwargs, 0, "name"), lambda: as_mapping(arguments), create_span=create_span)
 
 
 def _response(result: Any) -> ToolResponse:
@@ -40,7 +40,7 @@ def _response(result: Any) -> ToolResponse:
 
 
 def _either(result: Any, name: str, before: str) -> Any:
-    """By its name since release 2, of which some warn who asks for the one `before`."""
+    """Return the attribute `name` of mcp 2, or else `before` of mcp 1. mcp 2 may warn if `before` is read."""
     return getattr(result, name) if hasattr(result, name) else getattr(result, before, None)
 
 

@@ -1,7 +1,6 @@
-"""openai: the functions that the SDK's own runner of responses calls (`openai.lib.responses_tool_runner`), and its
-browser and computer, which are called by the runner or by the application.
+"""openai: functions that the SDK's tool runner calls (`responses_tool_runner`), and the SDK's browser and computer.
 
-Nothing that they raise is turned into an answer for the model: the run ends with it.
+The runner or the application calls the browser and the computer. An exception of a tool ends the run.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from otel_agentcost.integrations.tools._base import (
 )
 
 _COMPUTER = "computer"
-"""The model's computer calls name no tool."""
+"""The name of the computer tool, which the model's computer calls do not have."""
 
 
 def _function(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
@@ -32,7 +31,7 @@ def _function(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequ
 def _browser(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:
     call = argument(args, kwargs, 0, "call")
     if kwargs.get("skip"):
-        return None  # an earlier one has failed: it is answered without being made
+        return None  # an earlier call failed: the SDK answers this one without running it
     return ToolRequest(call.name, lambda: as_mapping(json.loads(call.arguments)), call.call_id)
 
 
@@ -51,8 +50,8 @@ def _output(result: Any) -> ToolResponse:
 
 
 def _browser_output(result: Any) -> ToolResponse:
-    output, fine = result
-    return ToolResponse(output["output"], failed=not fine)
+    output, succeeded = result
+    return ToolResponse(output["output"], failed=not succeeded)
 
 
 def _patch(module: str, owner: str, method: str, read_request: Any, read_response: Any) -> ToolPatch:

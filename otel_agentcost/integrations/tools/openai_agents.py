@@ -1,7 +1,7 @@
-"""openai-agents: one function calls every function tool, those of MCP servers and agents used as tools among them.
+"""openai-agents: one function calls all function tools, tools of MCP servers and agents that are used as tools.
 
-Tools of the provider (web search, file search, code interpreter) do not run here, and a handoff runs nothing: it only
-says whose turn it is. Neither is a tool's call.
+Tools of the provider (web search, file search, code interpreter) run at the provider, and a handoff runs no tool.
+Neither counts as a tool call.
 """
 
 from __future__ import annotations
@@ -24,21 +24,22 @@ _MODULE = "agents.tool"
 
 
 def _method_name(module: Any) -> str:
-    """Since 0.20, what `invoke_function_tool` called has a layer below, which some callers go to directly."""
-    below = "_invoke_function_tool_with_metadata"
-    return below if hasattr(module, below) else "invoke_function_tool"
+    """Return the innermost function: since 0.20, some callers use the layer below `invoke_function_tool` directly."""
+    inner = "_invoke_function_tool_with_metadata"
+    return inner if hasattr(module, inner) else "invoke_function_tool"
 
 
 def _request(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:  # noqa: ARG001
-    given = kwargs["arguments"]
-    return ToolRequest(kwargs["function_tool"].name, lambda: _arguments(given), kwargs["context"].tool_call_id)
+    arguments = kwargs["arguments"]
+    call_id = kwargs["context"].tool_call_id
+    return ToolRequest(kwargs["function_tool"].name, lambda: _parse_arguments(arguments), call_id)
 
 
-def _arguments(written: str) -> Mapping[str, Any]:
+def _parse_arguments(arguments: str) -> Mapping[str, Any]:
     try:
-        return as_mapping(json.loads(written or "{}"))
-    except ValueError:  # the model is told
-        return {"input": written}
+        return as_mapping(json.loads(arguments or "{}"))
+    except ValueError:  # the SDK reports it to the model
+        return {"input": arguments}
 
 
 def _response(result: Any) -> ToolResponse:
@@ -47,14 +48,14 @@ def _response(result: Any) -> ToolResponse:
     return ToolResponse(result)
 
 
-def _read_failure(kwargs: dict[str, Any], answer: Any) -> tuple[str, BaseException] | None:
-    """The tool's `failure_error_function` has made an answer of its exception; without one, that is raised."""
+def _read_failure(kwargs: dict[str, Any], response: Any) -> tuple[str, BaseException] | None:
+    """Read the exception that the tool's `failure_error_function` turned into a response; None if it is raised."""
     call_id = getattr(kwargs["context"], "tool_call_id", None)
-    return None if answer is None or call_id is None else (call_id, kwargs["error"])
+    return None if response is None or call_id is None else (call_id, kwargs["error"])
 
 
 def _arguments_invalid(error: BaseException) -> bool:
-    """Whether the model's arguments did not fit, so that the tool was not called with them."""
+    """Return True if the SDK rejected the model's arguments and did not call the tool."""
     return type(error).__name__ == "ModelBehaviorError" and str(error).startswith("Invalid JSON input for tool")
 
 
@@ -71,7 +72,7 @@ FRAMEWORK = Framework(
             deferred=_arguments_invalid,
             asynchronous=True,
         ),
-        FailurePatch(  # since 0.11; before, such an answer cannot be told from a result
+        FailurePatch(  # since 0.11; in older releases, such a response looks like a result
             target=Target(module=_MODULE, method="maybe_invoke_function_tool_failure_error_function", optional=True),
             read_failure=_read_failure,
         ),

@@ -1,7 +1,7 @@
-"""pydantic-ai: an agent has one `CombinedToolset` round all of its tools, and calls them through that.
+"""pydantic-ai: an agent calls all of its tools through one `CombinedToolset`.
 
-Its arguments have passed validation there, and its own span, where it is told to make one, is open round it already.
-A toolset of toolsets is seen once a level, with the id of the model's call each time, which makes it one.
+At that point the arguments are valid, and the framework's span is open, if it is configured to make spans. In nested
+toolsets, each level is measured with the id of the model's call: they count as one call.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from otel_agentcost.integrations.tools._base import (
 )
 
 _DEFERRED = ("ApprovalRequired", "CallDeferred")
-"""What a tool raises that was not run: it is to be approved first, or somebody else runs it later."""
+"""The exceptions of a tool that did not run: it needs approval first, or other code runs it later."""
 
 
 def _request(toolset: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:  # noqa: ARG001
     tool = argument(args, kwargs, 3, "tool")
     if tool.tool_def.kind == "output":
-        return None  # how the model hands in its result
-    given = argument(args, kwargs, 1, "tool_args")
+        return None  # a pseudo tool by which the model returns its result
+    arguments = argument(args, kwargs, 1, "tool_args")
     context = argument(args, kwargs, 2, "ctx")
-    return ToolRequest(argument(args, kwargs, 0, "name"), lambda: as_mapping(given), context.tool_call_id)
+    return ToolRequest(argument(args, kwargs, 0, "name"), lambda: as_mapping(arguments), context.tool_call_id)
 
 
 def _response(result: Any) -> ToolResponse:
-    """What the model sees, where the tool has returned more than that (`ToolReturn`)."""
+    """Read the result. Of a `ToolReturn`, only the value that the model gets counts."""
     return ToolResponse(getattr(result, "return_value", result))
 
 
