@@ -43,7 +43,7 @@ ENTRY_POINTS = {
 NO_MODULE = "ModuleNotFoundError: No module named 'there_is_no_such_module'"
 REASONS = (
     ("sdks", "twin", "there is an SDK with the name 'openai' already"),
-    ("sdks", "odd", "its patches include 'request', which is no Patchable"),
+    ("sdks", "odd", "its patches include 'request', which is not a Patchable"),
     ("sdks", "missing", "AttributeError: module 'acme_sdk' has no attribute 'MISSING'"),
     ("sdks", "broken", NO_MODULE),
     ("sdks", "exits", "SystemExit: no licence"),
