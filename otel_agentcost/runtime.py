@@ -201,7 +201,7 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
 
 @cache
 def _close_at_exit() -> None:
-    """Close ledgers when the process exits. The hook that settles open streams is registered later, so it runs first."""
+    """Close ledgers when the process exits, after open streams are settled: that hook is registered later."""
 
     def close() -> None:
         for runtime in _running:
