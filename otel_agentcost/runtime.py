@@ -1,7 +1,7 @@
-"""The composition root: from settings to the objects and patches of one `instrument()`, and back.
+"""The composition root: creates and removes the objects and patches of one `instrument()`.
 
-A setting that cannot be understood stops this package, not the application: it is logged in one sentence, and the
-application runs uninstrumented. Nothing here raises.
+An invalid setting disables this package, not the application: one sentence is logged, and the application runs
+uninstrumented. Nothing here raises.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
-    """Everything that one `instrument()` put in place."""
+    """The objects and patches of one `instrument()`."""
 
     settings: Settings
     instrumentation: Instrumentation
@@ -63,7 +63,7 @@ class Runtime:
     patches: tuple[Patch, ...]
 
     def close(self) -> None:
-        """Close the ledger. Calls that settle later open it again."""
+        """Close the ledger. A call that settles later opens it again."""
         try:
             if (gate := self.instrumentation.gates.gate) is not None:
                 gate.guard.ledger.close()
@@ -76,7 +76,7 @@ _lock = threading.Lock()
 
 
 def running() -> bool:
-    """Whether `start` put something in force that `stop` has not taken back."""
+    """Return True between `start` and `stop`, if `start` succeeded."""
     return bool(_running)
 
 
@@ -87,49 +87,60 @@ def start(
     logger_provider: Any = None,
     settings: Settings | None = None,
 ) -> None:
-    """Puts everything in force. Harmless where that has been done already, and it never raises."""
+    """Instrument the process. Does nothing if it is instrumented already. Never raises: errors are logged.
+
+    Args:
+        tracer_provider: The tracer provider. Default: the global one.
+        meter_provider: The meter provider. Default: the global one.
+        logger_provider: The logger provider, for message content. Default: the global one.
+        settings: The settings. Default: those of the environment.
+    """
     with _lock:
         if _running:
-            _tell_vain(settings, _running[0].settings)
+            _warn_of_ignored_settings(settings, _running[0].settings)
             return
         try:
             settings = settings if settings is not None else from_environment()
             for notice in settings.notices:
-                tell = alarm if "BUDGET IS ENFORCED" in notice else logger.warning
-                tell(f"otel-agentcost: {notice}")
+                log = alarm if "BUDGET IS ENFORCED" in notice else logger.warning
+                log(f"otel-agentcost: {notice}")
             if settings.enabled:
                 _running.append(_start(settings, tracer_provider, meter_provider, logger_provider))
-        except AgentCostError as error:  # for people: a traceback would not help them
-            alarm(f"otel-agentcost: {error}{_unheld(settings)}")
+        except AgentCostError as error:  # the sentence suffices: no traceback
+            alarm(f"otel-agentcost: {error}{_no_budget_notice(settings)}")
         except Exception as error:
             report("starting", error)
-            if _unheld(settings):
-                alarm(f"otel-agentcost: starting failed.{_unheld(settings)}")
+            if _no_budget_notice(settings):
+                alarm(f"otel-agentcost: starting failed.{_no_budget_notice(settings)}")
 
 
-def _tell_vain(given: Settings | None, running: Settings) -> None:
-    """Settings that come when others are in force change nothing: under the launcher, those of code always do."""
-    if given is None:
+def _warn_of_ignored_settings(settings: Settings | None, active: Settings) -> None:
+    """Log the settings that are ignored because the process is instrumented already, as under the launcher."""
+    if settings is None:
         return
-    unset = Settings()
-    vain = [row for row in ROWS if all(getattr(given, row.field) != getattr(of, row.field) for of in (running, unset))]
-    if not vain:
+    default = Settings()
+    ignored = [
+        row
+        for row in ROWS
+        if all(getattr(settings, row.field) != getattr(other, row.field) for other in (active, default))
+    ]
+    if not ignored:
         return
     sentence = (
         "otel-agentcost: settings of instrument(settings=...) are ignored, because an earlier call or "
-        f"opentelemetry-instrument has already started otel-agentcost: {', '.join(row.field for row in vain)}. Set "
-        f"{', '.join(row.variable for row in vain)} in the environment, or call uninstrument() first."
+        f"opentelemetry-instrument has already started otel-agentcost: {', '.join(row.field for row in ignored)}. Set "
+        f"{', '.join(row.variable for row in ignored)} in the environment, or call uninstrument() first."
     )
-    if any(row.budget for row in vain):
+    if any(row.budget for row in ignored):
         alarm(f"{sentence} NO SUCH BUDGET IS ENFORCED.")
     else:
         logger.warning("%s", sentence)
 
 
-def _unheld(settings: Settings | None) -> str:
-    """What must be said loudly where nothing could be started; unclear settings have said it themselves."""
-    meant = settings is not None and (settings.rules or settings.breakers)
-    return f" {NO_BUDGET}" if meant else ""
+def _no_budget_notice(settings: Settings | None) -> str:
+    """Return the sentence that no budget is enforced, if budgets were configured and starting failed."""
+    configured = settings is not None and (settings.rules or settings.breakers)
+    return f" {NO_BUDGET}" if configured else ""
 
 
 def stop() -> None:
@@ -147,7 +158,7 @@ def stop() -> None:
 
 def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> Runtime:
     diagnostics.forget_causes()
-    book = open_book(settings.prices)  # first of all: a start that fails must leave nothing behind
+    book = open_book(settings.prices)  # first, because it may fail, and a failed start must leave nothing behind
     tracer = trace.get_tracer("otel_agentcost", __version__, tracer_provider, SCHEMA_URL)
     telemetry = _Telemetry(meter_provider)
     provider = tracer_provider or trace.get_tracer_provider()
@@ -170,7 +181,7 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
     patches = tuple(patch for sdk in sdks.discover() for patch in sdk_patches(sdk, pipeline))
     patches += tuple(patch for framework in tools.discover() for patch in tool_patches(framework))
     if settings.rules or settings.breakers or ledger.shared:
-        gates.open()  # with a shared ledger also without rules: runs of other services come with their requests
+        gates.open()  # also without rules for a shared ledger: requests may carry runs of other services
     processor.observers = SpanObservers(
         metrics=telemetry.metrics,
         model_calls=ModelCallSpans(book, recorder, gates, settings.attribution),
@@ -190,7 +201,7 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
 
 @cache
 def _close_at_exit() -> None:
-    """Has ledgers closed when the process exits: after open streams are settled, whose hook is registered later."""
+    """Close ledgers when the process exits, after open streams are settled: that hook is registered later."""
 
     def close() -> None:
         for runtime in _running:
@@ -262,7 +273,7 @@ def _open_gate(settings: Settings, ledger: Ledger, book: PriceBook, telemetry: _
 def _loop_guard(settings: Settings, telemetry: _Telemetry) -> LoopGuard | None:
     if not settings.loop_max_repeats:
         return None
-    # whole numbers and shares, as each field wants it: `to_thresholds` has seen to that, which mypy cannot know
+    # `to_thresholds` has converted each value to the type of its field, which mypy cannot know
     thresholds = replace(Thresholds(repeats=settings.loop_max_repeats), **settings.loop_thresholds)  # type: ignore[arg-type]
     content = on_spans(settings.capture_content)
     return LoopGuard(thresholds, settings.loop_rules, settings.loop_action, telemetry.loops(), content=content)
@@ -271,7 +282,7 @@ def _loop_guard(settings: Settings, telemetry: _Telemetry) -> LoopGuard | None:
 def _content(settings: Settings, logger_provider: Any) -> ContentCapture | None:
     if settings.capture_content == "NO_CONTENT":
         return None
-    from opentelemetry import _logs  # noqa: PLC0415 (both are imported only where content is captured)
+    from opentelemetry import _logs  # noqa: PLC0415 (both are imported only if content is captured)
 
     from otel_agentcost.calls.content import Capture  # noqa: PLC0415
 
@@ -286,12 +297,12 @@ def _adder(provider: Any, processor: AgentCostProcessor) -> Callable[[], None]:
     function tries again: call it for a recorded span that the processor has not seen start.
     """
 
-    def look(found: Any = None) -> None:
-        found = found or trace.get_tracer_provider()
-        add = getattr(found, "add_span_processor", None)
+    def try_to_add(candidate: Any = None) -> None:
+        candidate = candidate or trace.get_tracer_provider()
+        add = getattr(candidate, "add_span_processor", None)
         if add is not None and not processor.added:
             processor.added = True
             add(processor)
 
-    look(provider)
-    return look
+    try_to_add(provider)
+    return try_to_add

@@ -1,7 +1,7 @@
-"""The active instrumentation: what tool calls and runs need of `instrument()`.
+"""The active instrumentation: the parts of `instrument()` that tool calls and runs use.
 
-Tools are decorated and runs are opened by code that runs long before, or without, `instrument()`. They look here when
-they are used.
+Applications decorate tools and open runs before `instrument()`, or without it. Tool calls and runs therefore look up
+the active instrumentation when they are used.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from otel_agentcost.telemetry.recorder import Recorder
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Instrumentation:
-    """One `instrument()`, as tool calls and runs see it."""
+    """The parts of one `instrument()` that tool calls and runs use."""
 
     tracer: Tracer
     recorder: Recorder
     gates: Gates
     loops: LoopGuard | None
-    """None where loop detection is off."""
+    """None if loop detection is disabled."""
     tool_prices: ToolPrices
-    """The prices of tools by their names."""
+    """The prices of tools by name."""
     attribution: Mapping[str, str]
-    """The environment's attribution, for calls whose code sets none."""
+    """The environment's attribution, for calls without one in the code."""
     content: bool
-    """Whether spans may hold the arguments and results of tools."""
+    """True if spans may have the arguments and results of tools."""
 
     def tool_used(self, span: Span, ctx: Context, usd: Decimal | None) -> None:
         """Count a tool call in the budgets, and its cost in the cost of its trace's loops.
@@ -66,10 +66,10 @@ def deactivate(instrumentation: Instrumentation) -> None:
 
 
 def is_active(instrumentation: Instrumentation) -> bool:
-    """Return whether `instrumentation` was activated, and not deactivated since."""
+    """Return True if `instrumentation` was activated and not deactivated."""
     return instrumentation in _active
 
 
 def active() -> Instrumentation | None:
-    """Return the active instrumentation; None where nothing is instrumented."""
+    """Return the active instrumentation; None if nothing is instrumented."""
     return _active[-1] if _active else None

@@ -1,7 +1,7 @@
-"""Admission: what a call brings to its budgets, and what their decision means for the call.
+"""Admission: check a call against its budgets, and apply their decision to the call.
 
-`Gate.admit` is the one step of the pipeline that raises `BudgetExceeded`. Whatever else goes wrong in here lets the
-call through, and is logged. The guard decides; telemetry reports.
+`Gate.admit` is the step of the pipeline that raises `BudgetExceeded`. Any other error in this module is logged, and the
+call is made. The guard decides; telemetry reports.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from otel_agentcost.wire import AnswerReader
 from otel_agentcost.wire.format import ModelRequest
 
 _FREE_OPERATIONS = frozenset({"moderation"})
-"""Operations that no provider charges for: they are admitted whatever is left."""
+"""Operations that no provider charges for: they are always admitted."""
 
 _NO_CALL = Call(operation="", model=None)
 
@@ -52,11 +52,11 @@ class Gates:
     """The gate of one `instrument()`, which is opened when the first budget needs it."""
 
     def __init__(self, open_gate: Callable[[], Gate]) -> None:
-        """`open_gate` makes the gate: it opens the ledger, which may take time."""
+        """Create the object. `open_gate` makes the gate and opens the ledger, which may take time."""
         self._open = open_gate
         self._lock = threading.Lock()
         self.gate: Gate | None = None
-        """The open gate; None where nothing is limited yet."""
+        """The open gate; None if nothing is limited yet."""
 
     def open(self) -> Gate:
         """Return the gate, opened now if it is not open yet."""
@@ -67,7 +67,7 @@ class Gates:
 
 
 class Saved(NamedTuple):
-    """What a downgrade saved."""
+    """The amount in US dollars that a downgrade saved, and both models."""
 
     usd: Decimal
     requested: str | None
@@ -104,9 +104,9 @@ class Gate:
         attributed = {scope for _, scope in SCOPES}
         self._rules: tuple[Budget | Breaker, ...] = (*guard.budgets, *breakers)
         self._each = {rule.scope for rule in self._rules if rule.scope in attributed and rule.name is None}
-        """Scopes each value of which has a budget or a breaker, as long as every call has named one."""
+        """Scopes in which each value has a budget or a breaker, and all calls so far had a value."""
         self.carries = guard.ledger.wrapped.shared
-        """Whether runs count in other processes too, which share the ledger."""
+        """True if other processes share the ledger, so that runs count there too."""
         self.guard = guard
         self.reports = reports
         self.clock = clock
@@ -126,7 +126,7 @@ class Gate:
             at: When the call was made, in seconds since the epoch.
 
         Returns:
-            What is reserved for the call; None where no budget applies or the budgets could not be asked.
+            The reservation of the call; None if no budget applies, or if checking the budgets failed.
 
         Raises:
             BudgetExceeded: The call is refused.
@@ -142,7 +142,7 @@ class Gate:
         return self._decided(decision, facts, record.span)
 
     async def admit_async(self, request: ModelRequest, record: Record, at: float) -> Admission | None:
-        """`admit`, without ever blocking the event loop."""
+        """Do the same as `admit`, without blocking the event loop."""
         facts = self._facts_of(request, record, at)
         if facts is None:
             return None
@@ -157,7 +157,7 @@ class Gate:
         return self._decided(decision, facts, record.span)
 
     def ask(self, facts: CallFacts, span: Span, *, wait: bool = True) -> Ticket | Refused:
-        """Return what the circuit breakers and the budgets decide. Waits only where `patient`."""
+        """Return the decision of the circuit breakers and the budgets. Waits only if `wait`."""
         if self._circuit is not None:
             return self._circuit.admit(facts, span, wait=wait)
         return self.guard.admit(facts, wait=wait)
@@ -192,7 +192,7 @@ class Gate:
         return (*own, *run_context.carried(ctx, around)) if self.carries else own
 
     def _unguarded(self, span: Span, bug: Exception) -> None:
-        report("asking the budgets", bug)
+        report("checking budgets", bug)
         self.reports.unenforced(span, f"otel-agentcost failed ({type(bug).__name__})")
 
     def _decided(self, decision: Ticket | Refused, facts: CallFacts, span: Span) -> Admission:
@@ -245,12 +245,12 @@ class Gate:
         for level in ticket.over:
             self.reports.level(span, *level)
 
-    # --- calls that other instrumentations see ---
+    # --- model calls from spans of other instrumentations ---
 
     def facts_of_span(
         self, call: Call, span: Span, ctx: Context, who: Mapping[str, str], price: Callable[[Usage, str | None], Cost]
     ) -> CallFacts:
-        """Return what a call brings to its budgets, where another instrumentation opened `span` for it in `ctx`."""
+        """Return the budget facts of a call for which another instrumentation opened `span` in the context `ctx`."""
         alone = not trace.get_current_span(ctx).get_span_context().is_valid
         trace_id = trace_id_of(span)
         return CallFacts(
@@ -319,7 +319,7 @@ class Gate:
 
 
 class Admission:
-    """What the budgets reserve for one call, from its admission to its settlement."""
+    """The reservation of one call, from its admission to its settlement."""
 
     __slots__ = ("_facts", "_gate", "settled", "ticket")
 
@@ -328,11 +328,11 @@ class Admission:
         self._facts = facts
         self.ticket = ticket
         self.settled = False
-        """Whether the reservation was settled or released, or is about to be."""
+        """True if the reservation is settled or released, or about to be."""
 
     @property
     def rewrites(self) -> bool:
-        """Whether the call was admitted with another model or a lower output limit only."""
+        """True if the call was admitted only with another model or a lower output limit."""
         return self.ticket.model is not None or self.ticket.max_output_tokens is not None
 
     def not_rewritten(self, record: Record, bug: Exception) -> Admission:

@@ -1,7 +1,7 @@
-"""The state of one model call, from its request to its settlement. The pipeline acts on it; nothing here acts.
+"""The state of one model call, from its request to its settlement. The pipeline acts on it.
 
-A call settles exactly once, however it ends: an answer, an error, or a stream that is read out, broken off, closed,
-dropped or cancelled. All of these come to `ActiveCall.end`, which hands the call to the pipeline.
+A call settles exactly once, whether it ends with a response, an error, or a stream that is exhausted, stopped, closed,
+dropped or cancelled. Every end of a stream calls `ActiveCall.end`, which passes the call to the pipeline.
 """
 
 from __future__ import annotations
@@ -39,17 +39,17 @@ class Settle(Protocol):
 
 
 class CallContent(Protocol):
-    """The messages of one call, where content is captured (`content.py`)."""
+    """The messages of one call, if content is captured (`content.py`)."""
 
     response: Any
-    """The whole response, where it came as a whole."""
+    """The response, if it is not streamed."""
 
-    def overhearing(self, feed: streams.Feed) -> streams.Feed:
-        """Return `feed`, with each event shown to the transcript as well."""
+    def with_transcript(self, feed: streams.Feed) -> streams.Feed:
+        """Return a function that passes each event to the transcript and to `feed`."""
         ...
 
     def ended(self, attributes: Mapping[str, AttributeValue]) -> None:
-        """Write the messages: the call is over, and `attributes` are its figures."""
+        """Record the messages of a call that has ended. `attributes` are the span attributes of the response."""
         ...
 
 
@@ -91,8 +91,8 @@ class ActiveCall:
             request: The request as the seam read it.
             record: The span of the call.
             client: The object whose method makes the call.
-            at: When the call was made, in seconds since the epoch.
-            content: The messages of the call, where content is captured.
+            at: The time of the call, in seconds since the epoch.
+            content: The messages of the call; None if content is not captured.
             settle: Settles the call when its stream ends.
         """
         self.request = request
@@ -103,44 +103,44 @@ class ActiveCall:
         self._settle = settle
         self._once = threading.Lock()
         self.sent = False
-        """Whether the call was admitted, and the SDK asked to make it."""
+        """True if the call was admitted and the SDK was called."""
         self.admission: Admission | None = None
-        """What the budgets reserve for the call."""
+        """The reservation of the call; None if no budget applies."""
         self.reader: AnswerReader | None = None
         """Reads the events of a stream."""
         self.raw: streams.RawReader | None = None
         """Reads a raw response."""
         self.feed: streams.Feed = ignore
-        """Takes in one event of a stream. Raises `BudgetExceeded` before an event that the budget has no room for."""
+        """Processes one event of a stream. Raises `BudgetExceeded` before an event that exceeds the budget."""
         self.unread: str | None = None
-        """Why the stream could not be read, where a reader failed."""
+        """The reason if the stream could not be read."""
         self.attempt: Callable[[], Any] | None = None
-        """The last HTTP response that came with success. A stream is held weakly: a dropped one must go at once."""
+        """Returns the last successful HTTP response. A weak reference for a stream: a dropped one is freed at once."""
         self.earlier: tuple[Any, ...] = ()
-        """The responses of earlier attempts: an SDK that tries other models is billed for each."""
+        """The responses of earlier attempts: if an SDK tries several models, each response is billed."""
         self.reported_usd: Decimal | None = None
-        """US dollars that a gateway reports in a header."""
+        """US dollars from the response header of a gateway."""
         record.keep(self)
 
     def active(self) -> _Active:
-        """Return a context manager for the time of the request: this call, and its span, are the current ones."""
+        """Return a context manager that makes this call and its span current while the SDK runs."""
         return _Active(self, self.record.context)
 
     def is_of(self, client: object) -> bool:
-        """Return whether `client` makes this call. Calls of other clients inside a transport are their own."""
+        """Return True if `client` makes this call. Another client inside a transport makes another call."""
         return client is self._client
 
     def is_for(self, request: ModelRequest) -> bool:
-        """Return whether this is the call of `request`: a method that others wrapped may be patched twice over."""
+        """Return True if `request` belongs to this call: a method that is wrapped twice may be patched twice."""
         return request.call.body is not None and request.call.body is self.request.call.body
 
     def rewritten(self, request: ModelRequest) -> None:
-        """Note that the call is made with another model, or a lower output limit, than requested."""
+        """Replace the request by one with another model or a lower output limit."""
         self.record.rewritten(self.request.call, request.call)
         self.request = request
 
     def attempted(self, response: Any) -> None:
-        """Note an attempt of the SDK that was answered with success."""
+        """Add an attempt of the SDK that got a successful response."""
         before = self.attempt
         if before is not None and before() is not response:
             self.earlier = (*self.earlier, before())
@@ -149,31 +149,31 @@ class ActiveCall:
         if not self.request.endpoint.known:
             self.reported_usd = money.reported(response.headers.get(_LITELLM_COST))
 
-    # --- a stream, as its tap sees it (`streams.StreamListener`) ---
+    # --- the events and the end of a stream (`streams.StreamListener`) ---
 
     def first_chunk(self) -> None:
-        """Note the time of the first chunk."""
+        """Record the time to the first chunk."""
         if self.record.first_chunk is None:
             self.record.first_chunk = time.perf_counter() - self.record.started
 
     def unreadable(self, bug: Exception) -> streams.Feed:
-        """Note that a reader failed on an event. The events after it are passed on unread."""
+        """Handle a reader that failed on an event: the following events are not read."""
         report("reading a stream", bug)
         self.unread = f"the stream could not be read ({type(bug).__name__})"
         self.feed = ignore
         return ignore
 
     def end(self, error: BaseException | None = None, *, complete: bool) -> None:
-        """End the call's stream: the one way to the settlement. Later calls change nothing."""
+        """End the stream and settle the call. Later calls change nothing."""
         if not self.settled:
             self._settle(self, error, complete=complete)
 
     def close(self) -> None:
-        """End the stream before its end."""
+        """End a stream early."""
         self.end(complete=False)
 
     def lost(self) -> None:
-        """End the stream, and an adopted span: no other code is left that could."""
+        """End the stream and an adopted span, if the application can no longer end them."""
         self.close()
         self.record.lost()
 
@@ -191,7 +191,7 @@ class ActiveCall:
 
     @property
     def settled(self) -> bool:
-        """Whether the call is settled, or another process settles it."""
+        """True if the call is settled, or if another process settles it."""
         return self._once.locked()
 
     def settle_once(self) -> bool:
@@ -204,7 +204,7 @@ class ActiveCall:
 
 
 CURRENT: ContextVar[ActiveCall | None] = ContextVar("agentcost_call", default=None)
-"""The call whose request is on its way in this context."""
+"""The call that the SDK is making in this context."""
 
 
 class _Active:
@@ -222,8 +222,8 @@ class _Active:
         self._token = context.attach(self._context)
 
     def __exit__(self, *_exc: object) -> None:
-        # A coroutine may be resumed or closed in another context than it was entered in (frameworks that drive it by
-        # hand, a loop that stops): there is nothing to take back there.
+        # A coroutine may be resumed or closed in another context (a framework that drives it by hand, a loop that
+        # stops): there is nothing to restore there.
         if context.get_current() is self._context:
             context.detach(self._token)
         with suppress(ValueError):
@@ -231,4 +231,4 @@ class _Active:
 
 
 def ignore(_event: Any) -> None:
-    """Take in an event and do nothing with it."""
+    """Ignore an event."""

@@ -1,4 +1,4 @@
-"""Circuit breakers: asked before the budgets, and informed of what the budgets decided and of loops.
+"""Circuit breakers: checked before the budgets, and updated with the decisions of the budgets and with loops.
 
 Called by `admission.py`. The guard decides; telemetry reports.
 """
@@ -28,37 +28,37 @@ class Breaking:
         self._reports = reports
 
     def admit(self, facts: CallFacts, span: Span, *, wait: bool = True) -> Ticket | Refused:
-        """As the guard's."""
-        asked = self._ask(facts, span)
-        if isinstance(asked, Refused):
-            return asked
+        """Return the decision of the breakers, or else of the guard. Waits for reserved budget only if `wait`."""
+        verdict = self._check(facts, span)
+        if isinstance(verdict, Refused):
+            return verdict
         try:
             decision = self._guard.admit(facts, wait=wait)
         except BaseException:
-            self._give_up(asked)
+            self._withdraw(verdict)
             raise
-        self._decided(asked, decision, facts, span)
+        self._update(verdict, decision, facts, span)
         return decision
 
     async def admit_async(self, facts: CallFacts, span: Span) -> Ticket | Refused:
-        """As the guard's. A ledger that takes its time is asked in a thread."""
+        """Do the same as `admit`, without blocking the event loop: a slow ledger is called in a thread."""
         guard = self._guard
-        asked = self._ask(facts, span) if guard.nonblocking else await self._ask_aside(facts, span)
-        if isinstance(asked, Refused):
-            return asked
+        verdict = self._check(facts, span) if guard.nonblocking else await self._check_in_thread(facts, span)
+        if isinstance(verdict, Refused):
+            return verdict
         try:
             decision = await guard.admit_async(facts)
         except BaseException:  # the task may be cancelled while it waits
-            guard.run_without_blocking(partial(self._give_up, asked))
+            guard.run_without_blocking(partial(self._withdraw, verdict))
             raise
-        if not asked.trials and isinstance(decision, Ticket):
+        if not verdict.trials and isinstance(decision, Ticket):
             return decision
-        decided = partial(self._decided, asked, decision, facts, span)
+        update = partial(self._update, verdict, decision, facts, span)
         if guard.nonblocking:
-            decided()
+            update()
             return decision
         try:
-            await run_in_thread(decided, _nothing)
+            await run_in_thread(update, _keep_decision)
         except BaseException:
             if isinstance(decision, Ticket):
                 guard.run_without_blocking(partial(guard.release, decision, time.time()))
@@ -66,42 +66,50 @@ class Breaking:
         return decision
 
     def loop_detected(self, scopes: Mapping[Scope, str], span: Span, now: float, *, new: bool) -> None:
-        """Count a loop. `new`: it counts as another loop; else it is a further round of a counted one."""
+        """Count a loop.
+
+        Args:
+            scopes: The budget scopes of the call.
+            span: The span of the call.
+            now: The time in seconds since the epoch.
+            new: True for a new loop, False for a further round of a loop that was counted already.
+        """
 
         def trip() -> None:
             try:
                 breakers = self._breakers
                 changes = breakers.trip(scopes, "loops", now) if new else breakers.continue_loop(scopes, now)
-                self._tell(span, changes)
+                self._report(span, changes)
             except Exception as bug:
                 report("counting a loop for its circuit breaker", bug)
 
         self._guard.run_without_blocking(trip)
 
-    async def _ask_aside(self, facts: CallFacts, span: Span) -> Verdict | Refused:
-        answers: list[Verdict | Refused] = []
+    async def _check_in_thread(self, facts: CallFacts, span: Span) -> Verdict | Refused:
+        verdicts: list[Verdict | Refused] = []
 
-        def ask() -> None:
-            answers.append(self._ask(facts, span))
+        def check() -> None:
+            verdicts.append(self._check(facts, span))
 
-        await run_in_thread(ask, lambda: self._give_up(*answers))
-        return answers[0]
+        await run_in_thread(check, lambda: self._withdraw(*verdicts))
+        return verdicts[0]
 
-    def _give_up(self, asked: Verdict | Refused) -> None:
+    def _withdraw(self, verdict: Verdict | Refused) -> None:
+        """Return the trial calls of `verdict` to their breakers: the call is not made."""
         try:
-            if isinstance(asked, Verdict):
-                self._breakers.abandon(asked, time.time())
+            if isinstance(verdict, Verdict):
+                self._breakers.abandon(verdict, time.time())
         except Exception as bug:
             report("updating circuit breakers", bug)
 
-    def _ask(self, facts: CallFacts, span: Span) -> Verdict | Refused:
+    def _check(self, facts: CallFacts, span: Span) -> Verdict | Refused:
         try:
             verdict = self._breakers.check(facts.scopes, facts.now)
         except Exception as bug:
             report("checking circuit breakers", bug)
             return Verdict()
         if verdict.refusing is None:
-            self._tell(span, [Change(trial.breaker, trial.value, "half_open") for trial in verdict.trials])
+            self._report(span, [Change(trial.breaker, trial.value, "half_open") for trial in verdict.trials])
             return verdict
         breaker, value = verdict.refusing
         error = BudgetExceeded(
@@ -115,21 +123,21 @@ class Breaking:
         )
         return Refused(action="block", error=error)
 
-    def _decided(self, asked: Verdict, decision: Ticket | Refused, facts: CallFacts, span: Span) -> None:
+    def _update(self, verdict: Verdict, decision: Ticket | Refused, facts: CallFacts, span: Span) -> None:
         now = time.time()  # the call may have waited
         try:
             if isinstance(decision, Ticket):
-                changes = self._breakers.close_trials(asked, now)
+                changes = self._breakers.close_trials(verdict, now)
             else:
-                changes = self._breakers.trip(facts.scopes, "refusals", now, asked)
-            self._tell(span, changes)
+                changes = self._breakers.trip(facts.scopes, "refusals", now, verdict)
+            self._report(span, changes)
         except Exception as bug:
             report("updating circuit breakers", bug)
 
-    def _tell(self, span: Span, changes: Sequence[Change]) -> None:
+    def _report(self, span: Span, changes: Sequence[Change]) -> None:
         for breaker, value, state in changes:
             self._reports.changed(span, breaker, value, state)
 
 
-def _nothing() -> None:
-    """What was decided stays so."""
+def _keep_decision() -> None:
+    """Do nothing if the task is cancelled: the decision stays counted."""

@@ -76,7 +76,7 @@ class Conversation:
             }
         )
 
-    def overhearing(self, feed: Callable[[Any], object]) -> Callable[[Any], object]:
+    def with_transcript(self, feed: Callable[[Any], object]) -> Callable[[Any], object]:
         """Return a function that passes each event of the stream to a transcript and to `feed`."""
         transcript = self._transcript = Transcript(self._request.format)
 

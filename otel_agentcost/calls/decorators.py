@@ -101,8 +101,8 @@ def tool_call(
         with otel_agentcost.tool_call("search", arguments={"query": query}, usd="0.005") as call:
             call.result = search(query)
     """
-    given: Mapping[str, Any] = arguments if arguments is not None else {}
-    return ToolCall(name, lambda: given, _price(usd), call_id)
+    by_name: Mapping[str, Any] = arguments if arguments is not None else {}
+    return ToolCall(name, lambda: by_name, _price(usd), call_id)
 
 
 def _price(usd: Any) -> Price | None:

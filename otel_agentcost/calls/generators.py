@@ -1,8 +1,8 @@
-"""Generators with an OpenTelemetry context of their own, which holds while they run and not between two items.
+"""Run generators in their own OpenTelemetry context, which is current while they run and not between two items.
 
-A generator shares the context of whoever asks it for items: what it sets would be set for them, too. Called by
-`runs.py` and `handwritten.py`, for decorated generators: a run must not count what is done with its items, nor stay
-open round a consumer that stops half-way.
+A generator shares the context of its consumer: a value that it sets would be set for the consumer too. `runs.py` and
+`decorators.py` use this module for decorated generators. Calls that the consumer makes between two items must not count
+in the run, and the run must not stay open when the consumer stops early.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from opentelemetry.context import Context
 _Scope = TypeVar("_Scope", bound=AbstractContextManager[Any])
 
 
-def _nothing(_scope: object, _item: object) -> None:
-    """Items are nobody's business."""
+def _ignore_item(_scope: object, _item: object) -> None:
+    """Default callback: ignore the item."""
 
 
 class _Turn:
-    """The time in which a generator runs, with its own context as the current one. It has many, one after the other."""
+    """Makes the generator's context the current one while the generator runs. Entered once for each item."""
 
     def __init__(self) -> None:
         self._inner: Context | None = None
@@ -37,7 +37,7 @@ class _Turn:
             context.attach(self._inner)
 
     def __exit__(self, *_exc: object) -> None:
-        # Attached, not detached: this may be another thread than before, where tokens from there say nothing.
+        # `attach` instead of `detach`: in another thread than that of `attach`, the token is invalid.
         self._inner = context.get_current()
         if self._outer is not None and self._outer is not self._inner:
             context.attach(self._outer)
@@ -45,7 +45,7 @@ class _Turn:
 
 
 class _Within:
-    """All of a generator's life, within `scope`."""
+    """Enters and leaves `scope` in the generator's context."""
 
     def __init__(self, turn: _Turn, scope: AbstractContextManager[Any]) -> None:
         self._turn = turn
@@ -63,11 +63,16 @@ class _Within:
 
 
 def generating(
-    function: Callable[..., Any], scope: Callable[..., _Scope], noted: Callable[[_Scope, Any], object] = _nothing
+    function: Callable[..., Any], scope: Callable[..., _Scope], on_item: Callable[[_Scope, Any], object] = _ignore_item
 ) -> Callable[..., Any]:
-    """The generator function `function`, each of its generators in a `scope` of its own, which is made of the same
-    arguments; `noted` is shown each item. Whatever is sent or thrown into a generator, and what it returns, passes
-    unchanged.
+    """Return a generator function that runs each generator of `function` in a scope.
+
+    Values that are sent, exceptions that are thrown, and the return value pass unchanged.
+
+    Args:
+        function: A generator function.
+        scope: Returns the scope of one generator from the same arguments.
+        on_item: Called with the scope and each item.
     """
 
     @functools.wraps(function)
@@ -83,7 +88,7 @@ def generating(
                         item = step()
                     except StopIteration as end:
                         return end.value
-                noted(opened, item)
+                on_item(opened, item)
                 try:
                     sent = yield item
                 except GeneratorExit:
@@ -99,9 +104,9 @@ def generating(
 
 
 def generating_async(
-    function: Callable[..., Any], scope: Callable[..., _Scope], noted: Callable[[_Scope, Any], object] = _nothing
+    function: Callable[..., Any], scope: Callable[..., _Scope], on_item: Callable[[_Scope, Any], object] = _ignore_item
 ) -> Callable[..., Any]:
-    """`generating`, asynchronous."""
+    """Do the same as `generating`, for an async generator function."""
 
     @functools.wraps(function)
     async def generate(*args: Any, **kwargs: Any) -> AsyncGenerator[Any, Any]:
@@ -116,7 +121,7 @@ def generating_async(
                         item = await step()
                     except StopAsyncIteration:
                         return
-                noted(opened, item)
+                on_item(opened, item)
                 try:
                     sent = yield item
                 except GeneratorExit:

@@ -1,7 +1,8 @@
-"""What tools are called with and bring back, as JSON text: short, within bounds, and never a surprise for its owner.
+"""Convert arguments and results of tools to JSON text of a limited length, without side effects on them.
 
-Of objects only plain data is read: numbers, texts, containers, the fields of dataclasses and of pydantic models.
-Anything else is named by its type, and `Plain.opaque` says so: two such objects may differ. Called by `toolcalls.py`.
+Only plain data is read: numbers, strings, containers, the fields of dataclasses and of pydantic models. Any other
+object is replaced by the name of its type, and `Plain.opaque` is set, because two such objects may differ. Called by
+`tool_call.py`.
 """
 
 from __future__ import annotations
@@ -16,11 +17,11 @@ from pathlib import PurePath
 from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
-ROOM: Final = 65_536
-"""Characters, about, that are read of a value: a span is no place for megabytes, and no tool is to wait for them."""
+MAX_CHARACTERS: Final = 65_536
+"""The approximate number of characters that are read of a value: bigger values would slow tools and spans down."""
 _NODE: Final = 8
-"""Characters that a value takes beside its own, about."""
-_DEEPEST: Final = 24
+"""The approximate overhead of a value in characters."""
+_MAX_DEPTH: Final = 24
 _SIMPLE = (Decimal, date, time, timedelta, PurePath, UUID)
 
 
@@ -29,19 +30,24 @@ class Plain(NamedTuple):
 
     text: str
     opaque: bool
-    """Whether something in it is only named."""
+    """True if an object was replaced by the name of its type."""
     cut: bool
-    """Whether something of it is left out."""
+    """True if a part of the value was left out."""
 
 
-def plain(value: Any, room: int = ROOM) -> Plain:
-    """`value` as JSON, and a text as it is; at most about `room` characters of it. Never raises."""
+def plain(value: Any, limit: int = MAX_CHARACTERS) -> Plain:
+    """Return a string as it is, and any other value as JSON. Never raises.
+
+    Args:
+        value: The value.
+        limit: The approximate number of characters to read.
+    """
     if type(value) is str:
-        return Plain(_unicode(value[:room]), opaque=False, cut=len(value) > room)
-    reader = _Reader(room)
+        return Plain(_unicode(value[:limit]), opaque=False, cut=len(value) > limit)
+    reader = _Reader(limit)
     try:
         text = json.dumps(reader.read(value, 0), ensure_ascii=False)
-    except Exception:  # an object of the application's that raises when it is looked at
+    except Exception:  # reading an object of the application raised
         return Plain(f"<{type(value).__name__}>", opaque=True, cut=False)
     return Plain(_unicode(text), opaque=reader.opaque, cut=reader.cut)
 
@@ -51,26 +57,26 @@ def _unicode(text: str) -> str:
 
 
 class _Reader:
-    """Reads one value, until the room is used up."""
+    """Reads one value up to the limit."""
 
-    def __init__(self, room: int) -> None:
-        self._room = room
+    def __init__(self, limit: int) -> None:
+        self._remaining = limit
         self.opaque = False
         self.cut = False
 
     def read(self, value: Any, depth: int) -> Any:
-        """`value` in types that `json` knows."""
-        self._room -= _NODE
+        """Return `value` converted to types that `json` supports."""
+        self._remaining -= _NODE
         if isinstance(value, enum.Enum):
             value = value.value
         if value is None or isinstance(value, (bool, float)):
             return value
         if isinstance(value, int):
-            # Of a number with thousands of digits, Python makes no decimal text.
+            # Python refuses to convert a number with thousands of digits to decimal text.
             return value if abs(value) < 2**64 else self._text(f"{value:#x}")
         if isinstance(value, (str, *_SIMPLE)):
             return self._text(str(value))
-        if depth >= _DEEPEST:
+        if depth >= _MAX_DEPTH:
             self.cut = True
             return "..."
         return self._container(value, depth)
@@ -79,10 +85,10 @@ class _Reader:
         if isinstance(value, dict):
             return self._mapping(cast("Mapping[Any, Any]", value), depth)
         if isinstance(value, (set, frozenset)):
-            members = [self.read(member, depth + 1) for member in self._within(cast("set[Any]", value))]
+            members = [self.read(member, depth + 1) for member in self._up_to_limit(cast("set[Any]", value))]
             return sorted(members, key=repr)
         if isinstance(value, (list, tuple)):
-            return [self.read(item, depth + 1) for item in self._within(cast("list[Any]", value))]
+            return [self.read(item, depth + 1) for item in self._up_to_limit(cast("list[Any]", value))]
         fields = _fields(value)
         if fields is not None:
             return self._mapping(fields, depth)
@@ -90,34 +96,34 @@ class _Reader:
         return f"<{type(value).__name__}>"
 
     def _mapping(self, value: Mapping[Any, Any], depth: int) -> dict[str, Any]:
-        return {self._text(str(key)): self.read(value[key], depth + 1) for key in self._within(value)}
+        return {self._text(str(key)): self.read(value[key], depth + 1) for key in self._up_to_limit(value)}
 
-    def _within(self, items: Any) -> Any:
-        """The items for which there is room."""
+    def _up_to_limit(self, items: Any) -> Any:
+        """Yield items until the limit is reached."""
         for item in items:
-            if self._room <= 0:
+            if self._remaining <= 0:
                 self.cut = True
                 return
             yield item
 
     def _text(self, text: str) -> str:
-        room = max(self._room, 0)
-        self._room -= len(text)
-        if len(text) > room:
+        remaining = max(self._remaining, 0)
+        self._remaining -= len(text)
+        if len(text) > remaining:
             self.cut = True
-            return text[:room]
+            return text[:remaining]
         return text
 
 
 def _fields(value: object) -> Mapping[str, Any] | None:
-    """What an object says of itself: the fields of a dataclass or a pydantic model; None for any other."""
+    """Return the fields of a dataclass or a pydantic model by name; None for any other object."""
     kind: type = type(value)
     of_pydantic = isinstance(getattr(kind, "model_fields", None), Mapping)
     if dataclasses.is_dataclass(kind):
-        # Not by attribute where it can be helped: those of a database's rows may be fetched only then.
-        held: Mapping[str, Any] = getattr(value, "__dict__", {})
+        # `__dict__` first: attribute access on a database row may start a query.
+        stored: Mapping[str, Any] = getattr(value, "__dict__", {})
         fields = dataclasses.fields(kind)
-        return {each.name: held[each.name] if held else getattr(value, each.name) for each in fields}
+        return {each.name: stored[each.name] if stored else getattr(value, each.name) for each in fields}
     if of_pydantic:
         return cast("Mapping[str, Any]", vars(value))
     return None

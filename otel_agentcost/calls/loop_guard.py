@@ -1,9 +1,9 @@
-"""The loop guard: looks for loops in each trace, from its conversations and from the spans of its tools.
+"""The loop guard: detects loops in each trace, from its conversations and from the spans of its tool calls.
 
-`LoopGuard.check` runs before each model call. Tool calls that a conversation tells of count from there, once; those
-that no conversation tells of (in a loop written by hand, with prompts of one message) count from `tool_used`. One
-`TraceLoops` a trace, at most 64 kB each and 512 of them: the traces that were quiet for longest are forgotten. What
-goes wrong in here lets the call through.
+`LoopGuard.check` runs before each model call. Tool calls that are in the conversation count from there, once. Tool
+calls that are in no conversation (an agent loop without a framework, with prompts of one message) count from
+`tool_used`. Each trace has one `TraceLoops` of at most 64 kB. At most 512 traces are kept: the least recently used one
+is removed. An error in this module is logged, and the call is made.
 """
 
 from __future__ import annotations
@@ -40,14 +40,14 @@ from otel_agentcost.telemetry.spans import Record
 from otel_agentcost.wire import Format, ModelRequest, conversation
 
 MAX_TRACES = 512
-"""Traces that are watched at once; each takes at most 64 kB, and usually a few."""
+"""The number of traces that are kept. Each takes at most 64 kB, and usually a few kB."""
 
 
 class ToolUse(NamedTuple):
-    """One call of a tool, as its span shows it."""
+    """One tool call that has ended."""
 
     call_id: str | None
-    """The model's id of the call."""
+    """The id that the model gave the call."""
     tool: str
     arguments: str
     result: str
@@ -58,9 +58,9 @@ class Detection(NamedTuple):
     """A trace is in a loop."""
 
     error: LoopDetected
-    """What to raise where loops are to be stopped."""
+    """The exception to raise if loops are blocked."""
     new: bool
-    """Whether the loop counts as another one for circuit breakers, and not as a further round of a counted one."""
+    """True if circuit breakers count the loop as a new one; False for a further round of a counted loop."""
 
 
 class _Trace:
@@ -72,11 +72,11 @@ class _Trace:
         self.loops = TraceLoops(thresholds)
         self.spent = 0
         self.reported = 0
-        """The spend when waste was last counted: no dollar is wasted twice, however many loops there are."""
+        """The spend when waste was last reported, so that no dollar is reported as wasted twice."""
 
 
 class LoopGuard:
-    """Looks for loops in all traces of this process. Used from any thread."""
+    """Detects loops in all traces of this process. Thread-safe."""
 
     def __init__(
         self,
@@ -90,23 +90,23 @@ class LoopGuard:
         """Assemble a loop guard.
 
         Args:
-            thresholds: What makes a loop.
-            rules: The rules that count.
-            action: Whether a call in a loop is blocked.
+            thresholds: The loop-detection thresholds.
+            rules: The enabled rules.
+            action: `block` to block calls in a loop, or `warn`.
             reports: Reports loops to telemetry.
-            content: Whether spans may hold the arguments and results of tools.
+            content: True if spans may have the arguments and results of tools.
         """
         self.thresholds = thresholds
         self._rules = rules
         self.blocks = action == "block"
-        """Whether a call in a loop is blocked."""
+        """True if calls in a loop are blocked."""
         self._reports = reports
         self._content = content
         self._traces: OrderedDict[str, _Trace] = OrderedDict()
         self._lock = threading.Lock()
 
     def check(self, request: ModelRequest, record: Record) -> Detection | None:
-        """Look for loops before a model call. Returns the worst of the trace's loops; None where there is none."""
+        """Return the worst loop of the trace before a model call; None if there is none."""
         try:
             return self._detect(request, record)
         except Exception as bug:
@@ -134,7 +134,7 @@ class LoopGuard:
         return Detection(_error(loops[0], wasted, record), new)
 
     def answered(self, request: ModelRequest, record: Record, response: Any) -> None:
-        """Read a whole response, where the next request may leave its tool calls out."""
+        """Read the tool calls of a whole response, if the next request may not repeat them (`previous_response_id`)."""
         try:
             form = request.format
             if response is None or not conversation.is_stored(form, request.call.body):
@@ -153,12 +153,12 @@ class LoopGuard:
                 trace.spent += money.to_nano(usd)
 
     def tool_used(self, span: Span, used: ToolUse, *, alone: bool) -> None:
-        """Take in a tool call that has ended.
+        """Add a tool call that has ended.
 
         Args:
             span: A span of its trace.
             used: The call.
-            alone: Whether the call was made under no span.
+            alone: True if the call has no parent span.
         """
         loops = self._trace(trace_key(trace_id_of(span), alone=alone)).loops
         loops.tool_returned(loops.tool_called(used.call_id, used.tool, used.arguments), used.result, error=used.failed)
@@ -170,7 +170,7 @@ class LoopGuard:
             trace.spent += money.to_nano(usd)
 
     def ended(self, trace_id: str) -> None:
-        """Forget a trace that has ended."""
+        """Remove a trace that has ended."""
         with self._lock:
             self._traces.pop(trace_id, None)
 
@@ -205,19 +205,20 @@ def _error(loop: Finding, wasted: Decimal, record: Record) -> LoopDetected:
 
 # --- One trace ---
 
-_ROOM: Final = 58_000
-"""Bytes that a trace may take: conversations that were not heard of for longest are forgotten."""
-_TOOLS: Final = 48
-_TOOL: Final = 1_050
-"""Bytes that a call may take that waits for its result."""
-_RESULT: Final = 700
-"""Bytes that a result may take that waits for the next model call."""
-_KEPT: Final = 512
-"""Characters of that result."""
-_FEW: Final = 8
-"""Requests, or items of one, after which there may be too much."""
-_WATCHED: Final = 12_000
-"""Bytes that one conversation may take whatever else there is."""
+_MAX_TRACE_BYTES: Final = 58_000
+"""The memory of a trace in bytes. Beyond it, the least recently used conversations are removed."""
+_MAX_TOOL_CALLS: Final = 48
+"""The number of tool calls that are kept outside of conversations."""
+_TOOL_CALL_BYTES: Final = 1_050
+"""The largest size in bytes of a tool call that waits for its result."""
+_RESULT_BYTES: Final = 700
+"""The largest size in bytes of a result that waits for the next model call."""
+_RESULT_CHARACTERS: Final = 512
+"""The number of characters kept of such a result."""
+_CHECK_INTERVAL: Final = 8
+"""The size is checked after this number of requests, or of items in one request."""
+_MIN_CONVERSATION_BYTES: Final = 12_000
+"""The memory in bytes that the current conversation always gets."""
 
 
 class TraceLoops:
@@ -226,6 +227,7 @@ class TraceLoops:
     __slots__ = (
         "_by_spans",
         "_calls",
+        "_in_conversation",
         "_lock",
         "_reader",
         "_requests",
@@ -233,7 +235,6 @@ class TraceLoops:
         "_similarity",
         "_taken",
         "_thresholds",
-        "_told",
         "_watches",
     )
 
@@ -245,30 +246,32 @@ class TraceLoops:
         self._lock = Lock()
         self._requests = 0
         self._taken = 0
-        """Bytes that the conversations took when that was last looked at."""
+        """The size of the conversations in bytes at the last check."""
         self._calls: OrderedDict[str, ToolCall] = OrderedDict()
-        """By id: tools that run, and calls of which only the results come in a request."""
+        """By id: running tool calls, and calls whose results appear in a request without the calls."""
         self._returned: list[tuple[ToolCall, ToolResult]] = []
-        """What tools have brought since the last model call."""
-        self._told = False
-        """Whether a conversation tells of tools: then what spans tell is known already."""
+        """Tool calls that have ended since the last model call, with their results."""
+        self._in_conversation = False
+        """True if a conversation contains tool calls: those from spans are then duplicates."""
         self._by_spans: LoopDetector | None = None
 
     def size(self) -> int:
-        """Bytes that it takes, about."""
+        """Return the approximate size in bytes."""
         watches = [*self._watches.values(), *([self._by_spans] if self._by_spans else [])]
-        return self._others() + sum(watch.size() for watch in watches)
+        return self._size_without_conversations() + sum(watch.size() for watch in watches)
 
-    def _others(self) -> int:
-        """The same without the conversations."""
-        waiting = _TOOL * len(self._calls) + (_TOOL + _RESULT) * len(self._returned)
+    def _size_without_conversations(self) -> int:
+        waiting = _TOOL_CALL_BYTES * len(self._calls) + (_TOOL_CALL_BYTES + _RESULT_BYTES) * len(self._returned)
         return 1_500 + self._reader.size() + waiting
 
     def before_call(self, form: Format, body: Any, at: int) -> list[Finding]:
-        """Before a model call with the request `body`: the loops that the trace is in, the plainest first.
+        """Return the loops of the trace before a model call, the clearest one first.
 
-        `at` is whatever the caller counts (the dollars spent up to now, the number of the call), and never falls:
-        `Finding.since` is the `at` of the call with which the first round became known.
+        Args:
+            form: The wire format.
+            body: The request body.
+            at: A counter that never falls, such as the nano-dollars spent so far. `Finding.since` is its value at the
+                call in which the first round of the loop appeared.
         """
         with self._lock:
             part = self._reader.read(form, body)
@@ -277,64 +280,64 @@ class TraceLoops:
             watch = self._watch(part.conversation)
             items = part.items
             if part.tools:
-                if not self._told:
-                    self._told = True
+                if not self._in_conversation:
+                    self._in_conversation = True
                     self._returned.clear()
                     self._by_spans = None
                 if self._calls:
                     items = self._completed(items)
             watch.feed(items, at)
             self._requests += 1
-            if len(self._watches) > 1 or len(items) > _FEW or not self._requests % _FEW:
+            if len(self._watches) > 1 or len(items) > _CHECK_INTERVAL or not self._requests % _CHECK_INTERVAL:
                 self._make_room(watch)
             found = watch.findings()
-            return found if found or self._told else self._of_spans(at)
+            return found if found or self._in_conversation else self._of_spans(at)
 
     def after_call(self, form: Format, response: Any) -> None:
-        """After a model call: calls of which the next request may only bring the results (`previous_response_id`)."""
+        """Keep the tool calls of a response: the next request may have only their results (`previous_response_id`)."""
         with self._lock:
             for call in conversation.tool_calls(form, response):
                 self._remember(call)
 
     def tool_called(self, id_: str | None, tool: str, arguments: Any) -> ToolCall:
-        """A tool begins to run. Give what this returns to `tool_returned`."""
+        """Add a tool call that starts. Pass the returned call to `tool_returned`."""
         call = make_tool_call(id_, tool, arguments)
         with self._lock:
             self._remember(call)
         return call
 
     def tool_returned(self, call: ToolCall, content: str, *, error: bool = False) -> None:
-        """A tool has run: it returned `content`, or it raised."""
+        """Add the result of a tool call. `error` is True if the call failed."""
         with self._lock:
-            if not self._told and len(self._returned) < _TOOLS and self._tools_fit():
+            if not self._in_conversation and len(self._returned) < _MAX_TOOL_CALLS and self._tools_fit():
                 self._returned.append((call, ToolResult(None, _excerpt(content), error, call.tool)))
 
-    # --- putting both sources together ---
+    # --- combining both sources ---
 
     def _remember(self, call: ToolCall) -> None:
         if call.id is not None:
             self._calls[call.id] = call
-            if len(self._calls) > _TOOLS:
+            if len(self._calls) > _MAX_TOOL_CALLS:
                 self._calls.popitem(last=False)
             self._tools_fit()
 
     def _completed(self, items: list[Item]) -> list[Item]:
-        """The items, with the calls that were seen elsewhere before results that come without theirs."""
-        told = {item.id for item in items if type(item) is ToolCall}
-        whole: list[Item] = []
+        """Return the items, with the kept calls inserted before results that have no call in the request."""
+        present = {item.id for item in items if type(item) is ToolCall}
+        completed: list[Item] = []
         for item in items:
-            if type(item) is ToolResult and item.id is not None and item.id not in told:
+            if type(item) is ToolResult and item.id is not None and item.id not in present:
                 call = self._calls.pop(item.id, None)
                 if call is not None:
-                    whole.append(call)
-            whole.append(item)
-        for id_ in told:
+                    completed.append(call)
+            completed.append(item)
+        for id_ in present:
             if id_ is not None:
                 self._calls.pop(id_, None)
-        return whole
+        return completed
 
     def _of_spans(self, at: int) -> list[Finding]:
-        """The loops in what tools were called with, where no conversation tells of them."""
+        """Return the loops in tool calls from spans, if no conversation contains tool calls."""
         if self._by_spans is None:
             if not self._returned:
                 return []
@@ -355,8 +358,8 @@ class TraceLoops:
         return watch
 
     def _make_room(self, current: LoopDetector) -> None:
-        """Forgets conversations: they are read from their beginning when they are heard of again."""
-        room = _ROOM - self._others()
+        """Remove conversations that exceed the memory limit. One that continues later is read from its start again."""
+        room = _MAX_TRACE_BYTES - self._size_without_conversations()
         sizes = {number: watch.size() for number, watch in self._watches.items()}
         taken = sum(sizes.values())
         while taken > room and len(self._watches) > 1:
@@ -364,18 +367,18 @@ class TraceLoops:
             self._reader.forget(oldest)
             taken -= sizes[oldest]
         if taken > room:
-            current.fit(max(room, _WATCHED))
+            current.fit(max(room, _MIN_CONVERSATION_BYTES))
             taken = current.size()
         self._taken = taken
 
     def _tools_fit(self) -> bool:
-        """Whether there is room for one more tool that has run; forgets calls that wait for their results for long."""
-        while self._calls and self._others() + self._taken > _ROOM:
+        """Return True if one more result fits. Remove the oldest calls that wait for their results, if needed."""
+        while self._calls and self._size_without_conversations() + self._taken > _MAX_TRACE_BYTES:
             self._calls.popitem(last=False)
-        return self._others() + self._taken + _TOOL + _RESULT <= _ROOM
+        return self._size_without_conversations() + self._taken + _TOOL_CALL_BYTES + _RESULT_BYTES <= _MAX_TRACE_BYTES
 
 
 def _excerpt(content: str) -> str:
-    """What is kept of a result until the next model call: its beginning, and what tells it from others."""
-    kept = clip(content, _KEPT)
+    """Return the beginning of a result, with a digest of the whole text if it is longer."""
+    kept = clip(content, _RESULT_CHARACTERS)
     return kept if len(kept) == len(content) else f"{kept}#{digest(stable_text(content))}"

@@ -38,10 +38,10 @@ Arguments = tuple[Any, dict[str, Any]]
 
 
 class ContentCapture(Protocol):
-    """Captures message content (`content.py`, which is imported only where content is captured)."""
+    """Captures message content (`content.py`, which is imported only if content is captured)."""
 
     def begin(self, request: ModelRequest, record: Record) -> CallContent | None:
-        """Begin a call; None where its span does not record."""
+        """Begin a call. Returns None if its span does not record."""
         ...
 
 
@@ -65,9 +65,9 @@ class Pipeline:
             book: Prices the calls.
             spans: Opens the span of a call, or adopts one.
             recorder: Charges metrics, runs and totals.
-            gates: Admits calls where a budget applies.
-            loops: Looks for loops; None where loop detection is off.
-            content: Captures messages; None where content is not captured.
+            gates: Admits calls to which a budget applies.
+            loops: Detects loops; None if loop detection is disabled.
+            content: Captures messages; None if content is not captured.
             clock: Returns the time in seconds since the epoch.
         """
         self._book = book
@@ -143,7 +143,7 @@ class Pipeline:
     # --- 1 request, 2 span ---
 
     def _open(self, seam: Seam, instance: Any, args: Any, kwargs: Any) -> ActiveCall | None:
-        """Read the request and open its span; None where the call is not ours to follow."""
+        """Read the request and open its span. Returns None if the call is no model call, or is measured already."""
         if not self.active:
             return None
         try:
@@ -163,7 +163,7 @@ class Pipeline:
     # --- 3 loop check and admission ---
 
     def _check_loops(self, call: ActiveCall) -> None:
-        """Look for loops. Raises `LoopDetected` where loops are to be stopped."""
+        """Check for loops. Raises `LoopDetected` if loops are blocked."""
         if self._loops is None:
             return
         loop = self._loops.check(call.request, call.record)
@@ -175,9 +175,10 @@ class Pipeline:
             raise loop.error
 
     def _rewrite(self, call: ActiveCall, seam: Seam, args: Any, kwargs: dict[str, Any]) -> Arguments:
-        """Request another model, or a lower output limit, where the admission asks for that.
+        """Rewrite the request for another model or a lower output limit, if the admission requires it.
 
-        Raises `BudgetExceeded` where the call was admitted only so, and its request cannot be rewritten.
+        Raises:
+            BudgetExceeded: The request cannot be rewritten, and the budget blocks it as it is.
         """
         admission = call.admission
         if admission is None or not admission.rewrites:
@@ -195,7 +196,7 @@ class Pipeline:
     # --- 4 the call: its attempts, and the span that an SDK opens itself ---
 
     def attempt(self, _seam: Seam, wrapped: Wrapped, instance: Any, args: Any, kwargs: Any) -> Any:
-        """Note one HTTP response within a call, on its way to becoming what the SDK returns."""
+        """Record one HTTP response within a call, before the SDK parses it."""
         call = CURRENT.get()
         response = kwargs.get("response")
         if call is not None and response is not None and self.active and call.is_of(instance):
@@ -203,12 +204,12 @@ class Pipeline:
         return wrapped(*args, **kwargs)
 
     def around(self, _seam: Seam, wrapped: Wrapped, _instance: Any, args: Any, kwargs: Any) -> Any:
-        """Note the span under which an SDK opens a span of its own, before its call comes to the seam."""
+        """Record the parent of the span that an SDK opens itself, before its call arrives at the seam."""
         with called_from():
             return wrapped(*args, **kwargs)
 
     async def around_async(self, _seam: Seam, wrapped: Wrapped, _instance: Any, args: Any, kwargs: Any) -> Any:
-        """`around`, asynchronous."""
+        """Do the same as `around`, for an async method."""
         with called_from():
             return await wrapped(*args, **kwargs)
 
@@ -240,7 +241,7 @@ class Pipeline:
         return result
 
     def _read_whole(self, call: ActiveCall, response: Any) -> None:
-        """Read an HTTP response that has wholly arrived: a hook of the application's has read it."""
+        """Read an HTTP response that a hook of the application has read completely."""
         content_type = str(response.headers.get("content-type", ""))
         if "event-stream" not in content_type:
             body = parsed(response.content) if "json" in content_type else None
@@ -251,16 +252,16 @@ class Pipeline:
         call.end(complete=True)
 
     def open_stream(self, call: ActiveCall, reply: EventIterator | None = None, *, arrived: bool = False) -> None:
-        """Have the call's `feed` show the events of a stream to a reader.
+        """Let the call's `feed` pass the events of a stream to a reader.
 
-        A stream that has wholly `arrived` is not cut off: that would save nothing.
+        A stream that has `arrived` completely is not cut off, because that would save nothing.
         """
         reader = call.request.format.open_stream(call.request.call)
         if reply is not None and reply.prepare is not None:
             reader = reply.prepare(reader)
         feed: streams.Feed = reader.feed
         if call.content is not None:
-            feed = call.content.overhearing(feed)
+            feed = call.content.with_transcript(feed)
         if call.admission is not None and not arrived:
             feed = call.admission.metered(feed, reader, call.request.call.model, call.record.span)
         call.reader, call.feed = reader, feed
@@ -279,8 +280,8 @@ class Pipeline:
 
         Args:
             call: The call.
-            error: What ended the stream; None where it was read to its end or closed.
-            complete: Whether the stream was read to its end.
+            error: The exception that ended the stream; None if it was exhausted or closed.
+            complete: True if the stream was exhausted.
         """
         if error is not None and call.record.first_chunk is None:
             self._fail(call, error)
@@ -307,7 +308,7 @@ class Pipeline:
         return call.reader.answer(complete=complete)
 
     def _fail(self, call: ActiveCall, error: BaseException) -> None:
-        """Settle a call that raised. The provider may have answered and billed it all the same."""
+        """Settle a call that raised. The provider may have billed it anyway."""
         if not call.sent:
             self.finish(call, Answer(), error)
             return
@@ -319,7 +320,7 @@ class Pipeline:
         self.finish(call, answer if answer is not None else Answer(missing=_not_answered(error)), error)
 
     def _rejected_answer(self, call: ActiveCall) -> Answer | None:
-        """Read a response that came with success, and that the SDK would not parse (cut off by its limit, say)."""
+        """Read a successful response that the SDK could not parse, for example because its output limit cut it off."""
         response = call.attempt() if call.attempt is not None and call.reader is None else None
         if response is None or not response.is_closed or not response.is_success:
             return None
@@ -357,7 +358,7 @@ class Pipeline:
         answer = _completed(call, answer)
         cost = pricing.cost_of(self._book, request, answer, at=call.at, failed=error is not None)
         tokens = answer.tokens()
-        if call.admission is not None:  # first of all: whatever fails afterwards, the money is counted
+        if call.admission is not None:  # first, so that a later error does not lose the cost
             saved = call.admission.settle(record, request.call.model, answer, cost)
             if saved is not None:
                 self._recorder.saved_by_downgrade(saved.usd, self._labels(call, saved.requested, saved.served))
@@ -393,12 +394,12 @@ def _completed(call: ActiveCall, answer: Answer) -> Answer:
 
 
 def _not_sent(error: BaseException | None) -> dict[str, AttributeValue]:
-    """Return the attributes of a call that was refused: it used nothing."""
+    """Return the attributes of a call that was refused before it was sent."""
     return {} if error is None else {semconv.ERROR_TYPE: spans.error_type(error)}
 
 
 def _not_answered(error: BaseException) -> str | None:
-    """Return why a call that raised has no price; None where the provider rejected it, which costs nothing."""
+    """Return why the cost of a failed call is unknown; None if the provider rejected it, which costs nothing."""
     if getattr(error, "status_code", None) is not None or getattr(error, "code", None) is not None:
         return None
     return f"no answer came ({type(error).__name__}): whether the provider bills it is not known"

@@ -1,6 +1,6 @@
-"""The cost of a call: of its answer, and of its worst case before the call is made.
+"""The cost of a model call: of its response, and of its worst case before the call is made.
 
-Pure but for the price book.
+Pure functions, apart from the price book.
 """
 
 from __future__ import annotations
@@ -16,17 +16,25 @@ from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.wire.fields import parsed
 from otel_agentcost.wire.format import ModelRequest
 
-_SAY_THEIR_PRICE = frozenset({"openrouter", "perplexity"})
-"""The known providers whose responses say what they cost; a gateway at an unknown address may say so too."""
+_COST_IN_RESPONSE = frozenset({"openrouter", "perplexity"})
+"""The known providers whose responses contain the cost. A gateway at an unknown address may do the same."""
 
 
 def cost_of(book: PriceBook, request: ModelRequest, answer: Answer, *, at: float, failed: bool) -> Cost:
-    """The dollars of a call with this answer, or the reason why they are not known.
+    """Return the cost of a call.
 
-    A call that `failed` without a reason to think that it was billed has neither.
+    Args:
+        book: The price book.
+        request: The request.
+        answer: The response.
+        at: The time of the call in seconds since the epoch.
+        failed: True if the call raised an exception.
+
+    Returns:
+        The cost, or the reason why it is unknown. Empty for a failed call that was probably not billed.
     """
     call, endpoint = request.call, request.endpoint
-    if answer.provider_usd is not None and (not endpoint.known or endpoint.provider in _SAY_THEIR_PRICE):
+    if answer.provider_usd is not None and (not endpoint.known or endpoint.provider in _COST_IN_RESPONSE):
         return Cost(usd=answer.provider_usd, source="provider")
     if answer.free:
         return FREE
@@ -42,8 +50,8 @@ def cost_of(book: PriceBook, request: ModelRequest, answer: Answer, *, at: float
         )
 
     models = (answer.model, call.model)
-    if endpoint.provider == "aws.bedrock":  # the profile asked for ("global.", "us.") sets the price, and only
-        models = (call.model, answer.model)  # the request names it: the answer has the bare model
+    if endpoint.provider == "aws.bedrock":  # the inference profile ("global.", "us.") sets the price, and
+        models = (call.model, answer.model)  # only the request names it
     cost = price(answer.usage, models, answer.terms)
     if answer.uncounted is not None and cost.unpriced is None:
         cost = cost._replace(unpriced=answer.uncounted)
@@ -53,9 +61,7 @@ def cost_of(book: PriceBook, request: ModelRequest, answer: Answer, *, at: float
 
 
 def within_limit(answer: Answer, call: Call) -> Answer:
-    """`answer`, with no more output than the request's limit lets the provider make: what is counted here is an
-    estimate, and may come to a few tokens more.
-    """
+    """Return `answer` with estimated output tokens reduced to the output limit of the request."""
     usage, limit = answer.usage, call.max_output_tokens
     if usage is None or not usage.estimated or not limit:
         return answer
@@ -67,11 +73,17 @@ def within_limit(answer: Answer, call: Call) -> Answer:
 
 
 def with_attempts(answer: Answer, earlier: tuple[Any, ...], request: ModelRequest) -> Answer:
-    """`answer` with what earlier attempts within the same call were billed, also where the last one was refused."""
+    """Return `answer` with the usage of earlier attempts within the same call, which are billed too.
+
+    Args:
+        answer: The response of the last attempt.
+        earlier: The HTTP responses of the earlier attempts.
+        request: The request.
+    """
     for response in earlier:
         try:
             other = request.format.read_response(request.call, parsed(response.content))
-        except Exception:  # a stream, which is gone, or a response that nobody has read
+        except Exception:  # a stream, or a response that was not read
             other = Answer()
         if other.usage is None or other.missing is not None:
             answer = replace(answer, uncounted=answer.uncounted or "the cost of an earlier attempt is unknown")
@@ -82,12 +94,12 @@ def with_attempts(answer: Answer, earlier: tuple[Any, ...], request: ModelReques
 
 
 def worst_case_price(book: PriceBook, request: ModelRequest, at: float) -> Price:
-    """Return the function that prices a call's worst case: the dearer of the requested and the standard terms.
+    """Return the function that prices a call's worst case: the higher price of the requested and the standard terms.
 
     Args:
         book: The price book.
         request: The request.
-        at: When the call was made, in seconds since the epoch.
+        at: The time of the call, in seconds since the epoch.
     """
     endpoint, call = request.endpoint, request.call
 

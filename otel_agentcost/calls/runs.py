@@ -95,18 +95,18 @@ def run(  # noqa: PLR0913 (one keyword for each limit, and for each thing that i
         print(run.cost_usd)
     """
     limits: dict[Unit, int] = {}
-    given: tuple[tuple[str, Unit, Any], ...] = (
+    arguments: tuple[tuple[str, Unit, Any], ...] = (
         ("usd", "nano_usd", usd),
         ("tokens", "tokens", tokens),
         ("llm_calls", "calls", llm_calls),
         ("tool_calls", "tool_calls", tool_calls),
         ("seconds", "seconds", seconds),
     )
-    for written, unit, limit in given:
+    for argument, unit, limit in arguments:
         if isinstance(limit, Decimal) and not limit and unit == "nano_usd":
-            limits[unit] = 1  # what another run has left: nothing, and no call fits into it
+            limits[unit] = 1  # such as the `remaining_usd` of another run: no call with a cost fits
         elif limit is not None:
-            limits[unit] = to_limit(unit, limit, f"run({name!r}, {written}={limit!r})")
+            limits[unit] = to_limit(unit, limit, f"run({name!r}, {argument}={limit!r})")
     if on_exceed is not None:
         to_action(on_exceed, f"run({name!r}, on_exceed={on_exceed!r})")
     budget = Budget(scope="run", name=name, limits=limits, on_exceed=on_exceed) if limits else None
@@ -131,7 +131,7 @@ class Opening(AbstractContextManager[Run], AbstractAsyncContextManager[Run]):
         return opened
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, place: object) -> Literal[False]:
-        # One object may be open in several tasks or threads at once: which of them leaves, its context tells.
+        # One object may be open in several tasks or threads: the context identifies the one that leaves.
         leaving = next((scope for scope in reversed(self._open) if scope.is_current()), self._open[-1])
         self._open.remove(leaving)
         leaving.__exit__(kind, error, place)
@@ -186,9 +186,12 @@ class _Scope(AbstractContextManager[None]):
         outer = ctx = attribution.within(self._outer, **self._who)
         if running is not None:
             who = attribution.current(outer, running.attribution)
-            asked = {semconv.OPERATION: semconv.INVOKE_WORKFLOW, semconv.WORKFLOW: self._run.name, **who}
+            attributes = {semconv.OPERATION: semconv.INVOKE_WORKFLOW, semconv.WORKFLOW: self._run.name, **who}
             self._span = running.tracer.start_span(
-                f"{semconv.INVOKE_WORKFLOW} {self._run.name}", context=outer, kind=SpanKind.INTERNAL, attributes=asked
+                f"{semconv.INVOKE_WORKFLOW} {self._run.name}",
+                context=outer,
+                kind=SpanKind.INTERNAL,
+                attributes=attributes,
             )
             ctx = trace.set_span_in_context(self._span, ctx)
         if running is not None and self._run.budget is not None:
@@ -208,8 +211,8 @@ class _Scope(AbstractContextManager[None]):
         return context.get_current() is self._context
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, place: object) -> Literal[False]:
-        # It may be left in another context than it was entered in: there is nothing to take back there. And in another
-        # thread, where a token of `attach` says nothing.
+        # In another context than that of `__enter__`, there is nothing to restore. `attach` instead of `detach`: in
+        # another thread, the token is invalid.
         if self.is_current():
             context.attach(self._outer)
         try:
@@ -219,7 +222,7 @@ class _Scope(AbstractContextManager[None]):
         except Exception as bug:
             report("ending a run", bug)
         if self._span is not None:
-            if error is not None and kind is not GeneratorExit:  # nobody wants its items any more
+            if error is not None and kind is not GeneratorExit:  # the consumer stopped early: no error
                 self._span.set_attribute(semconv.ERROR_TYPE, error_type(error))
                 self._span.set_status(Status(StatusCode.ERROR))
             self._span.end()

@@ -1,7 +1,4 @@
-"""What a call brings to its budgets: an id, and the scopes that it counts in.
-
-Pure but for the name of this process.
-"""
+"""The id of a call and the budget scopes that it counts in."""
 
 from __future__ import annotations
 
@@ -24,52 +21,67 @@ SCOPES: tuple[tuple[str, Scope], ...] = (
 )
 
 _NO_TRACE = "0" * 32
-"""Where no OpenTelemetry SDK is set up."""
+"""The trace id if no OpenTelemetry SDK is configured."""
 
 
 def trace_id_of(span: Span) -> str:
+    """Return the trace id of `span` as 32 hexadecimal digits."""
     return f"{span.get_span_context().trace_id:032x}"
 
 
 def trace_key(trace_id: str, *, alone: bool) -> str:
-    """What a trace is called here. Calls under no span are not a trace each, which no limit could ever stop: they are
-    one, that of the process.
+    """Return the name of a trace in ledgers.
+
+    A call without a parent span has its own trace, which no limit could ever stop. All such calls of the process count
+    as one trace.
+
+    Args:
+        trace_id: The trace id as hexadecimal digits.
+        alone: True if the call has no parent span.
     """
     return trace_id if not alone and trace_id != _NO_TRACE else f"{_process()} (calls under no span)"
 
 
-def scopes_of(trace_id: str, who: Mapping[str, str], *, alone: bool) -> dict[Scope, str]:
-    """Whose call it is."""
+def scopes_of(trace_id: str, attributed: Mapping[str, str], *, alone: bool) -> dict[Scope, str]:
+    """Return the budget scopes of a call, and its value in each.
+
+    Args:
+        trace_id: The trace id as hexadecimal digits.
+        attributed: The attribution of the call by attribute name.
+        alone: True if the call has no parent span.
+    """
     scopes: dict[Scope, str] = {
         "trace": trace_key(trace_id, alone=alone),
         "process": _process(),
         "total": "",
     }
     for attribute, scope in SCOPES:
-        if attribute in who:
-            scopes[scope] = who[attribute]
+        if attribute in attributed:
+            scopes[scope] = attributed[attribute]
     return scopes
 
 
-# --- Names that no other process uses ---
+# --- Names that are unique over all processes ---
 
 _ids = itertools.count(1)
-_own: tuple[int, str] = (0, "")
+_process_name: tuple[int, str] = (0, "")
+"""The process id and the name that belongs to it."""
 
 
 def _process() -> str:
-    """The name of this process: another one after a fork."""
-    global _own  # noqa: PLW0603
+    """Return the name of this process. A forked child has another name."""
+    global _process_name  # noqa: PLW0603
     pid = os.getpid()
-    if _own[0] != pid:
-        _own = pid, f"process {pid}-{os.urandom(6).hex()}"
-    return _own[1]
+    if _process_name[0] != pid:
+        _process_name = pid, f"process {pid}-{os.urandom(6).hex()}"
+    return _process_name[1]
 
 
 def new_id() -> str:
+    """Return a new id for a call."""
     return f"{_process()}-{next(_ids)}"
 
 
 def new_value() -> str:
-    """A name for a run."""
+    """Return a new id for a run."""
     return new_id().removeprefix("process ")

@@ -1,13 +1,13 @@
-"""Taps on a stream: the application reads it as before, and each event is shown to a listener first.
+"""Tap a stream: pass each event to a listener before the application gets it.
 
-The application keeps the very object that the SDK returned. Its inner iterator is replaced by one that shows each
-event to the listener and hands on the same event; a raw response gets its byte iterators replaced in the same way.
-However a stream ends (read out, error, close, `break`, dropped, cancelled), the listener learns it once.
+The application keeps the object that the SDK returned. Its inner iterator is replaced by one that passes each event to
+the listener and then yields the same event. The byte iterators of a raw response are replaced in the same way. When a
+stream ends (exhausted, error, close, `break`, dropped, cancelled), the listener is informed once.
 
-The loops below run once a chunk: nothing else may be added to them.
+The loops below run once for each chunk: keep them minimal.
 """
 
-# Objects of SDKs, of which this package knows no types, enter here:
+# Objects of SDKs have no types here:
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.wire.fields import parsed
 
 _MAX_BODY = 32 * 1024 * 1024
-"""Bytes of a raw response that are kept to read its body."""
+"""The maximum size of a raw response in bytes. The body of a larger one is not read."""
 
 finalize.FINALIZERS.add(__name__)
 
@@ -36,29 +36,30 @@ class Feed(Protocol):
 
 
 class StreamListener(Protocol):
-    """What a tap shows a stream to: a call in flight."""
+    """The receiver of a stream's events: an in-flight call."""
 
     feed: Feed
+    """Processes one event. Raises `BudgetExceeded` if the application must not get it."""
 
     def first_chunk(self) -> None:
         """The first chunk has arrived. Later calls change nothing."""
         ...
 
     def unreadable(self, bug: Exception) -> Feed:
-        """`feed` failed on an event. Returns the function that takes in the events after it."""
+        """Handle an exception of `feed`. Return the function that replaces `feed` for the events after it."""
         ...
 
     def end(self, error: BaseException | None = None, *, complete: bool) -> None:
-        """The stream has ended: read to its end (`complete`), with `error`, or closed before its end."""
+        """Handle the end of the stream: exhausted (`complete`), failed with `error`, or closed early."""
         ...
 
     def dropped(self) -> None:
-        """The stream was dropped before its end. Called from a finalizer, where telemetry must not be touched."""
+        """Handle a stream that was dropped early. Runs in a finalizer, where calling telemetry can deadlock."""
         ...
 
 
-class _Passing:
-    """The time in which a stream passes: tells the listener how it ended, and lets every exception through."""
+class _StreamEnd:
+    """Informs the listener of the end of a stream. Every exception passes unchanged."""
 
     __slots__ = ("_listener",)
 
@@ -66,7 +67,7 @@ class _Passing:
         self._listener = listener
 
     def __enter__(self) -> None:
-        """Nothing: the stream has begun already."""
+        """Do nothing: the stream has started already."""
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
         if kind is GeneratorExit:
@@ -76,21 +77,22 @@ class _Passing:
 
 
 def tap(events: Iterator[Any], listener: StreamListener) -> Iterator[Any]:
-    """The same events, each shown to the reader of `listener` first.
+    """Yield the events, each after `listener.feed` has processed it.
 
-    Raises `BudgetExceeded`, and closes the stream behind it, before the event with which the answer passes its budget.
+    Raises:
+        BudgetExceeded: The next event exceeds the budget of the call. The stream is closed.
     """
     feed = listener.feed
     first = True
-    with _Passing(listener):
+    with _StreamEnd(listener):
         for event in events:
             if first:
                 first = False
                 listener.first_chunk()
             try:
                 feed(event)
-            except BudgetExceeded as outrun:
-                _cut_off(events, outrun)
+            except BudgetExceeded as error:
+                _cut_off(events, error)
                 raise
             except Exception as bug:
                 feed = listener.unreadable(bug)
@@ -100,18 +102,24 @@ def tap(events: Iterator[Any], listener: StreamListener) -> Iterator[Any]:
 async def tap_async(
     events: AsyncIterator[Any], listener: StreamListener, close: Callable[[], Awaitable[object]] | None = None
 ) -> AsyncIterator[Any]:
-    """`tap` for an asynchronous stream. `close` closes the HTTP response, where `events` does not by being closed."""
+    """Do the same as `tap`, for an asynchronous stream.
+
+    Args:
+        events: The events.
+        listener: The receiver of the events.
+        close: Closes the HTTP response, if closing `events` does not close it.
+    """
     feed = listener.feed
     first = True
-    with _Passing(listener):
+    with _StreamEnd(listener):
         async for event in events:
             if first:
                 first = False
                 listener.first_chunk()
             try:
                 feed(event)
-            except BudgetExceeded as outrun:
-                await _cut_off_async(events, outrun, close)
+            except BudgetExceeded as error:
+                await _cut_off_async(events, error, close)
                 raise
             except Exception as bug:
                 feed = listener.unreadable(bug)
@@ -123,55 +131,64 @@ def tapped(events: Any, listener: StreamListener, close: Callable[[], Awaitable[
     return tap_async(events, listener, close) if hasattr(events, "__anext__") else tap(events, listener)
 
 
-def _cut_off(events: Any, outrun: BudgetExceeded, close: Callable[[], object] | None = None) -> None:
-    """Ends the SDK's own iterator as if it had raised `outrun` itself: it closes its HTTP response, and whatever else
-    watches it there (anthropic's own tracing) learns why. Where it does not close that, `close` does.
+def _cut_off(events: Any, error: BudgetExceeded, close: Callable[[], object] | None = None) -> None:
+    """End the SDK's iterator as if it had raised `error` itself.
+
+    The iterator then closes its HTTP response, and tracing inside the SDK (as in anthropic) records the error.
+
+    Args:
+        events: The SDK's iterator.
+        error: The exception.
+        close: Closes the HTTP response, if the iterator does not close it.
     """
-    trace = outrun.__traceback__
-    throw = partial(events.throw, outrun) if hasattr(events, "throw") else None
+    traceback = error.__traceback__
+    throw = partial(events.throw, error) if hasattr(events, "throw") else None
     for end in (close, throw, getattr(events, "close", None)):
         with suppress(Exception):
             if end is not None:
                 end()
-    outrun.__traceback__ = trace  # it went through this frame, which knows it: a cycle
+    error.__traceback__ = traceback  # the new traceback refers to this frame, which refers to `error`: a cycle
 
 
 async def _cut_off_async(
-    events: Any, outrun: BudgetExceeded, close: Callable[[], Awaitable[object]] | None = None
+    events: Any, error: BudgetExceeded, close: Callable[[], Awaitable[object]] | None = None
 ) -> None:
-    """`_cut_off` for an asynchronous stream."""
-    trace = outrun.__traceback__
-    throw = partial(events.athrow, outrun) if hasattr(events, "athrow") else None
+    """Do the same as `_cut_off`, for an asynchronous stream."""
+    traceback = error.__traceback__
+    throw = partial(events.athrow, error) if hasattr(events, "athrow") else None
     for end in (close, throw, getattr(events, "aclose", None)):
         with suppress(Exception):
             if end is not None:
                 await end()
-    outrun.__traceback__ = trace
+    error.__traceback__ = traceback
 
 
 def watch_close(response: Any, listener: StreamListener, running: Callable[[], bool]) -> None:
-    """Settles `listener` when the application closes the HTTP response under its stream.
+    """End the stream of `listener` when the application closes the HTTP response.
 
-    A close that comes from inside the stream itself (`running`: its last event, or its error, is on its way) is left
-    to the tap, which knows how it ended.
+    Args:
+        response: The HTTP response.
+        listener: The receiver of the events.
+        running: Returns True while the stream itself runs. A close from there is ignored, because the tap reports the
+            end of the stream with its cause.
     """
     kind: Any = type(response)
-    watching = weakref.ref(listener)  # a stream that is dropped unread settles at once: the response must not hold it
+    reference = weakref.ref(listener)  # the response must not keep a dropped stream alive: it settles at once
 
-    def over() -> None:
-        if (alive := watching()) is not None and not running():
-            apart(partial(alive.end, complete=False))  # the SDK's own finalizers close responses
-        # What we put on the response refers to the response (a weak reference would be dead when a collection closes
-        # a dropped stream, and its connection would never be released): so it goes as soon as it has done its work.
+    def on_close() -> None:
+        if (alive := reference()) is not None and not running():
+            apart(partial(alive.end, complete=False))  # finalizers of the SDK close responses too
+        # These functions refer to the response. A weak reference would be dead when a garbage collection closes a
+        # dropped stream, and the connection would never be released. So the reference cycle is broken here.
         vars(response).pop("close", None)
         vars(response).pop("aclose", None)
 
     def close() -> None:
-        over()
+        on_close()
         kind.close(response)
 
     async def aclose() -> None:
-        over()
+        on_close()
         await kind.aclose(response)
 
     if hasattr(kind, "close"):
@@ -181,7 +198,7 @@ def watch_close(response: Any, listener: StreamListener, running: Callable[[], b
 
 
 def watch_events(stream: Any, listener: StreamListener) -> None:
-    """Taps an SDK's stream object (`Stream`, `AsyncStream`), which keeps its type and all its methods."""
+    """Tap an SDK's stream object (`Stream`, `AsyncStream`). It keeps its type and all its methods."""
     inner = stream._iterator
     if hasattr(inner, "__anext__"):
         tapped: Any = tap_async(inner, listener)
@@ -201,7 +218,7 @@ def _watch(stream: Any, listener: StreamListener, running: Callable[[], bool]) -
 
 
 class RawReader:
-    """Reads the events, or the body, of a raw response out of its bytes as they pass."""
+    """Reads the events or the body of a raw response from the bytes that the application reads."""
 
     def __init__(self, listener: StreamListener, content_type: str) -> None:
         self._listener = listener
@@ -211,10 +228,14 @@ class RawReader:
         self._body: list[bytes] = []
         self._size = 0
         self.reading = False
-        """Whether the bytes are being pulled right now: a close from inside is then the natural end."""
+        """True while bytes are being read. A close at that time is the regular end of the response."""
 
     def feed(self, data: bytes) -> None:
-        """Takes in decoded bytes, cut anywhere. Raises `BudgetExceeded` if the application must not get them."""
+        """Process decoded bytes, split at any position.
+
+        Raises:
+            BudgetExceeded: The application must not get the bytes.
+        """
         try:
             self._listener.first_chunk()
             if self._sse:
@@ -237,19 +258,19 @@ class RawReader:
                     self._listener.feed(parsed(payload))
 
     def body(self) -> Any:
-        """The JSON body, once it has passed; None where it was no JSON, or too long to keep."""
+        """Return the parsed body after it was read; None if it is not JSON or too large."""
         return parsed(b"".join(self._body)) if self._body and self._size <= _MAX_BODY else None
 
     @property
     def streamed(self) -> bool:
-        """Whether the response is a stream of events."""
+        """True if the response is a stream of events."""
         return self._sse
 
 
 def watch_bytes(response: Any, listener: StreamListener) -> RawReader:
-    """Taps an HTTP response that the application reads by itself (`with_streaming_response`, raw streams)."""
+    """Tap an HTTP response that the application reads itself (`with_streaming_response`, raw streams)."""
     content_type = str(response.headers.get("content-type", ""))
-    seen = RawReader(listener, content_type)
+    reader = RawReader(listener, content_type)
     decoding = False
     reference = weakref.ref(response)
     kind: Any = type(response)
@@ -258,25 +279,25 @@ def watch_bytes(response: Any, listener: StreamListener) -> RawReader:
     def iter_bytes(chunk_size: int | None = None) -> Iterator[bytes]:
         nonlocal decoding
         decoding = True
-        return _tap_bytes(kind.iter_bytes(_alive(reference), chunk_size), seen, listener, reference)
+        return _tap_bytes(kind.iter_bytes(_alive(reference), chunk_size), reader, listener, reference)
 
     def iter_raw(chunk_size: int | None = None) -> Iterator[bytes]:
         raw: Iterator[bytes] = kind.iter_raw(_alive(reference), chunk_size)
-        return raw if decoding or encoded else _tap_bytes(raw, seen, listener, reference)
+        return raw if decoding or encoded else _tap_bytes(raw, reader, listener, reference)
 
     def aiter_bytes(chunk_size: int | None = None) -> AsyncIterator[bytes]:
         nonlocal decoding
         decoding = True
-        return _tap_bytes_async(kind.aiter_bytes(_alive(reference), chunk_size), seen, listener, reference)
+        return _tap_bytes_async(kind.aiter_bytes(_alive(reference), chunk_size), reader, listener, reference)
 
     def aiter_raw(chunk_size: int | None = None) -> AsyncIterator[bytes]:
         raw: AsyncIterator[bytes] = kind.aiter_raw(_alive(reference), chunk_size)
-        return raw if decoding or encoded else _tap_bytes_async(raw, seen, listener, reference)
+        return raw if decoding or encoded else _tap_bytes_async(raw, reader, listener, reference)
 
     response.iter_bytes, response.iter_raw = iter_bytes, iter_raw
     response.aiter_bytes, response.aiter_raw = aiter_bytes, aiter_raw
-    watch_close(response, listener, lambda: seen.reading)
-    return seen
+    watch_close(response, listener, lambda: reader.reading)
+    return reader
 
 
 def _alive(reference: weakref.ref[Any]) -> Any:
@@ -284,42 +305,42 @@ def _alive(reference: weakref.ref[Any]) -> Any:
 
 
 def _tap_bytes(
-    chunks: Iterator[bytes], seen: RawReader, listener: StreamListener, response: weakref.ref[Any]
+    chunks: Iterator[bytes], reader: RawReader, listener: StreamListener, response: weakref.ref[Any]
 ) -> Iterator[bytes]:
-    with _Passing(listener):
+    with _StreamEnd(listener):
         while True:
-            seen.reading = True
+            reader.reading = True
             try:
                 chunk = next(chunks, None)
             finally:
-                seen.reading = False
+                reader.reading = False
             if chunk is None:
                 break
             try:
-                seen.feed(chunk)
-            except BudgetExceeded as outrun:
-                seen.reading = True
-                _cut_off(chunks, outrun, _alive(response).close)
+                reader.feed(chunk)
+            except BudgetExceeded as error:
+                reader.reading = True
+                _cut_off(chunks, error, _alive(response).close)
                 raise
             yield chunk
 
 
 async def _tap_bytes_async(
-    chunks: AsyncIterator[bytes], seen: RawReader, listener: StreamListener, response: weakref.ref[Any]
+    chunks: AsyncIterator[bytes], reader: RawReader, listener: StreamListener, response: weakref.ref[Any]
 ) -> AsyncIterator[bytes]:
-    with _Passing(listener):
+    with _StreamEnd(listener):
         while True:
-            seen.reading = True
+            reader.reading = True
             try:
                 chunk = await anext(chunks, None)
             finally:
-                seen.reading = False
+                reader.reading = False
             if chunk is None:
                 break
             try:
-                seen.feed(chunk)
-            except BudgetExceeded as outrun:
-                seen.reading = True
-                await _cut_off_async(chunks, outrun, _alive(response).aclose)
+                reader.feed(chunk)
+            except BudgetExceeded as error:
+                reader.reading = True
+                await _cut_off_async(chunks, error, _alive(response).aclose)
                 raise
             yield chunk

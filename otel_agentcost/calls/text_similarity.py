@@ -1,7 +1,7 @@
-"""How alike two texts are, by rapidfuzz where it is installed (the `loops` extra), else by the standard library.
+"""Compute the similarity of two texts, with rapidfuzz if it is installed (extra `loops`), else with difflib.
 
-The one place that knows either. rapidfuzz takes 35 ms to import and a microsecond a comparison; difflib is there
-already and takes some hundred, which is why it is given less to compare. Called by `looping`.
+rapidfuzz takes 35 ms to import and about 1 us for a comparison. difflib is in the standard library and takes more than
+100 us, so it compares the beginning of the texts only. Called by `loop_guard.py`.
 """
 
 from __future__ import annotations
@@ -13,12 +13,12 @@ from typing import Final
 Similarity = Callable[[str, str], float]
 
 _SHORT: Final = 160
-"""Characters that difflib is given: it is quadratic."""
+"""The number of characters that difflib compares: its time is quadratic."""
 
 
 @cache
 def function() -> Similarity:
-    """The function that compares two texts: 0 to 1. Imports what it needs; ask for it before the first call."""
+    """Return the function that compares two texts. It returns 0 (different) to 1 (equal). May import rapidfuzz."""
     try:
         from rapidfuzz import fuzz  # noqa: PLC0415 (an extra)
     except Exception:  # not installed, or not for this Python
@@ -32,13 +32,13 @@ def function() -> Similarity:
 
 
 def compared(one: str, other: str) -> float:
-    """How alike they are. What it takes to tell is imported when two texts are compared for the first time."""
+    """Return the similarity of two texts, 0 to 1. The first call may import rapidfuzz."""
     return function()(one, other)
 
 
 def by_difflib(one: str, other: str) -> float:
-    """The same with what every Python has."""
-    from difflib import SequenceMatcher  # noqa: PLC0415 (where it is needed)
+    """Return the similarity of the beginnings of two texts, 0 to 1, with difflib."""
+    from difflib import SequenceMatcher  # noqa: PLC0415 (needed only without rapidfuzz)
 
     matcher = SequenceMatcher(None, one[:_SHORT], other[:_SHORT], autojunk=False)
     return matcher.ratio() if matcher.real_quick_ratio() > 0.5 else 0.0
