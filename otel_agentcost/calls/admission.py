@@ -298,6 +298,9 @@ class Gate:
             return self.guard.ledger.wrapped.standing(counted.claim.key, now=self.clock()).spent["nano_usd"]
         except (LedgerError, OSError):
             return None
+        except Exception as bug:  # a ledger of another distribution may raise anything, and the application asks here
+            report("reading what a run has spent", bug)
+            return None
 
     def _facts_in(self, span: Span, ctx: Context) -> CallFacts:
         around = trace.get_current_span(ctx)
