@@ -164,7 +164,7 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
     provider = tracer_provider or trace.get_tracer_provider()
     processor = _PROCESSORS.get(provider, AgentCostProcessor)
     recorder = Recorder(telemetry.metrics)
-    ledger = opened(settings.ledger, settings.ledger_timeout)
+    ledger = opened(settings.ledger, settings.ledger_timeout)  # connects with its first question, not now
     gates = Gates(lambda: _open_gate(settings, ledger, book, telemetry))
     loops = _loop_guard(settings, telemetry)
     instrumentation = Instrumentation(

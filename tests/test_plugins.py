@@ -14,6 +14,7 @@ from otel_agentcost.integrations.sdks import Sdk
 SDK = Sdk(name="acme", distribution="acme-sdk", patches=())
 TWIN = Sdk(name="openai", distribution="acme-sdk", patches=())
 ODD = Sdk(name="odd", distribution="acme-sdk", patches=("request",))
+SPENT = Sdk(name="spent", distribution="acme-sdk", patches=(each for each in ()))
 """,
     "acme_tools": """
 from otel_agentcost.integrations.tools import Framework
@@ -31,6 +32,7 @@ ENTRY_POINTS = {
         "good": "acme_sdk",
         "twin": "acme_sdk:TWIN",
         "odd": "acme_sdk:ODD",
+        "spent": "acme_sdk:SPENT",
         "missing": "acme_sdk:MISSING",
         "broken": "acme_broken",
         "exits": "acme_exits",
@@ -44,6 +46,7 @@ NO_MODULE = "ModuleNotFoundError: No module named 'there_is_no_such_module'"
 REASONS = (
     ("sdks", "twin", "there is an SDK with the name 'openai' already"),
     ("sdks", "odd", "its patches include 'request', which is not a Patchable"),
+    ("sdks", "spent", "its patches are not a tuple"),
     ("sdks", "missing", "AttributeError: module 'acme_sdk' has no attribute 'MISSING'"),
     ("sdks", "broken", NO_MODULE),
     ("sdks", "exits", "SystemExit: no licence"),

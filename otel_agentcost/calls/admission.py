@@ -164,9 +164,13 @@ class Gate:
 
     def loop_detected(self, record: Record, at: float, *, new: bool) -> None:
         """Report a loop to the circuit breakers. `new`: the loop counts as another one."""
-        if self._circuit is not None:
+        if self._circuit is None:
+            return
+        try:
             scopes = scopes_of(trace_id_of(record.span), record.attribution, alone=record.alone)
             self._circuit.loop_detected(scopes, record.span, at, new=new)
+        except Exception as bug:
+            report("reporting a loop to the circuit breakers", bug)
 
     def _facts_of(self, request: ModelRequest, record: Record, at: float) -> CallFacts | None:
         if request.call.operation in _FREE_OPERATIONS:

@@ -64,6 +64,8 @@ def _check(names: set[str], sdk: Sdk) -> None:
     """Raise `Unusable` if patching `sdk` would fail, or would count calls twice."""
     if sdk.name in names:
         raise plugins.Unusable(f"there is an SDK with the name {sdk.name!r} already")
+    if not isinstance(cast("object", sdk.patches), tuple):  # a generator would be used up here
+        raise plugins.Unusable("its patches are not a tuple")
     for patch in cast("Iterable[object]", sdk.patches):  # in a plug-in they may be anything
         if not isinstance(patch, Patchable):
             raise plugins.Unusable(f"its patches include {patch!r}, which is not a Patchable")

@@ -37,6 +37,7 @@ class _Broken(Ledger):
 
 
 @pytest.mark.parametrize("standing", [ValueError("broken"), None])
-def test_what_is_left_of_a_run_is_told_without_its_ledger(standing: Any) -> None:
+def test_the_rest_of_a_run_needs_no_ledger(standing: Any) -> None:
+    """A ledger that raises, or returns no standing, leaves the run to the counts of this process."""
     with recording(settings=Settings(ledger=_Broken(standing))), otel_agentcost.run("work", usd="1") as run:
         assert run.remaining_usd == Decimal(1)
