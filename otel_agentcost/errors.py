@@ -113,17 +113,17 @@ class BudgetExceeded(_KeywordError):
 
     @property
     def unpriced(self) -> str | None:
-        """Why the model has no price, if that is why the call was refused."""
+        """The reason why the model has no price, if the call was refused for it."""
         return self.detail if self.reason == "unpriced" else None
 
     @property
     def ledger(self) -> str | None:
-        """Why the ledger does not answer, if that is why the call was refused."""
+        """The reason why the ledger does not answer, if the call was refused for it."""
         return self.detail if self.reason == "ledger" else None
 
     @property
     def circuit(self) -> str | None:
-        """What opened the circuit breaker that refused the call; `budget` is then the breaker's rule."""
+        """The cause that opened the circuit breaker, if it refused the call; `budget` is then the breaker's rule."""
         return self.detail if self.reason == "circuit" else None
 
 

@@ -99,7 +99,7 @@ def _installed() -> tuple[EntryPoint, ...]:
     """Read the entry points of all our groups.
 
     `importlib.metadata.entry_points` parses those of every distribution, which takes three to six times as long: few
-    distributions have one of ours, and their text tells. The first of a name wins, as on the import path.
+    distributions have such an entry point, and their text is enough. The first of a name wins, as on the import path.
     """
     found: dict[tuple[str, str], EntryPoint] = {}
     for distribution in distributions():

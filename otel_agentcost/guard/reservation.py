@@ -1,4 +1,4 @@
-"""What a call reserves: its worst case, and the minimum with which it may be sent.
+"""The reservation of a call: its worst case, and the minimum with which it may be sent.
 
 If the output is limited, both are the same, and the call never costs more than it reserved. If it is not, the call
 wants the price of the longest answer, and is sent with the rest of its tightest budget if at least its input fits.

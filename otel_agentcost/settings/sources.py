@@ -84,7 +84,7 @@ def _parse_json(content: str) -> object:
 
 def _parse_yaml(content: str) -> object:
     try:
-        import yaml  # noqa: PLC0415 (an extra, needed by whoever has a settings file in YAML)
+        import yaml  # noqa: PLC0415 (an extra, needed only for a settings file in YAML)
     except ImportError:
         raise InvalidValue("but YAML needs a package: pip install 'otel-agentcost[yaml]', or write JSON") from None
     try:

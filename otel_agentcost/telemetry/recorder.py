@@ -25,7 +25,7 @@ Labels = dict[str, str]
 
 
 class Account(Protocol):
-    """Where the figures of one call go. `telemetry.spans.Record` is one."""
+    """The runs, totals and attribution that one call is charged to. `telemetry.spans.Record` is an account."""
 
     @property
     def attribution(self) -> Mapping[str, str]:

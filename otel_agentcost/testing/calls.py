@@ -1,4 +1,4 @@
-"""What was called, as small values: `CallExporter` reads them from spans and keeps them in memory."""
+"""Recorded calls, as small values: `CallExporter` reads them from spans and keeps them in memory."""
 
 from __future__ import annotations
 
@@ -173,6 +173,6 @@ def _tool(attributes: Mapping[str, Any], trace_id: str) -> RecordedTool:
 
 
 def _cut_off(span: ReadableSpan) -> bool:
-    """Whether a call was made, and its stream closed on the way."""
+    """Return whether a call was sent and its stream was closed before its end."""
     events = (event.attributes or {} for event in span.events if event.name == semconv.E_BUDGET_EXCEEDED)
     return any(attributes.get(semconv.BUDGET_ACTION) == "cut_off" for attributes in events)

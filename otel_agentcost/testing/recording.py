@@ -21,7 +21,7 @@ __all__ = ["Recording", "exceeded", "recording"]
 
 
 class Recording:
-    """What happened in a `recording()` block so far, and a model for it."""
+    """The calls in a `recording()` block so far, and a fake model for it."""
 
     def __init__(self, exporter: CallExporter) -> None:
         self.model = FakeModel()

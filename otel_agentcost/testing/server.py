@@ -113,7 +113,7 @@ class ModelServer:
 
     @property
     def unused(self) -> int:
-        """How many replies are left in the queue."""
+        """The number of replies that are left in the queue."""
         return len(self._queue)
 
     def answer(self, request: Request) -> Reply:

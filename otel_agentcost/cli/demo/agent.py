@@ -81,7 +81,7 @@ def research(chat: Chat, assignments: Sequence[str], *, user: str) -> str:
 
 
 def use_tool(call: ToolCall) -> str:
-    """What the tool says, or what is wrong with the call: the model is told, and can do better."""
+    """Return the tool's result, or what is wrong with the call, so that the model can correct it."""
     try:
         return TOOLS[call.name](**call.arguments)
     except (KeyError, TypeError) as error:

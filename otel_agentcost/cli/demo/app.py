@@ -45,7 +45,7 @@ class CannotRun(AgentCostError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What the command line asks for."""
+    """The options of the command line."""
 
     sdk: str = "all"
     replay: bool = False
@@ -169,7 +169,7 @@ def run(options: Options, surfaces: Sequence[Surface]) -> int:
 
 
 def check(view: LiveView, expected: int) -> list[str]:
-    """What is wrong with the spans that were seen; nothing, if every roll-up agrees with its calls."""
+    """Return the errors in the recorded spans: none, if every total agrees with its calls."""
     if len(view.runs) < expected or not all(run.model_lines for run in view.runs):
         return ["spans are missing: is OpenTelemetry or this package disabled in the environment?"]
     return [text for run in view.runs for text in run.disagreements()]

@@ -27,7 +27,7 @@ class ToolCall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolSpec:
-    """A tool as the model is told about it: it takes texts, all of them required."""
+    """The definition of a tool in a request: its parameters are texts, all of them required."""
 
     name: str
     description: str

@@ -25,7 +25,7 @@ SMALLEST_CACHED_PROMPT = 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What the model says in one turn: text, the tools that it wants called, or both."""
+    """One answer of the model: text, tool calls, or both."""
 
     text: str = ""
     tools: tuple[tuple[str, dict[str, Any]], ...] = ()

@@ -37,7 +37,7 @@ class Collector:
         self.metric_exporter = _Metrics(self)
 
     def unreachable(self) -> str | None:
-        """Why nothing can be sent there; None where something listens. An exporter would find out only in the end."""
+        """Return why nothing can be sent there; None if a server listens. An exporter would notice only at the end."""
         try:
             parts = urlsplit(self.url)
             if parts.scheme not in ("http", "https") or not parts.hostname:

@@ -1,4 +1,4 @@
-"""What is said in the demo: the user's assignments and the scripted model's replies, for the tour and for the replay.
+"""The texts of the demo: the user's tasks and the scripted model's answers, for the tour and for the replay.
 
 The tour is short, and its tokens are counted. The replay is a run of ten model calls whose usage was fixed beforehand:
 38,800 input tokens and 3,200 output tokens, two searches and three pages read.

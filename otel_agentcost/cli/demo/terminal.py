@@ -1,4 +1,4 @@
-"""What the demo shows: a line for every span that ends, and the bill of all runs.
+"""The output of the demo: a line for every span that ends, and the bill of all runs.
 
 `LiveView` is a span processor, and all that it shows it reads from span attributes, as any backend would: nothing is
 passed to it from the agent, the server or the instrumentation. On a terminal it also shows what is in flight;
@@ -47,7 +47,7 @@ class Line:
 
     @classmethod
     def read(cls, span: ReadableSpan) -> Line:
-        """What the attributes of `span` say."""
+        """Return the figures in the attributes of `span`."""
         given: Mapping[str, object] = span.attributes or {}
         return cls(
             name=span.name,
@@ -86,7 +86,7 @@ class Run:
         return total(line.usd for line in self.lines if line.operation == semconv.EXECUTE_TOOL)
 
     def disagreements(self) -> list[str]:
-        """Where the agent's span says something else than the spans of its calls add up to."""
+        """Return the totals of the agent's span that differ from the sums of its calls."""
         added_up: dict[str, Decimal | int] = {
             semconv.TRACE_COST: self.usd,
             semconv.TRACE_TOOL_COST: self.tool_usd,
