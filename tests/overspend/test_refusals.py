@@ -41,8 +41,8 @@ def collected(telemetry: Telemetry) -> None:
 
 
 def test_refusals_send_nothing_and_do_not_slow_down(telemetry: Telemetry, model_server: ModelServer) -> None:
-    """Of ten thousand in a row the last thousand take as long as the first; the server has heard of none, and there are
-    as many objects as before.
+    """Of ten thousand in a row the last thousands take as long as the first. The server has heard of none, and there
+    are as many objects as before.
     """
     took: list[float] = []
     objects: list[int] = []
@@ -52,9 +52,9 @@ def test_refusals_send_nothing_and_do_not_slow_down(telemetry: Telemetry, model_
             collected(telemetry)
             objects.append(len(gc.get_objects()))
     assert len(model_server.requests) == 1
-    # Their fastest tenths: whatever else the machine does meanwhile is in the others.
-    first, last = (statistics.quantiles(part, n=10)[0] for part in (took[:1000], took[-1000:]))
-    assert last < 1.5 * first
+    # Their fastest tenths, and the best of three thousands: whatever else the machine does meanwhile is in the others.
+    fastest = [statistics.quantiles(took[start : start + 1000], n=10)[0] for start in range(0, 10_000, 1000)]
+    assert min(fastest[-3:]) < 1.5 * min(fastest[:3])
     assert objects[-1] - objects[0] < 100
 
 
