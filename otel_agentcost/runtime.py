@@ -13,7 +13,7 @@ import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NamedTuple, TypeVar, cast
 
 from opentelemetry import metrics, trace
 
@@ -52,6 +52,18 @@ from otel_agentcost.telemetry.spans import Spans
 SCHEMA_URL = "https://opentelemetry.io/schemas/1.37.0"
 
 
+class Clock(NamedTuple):
+    """The clocks of one `instrument()`. Tests advance their own instead of waiting."""
+
+    wall: Callable[[], float] = time.time
+    """Returns seconds since the epoch."""
+    monotonic: Callable[[], float] = time.monotonic
+    """Returns seconds that only grow."""
+
+
+_SYSTEM_CLOCK = Clock()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Runtime:
     """The objects and patches of one `instrument()`."""
@@ -86,6 +98,7 @@ def start(
     meter_provider: Any = None,
     logger_provider: Any = None,
     settings: Settings | None = None,
+    clock: Clock = _SYSTEM_CLOCK,
 ) -> None:
     """Instrument the process. Does nothing if it is instrumented already. Never raises: errors are logged.
 
@@ -94,6 +107,7 @@ def start(
         meter_provider: The meter provider. Default: the global one.
         logger_provider: The logger provider, for message content. Default: the global one.
         settings: The settings. Default: those of the environment.
+        clock: The clocks of budgets, circuit breakers and prices.
     """
     with _lock:
         if _running:
@@ -105,7 +119,7 @@ def start(
                 log = alarm if "BUDGET IS ENFORCED" in notice else logger.warning
                 log(f"otel-agentcost: {notice}")
             if settings.enabled:
-                _running.append(_start(settings, tracer_provider, meter_provider, logger_provider))
+                _running.append(_start(settings, tracer_provider, meter_provider, logger_provider, clock))
         except AgentCostError as error:  # the sentence suffices: no traceback
             alarm(f"otel-agentcost: {error}{_no_budget_notice(settings)}")
         except Exception as error:
@@ -156,7 +170,9 @@ def stop() -> None:
             runtime.close()
 
 
-def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> Runtime:
+def _start(
+    settings: Settings, tracer_provider: Any, meter_provider: Any, logger_provider: Any, clock: Clock
+) -> Runtime:
     diagnostics.forget_causes()
     book = open_book(settings.prices)  # first, because it may fail, and a failed start must leave nothing behind
     tracer = trace.get_tracer("otel_agentcost", __version__, tracer_provider, SCHEMA_URL)
@@ -165,7 +181,7 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
     processor = _PROCESSORS.get(provider, AgentCostProcessor)
     recorder = Recorder(telemetry.metrics)
     ledger = opened(settings.ledger, settings.ledger_timeout)  # connects with its first question, not now
-    gates = Gates(lambda: _open_gate(settings, ledger, book, telemetry))
+    gates = Gates(lambda: _open_gate(settings, ledger, book, telemetry, clock))
     loops = _loop_guard(settings, telemetry)
     instrumentation = Instrumentation(
         tracer=tracer,
@@ -177,17 +193,18 @@ def _start(settings: Settings, tracer_provider: Any, meter_provider: Any, logger
         content=on_spans(settings.capture_content),
     )
     spans = Spans(tracer, settings.attribution, _adder(provider, processor))
-    pipeline = Pipeline(book, spans, recorder, gates, loops, _content(settings, logger_provider))
+    pipeline = Pipeline(book, spans, recorder, gates, loops, _content(settings, logger_provider), clock=clock.wall)
     patches = tuple(patch for sdk in sdks.discover() for patch in sdk_patches(sdk, pipeline))
     patches += tuple(patch for framework in tools.discover() for patch in tool_patches(framework))
     if settings.rules or settings.breakers or ledger.shared:
         gates.open()  # also without rules for a shared ledger: requests may carry runs of other services
     processor.observers = SpanObservers(
         metrics=telemetry.metrics,
-        model_calls=ModelCallSpans(book, recorder, gates, settings.attribution),
+        model_calls=ModelCallSpans(book, recorder, gates, settings.attribution, clock=clock.wall),
         tool_calls=ToolCallSpans(instrumentation),
         gates=gates,
         loops=loops,
+        clock=clock.wall,
         timed=any("seconds" in rule.limits for rule in settings.rules),
     )
     active.activate(instrumentation)
@@ -260,14 +277,14 @@ class _Telemetry:
         return _LOOP_REPORTS.get(self._provider, lambda: LoopReports(self._meter))
 
 
-def _open_gate(settings: Settings, ledger: Ledger, book: PriceBook, telemetry: _Telemetry) -> Gate:
-    guard = open_guard(settings, ledger)
+def _open_gate(settings: Settings, ledger: Ledger, book: PriceBook, telemetry: _Telemetry, clock: Clock) -> Gate:
+    guard = open_guard(settings, ledger, monotonic=clock.monotonic, clock=clock.wall)
     circuit: Breaking | None = None
     if settings.breakers:
-        breakers = Breakers(settings.breakers, guard.ledger, new_id, time.monotonic)
-        circuit = Breaking(guard, breakers, telemetry.breakers())
+        breakers = Breakers(settings.breakers, guard.ledger, new_id, clock.monotonic)
+        circuit = Breaking(guard, breakers, telemetry.breakers(), clock=clock.wall)
     reports = telemetry.budgets(settings)
-    return Gate(guard, book, reports, settings.attribution, settings.breakers, circuit)
+    return Gate(guard, book, reports, settings.attribution, settings.breakers, circuit, clock=clock.wall)
 
 
 def _loop_guard(settings: Settings, telemetry: _Telemetry) -> LoopGuard | None:

@@ -6,7 +6,7 @@ Called by `admission.py`. The guard decides; telemetry reports.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
 from opentelemetry.trace import Span
@@ -22,8 +22,16 @@ from otel_agentcost.telemetry.breaker_events import BreakerReports
 class Breaking:
     """A guard with circuit breakers in front of it."""
 
-    def __init__(self, guard: Guard, breakers: Breakers, reports: BreakerReports) -> None:
+    def __init__(
+        self,
+        guard: Guard,
+        breakers: Breakers,
+        reports: BreakerReports,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._guard = guard
+        self._clock = clock
         self._breakers = breakers
         self._reports = reports
 
@@ -61,7 +69,7 @@ class Breaking:
             await run_in_thread(update, _keep_decision)
         except BaseException:
             if isinstance(decision, Ticket):
-                guard.run_without_blocking(partial(guard.release, decision, time.time()))
+                guard.run_without_blocking(partial(guard.release, decision, self._clock()))
             raise
         return decision
 
@@ -98,7 +106,7 @@ class Breaking:
         """Return the trial calls of `verdict` to their breakers: the call is not made."""
         try:
             if isinstance(verdict, Verdict):
-                self._breakers.abandon(verdict, time.time())
+                self._breakers.abandon(verdict, self._clock())
         except Exception as bug:
             report("updating circuit breakers", bug)
 
@@ -124,7 +132,7 @@ class Breaking:
         return Refused(action="block", error=error)
 
     def _update(self, verdict: Verdict, decision: Ticket | Refused, facts: CallFacts, span: Span) -> None:
-        now = time.time()  # the call may have waited
+        now = self._clock()  # the call may have waited
         try:
             if isinstance(decision, Ticket):
                 changes = self._breakers.close_trials(verdict, now)

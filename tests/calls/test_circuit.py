@@ -21,7 +21,7 @@ import otel_agentcost
 from otel_agentcost import BudgetExceeded, LoopDetected
 from otel_agentcost.core import semconv
 from tests.calls.test_loops import agent, in_a_trace, openai
-from tests.support.budgeted_calls import ASK, answering, ask, async_client, budgeted, client
+from tests.support.budgeted_calls import ASK, Later, answering, ask, async_client, budgeted, client
 from tests.support.in_memory import Telemetry
 from tests.support.model_server import ModelServer, Reply, Request
 
@@ -48,8 +48,13 @@ def test_an_agent_that_is_refused_too_often_is_left_alone(
     telemetry: Telemetry, model_server: ModelServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is refused for all its users then, tried after a while, and used again."""
+    later = Later()
     settings = {"budgets": "user=greedy:calls=1", "breakers": RULE}
-    with client(answering(model_server)) as made, budgeted(telemetry, **settings), caplog.at_level(logging.WARNING):
+    with (
+        client(answering(model_server)) as made,
+        budgeted(telemetry, later.clock, **settings),
+        caplog.at_level(logging.WARNING),
+    ):
         with otel_agentcost.attribute(agent="researcher", user="greedy"):
             ask(made)
             assert [refused(lambda: ask(made)).reason for _ in range(3)] == ["spent", "spent", "circuit"]
@@ -62,7 +67,7 @@ def test_an_agent_that_is_refused_too_often_is_left_alone(
             assert str(pickle.loads(pickle.dumps(error))) == str(error)
             with otel_agentcost.attribute(agent="writer"):
                 ask(made)
-            time.sleep(1.1)
+            later.pass_(1.1)
             ask(made)
             ask(made)
     assert len(model_server.requests) == 4
@@ -76,12 +81,13 @@ def test_an_agent_that_is_refused_too_often_is_left_alone(
 
 def test_a_trial_that_is_refused_opens_it_again(telemetry: Telemetry, model_server: ModelServer) -> None:
     """One refusal is enough then."""
+    later = Later()
     settings = {"budgets": "user=greedy:calls=1", "breakers": RULE}
     who = otel_agentcost.attribute(agent="researcher", user="greedy")
-    with client(answering(model_server)) as made, budgeted(telemetry, **settings), who:
+    with client(answering(model_server)) as made, budgeted(telemetry, later.clock, **settings), who:
         ask(made)
         reasons = [refused(lambda: ask(made)).reason for _ in range(3)]
-        time.sleep(1.1)
+        later.pass_(1.1)
         reasons += [refused(lambda: ask(made)).reason for _ in range(2)]
     assert reasons == ["spent", "spent", "circuit", "spent", "circuit"]
     assert states(telemetry) == {"open": 2, "half_open": 1, "closed": 0}
@@ -137,6 +143,7 @@ async def test_a_trial_whose_task_is_cancelled_while_it_waits_is_given_back(
     telemetry: Telemetry, model_server: ModelServer
 ) -> None:
     """Money that another call holds comes free too late for it: the next call is the trial then, and at once."""
+    later = Later()
     answer = answering(model_server).responder
     assert answer is not None
     slow = threading.Event()
@@ -148,13 +155,13 @@ async def test_a_trial_whose_task_is_cancelled_while_it_waits_is_given_back(
 
     settings = {"budgets": "user=greedy:calls=1;tenant=t:calls=2", "breakers": RULE, "wait_seconds": 5}
     async with async_client(answering(model_server, late)) as made:
-        with budgeted(telemetry, **settings):
+        with budgeted(telemetry, later.clock, **settings):
             with otel_agentcost.attribute(agent="researcher", user="greedy"):
                 await made.chat.completions.create(**ASK)
                 for _ in range(2):
                     with pytest.raises(BudgetExceeded):
                         await made.chat.completions.create(**ASK)
-            await asyncio.sleep(1.1)
+            later.pass_(1.1)
             with otel_agentcost.attribute(tenant="t", agent="other"):
                 await made.chat.completions.create(**ASK)
                 holding = asyncio.create_task(made.chat.completions.create(**ASK, user="slow"))
@@ -222,11 +229,17 @@ async def test_a_loop_is_counted_without_stopping_the_event_loop(
 
 def test_an_agent_that_is_only_warned_and_loops_on_stays_alone(telemetry: Telemetry, model_server: ModelServer) -> None:
     """Its loop was told of once; the call that is tried after a while is in it still."""
+    later = Later()
     settings = {"breakers": "agent=bees:loops=1/10m,open=1s"}
     who = otel_agentcost.attribute(agent="bees")
-    with client(answering(model_server)) as made, budgeted(telemetry, **settings), who, in_a_trace(telemetry):
+    with (
+        client(answering(model_server)) as made,
+        budgeted(telemetry, later.clock, **settings),
+        who,
+        in_a_trace(telemetry),
+    ):
         assert refused(lambda: ask(made, messages=looped(4))).reason == "circuit"
-        time.sleep(1.1)
+        later.pass_(1.1)
         assert refused(lambda: ask(made, messages=looped(5))).reason == "circuit"
     assert states(telemetry) == {"open": 2, "half_open": 0, "closed": 0}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 from openai import AsyncOpenAI, OpenAI
 
 import otel_agentcost
-from otel_agentcost import BudgetExceeded, Settings
+from otel_agentcost import BudgetExceeded, Settings, runtime
+from otel_agentcost.runtime import Clock
 from tests.support.in_memory import Telemetry
 from tests.support.model_server import ModelServer, Reply, Request, json_reply
 from tests.support.replies import PLAIN_USD, chat
@@ -26,13 +28,26 @@ def answering(server: ModelServer, reply: Callable[[Request], Reply] | None = No
     return server
 
 
+class Later:
+    """A clock that tests put forward."""
+
+    def __init__(self) -> None:
+        self._ahead = 0.0
+        self.clock = Clock(lambda: time.time() + self._ahead, lambda: time.monotonic() + self._ahead)
+
+    def pass_(self, seconds: float) -> None:
+        """So many seconds pass."""
+        self._ahead += seconds
+
+
 @contextmanager
-def budgeted(telemetry: Telemetry, **settings: Any) -> Generator[None]:
+def budgeted(telemetry: Telemetry, clock: Clock | None = None, /, **settings: Any) -> Generator[None]:
     """Instruments with these settings, for a block."""
-    otel_agentcost.instrument(
+    runtime.start(
         tracer_provider=telemetry.tracer_provider,
         meter_provider=telemetry.meter_provider,
         settings=Settings(**settings),
+        clock=clock or Clock(),
     )
     try:
         yield

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from decimal import Decimal
 
 import pytest
@@ -11,7 +10,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import StatusCode
 
 from otel_agentcost import BudgetExceeded, diagnostics
-from tests.support.budgeted_calls import USD, answering, ask, async_client, budgeted, client, until_refused
+from tests.support.budgeted_calls import USD, Later, answering, ask, async_client, budgeted, client, until_refused
 from tests.support.in_memory import Telemetry
 from tests.support.model_server import ModelServer, json_reply
 from tests.support.replies import chat
@@ -37,10 +36,10 @@ def test_a_trace_stops_before_its_budget_is_passed(telemetry: Telemetry, model_s
 
 def test_a_trace_is_as_old_as_its_first_span(telemetry: Telemetry, model_server: ModelServer) -> None:
     """What it does before its first model call takes of its time, too."""
-    tracer = telemetry.tracer_provider.get_tracer("app")
-    with client(answering(model_server)) as openai, budgeted(telemetry, trace_max_seconds=1):
+    tracer, later = telemetry.tracer_provider.get_tracer("app"), Later()
+    with client(answering(model_server)) as openai, budgeted(telemetry, later.clock, trace_max_seconds=1):
         with tracer.start_as_current_span("job"):
-            time.sleep(1.05)
+            later.pass_(1.05)
             with pytest.raises(BudgetExceeded, match="of 1 seconds"):
                 ask(openai)
         with tracer.start_as_current_span("job"):
