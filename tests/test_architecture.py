@@ -6,6 +6,7 @@ Each rule reads the sources and names every place that breaks it. A rule is chan
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -255,6 +256,19 @@ def test_every_module_says_what_it_is() -> None:
     """Each module that holds anything opens with a docstring."""
     files = [file for file in [*SOURCES, *GRAFANA, *TESTS] if file.stat().st_size]
     assert [name_of(file) for file in files if not ast.get_docstring(parse(file))] == []
+
+
+def test_docstrings_begin_with_a_noun_or_a_verb() -> None:
+    """No docstring of the package begins with a relative clause ("What ...", "Whether ..."): its subject is hidden."""
+    clause = re.compile(r"(What|Whether|Who|Whom|Whose|Where|Which|How|When|Why)\b")
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Module)
+    wrong = [
+        f"{name_of(file)}: {text.splitlines()[0]}"
+        for file in SOURCES
+        for node in ast.walk(parse(file))
+        if isinstance(node, kinds) and clause.match(text := ast.get_docstring(node) or "")
+    ]
+    assert wrong == []
 
 
 def test_every_test_says_what_must_hold() -> None:
