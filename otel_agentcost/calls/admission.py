@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import Any, NamedTuple, NoReturn
+from typing import NamedTuple, NoReturn
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
@@ -20,6 +20,7 @@ from opentelemetry.trace import Span
 from otel_agentcost.calls.circuit import Breaking
 from otel_agentcost.calls.pricing import worst_case_price
 from otel_agentcost.calls.scopes import SCOPES, new_id, scopes_of, trace_id_of
+from otel_agentcost.calls.streams import Feed
 from otel_agentcost.core import semconv
 from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.core.budgets import Budget, Scope
@@ -45,7 +46,6 @@ _FREE_OPERATIONS = frozenset({"moderation"})
 _NO_CALL = Call(operation="", model=None)
 
 Allowances = tuple[tuple[Budget, str], ...]
-Feed = Callable[[Any], object]
 
 
 class Gates:
