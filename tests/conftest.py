@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,9 +30,12 @@ hypothesis.settings.load_profile("any machine")
 FOREIGN_PREFIXES = ("OTEL_", "OPENAI_", "ANTHROPIC_", "GOOGLE_", "GEMINI_", "AZURE_", "AWS_", "VERTEX")
 FOREIGN_SUFFIXES = ("_API_KEY", "_PROXY")
 
-# Files and folders whose tests are marked `slow`. Each room keeps quick tests: these start other processes by the
-# dozen, try thousands of random cases, or wait for real clocks.
+# Folders, files and tests that are marked `slow`: they start many processes, try thousands of random cases, or wait
+# for real clocks. Each room keeps quick tests.
 SLOW = (
+    "tests/calls/budgets/test_across_processes.py",
+    "tests/calls/test_loop_guard.py::test_memory_at_worst",
+    "tests/cli/test_collector_config.py",
     "tests/coexistence/test_one_charge.py",
     "tests/collector/test_bad_input.py",
     "tests/collector/test_end_to_end.py",
@@ -44,13 +48,23 @@ SLOW = (
     "tests/core/loops/test_detection.py",
     "tests/core/loops/test_edits.py",
     "tests/dashboards/alerts/test_collector_metrics.py",
+    "tests/dashboards/alerts/test_provisioning.py",
+    "tests/dashboards/alerts/test_rules.py",
+    "tests/dashboards/alerts/test_sample.py",
     "tests/dashboards/boards/test_figures.py",
     "tests/dashboards/boards/test_panels.py",
     "tests/dashboards/boards/test_pictures.py",
     "tests/integrations/sdks/test_fuzz.py",
+    "tests/integrations/sdks/test_patching.py::test_setting_that_cannot_be_understood_is_one_line",
+    "tests/integrations/spans/test_memory.py",
     "tests/overspend/",
     "tests/pricebook/test_against_genai_prices.py",
+    "tests/pricebook/test_book.py::test_made_up_names_do_not_fill_the_memory",
     "tests/recordings/",
+    "tests/telemetry/test_metrics.py::test_thousands_of_models_and_users_are_bounded",
+    "tests/telemetry/test_processes.py",
+    "tests/wire/test_conversation_fuzz.py",
+    "tests/wire/test_fuzz.py",
 )
 
 
@@ -103,13 +117,19 @@ def redis_server(redis_binary: str, tmp_path_factory: pytest.TempPathFactory) ->
     server.stop()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def imported_modules_are_not_collected() -> Iterator[None]:
-    """The SDKs come to 200,000 objects: looking through all of them twice a test would take most of the time."""
-    gc.collect()
+@pytest.fixture(scope="module", autouse=True)
+def imported_modules_are_not_collected() -> None:
+    """Takes what the SDKs and frameworks keep for good out of the garbage collector's sight.
+
+    They come to a million objects, and many tests collect garbage. Each import adds some, so that this is done again
+    before a module of tests where the collector has much to look at.
+    """
+    if len(gc.get_objects()) < 20_000:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)  # connections of clients that earlier tests dropped on purpose
+        gc.collect()
     gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -14,8 +14,11 @@ LISTS = (".ci/run", "Makefile")
 
 @pytest.mark.parametrize("path", SLOW)
 def test_each_slow_path_exists(path: str) -> None:
-    """A renamed file would otherwise come back to `make test`."""
-    assert (ROOT / path).exists()
+    """A renamed file or test would otherwise come back to `make test`."""
+    file, _, test = path.partition("::")
+    assert (ROOT / file).exists()
+    if test:
+        assert f"def {test}(" in (ROOT / file).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("file", LISTS)

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import gc
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from typing import Any
 
 import openai
@@ -38,15 +38,6 @@ MOST_OF_IT = {**ASK, "max_tokens": 15_000}
 TIMES = 12
 
 Ending = Callable[[ModelServer, OpenAI], object]
-
-
-@pytest.fixture(autouse=True)
-def _frozen() -> Iterator[None]:
-    """Spares the garbage collections here the SDKs' own objects, of which there are a million."""
-    gc.collect()
-    gc.freeze()
-    yield
-    gc.unfreeze()
 
 
 def _slow(_request: Request) -> Reply:
