@@ -129,6 +129,12 @@ class Ledger(Protocol):
         the same call counts nothing, for `REMEMBER` seconds. A negative amount is given back, in each claim at most
         what was spent there: no sum falls below 0.
 
+        Args:
+            call_id: The id that the call was reserved with.
+            claims: The budgets that the call counts in.
+            amounts: The actual spend of the call.
+            now: Epoch seconds.
+
         Returns:
             The standing of each claim afterwards.
 
@@ -136,15 +142,37 @@ class Ledger(Protocol):
         ...
 
     def release(self, call_id: str, *, now: float) -> None:
-        """Drop the reservation of the call. Nothing is spent, and nothing that was settled is taken back."""
+        """Drop the reservation of the call. Nothing is spent, and nothing that was settled is taken back.
+
+        Args:
+            call_id: The id that the call was reserved with. An unknown one is ignored.
+            now: Epoch seconds.
+
+        """
         ...
 
     def standing(self, key: str, *, now: float) -> Standing:
-        """Return the standing of a key; all zeros if it is unknown or was dropped."""
+        """Return the spent and the reserved amounts of a key.
+
+        Args:
+            key: The `Claim.key`.
+            now: Epoch seconds.
+
+        Returns:
+            The standing; all zeros if the key is unknown or was dropped.
+
+        """
         ...
 
     def ended(self, key: str) -> None:  # noqa: ARG002 (for those that need it)
-        """Take note that the trace or run of `key` has ended. Called if the ledger is not shared. Default: nothing."""
+        """Drop what is kept of a trace or run that has ended. The default does nothing.
+
+        The guard calls this for ledgers that are not shared.
+
+        Args:
+            key: The `Claim.key` of the trace or run.
+
+        """
         return
 
     def caution(self) -> str | None:
@@ -157,7 +185,15 @@ class Ledger(Protocol):
 
 
 def is_ledger(value: object) -> TypeGuard[Ledger]:
-    """Return True if `value` has all `VERBS`."""
+    """Return True if an object is usable as a ledger.
+
+    Args:
+        value: Any object.
+
+    Returns:
+        True if it has all `VERBS`; it need not be a subclass of `Ledger`.
+
+    """
     return all(callable(getattr(value, verb, None)) for verb in VERBS)
 
 
@@ -166,6 +202,13 @@ def is_ledger(value: object) -> TypeGuard[Ledger]:
 
 def checked(amounts: Amounts, least: int = 0) -> Amounts:
     """Return `amounts` if all are valid: a negative reservation would make room where there is none.
+
+    Args:
+        amounts: The amounts by unit.
+        least: The smallest valid amount; `-MOST` where a refund is valid.
+
+    Returns:
+        The same amounts.
 
     Raises:
         ValueError: A unit is unknown, or an amount is no `int` from `least` to `MOST`.
@@ -178,7 +221,18 @@ def checked(amounts: Amounts, least: int = 0) -> Amounts:
 
 
 def refusal(claim: Claim, spent: Amounts, held: Amounts, amounts: Amounts) -> Refusal | None:
-    """Return why `claim` has no room for `amounts`, or None if it has. A unit that waiting cannot help comes first."""
+    """Return the reason why a claim has no room for a call.
+
+    Args:
+        claim: The budget with its limits.
+        spent: The settled amounts of its key; every unit is present.
+        held: The reserved amounts of its key; every unit is present.
+        amounts: The worst case of the call.
+
+    Returns:
+        None if there is room. Of several units without room, one that waiting cannot help.
+
+    """
     found = None
     for unit, limit in claim.limits.items():
         requested = amounts.get(unit, 0)
@@ -190,10 +244,26 @@ def refusal(claim: Claim, spent: Amounts, held: Amounts, amounts: Amounts) -> Re
 
 
 def ends(claim: Claim) -> float:
-    """Return when the claim's key may be dropped, as a number that stores can compare."""
+    """Return when a claim's key may be dropped, as a number that stores can compare.
+
+    Args:
+        claim: The budget.
+
+    Returns:
+        Epoch seconds; `KEEP` for a key that never ends.
+
+    """
     return KEEP if claim.until is None or claim.until > KEEP else claim.until
 
 
 def encoded(text: str) -> bytes:
-    """Encode any `text` for a store: names of users can contain half of a surrogate pair, which is not UTF-8."""
+    """Encode any text for a store.
+
+    Args:
+        text: Any text. Names of users can contain half of a surrogate pair, which is not UTF-8.
+
+    Returns:
+        UTF-8, with lone surrogates encoded like other characters.
+
+    """
     return text.encode("utf-8", "surrogatepass")

@@ -112,7 +112,15 @@ class CallExporter(SpanExporter):
             self._tools.clear()
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        """Keep what `spans` say of calls."""
+        """Keep the calls that ended spans describe.
+
+        Args:
+            spans: Ended spans. Spans of agents and of anything but models and tools are ignored.
+
+        Returns:
+            `SpanExportResult.SUCCESS`, always.
+
+        """
         for span in spans:
             attributes = dict(span.attributes or {})
             operation = str(attributes.get(semconv.OPERATION, ""))
@@ -130,7 +138,12 @@ class CallExporter(SpanExporter):
         """Keep everything: the test reads it afterwards."""
 
     def force_flush(self, timeout_millis: int = 30000) -> bool:  # noqa: ARG002 (the base class's signature)
-        """Return True: nothing is buffered."""
+        """Return True: nothing is buffered.
+
+        Args:
+            timeout_millis: Ignored.
+
+        """
         return True
 
 

@@ -49,30 +49,75 @@ class FakeModel:
         self._lock = threading.Lock()
 
     def answers(self, *answers: Answer | Failure | str | Responder) -> None:
-        """Replace the answers that are still to come."""
+        """Replace the answers that are still to come.
+
+        Args:
+            answers: One for each request, as in the constructor.
+
+        """
         with self._lock:
             self._answers = list(answers)
 
     # --- real clients of the SDKs ---
 
     def openai(self, **options: Any) -> Any:
-        """Return an `openai.OpenAI` that asks this model; `options` go to its constructor."""
+        """Return an `openai.OpenAI` that asks this model.
+
+        Args:
+            options: Further arguments of the constructor of `openai.OpenAI`; they override this model's own.
+
+        Raises:
+            ImportError: The SDK is not installed.
+
+        """
         return self._client("openai", "OpenAI", self.http_client("openai"), options)
 
     def async_openai(self, **options: Any) -> Any:
-        """Return an `openai.AsyncOpenAI` that asks this model; `options` go to its constructor."""
+        """Return an `openai.AsyncOpenAI` that asks this model.
+
+        Args:
+            options: Further arguments of the constructor of `openai.AsyncOpenAI`; they override this model's own.
+
+        Raises:
+            ImportError: The SDK is not installed.
+
+        """
         return self._client("openai", "AsyncOpenAI", self.async_http_client("openai"), options)
 
     def anthropic(self, **options: Any) -> Any:
-        """Return an `anthropic.Anthropic` that asks this model; `options` go to its constructor."""
+        """Return an `anthropic.Anthropic` that asks this model.
+
+        Args:
+            options: Further arguments of the constructor of `anthropic.Anthropic`; they override this model's own.
+
+        Raises:
+            ImportError: The SDK is not installed.
+
+        """
         return self._client("anthropic", "Anthropic", self.http_client("anthropic"), options)
 
     def async_anthropic(self, **options: Any) -> Any:
-        """Return an `anthropic.AsyncAnthropic` that asks this model; `options` go to its constructor."""
+        """Return an `anthropic.AsyncAnthropic` that asks this model.
+
+        Args:
+            options: Further arguments of the constructor of `anthropic.AsyncAnthropic`; they override this model's own.
+
+        Raises:
+            ImportError: The SDK is not installed.
+
+        """
         return self._client("anthropic", "AsyncAnthropic", self.async_http_client("anthropic"), options)
 
     def google(self, **options: Any) -> Any:
-        """Return a `google.genai.Client`, sync and `.aio`, that asks this model; `options` go to its constructor."""
+        """Return a `google.genai.Client`, sync and `.aio`, that asks this model.
+
+        Args:
+            options: Further arguments of the constructor of `google.genai.Client`; they override this model's own.
+
+        Raises:
+            ImportError: The SDK is not installed.
+
+        """
         given = {"vertexai": False, "api_key": _KEY, "http_options": self.http_options(), **options}
         client = import_module("google.genai").Client(**given)
         self._google.append(client)
@@ -81,15 +126,34 @@ class FakeModel:
     # --- for clients that the application makes ---
 
     def http_client(self, sdk: str) -> Any:
-        """Return an HTTP client for `http_client=` of a sync client of `sdk`: `openai` or `anthropic`.
+        """Return an HTTP client for the argument `http_client` of an SDK's sync client.
 
-        It is an `httpx.Client` or `httpx2.Client`, whichever this release of the SDK uses.
+        Args:
+            sdk: `openai` or `anthropic`.
+
+        Returns:
+            An `httpx.Client` or an `httpx2.Client`, whichever the installed release of the SDK uses.
+
+        Raises:
+            ImportError: The SDK is not installed.
+
         """
         library = _http_library(sdk)
         return import_module(library).Client(transport=_transports(library)[0](self.reply))
 
     def async_http_client(self, sdk: str) -> Any:
-        """Return an HTTP client for `http_client=` of an async client of `sdk`: `openai` or `anthropic`."""
+        """Return an HTTP client for the argument `http_client` of an SDK's async client.
+
+        Args:
+            sdk: `openai` or `anthropic`.
+
+        Returns:
+            An `httpx.AsyncClient` or an `httpx2.AsyncClient`, whichever the installed release of the SDK uses.
+
+        Raises:
+            ImportError: The SDK is not installed.
+
+        """
         library = _http_library(sdk)
         return import_module(library).AsyncClient(transport=_transports(library)[1](self.reply))
 
@@ -110,7 +174,15 @@ class FakeModel:
     # --- answering ---
 
     def reply(self, request: Request) -> Reply:
-        """Return the HTTP response to an HTTP request."""
+        """Answer an HTTP request in the format that its path implies.
+
+        Args:
+            request: A request as an SDK sends it: method, path, headers, body.
+
+        Returns:
+            The response: status, headers, and the body in one piece or as the pieces of a stream.
+
+        """
         return reply_to(request, self._turn)
 
     def _turn(self, request: ModelRequest) -> Turn | Failure:

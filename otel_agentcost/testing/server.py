@@ -108,7 +108,12 @@ class ModelServer:
         return f"http://127.0.0.1:{self._http.server_port}"
 
     def replies(self, *replies: Reply) -> None:
-        """Add to the queue: each answers one request."""
+        """Add replies to the queue.
+
+        Args:
+            replies: Each answers one request, in this order.
+
+        """
         self._queue.extend(replies)
 
     @property
@@ -117,7 +122,15 @@ class ModelServer:
         return len(self._queue)
 
     def answer(self, request: Request) -> Reply:
-        """Record `request` and return its reply."""
+        """Record a request and return its reply.
+
+        Args:
+            request: The request that arrived.
+
+        Returns:
+            The next reply of the queue, or else that of `responder`, or else an error with status 418.
+
+        """
         self.requests.append(request)
         with contextlib.suppress(IndexError):
             return self._queue.popleft()

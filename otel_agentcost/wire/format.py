@@ -85,7 +85,12 @@ class AnswerReader(Protocol):
     """Reads the events of one stream in order, while they pass to the application."""
 
     def feed(self, event: Any, /) -> None:
-        """Read one event. Runs for every chunk, so all work that can wait belongs in `answer`."""
+        """Read one event. Runs for every chunk, so all work that can wait belongs in `answer`.
+
+        Args:
+            event: A parsed event: the SDK's object, or JSON.
+
+        """
         ...
 
     def so_far(self) -> SoFar:
@@ -100,6 +105,11 @@ class AnswerReader(Protocol):
 
         Args:
             complete: True if the application read the stream to its end.
+
+        Returns:
+            The usage, model and finish reasons of the events. Usage that the provider did not send is estimated, and
+            marked as such.
+
         """
         ...
 
@@ -293,18 +303,47 @@ class Format(ABC):
         Args:
             body: The JSON body, as the SDK has it.
             path: The path of the URL, with or without the part that the client adds to every path.
+
+        Returns:
+            The operation, the model, the output limit and the other facts of the request.
+
         """
 
     @abstractmethod
     def read_response(self, call: Call, response: Any) -> Answer:
-        """Read a whole (not streamed) response to `call`: JSON, or the SDK's object for it."""
+        """Read a whole (not streamed) response.
+
+        Args:
+            call: The request, as `read_request` returned it.
+            response: The response: JSON, or the SDK's object for it.
+
+        Returns:
+            The usage, model and finish reasons of the response.
+
+        """
 
     @abstractmethod
     def open_stream(self, call: Call) -> AnswerReader:
-        """Return a reader for the events of the stream that answers `call`."""
+        """Begin to read a stream.
+
+        Args:
+            call: The request that the stream answers, as `read_request` returned it.
+
+        Returns:
+            A reader for the events of this one stream.
+
+        """
 
     def rewrite(self, call: Call, path: str, change: Change) -> Rewritten:
         """Change a request through the facet `rewriting`.
+
+        Args:
+            call: The request, as `read_request` returned it.
+            path: The path of its URL.
+            change: The new model and output limit.
+
+        Returns:
+            The body and the path to send; new objects where they differ from those of the application.
 
         Raises:
             CannotRewrite: The format has no such facet, or the request has no place for the change.
