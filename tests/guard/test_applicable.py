@@ -10,6 +10,7 @@ from otel_agentcost.core import budgets
 from otel_agentcost.guard import Policy, applicable
 from otel_agentcost.guard.applicable import ApplicableBudgets
 from tests.guard.guards import NOW, facts
+from tests.support.memory import objects
 
 RULES = budgets.parse(
     "trace:usd=1;user/hour:usd=1;user=u2:tokens=5;model=small:calls=3;total/month:usd=9,on_exceed=warn"
@@ -75,6 +76,9 @@ def test_what_is_kept_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A million traces leave no more than the last of them."""
     monkeypatch.setattr(applicable, "AT_MOST", 10)
     finder = ApplicableBudgets(RULES, Policy())
+    sizes = list[int]()
     for number in range(100):
         finder.find(facts(trace=f"t{number}"), "big", NOW)
-    assert len(finder._known) <= 10
+        sizes.append(objects(finder))
+    assert max(sizes) > sizes[0]
+    assert max(sizes[20:]) <= max(sizes[:20])

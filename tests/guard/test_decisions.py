@@ -9,7 +9,7 @@ from decimal import Decimal
 import pytest
 
 from otel_agentcost.core import budgets
-from otel_agentcost.guard import Level
+from otel_agentcost.guard import Level, Refused
 from otel_agentcost.guard import start_times as beginnings_module
 from tests.guard.guards import NOW, facts, guard, refused, spent, ticket, usd
 
@@ -216,7 +216,8 @@ def test_the_memory_of_traces_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     g = guard("trace:seconds=60")
     for number in range(100):
         ticket(g.admit(facts(trace=f"t{number}")))
-    assert len(g._start_times._starts) == 10
+    late = [(number, g.admit(facts(now=NOW + 60, trace=f"t{number}"))) for number in reversed(range(100))]
+    assert [number for number, answer in late if isinstance(answer, Refused)] == list(range(99, 89, -1))
 
 
 def test_tools_are_counted_and_the_next_model_call_is_refused() -> None:

@@ -10,6 +10,7 @@ from otel_agentcost.guard.ledger import memory
 from otel_agentcost.guard.ledger.memory import MemoryLedger
 from tests.guard.ledger.calls import NOW, admitted, amounts, claim, in_a_child, stands
 from tests.guard.ledger.contract import LedgerContract
+from tests.support.memory import objects
 
 
 class TestMemory(LedgerContract):
@@ -31,16 +32,15 @@ def test_a_forked_child_keeps_what_is_spent_and_drops_what_is_held() -> None:
 
 def test_memory_is_bounded() -> None:
     """A hundred thousand traces later, lost calls among them, there is what the last minutes need and no more."""
-    ledger = MemoryLedger()
+    ledger, sizes = MemoryLedger(), dict[int, int]()
     for i in range(100_000):
         now, trace = NOW + i, claim(f"trace={i}", until=NOW + i + 300, nano_usd=10)
         assert admitted(ledger, str(i), [trace, claim(f"total/{i // 1000}", until=now)], 5, now=now)
         if i % 10:
             ledger.settle(str(i), [trace], amounts(5), now=now + 0.5)
-    assert len(ledger._accounts) < 1500
-    assert len(ledger._holds) <= 7
-    assert len(ledger._expiries) <= 100
-    assert len(ledger._settled) <= 3600
+        if i in {10_000, 99_999}:
+            sizes[i] = objects(ledger)
+    assert sizes[99_999] < 1.1 * sizes[10_000] < 15_000
 
 
 def test_traces_that_never_end_are_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +53,9 @@ def test_traces_that_never_end_are_bounded_too(monkeypatch: pytest.MonkeyPatch) 
         trace = replace(claim(f"trace/all/{i}", nano_usd=10), passing=True)
         assert admitted(ledger, str(i), [trace, user], 5)
         ledger.settle(str(i), [trace, user], amounts(5), now=NOW)
-    assert len(ledger._accounts) <= 102
+    kept = [i for i in range(1000) if ledger.standing(f"trace/all/{i}", now=NOW).spent["nano_usd"]]
+    assert kept == list(range(1000 - len(kept), 1000))
+    assert 98 <= len(kept) <= 100
     assert not admitted(ledger, "another", [busy], 6)
     assert ledger.standing(user.key, now=NOW).spent["nano_usd"] == 5000
     assert ledger.standing("trace/all/999", now=NOW).spent["nano_usd"] == 5
@@ -70,5 +72,7 @@ def test_traces_that_have_ended_are_kept_for_a_while(monkeypatch: pytest.MonkeyP
         ledger.settle(str(i), [trace], amounts(8), now=NOW)
         ledger.ended(trace.key)
         assert not admitted(ledger, f"late {i}", [trace], 5)
-    assert len(ledger._accounts) <= 12
+    kept = [i for i in range(100) if ledger.standing(f"trace/all/{i}", now=NOW).spent["nano_usd"]]
+    assert kept == list(range(100 - len(kept), 100))
+    assert 8 <= len(kept) <= 12
     assert not admitted(ledger, "more", [busy], 6)
