@@ -173,7 +173,7 @@ def table(*, quick: bool = False) -> None:
         return
     spans = 30_000 if quick else 150_000
     bare, sampling = measure((), spans), measure((), spans, SAMPLING)
-    print("model calls | bare pipeline | + prices, metrics | + whole runs | bare gateway | + all of ours | most MB")
+    print("model calls | bare pipeline | + prices, metrics | + whole runs | bare gateway | + all files | most MB")
     print("-" * 100)
     ours = [measure(files, spans) for files in (PRICED, WHOLE_RUNS, GATEWAY)]
     floors = (bare, bare, sampling)

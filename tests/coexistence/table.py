@@ -1,4 +1,4 @@
-"""The table of what happens: whose spans a call has beside us, and on which of them the dollars are."""
+"""The table of results: which instrumentations open spans for a call, and which span gets the dollars."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ class Table:
 
     def lines(self) -> Iterator[str]:
         """The table in Markdown."""
-        yield "| SDK | beside us | spans of a call | dollars on | counted | order | shapes |"
+        yield "| SDK | other instrumentation | spans of a call | dollars on | counted | order | shapes |"
         yield "|---|---|---|---|---|---|---|"
         for row, calls in self._rows.items():
             order = "either" if len(calls.orders) > 1 else next(iter(calls.orders))
@@ -76,5 +76,5 @@ class Table:
 
 def _name(scope_name: str) -> str:
     if scope_name == OURS:
-        return "**ours**"
+        return "**otel-agentcost**"
     return max((one for one in NEIGHBOURS if scope_name.startswith(one.scope)), key=lambda one: len(one.scope)).name
