@@ -33,7 +33,7 @@ from otel_agentcost.errors import AgentCostError
 from otel_agentcost.guard import Breakers
 from otel_agentcost.guard.ledger import Ledger
 from otel_agentcost.guard.opening import open_guard, opened
-from otel_agentcost.integrations import sdks, tools
+from otel_agentcost.integrations import sdks, threads, tools
 from otel_agentcost.integrations.patching import Patch
 from otel_agentcost.integrations.sdks._base import patches_of as sdk_patches
 from otel_agentcost.integrations.spans.model_calls import ModelCallSpans
@@ -196,6 +196,7 @@ def _start(
     pipeline = Pipeline(book, spans, recorder, gates, loops, _content(settings, logger_provider), clock=clock.wall)
     patches = tuple(patch for sdk in sdks.discover() for patch in sdk_patches(sdk, pipeline))
     patches += tuple(patch for framework in tools.discover() for patch in tool_patches(framework))
+    patches += threads.patches()
     if settings.rules or settings.breakers or ledger.shared:
         gates.open()  # also without rules for a shared ledger: requests may carry runs of other services
     processor.observers = SpanObservers(

@@ -78,7 +78,7 @@ READS_ENVIRONMENT = {
     "otel_agentcost/settings/load.py": "the one reader of settings",
     "otel_agentcost/cli/doctor.py": "shows what OpenTelemetry's own variables say",
     "otel_agentcost/cli/demo/app.py": "an application: it looks for API keys when it is told to use real providers",
-    "otel_agentcost/telemetry/attribution.py": "whether the user disabled the threading instrumentation",
+    "otel_agentcost/integrations/threads.py": "whether the user disabled the threading instrumentation",
     "otel_agentcost/wire/tokenizers.py": "where tiktoken keeps the vocabularies that it has downloaded",
 }
 

@@ -13,7 +13,7 @@ from decimal import Decimal
 from functools import partial
 from typing import NamedTuple, NoReturn
 
-from opentelemetry import context, trace
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
@@ -33,7 +33,7 @@ from otel_agentcost.guard import CallFacts, Guard, Refused, Ticket
 from otel_agentcost.guard.ledger import LedgerError
 from otel_agentcost.guard.stream_meter import Meter
 from otel_agentcost.pricebook import PriceBook
-from otel_agentcost.telemetry import attribution, rollup, run_context
+from otel_agentcost.telemetry import attribution, blocks, rollup, run_context
 from otel_agentcost.telemetry.budget_events import BudgetReports
 from otel_agentcost.telemetry.run_context import Run
 from otel_agentcost.telemetry.spans import Record
@@ -284,7 +284,7 @@ class Gate:
 
     def adjust(self, usd: Decimal, reason: str) -> None:
         """Count `usd` US dollars more, or less where negative, in every budget that applies here; report the reason."""
-        ctx = context.get_current()
+        ctx = blocks.here()
         span = trace.get_current_span(ctx)
         self.reports.adjusted(span, usd, reason)
         for level in self.guard.adjust(self._facts_in(span, ctx), usd):

@@ -210,7 +210,7 @@ CURRENT: ContextVar[ActiveCall | None] = ContextVar("agentcost_call", default=No
 class _Active:
     """Makes a call the current one for a block. A class, because every call enters it."""
 
-    __slots__ = ("_before", "_call", "_context", "_token")
+    __slots__ = ("_call", "_context", "_outer", "_token")
 
     def __init__(self, call: ActiveCall, ctx: context.Context) -> None:
         self._call = call
@@ -218,16 +218,17 @@ class _Active:
 
     def __enter__(self) -> None:
         self._call.sent = True
-        self._before = CURRENT.set(self._call)
-        self._token = context.attach(self._context)
+        self._token = CURRENT.set(self._call)
+        self._outer = context.get_current()
+        context.attach(self._context)
 
     def __exit__(self, *_exc: object) -> None:
         # A coroutine may be resumed or closed in another context (a framework that drives it by hand, a loop that
         # stops): there is nothing to restore there.
         if context.get_current() is self._context:
-            context.detach(self._token)
+            context.attach(self._outer)  # in a copy of the context, such as a new task's, the token would be invalid
         with suppress(ValueError):
-            CURRENT.reset(self._before)
+            CURRENT.reset(self._token)
 
 
 def ignore(_event: Any) -> None:

@@ -16,10 +16,10 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
-from otel_agentcost.calls.generators import generating, generating_async
 from otel_agentcost.calls.tool_call import ToolCall
 from otel_agentcost.calls.tool_cost import Dollars, Price, PriceFunction
 from otel_agentcost.core.tool_prices import to_price
+from otel_agentcost.telemetry.generators import generating, generating_async
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")

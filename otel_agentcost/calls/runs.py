@@ -10,24 +10,23 @@ the totals of a run; `guard/` enforces its budget.
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from decimal import Decimal
-from typing import Any, Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar
 
-from opentelemetry import context, trace
+from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from otel_agentcost.calls import active
 from otel_agentcost.calls.admission import Gate
-from otel_agentcost.calls.generators import generating, generating_async
 from otel_agentcost.calls.scopes import new_value
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.budgets import Action, Budget, Unit, to_action, to_limit
 from otel_agentcost.diagnostics import report, warn_once
-from otel_agentcost.telemetry import attribution, run_context
+from otel_agentcost.telemetry import attribution, blocks, run_context
+from otel_agentcost.telemetry.blocks import Entered
+from otel_agentcost.telemetry.generators import decorated
 from otel_agentcost.telemetry.run_context import Run
 from otel_agentcost.telemetry.spans import error_type
 
@@ -131,9 +130,7 @@ class Opening(AbstractContextManager[Run], AbstractAsyncContextManager[Run]):
         return opened
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, place: object) -> Literal[False]:
-        # One object may be open in several tasks or threads: the context identifies the one that leaves.
-        leaving = next((scope for scope in reversed(self._open) if scope.is_current()), self._open[-1])
-        self._open.remove(leaving)
+        leaving = blocks.take_current(self._open)
         leaving.__exit__(kind, error, place)
         return False
 
@@ -147,29 +144,7 @@ class Opening(AbstractContextManager[Run], AbstractAsyncContextManager[Run]):
 
     def __call__(self, function: _F) -> _F:
         """Decorate a synchronous or `async` function or generator: each call opens a new run."""
-
-        def scope(*_args: Any, **_kwargs: Any) -> Opening:
-            return Opening(self._name, self._budget, self._who)
-
-        if inspect.isasyncgenfunction(function):
-            return cast("_F", generating_async(function, scope))
-        if inspect.isgeneratorfunction(function):
-            return cast("_F", generating(function, scope))
-        if inspect.iscoroutinefunction(function):
-
-            @functools.wraps(function)
-            async def asynchronous(*args: Any, **kwargs: Any) -> Any:
-                with scope():
-                    return await function(*args, **kwargs)
-
-            return cast("_F", asynchronous)
-
-        @functools.wraps(function)
-        def synchronous(*args: Any, **kwargs: Any) -> Any:
-            with scope():
-                return function(*args, **kwargs)
-
-        return cast("_F", synchronous)
+        return decorated(function, lambda: Opening(self._name, self._budget, self._who))
 
 
 class _Scope(AbstractContextManager[None]):
@@ -182,8 +157,8 @@ class _Scope(AbstractContextManager[None]):
 
     def __enter__(self) -> None:
         running = active.active()
-        self._outer = context.get_current()
-        outer = ctx = attribution.within(self._outer, **self._who)
+        here = blocks.here()
+        outer = ctx = attribution.within(here, **self._who)
         if running is not None:
             who = attribution.current(outer, running.attribution)
             attributes = {semconv.OPERATION: semconv.INVOKE_WORKFLOW, semconv.WORKFLOW: self._run.name, **who}
@@ -202,19 +177,14 @@ class _Scope(AbstractContextManager[None]):
             if running is None and self._run.budget is not None:
                 warn_once("a run without instrumentation", _INERT)
             ctx = run_context.entered(self._run, ctx)
-        attribution.follow_into_threads()
-        self._context = ctx
-        context.attach(ctx)
+        self._entered = Entered(ctx, here)
 
     def is_current(self) -> bool:
-        """Check if this is the innermost open run of the current context."""
-        return context.get_current() is self._context
+        """Return True if this is the innermost open run of the running code."""
+        return self._entered.is_current()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, place: object) -> Literal[False]:
-        # In another context than that of `__enter__`, there is nothing to restore. `attach` instead of `detach`: in
-        # another thread, the token is invalid.
-        if self.is_current():
-            context.attach(self._outer)
+        self._entered.leave()
         try:
             gate = _gate()
             if gate is not None and self._run.budget is not None:
@@ -254,7 +224,7 @@ def adjust(usd: Dollars, *, reason: str) -> None:
         raise ValueError("an adjustment needs a reason, which appears in the log record")
     signed = -amount if negative else amount
     try:
-        for each in run_context.current(context.get_current()):
+        for each in run_context.current(blocks.here()):
             each.adjusted(signed)
         gate = _gate()
         if gate is not None:

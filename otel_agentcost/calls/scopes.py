@@ -64,17 +64,29 @@ def scopes_of(trace_id: str, attributed: Mapping[str, str], *, alone: bool) -> d
 # --- Names that are unique over all processes ---
 
 _ids = itertools.count(1)
-_process_name: tuple[int, str] = (0, "")
-"""The process id and the name that belongs to it."""
+_names: dict[int, str] = {}
+"""The name of this process by its process id."""
 
 
 def _process() -> str:
-    """Return the name of this process. A forked child has another name."""
-    global _process_name  # noqa: PLW0603
+    """Return the name of this process. A forked child has another name.
+
+    Threads that ask at the same time get the same name: `setdefault` keeps the first one, without a lock that a fork
+    could find taken.
+    """
     pid = os.getpid()
-    if _process_name[0] != pid:
-        _process_name = pid, f"process {pid}-{os.urandom(6).hex()}"
-    return _process_name[1]
+    return _names.get(pid) or _names.setdefault(pid, f"process {pid}-{os.urandom(6).hex()}")
+
+
+def _in_child() -> None:
+    """Forget the names of the parents: the system may give a child the process id of one that has ended."""
+    _names.clear()
+    _process()
+
+
+_process()  # before any thread can ask: the name is the key of a budget
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_in_child)
 
 
 def new_id() -> str:

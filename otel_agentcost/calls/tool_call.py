@@ -26,7 +26,7 @@ from otel_agentcost.calls.loop_guard import ToolUse
 from otel_agentcost.calls.tool_cost import NO_RESULT, Price, ToolCost, tool_cost
 from otel_agentcost.core import money, semconv
 from otel_agentcost.diagnostics import report
-from otel_agentcost.telemetry import attribution, rollup, run_context
+from otel_agentcost.telemetry import attribution, blocks, rollup, run_context
 from otel_agentcost.telemetry.recorder import SpanAccount
 from otel_agentcost.telemetry.spans import error_type
 
@@ -120,7 +120,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         # In another context than that of `__enter__`, there is nothing to restore. A span that the tool left current
         # is a child of the call's span, which ends here.
         if open_call(None) is self:
-            context.attach(self._outer)
+            context.attach(self._before)
         # GeneratorExit means that the consumer stopped early, which is not an error of the tool.
         failure = error if not isinstance(error, GeneratorExit) else None
         try:
@@ -147,7 +147,8 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
     # --- Start ---
 
     def _begin(self, running: Instrumentation) -> None:
-        outer = context.get_current()
+        self._before = context.get_current()
+        outer = blocks.here()
         parent = trace.get_current_span(outer)
         self._outer = self._inner = outer
         self._started_at = time.monotonic_ns()

@@ -1,19 +1,22 @@
 """Threads for blocking ledgers, so that no event loop waits for them.
 
 They belong to the guard. The default threads of a loop (`asyncio.to_thread`) may all be busy with work of the
-application that waits for the very call that is to be admitted here: a deadlock. Used for calls of asyncio only.
+application that waits for the very call that is to be admitted here: a deadlock. Used for calls of asyncio and trio.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from otel_agentcost.telemetry import event_loops
 
 _T = TypeVar("_T")
 
@@ -34,11 +37,27 @@ async def run_in_thread(action: Callable[[], _T], undo: Callable[[], object]) ->
     """
     running: Future[_T] = _threads().submit(copy_context().run, action)  # as `asyncio.to_thread` does
     try:
+        if event_loops.running() == "trio":
+            return await _result_in_trio(running)
         return await asyncio.wrap_future(running)
     except BaseException:  # also if the coroutine is closed by hand
         if not running.cancel():
             running.add_done_callback(lambda done: _undo(done, undo))
         raise
+
+
+async def _result_in_trio(running: Future[_T]) -> _T:
+    trio: Any = sys.modules["trio"]
+    token = trio.lowlevel.current_trio_token()
+    finished = trio.Event()
+
+    def finish(_: object) -> None:
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            token.run_sync_soon(finished.set)
+
+    running.add_done_callback(finish)
+    await finished.wait()
+    return running.result()
 
 
 def submit(action: Callable[[], object]) -> None:

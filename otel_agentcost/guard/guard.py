@@ -6,7 +6,6 @@ the ledger, and waiting. `admit` does both in its thread, `admit_async` without 
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
@@ -23,7 +22,7 @@ from otel_agentcost.guard.applicable import Applicable, ApplicableBudgets
 from otel_agentcost.guard.executor import run_in_thread, submit
 from otel_agentcost.guard.ledger import MOST, Amounts, Claim, Ledger, LedgerError, Refusal, Unit
 from otel_agentcost.guard.outcomes import cut_off_error, exceeded, levels, refusing
-from otel_agentcost.guard.queue import AnyWaiter, Queues, TaskWaiter, Waiter
+from otel_agentcost.guard.queue import AnyWaiter, Queues, Waiter, task_waiter
 from otel_agentcost.guard.reservation import ONE_CALL, Policy, Request, reservation_for
 from otel_agentcost.guard.resilient_ledger import ResilientLedger
 from otel_agentcost.guard.start_times import StartTimes
@@ -37,6 +36,7 @@ from otel_agentcost.guard.types import (
     Ticket,
     fits,
 )
+from otel_agentcost.telemetry import event_loops
 
 POLL = 0.05
 """Seconds after which the first call of a queue asks again: calls of other processes settle without waking it."""
@@ -122,9 +122,9 @@ class Guard:
         applicable = self._applicable.find(facts, facts.call.model, facts.now)
         if (decided := self._fast_path(facts, applicable)) is not None:
             return decided
-        in_thread = not self.nonblocking and _in_asyncio()
-        # Event loops of other libraries have no such events: there a call is admitted or refused at once.
-        with closing(self._steps(facts, applicable, TaskWaiter if _in_asyncio() else None)) as steps:
+        new_waiter = task_waiter()  # None where a coroutine is driven by hand: it is admitted or refused at once
+        in_thread = not self.nonblocking and new_waiter is not None
+        with closing(self._steps(facts, applicable, new_waiter)) as steps:
             answer: _Answer = None
             while True:
                 step = _next(steps, answer)
@@ -132,7 +132,7 @@ class Guard:
                     return step
                 if isinstance(step, _Reserve):
                     answer = await self._reserve_in_thread(step) if in_thread else self._reserve(step)
-                elif isinstance(step.waiter, TaskWaiter):
+                elif not isinstance(step.waiter, Waiter):
                     await step.waiter.wait(step.seconds)
 
     def settle(self, ticket: Ticket, usd: Decimal | None, tokens: int, now: float) -> tuple[Level, ...]:
@@ -156,7 +156,7 @@ class Guard:
 
     def run_without_blocking(self, action: Callable[[], object]) -> None:
         """Run `action` (a settlement, a release) now, or soon in a thread if it could block an event loop."""
-        if self.nonblocking or not _in_asyncio():
+        if self.nonblocking or event_loops.running() is None:
             action()
         else:
             submit(action)
@@ -408,11 +408,3 @@ def _next(steps: _Steps, answer: _Answer) -> _Reserve | _Wait | Ticket | Refused
     except StopIteration as end:
         decided: Ticket | Refused = end.value
         return decided
-
-
-def _in_asyncio() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

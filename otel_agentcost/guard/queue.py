@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import threading
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
+from typing import Any
 from weakref import WeakSet
 
 from otel_agentcost.guard.ledger import Claim
+from otel_agentcost.telemetry import event_loops
 
 
 class Waiter:
@@ -37,7 +40,7 @@ class Waiter:
 
 
 class TaskWaiter:
-    """A task that waits in a queue."""
+    """A task of asyncio that waits in a queue."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -58,7 +61,44 @@ class TaskWaiter:
             await asyncio.wait_for(self._event.wait(), seconds)
 
 
-AnyWaiter = Waiter | TaskWaiter
+class TrioWaiter:
+    """A task of trio that waits in a queue."""
+
+    def __init__(self) -> None:
+        self._trio: Any = sys.modules["trio"]
+        self._token = self._trio.lowlevel.current_trio_token()
+        self._event = self._trio.Event()
+
+    def wake(self) -> None:
+        """End the wait. Can be called from any thread, also after the loop has ended."""
+        with suppress(RuntimeError):
+            self._token.run_sync_soon(self._set)
+
+    def _set(self) -> None:
+        self._event.set()
+
+    def clear(self) -> None:
+        """Prepare for asking the ledger: every settlement from now on wakes."""
+        self._event = self._trio.Event()
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until `wake`, at most for this time."""
+        with self._trio.move_on_after(seconds):
+            await self._event.wait()
+
+
+AnyTaskWaiter = TaskWaiter | TrioWaiter
+AnyWaiter = Waiter | AnyTaskWaiter
+
+_TASK_WAITERS: dict[event_loops.Library | None, Callable[[], AnyTaskWaiter]] = {
+    "asyncio": TaskWaiter,
+    "trio": TrioWaiter,
+}
+
+
+def task_waiter() -> Callable[[], AnyTaskWaiter] | None:
+    """Return the class of waiters for tasks of the event loop that runs now. None if no known loop runs."""
+    return _TASK_WAITERS.get(event_loops.running())
 
 
 class Queues:

@@ -2,7 +2,7 @@
 
 The wrapper becomes the innermost one. Wrappers of other instrumentations then run outside of it, so that their spans
 are open and can be adopted, whatever the order of installation. This module never imports an SDK: a target in a module
-that is not loaded yet is patched when the application imports the module.
+that is not loaded yet is patched when the application imports the module, and again each time it is executed anew.
 """
 
 # Objects of SDKs have no types here:
@@ -15,11 +15,12 @@ import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from types import ModuleType
-from typing import Any
+from typing import Any, NamedTuple
 
 import wrapt
 
 from otel_agentcost.diagnostics import report, warn_once
+from otel_agentcost.integrations import import_hook
 
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 """Called as `wrapper(wrapped, instance, args, kwargs)` in place of the method; a function has no instance."""
@@ -57,22 +58,21 @@ class Patch:
     def __init__(self, target: Target, wrapper: Wrapper) -> None:
         self.target = target
         self._wrapper = wrapper
-        self._placed: list[tuple[_Holder, str, Any]] = []
-        """The patched classes or modules, each with the method's name and the wrapper."""
+        self._placed: list[_Placed] = []
         self._watched: list[weakref.ref[Any]] = []
         self.active = False
 
     def install(self) -> None:
-        """Patch the target now if its module is loaded, else when it is imported."""
+        """Patch the target now if its module is loaded, and whenever it is imported from now on."""
         self.active = True
+        import_hook.watch(self.target.module, self._imported)
         module = sys.modules.get(self.target.module)
-        if module is not None and hasattr(module, self.target.owner or self.target.method_name(module)):
+        if module is not None:
             self._patch(module)
-            return
-        wrapt.register_post_import_hook(self._imported, self.target.module)
 
     def _imported(self, module: Any) -> None:
-        if self.active and not self._placed:
+        if self.active:
+            self._placed = [each for each in self._placed if each.wrapper() is not None]  # without purged modules
             self._patch(module)
 
     def _patch(self, module: Any) -> None:
@@ -100,11 +100,11 @@ class Patch:
         layers = list(_layers(cls.__dict__.get(name)))
         if not any(layer is original for layer in layers):
             return
-        if any(layer is wrapper for layer in layers for _, _, wrapper in self._placed):
+        if any(layer is each.wrapper() for layer in layers for each in self._placed):
             return
         depth = next(depth for depth, layer in enumerate(layers) if not isinstance(layer, _LAYER))
         wrapper = wrapt.FunctionWrapper(layers[depth], self._wrapper)
-        self._placed.append((cls, name, wrapper))
+        self._placed.append(_Placed(weakref.ref(cls), name, weakref.ref(wrapper)))
         if depth:
             layers[depth - 1].__wrapped__ = wrapper
             self._watch(layers[depth - 1], cls, name, original)
@@ -129,11 +129,25 @@ class Patch:
     def remove(self) -> None:
         """Restore the original method. Wrappers of other instrumentations stay, around the original method."""
         self.active = False
+        import_hook.unwatch(self.target.module, self._imported)
         self._watched.clear()
         while self._placed:
-            cls, name, wrapper = self._placed.pop()
-            for holder in (cls, *_other_holders(cls, name, wrapper)):
-                _unwrap(holder, name, wrapper)
+            placed = self._placed.pop()
+            holder, wrapper = placed.holder(), placed.wrapper()
+            if holder is None or wrapper is None:
+                continue
+            for each in (holder, *_other_holders(holder, placed.name, wrapper)):
+                _unwrap(each, placed.name, wrapper)
+
+
+class _Placed(NamedTuple):
+    """A wrapper that was put in place. Weak references: a module that was purged and imported again can be freed."""
+
+    holder: weakref.ref[Any]
+    """The patched class or module."""
+    name: str
+    """The name of the method."""
+    wrapper: weakref.ref[Any]
 
 
 _LAYER: Any = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)  # in wrapt 2, a wrapper is no `ObjectProxy`

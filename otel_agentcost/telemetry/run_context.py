@@ -1,8 +1,8 @@
 """Runs: pieces of work that the application defines, with their totals and, optionally, a budget.
 
-A run is stored in the OpenTelemetry context. Like the current span, it follows tasks and, through the threading
-instrumentation, threads. Runs nest: spend in an inner run counts in the outer ones too. `otel_agentcost.run` opens
-runs, and every call reads them. The guard enforces their budgets, not this module.
+A run is a block (`blocks.py`): like the attribution, it follows tasks and threads. Runs nest: spend in an inner run
+counts in the outer ones too. `otel_agentcost.run` opens runs, and every call reads them. The guard enforces their
+budgets, not this module.
 """
 
 from __future__ import annotations
@@ -10,18 +10,18 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from decimal import Decimal
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
-from opentelemetry import baggage, context
+from opentelemetry import baggage
 from opentelemetry.context import Context
 
 from otel_agentcost.core import money
 from otel_agentcost.core.budgets import MOST, Budget, Unit
+from otel_agentcost.telemetry import blocks
+from otel_agentcost.telemetry.blocks import CARRIED_RUNS, Block
 from otel_agentcost.telemetry.rollup import Tally
 
 _UNITS: frozenset[Unit] = frozenset(get_args(Unit))
-
-_KEY = context.create_key("agentcost-runs")
 
 
 class Run:
@@ -113,7 +113,8 @@ def _plain(usd: Decimal) -> Decimal:
 
 def current(ctx: Context) -> tuple[Run, ...]:
     """Return the open runs of `ctx`, innermost first."""
-    return cast("tuple[Run, ...]", context.get_value(_KEY, ctx) or ())
+    block = blocks.of(ctx)
+    return block.runs if block is not None else ()
 
 
 def entered(run: Run, ctx: Context, *, carry: bool = False) -> Context:
@@ -124,17 +125,19 @@ def entered(run: Run, ctx: Context, *, carry: bool = False) -> Context:
         ctx: The enclosing context.
         carry: True to write the budget of the run to the baggage of outgoing requests.
     """
+    outer = blocks.of(ctx)
     run.outer = current(ctx)
-    ctx = context.set_value(_KEY, (run, *run.outer), ctx)
-    if not carry or run.budget is None:
-        return ctx
-    carried_runs = [*_carried(ctx), {"run": run.value, "name": run.name, "limits": dict(run.budget.limits)}]
-    return baggage.set_baggage(_BAGGAGE, json.dumps(carried_runs[-_MAX_CARRIED:], separators=(",", ":")), ctx)
+    written = outer.carried if outer is not None else None
+    if carry and run.budget is not None:
+        carried_runs = [*_carried(ctx), {"run": run.value, "name": run.name, "limits": dict(run.budget.limits)}]
+        written = json.dumps(carried_runs[-_MAX_CARRIED:], separators=(",", ":"))
+        ctx = baggage.set_baggage(CARRIED_RUNS, written, ctx)
+    attributes = outer.attributes if outer is not None else {}
+    return blocks.within(ctx, Block(attributes, (run, *run.outer), outer, written))
 
 
 # --- From one service to the next ---
 
-_BAGGAGE = "agentcost.runs"
 _MAX_CARRIED = 4
 
 
@@ -160,7 +163,7 @@ def carried(ctx: Context, own: tuple[Run, ...]) -> list[tuple[Budget, str]]:
 
 
 def _carried(ctx: Context) -> list[Any]:
-    written = baggage.get_baggage(_BAGGAGE, ctx)
+    written = baggage.get_baggage(CARRIED_RUNS, ctx)
     if not isinstance(written, str):
         return []
     try:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
-from opentelemetry import context, trace
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
@@ -20,7 +20,7 @@ from otel_agentcost.core import money, semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Tokens
-from otel_agentcost.telemetry import adoption, attribution, rollup, run_context
+from otel_agentcost.telemetry import adoption, attribution, blocks, rollup, run_context
 from otel_agentcost.telemetry.held_span import HeldSpan
 from otel_agentcost.telemetry.rollup import Tally
 from otel_agentcost.telemetry.run_context import Run
@@ -157,7 +157,7 @@ class Spans:
             call: The request.
             endpoint: The span attributes of the client's address: provider, host, port.
         """
-        ctx = context.get_current()
+        ctx = blocks.here()
         parent = trace.get_current_span(ctx)
         attributed = attribution.current(ctx, self._defaults, rollup.tally_of(parent))
         attributes = request_attributes(call, endpoint, attributed)

@@ -7,7 +7,6 @@ from the attributes of the span. docs/neighbours.md lists the differences to cal
 
 from __future__ import annotations
 
-import asyncio
 import os
 import threading
 import time
@@ -18,7 +17,7 @@ from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 
-from opentelemetry import context, trace
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Span
 from opentelemetry.trace import Status, StatusCode
@@ -35,7 +34,7 @@ from otel_agentcost.guard import CallFacts, Refused, Ticket
 from otel_agentcost.integrations.spans import sources
 from otel_agentcost.integrations.spans.sources import Source
 from otel_agentcost.pricebook import PriceBook
-from otel_agentcost.telemetry import adoption, attribution, rollup, run_context, spans
+from otel_agentcost.telemetry import adoption, attribution, blocks, event_loops, rollup, run_context, spans
 from otel_agentcost.telemetry.held_span import before_end
 from otel_agentcost.telemetry.recorder import Labels, Recorder, SpanAccount
 from otel_agentcost.telemetry.rollup import Tally
@@ -85,7 +84,7 @@ class ModelCallSpans:
             return
         if not PENDING.empty():
             settle_pending()
-        ctx = parent_context if parent_context is not None else context.get_current()
+        ctx = blocks.here(parent_context)
         parent = trace.get_current_span(ctx)
         outer = rollup.tally_of(parent)
         tally = rollup.tally_of(span)
@@ -180,7 +179,7 @@ class _Call:
         try:
             self._facts = gate.facts_of_span(self._request, span, self._context, self._attribution, self._worst_case)
             # Waiting for reserved budget blocks the thread, which must not happen in an event loop.
-            decision = gate.ask(self._facts, span, wait=not _in_event_loop())
+            decision = gate.ask(self._facts, span, wait=event_loops.running() is None)
             if isinstance(decision, Ticket) and (decision.model is not None or decision.max_output_tokens is not None):
                 gate.guard.release(decision, self._clock())  # the SDK sends the request, so it cannot be rewritten here
                 if decision.fallback_error is not None:
@@ -402,11 +401,3 @@ def _scope(span: Span) -> str:
 
 def _parent_id(span: Span) -> int:
     return span.parent.span_id if span.parent is not None else 0
-
-
-def _in_event_loop() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True

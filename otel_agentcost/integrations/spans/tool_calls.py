@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from opentelemetry import context, trace
+from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Span
 from opentelemetry.trace import SpanKind
@@ -22,7 +22,7 @@ from otel_agentcost.calls.active import Instrumentation
 from otel_agentcost.calls.tool_call import TOOL_MARK, ToolCall, open_call
 from otel_agentcost.core import money, semconv
 from otel_agentcost.integrations.spans.sources import failure
-from otel_agentcost.telemetry import attribution, rollup, run_context
+from otel_agentcost.telemetry import attribution, blocks, rollup, run_context
 from otel_agentcost.telemetry.held_span import before_end
 from otel_agentcost.telemetry.recorder import SpanAccount
 
@@ -62,7 +62,7 @@ class ToolCallSpans:
 
     def start(self, span: Span, parent_context: Context | None) -> None:
         """Check if `span`, which has just started, represents a tool call, and count the call when the span ends."""
-        ctx = parent_context if parent_context is not None else context.get_current()
+        ctx = blocks.here(parent_context)
         parent = trace.get_current_span(ctx)
         outer: _Mark | None = getattr(parent, TOOL_MARK, None)
         attributes: Mapping[str, Any] = span.attributes or {}

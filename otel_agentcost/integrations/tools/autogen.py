@@ -10,13 +10,11 @@ from typing import Any
 
 from otel_agentcost.integrations.patching import Target
 from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, argument, as_mapping
-from otel_agentcost.telemetry.attribution import follow_into_threads
 
 _MODULE = "autogen_core.tools._base"
 
 
 def _request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
-    follow_into_threads()  # AutoGen runs functions that are not async in threads
     arguments = argument(args, kwargs, 0, "args")
     call_id = argument(args, kwargs, 2, "call_id")
     create_span = not hasattr(sys.modules.get(_MODULE), "trace_tool_span")

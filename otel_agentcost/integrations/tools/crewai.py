@@ -15,7 +15,6 @@ from typing import Any
 
 from otel_agentcost.integrations.patching import Target
 from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, ToolResponse, argument
-from otel_agentcost.telemetry.attribution import follow_into_threads
 
 _ReadRequest = Callable[[Any, tuple[Any, ...], dict[str, Any]], ToolRequest | None]
 
@@ -49,7 +48,6 @@ def _to_request(tool: Any, arguments: Callable[[], Mapping[str, Any]]) -> ToolRe
     most = getattr(tool, "max_usage_count", None)
     if most is not None and tool.current_usage_count >= most:
         return None  # crewai refuses the call
-    follow_into_threads()  # crewai runs functions that are not async in threads
     return ToolRequest(_name(tool), lambda: _model_arguments(tool, arguments()))
 
 

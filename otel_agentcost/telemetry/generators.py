@@ -1,22 +1,24 @@
-"""Run generators in their own OpenTelemetry context, which is current while they run and not between two items.
+"""Decorate functions and generators with a scope: an attribution, a run or a tool call that is open while they run.
 
-A generator shares the context of its consumer: a value that it sets would be set for the consumer too. `runs.py` and
-`decorators.py` use this module for decorated generators. Calls that the consumer makes between two items must not count
-in the run, and the run must not stay open when the consumer stops early.
+A generator shares the context of its consumer: a value that it sets would be set for the consumer too. A decorated one
+therefore has a context of its own, which is current while it runs and not between two items. Calls that the consumer
+makes between two items must not count in the run, and the run must not stay open when the consumer stops early.
 """
 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import AsyncGenerator, Callable, Generator
 from contextlib import AbstractContextManager
 from functools import partial
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
-from opentelemetry import context
-from opentelemetry.context import Context
+from otel_agentcost.telemetry import blocks
+from otel_agentcost.telemetry.blocks import Place
 
+_F = TypeVar("_F", bound=Callable[..., Any])
 _Scope = TypeVar("_Scope", bound=AbstractContextManager[Any])
 
 
@@ -28,19 +30,18 @@ class _Turn:
     """Makes the generator's context the current one while the generator runs. Entered once for each item."""
 
     def __init__(self) -> None:
-        self._inner: Context | None = None
-        self._outer: Context | None = None
+        self._inner: Place | None = None
+        self._outer: Place | None = None
 
     def __enter__(self) -> None:
-        self._outer = context.get_current()
+        self._outer = blocks.place()
         if self._inner is not None:
-            context.attach(self._inner)
+            blocks.move_to(self._inner)
 
     def __exit__(self, *_exc: object) -> None:
-        # `attach` instead of `detach`: in another thread than that of `attach`, the token is invalid.
-        self._inner = context.get_current()
-        if self._outer is not None and self._outer is not self._inner:
-            context.attach(self._outer)
+        self._inner = blocks.place()
+        if self._outer is not None:
+            blocks.move_to(self._outer)
         self._outer = None
 
 
@@ -60,6 +61,38 @@ class _Within:
     ) -> None:
         with self._turn:
             self._scope.__exit__(kind, error, place)
+
+
+def decorated(function: _F, scope: Callable[[], AbstractContextManager[Any]]) -> _F:
+    """Return `function` with a new scope around each call.
+
+    Args:
+        function: A synchronous or `async` function or generator function.
+        scope: Returns a scope.
+    """
+
+    def scope_of(*_args: Any, **_kwargs: Any) -> AbstractContextManager[Any]:
+        return scope()
+
+    if inspect.isasyncgenfunction(function):
+        return cast("_F", generating_async(function, scope_of))
+    if inspect.isgeneratorfunction(function):
+        return cast("_F", generating(function, scope_of))
+    if inspect.iscoroutinefunction(function):
+
+        @functools.wraps(function)
+        async def asynchronous(*args: Any, **kwargs: Any) -> Any:
+            with scope():
+                return await function(*args, **kwargs)
+
+        return cast("_F", asynchronous)
+
+    @functools.wraps(function)
+    def synchronous(*args: Any, **kwargs: Any) -> Any:
+        with scope():
+            return function(*args, **kwargs)
+
+    return cast("_F", synchronous)
 
 
 def generating(
