@@ -58,8 +58,8 @@ def instrument(
 
     From then on, each model call and tool call has a span with its tokens and its cost in US dollars, and the budgets
     of the settings are enforced. A second call does nothing, and logs a warning if it brings other settings. The
-    function never raises: it logs an invalid setting in one sentence, and instruments nothing. The command
-    `opentelemetry-instrument` calls it by itself.
+    function logs an invalid setting in one sentence, ignores it, and raises nothing, unless the setting `strict` is
+    set: then it raises SystemExit. The command `opentelemetry-instrument` calls it by itself.
 
     Args:
         tracer_provider: Provider of the tracer. Default: the global provider, even if it is set later.

@@ -136,7 +136,8 @@ class LoopDetected(_KeywordError):
         tool: The tool that is called again and again; None if the model repeats itself without a tool.
         arguments: The start of the arguments of its latest call, or of the answer that the model repeats.
         result: The start of the result of its latest call.
-        wasted_usd: US dollars that the trace has spent since the loop began.
+        wasted_usd: US dollars that the trace has spent since the loop began; None if calls were made whose cost is
+            unknown, and no other.
         trace_id: The trace of the call, as 32 hexadecimal digits.
     """
 
@@ -148,7 +149,7 @@ class LoopDetected(_KeywordError):
         tool: str | None = None,
         arguments: str = "",
         result: str = "",
-        wasted_usd: Decimal = Decimal(0),
+        wasted_usd: Decimal | None = Decimal(0),
         trace_id: str | None = None,
     ) -> None:
         self.rule = rule

@@ -1,12 +1,13 @@
 """The composition root: creates and removes the objects and patches of one `instrument()`.
 
-An invalid setting disables this package, not the application: one sentence is logged, and the application runs
-uninstrumented. Nothing here raises.
+An invalid setting turns off what it concerns, not the application: one sentence is logged. Nothing here raises, but
+with the setting `strict` an invalid setting ends the program.
 """
 
 from __future__ import annotations
 
 import atexit
+import re
 import threading
 import time
 import weakref
@@ -100,7 +101,7 @@ def start(
     settings: Settings | None = None,
     clock: Clock = _SYSTEM_CLOCK,
 ) -> None:
-    """Instrument the process. Does nothing if it is instrumented already. Never raises: errors are logged.
+    """Instrument the process. Does nothing if it is instrumented already. Errors are logged.
 
     Args:
         tracer_provider: The tracer provider. Default: the global one.
@@ -108,6 +109,9 @@ def start(
         logger_provider: The logger provider, for message content. Default: the global one.
         settings: The settings. Default: those of the environment.
         clock: The clocks of budgets, circuit breakers and prices.
+
+    Raises:
+        SystemExit: A setting cannot be understood, and the setting `strict` is set.
     """
     with _lock:
         if _running:
@@ -116,12 +120,14 @@ def start(
         try:
             settings = settings if settings is not None else from_environment()
             for notice in settings.notices:
-                log = alarm if "BUDGET IS ENFORCED" in notice else logger.warning
+                log = alarm if re.search("BUDGET IS ENFORCED|NO SUCH", notice) else logger.warning
                 log(f"otel-agentcost: {notice}")
             if settings.enabled:
                 _running.append(_start(settings, tracer_provider, meter_provider, logger_provider, clock))
         except AgentCostError as error:  # the sentence suffices: no traceback
             alarm(f"otel-agentcost: {error}{_no_budget_notice(settings)}")
+            if settings is None or settings.strict:
+                raise SystemExit(1) from error
         except Exception as error:
             report("starting", error)
             if _no_budget_notice(settings):
@@ -174,7 +180,8 @@ def _start(
     settings: Settings, tracer_provider: Any, meter_provider: Any, logger_provider: Any, clock: Clock
 ) -> Runtime:
     diagnostics.forget_causes()
-    book = open_book(settings.prices)  # first, because it may fail, and a failed start must leave nothing behind
+    book = _open_book(settings)  # first, because it may fail, and a failed start must leave nothing behind
+    _warn_of_futile_rules(settings, book)
     tracer = trace.get_tracer("otel_agentcost", __version__, tracer_provider, SCHEMA_URL)
     telemetry = _Telemetry(meter_provider)
     provider = tracer_provider or trace.get_tracer_provider()
@@ -215,6 +222,29 @@ def _start(
     return Runtime(
         settings=settings, instrumentation=instrumentation, pipeline=pipeline, processor=processor, patches=patches
     )
+
+
+def _open_book(settings: Settings) -> PriceBook:
+    """Return the price book with the user's price file; without that, if it cannot be used."""
+    try:
+        return open_book(settings.prices)
+    except AgentCostError as error:
+        if settings.strict:
+            raise
+        alarm(f"otel-agentcost: {error}")
+        return open_book(doubt="list prices alone: the price file of OTEL_AGENTCOST_PRICES cannot be used")
+
+
+def _warn_of_futile_rules(settings: Settings, book: PriceBook) -> None:
+    if not (settings.rules or settings.breakers or settings.downgrade or settings.prices):
+        return
+    from otel_agentcost.guard.futile_rules import futile_rules  # noqa: PLC0415 (imports what suggestions need)
+
+    try:
+        for sentence in futile_rules(settings, book):
+            logger.warning("otel-agentcost: %s", sentence)
+    except Exception as error:
+        report("checking the rules", error)
 
 
 @cache

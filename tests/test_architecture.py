@@ -34,7 +34,6 @@ MAY_IMPORT: dict[str, list[str]] = {
     "errors": [],
     "diagnostics": [],
     "_version": [],
-    "environment_variables": [],
     "plugins": [*GROUND],
     "settings": [*GROUND, "core", "plugins"],
     "pricebook": [*GROUND, "core"],

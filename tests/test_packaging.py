@@ -1,4 +1,4 @@
-"""What gets installed: the wheel's content, the entry points, the launcher's flags, an import without a warning."""
+"""What gets installed: the wheel's content, the entry points, no flag of the launcher, an import without a warning."""
 
 from __future__ import annotations
 
@@ -8,12 +8,11 @@ import subprocess
 import sys
 import zipfile
 from email import message_from_bytes
-from importlib.metadata import distribution
+from importlib.metadata import distribution, entry_points
 from pathlib import Path
 
 import pytest
 
-from otel_agentcost import environment_variables
 from otel_agentcost._version import __version__
 from otel_agentcost.cli import dashboards
 from otel_agentcost.settings import ROWS
@@ -25,10 +24,10 @@ DATA = (
     SHAPES
     | {"otel_agentcost/py.typed", "otel_agentcost/pricebook/book.jsonl"}
     | {f"otel_agentcost/pricebook/{table}.json" for table in ("hosts", "output_limits", "service_tiers")}
+    | {"otel_agentcost/integrations/unseen_clients.json"}
     | {f"otel_agentcost/guard/ledger/{name}.lua" for name in ("_common", "reserve", "settle", "release", "standing")}
 )
 BOARDS = {f"otel_agentcost/boards_data/{name}" for name in dashboards.files()}
-VARIABLES = [row.variable for row in ROWS if row.variable.startswith("OTEL_AGENTCOST_")]
 
 
 def run(*command: str | Path, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -122,26 +121,27 @@ def test_importing_the_package_imports_no_sdk(tmp_path: Path) -> None:
 
 
 def test_entry_points_load() -> None:
-    """The launcher finds the instrumentor and the variables, and the shell the command."""
+    """The launcher finds the instrumentor, and the shell the command."""
     points = {point.group: point for point in distribution("otel-agentcost").entry_points}
     assert points["opentelemetry_instrumentor"].name == "agentcost"
     assert callable(points["opentelemetry_instrumentor"].load()().instrument)
-    assert points["opentelemetry_environment_variables"].load() is environment_variables
     assert callable(points["console_scripts"].load())
 
 
-def test_the_launcher_lists_every_setting_as_a_flag(tmp_path: Path) -> None:
-    """`opentelemetry-instrument --help` shows our settings, each named like its variable without `OTEL_`."""
+def test_the_launcher_has_no_flag_of_this_package(tmp_path: Path) -> None:
+    """Its parser takes abbreviations: with a flag `--agentcost_agent`, no application could have an `--agent`."""
+    assert not {point.name for point in entry_points(group="opentelemetry_environment_variables")} & {"agentcost"}
     ended = run(LAUNCHER, "--help", cwd=tmp_path)
     assert ended.returncode == 0, ended.stderr
-    flags = {word.strip("[]") for word in ended.stdout.split()}
-    assert {f"--{name.removeprefix('OTEL_').lower()}" for name in VARIABLES} <= flags
+    assert "agentcost" not in ended.stdout
 
 
-def test_a_flag_of_the_launcher_reaches_the_settings(tmp_path: Path) -> None:
-    """What is given as a flag is what the program's settings say."""
-    code = "from otel_agentcost.settings import from_environment; print(from_environment().tool_prices['web_search'])"
+def test_the_launcher_does_not_take_the_options_of_an_application(tmp_path: Path) -> None:
+    """`opentelemetry-instrument python agent.py --agent researcher`: the application gets every word."""
     exporters = ("--traces_exporter", "none", "--metrics_exporter", "none", "--logs_exporter", "none")
-    flag = ("--agentcost_tool_prices", "web_search=0.005")
-    ended = run(LAUNCHER, *exporters, *flag, sys.executable, "-c", code, cwd=tmp_path)
-    assert ended.stdout == "0.005\n", ended.stderr
+    (tmp_path / "agent.py").write_text("import sys; print(sys.argv[1:])")
+    words = ["--agent", "researcher", "--agentcost_user", "bob", "--agentcost=x"]
+    fields = [row.field for row in ROWS if row.field != "config"]  # OpenTelemetry has two flags that begin so
+    words += [word for field in fields for word in (f"--{field}", "x")]
+    ended = run(LAUNCHER, *exporters, sys.executable, "agent.py", *words, cwd=tmp_path)
+    assert (ended.returncode, ended.stdout) == (0, f"{words}\n"), ended.stderr

@@ -8,16 +8,16 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from otel_agentcost.integrations import tools
-from otel_agentcost.settings import PREFIX, ROWS
+from otel_agentcost.integrations import tools, unseen
+from otel_agentcost.settings import ROWS
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 SETTINGS = ROOT / "docs" / "settings.md"
+USAGE = ROOT / "docs" / "usage.md"
 TOOLS = ROOT / "docs" / "tools.md"
 LOOPS = ROOT / "docs" / "loops.md"
 PERFORMANCE = ROOT / "docs" / "performance.md"
-VARIABLES = ROOT / "otel_agentcost" / "environment_variables.py"
 
 
 def block(document: str, name: str) -> str | None:
@@ -50,12 +50,13 @@ def frameworks_table() -> str:
     return "\n".join(lines) + "\n"
 
 
-def environment_variables() -> str:
-    """The module of that name: its docstring as it stands, then one constant a variable of ours."""
-    docstring = re.match(r'"""(.|\n)*?"""\n', VARIABLES.read_text(encoding="utf-8"))
-    assert docstring is not None
-    names = [row.variable for row in ROWS if row.variable.startswith(PREFIX)]
-    return docstring[0] + "\n" + "".join(f'{name} = "{name}"\n' for name in names)
+def unseen_table() -> str:
+    """The table of docs/usage.md: every package that calls models and is not seen."""
+    lines = ["| package | calls | counted with |", "|---|---|---|"]
+    for client in unseen.clients():
+        spans = ", ".join(f"`{name}`" for name in client.spans)
+        lines.append(f"| `{client.distribution}` | {client.calls} | {spans} |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -63,8 +64,8 @@ def main() -> None:
     SETTINGS.write_text(
         with_block(SETTINGS.read_text(encoding="utf-8"), "settings", settings_table()), encoding="utf-8"
     )
+    USAGE.write_text(with_block(USAGE.read_text(encoding="utf-8"), "unseen", unseen_table()), encoding="utf-8")
     TOOLS.write_text(with_block(TOOLS.read_text(encoding="utf-8"), "frameworks", frameworks_table()), encoding="utf-8")
-    VARIABLES.write_text(environment_variables(), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -18,10 +18,11 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
 from otel_agentcost.calls.circuit import Breaking
+from otel_agentcost.calls.named_rules import NamedRules
 from otel_agentcost.calls.pricing import worst_case_price
 from otel_agentcost.calls.scopes import SCOPES, new_id, scopes_of, trace_id_of
 from otel_agentcost.calls.streams import Feed
-from otel_agentcost.core import semconv
+from otel_agentcost.core import money, semconv
 from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.core.budgets import Budget, Scope
 from otel_agentcost.core.call import Answer, Call
@@ -30,7 +31,7 @@ from otel_agentcost.core.usage import Usage
 from otel_agentcost.diagnostics import report, warn_once
 from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard import CallFacts, Guard, Refused, Ticket
-from otel_agentcost.guard.ledger import LedgerError
+from otel_agentcost.guard.ledger import MOST, Amounts, LedgerError
 from otel_agentcost.guard.stream_meter import Meter
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry import attribution, blocks, rollup, run_context
@@ -103,6 +104,7 @@ class Gate:
         """
         attributed = {scope for _, scope in SCOPES}
         self._rules: tuple[Budget | Breaker, ...] = (*guard.budgets, *breakers)
+        self._named = NamedRules(self._rules)
         self._each = {rule.scope for rule in self._rules if rule.scope in attributed and rule.name is None}
         """Scopes in which each value has a budget or a breaker, and all calls so far had a value."""
         self.carries = guard.ledger.wrapped.shared
@@ -200,6 +202,8 @@ class Gate:
         self.reports.unenforced(span, f"otel-agentcost failed ({type(bug).__name__})")
 
     def _decided(self, decision: Ticket | Refused, facts: CallFacts, span: Span) -> Admission:
+        if self._named.open:
+            self._named.called(facts.scopes, facts.call.model)
         if isinstance(decision, Refused):
             self.refuse(span, decision)
         try:
@@ -358,6 +362,17 @@ class Admission:
             gate, facts, gate.guard.without_reservation(facts, facts.call.model)
         )  # made all the same, and counted
 
+    def rewritten(self) -> None:
+        """Log the first downgrade from a model to another."""
+        ticket, model = self.ticket, self._facts.call.model
+        if ticket.model is not None:
+            budget = f"the budget {ticket.fallback_error.budget}" if ticket.fallback_error is not None else "a budget"
+            warn_once(
+                f"downgraded: {model} {ticket.model}",
+                f"otel-agentcost: a call of {model!r:.120} was sent to {ticket.model!r:.120}, because {budget} has too "
+                "little left for it. Further ones are not logged: their spans have agentcost.downgraded_from.",
+            )
+
     def metered(self, feed: Feed, reader: AnswerReader, model: str | None, span: Span) -> Feed:
         """Return `feed`, behind a meter where the reservation does not cover whatever the stream may bring.
 
@@ -403,6 +418,35 @@ class Admission:
         if before is None:
             return None
         return Saved(before - cost.usd, self._facts.call.model, self.ticket.model)
+
+    def settle_unfinished(self, record: Record) -> None:
+        """Count the whole reservation as spent: the provider goes on with the answer, and may bill all of it."""
+        gate, worst = self._gate, self._worst()
+        self.settled = True
+        tokens = worst.get("tokens", 0)
+        settle = partial(self._settle, record.span, money.from_nano(worst.get("nano_usd", 0)), tokens, gate.clock())
+        gate.guard.run_without_blocking(settle)
+
+    def finish(self, record: Record, answer: Answer, cost: Cost) -> None:
+        """Replace what `settle_unfinished` has counted by the real cost. What is still unknown stays the worst case."""
+        if answer.usage is None and cost.usd is None:
+            return
+        gate, counted, tokens = self._gate, self._worst(), answer.tokens()
+        nano = counted.get("nano_usd", 0) if cost.usd is None else money.to_nano(cost.usd)
+        real: Amounts = {"nano_usd": nano, "tokens": tokens.input + tokens.output}
+
+        def correct() -> None:
+            try:
+                for level in gate.guard.correct(self.ticket, counted, real, gate.clock()):
+                    gate.reports.level(record.span, *level)
+            except Exception as bug:
+                report("correcting what an unfinished answer has counted", bug)
+
+        gate.guard.run_without_blocking(correct)
+
+    def _worst(self) -> Amounts:
+        """Return the reservation, without amounts that stand for everything that was left."""
+        return {unit: amount for unit, amount in self.ticket.reserved.items() if amount < MOST}
 
     def _settle(self, span: Span, usd: Decimal | None, tokens: int, now: float) -> None:
         try:

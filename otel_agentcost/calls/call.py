@@ -19,6 +19,7 @@ from opentelemetry import context
 
 from otel_agentcost.calls import finalize, streams
 from otel_agentcost.calls.admission import Admission
+from otel_agentcost.calls.unfinished import Unfinished
 from otel_agentcost.core import money
 from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.diagnostics import report
@@ -64,6 +65,7 @@ class ActiveCall:
         "admission",
         "at",
         "attempt",
+        "begun",
         "content",
         "earlier",
         "feed",
@@ -84,6 +86,7 @@ class ActiveCall:
         at: float,
         content: CallContent | None,
         settle: Settle,
+        begun: Unfinished | None = None,
     ) -> None:
         """Begin a call.
 
@@ -94,6 +97,7 @@ class ActiveCall:
             at: The time of the call, in seconds since the epoch.
             content: The messages of the call; None if content is not captured.
             settle: Settles the call when its stream ends.
+            begun: The call that began this answer, if it is retrieved.
         """
         self.request = request
         self.record = record
@@ -101,6 +105,7 @@ class ActiveCall:
         self.content = content
         self._client = client
         self._settle = settle
+        self.begun = begun
         self._once = threading.Lock()
         self.sent = False
         """True if the call was admitted and the SDK was called."""
@@ -125,6 +130,8 @@ class ActiveCall:
     def active(self) -> _Active:
         """Return a context manager that makes this call and its span current while the SDK runs."""
         return _Active(self, self.record.context)
+        if record.tally is not None:
+            record.tally.call_begins()
 
     def is_of(self, client: object) -> bool:
         """Return True if `client` makes this call. Another client inside a transport makes another call."""

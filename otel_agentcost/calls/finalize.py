@@ -18,6 +18,7 @@ from types import FrameType
 from typing import Any, Protocol
 
 from otel_agentcost.diagnostics import apart, report
+from otel_agentcost.telemetry.held_span import end_held
 
 PENDING: SimpleQueue[Callable[[], None]] = SimpleQueue()
 """Settlements that wait for a safe moment."""
@@ -46,7 +47,7 @@ _OPEN: weakref.WeakSet[OpenStream] = weakref.WeakSet()
 def watch(stream: OpenStream) -> None:
     """Settle `stream` at the latest when the process exits, and disown it in the child of a fork."""
     _OPEN.add(stream)
-    _settle_at_exit()
+    settle_at_exit()
 
 
 def settle_when_safe(settle: Callable[[], None]) -> None:
@@ -106,14 +107,18 @@ if hasattr(os, "register_at_fork"):
 
 
 @cache
-def _settle_at_exit() -> None:
-    """Settle open streams when the process exits. Exit hooks run last-in first-out: telemetry is still up then."""
+def settle_at_exit() -> None:
+    """Settle open streams when the process exits, and end the spans that wait for them.
+
+    Exit hooks run last-in first-out: telemetry is still up then.
+    """
 
     def settle() -> None:
         try:
             settle_pending()
             for stream in list(_OPEN):
                 stream.lost()
+            end_held()
         except Exception as error:
             report("settling open streams at exit", error)
 

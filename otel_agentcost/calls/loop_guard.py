@@ -20,6 +20,7 @@ from opentelemetry.trace import Span
 from otel_agentcost.calls import text_similarity
 from otel_agentcost.calls.scopes import trace_id_of, trace_key
 from otel_agentcost.core import money, semconv
+from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.loops import (
     Finding,
     Item,
@@ -66,13 +67,20 @@ class Detection(NamedTuple):
 class _Trace:
     """One trace: its loops, and its spend in nano-dollars."""
 
-    __slots__ = ("loops", "reported", "spent")
+    __slots__ = ("loops", "reported", "spent", "unpriced")
 
     def __init__(self, thresholds: Thresholds) -> None:
         self.loops = TraceLoops(thresholds)
         self.spent = 0
         self.reported = 0
         """The spend when waste was last reported, so that no dollar is reported as wasted twice."""
+        self.unpriced = False
+        """True if the cost of a call is unknown in whole or in part: the spend is then a lower bound."""
+
+    def spent_since(self, since: int) -> Decimal | None:
+        """Return the US dollars spent since a spend of `since` nano-dollars; None instead of a lower bound of zero."""
+        nano = max(0, self.spent - since)
+        return money.from_nano(nano) if nano or not self.unpriced else None
 
 
 class LoopGuard:
@@ -122,14 +130,15 @@ class LoopGuard:
         worst = min(loops, key=lambda loop: loop.since)
         agent = record.attribution.get(semconv.AGENT)
         with self._lock:
-            wasted = money.from_nano(max(0, trace.spent - worst.since))
+            wasted = trace.spent_since(worst.since)
             more = money.from_nano(max(0, trace.spent - max(worst.since, trace.reported)))
             trace.reported = trace.spent
         for loop in loops:
             if loop.first:
-                since = money.from_nano(max(0, trace.spent - loop.since))
+                since = trace.spent_since(loop.since)
                 self._reports.found(record.span, loop, since, agent=agent, content=self._content)
-        self._reports.wasted(record.span, worst, wasted, more, agent=agent)
+        if wasted is not None:
+            self._reports.wasted(record.span, worst, wasted, more, agent=agent)
         new = self.blocks or any(loop.first for loop in loops)
         return Detection(_error(loops[0], wasted, record), new)
 
@@ -143,14 +152,15 @@ class LoopGuard:
         except Exception as bug:
             report("reading an answer for loop detection", bug)
 
-    def settled(self, record: Record, usd: Decimal | None) -> None:
+    def settled(self, record: Record, cost: Cost) -> None:
         """Count the cost of a call that has ended."""
-        if not usd:
+        if not cost.usd and cost.unpriced is None:
             return
         with self._lock:
             trace = self._traces.get(_key(record))
             if trace is not None:
-                trace.spent += money.to_nano(usd)
+                trace.spent += money.to_nano(cost.usd or money.ZERO)
+                trace.unpriced = trace.unpriced or cost.unpriced is not None
 
     def tool_used(self, span: Span, used: ToolUse, *, alone: bool) -> None:
         """Add a tool call that has ended.
@@ -190,7 +200,7 @@ def _key(record: Record) -> str:
     return trace_key(trace_id_of(record.span), alone=record.alone)
 
 
-def _error(loop: Finding, wasted: Decimal, record: Record) -> LoopDetected:
+def _error(loop: Finding, wasted: Decimal | None, record: Record) -> LoopDetected:
     recorded = record.span.get_span_context().is_valid
     return LoopDetected(
         rule=loop.rule,

@@ -20,7 +20,8 @@ from otel_agentcost.calls import finalize, pricing, streams
 from otel_agentcost.calls.admission import Gates
 from otel_agentcost.calls.call import CURRENT, ActiveCall, CallContent
 from otel_agentcost.calls.loop_guard import LoopGuard
-from otel_agentcost.calls.seam import Body, EventIterator, EventStream, Reply, Seam
+from otel_agentcost.calls.seam import Body, EventIterator, EventStream, Reply, Retrieves, Seam
+from otel_agentcost.calls.unfinished import UnfinishedAnswers
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue
 from otel_agentcost.diagnostics import report
@@ -77,6 +78,7 @@ class Pipeline:
         self._loops = loops
         self._content = content
         self._clock = clock
+        self._unfinished = UnfinishedAnswers(recorder)
         self.active = True
         """False after `uninstrument`: a wrapper that other code still holds then passes calls through."""
 
@@ -86,7 +88,8 @@ class Pipeline:
         """Make one synchronous call."""
         call = self._open(seam, instance, args, kwargs)
         if call is None:
-            return wrapped(*args, **kwargs)
+            result = wrapped(*args, **kwargs)
+            return self._retrieved(seam, instance, args, kwargs, result) if self._unfinished else result
         try:
             self._check_loops(call)
             if (gate := self._gates.gate) is not None:
@@ -103,7 +106,8 @@ class Pipeline:
         """Make one asynchronous call."""
         call = self._open(seam, instance, args, kwargs)
         if call is None:
-            return await wrapped(*args, **kwargs)
+            result = await wrapped(*args, **kwargs)
+            return self._retrieved(seam, instance, args, kwargs, result) if self._unfinished else result
         try:
             self._check_loops(call)
             if (gate := self._gates.gate) is not None:
@@ -189,6 +193,7 @@ class Pipeline:
                 call.request, args, kwargs, model=ticket.model, max_output_tokens=ticket.max_output_tokens
             )
             call.rewritten(request)
+            admission.rewritten()
         except Exception as bug:
             call.admission = admission.not_rewritten(call.record, bug)
         return args, kwargs
@@ -239,6 +244,21 @@ class Pipeline:
         else:
             self._read_whole(call, reply.response)
         return result
+
+    def _retrieved(self, seam: Seam, instance: Any, args: Any, kwargs: Any, result: Any) -> Any:
+        """Return what the SDK returned: settled, or tapped, if it is an answer that went on after its call."""
+        try:
+            begun = self._unfinished.find(seam.answer_id(args, kwargs)) if isinstance(seam, Retrieves) else None
+            if begun is None or not self.active or begun.goes_on(seam.unwrap(result)):
+                return result
+            record = self._spans.open(begun.request.call, begun.request.endpoint.attributes)
+            record.account_of(begun.record)
+        except Exception as error:
+            report("reading a retrieved answer", error)
+            return result
+        call = ActiveCall(begun.request, record, instance, begun.at, None, self.settle_stream, begun)
+        call.sent = True
+        return self._deliver(call, seam, result)
 
     def _read_whole(self, call: ActiveCall, response: Any) -> None:
         """Read an HTTP response that a hook of the application has read completely."""
@@ -358,7 +378,14 @@ class Pipeline:
         answer = _completed(call, answer)
         cost = pricing.cost_of(self._book, request, answer, at=call.at, failed=error is not None)
         tokens = answer.tokens()
-        if call.admission is not None:  # first, so that a later error does not lose the cost
+        if call.begun is not None:
+            labels = self._labels(call, request.call.model, answer.model)
+        if call.record.tally is not None:
+            call.record.tally.call_ended()
+            return self._unfinished.charge(call.begun, record, labels, answer, cost, error)
+        if answer.goes_on:
+            self._unfinished.add(request, record, call.admission, call.at, answer.response_id)
+        elif call.admission is not None:  # first, so that a later error does not lose the cost
             saved = call.admission.settle(record, request.call.model, answer, cost)
             if saved is not None:
                 self._recorder.saved_by_downgrade(saved.usd, self._labels(call, saved.requested, saved.served))
@@ -373,7 +400,7 @@ class Pipeline:
         seconds = time.perf_counter() - record.started
         self._recorder.charge_model_call(record, labels, counted, cost, failure, seconds=seconds)
         if self._loops is not None:
-            self._loops.settled(record, cost.usd)
+            self._loops.settled(record, cost)
         return attributes
 
     def _labels(self, call: ActiveCall, requested: str | None, served: str | None) -> Labels:

@@ -57,7 +57,7 @@ def cost_of(book: PriceBook, request: ModelRequest, answer: Answer, *, at: float
         cost = cost._replace(unpriced=answer.uncounted)
     for charge in answer.extra:
         cost += price(charge.usage, (charge.model,), charge.terms)
-    return cost
+    return cost.known()
 
 
 def within_limit(answer: Answer, call: Call) -> Answer:

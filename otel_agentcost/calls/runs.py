@@ -81,7 +81,8 @@ def run(  # noqa: PLR0913 (one keyword for each limit, and for each thing that i
 
     Returns:
         A context manager and decorator. The block gets a `Run`, with `cost_usd` and `remaining_usd` (`Decimal`, US
-        dollars), `llm_calls`, `tool_calls`, `input_tokens`, `output_tokens` and `unpriced_calls`.
+        dollars), `llm_calls`, `tool_calls`, `input_tokens`, `output_tokens` and `unpriced_calls`. If some calls are
+        unpriced, `cost_usd` is a lower bound, or None if nothing is known; `remaining_usd` is None without a limit.
 
     Raises:
         ValueError: A limit is not a number above zero, a limit of tokens, calls or seconds is not a whole number, or

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from otel_agentcost.wire import AnswerReader
 from otel_agentcost.wire.format import ModelRequest
@@ -88,4 +88,18 @@ class Seam(Protocol):
 
     def unwrap(self, result: Any) -> Reply:
         """Return what came back, from what the patched method returned."""
+        ...
+
+
+@runtime_checkable
+class Retrieves(Protocol):
+    """Facet of a seam whose SDK can retrieve answers that go on after their call has ended (`Answer.goes_on`)."""
+
+    def answer_id(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+        """Return the id of the answer that a call of the patched method may retrieve or cancel; None for other calls.
+
+        Args:
+            args: The positional arguments of a call that `Seam.read` takes for no model call.
+            kwargs: The keyword arguments of the call.
+        """
         ...

@@ -74,12 +74,13 @@ def run(arguments: argparse.Namespace) -> int:
     except SettingsError as error:
         settings, problem = Settings(), Finding("not used", str(error), fine=False)
     prices = list(_prices(settings))
-    obstacle = _obstacle(settings, problem, prices)
+    obstacle = _obstacle(settings, problem)
     sections = {
         "Settings": [problem] if problem else list(_settings(settings)),
         "Budgets": list(_budgets(settings, obstacle)),
         "Prices": prices,
         "SDKs": list(_sdks(in_use=obstacle is None)),
+        "Other clients of models": list(_others(in_use=obstacle is None)),
         "Tools of frameworks": list(_frameworks(in_use=obstacle is None)),
         "OpenTelemetry": list(_telemetry()),
     }
@@ -100,8 +101,12 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     if not settings.enabled:
         yield Finding("disabled", "no SDK is patched and nothing is measured.", fine=False)
     for notice in settings.notices:
-        yield Finding("no effect", notice, fine=False)
+        if _LOUD not in notice:
+            yield Finding("no effect", notice, fine=False)
 
+
+_LOUD = "BUDGET IS ENFORCED"
+"""Is part of every notice about a limit without effect; these stand among the budgets."""
 
 # --- Budgets ----------------------------------------------------------------------------------------------------------
 
@@ -113,16 +118,14 @@ _COUNTED: Mapping[Unit, str] = {
 }
 
 
-def _obstacle(settings: Settings, problem: Finding | None, prices: list[Finding]) -> str | None:
+def _obstacle(settings: Settings, problem: Finding | None) -> str | None:
     """Return why the budgets of the settings are not enforced; None if they are, or if there are none."""
     if problem is not None:
-        return "the settings cannot be parsed"
+        return "OTEL_AGENTCOST_STRICT is true, and a setting is unclear"
     if not settings.rules and not settings.breakers:
         return None
     if not settings.enabled:
         return "OTEL_AGENTCOST_ENABLED is false"
-    if not all(finding.fine for finding in prices):
-        return "the price file cannot be used"
     if not _variable(DISABLED, os.environ.get(DISABLED, "")).fine:
         return f"{DISABLED} names agentcost"
     return None
@@ -134,6 +137,7 @@ def _budgets(settings: Settings, obstacle: str | None) -> Iterator[Finding]:
         yield Finding(
             "not enforced", f"NO BUDGET IS ENFORCED: {obstacle}, so otel-agentcost does not start.", fine=False
         )
+    yield from (Finding("not enforced", notice, fine=False) for notice in settings.notices if _LOUD in notice)
     for rule in settings.rules:
         words = _in_words(rule, settings, time.time()) if obstacle is None else "not enforced"
         yield Finding("budget", f"{rule.text} | {words}", fine=obstacle is None)
@@ -147,8 +151,26 @@ def _budgets(settings: Settings, obstacle: str | None) -> Iterator[Finding]:
         whose = _whose(breaker)
         words = f"{whose}: opens after {breaker.why}, refuses for {breaker.open_in_words}"
         yield Finding("breaker", f"{breaker.text} | {words}", fine=obstacle is None)
+    yield from _doubts(settings)
     if settings.rules or settings.breakers or "ledger" in settings.sources:
         yield _ledger(settings)
+
+
+def _doubts(settings: Settings) -> Iterator[Finding]:
+    """Report rules that can have no effect, and those whose effect depends on names that only calls have."""
+    from otel_agentcost.guard.futile_rules import futile_rules  # noqa: PLC0415 (keeps the command line quick to start)
+    from otel_agentcost.pricebook import open_book  # noqa: PLC0415
+
+    try:
+        book = open_book(settings.prices)
+    except AgentCostError:  # reported among the prices
+        book = open_book()
+    for sentence in futile_rules(settings, book):
+        yield Finding("no effect", sentence, fine=False)
+    named = (rule for rule in (*settings.rules, *settings.breakers) if rule.name is not None)
+    if names := ", ".join(dict.fromkeys(f"{rule.scope}={rule.name}" for rule in named)):
+        text = f"{names}: only calls tell if there are such names; the log names those that 100 calls have not had"
+        yield Finding("names", text)
 
 
 def _whose(rule: Budget | Breaker) -> str:
@@ -248,6 +270,28 @@ def _sdks(*, in_use: bool) -> Iterator[Finding]:
         measured = "every call is measured" if in_use else "not measured, see above"
         found = _patched(sdk.distribution, sdk.oldest, [patchable.target for patchable in sdk.patches], measured)
         yield found or Finding(sdk.distribution, "not installed")
+
+
+def _others(*, in_use: bool) -> Iterator[Finding]:
+    """Report the installed packages that call models past the patched SDKs."""
+    from otel_agentcost.integrations import unseen  # noqa: PLC0415 (keeps the command line quick to start)
+
+    found = False
+    for client in unseen.clients():
+        installed = _version(client.distribution)
+        if installed is None:
+            continue
+        found = True
+        seen = next((name for name in client.spans if _version(name) is not None), None)
+        if seen is not None:
+            measured = f"its calls are counted from the spans of {seen}" if in_use else "not measured, see above"
+            yield Finding(client.distribution, f"{installed}: {measured}")
+            continue
+        remedy = f"; install {client.spans[0]} to count them" if client.spans else ""
+        text = f"calls of {client.calls} are NOT SEEN: no span, no cost, no budget ({client.why}){remedy}"
+        yield Finding(client.distribution, f"{installed}: {text}")
+    if not found:
+        yield Finding("", "none is installed")
 
 
 def _frameworks(*, in_use: bool) -> Iterator[Finding]:

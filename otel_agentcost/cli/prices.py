@@ -127,9 +127,17 @@ def show(arguments: argparse.Namespace) -> int:
 def _suggest(book: PriceBook, model: str, provider: str | None) -> None:
     """Print suggestions for a name without a price: other providers of the model, and similar names."""
     providers = suggestions.providers_of(book, model)
+    if provider is not None and not suggestions.is_provider(book, provider):
+        near = suggestions.near_provider(book, provider)
+        meant = f" Did you mean --provider {near}?" if near else ""
+        print(f"The price book has no provider {provider!r}.{meant}")
+        if not providers:
+            print(f"It has: {_joined(sorted(book.book.providers), most=16)}.")
+        provider = None
     if providers:
         print(f"The name has a price at: {_joined(providers)} (try --provider {providers[0]}).")
-    if (provider is not None or not providers) and (near := suggestions.near_models(book, model, provider)):
+    near_models = [] if provider is None and providers else suggestions.near_models(book, model, provider)
+    if near := [name for name in near_models if name != model.lower()]:
         print(f"Did you mean {' or '.join(filter(None, (', '.join(near[:-1]), near[-1])))}?")
 
 
@@ -238,11 +246,8 @@ def check(arguments: argparse.Namespace) -> int:
             print(f"  {name}: priced as {model.alias}")
         else:
             print(f"  {name}: {' | '.join(_short(entry) for entry in (*model.prices.lists, *model.prices.variants))}")
-    for entry in overrides.providers.values():
-        if not entry.urls and entry.id not in book.book.providers:
-            near = suggestions.near_provider(book, entry.id)
-            hint = f"; did you mean {near}?" if near else ": add the base URL of its calls."
-            print(f"! provider {entry.id} is not in the book and has no base_url{hint}")
+    for sentence in suggestions.unreachable_providers(book):
+        print(f"! {sentence}")
     return 0
 
 

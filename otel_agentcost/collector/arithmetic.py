@@ -97,3 +97,4 @@ def _open_details() -> Iterator[str]:
     reason = text("the span does not say which of its tokens are pictures or sound; the cheapest is counted")
     yield put(_GAP, reason, _PAY, _GAP + NIL, f"{_OUTPUT} > 0.0", matches(f"{_ROW}[3]", "m"))
     yield put(UNPRICED, _GAP, _GAP + SAID)
+    yield drop(COST, _PAY, UNPRICED + SAID, f"{COST} == 0.0")  # a lower bound of zero tells nothing

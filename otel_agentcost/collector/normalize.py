@@ -67,14 +67,17 @@ def init_cache() -> Iterator[str]:
 
 
 def _operation() -> Iterator[str]:
+    """Write the operation under the conventions' name. A call that no table knows is a chat."""
     to = attribute(semconv.OPERATION)
-    kind, older = attribute(aliases.SPAN_KIND), attribute(aliases.REQUEST_TYPE)
-    for value, calls in ((semconv.EMBEDDINGS, "embed"), (semconv.TEXT_COMPLETION, "completion"), ("rerank", "rerank")):
-        for said in (older, attribute(aliases.VERCEL_OPERATION)):
-            yield put(to, text(value), to + NIL, matches(said, calls + ("" if value == semconv.EMBEDDINGS else "$")))
-        yield put(to, text(value), f'{to} == "{calls}"' if calls == "completion" else f'{to} == "{calls}ding"')
-    yield put(to, text(semconv.EMBEDDINGS), to + NIL, f'{kind} == "EMBEDDING"')
-    yield put(to, text("rerank"), to + NIL, f'{kind} == "RERANKER"')
+    for older, operation in aliases.OLDER_OPERATIONS.items():
+        yield put(to, text(operation), to + NIL, f"{attribute(aliases.REQUEST_TYPE)} == {text(older)}")
+        yield put(to, text(operation), f"{to} == {text(older)}")
+    operations = aliases.CALLS
+    yield put(to, attribute(aliases.REQUEST_TYPE), to + NIL, matches(attribute(aliases.REQUEST_TYPE), operations))
+    for said, known in ((aliases.VERCEL_OPERATION, aliases.VERCEL_OPERATIONS), (aliases.SPAN_KIND, aliases.KINDS)):
+        for value, operation in known.items():
+            if operation != semconv.CHAT:
+                yield put(to, text(operation), to + NIL, f"{attribute(said)} == {text(value)}")
     yield put(to, text(semconv.CHAT), to + NIL)
 
 

@@ -64,7 +64,7 @@ def _is_call() -> str:
     older, vercel = attribute(aliases.REQUEST_TYPE), attribute(aliases.VERCEL_OPERATION)
     named = f"({matches(operation, aliases.CALLS)} or {operation}{NIL} and ("
     named += f"{matches(older, aliases.CALLS)} or {matches(kind, aliases.CALL_KINDS)}"
-    named += f" or {matches(vercel, '[.]do(Generate|Stream|Embed)$')}))"
+    named += f" or {matches(vercel, aliases.VERCEL_CALLS)}))"
     says = " or ".join(f"{path}{SAID}" for path in (operation, kind, older, vercel))
     fresh = " and ".join(path + NIL for path in (COST, UNPRICED, BASIS, attribute(semconv.WATCHED)))
     return f"({says}) and {named} and {fresh} and not {in_environment(IGNORED_SCOPES)}"

@@ -98,10 +98,36 @@ TOOL_NAME: Final = (semconv.TOOL, "tool.name", "traceloop.entity.name")
 TOOL_ARGUMENTS: Final = (semconv.TOOL_ARGUMENTS, "input.value", "traceloop.entity.input")
 """Present only where the instrumentation is set to record content."""
 
-CALLS: Final = "^(chat|text_completion|generate_content|embeddings|completion|embedding|rerank)$"
-"""Operations that are model calls: the conventions' names and OpenLLMetry's."""
-CALL_KINDS: Final = "^(LLM|EMBEDDING|RERANKER)$"
+RERANK: Final = "rerank"
+"""The operation of a call that ranks documents, for which the conventions have no name."""
+OLDER_OPERATIONS: Final = {"completion": semconv.TEXT_COMPLETION, "embedding": semconv.EMBEDDINGS}
+"""OpenLLMetry's names of operations, and the conventions'."""
+VERCEL_OPERATIONS: Final = {
+    "ai.generateText.doGenerate": semconv.CHAT,
+    "ai.streamText.doStream": semconv.CHAT,
+    "ai.generateObject.doGenerate": semconv.CHAT,
+    "ai.streamObject.doStream": semconv.CHAT,
+    "ai.embed.doEmbed": semconv.EMBEDDINGS,
+    "ai.embedMany.doEmbed": semconv.EMBEDDINGS,
+    "ai.rerank.doRerank": RERANK,
+}
+"""The model calls of the Vercel AI SDK (https://ai-sdk.dev/docs/ai-sdk-core/telemetry; its source has the last one)."""
+KINDS: Final = {"LLM": semconv.CHAT, "EMBEDDING": semconv.EMBEDDINGS, "RERANKER": RERANK}
 """OpenInference's kinds of model calls."""
+CALL_OPERATIONS: Final = (
+    semconv.CHAT,
+    semconv.TEXT_COMPLETION,
+    semconv.GENERATE_CONTENT,
+    semconv.EMBEDDINGS,
+    *OLDER_OPERATIONS,
+    RERANK,
+)
+"""Operations that are model calls: the conventions' names and OpenLLMetry's."""
+CALLS: Final = f"^({'|'.join(CALL_OPERATIONS)})$"
+"""A pattern for them."""
+CALL_KINDS: Final = f"^({'|'.join(KINDS)})$"
+VERCEL_CALLS: Final = "[.]do(Generate|Stream|Embed|Rerank)$"
+"""A pattern for the operations of the Vercel AI SDK that are model calls: later ones, too."""
 EXCLUSIVE_SCOPES: Final = (
     "opentelemetry.instrumentation.bedrock",
     "opentelemetry.instrumentation.botocore.bedrock-runtime",

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal, cast, get_args
 
+from otel_agentcost.core import hints
 from otel_agentcost.core.budgets import Scope, UnclearRule, quoted_name, split_rules, split_scope
 
 Trip = Literal["refusals", "loops"]
@@ -96,7 +97,9 @@ def _parse_rule(rule: str) -> Breaker:
     scope, name, window, tail = split_scope(rule)
     scope = scope.strip()
     if window is not None or scope not in BREAKABLE:
-        raise UnclearRule(f"{rule!r} has a scope that is none of {', '.join(BREAKABLE)}: {_FORM}")
+        raise UnclearRule(
+            f"{rule!r} has a scope that is none of {', '.join(BREAKABLE)}: {_FORM}{hints.near(scope, BREAKABLE)}"
+        )
     if name is not None and (not name.strip() or scope == "total"):
         raise UnclearRule(f"{rule!r} has an empty name: {_FORM}")
     items = _items(tail, rule)
@@ -135,8 +138,15 @@ def _seconds(value: str, rule: str) -> int:
     found = _TIME.fullmatch(value.strip())
     seconds = int(found[1]) * _SECONDS[found[2]] if found is not None else 0
     if not 0 < seconds <= _LONGEST:
-        raise UnclearRule(f"{value!r} in {rule!r} is not a time from 1s to 7d: write 30s, 10m, 2h or 1d")
+        raise UnclearRule(
+            f"{value!r} in {rule!r} is not a time from 1s to 7d: write 30s, 10m, 2h or 1d{_time_hint(value)}"
+        )
     return seconds
+
+
+def _time_hint(value: str) -> str:
+    word = re.fullmatch(r"(\d{1,6})\s*(s|m|h|d)[a-z]+", value.strip().lower())
+    return f"; did you mean {word[1]}{word[2]}?" if word is not None else ""
 
 
 def _written(seconds: int) -> str:

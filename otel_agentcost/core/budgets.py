@@ -17,7 +17,7 @@ from datetime import datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
 from typing import Literal, NamedTuple, cast, get_args
 
-from otel_agentcost.core import money
+from otel_agentcost.core import hints, money
 
 Scope = Literal[
     "trace", "run", "conversation", "user", "tenant", "team", "agent", "feature", "model", "process", "total"
@@ -176,13 +176,8 @@ def read(written: object) -> tuple[Budget, ...]:
     Raises:
         UnclearRule: A rule cannot be understood.
     """
-    if isinstance(written, str):
-        return parse(written)
-    items: object = [cast("object", written)] if isinstance(written, (Mapping, Budget)) else written
-    if not isinstance(items, Sequence):
-        raise UnclearRule(f"{written!r:.200} is not a list of rules: {_FORM}")
     found: list[Budget] = []
-    for item in cast("Sequence[object]", items):
+    for item in split(written):
         if isinstance(item, Budget):
             found.append(item)
         elif isinstance(item, Mapping):
@@ -190,6 +185,28 @@ def read(written: object) -> tuple[Budget, ...]:
         else:
             found += parse(item if isinstance(item, str) else repr(item))
     return tuple(found)
+
+
+def split(written: object) -> list[object]:
+    """Split the value of the setting into its rules, none of which is parsed.
+
+    Raises:
+        UnclearRule: The value is no list of rules.
+    """
+    if isinstance(written, str):
+        return list(split_rules(written))
+    if isinstance(written, Mapping):
+        rules = cast("Mapping[object, object]", written)
+        return [{head: limits} for head, limits in rules.items()] if _PARTS.isdisjoint(rules) else [rules]
+    if isinstance(written, Budget):
+        return [written]
+    if not isinstance(written, Sequence):
+        raise UnclearRule(f"{written!r:.200} is not a list of rules: {_FORM}")
+    return [
+        rule
+        for item in cast("Sequence[object]", written)
+        for rule in (split(item) if isinstance(item, (str, Mapping)) else [item])
+    ]
 
 
 def parse(rules: str) -> tuple[Budget, ...]:
@@ -215,12 +232,17 @@ def parse_rule(rule: str) -> Budget:
     rule = rule.strip()
     scope, name, window, tail = split_scope(rule)
     items: list[tuple[str, object]] = []
-    for item in tail.split(","):
+    for item in split_items(tail):
         key, equals, value = (part.strip() for part in item.partition("="))
         if not equals:
             raise UnclearRule(f"{item.strip()!r} in {rule!r} is not a limit: write limit=value, such as usd=1")
         items.append((key, value))
     return _budget(rule, scope, name, window, items)
+
+
+def split_items(text: str) -> list[str]:
+    """Split at commas, but not within a number that has a decimal comma: what is quoted then is the whole number."""
+    return re.split(r",(?!\s*\d+\s*(?:,|$))", text)
 
 
 def split_scope(rule: str) -> tuple[str, str | None, str | None, str]:
@@ -234,6 +256,8 @@ def split_scope(rule: str) -> tuple[str, str | None, str | None, str]:
         return quoted["scope"], quoted["name"].replace('""', '"'), quoted["window"], quoted["limits"]
     head, colon, tail = rule.rpartition(":")
     if not colon:
+        if rule.partition("=")[0].strip() in LIMITS:
+            raise UnclearRule(f"{rule!r} has no scope: write total:{rule} for all calls together, or user/day:{rule}")
         raise UnclearRule(f"{rule!r} has no limit: {_FORM}")
     return *_head(head), tail
 
@@ -276,10 +300,11 @@ def _under(head: str, limits: object) -> Sequence[Budget]:
 def _budget(rule: str, scope: str, name: str | None, window: str | None, items: list[tuple[str, object]]) -> Budget:
     scope = scope.strip()
     if scope not in SCOPES:
-        joined = "rules are joined by ';'" if ":" in scope else _one_of(SCOPES)
-        raise UnclearRule(f"{scope!r} in {rule!r} is not a scope: {joined}")
+        raise UnclearRule(f"{scope!r} in {rule!r} is not a scope: {_scope_hint(scope, name, window, items)}")
     if window is not None and (window := window.strip()) not in WINDOWS:
-        raise UnclearRule(f"{window!r} in {rule!r} is not a window: {_one_of(WINDOWS)}, or remove it")
+        raise UnclearRule(
+            f"{window!r} in {rule!r} is not a window: {_one_of(WINDOWS)}, or remove it{hints.near(window, WINDOWS)}"
+        )
     if name is not None and not name.strip():
         raise UnclearRule(f"{rule!r} has an empty name: write {scope}=NAME, or {scope} for each")
     if name is not None and scope in _NAMELESS:
@@ -298,7 +323,7 @@ def _limits(rule: str, scope: Scope, items: list[tuple[str, object]]) -> tuple[d
             on_exceed = to_action(value, rule)
             continue
         if key not in LIMITS:
-            raise UnclearRule(f"{key!r} in {rule!r} is not a limit: {_one_of(tuple(LIMITS))}")
+            raise UnclearRule(f"{key!r} in {rule!r} is not a limit: {_one_of(tuple(LIMITS))}{hints.near(key, LIMITS)}")
         unit = LIMITS[key]
         if unit in limits:
             raise UnclearRule(f"{rule!r} limits {key} twice: remove one")
@@ -308,6 +333,34 @@ def _limits(rule: str, scope: Scope, items: list[tuple[str, object]]) -> tuple[d
     if not limits:
         raise UnclearRule(f"{rule!r} has no limit: add one of {', '.join(LIMITS)}")
     return limits, on_exceed
+
+
+def _scope_hint(scope: str, name: str | None, window: str | None, items: list[tuple[str, object]]) -> str:
+    """Word what to write instead of a scope that does not exist."""
+    first, colon, rest = (part.strip() for part in scope.partition(":"))
+    limits = ",".join(f"{key}={value}" for key, value in items)
+    period = (f"/{window.strip()}" if window else "") + f":{limits}"
+    if colon and "=" not in rest and first in SCOPES:
+        return f"a name stands behind '=': write {first}={rest}{period}"
+    if colon:
+        return "rules are joined by ';'"
+    parts = re.split(r"[\s._-]+(?:per[\s._-]+)?|@", scope, maxsplit=1)
+    if len(parts) == 2 and parts[0] in SCOPES and (parts[1] in WINDOWS or hints.MEANT.get(parts[1]) in WINDOWS):
+        return f"a window stands behind '/': write {parts[0]}/{hints.MEANT.get(parts[1], parts[1])}:{limits}"
+    if scope in WINDOWS or hints.MEANT.get(scope) in WINDOWS:
+        return f"it is a window: write total/{hints.MEANT.get(scope, scope)}:{limits}, or user/..."
+    if scope == "run":
+        return "a run has its limits in code, otel_agentcost.run(..., usd=1)"
+    meant = hints.near(scope, SCOPES)
+    named = "" if meant or name is not None else f"; for a user of that name write user={scope}{period}"
+    return _one_of(SCOPES) + meant + named
+
+
+def _limit_hint(value: object, rule: str | None) -> str:
+    number, slash, window = str(value).partition("/")
+    if slash and rule is not None and window.strip() in WINDOWS and money.from_number(number.strip()):
+        return f"; the window stands behind the scope, as in user/{window.strip()}:usd={number.strip()}"
+    return hints.limit(value)
 
 
 def to_limit(unit: Unit, value: object, rule: str | None = None) -> int:
@@ -326,11 +379,13 @@ def to_limit(unit: Unit, value: object, rule: str | None = None) -> int:
     """
     where = "which" if rule is None else f"{value!r} in {rule!r}"
     if isinstance(value, str) and _CURRENCY.search(value):
-        raise UnclearRule(f"{where} is not a number: write 1.50 for a dollar fifty, without a currency sign")
+        bare = _CURRENCY.sub("", value).strip()
+        meant = bare if money.from_number(bare) else "1.50 for a dollar fifty"
+        raise UnclearRule(f"{where} is not a number: write {meant}, without a currency sign")
     amount = money.from_number(value.strip() if isinstance(value, str) else value)
     scale = money.NANO_PER_USD if unit == "nano_usd" else 1
     if amount is None or amount == 0:
-        raise UnclearRule(f"{where} is not a limit: write a number above zero")
+        raise UnclearRule(f"{where} is not a limit: write a number above zero{_limit_hint(value, rule)}")
     if amount > Decimal(MOST) / scale:
         raise UnclearRule(f"{where} is too large: the largest limit is {MOST // scale}")
     whole = int(money.multiply(amount, Decimal(scale)))
@@ -347,7 +402,7 @@ def to_action(value: object, rule: str) -> Action:
         UnclearRule: There is no such action.
     """
     if value not in ACTIONS:
-        raise UnclearRule(f"{value!r} in {rule!r} is not an action: {_one_of(ACTIONS)}")
+        raise UnclearRule(f"{value!r} in {rule!r} is not an action: {_one_of(ACTIONS)}{hints.near(value, ACTIONS)}")
     return value
 
 

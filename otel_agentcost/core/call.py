@@ -89,6 +89,8 @@ class Answer:
     """The cost that the provider itself reports in its response; it takes precedence over computed prices."""
     free: bool = False
     """The provider does not charge for this kind of call at all."""
+    goes_on: bool = False
+    """The provider works on after the call has ended: `response_id` retrieves the answer, and its usage, later."""
     attributes: Mapping[str, AttributeValue] = field(default_factory=lambda: NO_PARAMETERS)
     """Further span attributes that describe the response, by their convention names."""
 

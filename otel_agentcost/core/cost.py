@@ -45,6 +45,10 @@ class Cost(NamedTuple):
         """
         return cls(unpriced=reason)
 
+    def known(self) -> Cost:
+        """Return this cost, without dollars if they are zero and do not cover everything: unknown is not zero."""
+        return self if self.unpriced is None or self.usd is None or self.usd else self._replace(usd=None)
+
     def __add__(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride] (a sum, not a longer tuple)
         self, other: Cost
     ) -> Cost:

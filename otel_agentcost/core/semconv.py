@@ -114,6 +114,7 @@ TRACE_TOOL_CALLS: Final = "agentcost.trace.tool_calls"
 TRACE_INPUT_TOKENS: Final = "agentcost.trace.input_tokens"
 TRACE_OUTPUT_TOKENS: Final = "agentcost.trace.output_tokens"
 TRACE_OVER_BUDGET: Final = "agentcost.trace.over_budget"  # set by the Collector only
+TRACE_LOOPING: Final = "agentcost.trace.looping"  # so is this
 
 # Budgets: the request before the guard changed it, and events on the call's span.
 DOWNGRADED_FROM: Final = "agentcost.downgraded_from"

@@ -23,7 +23,7 @@ from otel_agentcost.guard.executor import run_in_thread, submit
 from otel_agentcost.guard.ledger import MOST, Amounts, Claim, Ledger, LedgerError, Refusal, Unit
 from otel_agentcost.guard.outcomes import cut_off_error, exceeded, levels, refusing
 from otel_agentcost.guard.queue import AnyWaiter, Queues, Waiter, task_waiter
-from otel_agentcost.guard.reservation import ONE_CALL, Policy, Request, reservation_for
+from otel_agentcost.guard.reservation import ONE_CALL, Policy, Request, is_free, reservation_for, without_dollars
 from otel_agentcost.guard.resilient_ledger import ResilientLedger
 from otel_agentcost.guard.start_times import StartTimes
 from otel_agentcost.guard.types import (
@@ -184,6 +184,18 @@ class Guard:
         amounts: dict[Unit, int] = {"nano_usd": max(-MOST, min(MOST, money.to_nano(usd)))}
         return self._settle(facts.call_id, self.counted(facts, facts.call.model, facts.now), amounts, facts.now)
 
+    def correct(self, ticket: Ticket, counted: Amounts, real: Amounts, now: float) -> tuple[Level, ...]:
+        """Replace what was counted for a settled call by its real amounts, which were not known then. Counts once.
+
+        Args:
+            ticket: The call.
+            counted: The amounts that it was settled with.
+            real: The real amounts.
+            now: Epoch seconds.
+        """
+        amounts = {unit: min(MOST, max(0, amount)) - counted.get(unit, 0) for unit, amount in real.items()}
+        return self._settle(f"{ticket.call_id} finished", ticket.counted, amounts, now)
+
     def begin(self, scope: Scope, value: str, now: float) -> None:
         """Note the start of a trace or run; without this, it starts with its first call."""
         self._start_times.start_of(scope, value, now)
@@ -238,7 +250,7 @@ class Guard:
         request = Request(facts, self.policy)
         started = self._monotonic()
         may_wait = self.policy.wait_seconds > 0 and new_waiter is not None
-        key = self._queues.busy(applicable.claims) if may_wait else None
+        key = self._queue_of(facts, applicable) if may_wait else None
         outcome: Ticket | Refused | Refusal | None = None
         if key is None:
             outcome = yield from self._attempt(request, request.model, facts.now)
@@ -252,6 +264,13 @@ class Guard:
         if isinstance(outcome, Ticket):
             outcome.waited, outcome.over = waited, over
         return cast("Ticket | Refused", outcome)
+
+    def _queue_of(self, facts: CallFacts, applicable: Applicable) -> str | None:
+        """Return the key of the queue that the call has to join. A free call waits for no money."""
+        key = self._queues.busy(applicable.claims)
+        if key is None or not applicable.dollars or not is_free(facts, facts.call.model):
+            return key
+        return self._queues.busy(claim for claim in without_dollars(applicable.claims) if claim.limits)
 
     def _wait(self, request: Request, key: str, waiter: AnyWaiter, started: float) -> _Outcome:
         """Wait in the queue of the budget `key` until the call fits, cannot fit any more, or the time is over."""
@@ -284,10 +303,10 @@ class Guard:
         unpriced = wanted.unpriced if applicable.dollars else None
         if unpriced is not None and self.policy.unpriced == "refuse":
             return self._without_price(facts, applicable.counted, unpriced)
-        outcome = yield from self._reserve_or_less(facts, applicable, wanted, now)
+        outcome = yield from self._reserve_or_less(facts, model, applicable, wanted, now)
         if isinstance(outcome, Refusal) and wanted.by_bound and outcome.unit in ("nano_usd", "tokens"):
             wanted = request.reservation(model, count=True, clamp=clamp)
-            outcome = yield from self._reserve_or_less(facts, applicable, wanted, now)
+            outcome = yield from self._reserve_or_less(facts, model, applicable, wanted, now)
         if isinstance(outcome, Ticket):
             outcome.unpriced = unpriced
             if clamp and not fits(wanted.amounts, outcome.reserved):  # lower the output limit to what was reserved
@@ -297,16 +316,23 @@ class Guard:
                 outcome.fallback_error = exceeded(facts, counted, tightest.unit, tightest)
         return outcome
 
-    def _reserve_or_less(self, facts: CallFacts, applicable: Applicable, wanted: Reservation, now: float) -> _Outcome:
+    def _reserve_or_less(
+        self, facts: CallFacts, model: str | None, applicable: Applicable, wanted: Reservation, now: float
+    ) -> _Outcome:
         """Reserve what is wanted, or what is left in the units that have less, if that is at least the minimum."""
         amounts = dict(wanted.amounts)
+        claims = applicable.claims
         shortfalls: list[Refusal] = []
         while True:  # each refusal lowers an amount, and none is lowered below the minimum
-            answer = yield _Reserve(facts.call_id, applicable.claims, amounts, now)
+            answer = yield _Reserve(facts.call_id, claims, amounts, now)
             if answer is None:
                 return Ticket(facts.call_id, applicable.counted, amounts, wanted, shortfalls)
             if isinstance(answer, LedgerError):
                 return self._without_ledger(facts, applicable, answer)
+            dollars = answer.unit == "nano_usd" and not answer.requested and claims is applicable.claims
+            if dollars and is_free(facts, model):
+                claims = without_dollars(claims)  # more than its limit is spent, and the call adds nothing
+                continue
             left = answer.limit - answer.spent - answer.held
             minimum = wanted.minimum.get(answer.unit, 0)
             if left < minimum or left >= amounts.get(answer.unit, 0):
@@ -361,12 +387,13 @@ class Guard:
         self._queues.wake(step.claims)
 
     def _without_ledger(self, facts: CallFacts, applicable: Applicable, why: LedgerError) -> Ticket | Refused:
-        limiting = next((each for each in applicable.counted if each.claim.limits), None)
-        if self.policy.ledger_down == "allow" or limiting is None:
+        limits = [(each, unit) for each in applicable.counted for unit in each.claim.limits]
+        if self.policy.ledger_down == "refuse" and applicable.dollars and is_free(facts, facts.call.model):
+            limits = [(each, unit) for each, unit in limits if unit != "nano_usd"]
+        if self.policy.ledger_down == "allow" or not limits:
             return Ticket(facts.call_id, applicable.counted, NOTHING_RESERVED, unenforced=str(why))
-        return Refused(
-            action="block", error=exceeded(facts, limiting, next(iter(limiting.claim.limits)), None, ledger=str(why))
-        )
+        limiting, unit = limits[0]
+        return Refused(action="block", error=exceeded(facts, limiting, unit, None, ledger=str(why)))
 
     def _without_price(self, facts: CallFacts, counted: tuple[Counted, ...], why: str) -> Refused:
         limiting = next(each for each in counted if "nano_usd" in each.claim.limits)

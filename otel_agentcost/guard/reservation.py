@@ -6,13 +6,14 @@ wants the price of the longest answer, and is sent with the rest of its tightest
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import timezone, tzinfo
 
 from otel_agentcost.core.budgets import Action, Budget
+from otel_agentcost.core.usage import DIMENSIONS, Usage
 from otel_agentcost.guard.estimate import Estimate, input_count, output_bound, shape_of, worst_case
-from otel_agentcost.guard.ledger import MOST, Amounts, Unit
+from otel_agentcost.guard.ledger import MOST, Amounts, Claim, Unit
 from otel_agentcost.guard.types import CallFacts, Reservation
 from otel_agentcost.settings import Permission, Unlimited
 
@@ -132,3 +133,27 @@ def _amounts(estimate: Estimate) -> dict[Unit, int]:
     # At least one token: a call with an empty input must still be refused if nothing is left.
     usd = 0 if estimate.usd is None else min(MOST, estimate.usd)
     return {"nano_usd": usd, "tokens": min(MOST, max(1, estimate.tokens)), "calls": 1}
+
+
+# --- Calls that cost nothing ------------------------------------------------------------------------------------------
+
+_TEXT = Usage(counts={"input_tokens": 1, "output_tokens": 1})
+_EVERYTHING = Usage(counts=dict.fromkeys(DIMENSIONS, 10_000_000))
+"""So much of each kind that every price, fee and tier of a list shows in the cost."""
+
+
+def is_free(facts: CallFacts, model: str | None) -> bool:
+    """Return True if no answer of `model` can cost anything: its prices are known, and all of them are zero.
+
+    A worst case of zero dollars does not tell: the price may be unknown, or be one for images or pages.
+    """
+    text = facts.price(_TEXT, model)
+    return text.usd == 0 and text.unpriced is None and not facts.price(_EVERYTHING, model).usd
+
+
+def without_dollars(claims: Iterable[Claim]) -> tuple[Claim, ...]:
+    """Return the same claims, in which dollars are counted but not limited: a free call fits into any amount."""
+    return tuple(
+        replace(claim, limits={unit: limit for unit, limit in claim.limits.items() if unit != "nano_usd"})
+        for claim in claims
+    )

@@ -17,18 +17,19 @@ from otel_agentcost.pricebook.price_file import PriceFileError, unreadable
 __all__ = ["BUNDLED", "BookFile", "NoPrice", "PriceBook", "PriceFileError", "PriceMatch", "open_book", "read_book"]
 
 
-def open_book(overrides: Path | None = None) -> PriceBook:
+def open_book(overrides: Path | None = None, *, doubt: str | None = None) -> PriceBook:
     """Open the bundled book.
 
     Args:
         overrides: A user's price file, whose prices override the book's. It can also be a compiled book, as
             `agentcost prices sync` writes one; then it replaces the bundled book.
+        doubt: Without a file, why any price of the book may be wrong; see `PriceBook`.
 
     Raises:
         PriceFileError: The file cannot be used. `open_book()` without a file never raises.
     """
     if overrides is None:
-        return PriceBook(read_book())
+        return PriceBook(read_book(), doubt=doubt)
     if _is_compiled(overrides):
         return PriceBook(_other_book(overrides, overrides))
     user_prices = read_overrides(overrides)

@@ -40,6 +40,20 @@ class _Unpriced:
         return self._cost
 
 
+class _Doubted:
+    """Adds a reason for doubt to every cost of a card."""
+
+    __slots__ = ("_doubt", "_pricing")
+
+    def __init__(self, pricing: _Pricing, doubt: str) -> None:
+        self._pricing = pricing
+        self._doubt = doubt
+
+    def cost(self, usage: Usage, /) -> Cost:
+        cost = self._pricing.cost(usage)
+        return cost if cost.unpriced is not None else cost._replace(unpriced=self._doubt)
+
+
 class _Answer(NamedTuple):
     pricing: _Pricing
     since: float = -math.inf
@@ -49,7 +63,15 @@ class _Answer(NamedTuple):
 class PriceBook:
     """Prices calls by a compiled book and a user's price file that overrides it."""
 
-    def __init__(self, book: BookFile, overrides: Overrides | None = None) -> None:
+    def __init__(self, book: BookFile, overrides: Overrides | None = None, *, doubt: str | None = None) -> None:
+        """Make a book.
+
+        Args:
+            book: The compiled book.
+            overrides: The user's price file.
+            doubt: Why any price may be wrong: the user's price file cannot be used. Each cost has it as `unpriced`.
+        """
+        self._doubt = doubt
         self.book = book
         self.finder = Finder(book, overrides)
         self._answers: dict[tuple[str | None, str | None, tuple[str | None, ...], Terms], _Answer] = {}
@@ -118,6 +140,8 @@ class PriceBook:
                 remedy = "the file that OTEL_AGENTCOST_PRICES names can override them"
                 reason = f"the prices of {match.prices.name} contradict each other: {error}; {remedy}"
                 answer = _Answer(_Unpriced(reason))
+        if self._doubt is not None:
+            answer = answer._replace(pricing=_Doubted(answer.pricing, self._doubt))
         return self._cached(answer, provider, base_url, models, terms)
 
     def _with_card(self, match: PriceMatch, terms: dict[str, str], at: float) -> _Answer:

@@ -15,10 +15,10 @@ from typing import Any, cast
 from otel_agentcost.errors import AgentCostError
 
 _CONSEQUENCE = (
-    "An application that has it in OTEL_AGENTCOST_PRICES runs without otel-agentcost: its model calls are neither "
-    "measured nor priced"
+    "An application that has it in OTEL_AGENTCOST_PRICES uses list prices alone, and marks every cost with "
+    "agentcost.unpriced"
 )
-"""The reaction of `runtime.start`: without the file, calls that it was to price would get wrong dollars."""
+"""The reaction of `runtime.start`: the file could have another price for each call."""
 
 
 class PriceFileError(AgentCostError):

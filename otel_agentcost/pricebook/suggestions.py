@@ -6,7 +6,7 @@ Suggestions only: no call is ever priced by a similar name. Used by `agentcost p
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from otel_agentcost.pricebook.book import PriceBook
 from otel_agentcost.pricebook.finder import PriceMatch
@@ -47,9 +47,24 @@ def near_models(book: PriceBook, model: str, provider: str | None) -> list[str]:
     return []
 
 
+def is_provider(book: PriceBook, name: str) -> bool:
+    """Return True if the book, or the user's price file, has a provider of this name."""
+    known = book.finder.provider_id(name)
+    return known in book.book.providers or known in book.finder.overrides.providers
+
+
 def near_provider(book: PriceBook, name: str) -> str | None:
     """Return the provider of the book whose name is most similar to `name`; None if none is similar."""
     return next(iter(difflib.get_close_matches(name, sorted({*book.book.providers, *ALIASES}), n=1, cutoff=0.75)), None)
+
+
+def unreachable_providers(book: PriceBook) -> Iterator[str]:
+    """Yield a sentence for each provider of the user's price file that no call can have."""
+    for entry in book.finder.overrides.providers.values():
+        if not entry.urls and entry.id not in book.book.providers:
+            near = near_provider(book, entry.id)
+            hint = f"; did you mean {near}?" if near else ": add the base URL of its calls."
+            yield f"provider {entry.id} is not in the book and has no base_url{hint}"
 
 
 def _ids(book: PriceBook, listed: str) -> Iterable[str]:

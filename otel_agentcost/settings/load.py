@@ -1,8 +1,9 @@
 """Load the settings of this process from arguments, the environment and the settings file.
 
-The runtime calls `from_environment` once at start-up and logs its `notices`. A value that cannot be parsed raises a
-`SettingsError`, and the application runs uninstrumented. An unknown name, and a wrong value of the variable that all
-GenAI instrumentations share, are notices. If a budget was wanted and none is enforced, the message says so in capitals.
+The runtime calls `from_environment` once at start-up and logs its `notices`. A value that cannot be parsed turns off
+what it concerns and nothing else: one rule of the budgets, one price of a tool, one setting, which has its default
+then. A notice quotes it, and says in capitals which limit is not enforced. With the setting `strict`, it raises a
+`SettingsError` instead. An unknown name is a notice.
 
 Nothing else in this package reads a setting from the environment. Nothing here logs.
 """
@@ -15,15 +16,12 @@ from dataclasses import replace
 from typing import Any, cast
 
 from otel_agentcost.settings.parsers import InvalidValue, quoted
-from otel_agentcost.settings.sources import PREFIX, Layer, environment, file_layer, is_set
-from otel_agentcost.settings.table import ROWS, Settings, parse, settings_error, variable
-from otel_agentcost.settings.warnings import is_limit, unknown, without_effect
+from otel_agentcost.settings.sources import Layer, environment, file_layer, is_set
+from otel_agentcost.settings.table import ROW_OF, ROWS, Settings, ended, parse, settings_error, variable
+from otel_agentcost.settings.warnings import FILE_IS_OFF, is_off, misspelt, unknown, without_effect
 
 _FIELDS = frozenset(row.field for row in ROWS)
-_CONSEQUENCE = (
-    "The application runs without otel-agentcost: calls are not measured, priced or stopped. "
-    "Correct or remove the value, and restart."
-)
+_STOPPED = "The program does not start, because strict is set. Correct or remove the value."
 
 
 def from_environment(environ: Mapping[str, str] | None = None, **arguments: object) -> Settings:
@@ -37,11 +35,12 @@ def from_environment(environ: Mapping[str, str] | None = None, **arguments: obje
         arguments: Settings by field name. None and blank text count as not set.
 
     Raises:
-        SettingsError: A value cannot be parsed; the message quotes it.
+        SettingsError: A value cannot be parsed, and the setting `strict` is set; the message quotes it.
 
     """
     passed = {name: value for name, value in arguments.items() if is_set(value)}
-    variables = environment(os.environ if environ is None else environ, {row.variable: row.field for row in ROWS})
+    environ = os.environ if environ is None else environ
+    variables = environment(environ, {row.variable: row.field for row in ROWS})
     layers = [
         Layer(source="argument", written=passed, spelling="the argument {}".format),
         Layer(source="environment", written=variables, spelling=variable),
@@ -53,27 +52,21 @@ def from_environment(environ: Mapping[str, str] | None = None, **arguments: obje
         return winners[name].spelling(name)
 
     values, mistakes = parse({name: layer.written[name] for name, layer in winners.items()}, spelled)
-    notices = [f"{sentence}: no content is recorded." for sentence in _shared(mistakes, winners)]
     ignored = [(layer, name) for layer in layers for name in layer.written if name not in _FIELDS]
-    notices += [unknown(layer, name, _FIELDS) for layer, name in ignored]
+    notices = [unknown(layer, name, _FIELDS) for layer, name in ignored]
+    notices += misspelt(environ, {row.variable: row.field for row in ROWS})
     if file_mistakes:  # the same mistake in the name of the file
         mistakes.pop("config", None)
-    if mistakes or file_mistakes:
-        wanted = any(row.budget and row.field in winners for row in ROWS)
-        wanted = wanted or any(is_limit(name, _FIELDS) for _, name in ignored)
-        # A file that cannot be read may well have a budget in it.
-        budget = bool(file_mistakes) or wanted
-        raise settings_error([*file_mistakes, *mistakes.values()], _CONSEQUENCE, budget=budget, notices=notices)
+    # In doubt, who sets `strict` wants it.
+    if ("strict" in mistakes or values.get("strict")) and (mistakes or file_mistakes or notices):
+        raise settings_error([*file_mistakes, *mistakes.values()], _STOPPED, budget=False, notices=notices)
+    wrong = [f"{ended(mistake)} {FILE_IS_OFF}" for mistake in file_mistakes]
     sources = {name: winners[name].source for name in values}
     settings = Settings(**cast("dict[str, Any]", values), sources=sources)
+    for field, mistake in mistakes.items():
+        wrong.append(f"{ended(mistake)} {is_off(ROW_OF[field], rest=field in values, alone=not settings.rules)}")
     notices += without_effect(settings, {name: spelled(name) for name in values})
-    return replace(settings, notices=tuple(notices))
-
-
-def _shared(mistakes: dict[str, str], winners: Mapping[str, Layer]) -> list[str]:
-    """Remove and return the mistakes in variables that other instrumentations read too: they stop nothing."""
-    names = [row.field for row in ROWS if row.field in mistakes and not row.variable.startswith(PREFIX)]
-    return [mistakes.pop(name) for name in names if winners[name].source == "environment"]
+    return replace(settings, notices=(*wrong, *notices))
 
 
 def _add_file(layers: list[Layer]) -> list[str]:

@@ -8,7 +8,8 @@ table in `table.py` names the parser of each setting. `quoted` formats a value f
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import fields
 from datetime import timezone, tzinfo
 from decimal import Decimal
@@ -16,9 +17,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, TypeVar, cast, get_args
 
-from otel_agentcost.core import breakers, money
+from otel_agentcost.core import breakers, hints, money
 from otel_agentcost.core.breakers import Breaker
-from otel_agentcost.core.budgets import Budget, UnclearRule, Unit, read, to_limit
+from otel_agentcost.core.budgets import Budget, UnclearRule, Unit, read, split, split_items, split_rules, to_limit
 from otel_agentcost.core.ledger import VERBS, Ledger, is_ledger
 from otel_agentcost.core.loops import Rule, Thresholds
 from otel_agentcost.core.tool_prices import ToolPrice, ToolPrices, to_price
@@ -30,8 +31,39 @@ CaptureContent = Literal["NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVEN
 Word = TypeVar("Word", bound=str)
 
 
+Parsed = TypeVar("Parsed")
+
+
 class InvalidValue(Exception):
     """A value cannot be parsed. The text completes the sentence "X is 'v', "."""
+
+    def __init__(self, text: str, rest: object = None) -> None:
+        """Make the exception. `rest` is the parsed value of a list without its invalid items; None if that is empty."""
+        super().__init__(text)
+        self.rest = rest
+
+
+class _Items:
+    """The invalid items of a list, which are collected: one of them must not take the others with it."""
+
+    def __init__(self) -> None:
+        self._mistakes: list[str] = []
+
+    @contextmanager
+    def item(self) -> Iterator[None]:
+        """Collect the `InvalidValue` or `UnclearRule` of one item."""
+        try:
+            yield
+        except InvalidValue as error:
+            self._mistakes.append(str(error))
+        except UnclearRule as error:
+            self._mistakes.append(f"where {error}")
+
+    def checked(self, parsed: Parsed) -> Parsed:
+        """Return the valid items. Raises `InvalidValue` if there were others."""
+        if self._mistakes:
+            raise InvalidValue(", and ".join(self._mistakes), parsed or None)
+        return parsed
 
 
 def to_boolean(value: object) -> bool:
@@ -41,7 +73,9 @@ def to_boolean(value: object) -> bool:
         return True
     if word in ("false", "0", "no", "off"):
         return False
-    raise InvalidValue("which is neither true nor false")
+    meant = {"y": "true", "enabled": "true", "enable": "true", "n": "false", "disabled": "false", "disable": "false"}
+    hint = f"; write {meant[word]}" if word in meant else hints.near(word, ("true", "false"))
+    raise InvalidValue(f"which is neither true nor false{hint}")
 
 
 def to_text(value: object) -> str:
@@ -64,33 +98,40 @@ def to_path(value: object) -> Path:
 def to_tool_prices(value: object) -> ToolPrices:
     """Parse prices of tools: a mapping, or text like `web_search=0.005,search_*=0.001,sandbox=0.01/s`."""
     prices: dict[str, ToolPrice] = {}
-    for tool, written in _pairs(value, "tool=dollars"):
-        price = to_price(written)
-        if price is None:
-            raise InvalidValue(
-                f"where the price of {tool} is {quoted(written)}, which is not an amount of US dollars: "
-                "write 0.005 per call, or 0.01/s per second"
-            )
-        if str(tool) in prices:
-            raise InvalidValue(f"which has two prices for {tool}")
-        prices[str(tool)] = price
-    return ToolPrices(prices)
+    items = _Items()
+    for pair in _pairs(value, "tool=dollars"):
+        with items.item():
+            tool, written = _pair(pair, "tool=dollars")
+            price = to_price(written)
+            if price is None:
+                raise InvalidValue(
+                    f"where the price of {tool} is {quoted(written)}, which is not an amount of US dollars: "
+                    f"write 0.005 per call, or 0.01/s per second{hints.number(written)}"
+                )
+            if prices.pop(str(tool), None) is not None:  # neither of the two is sure
+                raise InvalidValue(f"which has two prices for {tool}")
+            prices[str(tool)] = price
+    return items.checked(ToolPrices(prices))
 
 
-def _pairs(value: object, form: str) -> Iterable[tuple[object, object]]:
-    """Return the pairs of a mapping, or of a text like `a=b,c=d`. `form` names both sides for the error."""
+def _pairs(value: object, form: str) -> Iterable[object]:
+    """Return the pairs of a mapping, or the items of a text like `a=b,c=d`. `form` names both sides for the error."""
     if isinstance(value, Mapping):
         return cast("Mapping[object, object]", value).items()
     if isinstance(value, str):
-        return [_pair(item, form) for item in value.split(",") if item.strip()]
+        return [item for item in split_items(value) if item.strip()]
     raise InvalidValue(f"which does not have the form {form},{form}")
 
 
-def _pair(item: str, form: str) -> tuple[str, str]:
+def _pair(item: object, form: str) -> tuple[object, object]:
+    if not isinstance(item, str):
+        return cast("tuple[object, object]", item)
     # From the right: a tool may have any name, a price has no `=` in it.
     left, equals, right = item.rpartition("=")
     if not equals or not left.strip():
-        raise InvalidValue(f"where {quoted(item.strip())} does not have the form {form}")
+        parts = [part.strip() for part in re.split(r"-+>|=>|:", item, maxsplit=1)]
+        meant = f"; write {'='.join(parts)}" if len(parts) == 2 and all(parts) else ""
+        raise InvalidValue(f"where {quoted(item.strip())} does not have the form {form}{meant}")
     return left.strip(), right.strip()
 
 
@@ -132,47 +173,58 @@ def _limit(unit: Unit, value: object) -> int:
 
 def to_budgets(value: object) -> tuple[Budget, ...]:
     """Parse budget rules (see `core.budgets`). An empty list is valid; a text without a rule is a mistake."""
+    items = _Items()
+    found: list[Budget] = []
     try:
-        rules = read(value)
+        rules = split(value)
     except UnclearRule as error:
         raise InvalidValue(f"where {error}") from error
+    for rule in rules:
+        with items.item():
+            found += read([rule])
     if not rules and isinstance(value, str):
         raise InvalidValue("which contains no rule: write scope[=name][/window]:limit=value, such as user/day:usd=1")
-    return rules
+    return items.checked(tuple(found))
 
 
 def to_breakers(value: object) -> tuple[Breaker, ...]:
     """Parse circuit breakers (see `core.breakers`): a text, a list of texts, or the mapping that YAML makes of a text
     with a blank in it (`agent: trips=5/10m,open=15m`).
     """
-    items: object = [cast("object", value)] if isinstance(value, (str, Breaker, Mapping)) else value
-    if not isinstance(items, Sequence):
+    rules: object = [cast("object", value)] if isinstance(value, (str, Breaker, Mapping)) else value
+    if not isinstance(rules, Sequence):
         raise InvalidValue("which is not a list of rules: write scope[=name]:trips=N/time,open=time")
+    items = _Items()
     found: list[Breaker] = []
-    try:
-        for item in cast("Sequence[object]", items):
-            if isinstance(item, Mapping):
-                for head, rest in cast("Mapping[object, object]", item).items():
-                    found += breakers.parse(f"{head}:{rest}")
-            else:
-                found += [item] if isinstance(item, Breaker) else breakers.parse(str(item))
-    except UnclearRule as error:
-        raise InvalidValue(f"where {error}") from error
-    return tuple(found)
+    for rule in cast("Sequence[object]", rules):
+        if isinstance(rule, Breaker):
+            found.append(rule)
+            continue
+        if isinstance(rule, Mapping):
+            written = [f"{head}:{rest}" for head, rest in cast("Mapping[object, object]", rule).items()]
+        else:
+            written = split_rules(str(rule))
+        for text in written:
+            with items.item():
+                found += breakers.parse(text)
+    return items.checked(tuple(found))
 
 
 def to_downgrade(value: object) -> Mapping[str, str]:
     """Parse the cheaper model of each model: a mapping, or text like `gpt-4o=gpt-4o-mini,o1=o1-mini`."""
     chain: dict[str, str] = {}
-    for model, cheaper in _pairs(value, "model=model"):
-        if not (isinstance(model, str) and isinstance(cheaper, str) and model.strip() and cheaper.strip()):
-            raise InvalidValue(f"where {quoted(cheaper)} for {quoted(model)} is not a model name")
-        if model == cheaper:
-            raise InvalidValue(f"where {model} would replace itself")
-        if model in chain:
-            raise InvalidValue(f"which has two models for {model}")
-        chain[model] = cheaper
-    return MappingProxyType(chain)
+    items = _Items()
+    for pair in _pairs(value, "model=model"):
+        with items.item():
+            model, cheaper = _pair(pair, "model=model")
+            if not (isinstance(model, str) and isinstance(cheaper, str) and model.strip() and cheaper.strip()):
+                raise InvalidValue(f"where {quoted(cheaper)} for {quoted(model)} is not a model name")
+            if model == cheaper:
+                raise InvalidValue(f"where {model} would replace itself")
+            if chain.pop(model, None) is not None:  # neither of the two is sure
+                raise InvalidValue(f"which has two models for {model}")
+            chain[model] = cheaper
+    return items.checked(MappingProxyType(chain))
 
 
 def one_of(words: tuple[Word, ...]) -> Callable[[object], Word]:
@@ -181,7 +233,8 @@ def one_of(words: tuple[Word, ...]) -> Callable[[object], Word]:
     def to_word(value: object) -> Word:
         found = next((word for word in words if word == str(value).strip().lower()), None)
         if found is None:
-            raise InvalidValue(f"which is none of {', '.join(words[:-1])} and {words[-1]}")
+            near = hints.near(value, words)
+            raise InvalidValue(f"which is none of {', '.join(words[:-1])} and {words[-1]}{near}")
         return found
 
     return to_word
@@ -201,43 +254,59 @@ def to_rules(value: object) -> tuple[Rule, ...]:
     if not isinstance(names, Iterable):
         raise InvalidValue("which is not a list of rules")
     written = [str(name).strip() for name in cast("Iterable[object]", names)]
-    strange = next((name for name in written if name not in get_args(Rule)), None)
-    if strange is not None or not written:
-        raise InvalidValue(f"where {quoted(strange or '')} is none of {', '.join(get_args(Rule))}")
-    return tuple(rule for rule in get_args(Rule) if rule in written)
+    items = _Items()
+    for name in written or [""]:
+        with items.item():
+            if name not in get_args(Rule):
+                raise InvalidValue(
+                    f"where {quoted(name)} is none of {', '.join(get_args(Rule))}{hints.near(name, get_args(Rule))}"
+                )
+    return items.checked(tuple(rule for rule in get_args(Rule) if rule in written))
 
 
 def to_thresholds(value: object) -> Mapping[str, float]:
     """Parse loop thresholds: a mapping, or text like `stall=12,results=0.95`. `repeats` has its own setting."""
     found: dict[str, float] = {}
     defaults = {each.name: each.default for each in fields(Thresholds) if each.name != "repeats"}
-    for name, written in _pairs(value, "threshold=number"):
-        key = str(name)
-        if key not in defaults:
-            raise InvalidValue(f"where {quoted(name)} is none of {', '.join(defaults)}")
-        number = money.from_number(written.strip() if isinstance(written, str) else written)
-        whole = isinstance(defaults[key], int)
-        fits = number is not None and (number == int(number) and number >= 1 if whole else 0 < number <= 1)
-        if number is None or not fits:
-            form = "a whole number above 0" if whole else "a share above 0 and at most 1"
-            raise InvalidValue(f"where {key} is {quoted(written)}, which is not {form}")
-        found[key] = int(number) if whole else float(number)
-    return MappingProxyType(found)
+    items = _Items()
+    for pair in _pairs(value, "threshold=number"):
+        with items.item():
+            name, written = _pair(pair, "threshold=number")
+            key = str(name)
+            if key not in defaults:
+                raise InvalidValue(f"where {quoted(name)} is none of {', '.join(defaults)}")
+            number = money.from_number(written.strip() if isinstance(written, str) else written)
+            whole = isinstance(defaults[key], int)
+            fits = number is not None and (number == int(number) and number >= 1 if whole else 0 < number <= 1)
+            if number is None or not fits:
+                form = "a whole number above 0" if whole else "a share above 0 and at most 1"
+                raise InvalidValue(f"where {key} is {quoted(written)}, which is not {form}{hints.number(written)}")
+            found[key] = int(number) if whole else float(number)
+    return items.checked(MappingProxyType(found))
 
 
 def to_share(value: object) -> float:
     """Parse a share above 0 and at most 1."""
     share = money.from_number(value)
     if share is None or not 0 < share <= 1:
-        raise InvalidValue("which is not a share of a budget: write a number above 0 and at most 1, such as 0.8")
+        raise InvalidValue(
+            f"which is not a share of a budget: write a number above 0 and at most 1, such as 0.8{_share(value)}"
+        )
     return float(share)
+
+
+def _share(value: object) -> str:
+    percent = money.from_number(value)
+    return f"; write {percent / 100:f}" if percent is not None and 1 < percent <= 100 else hints.number(value)
 
 
 def to_wait(value: object) -> float:
     """Parse seconds to wait, from 0 to an hour."""
     seconds = money.from_number(value)
     if seconds is None or seconds > 3600:
-        raise InvalidValue("which is not a waiting time: write seconds from 0 to 3600, such as 10")
+        raise InvalidValue(
+            f"which is not a waiting time: write seconds from 0 to 3600, such as 10{hints.number(value, seconds=True)}"
+        )
     return float(seconds)
 
 
@@ -245,7 +314,9 @@ def to_timeout(value: object) -> float:
     """Parse a timeout in seconds. At most 30: a value of 50 was meant in milliseconds and would block calls."""
     seconds = money.from_number(value)
     if seconds is None or not Decimal("0.001") <= seconds <= 30:
-        raise InvalidValue("which is not a timeout: write seconds from 0.001 to 30, such as 0.05")
+        raise InvalidValue(
+            f"which is not a timeout: write seconds from 0.001 to 30, such as 0.05{hints.number(value, seconds=True)}"
+        )
     return float(seconds)
 
 
@@ -258,8 +329,16 @@ def to_ledger(value: object) -> str | Ledger:
             raise InvalidValue(f"which is neither a URL nor an object with the methods {', '.join(VERBS)}")
         return value
     if not ledger_schemes.is_known(ledger_schemes.scheme_of(value)):
-        raise InvalidValue(f"which is not a ledger: {ledger_schemes.hint()}")
+        raise InvalidValue(f"which is not a ledger: {ledger_schemes.hint()}{_ledger_hint(value.strip())}")
     return value.strip()
+
+
+def _ledger_hint(value: str) -> str:
+    if value.startswith(("/", "./", "~")) or value.endswith((".db", ".sqlite")):
+        return f"; for a file write sqlite:///{value}"
+    if re.fullmatch(r"[\w.-]+:\d+(/\d+)?", value):
+        return f"; for a server write redis://{value}"
+    return hints.near(value.partition(":")[0], ledger_schemes.built_in()).replace("?", "://?")
 
 
 def to_zone(value: object) -> tzinfo:
@@ -275,8 +354,16 @@ def to_zone(value: object) -> tzinfo:
     except (LookupError, ValueError, OSError) as error:
         raise InvalidValue(
             "which is not a known time zone: write a name such as Europe/Berlin; "
-            "if such names are unknown too, pip install tzdata"
+            f"if such names are unknown too, pip install tzdata{_zone_hint(value)}"
         ) from error
+
+
+def _zone_hint(value: object) -> str:
+    from zoneinfo import available_timezones  # noqa: PLC0415 (only a mistake needs it)
+
+    city = str(value).strip().rpartition("/")[2].replace(" ", "_").lower()
+    meant = sorted(zone for zone in available_timezones() if zone.rpartition("/")[2].lower() == city)
+    return f"; did you mean {meant[-1]}?" if meant else ""
 
 
 # --- Quoting ----------------------------------------------------------------------------------------------------------

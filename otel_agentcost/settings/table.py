@@ -1,8 +1,8 @@
 """The table of settings: one frozen dataclass, whose fields are the rows.
 
-A row has the parser, the default and the meaning of a setting. The names of the environment variables
-(`environment_variables.py`) and the table of docs/settings.md are derived from it; tests compare them. A new setting is
-a row here, and the code that uses it.
+A row has the parser, the default and the meaning of a setting. The names of the environment variables and the table of
+docs/settings.md are derived from it; a test compares that table. A new setting is a row here,
+and the code that uses it.
 
 This module reads no environment and no file (`load.py` does), logs nothing, and opens neither a price file nor a
 ledger.
@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Literal, cast, get_args
 
-from otel_agentcost.core import semconv
+from otel_agentcost.core import hints, semconv
 from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.core.budgets import Action, Budget, Unit, to_limit
 from otel_agentcost.core.ledger import Ledger
@@ -261,6 +261,12 @@ class Settings:
         values="`stall=12,results=0.95`",
         meaning="Overrides for the loop-detection thresholds.",
     )
+    strict: bool = setting(
+        False,
+        to_boolean,
+        values="`true`, `false`",
+        meaning="`true` stops the program at its start if a setting cannot be understood.",
+    )
     config: Path | None = setting(
         None,
         to_path,
@@ -348,12 +354,13 @@ def _rows() -> tuple[Row, ...]:
         written = f"{default:g}" if isinstance(default, float) else str(default)
         if isinstance(default, tuple):
             written = ",".join(map(str, cast("tuple[object, ...]", default)))
-        shown = "" if default in (None, {}, ()) else f"`{written}`".replace("True", "true")
+        shown = "" if default in (None, {}, ()) else f"`{written}`".replace("True", "true").replace("False", "false")
         rows.append(Row(field=entry.name, variable=variable(entry.name), default=shown, **entry.metadata))
     return tuple(rows)
 
 
 ROWS = _rows()
+ROW_OF: Mapping[str, Row] = {row.field: row for row in ROWS}
 
 
 # --- Parsing ----------------------------------------------------------------------------------------------------------
@@ -367,7 +374,8 @@ def parse(written: Mapping[str, object], spelled: Callable[[str], str]) -> tuple
         spelled: Returns the name of a setting as its source spells it.
 
     Returns:
-        The parsed values, and for each value that cannot be parsed a sentence without a full stop; both by field.
+        The parsed values, and for each value that cannot be parsed a sentence without a full stop; both by field. Of a
+        list with invalid items, the others are the parsed value.
 
     """
     parsed: dict[str, object] = {}
@@ -379,8 +387,16 @@ def parse(written: Mapping[str, object], spelled: Callable[[str], str]) -> tuple
         try:
             parsed[row.field] = row.parse(value) if is_set(value) else DEFAULTS[row.field]
         except InvalidValue as error:
-            mistakes[row.field] = f"{spelled(row.field)} is {quoted(value, url=row.field == 'ledger')}, {error}"
+            written_as = quoted(value, url=row.field == "ledger")
+            mistakes[row.field] = f"{spelled(row.field)} is {written_as}, {error}{hints.unquoted(value)}"
+            if error.rest is not None:
+                parsed[row.field] = error.rest
     return parsed, mistakes
+
+
+def ended(sentence: str) -> str:
+    """Return the sentence with a full stop, unless it ends with a question."""
+    return sentence if sentence.endswith("?") else f"{sentence}."
 
 
 def settings_error(
@@ -395,5 +411,5 @@ def settings_error(
         notices: Further sentences.
 
     """
-    sentences = [f"{mistake}." for mistake in mistakes]
+    sentences = map(ended, mistakes)
     return SettingsError(" ".join([*sentences, consequence, *notices, *([NO_BUDGET] if budget else [])]))

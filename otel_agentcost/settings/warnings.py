@@ -7,14 +7,24 @@ was meant, the warning says in capitals that it is not enforced. Called by `load
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from otel_agentcost._version import __version__
+from otel_agentcost.settings.field import Row
 from otel_agentcost.settings.parsers import quoted
-from otel_agentcost.settings.sources import PREFIX, Layer
+from otel_agentcost.settings.sources import PREFIX, Layer, is_set
 from otel_agentcost.settings.table import DEFAULTS, NO_BUDGET, Settings
 
+NOT_ENFORCED = "NO SUCH BUDGET IS ENFORCED."
+"""Ends a message about a limit that cannot be understood. The other budgets are enforced."""
+FILE_IS_OFF = "None of its settings is in effect. If it sets a budget, NO SUCH BUDGET IS ENFORCED."
+
+_PREFIXES = re.compile("^_*(?:OTEL|OPENTELEMETRY)?_*(?:PYTHON_)?AGENTS?_*COSTS?_*")
+"""What people write for `OTEL_AGENTCOST_`."""
+
 _LIMITS = re.compile("^trace_|budget|max|spen[dt]|usd|cost")
+_OF_LOOPS = ("loop_action", "loop_rules", "loop_thresholds")
+"""Settings that only change how loops are detected."""
 _LOOPS = "loop_"
 """Prefix of the settings about loops, which are no budgets."""
 
@@ -25,7 +35,58 @@ def unknown(layer: Layer, name: str, fields: Collection[str]) -> str:
     meant = _meant(name, fields)
     hint = f" Did you mean {layer.spelling(meant)}?" if meant else " docs/settings.md lists the settings."
     sentence = f"{written} otel-agentcost {__version__} has no such setting; it is ignored.{hint}"
-    return f"{sentence} NO SUCH BUDGET IS ENFORCED." if is_limit(name, fields) else sentence
+    return f"{sentence} {NOT_ENFORCED}" if is_limit(name, fields) else sentence
+
+
+def is_off(row: Row, *, rest: bool, alone: bool) -> str:
+    """Word what happens with a value that cannot be parsed: it is ignored, and nothing else is.
+
+    Args:
+        row: The setting.
+        rest: True if the other items of the list are in effect.
+        alone: True if no budget at all is left.
+    """
+    said = "The rest of it is in effect." if rest else f"It is ignored{_instead(row)}."
+    if row.field == "budgets" or row.field.startswith("trace_"):
+        return f"{said} {NO_BUDGET if alone else NOT_ENFORCED}"
+    if row.field == "breakers":
+        return f"{said} NO SUCH CIRCUIT BREAKER OPENS."
+    if row.field == "ledger":
+        return f"{said} Each process counts for itself: NO BUDGET IS ENFORCED over several processes."
+    return said
+
+
+def _instead(row: Row) -> str:
+    if row.field == "capture_content":
+        return ": no content is recorded"
+    return f", and the default applies: {row.default.strip('`')}" if row.default else ""
+
+
+def misspelt(environ: Mapping[str, str], fields: Mapping[str, str]) -> Iterator[str]:
+    """Yield a notice for each variable whose prefix is nearly ours.
+
+    Args:
+        environ: The environment.
+        fields: The field of each variable of ours.
+    """
+    for name, value in environ.items():
+        if name in fields or name.startswith(PREFIX) or not is_set(value) or "COST" not in name.upper():
+            continue
+        prefix = _PREFIXES.match(name.upper())
+        rest = name.upper()[prefix.end() :] if prefix is not None else ""
+        meant = PREFIX + rest.replace("-", "_")
+        if meant not in fields and name.upper().startswith("OTEL_"):
+            meant = next(iter(_close(name.upper(), fields, 0.85)), "")
+        if meant in fields:
+            told = f"{name} is {quoted(value)}, but the variables of otel-agentcost begin with {PREFIX}; it is ignored."
+            limit = f" {NOT_ENFORCED}" if is_limit(fields[meant], frozenset(fields.values())) else ""
+            yield f"{told} Did you mean {meant}?{limit}"
+
+
+def _close(name: str, names: Iterable[str], cutoff: float) -> list[str]:
+    import difflib  # noqa: PLC0415 (only a misspelt name needs it)
+
+    return difflib.get_close_matches(name, sorted(names), n=1, cutoff=cutoff)
 
 
 def is_limit(name: str, fields: Collection[str]) -> bool:
@@ -38,9 +99,8 @@ def is_limit(name: str, fields: Collection[str]) -> bool:
 
 
 def _meant(name: str, fields: Collection[str]) -> str | None:
-    import difflib  # noqa: PLC0415 (only a misspelt name needs it)
-
-    return next(iter(difflib.get_close_matches(name, sorted(fields), n=1)), None)
+    bare = name.strip("_")
+    return next(iter([bare] if bare in fields else _close(bare, fields, 0.6)), None)
 
 
 def without_effect(settings: Settings, spelled: Mapping[str, str]) -> Iterator[str]:
@@ -53,6 +113,9 @@ def without_effect(settings: Settings, spelled: Mapping[str, str]) -> Iterator[s
             f"{spelled['loop_max_repeats']} is 0, so loop detection is disabled, and circuit breakers that count loops "
             f"never open: {'; '.join(deaf):.200}."
         )
+    if not settings.loop_max_repeats and (unused := [name for name in _OF_LOOPS if name in spelled]):
+        names = ", ".join(spelled[name] for name in unused)
+        yield f"{spelled['loop_max_repeats']} is 0, so loop detection is disabled, and {names} has no effect."
     if not rules and not breakers and "ledger" in spelled and settings.ledger != DEFAULTS["ledger"]:
         shown = quoted(settings.ledger)
         yield f"{spelled['ledger']} is {shown}, but no budget is set: only budgets of runs use it."

@@ -2,11 +2,13 @@
 
 An ended span cannot be changed: SDK 1.45 calls `SpanProcessor._on_ending` after it has frozen the span. `before_end`
 therefore shadows the method `end` of one span object: it runs a function while the span still records, and then ends
-the span. `HeldSpan` also delays the end until the figures of a call are known.
+the span. `HeldEnd` delays the end until the calls in flight below the span have ended, `HeldSpan` until the figures of
+its own call are known.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -34,6 +36,81 @@ def before_end(span: Span, write: Callable[[], None]) -> None:
         end(*args, **kwargs)
 
     _shadow(span, ending)
+
+
+class HeldEnd:
+    """The end of a span that waits for its totals: calls may be in flight when the owner ends it.
+
+    The span keeps the time at which its owner ended it.
+    """
+
+    __slots__ = ("_complete", "_end", "_end_time", "_span", "_write", "ended_at")
+
+    def __init__(self, span: Span, write: Callable[[], None], complete: Callable[[Callable[[], None]], bool]) -> None:
+        """Watch the end of `span`.
+
+        Args:
+            span: A span that records.
+            write: Writes the totals, once, right before the span ends.
+            complete: Arranges for a later call of its argument, and returns True, if the totals are not complete.
+        """
+        self._span = span
+        self._write = write
+        self._complete = complete
+        self._end: Callable[..., None] = span.end
+        self._end_time: int | None = None
+        self.ended_at = 0.0
+        """When the owner ended the span, in seconds of the monotonic clock; 0 if it has not."""
+        _shadow(span, self._owner_ends)
+
+    def _owner_ends(self, end_time: int | None = None) -> None:
+        if self.ended_at:
+            return
+        self.ended_at = time.monotonic()
+        self._end_time = end_time if end_time is not None else time.time_ns()
+        with _lock:
+            _held[id(self)] = self
+        if not self._complete(self.finish):
+            self.finish()
+
+    def finish(self) -> None:
+        """End the span with the totals as they are. Later calls change nothing."""
+        with _lock:
+            if _held.pop(id(self), None) is None:
+                return
+        _shadow(self._span, self._end)
+        try:
+            self._write()
+        except Exception as error:
+            report("writing a span's totals", error)
+        self._end(end_time=self._end_time)
+
+
+_lock = threading.Lock()
+_held: dict[int, HeldEnd] = {}
+"""Ends that wait, in a process that has not forked since."""
+
+
+def end_held(waiting: float = 0.0) -> None:
+    """End the spans that have waited for at least this number of seconds, with the totals that they have."""
+    if not _held:
+        return
+    latest = time.monotonic() - waiting
+    with _lock:
+        due = [held for held in _held.values() if held.ended_at <= latest]
+    for held in due:
+        held.finish()
+
+
+def _in_child() -> None:
+    """Leave the spans to the parent: calls in flight end there."""
+    global _lock  # noqa: PLW0603 (one for each process)
+    _lock = threading.Lock()
+    _held.clear()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_in_child)
 
 
 class HeldSpan:

@@ -29,13 +29,13 @@ class LoopReports:
         self._detections = create_counter(meter, signals.LOOPS)
         self._waste = create_counter(meter, signals.LOOP_WASTE)
 
-    def found(self, span: Span, loop: Finding, wasted: Decimal, *, agent: str | None, content: bool) -> None:
+    def found(self, span: Span, loop: Finding, wasted: Decimal | None, *, agent: str | None, content: bool) -> None:
         """Report a loop that was not reported before: one event, one log record, one count.
 
         Args:
             span: The span of the model call in which the loop was detected.
             loop: The loop.
-            wasted: Cost of the loop since its first round, in US dollars.
+            wasted: Cost of the loop since its first round, in US dollars; None if nothing of it is known.
             agent: Name of the agent, if known.
             content: True if spans may carry the arguments and results of tools.
         """
@@ -44,8 +44,9 @@ class LoopReports:
             semconv.LOOP_RULE: loop.rule,
             semconv.LOOP_REPEATS: loop.repeats,
             semconv.LOOP_PERIOD: loop.period,
-            semconv.LOOP_WASTED: money.to_float(wasted),
         }
+        if wasted is not None:
+            attributes[semconv.LOOP_WASTED] = money.to_float(wasted)
         if loop.tool is not None:
             attributes[semconv.TOOL] = loop.tool
         if content:

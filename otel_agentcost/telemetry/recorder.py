@@ -121,6 +121,33 @@ class Recorder:
         for tally in _tallies(account):
             tally.add_llm(cost.usd, input_tokens, output_tokens, unpriced=unpriced)
 
+    def charge_finished_answer(
+        self, begun: Account, account: Account, labels: Labels, tokens: Tokens | None, cost: Cost
+    ) -> None:
+        """Charge an answer that was not finished when its call ended. The call itself is counted already.
+
+        Args:
+            begun: The account of the call.
+            account: Where the finished answer was retrieved. Its totals count it if those of the call have ended.
+            labels: The call's metric attributes, from `model_labels`.
+            tokens: The answer's tokens; None where the usage is not known.
+            cost: The answer's cost, or the reason why it is not known.
+        """
+        metrics = self._metrics
+        whose = whose_of(labels, begun.attribution)
+        if tokens is not None:
+            metrics.tokens(tokens.input, tokens.output, labels, account.context)
+            metrics.used(tokens, whose)
+        if cost.usd is not None:
+            metrics.cost(cost, labels, whose, None, account.context)
+        into, out = (tokens.input, tokens.output) if tokens is not None else (0, 0)
+        for run in begun.runs:
+            run.tally.finish_llm(cost.usd, into, out, resolves=cost.unpriced is None)
+        same = begun.tally is not None and (account.tally is None or account.tally.root is begun.tally.root)
+        tally = begun.tally if same else account.tally
+        if tally is not None:
+            tally.finish_llm(cost.usd, into, out, resolves=same and cost.unpriced is None)
+
     def charge_tool_call(
         self, account: Account, tool: str, usd: Decimal | None, unpriced: str | None, error: str | None
     ) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import threading
 import weakref
+from collections.abc import Callable
 from decimal import Decimal
 
 from opentelemetry.sdk.trace import ReadableSpan
@@ -27,8 +28,10 @@ class Tally:
 
     __slots__ = (
         "_agent_span",
+        "_in_flight",
         "_lock",
         "_priced_calls",
+        "_when_settled",
         "input_tokens",
         "llm_calls",
         "llm_usd",
@@ -37,6 +40,7 @@ class Tally:
         "tool_calls",
         "tool_usd",
         "unpriced_calls",
+        "unpriced_tool_calls",
     )
 
     def __init__(self, outer: Tally | None = None, agent_span: ReadableSpan | None = None) -> None:
@@ -55,9 +59,40 @@ class Tally:
         self._priced_calls = 0
         self.unpriced_calls = 0
         """Calls whose cost is unknown in whole or in part. If there are any, the dollars are a lower bound."""
+        self.unpriced_tool_calls = 0
+        """The tool calls among them."""
         self.input_tokens = 0
         self.output_tokens = 0
         self._lock = threading.Lock()
+        self._in_flight = 0
+        self._when_settled: Callable[[], None] | None = None
+
+    def call_begins(self) -> None:
+        """Expect a call: these totals and all outer ones are not complete before it has ended."""
+        with self._lock:
+            self._in_flight += 1
+        if self.outer is not None:
+            self.outer.call_begins()
+
+    def call_ended(self) -> None:
+        """Note that a call has ended and was added."""
+        act = None
+        with self._lock:
+            self._in_flight -= 1
+            if not self._in_flight:
+                act, self._when_settled = self._when_settled, None
+        if act is not None:
+            act()
+        if self.outer is not None:
+            self.outer.call_ended()
+
+    def when_settled(self, act: Callable[[], None]) -> bool:
+        """Let `act` be called when all calls have ended. Returns False if they have already: it is not called then."""
+        with self._lock:
+            if not self._in_flight:
+                return False
+            self._when_settled = act
+            return True
 
     def add_llm(self, usd: Decimal | None, input_tokens: int, output_tokens: int, *, unpriced: bool) -> None:
         """Add a model call to these totals and to all outer ones.
@@ -79,6 +114,30 @@ class Tally:
         if self.outer is not None:
             self.outer.add_llm(usd, input_tokens, output_tokens, unpriced=unpriced)
 
+    def finish_llm(self, usd: Decimal | None, input_tokens: int, output_tokens: int, *, resolves: bool) -> None:
+        """Add what a model call turned out to cost after it had ended, to these totals and to all outer ones.
+
+        Args:
+            usd: US dollars; None if the cost stays unknown.
+            input_tokens: Input tokens, with cached ones.
+            output_tokens: Output tokens, with reasoning.
+            resolves: True if these totals have counted the call as an unpriced one, and its whole cost is known now.
+        """
+        with self._lock:
+            self.input_tokens += input_tokens
+            self.output_tokens += output_tokens
+            if usd is not None:
+                self.unpriced_calls -= resolves
+                self._priced_calls += 1
+                self.llm_usd = money.add(self.llm_usd, usd)
+        if self.outer is not None:
+            self.outer.finish_llm(usd, input_tokens, output_tokens, resolves=resolves)
+
+    @property
+    def root(self) -> Tally:
+        """The outermost totals: those of the trace."""
+        return self if self.outer is None else self.outer.root
+
     def add_tool(self, usd: Decimal | None, *, unpriced: bool = False) -> None:
         """Add a tool call to these totals and to all outer ones.
 
@@ -89,6 +148,7 @@ class Tally:
         with self._lock:
             self.tool_calls += 1
             self.unpriced_calls += unpriced
+            self.unpriced_tool_calls += unpriced
             if usd is not None:
                 self.tool_usd = money.add(self.tool_usd, usd)
         if self.outer is not None:
@@ -108,22 +168,43 @@ class Tally:
         return self.llm_calls + self.tool_calls
 
     @property
-    def priced(self) -> bool:
-        """False if there were model calls and the cost of all of them is unknown."""
-        return self._priced_calls > 0 or not self.llm_calls
+    def llm_known(self) -> Decimal | None:
+        """US dollars of the model calls: a lower bound if some are unpriced; None if there is none to report."""
+        unpriced = self.unpriced_calls > self.unpriced_tool_calls or (self.llm_calls and not self._priced_calls)
+        return None if unpriced and not self.llm_usd else self.llm_usd
+
+    @property
+    def tool_known(self) -> Decimal | None:
+        """US dollars of the tool calls: a lower bound if some are unpriced; None if there is none to report."""
+        return None if self.unpriced_tool_calls and not self.tool_usd else self.tool_usd
+
+    @property
+    def known(self) -> Decimal | None:
+        """US dollars of all calls: a lower bound if some are unpriced; None instead of a lower bound of zero."""
+        usd = self.usd
+        return usd if usd or (self.llm_known is not None and self.tool_known is not None) else None
+    def empty(self) -> bool:
+        """True if there is nothing to report: no call, and no cost of a call that was made elsewhere."""
+        return not self.calls and not self._priced_calls
+
 
     @property
     def usd(self) -> Decimal:
-        """The US dollars of model and tool calls."""
+        """The US dollars of model and tool calls whose cost is known."""
         return money.add(self.llm_usd, self.tool_usd)
 
     def attributes(self) -> dict[str, AttributeValue]:
-        """Return the totals as span attributes."""
+        """Return the totals as span attributes. An amount that is not known is missing: it is not zero."""
         with self._lock:
+            amounts = {
+                semconv.TRACE_COST: self.known,
+                semconv.TRACE_LLM_COST: self.llm_known,
+                semconv.TRACE_TOOL_COST: self.tool_known,
+            }
             totals: dict[str, AttributeValue] = {
-                semconv.TRACE_COST: money.to_float(money.add(self.llm_usd, self.tool_usd)),
-                semconv.TRACE_LLM_COST: money.to_float(self.llm_usd),
-                semconv.TRACE_TOOL_COST: money.to_float(self.tool_usd),
+                name: money.to_float(usd) for name, usd in amounts.items() if usd is not None
+            }
+            totals |= {
                 semconv.TRACE_LLM_CALLS: self.llm_calls,
                 semconv.TRACE_TOOL_CALLS: self.tool_calls,
                 semconv.TRACE_INPUT_TOKENS: self.input_tokens,
@@ -131,8 +212,6 @@ class Tally:
             }
             if self.unpriced_calls:
                 totals[semconv.TRACE_UNPRICED_CALLS] = self.unpriced_calls
-            if not self.priced:  # an unknown cost is not zero: the attribute is missing
-                del totals[semconv.TRACE_COST], totals[semconv.TRACE_LLM_COST]
             return totals
 
 

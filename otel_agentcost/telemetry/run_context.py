@@ -48,11 +48,21 @@ class Run:
         self._adjusted = money.ZERO
 
     def __repr__(self) -> str:
-        return f"<run {self.name!r}: ${self.cost_usd} spent, {self.llm_calls} model calls>"
+        usd, unpriced = self.cost_usd, self.unpriced_calls
+        spent = "cost unknown" if usd is None else f"{'at least ' if unpriced else ''}${usd} spent"
+        calls = f"{self.llm_calls} model calls" + (f", {unpriced} unpriced" if unpriced else "")
+        return f"<run {self.name!r}: {spent}, {calls}>"
 
     @property
-    def cost_usd(self) -> Decimal:
-        """US dollars spent so far. Calls with an unknown cost add nothing: see `unpriced_calls`."""
+    def cost_usd(self) -> Decimal | None:
+        """US dollars spent so far; None if the only amount to report is zero, and calls of unknown cost were made.
+
+        With `unpriced_calls`, an amount is a lower bound: those calls are not in it, or only in part.
+        """
+        spent = self._spent_usd()
+        return spent if spent or not self.unpriced_calls else None
+
+    def _spent_usd(self) -> Decimal:
         return _plain(max(money.ZERO, money.add(self.tally.usd, self._adjusted)))
 
     def adjusted(self, usd: Decimal) -> None:
@@ -63,7 +73,8 @@ class Run:
     def remaining_usd(self) -> Decimal | None:
         """US dollars that remain in the budget of this run or of an enclosing run: the smallest amount.
 
-        Reservations of in-flight calls are not subtracted. None if no run limits dollars; 0 if a limit is reached.
+        Reservations of in-flight calls are not subtracted, nor are calls of unknown cost: no budget in dollars counts
+        them, and `unpriced_calls` tells how many there were. None if no run limits dollars; 0 if a limit is reached.
         """
         remaining = [run.own_remaining_usd() for run in (self, *self.outer)]
         limited = [usd for usd in remaining if usd is not None]
@@ -76,7 +87,7 @@ class Run:
             return None
         spent = self._spent(self)  # from the ledger, as other processes may count in the run
         if spent is None:
-            spent = money.to_nano(self.cost_usd)
+            spent = money.to_nano(self._spent_usd())
         return money.from_nano(max(0, limit - spent))
 
     @property

@@ -73,6 +73,12 @@ class Record:
         self._requested = requested
         self._held = HeldSpan(self.span)
 
+    def account_of(self, begun: Record) -> None:
+        """Take the runs and the attribution of the call that began this answer."""
+        self.runs, self.attribution = begun.runs, begun.attribution
+        if self.attribution:
+            self.span.set_attributes(self.attribution)
+
     def keep(self, keeper: object) -> None:
         """Keep `keeper`, the object that closes this record, alive until an adopted span has ended."""
         if self._held is not None:

@@ -40,11 +40,11 @@ def openai(model_server: ModelServer) -> Iterator[OpenAI]:
         yield made
 
 
-def agent(openai: OpenAI, results: list[str], most: int = 12) -> int:
+def agent(openai: OpenAI, results: list[str], most: int = 12, model: str = "gpt-4o-mini") -> int:
     """An agent written by hand: how many model calls it made until it gave up."""
     messages: list[Any] = [{"role": "user", "content": "How do bees survive the winter?"}]
     for step in range(most):
-        answer = openai.chat.completions.create(model="gpt-4o-mini", messages=messages, max_tokens=50)
+        answer = openai.chat.completions.create(model=model, messages=messages, max_tokens=50)
         calls: Any = answer.choices[0].message.tool_calls
         messages.append({"role": "assistant", "content": None, "tool_calls": [call.model_dump() for call in calls]})
         content = results[step % len(results)]
@@ -66,6 +66,7 @@ def test_a_loop_is_stopped_with_its_evidence(telemetry: Telemetry, openai: OpenA
     assert loop.tool == "search"
     assert loop.rule in ("repeat", "error_storm", "cycle")
     assert loop.repeats >= 3
+    assert loop.wasted_usd is not None
     assert 0 < loop.wasted_usd <= made * Decimal(str(USD))
     assert "search was called" in str(loop)
     assert str(pickle.loads(pickle.dumps(loop))) == str(loop)
@@ -104,6 +105,18 @@ def test_each_wasted_dollar_is_counted_once(telemetry: Telemetry, openai: OpenAI
     assert telemetry.total("agentcost.loop.wasted") < sum(float(str(said["agentcost.cost.usd"])) for said in chats)
     (point,) = telemetry.points("agentcost.loop.wasted")
     assert {"gen_ai.tool.name": "search", "gen_ai.agent.name": "bees"}.items() <= dict(point.attributes or {}).items()
+
+
+def test_a_loop_of_unpriced_calls_has_not_wasted_zero(telemetry: Telemetry, openai: OpenAI) -> None:
+    """What it has cost is not known: neither the exception, nor the event, nor a span has an amount."""
+    with budgeted(telemetry, loop_action="block"), in_a_trace(telemetry), pytest.raises(LoopDetected) as caught:
+        agent(openai, ["Nothing found."], model="nobodys-model")
+    assert caught.value.wasted_usd is None
+    assert "since the loop began" not in str(caught.value)
+    chats = [span for span in telemetry.spans if span.name.startswith("chat")]
+    (event,) = [dict(event.attributes or {}) for span in chats for event in span.events if "loop" in event.name]
+    assert "agentcost.loop.wasted_usd" not in event
+    assert all("agentcost.loop.wasted_usd" not in (span.attributes or {}) for span in chats)
 
 
 def test_polling_is_no_loop(telemetry: Telemetry, openai: OpenAI) -> None:

@@ -136,6 +136,7 @@ def test_a_tool_that_repeats_itself_is_a_loop(telemetry: Telemetry, openai: Open
             agent(openai, lambda _step: search("bees"))
     assert (caught.value.rule, caught.value.tool) == ("repeat", "search")
     assert caught.value.repeats in (3, 4)
+    assert caught.value.wasted_usd is not None
     assert caught.value.wasted_usd >= Decimal("0.5")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -264,9 +265,10 @@ def test_the_doctor_sees_what_the_launcher_sets_up(tmp_path: Path) -> None:
         [
             str(BIN / "opentelemetry-instrument"),
             *("--traces_exporter", "console", "--metrics_exporter", "none", "--logs_exporter", "none"),
-            *("--exporter_otlp_endpoint", "http://me:s3cret@localhost:4318", "--agentcost_user", "u1"),
+            *("--exporter_otlp_endpoint", "http://me:s3cret@localhost:4318"),
             *(str(BIN / "agentcost"), "doctor"),
         ],
+        env={**os.environ, "OTEL_AGENTCOST_USER": "u1"},
         cwd=tmp_path,
         capture_output=True,
         text=True,

@@ -51,6 +51,12 @@ def test_show_says_why_there_is_no_price(capsys: pytest.CaptureFixture[str]) -> 
     ("arguments", "said"),
     [
         (["gpt-4oo"], "Did you mean gpt-4o, "),
+        (
+            ["gpt-4o", "--provider", "nosuch"],
+            "The price book has no provider 'nosuch'.\nThe name has a price at: openai",
+        ),
+        (["gpt-4o", "--provider", "opnai"], "Did you mean --provider openai?"),
+        (["nobodys", "--provider", "nosuch"], "It has: anthropic, "),
         (["claud-sonnet-4-5"], "Did you mean claude-sonnet-4-5, "),
         (
             ["claude-sonnet-4-5", "--provider", "aws"],

@@ -108,7 +108,7 @@ def expected(book: PriceBook, span: dict[str, Any]) -> Cost:
         models=models,
         at=span["@at"],
         terms=terms,
-    )
+    ).known()
 
 
 def different(cost: Cost, got: dict[str, Any]) -> str | None:

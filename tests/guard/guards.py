@@ -25,9 +25,12 @@ _ids = count()
 
 def price(usage: Usage, model: str | None) -> Cost:
     """A tenth of a cent for each output token, and a millionth of a dollar for each of the input; `small` is a tenth of
-    that, and nobody knows what `secret` costs."""
+    that, nobody knows what `secret` costs, `gift` is free, and `pictures` has a price for pages alone."""
     if model == "secret":
         return Cost.unknown("no price for secret")
+    if model in ("gift", "pictures"):
+        pages = usage.counts.get("input_document_pages", 0) if model == "pictures" else 0
+        return Cost(usd=Decimal("0.04") * pages)
     usd = Decimal("0.001") * usage.output_tokens + Decimal("0.000001") * usage.input_tokens
     return Cost(usd=usd / 10 if model == "small" else usd)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import threading
+import time
 from dataclasses import replace
 from decimal import Decimal
 
@@ -11,6 +13,7 @@ import pytest
 from otel_agentcost.core import budgets
 from otel_agentcost.guard import Level, Refused
 from otel_agentcost.guard import start_times as beginnings_module
+from otel_agentcost.guard.opening import opened
 from tests.guard.guards import NOW, facts, guard, refused, spent, ticket, usd
 
 
@@ -241,6 +244,60 @@ def test_an_allowance_of_the_code_counts_too() -> None:
     ticket(g.admit(replace(facts(), allowances=((allowance, "r1"),))))
     assert refused(g.admit(replace(facts(), allowances=((allowance, "r1"),)))).error.scope == "run"
     ticket(g.admit(replace(facts(), allowances=((allowance, "r2"),))))
+
+
+def test_a_free_call_is_not_refused_once_dollars_are_overrun() -> None:
+    """It adds nothing, so it fits; a call with a price, an unknown one, or one for pages does not."""
+    g = guard("user/day:usd=0.00025")
+    g.settle(ticket(g.admit(facts(output=0))), usd("0.0012"), 5, NOW)
+    free = ticket(g.admit(facts(model="gift")))
+    g.settle(free, usd("0"), 150, NOW)
+    assert spent(g, "user", "u1") == 1_200_000
+    for model in ("big", "secret", "pictures"):
+        assert refused(g.admit(facts(model=model))).error.unit == "usd"
+
+
+def test_a_free_call_is_refused_where_calls_or_tokens_are_used_up() -> None:
+    """Only dollars have room for it without end."""
+    g = guard("user/day:usd=0.00025,calls=2;team:tokens=500")
+    g.settle(ticket(g.admit(facts(output=0))), usd("0.0012"), 5, NOW)
+    g.settle(ticket(g.admit(facts(model="gift"))), usd("0"), 150, NOW)
+    assert refused(g.admit(facts(model="gift"))).error.unit == "calls"
+    other = ticket(g.admit(facts(model="gift", user="u2", team="red")))
+    g.settle(other, usd("0"), 499, NOW)
+    assert refused(g.admit(facts(model="gift", user="u2", team="red"))).error.unit == "tokens"
+
+
+def test_a_free_model_takes_the_place_of_a_dear_one_in_an_overrun_budget() -> None:
+    """A downgrade to a model that costs nothing always fits."""
+    g = guard("user/day:usd=0.00025,on_exceed=downgrade", downgrade={"big": "gift"})
+    g.settle(ticket(g.admit(facts(output=0))), usd("0.0012"), 5, NOW)
+    assert ticket(g.admit(facts())).model == "gift"
+
+
+def test_a_free_call_does_not_wait_for_money_that_others_hold() -> None:
+    """It passes those who wait for dollars, and only those."""
+    g = guard("user/day:usd=0.11", wait_seconds=5.0)
+    holding = ticket(g.admit(facts()))
+    waiting = threading.Thread(target=lambda: g.admit(facts()))
+    waiting.start()
+    while not g.waiting:
+        time.sleep(0.001)
+    began = time.monotonic()
+    ticket(g.admit(facts(model="gift")))
+    assert time.monotonic() - began < 2
+    g.release(holding, NOW)
+    waiting.join()
+
+
+def test_a_free_call_is_not_refused_where_no_ledger_answers() -> None:
+    """`LEDGER_DOWN=refuse` keeps dollars from being overspent; nothing can be by this call."""
+    down = opened("redis://nowhere.invalid/no-such-db?no_such_option=1", 0.05)
+    g = guard("user/day:usd=1", down, ledger_down="refuse")
+    assert refused(g.admit(facts())).error.unit == "usd"
+    assert ticket(g.admit(facts(model="gift"))).unenforced
+    counted = guard("user/day:usd=1,calls=5", down, ledger_down="refuse")
+    assert refused(counted.admit(facts(model="gift"))).error.unit == "calls"
 
 
 def test_a_new_window_is_a_new_allowance_also_when_the_clock_goes_back() -> None:

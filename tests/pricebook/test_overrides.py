@@ -174,7 +174,7 @@ def test_each_mistake_has_its_sentence(tmp_path: Path, written: str, said: str) 
         open_book(file)
     assert said in str(refused.value)
     assert str(refused.value).startswith(f"{file}: ")
-    assert "its model calls are neither measured nor priced. Correct the file and try: " in str(refused.value)
+    assert "and marks every cost with agentcost.unpriced. Correct the file and try: " in str(refused.value)
     assert str(refused.value).endswith(f"agentcost prices check {file}")
 
 
@@ -225,20 +225,34 @@ def test_a_file_that_is_not_there_is_named_once(tmp_path: Path) -> None:
     assert "OTEL_AGENTCOST_PRICES" in said
 
 
-def test_a_broken_file_leaves_the_application_uninstrumented(
+def test_a_broken_file_turns_off_no_more_than_its_prices(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """At start-up a mistake in the file is one log line that says what follows, and that is what happens."""
+    """One log line says what follows: the application is measured, and no dollar passes for the user's own price."""
     file = tmp_path / "prices.json"
     file.write_text('{"models": {"m": {"input_mtok": "two dollars"}}}', encoding="utf-8")
     monkeypatch.setenv("OTEL_AGENTCOST_PRICES", str(file))
     otel_agentcost.instrument()
     instrumented = runtime.running()
     otel_agentcost.uninstrument()
-    assert not instrumented
+    assert instrumented
     (record,) = caplog.records
     assert "which is not an amount of dollars" in record.getMessage()
-    assert "runs without otel-agentcost: its model calls are neither measured nor priced" in record.getMessage()
+    assert "uses list prices alone, and marks every cost with agentcost.unpriced" in record.getMessage()
+    monkeypatch.setenv("OTEL_AGENTCOST_STRICT", "true")
+    with pytest.raises(SystemExit):
+        otel_agentcost.instrument()
+    assert not runtime.running()
+
+
+def test_a_list_price_is_not_taken_for_the_price_of_a_file_that_cannot_be_used() -> None:
+    """It has dollars, for budgets, and says beside them that they may be wrong."""
+    book = open_book(doubt="the price file cannot be used")
+    usage = Usage(counts={"input_tokens": 1000})
+    for model, usd in (("gpt-4o-mini", Decimal("0.00015")), ("nobodys-model", None)):
+        cost = book.price(usage, provider="openai", base_url=None, models=(model,), at=1_790_000_000.0)
+        assert (cost.usd, cost.unpriced is None) == (usd, False)
+        assert (cost.unpriced == "the price file cannot be used") == (usd is not None)
 
 
 def test_a_compiled_book_can_replace_the_bundled_one(tmp_path: Path) -> None:

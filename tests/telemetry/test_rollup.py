@@ -164,3 +164,22 @@ def test_calls_without_a_price_are_counted_on_the_root_and_are_not_zero_dollars(
     assert "agentcost.trace.cost_usd" not in none
     assert "agentcost.trace.llm_cost_usd" not in none
     assert telemetry.histogram("agentcost.trace.cost").count == 1
+
+
+def test_a_trace_of_unpriced_calls_and_tools_has_no_total_of_zero(telemetry: Telemetry) -> None:
+    """A tool without a known cost, a free one, a priced one: what is known is a lower bound, and zero is none."""
+    tracer = telemetry.tracer_provider.get_tracer("application")
+    unknown = otel_agentcost.tool(usd=lambda _arguments, _result: -1, name="unknown")(lambda: None)
+    paid = otel_agentcost.tool(usd="0.005", name="paid")(lambda: None)
+    with instrumented(telemetry):
+        with tracer.start_as_current_span("unknown"):
+            unknown()
+        with tracer.start_as_current_span("both"):
+            unknown()
+            paid()
+            ask(model="nobodys-model")
+    assert "agentcost.trace.cost_usd" not in telemetry.attributes("unknown")
+    assert "agentcost.trace.tool_cost_usd" not in telemetry.attributes("unknown")
+    both = telemetry.attributes("both")
+    assert (both["agentcost.trace.cost_usd"], both["agentcost.trace.tool_cost_usd"]) == (0.005, 0.005)
+    assert "agentcost.trace.llm_cost_usd" not in both

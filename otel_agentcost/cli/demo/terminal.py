@@ -81,9 +81,14 @@ class Run:
         return total(line.usd for line in self.lines)
 
     @property
+    def tool_lines(self) -> list[Line]:
+        """The tool calls."""
+        return [line for line in self.lines if line.operation == semconv.EXECUTE_TOOL]
+
+    @property
     def tool_usd(self) -> Decimal:
         """The dollars of its tools."""
-        return total(line.usd for line in self.lines if line.operation == semconv.EXECUTE_TOOL)
+        return total(line.usd for line in self.tool_lines)
 
     def disagreements(self) -> list[str]:
         """Return the totals of the agent's span that differ from the sums of its calls."""
@@ -112,6 +117,7 @@ class LiveView(SpanProcessor):
         self._status = console.status("")
         self._open = Run()
         self._usd = money.ZERO
+        self._unpriced = False
         self._lock = threading.Lock()
 
     def heading(self, title: str) -> None:
@@ -122,7 +128,7 @@ class LiveView(SpanProcessor):
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:  # noqa: ARG002 (the SDK's signature)
         """Shows, on a terminal, what is in flight."""
         if self._console.is_terminal:
-            self._status.update(f"{span.name}   {dollars(self._usd)} so far")
+            self._status.update(f"{span.name}   {amount(self._usd, dollars, unpriced=self._unpriced)} so far")
             self._status.start()
 
     def on_end(self, span: ReadableSpan) -> None:
@@ -132,6 +138,7 @@ class LiveView(SpanProcessor):
             if line.operation in MODEL_CALLS or line.operation == semconv.EXECUTE_TOOL:
                 self._open.lines.append(line)
                 self._usd = money.add(self._usd, line.usd or money.ZERO)
+                self._unpriced = self._unpriced or bool(line.unpriced)
                 self._show(line)
             elif line.operation in semconv.AGENT_OPERATIONS:
                 self._status.stop()
@@ -140,7 +147,7 @@ class LiveView(SpanProcessor):
                 self._open = Run()
 
     def _show(self, line: Line) -> None:
-        cost, running = rounded(line.usd), rounded(self._usd)
+        cost, running = rounded(line.usd), amount(self._usd, rounded, unpriced=self._unpriced)
         if line.operation == semconv.EXECUTE_TOOL:
             self._row(line.name, "", line.name, ["", "", "", cost, running], "cyan")
         else:
@@ -177,7 +184,7 @@ def print_bill(console: Console, runs: list[Run]) -> None:
         table.add_row(
             models,
             *(f"{_count(run.rollup, name):,}" for name in counts),
-            *(rounded(money.from_number(run.rollup.get(name, 0))) for name in amounts),
+            *(_rolled_up(run, name) for name in amounts),
         )
     console.print(table)
     console.print()
@@ -187,7 +194,7 @@ def print_bill(console: Console, runs: list[Run]) -> None:
         mine = [line for line in lines if (line.provider, line.model) == (provider, model)]
         columns: list[Callable[[Line], int]] = [lambda x: x.input, lambda x: x.cached, lambda x: x.output]
         sums = [f"{sum(map(column, mine)):,}" for column in columns]
-        table.add_row(model, provider, str(len(mine)), *sums, rounded(total(line.usd for line in mine)))
+        table.add_row(model, provider, str(len(mine)), *sums, spent(mine, rounded))
     console.print(table)
     console.print()
     console.print(summary(runs), style="bold", soft_wrap=True, highlight=False)
@@ -196,12 +203,24 @@ def print_bill(console: Console, runs: list[Run]) -> None:
 def summary(runs: list[Run]) -> str:
     """All runs in one sentence on two lines, added up from the spans of their calls: every digit of it."""
     lines = [line for run in runs for line in run.model_lines]
-    usd, tools = total(run.usd for run in runs), total(run.tool_usd for run in runs)
+    tools = [line for run in runs for line in run.tool_lines]
     return (
         f"{len(lines)} model calls, {sum(line.input for line in lines):,} input and"
         f" {sum(line.output for line in lines):,} output tokens:\n"
-        f"{GAP}{dollars(money.subtract(usd, tools))} for models + {dollars(tools)} for tools = {dollars(usd)}"
+        f"{GAP}{spent(lines, dollars)} for models + {spent(tools, dollars)} for tools = {spent(lines + tools, dollars)}"
     )
+
+
+def spent(lines: list[Line], form: Callable[[Decimal], str]) -> str:
+    """The dollars of these calls, as far as they are known."""
+    return amount(total(line.usd for line in lines), form, unpriced=any(line.unpriced for line in lines))
+
+
+def amount(usd: Decimal, form: Callable[[Decimal], str], *, unpriced: bool) -> str:
+    """An amount from which unpriced calls may be missing: then it is a lower bound, and zero says nothing."""
+    if unpriced and not usd:
+        return "unpriced"
+    return f"{'>=' if unpriced else ''}{form(usd)}"
 
 
 def dollars(usd: Decimal | None) -> str:
@@ -246,6 +265,14 @@ def _table(title: str, columns: Iterable[str]) -> Table:
         words = column in ("run", "model", "provider")
         table.add_column(column, justify="left" if words else "right", no_wrap=not words, overflow="fold")
     return table
+
+
+def _rolled_up(run: Run, name: str) -> str:
+    """An amount on the agent's span. A span without it had no amount to report: no call had a price."""
+    usd = money.from_number(run.rollup.get(name))
+    if usd is None:
+        return "unpriced" if run.rollup.get(semconv.TRACE_LLM_CALLS) or run.lines else rounded(money.ZERO)
+    return amount(usd, rounded, unpriced=bool(run.rollup.get(semconv.TRACE_UNPRICED_CALLS)))
 
 
 def _clip(text: str, width: int) -> str:

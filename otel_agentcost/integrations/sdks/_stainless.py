@@ -120,6 +120,13 @@ class StainlessSeam:
         named = (self._providers[c.__name__] for c in type(client).__mro__ if c.__name__ in self._providers)
         return next(named, self._default)
 
+    def answer_id(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+        options = argument(args, kwargs, 1, "options")
+        if options.method.lower() not in ("get", "post"):
+            return None
+        path: str = options.url.partition("?")[0].rstrip("/")
+        return path.removesuffix("/cancel").rpartition("/")[2]
+
     def unwrap(self, result: Any) -> Reply:
         kind = self._kinds.get(type(result)) or self._classify(result)
         if kind == "body":

@@ -274,7 +274,7 @@ class _Call:
     def _charge(self, span: Span, answer: Answer) -> None:
         request = sources.request_of(span)  # the span may have more attributes than at its start
         failed = span.status.status_code is StatusCode.ERROR
-        cost = Cost() if failed and answer.usage is None else self._cost(answer, request, sources.address(span))
+        cost = Cost() if failed and answer.usage is None else self._cost(answer, request, sources.address(span)).known()
         tokens = answer.tokens()
         self._settle(span, request, cost, tokens.input + tokens.output)
         ctx = trace.set_span_in_context(span, self._context)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
@@ -18,7 +19,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import SpanKind
 
 from otel_agentcost.calls.admission import Gates
-from otel_agentcost.calls.finalize import settle_pending
+from otel_agentcost.calls.finalize import settle_at_exit, settle_pending
 from otel_agentcost.calls.loop_guard import LoopGuard
 from otel_agentcost.calls.scopes import trace_id_of
 from otel_agentcost.core import semconv
@@ -28,9 +29,12 @@ from otel_agentcost.integrations.spans.model_calls import ModelCallSpans
 from otel_agentcost.integrations.spans.sources import source_of
 from otel_agentcost.integrations.spans.tool_calls import ToolCallSpans
 from otel_agentcost.telemetry import adoption, rollup
-from otel_agentcost.telemetry.held_span import before_end
+from otel_agentcost.telemetry.held_span import HeldEnd, end_held
 from otel_agentcost.telemetry.metrics import Metrics
 from otel_agentcost.telemetry.rollup import Tally
+
+LONGEST_WAIT = 600.0
+"""Seconds for which a span waits for calls that are still in flight: SDKs give up a request after that time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,7 +105,7 @@ class AgentCostProcessor(SpanProcessor):
             return
         tally = Tally(None if local_root else outer, span if agent else None)
         rollup.attach(span, tally)
-        before_end(span, lambda: self._end(span, tally, local_root=local_root))
+        HeldEnd(span, lambda: self._end(span, tally, local_root=local_root), partial(_wait, tally))
 
     @staticmethod
     def _is_agent(span: Span) -> bool:
@@ -112,14 +116,15 @@ class AgentCostProcessor(SpanProcessor):
         observers = self.observers
         if observers is None:
             return
+        end_held(LONGEST_WAIT)
         if local_root and span.parent is None:  # a trace with a remote parent may have more local roots
             observers.trace_ended(trace_id_of(span))
-        if not tally.calls:
+        if tally.empty:
             return
         span.set_attributes(tally.attributes())
         if local_root:
             ctx = trace.set_span_in_context(span, context.Context())
-            observers.metrics.trace_ended(tally.usd if tally.priced else None, tally.llm_calls, ctx)
+            observers.metrics.trace_ended(tally.known, tally.llm_calls, ctx)
 
     def on_end(self, span: ReadableSpan) -> None:
         """Do nothing: an ended span cannot be written to."""
@@ -132,6 +137,14 @@ class AgentCostProcessor(SpanProcessor):
         del timeout_millis
         settle_pending()
         return True
+
+
+def _wait(tally: Tally, end: Callable[[], None]) -> bool:
+    """Let `end` be called when the calls that count in `tally` have ended; at the latest when the process exits."""
+    waits = tally.when_settled(end)
+    if waits:
+        settle_at_exit()
+    return waits
 
 
 def _is_own_model_call(span: Span) -> bool:

@@ -67,19 +67,8 @@ SOURCES: Mapping[str, Source] = {
 }
 """Sources by the exact name of the scope."""
 
-_CALLS = frozenset(
-    {
-        semconv.CHAT,
-        semconv.TEXT_COMPLETION,
-        semconv.GENERATE_CONTENT,
-        semconv.EMBEDDINGS,
-        "completion",
-        "embedding",
-        "rerank",
-    }
-)
-_KINDS = frozenset({"LLM", "EMBEDDING", "RERANKER"})
-_OPERATIONS = {"completion": semconv.TEXT_COMPLETION, "embedding": semconv.EMBEDDINGS, "rerank": "rerank"}
+_CALLS = frozenset(aliases.CALL_OPERATIONS)
+_KINDS = frozenset(aliases.KINDS)
 
 _COUNTS = (
     aliases.INPUT, aliases.OUTPUT, aliases.CACHE_READ, aliases.CACHE_WRITE, aliases.REASONING,
@@ -192,7 +181,7 @@ def _operation(attributes: _Attributes) -> str:
     operation = attributes.get(semconv.OPERATION) or attributes.get("llm.request.type")
     if operation is None and attributes.get("openinference.span.kind") == "EMBEDDING":
         return semconv.EMBEDDINGS
-    return _OPERATIONS.get(str(operation), str(operation)) if operation is not None else semconv.CHAT
+    return aliases.OLDER_OPERATIONS.get(str(operation), str(operation)) if operation is not None else semconv.CHAT
 
 
 def _parameters(attributes: _Attributes) -> Mapping[str, Any]:

@@ -96,11 +96,25 @@ class Chat(Format):
     def read_response(self, call: Call, response: Any) -> Answer:
         """Read a whole response."""
         whole = fields(response)
+        if get(call.body, "deferred") is True and not items(whole, "choices"):
+            return _deferred(whole)
         return chat_answer(call, whole, whole, whole, finish_reasons(items(whole, "choices")))
 
     def open_stream(self, call: Call) -> ChatReader:
         """Return a reader for the chunks of the answer to `call`."""
         return ChatReader(call, prompt_tokens_of(self))
+
+
+def _deferred(response: Any) -> Answer:
+    """Return the answer to a request that xAI answers later (https://docs.x.ai/docs/guides/deferred-chat-completions).
+
+    The first response has the id to retrieve it with; until it is ready, a retrieval has an empty body.
+    """
+    return Answer(
+        missing="the completion is deferred, and its usage is not known yet",
+        goes_on=True,
+        response_id=text(response, "request_id"),
+    )
 
 
 def model_in(path: str) -> str | None:

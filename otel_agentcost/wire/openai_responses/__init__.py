@@ -56,6 +56,7 @@ _TABLE: Final[parameters.Table] = {
 _LEAST: Final = 16
 """The lowest `max_output_tokens` (OpenAI's reference)."""
 _UNFINISHED: Final = frozenset({"queued", "in_progress"})
+_RUNS_ON: Final = "the response runs in the background, and its usage is not known yet"
 
 
 class _ResponsesRewriting:
@@ -119,6 +120,7 @@ class Responses(Format):
         return Answer(
             usage=usage,
             missing=missing,
+            goes_on=usage is None and text(response, "status") in _UNFINISHED,
             uncounted=uncounted,
             model=text(response, "model"),
             response_id=text(response, "id"),
@@ -136,7 +138,7 @@ class Responses(Format):
 
 def _without_usage(response: Any) -> str:
     if text(response, "status") in _UNFINISHED:
-        return "the response runs in the background, and its usage is not known yet"
+        return _RUNS_ON
     return error_text(response) or "the response has no usage"
 
 
@@ -222,7 +224,7 @@ _DELTAS: Final = frozenset(
         "response.audio.transcript.delta",
     }
 )
-_ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed"})
+_ENDS: Final = frozenset({"response.completed", "response.incomplete", "response.failed", "response.cancelled"})
 _STARTS: Final = frozenset({"response.created", "response.in_progress", "response.queued"})
 
 
@@ -282,6 +284,11 @@ class ResponseReader:
         if self._error is not None and not self._texts:
             reason = text(self._error, "message") or text(self._error, "code") or "no reason given"
             return Answer(missing=f"the stream ended with an error: {reason}"[:120], model=known.model)
+        if get(self._call.body, "background") is True or get(self._started, "background") is True:
+            if ended is not None:  # cancelled; a resumed stream has a part of the texts only, so nothing is estimated
+                return known
+            # The model goes on when its stream is not read any more.
+            return Answer(missing=_RUNS_ON, goes_on=True, model=known.model, response_id=known.response_id)
         model = known.model or self._call.model
         # The first event has the requested tier; only the last event has the tier that served the call.
         return Answer(

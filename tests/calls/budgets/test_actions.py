@@ -9,11 +9,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 from openai import OpenAI
 
+import otel_agentcost
 from otel_agentcost import BudgetExceeded
 from tests.support.budgeted_calls import answering, ask, async_client, budgeted, client, until_refused
 from tests.support.in_memory import Telemetry
@@ -193,3 +195,56 @@ async def test_a_waiting_task_does_not_block_its_loop(telemetry: Telemetry, mode
             await asyncio.gather(*(openai.chat.completions.create(**question) for _ in range(3)))
             ticking.cancel()
     assert ticks > 20
+
+
+def test_a_free_model_is_not_refused_once_the_budget_is_overrun(
+    telemetry: Telemetry, openai: OpenAI, tmp_path: Path
+) -> None:
+    """$0.0012 of $0.00025 are spent: a model priced `free` is still answered and adds nothing, another is refused."""
+    prices = tmp_path / "prices.json"
+    prices.write_text('{"models": {"llama-at-home": "free", "llama-zero": {"input_mtok": 0, "output_mtok": 0}}}')
+    with budgeted(telemetry, prices=prices, budgets="total:usd=0.00025", wait_seconds=0):
+        with otel_agentcost.run("all") as run:
+            otel_agentcost.adjust("0.0012", reason="what was spent before")
+            for model in ("llama-at-home", "llama-zero"):
+                for limit in (50, None):
+                    ask(openai, model=model, max_tokens=limit)
+            with pytest.raises(BudgetExceeded):
+                ask(openai)
+        assert (run.cost_usd, run.llm_calls) == (Decimal("0.0012"), 4)
+
+
+def test_a_downgrade_is_not_silent_and_is_told_once(
+    telemetry: Telemetry, openai: OpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The first call of a pair of models is logged, with the budget that made it."""
+    settings: Any = {"on_exceed": "downgrade", "downgrade": "gpt-4o=gpt-4o-mini", "budgets": "total:usd=0.0005"}
+    with budgeted(telemetry, **settings), caplog.at_level("WARNING", "otel_agentcost"):
+        until_refused(lambda: ask(openai, model="gpt-4o"))
+    said = [record.getMessage() for record in caplog.records if "was sent to" in record.getMessage()]
+    assert len(said) == 1
+    assert "a call of 'gpt-4o' was sent to 'gpt-4o-mini', because the budget total:usd=0.0005 has too little" in said[0]
+
+
+def test_a_name_that_no_call_has_is_told_after_a_hundred_calls(
+    telemetry: Telemetry, openai: OpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once for each rule, with the names that there were; a rule that a call had is not told of."""
+    rules = "agent=reseacher:usd=5;agent=writer:usd=5;user=bob:usd=1;model=gpt-4o:usd=1;model=gpt-4o-mini:usd=9"
+    settings: Any = {"budgets": rules, "breakers": "agent=reseacher:trips=5/1m,open=1m"}
+    with budgeted(telemetry, **settings), caplog.at_level("WARNING", "otel_agentcost"):
+        for number in range(130):
+            with otel_agentcost.attribute(agent="writer" if number % 2 else "researcher"):
+                ask(openai)
+            assert (number < 99) == (not [r for r in caplog.records if "has matched none" in r.getMessage()])
+    said = sorted(
+        r.getMessage().partition("the rule ")[2] for r in caplog.records if "has matched none" in r.getMessage()
+    )
+    assert [each.partition(" has ")[0] for each in said] == [
+        "agent=reseacher:trips=5/1m,open=1m",
+        "agent=reseacher:usd=5",
+        "model=gpt-4o:usd=1",
+        "user=bob:usd=1",
+    ]
+    assert "none had the agent 'reseacher'. They were made for agent researcher, writer." in said[1]
+    assert "None had a user." in said[3]

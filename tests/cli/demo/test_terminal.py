@@ -83,13 +83,34 @@ def test_other_spans_are_not_shown() -> None:
     assert shown.view.runs == []
 
 
-def test_an_unpriced_call_says_why() -> None:
-    """A call without dollars is shown as unpriced, with the reason from its span, and adds nothing."""
+def test_an_unpriced_call_is_not_shown_as_zero() -> None:
+    """A call without dollars is shown as unpriced, with the reason from its span, and so is a sum of nothing else."""
     shown = Shown()
     priced = {name: value for name, value in CHAT.items() if name != "agentcost.cost.usd"}
     shown.span("chat a-model", {**priced, "agentcost.unpriced": "no price for a-model"})
-    assert "unpriced  $0.000000" in re.sub(r"\s{3,}", "  ", shown.lines[0])
+    assert "unpriced  unpriced" in re.sub(r"\s{3,}", "  ", shown.lines[0])
     assert "unpriced: no price for a-model" in shown.lines[1]
+    shown.span("chat gpt-4o", CHAT)
+    assert shown.lines[2].endswith("$0.036362  >=$0.036362")
+
+
+def test_a_bill_of_unpriced_calls_does_not_come_to_zero() -> None:
+    """A run of which nothing is priced has no dollars in any table; one that is priced in part has a lower bound."""
+    priced = {name: value for name, value in CHAT.items() if name != "agentcost.cost.usd"}
+    rolled = {name: value for name, value in ROLLUP.items() if not name.endswith("_usd")}
+    shown = Shown()
+    shown.span("chat", {**priced, "agentcost.unpriced": "no price", "gen_ai.response.model": "a-model"})
+    shown.span("invoke_agent one", {**rolled, "agentcost.trace.unpriced_calls": 1})
+    print_bill(shown.console, shown.view.runs)
+    assert "$0" not in "".join(line for line in shown.lines if "a-model" in line)
+    assert shown.lines[-1] == "  unpriced for models + $0.00 for tools = unpriced"
+    both = Shown()
+    both.span("chat", {**priced, "agentcost.unpriced": "no price"})
+    both.span("chat", CHAT)
+    both.span("invoke_agent two", {**ROLLUP, "agentcost.trace.unpriced_calls": 1})
+    print_bill(both.console, both.view.runs)
+    assert both.lines[-1] == "  >=$0.0363625 for models + $0.00 for tools = >=$0.0363625"
+    assert ">=$0.041362" in both.written.getvalue()
 
 
 @pytest.mark.parametrize("width", [60, 80, 100, 200])

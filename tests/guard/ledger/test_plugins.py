@@ -83,8 +83,8 @@ def test_the_doctor_asks_the_ledger_of_an_entry_point(
 def test_an_unknown_scheme_lists_those_of_plugins(install: Install) -> None:
     """One sentence has all schemes, and a wrong URL is no reason to import a plug-in."""
     install("toy", "agentcost_toy")
-    with pytest.raises(SettingsError, match=r"the schemes are memory, redis, rediss, sqlite, valkey, valkeys, toy\)"):
-        from_environment({"OTEL_AGENTCOST_LEDGER": "postgres://db"})
+    (said,) = from_environment({"OTEL_AGENTCOST_LEDGER": "postgres://db"}).notices
+    assert "the schemes are memory, redis, rediss, sqlite, valkey, valkeys, toy)" in said
     assert "agentcost_toy" not in sys.modules
 
 

@@ -1,0 +1,49 @@
+"""Tell of named rules (`agent=researcher`, `user=bob`) that no call has matched: a misspelt name limits nothing."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping, Sequence
+
+from otel_agentcost.core.breakers import Breaker
+from otel_agentcost.core.budgets import Budget, Scope
+from otel_agentcost.diagnostics import warn_once
+
+CALLS = 100
+"""The number of calls after which an unmatched rule is told of, once."""
+_NAMES = 5
+"""The number of other names of a scope that are told."""
+
+
+class NamedRules:
+    """Watches the first calls for the names of the rules. Thread-safe."""
+
+    def __init__(self, rules: Sequence[Budget | Breaker]) -> None:
+        """Watch for the rules that have a name."""
+        self.open: tuple[Budget | Breaker, ...] = tuple(rule for rule in rules if rule.name is not None)
+        """The rules without a call so far; empty once they are told of: then there is nothing more to watch."""
+        self._calls = 0
+        self._seen: dict[Scope, dict[str, None]] = {}
+        self._lock = threading.Lock()
+
+    def called(self, scopes: Mapping[Scope, str], model: str | None) -> None:
+        """Take note of a call, admitted or not."""
+        with self._lock:
+            known: Mapping[Scope, str] = scopes if model is None else {**scopes, "model": model}
+            self.open = tuple(rule for rule in self.open if rule.value(known) is None)
+            self._calls += 1
+            for rule in self.open:
+                seen = self._seen.setdefault(rule.scope, {})
+                if rule.scope in known and len(seen) < _NAMES:
+                    seen[known[rule.scope]] = None
+            if self._calls < CALLS or not self.open:
+                return
+            unmatched, self.open = self.open, ()
+        for rule in unmatched:
+            names = ", ".join(f"{name:.40}" for name in self._seen.get(rule.scope, ()))
+            others = f"They were made for {rule.scope} {names}" if names else f"None had a {rule.scope}"
+            warn_once(
+                f"unmatched: {rule.text}",
+                f"otel-agentcost: the rule {rule.text:.200} has matched none of the first {CALLS} calls: none had the "
+                f"{rule.scope} {rule.name!r:.80}. {others}. Correct the name, unless such calls are still to come.",
+            )

@@ -1,0 +1,98 @@
+"""Words that help with the mistakes that people make in settings: the nearest word, the number that was meant.
+
+A hint completes an error message, and begins with "; " so that it can be appended; it is empty where nothing is known.
+Nothing is ever understood by a hint: a mistake stays a mistake.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+
+MEANT: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("all", "global", "everything", "everyone", "overall", "org", "organization", "organisation"), "total"
+    ),
+    **dict.fromkeys(("session", "thread", "chat", "dialog"), "conversation"),
+    **dict.fromkeys(("customer", "account", "client", "company", "workspace"), "tenant"),
+    **dict.fromkeys(("group", "department"), "team"),
+    **dict.fromkeys(("request",), "trace"),
+    **dict.fromkeys(("service", "app", "worker"), "process"),
+    **dict.fromkeys(("llm",), "model"),
+    **dict.fromkeys(("daily", "24h", "1d", "days", "d"), "day"),
+    **dict.fromkeys(("hourly", "1h", "60m", "hours", "h"), "hour"),
+    **dict.fromkeys(("monthly", "30d", "months"), "month"),
+    **dict.fromkeys(("dollar", "dollars", "cost", "money", "spend", "budget", "limit", "amount", "price"), "usd"),
+    **dict.fromkeys(("requests", "call", "max_calls", "turns", "steps"), "calls"),
+    **dict.fromkeys(("token", "max_tokens"), "tokens"),
+    **dict.fromkeys(("tools", "tool", "toolcalls"), "tool_calls"),
+    **dict.fromkeys(("time", "sec", "secs", "s", "duration", "timeout", "minutes"), "seconds"),
+    **dict.fromkeys(("deny", "reject", "stop", "raise", "error", "fail", "refuse", "hard", "abort"), "block"),
+    **dict.fromkeys(("log", "alert", "notify", "soft", "allow", "ignore"), "warn"),
+    **dict.fromkeys(("fallback", "cheaper", "degrade", "switch"), "downgrade"),
+    **dict.fromkeys(("limit_output", "truncate", "shorten", "cap"), "clamp"),
+}
+"""Words that people write for a word of the settings."""
+
+_PERMISSION = {"block": "refuse", "warn": "allow"}
+"""The words of settings that allow or refuse, by those of budgets."""
+_DECIMAL_COMMA = re.compile(r"\d+,\d+")
+_THOUSANDS = re.compile(r"[1-9]\d{0,2}(?:,\d{3})+(?:\.\d+)?")
+_SCALED = re.compile(r"(\d+(?:\.\d+)?)\s*([kKmM%])")
+_SCALE = {"k": Decimal(1_000), "m": Decimal(1_000_000), "%": Decimal("0.01")}
+_TIME = re.compile(r"(\d+(?:\.\d+)?)\s*(ms|s|sec|secs|seconds?|m|min|minutes?|h|hours?)", re.IGNORECASE)
+_SECONDS = {"ms": Decimal("0.001"), "s": Decimal(1), "m": Decimal(60), "h": Decimal(3600)}
+_NONE = frozenset({"none", "null", "off", "no", "unlimited", "inf", "infinity", "infinite", "-1", "false", "0", "0.0"})
+
+
+def near(word: object, words: Iterable[str]) -> str:
+    """Return `; did you mean X?` for the one of `words` that was probably meant."""
+    import difflib  # noqa: PLC0415 (only a mistake needs it)
+
+    known = list(words)
+    written = str(word).strip().lower().replace("-", "_").replace(" ", "_")
+    meant: str | None = MEANT.get(written, written)
+    if meant not in known:
+        meant = _PERMISSION.get(meant or "")
+    if meant not in known:
+        meant = next(iter(difflib.get_close_matches(written, known, n=1, cutoff=0.7)), None)
+    return f"; did you mean {meant}?" if meant is not None else ""
+
+
+def number(written: object, *, seconds: bool = False) -> str:
+    """Return `; write N` for the number that was probably meant.
+
+    Args:
+        written: What was written.
+        seconds: True if the number is one of seconds.
+    """
+    text = str(written).strip()
+    if (bare := text.strip("$\u20ac\u00a3\u00a5 ")) != text and re.fullmatch(r"\d+(?:\.\d+)?", bare):
+        return f"; write {bare}, without a currency sign"
+    if _THOUSANDS.fullmatch(text):
+        return f"; write {text.replace(',', '')}, without separators"
+    if _DECIMAL_COMMA.fullmatch(text):
+        return f"; write {text.replace(',', '.')}, with a decimal point"
+    scaled = _SCALED.fullmatch(text)
+    if seconds and (found := _TIME.fullmatch(text)):
+        unit = found[2].lower()
+        return f"; write {_plain(Decimal(found[1]) * _SECONDS['ms' if unit == 'ms' else unit[0]])}, in seconds"
+    return f"; write {_plain(Decimal(scaled[1]) * _SCALE[scaled[2].lower()])}" if scaled else ""
+
+
+def limit(written: object) -> str:
+    """Return a hint for a text that is no limit of a budget."""
+    if str(written).strip().lower() in _NONE:
+        return "; for no limit, remove it"
+    return number(written, seconds=True)
+
+
+def _plain(amount: Decimal) -> str:
+    return f"{amount.normalize():f}"
+
+
+def unquoted(written: object) -> str:
+    """Return a hint for a text that has quotes around it, which files of variables keep (`docker --env-file`)."""
+    text = str(written).strip()
+    return "; remove the quotes around it" if len(text) > 1 and text[0] == text[-1] and text[0] in "\"'`" else ""

@@ -1,0 +1,52 @@
+"""Clients that call models and are not seen are named: by the doctor and on the page, from one table."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+
+import pytest
+
+from otel_agentcost.cli import main
+from otel_agentcost.integrations import sdks, unseen
+from tools import documents
+
+TABLE = Path(unseen.__file__).parent / "unseen_clients.json"
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *names: str) -> None:
+    """Puts the metadata of distributions on the path, as pip does."""
+    for name in names:
+        folder = tmp_path / f"{name.replace('-', '_')}-1.2.3.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.2.3\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    importlib.invalidate_caches()
+
+
+def test_an_installed_client_that_is_not_seen_is_not_passed_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The doctor says that its calls have no cost and no budget, and why; another's are counted from spans."""
+    installed(monkeypatch, tmp_path, "claude-agent-sdk", "ai21", "cohere", "opentelemetry-instrumentation-cohere")
+    main(["doctor"])
+    lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
+    told = lines["claude-agent-sdk"]
+    assert "1.2.3: calls of Claude Code are NOT SEEN: no span, no cost, no budget (its calls are made by a" in told
+    assert "NOT SEEN" in lines["ai21"]
+    assert "its calls are counted from the spans of opentelemetry-instrumentation-cohere" in lines["cohere"]
+
+
+def test_no_patched_package_is_said_to_be_unseen() -> None:
+    """What is patched is not in the table; each row has its source, and they are in order."""
+    rows = json.loads(TABLE.read_text(encoding="utf-8"))
+    names = [row["distribution"] for row in rows]
+    assert names == sorted(set(names))
+    assert set(names).isdisjoint({sdk.distribution for sdk in sdks.discover()})
+    assert all(row["source"].startswith("https://") for row in rows)
+
+
+def test_the_page_has_the_table() -> None:
+    """docs/usage.md holds what `make docs` writes."""
+    assert documents.block(documents.USAGE.read_text(encoding="utf-8"), "unseen") == documents.unseen_table()
