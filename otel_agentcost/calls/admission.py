@@ -408,7 +408,11 @@ class Admission:
         """
         gate, tokens = self._gate, answer.tokens()
         self.settled = True
-        settle = partial(self._settle, record.span, cost.usd, tokens.input + tokens.output, gate.clock())
+        usd, used = cost.usd, tokens.input + tokens.output
+        if answer.doubtful and usd is None:  # else such calls would pass every budget, without end
+            reserved = self.ticket.reserved
+            usd, used = Decimal(reserved.get("nano_usd", 0)).scaleb(-9), reserved.get("tokens", 0)
+        settle = partial(self._settle, record.span, usd, used, gate.clock())
         gate.guard.run_without_blocking(settle)
         if cost.usd is None and cost.unpriced is not None and not (self.ticket.unpriced or self.ticket.unenforced):
             self._warn_of_unknown_cost(record.span, model, cost.unpriced)

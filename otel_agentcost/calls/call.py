@@ -156,6 +156,12 @@ class ActiveCall:
         if not self.request.endpoint.known:
             self.reported_usd = money.reported(response.headers.get(_LITELLM_COST))
 
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers of the last successful response; none if the SDK does not keep it."""
+        response = self.attempt() if self.attempt is not None else None
+        headers: Mapping[str, str] = getattr(response, "headers", None) or {}
+        return headers
+
     # --- the events and the end of a stream (`streams.StreamListener`) ---
 
     def first_chunk(self) -> None:

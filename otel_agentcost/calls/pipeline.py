@@ -31,6 +31,7 @@ from otel_agentcost.telemetry.recorder import Labels, Recorder
 from otel_agentcost.telemetry.spans import Record, Spans, called_from
 from otel_agentcost.wire.fields import parsed
 from otel_agentcost.wire.format import ModelRequest
+from otel_agentcost.wire.plausible import checked, texts_of
 
 Wrapped = Callable[..., Any]
 """The method of the SDK."""
@@ -293,7 +294,7 @@ class Pipeline:
             call.content.response = body
         if self._loops is not None:
             self._loops.answered(call.request, call.record, body)
-        return call.request.format.read_response(call.request.call, body)
+        return _read_body(call, body)
 
     def settle_stream(self, call: ActiveCall, error: BaseException | None, *, complete: bool) -> None:
         """Settle a call whose stream has ended.
@@ -325,7 +326,10 @@ class Pipeline:
             return Answer(missing="the response was dropped before it was read")
         if self._loops is not None:
             self._loops.answered(call.request, call.record, getattr(call.reader, "whole", None))
-        return call.reader.answer(complete=complete)
+        reader = call.reader
+        answer = reader.answer(complete=complete)
+        request, form, at_hand = call.request.call, call.request.format, not getattr(reader, "lazy", False)
+        return checked(request, form, answer, lambda: reader.so_far().texts, call.headers, in_pieces=at_hand)
 
     def _fail(self, call: ActiveCall, error: BaseException) -> None:
         """Settle a call that raised. The provider may have billed it anyway."""
@@ -348,7 +352,7 @@ class Pipeline:
             body = parsed(response.content)
         except Exception:  # a stream that was never read, or that broke
             return None
-        answer = call.request.format.read_response(call.request.call, body)
+        answer = _read_body(call, body)
         return answer if answer.usage is not None else None
 
     # --- 6 cost, 7 settlement and close ---
@@ -406,6 +410,12 @@ class Pipeline:
     def _labels(self, call: ActiveCall, requested: str | None, served: str | None) -> Labels:
         request = call.request
         return self._recorder.model_labels(request.call.operation, request.endpoint.provider, requested, served)
+
+
+def _read_body(call: ActiveCall, body: Any) -> Answer:
+    """Return the answer in a whole response, without counts that contradict it."""
+    request, form = call.request.call, call.request.format
+    return checked(request, form, form.read_response(request, body), lambda: texts_of(form, body), call.headers)
 
 
 def _completed(call: ActiveCall, answer: Answer) -> Answer:

@@ -122,6 +122,9 @@ def _tokens() -> Iterator[str]:
         total, f"{total} + {cache('cached')}", f"{cache('cached')} > 0", total + SAID, outside, cache("bad") + NIL
     )
     failed = "span.status.code == STATUS_CODE_ERROR"
+    operation, output = attribute(semconv.OPERATION), attribute(semconv.OUTPUT_TOKENS)
+    zeros = (f"{total} == 0", f"({output}{NIL} or {output} == 0)", f'{operation} != "rerank"', f"not ({failed})")
+    yield put(UNPRICED, text(aliases.NO_TOKENS), *zeros, COST + NIL, UNPRICED + NIL)
     yield put(UNPRICED, text("the span has no usage"), total + NIL, UNPRICED + NIL, f"not ({failed})")
 
 

@@ -135,6 +135,9 @@ EXCLUSIVE_SCOPES: Final = (
 )
 """Scopes whose input tokens leave out cached tokens. In the conventions, input tokens include them."""
 
+NO_TOKENS: Final = "the span counts no tokens, neither of the input nor of the output"
+"""The reason why a model call whose span has zeros is unpriced: servers without counts write them."""
+
 FRAMEWORK_SCOPES: Final = (
     "langchain|langgraph|llama.?index|crewai|litellm|haystack|pydantic.ai|strands|autogen|[^a-z]agno|smolagents|dspy"
     "|vertex.agent|google.?adk|openai.?agents|agent.?framework|semantic.?kernel|mastra"

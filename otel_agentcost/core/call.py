@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 from otel_agentcost.core.usage import NO_TOKENS, Tokens, Usage
 
@@ -64,6 +64,16 @@ class Charge:
     terms: tuple[tuple[str, str], ...] = ()
 
 
+class Partial(NamedTuple):
+    """The counts of a response that does not count everything, or that counts what cannot be. None: not known."""
+
+    input: int | None = None
+    output: int | None = None
+    total: int | None = None
+    unpriced: str | None = None
+    """Why list prices do not apply (capacity paid in advance); None if they do."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
     """The result of a call, from its response, from the events of its stream so far, or from an error."""
@@ -73,6 +83,12 @@ class Answer:
     missing: str | None = None
     """The reason why the usage or the price is not known, for people ("the response has no usage"). With a usage, it
     means that list prices do not apply (provisioned throughput, malformed counts)."""
+    partial: Partial | None = None
+    """What the response does count, if its counts are incomplete or contradict each other: `usage` is None, and
+    `wire.plausible` estimates the rest from the texts. None if it counts nothing, or everything."""
+    doubtful: bool = False
+    """True if the counts contradict what was sent and received, and nothing could be estimated. Budgets then keep the
+    reservation of the call."""
     uncounted: str | None = None
     """Further usage that the response does not count, for people. The cost of `usage` does not include it."""
     model: str | None = None

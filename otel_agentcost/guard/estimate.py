@@ -119,10 +119,23 @@ def worst_case(call: Call, price: Price, *, input_tokens: int, output_tokens: in
                 highest = cost.usd
     if highest is None:
         return Estimate(None, input_tokens + output_tokens, unpriced or "it has no price")
+    if shape.sounds:
+        highest += _heard(call, price, input_tokens if shape.bound is None else shape.bound)
     if not highest:  # free, or not billed by the token
         usd, untold = _not_by_tokens(call, price, shape)
         return Estimate(money.to_nano(usd), input_tokens + output_tokens, untold=untold)
     return Estimate(money.to_nano(highest), input_tokens + output_tokens)
+
+
+_SECONDS_PER_CHARACTER: Final = Decimal("0.001")
+"""Seconds of sound in a character of base64. The lowest bit rate of Opus is 6 kbit/s (RFC 6716), of MP3 it is 8."""
+
+
+def _heard(call: Call, price: Price, bound: int) -> Decimal:
+    """Return the price of sound in a chat with a model that bills it by the second (Mistral's Voxtral)."""
+    seconds: dict[Kind, Count] = {"input_audio_seconds": _SECONDS_PER_CHARACTER * bound}
+    cost = price(Usage(counts=seconds), call.model)
+    return money.ZERO if cost.usd is None or cost.unpriced is not None else cost.usd
 
 
 def _not_by_tokens(call: Call, price: Price, shape: Shape) -> tuple[Decimal, bool]:
@@ -131,10 +144,11 @@ def _not_by_tokens(call: Call, price: Price, shape: Shape) -> tuple[Decimal, boo
         usd = price(Usage(counts={"input_characters": shape.characters}), call.model).usd
         if usd:
             return usd, False
-    return money.ZERO, any(price(Usage(counts={kind: 1}), call.model).usd for kind in _BY_THE_SECOND)
+    return money.ZERO, any(price(Usage(counts={kind: 1}), call.model).usd for kind in _BY_SIZE)
 
 
-_BY_THE_SECOND: tuple[Kind, ...] = ("input_audio_seconds", "output_audio_seconds", "audio_seconds")
+_BY_SIZE: tuple[Kind, ...] = ("input_audio_seconds", "output_audio_seconds", "audio_seconds", "input_document_pages")
+"""Kinds that count the size of an input that the request does not show."""
 
 
 def _input_kinds(call: Call, shape: Shape) -> tuple[Kind, ...]:

@@ -183,10 +183,11 @@ class Tally:
         """US dollars of all calls: a lower bound if some are unpriced; None instead of a lower bound of zero."""
         usd = self.usd
         return usd if usd or (self.llm_known is not None and self.tool_known is not None) else None
+
+    @property
     def empty(self) -> bool:
         """True if there is nothing to report: no call, and no cost of a call that was made elsewhere."""
         return not self.calls and not self._priced_calls
-
 
     @property
     def usd(self) -> Decimal:

@@ -23,6 +23,7 @@ from otel_agentcost.wire.openai_usage import duration, error_text
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS
 from otel_agentcost.wire.rewriting import ModelRewriting
 from otel_agentcost.wire.token_split import Counts, input_counts, put
+from otel_agentcost.wire.tokenizers import count_text
 
 _TABLE: Final[parameters.Table] = {
     "temperature": (semconv.REQUEST_TEMPERATURE, parameters.number),
@@ -56,20 +57,42 @@ class Audio(Format):
         """Read a whole response."""
         try:
             counted = part(response, "usage")
-            if counted is not None and get(counted, "seconds") is None:
-                return Answer(usage=_tokens(call, counted), model=text(response, "model"))
+            seconds = duration(counted, response)
+            if counted is not None and seconds is None:
+                return _answer(call, response, _tokens(call, counted))
             if call.parameters.get(semconv.OUTPUT_TYPE) == "speech":
                 return _speech(call, response)
-            seconds = duration(counted, response)
         except Malformed as problem:
-            return Answer(missing=str(problem))
+            return Answer(missing=str(problem), doubtful=True)
         if seconds is None:
             return Answer(missing=error_text(response) or "the response has no usage")
-        return Answer(usage=Usage(counts={"input_audio_seconds": seconds} if seconds > Decimal(0) else {}))
+        counts: Counts = {"input_audio_seconds": seconds} if seconds > Decimal(0) else {}
+        return _answer(call, response, Usage(counts=counts))
 
     def open_stream(self, call: Call) -> AudioReader:
         """Return a reader for the events of the answer to `call`."""
         return AudioReader(self, call)
+
+
+_WORDS_PER_SECOND: Final = 2.5
+"""The pace of ordinary speech, 150 words a minute."""
+_TOKENS_PER_SECOND: Final = 10
+"""OpenAI counts a token for 100 ms of sound (https://platform.openai.com/docs/guides/realtime-costs)."""
+
+
+def _answer(call: Call, response: Any, usage: Usage) -> Answer:
+    """Return the answer; for a transcript of which nothing is counted, with the length that its words take to say."""
+    model, words = text(response, "model"), text(response, "text") or ""
+    speech = call.parameters.get(semconv.OUTPUT_TYPE) == "speech"
+    if usage.counts or not (speech or words.strip()):
+        return Answer(usage=usage, model=model)
+    if speech:
+        return Answer(missing="the usage counts nothing, and there is an answer", doubtful=True, model=model)
+    seconds = max(1, round(len(words.split()) / _WORDS_PER_SECOND))
+    counts: Counts = {"input_audio_seconds": seconds}
+    if (call.model or "").startswith("gpt-"):
+        counts = {"input_audio_tokens": seconds * _TOKENS_PER_SECOND, "output_tokens": count_text(words, call.model)}
+    return Answer(usage=Usage(counts=counts, estimated=True), model=model)
 
 
 def _tokens(call: Call, usage: Any) -> Usage:

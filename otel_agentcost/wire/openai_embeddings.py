@@ -6,18 +6,24 @@ from __future__ import annotations
 from typing import Any, Final
 
 from otel_agentcost.core import semconv
-from otel_agentcost.core.call import Answer, Call
+from otel_agentcost.core.call import Answer, Call, Partial
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.fields import Malformed, count, need, part, text
+from otel_agentcost.wire.fields import Malformed, part, text
 from otel_agentcost.wire.format import Format
 from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.no_facets import NO_CONTENT, NO_CONVERSATION
 from otel_agentcost.wire.openai_chat import ChatReader, model_in
-from otel_agentcost.wire.openai_usage import error_text, provider_cost, served_terms
+from otel_agentcost.wire.openai_usage import (
+    embedding_usage,
+    error_text,
+    partly_counted,
+    provider_cost,
+    served_terms,
+)
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
 from otel_agentcost.wire.rewriting import NO_OTHER_VECTORS, NoRewriting
-from otel_agentcost.wire.token_split import Counts, put
+from otel_agentcost.wire.usage_names import usage_at
 
 _TABLE: Final[parameters.Table] = {
     "encoding_format": (semconv.REQUEST_ENCODING_FORMATS, parameters.strings),
@@ -47,22 +53,29 @@ class Embeddings(Format):
     def read_response(self, call: Call, response: Any) -> Answer:
         """Read a whole response."""
         usage: Usage | None = None
-        usd = None
+        partial: Partial | None = None
+        usd = uncounted = None
         tier = text(response, "service_tier")
         terms, missing = served_terms(tier)
+        found = usage_at(response)
         try:
-            counted = part(response, "usage")
+            counted = part({"usage": found}, "usage")
             if counted is None:
                 missing = error_text(response) or "the response has no usage"
             else:
-                need(counted, "prompt_tokens")
-                counts: Counts = {}
-                put(counts, "input_tokens", count(counted, "prompt_tokens"))
-                usage, usd = Usage(counts=counts), provider_cost(counted)
+                usd = provider_cost(counted)
+                usage, uncounted = embedding_usage(counted)
         except Malformed as problem:
-            missing = str(problem)
+            missing, partial = str(problem), partly_counted(found, served_terms(tier)[1])
         return Answer(
-            usage=usage, missing=missing, model=text(response, "model"), terms=terms, tier=tier, provider_usd=usd
+            usage=usage,
+            missing=missing,
+            partial=partial,
+            uncounted=uncounted,
+            model=text(response, "model"),
+            terms=terms,
+            tier=tier,
+            provider_usd=usd,
         )
 
     def open_stream(self, call: Call) -> ChatReader:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.fields import Malformed, get, need, part, text
+from otel_agentcost.wire.fields import Malformed, get, items, need, part, text
 from otel_agentcost.wire.format import Format, SoFar
 from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.no_facets import NO_CONTENT, NO_CONVERSATION
@@ -25,6 +25,9 @@ _TABLE: Final[parameters.Table] = {
     "n": (semconv.REQUEST_CHOICES, parameters.several),
     "stream": (semconv.REQUEST_STREAM, parameters.yes),
 }
+
+
+_NOTHING: Final = "the usage counts nothing, and there are images"
 
 
 class Images(Format):
@@ -56,9 +59,12 @@ class Images(Format):
             extra = _svg(response)
             if counted is None:
                 return Answer(missing=error_text(response) or "the response has no usage", extra=extra)
-            return Answer(usage=image_usage(counted), model=text(response, "model"), extra=extra)
+            usage = image_usage(counted)
+            if not usage.counts and items(response, "data"):
+                return Answer(missing=_NOTHING, doubtful=True, model=text(response, "model"), extra=extra)
+            return Answer(usage=usage, model=text(response, "model"), extra=extra)
         except Malformed as problem:
-            return Answer(missing=str(problem))
+            return Answer(missing=str(problem), doubtful=True)
 
     def open_stream(self, call: Call) -> ImageReader:
         """Return a reader for the events of the answer to `call`."""
@@ -71,7 +77,7 @@ def _svg(response: Any) -> tuple[Charge, ...]:
         return ()
     inside = {"reasoning_tokens": get(used, "reasoning_tokens")}
     counted = {name: get(used, name) for name in ("input_tokens", "output_tokens")}
-    usage, _ = responses_usage({**counted, "output_tokens_details": inside})
+    usage, _, _ = responses_usage({**counted, "output_tokens_details": inside})
     need(used, "model")
     return (Charge(model=text(used, "model"), usage=usage),)
 
@@ -102,7 +108,9 @@ class ImageReader:
         try:
             usages = [image_usage(used) for used in self._finished if used is not None]
         except Malformed as problem:
-            return Answer(missing=str(problem))
+            return Answer(missing=str(problem), doubtful=True)
+        if any(not usage.counts for usage in usages):
+            return Answer(missing=_NOTHING, doubtful=True)
         if not usages or len(usages) < len(self._finished):
             return Answer(missing=error_text(self._error) or "the stream has no usage")
         total = usages[0]

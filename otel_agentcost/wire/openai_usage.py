@@ -9,37 +9,34 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from otel_agentcost.core import money, semconv
-from otel_agentcost.core.call import AttributeValue
+from otel_agentcost.core.call import AttributeValue, Partial
 from otel_agentcost.core.usage import Kind, Usage
-from otel_agentcost.wire.fields import count, get, measure, need, part, quote
+from otel_agentcost.wire.fields import Malformed, count, get, measure, need, part, quote
 from otel_agentcost.wire.token_split import Counts, input_counts, output_kind, put, rest
+from otel_agentcost.wire.usage_names import Found, found_in
 
 ERROR_TEXT = 120
 
 
-def chat_usage(usage: Any, model: str | None) -> Usage:
-    """Return the usage of a chat completion or a legacy completion. Raises `Malformed`."""
-    prompt, completion = _both(usage, "prompt_tokens", "completion_tokens")
-    inside = part(usage, "prompt_tokens_details")
+def chat_usage(usage: Any, model: str | None) -> tuple[Usage, str | None]:
+    """Return the usage of a chat completion or a legacy completion, and what it counts besides. Raises `Malformed`."""
+    found = found_in(usage)
+    prompt, completion = _sides(usage, found, "prompt_tokens", "completion_tokens")
     counts: Counts = {}
-    cached = {"read": _cached(usage, inside), "write": _written(inside)}
-    media = {"audio": count(inside, "audio_tokens"), "image": count(inside, "image_tokens")}
-    unsplit = input_counts(counts, prompt, "prompt_tokens", cached, media)
-    _chat_output(counts, usage, prompt, completion, model)
-    put(counts, "web_searches", count(usage, "num_search_queries"))
-    return Usage(counts=counts, unsplit=unsplit)
+    unsplit = _input(counts, found, prompt, "prompt_tokens")
+    _chat_output(counts, found, prompt, completion, model)
+    _units(counts, found)
+    return Usage(counts=counts, unsplit=unsplit), _unknown(found)
 
 
-def _chat_output(counts: Counts, usage: Any, prompt: int, completion: int, model: str | None) -> None:
-    inside = part(usage, "completion_tokens_details")
-    reasoning = count(inside, "reasoning_tokens") or count(usage, "reasoning_tokens")
-    beyond = count(usage, "total_tokens") - prompt - completion
-    citations = count(usage, "citation_tokens")
-    audio, image = count(inside, "audio_tokens"), count(inside, "image_tokens")
-    if get(usage, "citation_tokens") is not None or get(usage, "num_search_queries") is not None:
+def _chat_output(counts: Counts, found: Found, prompt: int, completion: int, model: str | None) -> None:
+    reasoning = found.get("reasoning")
+    beyond = found.get("total") - prompt - completion
+    audio, image, video = found.get("output_audio"), found.get("output_image"), found.get("output_video")
+    if "citations" in found.counts or "web_searches" in found.counts:
         beyond = reasoning  # Perplexity bills reasoning and citations beside the completion
     elif reasoning == 0 and beyond > 0 and model is not None and "gemini" in model:
         reasoning = beyond  # Google's OpenAI-compatible endpoint counts thoughts in the total alone
@@ -47,31 +44,123 @@ def _chat_output(counts: Counts, usage: Any, prompt: int, completion: int, model
         left = completion
     else:
         left = rest(completion, "completion_tokens", reasoning, "reasoning_tokens")
-    left = rest(left, "what is not reasoning of completion_tokens", audio + image, "the number of audio tokens")
+    media = audio + image + video
+    left = rest(left, "what is not reasoning of completion_tokens", media, "the number of audio tokens")
     put(counts, "output_tokens", left)
     put(counts, "output_audio_tokens", audio)
     put(counts, "output_image_tokens", image)
+    put(counts, "output_video_tokens", video)
     put(counts, "output_reasoning_tokens", reasoning)
-    put(counts, "output_citation_tokens", citations)
+    put(counts, "output_citation_tokens", found.get("citations"))
 
 
-def responses_usage(usage: Any) -> tuple[Usage, str | None]:
-    """Return the usage of a response, and why list prices do not apply, if so. Raises `Malformed`."""
-    prompt, produced = _both(usage, "input_tokens", "output_tokens")
-    inside = part(usage, "input_tokens_details")
+def responses_usage(usage: Any) -> tuple[Usage, str | None, str | None]:
+    """Return the usage of a response, why list prices do not apply, and what it counts besides. Raises `Malformed`."""
+    found = found_in(usage)
+    prompt, produced = _sides(usage, found, "input_tokens", "output_tokens")
     counts: Counts = {}
-    # `cache_read_input_tokens` is Perplexity's name for cached tokens in this format.
-    read = count(inside, "cached_tokens") or count(inside, "cache_read_input_tokens")
-    media = {"audio": count(inside, "audio_tokens"), "image": 0}
-    cached = {"read": read, "write": _written(inside)}
-    unsplit = input_counts(counts, prompt, "input_tokens", cached, media)
-    thought = count(part(usage, "output_tokens_details"), "reasoning_tokens")
+    unsplit = _input(counts, found, prompt, "input_tokens")
+    thought = found.get("reasoning")
     put(counts, "output_tokens", rest(produced, "output_tokens", thought, "reasoning_tokens"))
     put(counts, "output_reasoning_tokens", thought)
+    _units(counts, found)
     # OpenAI publishes the price of writes to the 30-minute cache, and not to the 12-hour cache.
-    long_lived = count(part(inside, "cache_write_tokens_details"), "ttl_12h_tokens")
+    long_lived = found.get("cache_write_12h")
     why = f"the price of writing {long_lived} tokens to the 12-hour cache is not known" if long_lived else None
-    return Usage(counts=counts, unsplit=unsplit), why
+    return Usage(counts=counts, unsplit=unsplit), why, _unknown(found)
+
+
+def embedding_usage(usage: Any) -> tuple[Usage, str | None]:
+    """Return the usage of embeddings, and what it counts besides. All of their tokens are input. Raises `Malformed`."""
+    found = found_in(usage)
+    if "total" not in found.counts and "input" not in found.counts:
+        need(usage, "prompt_tokens")
+    counts: Counts = {}
+    put(counts, "input_tokens", found.get("input") or found.get("total"))
+    _units(counts, found)
+    return Usage(counts=counts), _unknown(found)
+
+
+def partly_counted(usage: Any, unpriced: str | None = None) -> Partial | None:
+    """Return the counts of a usage that has not all of them, or impossible ones; None if it counts nothing.
+
+    Args:
+        usage: The usage.
+        unpriced: Why list prices do not apply to the call, if so.
+    """
+    try:
+        found = found_in(usage)
+    except Malformed:
+        return Partial(unpriced=unpriced)
+    if not any(found.counts.values()):
+        return None
+    prompt, completion = found.counts.get("input"), found.counts.get("output")
+    if prompt is not None and completion is not None and (prompt or completion):
+        return Partial(unpriced=unpriced)
+    return Partial(prompt or None, completion or None, found.counts.get("total"), unpriced)
+
+
+def _sides(usage: Any, found: Found, input_name: str, output_name: str) -> tuple[int, int]:
+    """Return all tokens of the input and of the output.
+
+    A total equal to the input can replace an output of 0 (completions). Cached tokens that the total has beside the
+    input are added to it (Portkey). Raises `Malformed`.
+    """
+    given = found.counts
+    prompt, produced, total = found.get("input"), found.get("output"), found.get("total")
+    if not prompt and "cache_miss" in given:
+        prompt = found.get("cache_miss") + found.get("cache_read")
+    elif "input" not in given:
+        need(usage, input_name)
+    if "output" not in given and ("total" not in given or total != prompt):
+        need(usage, output_name)
+    beyond, reasoning = total - prompt - produced, found.get("reasoning")
+    if beyond <= 0 or (beyond == reasoning and prompt):
+        return prompt, produced
+    if not prompt and not produced:
+        raise Malformed(f"{input_name} and {output_name} are 0, and total_tokens is {total}")
+    cached = found.get("cache_read") + _written(found)
+    if cached and beyond in (cached, cached + reasoning):
+        return prompt + cached, produced
+    heard = "input_audio_seconds" in given or "audio_seconds" in given  # Mistral counts its tokens in the total alone
+    return prompt or (0 if heard else beyond), produced
+
+
+def _input(counts: Counts, found: Found, prompt: int, name: str) -> tuple[Kind, ...]:
+    short, long = found.get("cache_write_5m"), found.get("cache_write_1h")
+    cached = {"read": found.get("cache_read"), "write": _written(found) - short - long}
+    if short or long:
+        cached |= {"write_5m": short, "write_1h": long}
+    media = {"audio": found.get("input_audio"), "image": found.get("input_image")}
+    if video := found.get("input_video"):
+        media["video"] = video
+    return input_counts(counts, prompt, name, cached, media)
+
+
+def _written(found: Found) -> int:
+    return max(found.get("cache_write"), found.get("cache_write_5m") + found.get("cache_write_1h"))
+
+
+_UNITS: tuple[Kind, ...] = (
+    "web_searches",
+    "input_audio_seconds",
+    "audio_seconds",
+    "input_characters",
+    "input_document_pages",
+    "input_text_messages",
+)
+"""Meanings that are kinds of usage themselves: nothing overlaps them."""
+
+
+def _units(counts: Counts, found: Found) -> None:
+    given = found.counts
+    for kind in _UNITS:
+        if kind in given:
+            put(counts, kind, given[kind])
+
+
+def _unknown(found: Found) -> str | None:
+    return f"the price of {', '.join(found.others)} is not known" if found.others else None
 
 
 def image_usage(usage: Any) -> Usage:
@@ -112,20 +201,6 @@ def _both(usage: Any, prompt: str, produced: str) -> tuple[int, int]:
         if get(usage, name) is None and (name == prompt or get(usage, "total_tokens") != get(usage, prompt)):
             need(usage, name)
     return count(usage, prompt), count(usage, produced)
-
-
-def _cached(usage: Any, inside: Any) -> int:
-    """Return the tokens read from a cache, under any provider's name: all of them are within prompt_tokens."""
-    if get(inside, "cached_tokens") is not None:
-        return count(inside, "cached_tokens")
-    for name in ("prompt_cache_hit_tokens", "cached_tokens", "cache_read_input_tokens", "cached_prompt_text_tokens"):
-        if number := count(usage, name):  # DeepSeek; Moonshot and Anthropic; Databricks; xAI
-            return number
-    return 0
-
-
-def _written(inside: Any) -> int:
-    return count(inside, "cache_write_tokens") or count(inside, "cache_creation_tokens")
 
 
 def provider_cost(usage: Any) -> Decimal | None:
@@ -170,6 +245,13 @@ def error_text(response: Any) -> str | None:
     return f"the response is an error: {message if isinstance(message, str) else quote(error)}"[:ERROR_TEXT]
 
 
+_SECONDS: Final = ("seconds", "prompt_audio_seconds", "audio_seconds", "duration")
+"""Seconds of audio in the usage: OpenAI's name, Mistral's, and others'."""
+
+
 def duration(usage: Any, response: Any) -> Decimal | None:
     """Return the seconds of audio, from the usage or from a verbose response; None if neither has them."""
-    return measure(usage, "seconds") if usage is not None else measure(response, "duration")
+    if usage is None:
+        return measure(response, "duration")
+    found = [measure(usage, name) for name in _SECONDS if get(usage, name) not in (None, {})]
+    return max((seconds for seconds in found if seconds is not None), default=None)

@@ -53,6 +53,21 @@ def test_no_usage_is_a_reason_and_a_failure_is_none(pricing: Pricing) -> None:
     assert "agentcost.cost.usd" not in failed
 
 
+def test_zeros_are_never_a_free_call(pricing: Pricing) -> None:
+    """Servers that count nothing write zeros: unpriced, with a reason. A cost that the provider reports stays."""
+    zeros = CALL | {"gen_ai.usage.input_tokens": 0}
+    told = {"gen_ai.usage.cost.amount": 0.25, "gen_ai.usage.cost.source": "provider"}
+    silent = {name: value for name, value in zeros.items() if "output" not in name}
+    for call in (zeros, silent):
+        (got,) = pricing.price([call])
+        assert "agentcost.cost.usd" not in got
+        assert "counts no tokens" in got["agentcost.unpriced"]
+    reported, failed = pricing.price([zeros | told, zeros | {"@error": True}])
+    assert reported["agentcost.cost.usd"] == 0.25
+    assert "agentcost.unpriced" not in reported
+    assert "agentcost.unpriced" not in failed
+
+
 @pytest.mark.parametrize(
     "model",
     [

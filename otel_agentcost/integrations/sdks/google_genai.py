@@ -9,10 +9,11 @@ make several billed calls, and the SDK returns the usage of the last one only.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.calls.seam import Body, EventIterator, Reply
@@ -39,6 +40,9 @@ class _Chunks:
     all chunks that have arrived.
     """
 
+    lazy = True
+    """`so_far` takes long: it is called only if a count is in doubt (`calls.pipeline`)."""
+
     def __init__(self, reader: AnswerReader) -> None:
         self._reader = reader
         self._bodies: list[str] = []
@@ -59,11 +63,12 @@ class _Chunks:
 
     def answer(self, *, complete: bool) -> Answer:
         bodies = self._bodies
-        last_counts = next((n for n in range(len(bodies) - 1, -1, -1) if _has_counts(bodies[n])), None)
+        last_counts = next((n for n in range(len(bodies) - 1, -1, -1) if _COUNTS.search(bodies[n])), None)
         first = last_counts if complete and last_counts is not None else 0
         for n, body in enumerate(bodies):
             if n >= first or '"groundingMetadata"' in body:
                 self._parse(body)
+        self._bodies = bodies[:first]  # `so_far` reads the others
         return self._reader.answer(complete=complete)
 
     def _parse(self, body: str) -> None:
@@ -72,9 +77,8 @@ class _Chunks:
             self._reader.feed(event)
 
 
-def _has_counts(body: str) -> bool:
-    """Return True if a chunk has token counts: the usage of the last chunk may have a traffic type only."""
-    return '"promptTokenCount"' in body and '"usageMetadata"' in body
+_COUNTS: Final = re.compile(r'"promptTokenCount"\s*:\s*[1-9]')
+"""Matches a chunk with token counts: the usage of the last chunk may have a traffic type only, or zeros."""
 
 
 def _with_headers(body: str | None, headers: Any) -> Any:

@@ -21,6 +21,7 @@ FORMATS = {
     "/audio/speech": "openai_audio",
     "/moderations": "openai_moderations",
     "/batches": "openai_batches",
+    "/ocr": "mistral_ocr",
 }
 
 _SEAM = StainlessSeam("openai", FORMATS, {"BaseAzureClient": "azure.ai.openai"})

@@ -164,6 +164,8 @@ def _usage(attributes: _Attributes, source: Source) -> Usage | str:
     if any(attributes.get(name) for name in aliases.AUDIO):
         return "the span does not say how its audio tokens and its other tokens overlap"
     total, output, read, write, reasoning = whole
+    if not any(whole) and _operation(attributes) != "rerank":
+        return aliases.NO_TOKENS
     cached = read + write
     plain = total if source.exclusive or cached > total else total - cached
     reasoning = min(reasoning, output)

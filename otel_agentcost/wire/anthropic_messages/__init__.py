@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from otel_agentcost.core import semconv
-from otel_agentcost.core.call import NO_PARAMETERS, Answer, AttributeValue, Call, Charge
+from otel_agentcost.core.call import NO_PARAMETERS, Answer, AttributeValue, Call, Charge, Partial
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.anthropic_messages.content import CONTENT
@@ -37,6 +37,7 @@ from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
 from otel_agentcost.wire.rewriting import FieldRewriting, unchanged
 from otel_agentcost.wire.token_split import Counts, put, rest
 from otel_agentcost.wire.tokenizers import count_text
+from otel_agentcost.wire.usage_names import later
 
 Terms = tuple[tuple[str, str], ...]
 
@@ -117,6 +118,7 @@ def _model_in(path: str) -> str | None:
 def _answer(call: Call, message: Any, counted: Any, reason: str | None) -> Answer:
     model = text(message, "model")
     usage: Usage | None = None
+    partial: Partial | None = None
     extra: tuple[Charge, ...] = ()
     tier = text(counted, "service_tier")
     terms, missing = _terms(counted)
@@ -127,10 +129,11 @@ def _answer(call: Call, message: Any, counted: Any, reason: str | None) -> Answe
             usage, extra = _billed(counted, model or call.model, terms)
             missing = missing or _repriced(counted)
     except Malformed as problem:
-        usage, extra, missing = None, (), str(problem)
+        usage, extra, partial, missing = None, (), _partly_counted(counted, missing), str(problem)
     return Answer(
         usage=usage,
         missing=missing,
+        partial=partial,
         model=model,
         response_id=text(message, "id"),
         finish_reasons=(reason,) if reason else (),
@@ -234,6 +237,18 @@ def _repriced(usage: Any) -> str | None:
     return "a fallback credit changes what the cache writes cost" if credited else None
 
 
+def _partly_counted(usage: Any, unpriced: str | None) -> Partial | None:
+    """Return the counts of a usage that lacks some, or has impossible ones; None if it counts nothing."""
+    try:
+        prompt, produced = count(usage, "input_tokens"), count(usage, "output_tokens")
+    except Malformed:
+        return Partial(unpriced=unpriced)
+    if not prompt and not produced:
+        return None
+    known = (None, None) if prompt and produced else (prompt or None, produced or None)
+    return Partial(*known, unpriced=unpriced)
+
+
 _COUNTS: Final = (
     "input_tokens",
     "output_tokens",
@@ -267,6 +282,23 @@ def _merged(started: Any, ended: Any) -> dict[str, Any]:
     return merged
 
 
+_INVOCATION: Final = "amazon-bedrock-invocationMetrics"
+"""Bedrock's counts in the last event of a stream
+(https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-anthropic-claude-messages.html)."""
+_INVOCATION_NAMES: Final = {
+    "input_tokens": "inputTokenCount",
+    "output_tokens": "outputTokenCount",
+    "cache_read_input_tokens": "cacheReadInputTokenCount",
+    "cache_creation_input_tokens": "cacheWriteInputTokenCount",
+}
+
+
+def _invocation(event: Any) -> dict[str, Any] | None:
+    """Return the usage that Bedrock adds to the last event; None if it has none."""
+    counted = get(event, _INVOCATION)
+    return None if counted is None else {name: get(counted, theirs) for name, theirs in _INVOCATION_NAMES.items()}
+
+
 class MessageReader:
     """Reads the events of one answer.
 
@@ -274,7 +306,7 @@ class MessageReader:
     last one replaces the earlier ones.
     """
 
-    __slots__ = ("_call", "_error", "_message", "_prompt_tokens", "_reason", "_texts", "_usage")
+    __slots__ = ("_call", "_error", "_message", "_prompt_tokens", "_reason", "_stopped", "_texts", "_usage")
 
     def __init__(self, call: Call, prompt_tokens: PromptTokens = PROMPT_TOKENS) -> None:
         """Create a reader for the answer to `call`; `prompt_tokens` counts the prompt if the stream does not."""
@@ -285,6 +317,7 @@ class MessageReader:
         self._usage: Any = None
         self._reason: str | None = None
         self._error: Any = None
+        self._stopped: Any = None
 
     def feed(self, event: Any) -> None:
         """Read one event."""
@@ -316,8 +349,11 @@ class MessageReader:
             self._message = get(event, "message")
         elif kind == "message_delta":
             self._reason = text(get(event, "delta"), "stop_reason") or self._reason
-            if get(event, "usage") is not None:
-                self._usage = get(event, "usage")
+            if (usage := get(event, "usage")) is not None:
+                reported = self._usage is None or get(usage, "output_tokens")  # zeros at the end take nothing back
+                self._usage = usage if reported else later(self._usage, usage)
+        elif kind == "message_stop":
+            self._stopped = event
         elif kind == "error":
             self._error = event
 
@@ -329,6 +365,8 @@ class MessageReader:
     def answer(self, *, complete: bool) -> Answer:
         """Return the answer that the events up to now amount to."""
         started = get(self._message, "usage")
+        if (counted := _invocation(self._stopped)) is not None:
+            self._usage = counted if self._usage is None else later(counted, self._usage)
         if self._usage is not None:
             usage, started = fields(self._usage), fields(started)
             merged: Any = _merged(started, usage)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from otel_agentcost.core import semconv
-from otel_agentcost.core.call import NO_PARAMETERS, Answer, Call
+from otel_agentcost.core.call import NO_PARAMETERS, Answer, Call, Partial
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.fields import (
@@ -48,6 +48,7 @@ from otel_agentcost.wire.openai_usage import error_text
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
 from otel_agentcost.wire.token_split import Counts, input_counts, input_kind, output_kind, put, rest, tool_kind
 from otel_agentcost.wire.tokenizers import count_text
+from otel_agentcost.wire.usage_names import later
 
 _EMBED: Final = ("embedContent", "batchEmbedContents")
 
@@ -152,6 +153,7 @@ def _answer(call: Call, response: Any, used: Any, candidates: _Candidates) -> An
     model = text(response, "modelVersion") or text(response, "model_version")
     tier, terms, missing = _served(call, response, used)
     usage: Usage | None = None
+    partial: Partial | None = None
     try:
         if used is None or lacks_fields(used):
             missing = error_text(response) or f"the response has no usage{'' if used is None else f': {quote(used)}'}"
@@ -161,10 +163,11 @@ def _answer(call: Call, response: Any, used: Any, candidates: _Candidates) -> An
             if searches:
                 usage = usage + Usage(counts={"web_searches": searches})
     except Malformed as problem:
-        missing = str(problem)
+        missing, partial = str(problem), _partly_counted(used, missing)
     return Answer(
         usage=usage,
         missing=missing,
+        partial=partial,
         model=last_segment(model),
         response_id=text(response, "responseId") or text(response, "response_id"),
         finish_reasons=tuple(reason for _, reason in sorted(candidates.reasons.items())),
@@ -173,8 +176,28 @@ def _answer(call: Call, response: Any, used: Any, candidates: _Candidates) -> An
     )
 
 
+def _partly_counted(usage: Any, unpriced: str | None) -> Partial | None:
+    """Return the total of a usage whose other counts are missing or impossible; None if it counts nothing."""
+    try:
+        total = _number(usage, "totalTokenCount")
+        parts = [_number(usage, name) for name in _PARTS]
+    except Malformed:
+        return Partial(unpriced=unpriced)
+    return Partial(total=None if any(parts) else total, unpriced=unpriced) if total or any(parts) else None
+
+
 _MODALITIES: Final = {"TEXT": "text", "AUDIO": "audio", "IMAGE": "image", "VIDEO": "video", "DOCUMENT": "image"}
 """A document is billed as the images of its pages. An unspecified modality is unknown."""
+
+
+_PARTS: Final = (
+    "promptTokenCount",
+    "candidatesTokenCount",
+    "responseTokenCount",
+    "thoughtsTokenCount",
+    "toolUsePromptTokenCount",
+)
+"""The counts that make up the total."""
 
 
 def _number(usage: Any, name: str) -> int:
@@ -199,9 +222,12 @@ def generate_usage(usage: Any) -> Usage:
     prompt = either(usage, "promptTokenCount")
     if prompt is None and either(usage, "totalTokenCount") is None and either(usage, "candidatesTokenCount") is None:
         raise Malformed(f"promptTokenCount is missing in the usage {quote(usage)}")
+    total = _number(usage, "totalTokenCount")
+    if total and not any(_number(usage, name) for name in _PARTS):
+        raise Malformed(f"totalTokenCount is {total}, and no other count is above 0 in the usage {quote(usage)}")
     counts: Counts = {}
     unsplit = _prompt(counts, usage)
-    produced = _number(usage, "candidatesTokenCount") or _number(usage, "responseTokenCount")
+    produced = _candidates(usage)
     details = _by_modality(usage, "candidatesTokensDetails", produced, "candidatesTokenCount")
     put(counts, "output_tokens", produced - sum(details.values()))
     for modality, number in details.items():
@@ -216,11 +242,19 @@ def generate_usage(usage: Any) -> Usage:
     return Usage(counts=counts, unsplit=unsplit)
 
 
+def _candidates(usage: Any) -> int:
+    """Return the tokens of the candidates; without a count of them, what the total has beside the other counts."""
+    produced = _number(usage, "candidatesTokenCount") or _number(usage, "responseTokenCount")
+    if produced or not (prompt := _number(usage, "promptTokenCount")):
+        return produced
+    others = prompt + _number(usage, "thoughtsTokenCount") + _number(usage, "toolUsePromptTokenCount")
+    return max(0, _number(usage, "totalTokenCount") - others)
+
+
 def _produced(usage: Any) -> int:
     """Return the output tokens in a usage; 0 without a count, or with an invalid one."""
     try:
-        produced = _number(usage, "candidatesTokenCount") or _number(usage, "responseTokenCount")
-        return produced + _number(usage, "thoughtsTokenCount")
+        return _candidates(usage) + _number(usage, "thoughtsTokenCount")
     except Malformed:
         return 0
 
@@ -287,7 +321,8 @@ class GeminiReader:
         used = either(event, "usageMetadata")
         # Vertex sends a traffic type alone with every chunk, and the counts with the last.
         if used is not None and (self._used is None or either(used, "promptTokenCount") is not None):
-            self._used = used
+            # Totals never shrink: zeros at the end take nothing back.
+            self._used = used if self._used is None or either(used, "promptTokenCount") else later(self._used, used)
         if self._last is None or texts(event, "modelVersion", "model_version") or get(event, "error") is not None:
             self._last = event
         for candidate in items(event, "candidates"):

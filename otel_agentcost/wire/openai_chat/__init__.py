@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from otel_agentcost.core import semconv
-from otel_agentcost.core.call import Answer, AttributeValue, Call
+from otel_agentcost.core.call import Answer, AttributeValue, Call, Partial
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.fields import Malformed, fields, get, items, part, text, texts
@@ -17,11 +17,19 @@ from otel_agentcost.wire.format import CannotRewrite, Change, Format, PromptToke
 from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.openai_chat.content import CONTENT
 from otel_agentcost.wire.openai_chat.conversation import CONVERSATION
-from otel_agentcost.wire.openai_usage import chat_usage, error_text, provider_cost, requested_terms, served_terms
+from otel_agentcost.wire.openai_usage import (
+    chat_usage,
+    error_text,
+    partly_counted,
+    provider_cost,
+    requested_terms,
+    served_terms,
+)
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
 from otel_agentcost.wire.rewriting import copied, limit_name, lower_in, rename
 from otel_agentcost.wire.token_split import put
 from otel_agentcost.wire.tokenizers import count_text
+from otel_agentcost.wire.usage_names import later, of_choices, usage_at, usage_elsewhere
 
 _OUTPUT_TYPES: Final = {"json_object": "json", "json_schema": "json", "text": "text"}
 
@@ -143,20 +151,25 @@ def chat_answer(call: Call, named: Any, used: Any, tiered: Any, reasons: tuple[s
     model, tier = text(named, "model"), text(tiered, "service_tier")
     terms, prepaid = served_terms(tier)
     usage: Usage | None = None
-    usd = None
+    partial: Partial | None = None
+    usd = uncounted = None
+    found = usage_at(used)
     try:
-        counted = part(used, "usage")
+        counted = part({"usage": found}, "usage")
         missing = prepaid
         if counted is None:
             missing = error_text(used) or "the response has no usage"
         else:
             usd = provider_cost(counted)
-            usage = with_searches(call, model, chat_usage(counted, model or call.model))
+            usage, uncounted = chat_usage(counted, model or call.model)
+            usage = with_searches(call, model, usage)
     except Malformed as problem:
-        missing = str(problem)
+        missing, partial = str(problem), partly_counted(found, prepaid)
     return Answer(
         usage=usage,
         missing=missing,
+        partial=partial,
+        uncounted=uncounted,
         model=model,
         response_id=text(named, "id"),
         finish_reasons=reasons,
@@ -177,7 +190,7 @@ def with_searches(call: Call, model: str | None, usage: Usage) -> Usage:
 class ChatReader:
     """Reads the chunks of one answer: dicts, or SDK objects. Keeps the texts, and at most three chunks."""
 
-    __slots__ = ("_call", "_finished", "_first", "_last", "_prompt_tokens", "_texts", "_tiered", "_used")
+    __slots__ = ("_call", "_finished", "_first", "_last", "_of_choices", "_prompt_tokens", "_texts", "_tiered", "_used")
 
     def __init__(self, call: Call, prompt_tokens: PromptTokens = PROMPT_TOKENS) -> None:
         """Create a reader.
@@ -193,6 +206,7 @@ class ChatReader:
         self._first: Any = None
         self._last: Any = None
         self._used: Any = None
+        self._of_choices: list[Any] = []
         self._tiered: Any = None
 
     def feed(self, event: Any) -> None:
@@ -219,17 +233,30 @@ class ChatReader:
     def _feed_other(self, event: Any) -> None:
         if self._first is None or not text(self._first, "model"):
             self._first = event  # Azure's first chunk is about content filters and names no model
-        if get(event, "usage") is not None:
-            self._used = event  # cumulative where it comes more than once: the last one counts
-        if text(event, "service_tier"):
-            self._tiered = event
-        for choice in items(event, "choices"):
+        choices, finished = items(event, "choices"), len(self._finished)
+        for choice in choices:
             collect_delta(get(choice, "delta"), self._texts)
             if words := text(choice, "text"):  # legacy completions
                 self._texts.append(words)
             if reason := text(choice, "finish_reason"):
                 index = get(choice, "index")
                 self._finished[index if type(index) is int else 0] = reason
+        if text(event, "service_tier"):
+            self._tiered = event
+        if get(event, "usage") is not None:
+            self._count(event, get(event, "usage"))
+        if (not choices or len(self._finished) > finished) and (usage := usage_elsewhere(event)) is not None:
+            if choices and self._call.choices > 1:  # one usage a choice
+                self._of_choices.append(usage)
+                self._used, usage = None, of_choices(self._of_choices)
+            self._count({"usage": usage}, usage)
+
+    def _count(self, event: Any, usage: Any) -> None:
+        """Keep a usage: totals up to now where it comes more than once, so the last one counts."""
+        if self._used is None or (get(usage, "prompt_tokens") and get(usage, "completion_tokens")):
+            self._used = event
+        else:
+            self._used = {"usage": later(get(self._used, "usage"), usage)}
 
     def so_far(self) -> SoFar:
         """Return the output up to now; some servers report a usage with every chunk."""
@@ -238,9 +265,8 @@ class ChatReader:
     def answer(self, *, complete: bool) -> Answer:
         """Return the answer that the chunks up to now amount to."""
         used, last = self._used, self._last
-        groq = get(get(last, "x_groq"), "usage")
-        if groq is not None and get(get(used, "usage"), "completion_tokens") is None:
-            used = {"usage": groq}
+        if used is None and (usage := usage_elsewhere(last)) is not None:
+            used = {"usage": usage}
         reasons = tuple(reason for _, reason in sorted(self._finished.items()))
         named = last if text(last, "model") else self._first
         tiered = self._tiered if self._tiered is not None else last
@@ -255,7 +281,7 @@ class ChatReader:
         if used is None:
             return None
         try:
-            return chat_usage(part(used, "usage"), self._call.model).output_tokens
+            return chat_usage(part(used, "usage"), self._call.model)[0].output_tokens
         except Malformed:
             return None
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from otel_agentcost.core import semconv
-from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge
+from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge, Partial
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.fields import Malformed, count, fields, get, items, part, text
@@ -22,6 +22,7 @@ from otel_agentcost.wire.openai_responses.conversation import CONVERSATION
 from otel_agentcost.wire.openai_usage import (
     error_text,
     image_usage,
+    partly_counted,
     provider_cost,
     requested_terms,
     responses_usage,
@@ -30,6 +31,7 @@ from otel_agentcost.wire.openai_usage import (
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
 from otel_agentcost.wire.rewriting import FieldRewriting, ModelRewriting
 from otel_agentcost.wire.token_split import Counts, put
+from otel_agentcost.wire.usage_names import usage_at
 
 
 def _text_format(value: Any) -> AttributeValue | None:
@@ -100,27 +102,31 @@ class Responses(Format):
         response = fields(response)
         usage: Usage | None = None
         extra: tuple[Charge, ...] = ()
+        partial: Partial | None = None
         usd = uncounted = None
         tier = text(response, "service_tier")
         terms, missing = served_terms(tier)
+        found = usage_at(response)
         try:
-            counted = part(response, "usage")
+            counted = part({"usage": found}, "usage")
             if counted is None:
                 missing = _without_usage(response)
             else:
                 usd = provider_cost(counted)
-                usage, unknown = responses_usage(counted)
+                usage, unknown, besides = responses_usage(counted)
                 tools, searched = _tools(call, response, counted)
                 usage = usage + Usage(counts=tools)
                 extra, drawn = _images(call, response)
                 missing = missing or unknown
-                uncounted = searched or drawn
+                uncounted = searched or drawn or besides
         except Malformed as problem:
             usage, extra, missing, uncounted = None, (), str(problem), None
+            partial = partly_counted(found, served_terms(tier)[1])
         return Answer(
             usage=usage,
             missing=missing,
             goes_on=usage is None and text(response, "status") in _UNFINISHED,
+            partial=partial,
             uncounted=uncounted,
             model=text(response, "model"),
             response_id=text(response, "id"),
@@ -134,6 +140,11 @@ class Responses(Format):
     def open_stream(self, call: Call) -> ResponseReader:
         """Return a reader for the events of the answer to `call`."""
         return ResponseReader(self, call)
+
+
+def _with_usage(response: Any, usage: Any) -> Any:
+    known = fields(response)
+    return {**known, "usage": usage} if isinstance(known, dict) else response  # pyright: ignore[reportUnknownVariableType]
 
 
 def _without_usage(response: Any) -> str:
@@ -263,7 +274,9 @@ class ResponseReader:
         except Exception:  # an event without a type, or a delta without text, says nothing
             return
         if kind in _ENDS:
-            self._ended = get(event, "response")
+            ended = get(event, "response")
+            beside = get(event, "usage")  # some gateways write it beside the response
+            self._ended = ended if beside is None or get(ended, "usage") is not None else _with_usage(ended, beside)
         elif kind in _STARTS:
             self._started = get(event, "response")
         elif kind == "error":

@@ -148,6 +148,7 @@ def test_the_tier_that_a_span_names_sets_the_price(telemetry: Telemetry) -> None
         ({"gen_ai.usage.input_tokens": "many"}, "malformed"),
         ({"gen_ai.usage.input_tokens": True}, "malformed"),
         ({**SAYS, "llm.token_count.prompt_details.audio": 7}, "audio"),
+        ({"gen_ai.usage.input_tokens": 0, "gen_ai.usage.output_tokens": 0}, "counts no tokens"),
     ],
 )
 def test_usage_that_cannot_be_priced(telemetry: Telemetry, says: Said, reason: str) -> None:

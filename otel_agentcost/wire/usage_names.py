@@ -1,0 +1,335 @@
+"""The names that providers and gateways give to the counts of OpenAI's formats: the one list of them.
+
+A row is the path of a field in the usage, the meaning of its value, and the page that documents it. Several names of
+one meaning say the same, so the largest of them counts: gateways fill one and leave a 0 in another. To support another
+name, add a row. `wire.openai_usage` makes disjoint counts of the meanings.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from typing import Any, Final, Literal, NamedTuple
+
+from otel_agentcost.wire.fields import MAX_COUNT, Malformed, fields, get, lacks_fields, quote
+
+__all__ = [
+    "HEADERS",
+    "PLACES",
+    "ROWS",
+    "Found",
+    "Meaning",
+    "Place",
+    "Row",
+    "found_in",
+    "later",
+    "of_choices",
+    "usage_at",
+    "usage_elsewhere",
+]
+
+Meaning = Literal[
+    "input",
+    "output",
+    "total",
+    "cache_read",
+    "cache_write",
+    "cache_write_5m",
+    "cache_write_1h",
+    "cache_write_12h",
+    "cache_miss",
+    "input_audio",
+    "input_image",
+    "input_video",
+    "output_audio",
+    "output_image",
+    "output_video",
+    "reasoning",
+    "citations",
+    "web_searches",
+    "input_audio_seconds",
+    "audio_seconds",
+    "input_characters",
+    "input_document_pages",
+    "input_text_messages",
+]
+
+
+class Row(NamedTuple):
+    """One name of a count."""
+
+    path: str
+    """The field in the usage; a dot leads into an object."""
+    meaning: Meaning
+    source: str
+    """The page or the project that documents it."""
+
+
+_OPENAI: Final = "https://platform.openai.com/docs/api-reference/chat/object"
+_RESPONSES: Final = "https://platform.openai.com/docs/api-reference/responses/object"
+_REALTIME: Final = "https://platform.openai.com/docs/api-reference/realtime-server-events/response/done"
+_ANTHROPIC: Final = "https://docs.claude.com/en/api/messages#response-usage"
+_LITELLM: Final = "https://docs.litellm.ai/docs/completion/prompt_caching"
+_OPENROUTER: Final = "https://openrouter.ai/docs/use-cases/usage-accounting"
+_REQUESTY: Final = "https://docs.requesty.ai/features/auto-caching"
+_ALIBABA: Final = "https://www.alibabacloud.com/help/en/model-studio/context-cache"
+_DEEPSEEK: Final = "https://api-docs.deepseek.com/guides/kv_cache"
+_MOONSHOT: Final = "https://platform.moonshot.ai/docs/api/chat"
+_XAI: Final = "https://docs.x.ai/docs/key-information/consumption-and-rate-limits"
+_PERPLEXITY: Final = "https://docs.perplexity.ai/api-reference/chat-completions-post"
+_MISTRAL: Final = "https://docs.mistral.ai/api/endpoint/chat"
+_MISTRAL_OCR: Final = "https://docs.mistral.ai/api/endpoint/ocr"
+_GENAI_PRICES: Final = "https://github.com/pydantic/genai-prices"
+
+_DETAILS: Final = ("prompt_tokens_details", "input_tokens_details", "prompt_token_details", "input_token_details")
+"""The details of the input: OpenAI's two names, and those of gateways that write them in the singular."""
+_OUTPUT_DETAILS: Final = (
+    "completion_tokens_details", "output_tokens_details", "completion_token_details", "output_token_details",
+)  # fmt: skip
+
+_IN_DETAILS: Final[tuple[tuple[str, Meaning, str], ...]] = (
+    ("cached_tokens", "cache_read", _OPENAI),
+    ("cache_read_input_tokens", "cache_read", _PERPLEXITY),
+    ("cache_read_tokens", "cache_read", _OPENROUTER),
+    ("cache_write_tokens", "cache_write", _OPENAI),
+    ("cache_creation_tokens", "cache_write", _LITELLM),
+    ("cache_creation_input_tokens", "cache_write", _ALIBABA),
+    ("caching_tokens", "cache_write", _REQUESTY),
+    ("cache_creation_token_details.ephemeral_5m_input_tokens", "cache_write_5m", _LITELLM),
+    ("cache_creation_token_details.ephemeral_1h_input_tokens", "cache_write_1h", _LITELLM),
+    ("cache_creation.ephemeral_5m_input_tokens", "cache_write_5m", _ALIBABA),
+    ("cache_creation.ephemeral_1h_input_tokens", "cache_write_1h", _ALIBABA),
+    ("caching_token_details.caching_5m_tokens", "cache_write_5m", _REQUESTY),
+    ("caching_token_details.caching_1h_tokens", "cache_write_1h", _REQUESTY),
+    ("cache_write_tokens_details.ttl_12h_tokens", "cache_write_12h", _RESPONSES),
+    ("audio_tokens", "input_audio", _OPENAI),
+    ("image_tokens", "input_image", _REALTIME),
+    ("video_tokens", "input_video", _ALIBABA),
+)
+_IN_OUTPUT_DETAILS: Final[tuple[tuple[str, Meaning], ...]] = (
+    ("reasoning_tokens", "reasoning"),
+    ("audio_tokens", "output_audio"),
+    ("image_tokens", "output_image"),
+    ("video_tokens", "output_video"),
+)
+
+ROWS: Final[tuple[Row, ...]] = (
+    Row("prompt_tokens", "input", _OPENAI),
+    Row("completion_tokens", "output", _OPENAI),
+    Row("total_tokens", "total", _OPENAI),
+    Row("input_tokens", "input", _RESPONSES),
+    Row("output_tokens", "output", _RESPONSES),
+    Row("reasoning_tokens", "reasoning", _PERPLEXITY),
+    Row("citation_tokens", "citations", _PERPLEXITY),
+    Row("num_search_queries", "web_searches", _PERPLEXITY),
+    # Tokens that were read from a cache.
+    Row("cached_tokens", "cache_read", _MOONSHOT),
+    Row("prompt_cache_hit_tokens", "cache_read", _DEEPSEEK),
+    Row("prompt_cache_miss_tokens", "cache_miss", _DEEPSEEK),
+    Row("cache_read_input_tokens", "cache_read", _ANTHROPIC),
+    Row("cache_read_tokens", "cache_read", _OPENROUTER),
+    Row("cached_prompt_text_tokens", "cache_read", _XAI),
+    # Tokens that were written to a cache.
+    Row("cache_creation_input_tokens", "cache_write", _ANTHROPIC),
+    Row("cache_write_input_tokens", "cache_write", _ANTHROPIC),
+    Row("cache_creation_tokens", "cache_write", _LITELLM),
+    Row("cache_write_tokens", "cache_write", _OPENROUTER),
+    Row("cache_creation.ephemeral_5m_input_tokens", "cache_write_5m", _ANTHROPIC),
+    Row("cache_creation.ephemeral_1h_input_tokens", "cache_write_1h", _ANTHROPIC),
+    # Units besides tokens for which the price book has prices.
+    Row("prompt_audio_seconds", "input_audio_seconds", _MISTRAL),
+    Row("audio_seconds", "audio_seconds", _XAI),
+    Row("billable_audio_seconds", "audio_seconds", _GENAI_PRICES),
+    Row("input_characters", "input_characters", _GENAI_PRICES),
+    Row("pages_processed", "input_document_pages", _MISTRAL_OCR),
+    Row("input_text_messages", "input_text_messages", _GENAI_PRICES),
+    *(Row(f"{details}.{name}", meaning, source) for details in _DETAILS for name, meaning, source in _IN_DETAILS),
+    *(
+        Row(f"{details}.{name}", meaning, _OPENAI)
+        for details in _OUTPUT_DETAILS
+        for name, meaning in _IN_OUTPUT_DETAILS
+    ),
+)
+
+_BEDROCK: Final = "https://docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_InvokeModel.html"
+_TGI: Final = "https://github.com/huggingface/text-generation-inference/blob/main/router/src/server.rs"
+
+HEADERS: Final[tuple[Row, ...]] = (
+    Row("x-amzn-bedrock-input-token-count", "input", _BEDROCK),
+    Row("x-amzn-bedrock-output-token-count", "output", _BEDROCK),
+    Row("x-amzn-bedrock-cache-read-input-token-count", "cache_read", _BEDROCK),
+    Row("x-amzn-bedrock-cache-write-input-token-count", "cache_write", _BEDROCK),
+    Row("x-prompt-tokens", "input", _TGI),
+    Row("x-generated-tokens", "output", _TGI),
+)
+"""Response headers with counts, for a body without them. Bedrock's input excludes cached tokens."""
+
+
+class Place(NamedTuple):
+    """A place of the usage in a response or in an event of a stream."""
+
+    path: tuple[str, ...]
+    """Fields that lead to the usage. In a list, every element is looked at."""
+    source: str
+
+
+_CLOUDFLARE: Final = "https://developers.cloudflare.com/workers-ai/models/"
+
+PLACES: Final[tuple[Place, ...]] = (
+    Place(("usage",), _OPENAI),
+    Place(("choices", "usage"), _MOONSHOT),
+    Place(("choices", "message", "usage"), _MOONSHOT),
+    Place(("choices", "delta", "usage"), _MOONSHOT),
+    Place(("x_groq", "usage"), "https://console.groq.com/docs/api-reference#chat-create"),
+    Place(("message", "usage"), _ANTHROPIC),
+    Place(("response", "usage"), _RESPONSES),
+    Place(("result", "usage"), _CLOUDFLARE),
+    Place(("usage_info",), _MISTRAL_OCR),
+)
+"""The places, in their order: the first with a count above 0 is the usage."""
+
+_MEASURED: Final = frozenset({"input_audio_seconds", "audio_seconds"})
+_UNITS: Final = ("_seconds", "_minutes", "_hours", "_pages", "_pixels", "_characters", "_images", "_frames", "_videos")
+"""Endings of the names of units besides tokens. A count of one that has no row is named, because it may be billed."""
+
+_Names = dict[str, Any]
+"""Meanings by name; for the name of an object, the names within it."""
+
+
+def _tree(rows: Iterable[Row]) -> _Names:
+    tree: _Names = {}
+    for row in rows:
+        *objects, name = row.path.split(".")
+        place = tree
+        for each in objects:
+            place = place.setdefault(each, {})
+        place[name] = row.meaning
+    return tree
+
+
+_TREE: Final = _tree(ROWS)
+
+
+class Found(NamedTuple):
+    """The counts of one usage by meaning."""
+
+    counts: dict[str, Any]
+    """Those that the usage has, zeros included: integers, and seconds as `Decimal`."""
+    others: tuple[str, ...]
+    """Units with a count that no row knows, for people: `["3 input_pixels"]`."""
+
+    def get(self, meaning: Meaning) -> int:
+        """Return the count of a meaning; 0 if the usage does not have it."""
+        number: int = self.counts.get(meaning, 0)
+        return number
+
+
+def found_in(usage: Any) -> Found:
+    """Return what a usage counts, by meaning.
+
+    Raises:
+        Malformed: A value is not a count, or an object of counts is none.
+    """
+    counts: dict[str, Any] = {}
+    others: list[str] = []
+    _collect(usage, _TREE, counts, others)
+    return Found(counts, tuple(others))
+
+
+def _collect(value: Any, names: _Names, counts: dict[str, Any], others: list[str]) -> None:
+    given = fields(value)
+    if not isinstance(given, Mapping):  # an object without a dict of its fields
+        given = {name: get(given, name) for name in names}
+    for name, number in given.items():
+        known = names.get(name)
+        if known is None:
+            if number and type(number) in (int, float) and type(name) is str and name.endswith(_UNITS):
+                others.append(f"{number} {name}")
+        elif number is None:
+            continue
+        elif type(known) is str:
+            counted = number
+            if type(number) is not int or not 0 <= number <= MAX_COUNT or known in _MEASURED:
+                counted = _checked(name, number, known)
+            if known not in counts or counted > counts[known]:
+                counts[known] = counted
+        elif lacks_fields(number):
+            raise Malformed(f"{name} is {quote(number)}, which is not an object")
+        else:
+            _collect(number, known, counts, others)
+
+
+def _checked(name: str, number: Any, meaning: str) -> int | Decimal:
+    if type(number) in (int, float) and 0 <= number <= MAX_COUNT:
+        if meaning in _MEASURED:
+            return Decimal(repr(number))
+        if type(number) is int or number.is_integer():
+            return int(number)
+    if meaning in _MEASURED and number == {}:  # Mistral writes an empty object for no audio
+        return 0
+    raise Malformed(f"{name} is {quote(number)}, which is not a count")
+
+
+# --- Places -----------------------------------------------------------------------------------------------------------
+
+
+def usage_at(response: Any) -> Any:
+    """Return the usage of a response, or of an event, from any place; None if it has none.
+
+    Usages of several choices are those of one call: the same input, and the output of each.
+    """
+    usage = get(response, "usage")
+    if usage is not None and (get(usage, "prompt_tokens") or get(usage, "input_tokens") or _counts(usage)):
+        return usage
+    elsewhere = usage_elsewhere(response)
+    return usage if elsewhere is None or (usage is not None and not _counts(elsewhere)) else elsewhere
+
+
+def usage_elsewhere(response: Any) -> Any:
+    """Return the usage of a response, or of an event, from any place but its usual one; None if it has none."""
+    first: Any = None
+    whole = fields(response)
+    for place in PLACES[1:]:
+        found = [usage for usage in _follow(whole, place.path) if usage is not None]
+        if not found:
+            continue
+        usage = found[0] if len(found) == 1 else of_choices(found)
+        if _counts(usage):
+            return usage
+        first = usage if first is None else first
+    return first
+
+
+def _follow(value: Any, path: tuple[str, ...]) -> list[Any]:
+    inner = get(value, path[0])
+    found = list(inner) if isinstance(inner, (list, tuple)) else [inner]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    if len(path) == 1:
+        return found
+    return [each for part in found if part is not None for each in _follow(fields(part), path[1:])]
+
+
+def _counts(usage: Any) -> bool:
+    """Return True if a usage has any count above 0."""
+    given = fields(usage)
+    return isinstance(given, Mapping) and any(type(number) is int and number > 0 for number in given.values())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+
+
+def of_choices(usages: list[Any]) -> Any:
+    """Return the usage of a call whose choices have a usage each."""
+    each = [dict(fields(usage)) for usage in usages if isinstance(fields(usage), Mapping)]
+    if not each or all(usage == each[0] for usage in each):
+        return usages[0]
+    produced = [usage.get("completion_tokens") for usage in each]
+    if not all(type(number) is int for number in produced):
+        return usages[-1]
+    together = {**each[0], "completion_tokens": sum(number for number in produced if number is not None)}
+    together.pop("total_tokens", None)
+    return together
+
+
+def later(before: Any, after: Any) -> Any:
+    """Return the usage of a stream that reports it more than once: totals never shrink, so zeros take nothing back."""
+    first, last = fields(before), fields(after)
+    if not isinstance(first, Mapping) or not isinstance(last, Mapping):
+        return after
+    return {**first, **{name: number for name, number in last.items() if number or not first.get(name)}}  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
