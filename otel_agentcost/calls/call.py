@@ -12,25 +12,23 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from contextvars import ContextVar
-from decimal import Decimal
 from typing import Any, Protocol
 
 from opentelemetry import context
 
 from otel_agentcost.calls import finalize, streams
 from otel_agentcost.calls.admission import Admission
+from otel_agentcost.calls.reported_costs import has_headers
 from otel_agentcost.calls.unfinished import Unfinished
-from otel_agentcost.core import money
 from otel_agentcost.core.call import AttributeValue
+from otel_agentcost.core.reported_costs import Reported
 from otel_agentcost.diagnostics import report
 from otel_agentcost.telemetry.spans import Record
 from otel_agentcost.wire import AnswerReader
 from otel_agentcost.wire.format import ModelRequest
+from otel_agentcost.wire.reported_costs import in_headers
 
 finalize.FINALIZERS.add(__name__)
-
-_LITELLM_COST = "x-litellm-response-cost"
-"""The response header in which a LiteLLM proxy reports the cost (its documentation, "cost tracking")."""
 
 
 class Settle(Protocol):
@@ -72,7 +70,7 @@ class ActiveCall:
         "raw",
         "reader",
         "record",
-        "reported_usd",
+        "reported",
         "request",
         "sent",
         "unread",
@@ -123,15 +121,15 @@ class ActiveCall:
         """Returns the last successful HTTP response. A weak reference for a stream: a dropped one is freed at once."""
         self.earlier: tuple[Any, ...] = ()
         """The responses of earlier attempts: if an SDK tries several models, each response is billed."""
-        self.reported_usd: Decimal | None = None
-        """US dollars from the response header of a gateway."""
+        self.reported: tuple[Reported, ...] = ()
+        """What the response headers of a gateway say of money."""
         record.keep(self)
+        if record.tally is not None:
+            record.tally.call_begins()
 
     def active(self) -> _Active:
         """Return a context manager that makes this call and its span current while the SDK runs."""
         return _Active(self, self.record.context)
-        if record.tally is not None:
-            record.tally.call_begins()
 
     def is_of(self, client: object) -> bool:
         """Return True if `client` makes this call. Another client inside a transport makes another call."""
@@ -153,8 +151,8 @@ class ActiveCall:
             self.earlier = (*self.earlier, before())
         whole = "json" in str(response.headers.get("content-type"))
         self.attempt = (lambda: response) if whole else weakref.ref(response)
-        if not self.request.endpoint.known:
-            self.reported_usd = money.reported(response.headers.get(_LITELLM_COST))
+        if has_headers(self.request.endpoint):
+            self.reported = in_headers(response.headers)
 
     def headers(self) -> Mapping[str, str]:
         """Return the headers of the last successful response; none if the SDK does not keep it."""

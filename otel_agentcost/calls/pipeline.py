@@ -419,9 +419,9 @@ def _read_body(call: ActiveCall, body: Any) -> Answer:
 
 
 def _completed(call: ActiveCall, answer: Answer) -> Answer:
-    """Return `answer` with the dollars of a gateway's header, within the output limit, and with earlier attempts."""
-    if call.reported_usd is not None and answer.provider_usd is None and answer.usage is not None:
-        answer = replace(answer, provider_usd=call.reported_usd)
+    """Return `answer` with what its headers say of money, within the output limit, and with earlier attempts."""
+    if call.reported:
+        answer = replace(answer, reported=(*answer.reported, *call.reported))
     answer = pricing.within_limit(answer, call.request.call)
     if call.earlier:
         answer = pricing.with_attempts(answer, call.earlier, call.request)

@@ -6,8 +6,10 @@ Pure functions, apart from the price book.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
+from otel_agentcost.calls.reported_costs import believed
 from otel_agentcost.core.call import Answer, Call, Charge
 from otel_agentcost.core.cost import FREE, Cost
 from otel_agentcost.core.usage import NOTHING, Usage
@@ -15,9 +17,6 @@ from otel_agentcost.guard.estimate import Price
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.wire.fields import parsed
 from otel_agentcost.wire.format import ModelRequest
-
-_COST_IN_RESPONSE = frozenset({"openrouter", "perplexity"})
-"""The known providers whose responses contain the cost. A gateway at an unknown address may do the same."""
 
 
 def cost_of(book: PriceBook, request: ModelRequest, answer: Answer, *, at: float, failed: bool) -> Cost:
@@ -33,11 +32,19 @@ def cost_of(book: PriceBook, request: ModelRequest, answer: Answer, *, at: float
     Returns:
         The cost, or the reason why it is unknown. Empty for a failed call that was probably not billed.
     """
-    call, endpoint = request.call, request.endpoint
-    if answer.provider_usd is not None and (not endpoint.known or endpoint.provider in _COST_IN_RESPONSE):
-        return Cost(usd=answer.provider_usd, source="provider")
     if answer.free:
         return FREE
+    if answer.reported:
+        by_book = partial(_by_book, book, request, answer, at=at, failed=failed)
+        cost = believed(answer, request.endpoint, request.call.model, by_book)
+        if cost is not None:
+            return cost
+    return _by_book(book, request, answer, at=at, failed=failed)
+
+
+def _by_book(book: PriceBook, request: ModelRequest, answer: Answer, *, at: float, failed: bool) -> Cost:
+    """Return the cost of a call at the prices of the book. The arguments are those of `cost_of`."""
+    call, endpoint = request.call, request.endpoint
     if answer.usage is None or answer.missing is not None:
         if failed and answer.missing is None:
             return Cost()
@@ -53,8 +60,9 @@ def cost_of(book: PriceBook, request: ModelRequest, answer: Answer, *, at: float
     if endpoint.provider == "aws.bedrock":  # the inference profile ("global.", "us.") sets the price, and
         models = (call.model, answer.model)  # only the request names it
     cost = price(answer.usage, models, answer.terms)
-    if answer.uncounted is not None and cost.unpriced is None:
-        cost = cost._replace(unpriced=answer.uncounted)
+    if answer.uncounted is not None:
+        both = answer.uncounted if cost.unpriced is None else f"{cost.unpriced}; {answer.uncounted}"
+        cost = cost._replace(unpriced=both)
     for charge in answer.extra:
         cost += price(charge.usage, (charge.model,), charge.terms)
     return cost.known()

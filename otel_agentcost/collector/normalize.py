@@ -23,10 +23,10 @@ from otel_agentcost.collector.ottl import (
     put,
     text,
 )
+from otel_agentcost.collector.reported_costs import reported_costs
 from otel_agentcost.core import aliases, semconv
 
 _MAX_TOKENS = "1000000000000000.0"
-_MAX_USD = "1000000.0"
 
 
 def normalize() -> Iterator[str]:
@@ -42,7 +42,7 @@ def normalize() -> Iterator[str]:
     yield from _operation()
     yield from _raw_usage()
     yield from _tokens()
-    yield from _reported_cost()
+    yield from reported_costs()
     for to, found in (
         (semconv.REQUEST_MODEL, aliases.REQUEST_MODEL),
         (semconv.RESPONSE_MODEL, aliases.RESPONSE_MODEL),
@@ -151,19 +151,3 @@ def _raw_usage() -> Iterator[str]:
     hour = f'{raw}["cache_creation"]["ephemeral_1h_input_tokens"]'
     said = (raw + SAID, f'IsMap({raw}["cache_creation"])', hour + SAID)
     yield put(attribute(aliases.CACHE_WRITE_1H[0]), f"Int({hour})", *said)
-
-
-def _reported_cost() -> Iterator[str]:
-    """Use the cost that the provider reported, if the span has it."""
-    amount, source, currency = (attribute(n) for n in (semconv.COST_AMOUNT, semconv.COST_SOURCE, semconv.COST_CURRENCY))
-    dollars = f'({currency}{NIL} or {currency} == "USD")'
-    said = (
-        FRAMEWORK + NIL,
-        f'{source} == "provider"',
-        f"(IsDouble({amount}) or IsInt({amount}))",
-        dollars,
-        f"Double({amount}) >= 0.0",
-        f"Double({amount}) <= {_MAX_USD}",
-    )
-    yield put(COST, f"Double({amount})", *said)
-    yield drop(UNPRICED, COST + SAID)

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Any, NamedTuple
 
+from otel_agentcost.core.reported_costs import Reported
 from otel_agentcost.core.usage import NO_TOKENS, Tokens, Usage
 
 AttributeValue = str | bool | int | float | tuple[str, ...]
@@ -101,8 +101,8 @@ class Answer:
     """The service tier as an OpenAI-compatible provider reports it, for the span (`openai.response.service_tier`)."""
     extra: tuple[Charge, ...] = ()
     """Usage of other models within the call. It is not part of `usage`."""
-    provider_usd: Decimal | None = None
-    """The cost that the provider itself reports in its response; it takes precedence over computed prices."""
+    reported: tuple[Reported, ...] = ()
+    """What the response says of money. If it is believed, it takes precedence over computed prices."""
     free: bool = False
     """The provider does not charge for this kind of call at all."""
     goes_on: bool = False

@@ -57,10 +57,17 @@ def match_path(path: str, formats: Mapping[str, str]) -> str | None:
 
     Args:
         path: A path or URL; its query string is ignored.
-        formats: Names of wire formats by path ending.
+        formats: Names of wire formats by path ending. `*` in an ending stands for one segment.
 
     Returns:
         The format of the first matching ending; None if no ending matches.
     """
     path = path.partition("?")[0].rstrip("/")
-    return next((name for ending, name in formats.items() if path.endswith(ending)), None)
+    return next((name for ending, name in formats.items() if _ends(path, ending)), None)
+
+
+def _ends(path: str, ending: str) -> bool:
+    head, wildcard, tail = ending.partition("*")
+    if not wildcard:
+        return path.endswith(ending)
+    return path.endswith(tail) and f"{path[: -len(tail)].rpartition('/')[0]}/".endswith(head)

@@ -14,14 +14,9 @@ from otel_agentcost.wire.format import Format
 from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.no_facets import NO_CONTENT, NO_CONVERSATION
 from otel_agentcost.wire.openai_chat import ChatReader, model_in
-from otel_agentcost.wire.openai_usage import (
-    embedding_usage,
-    error_text,
-    partly_counted,
-    provider_cost,
-    served_terms,
-)
+from otel_agentcost.wire.openai_usage import embedding_usage, error_text, partly_counted, served_terms
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
+from otel_agentcost.wire.reported_costs import in_body
 from otel_agentcost.wire.rewriting import NO_OTHER_VECTORS, NoRewriting
 from otel_agentcost.wire.usage_names import usage_at
 
@@ -54,7 +49,7 @@ class Embeddings(Format):
         """Read a whole response."""
         usage: Usage | None = None
         partial: Partial | None = None
-        usd = uncounted = None
+        uncounted: str | None = None
         tier = text(response, "service_tier")
         terms, missing = served_terms(tier)
         found = usage_at(response)
@@ -63,7 +58,6 @@ class Embeddings(Format):
             if counted is None:
                 missing = error_text(response) or "the response has no usage"
             else:
-                usd = provider_cost(counted)
                 usage, uncounted = embedding_usage(counted)
         except Malformed as problem:
             missing, partial = str(problem), partly_counted(found, served_terms(tier)[1])
@@ -75,7 +69,7 @@ class Embeddings(Format):
             model=text(response, "model"),
             terms=terms,
             tier=tier,
-            provider_usd=usd,
+            reported=in_body(response, found),
         )
 
     def open_stream(self, call: Call) -> ChatReader:

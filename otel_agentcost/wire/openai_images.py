@@ -19,6 +19,7 @@ from otel_agentcost.wire.no_facets import NO_CONTENT, NO_CONVERSATION
 from otel_agentcost.wire.openai_chat import model_in
 from otel_agentcost.wire.openai_usage import error_text, image_usage, responses_usage
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS
+from otel_agentcost.wire.reported_costs import in_body
 from otel_agentcost.wire.rewriting import ModelRewriting
 
 _TABLE: Final[parameters.Table] = {
@@ -54,17 +55,20 @@ class Images(Format):
 
     def read_response(self, call: Call, response: Any) -> Answer:
         """Read a whole response."""
+        reported = in_body(response, get(response, "usage"))
         try:
             counted = part(response, "usage")
             extra = _svg(response)
             if counted is None:
-                return Answer(missing=error_text(response) or "the response has no usage", extra=extra)
+                missing = error_text(response) or "the response has no usage"
+                return Answer(missing=missing, extra=extra, reported=reported)
             usage = image_usage(counted)
+            model = text(response, "model")
             if not usage.counts and items(response, "data"):
-                return Answer(missing=_NOTHING, doubtful=True, model=text(response, "model"), extra=extra)
-            return Answer(usage=usage, model=text(response, "model"), extra=extra)
+                return Answer(missing=_NOTHING, doubtful=True, model=model, extra=extra, reported=reported)
+            return Answer(usage=usage, model=model, extra=extra, reported=reported)
         except Malformed as problem:
-            return Answer(missing=str(problem), doubtful=True)
+            return Answer(missing=str(problem), doubtful=True, reported=reported)
 
     def open_stream(self, call: Call) -> ImageReader:
         """Return a reader for the events of the answer to `call`."""

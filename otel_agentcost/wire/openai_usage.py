@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from otel_agentcost.core import money, semconv
+from otel_agentcost.core import semconv
 from otel_agentcost.core.call import AttributeValue, Partial
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.wire.fields import Malformed, count, get, measure, need, part, quote
@@ -203,19 +203,6 @@ def _both(usage: Any, prompt: str, produced: str) -> tuple[int, int]:
     return count(usage, prompt), count(usage, produced)
 
 
-def provider_cost(usage: Any) -> Decimal | None:
-    """Return the cost in dollars that the response reports: OpenRouter's `cost`, Perplexity's `cost.total_cost`."""
-    cost = get(usage, "cost")
-    if cost is None:
-        return None
-    if isinstance(cost, (int, float, str)):
-        usd = money.reported(cost)
-        if usd is not None and get(usage, "is_byok") is True:
-            # With the caller's own key, OpenRouter's cost is its fee; the provider bills the rest.
-            upstream = money.reported(get(get(usage, "cost_details"), "upstream_inference_cost"))
-            return None if upstream is None else money.add(usd, upstream)
-        return usd
-    return money.reported(get(cost, "total_cost"))
 
 
 def served_terms(tier: str | None) -> tuple[tuple[tuple[str, str], ...], str | None]:

@@ -138,6 +138,64 @@ def test_a_providers_own_cost_is_kept(pricing: Pricing) -> None:
     assert local["gen_ai.usage.cost.amount"] == 0.75  # left as it was said
 
 
+def test_a_cost_in_the_providers_own_usage_is_not_ignored(pricing: Pricing) -> None:
+    """Logfire passes the usage object on: its cost counts at the hosts of the provider that reports it."""
+
+    def call(host: str, usage: str) -> dict[str, Any]:
+        return CALL | {"server.address": host, "gen_ai.usage.raw": usage}
+
+    ticks = '{"prompt_tokens":1,"cost_in_usd_ticks":185874000}'
+    right = pricing.price(
+        [
+            call("api.x.ai", ticks),
+            call("us-east-1.api.x.ai", ticks),
+            call("openrouter.ai", '{"cost": 0.0185874, "is_byok": false}'),
+            call("api.perplexity.ai", '{"cost":{"total_cost":0.0185874}}'),
+            call("api.deepinfra.com", '{"estimated_cost": 0.0185874}'),
+        ]
+    )
+    for got in right:
+        assert got["agentcost.cost.usd"] == pytest.approx(0.0185874)
+        assert got["gen_ai.usage.cost.source"] == "provider"
+    wrong = pricing.price(
+        [
+            call("api.openai.com", ticks),
+            call("api.x.ai", '{"cost_in_usd_ticks":0}'),
+            call("api.x.ai", '{"cost_in_usd_ticks":-5}'),
+            call("api.x.ai", '{"cost_in_usd_ticks":1e30}'),
+            call("api.x.ai", '{"cost_in_usd_ticks":"many"}'),
+            call("openrouter.ai", '{"cost": 0.001, "is_byok": true}'),
+            call("openrouter.ai", '{"cost": 0.001'),
+        ]
+    )
+    for got in wrong:
+        assert got.get("agentcost.cost.usd", USD) == pytest.approx(USD)
+        assert "gen_ai.usage.cost.source" not in got
+
+
+def test_a_reported_cost_of_zero_is_not_believed(pricing: Pricing) -> None:
+    """Tokens that have a price were billed."""
+    said = {"gen_ai.usage.cost.amount": 0.0, "gen_ai.usage.cost.source": "provider"}
+    (got,) = pricing.price([CALL | said])
+    assert got["agentcost.cost.usd"] == pytest.approx(USD)
+
+
+def test_tools_in_the_providers_own_usage_are_not_passed_over(pricing: Pricing) -> None:
+    """A span has no prices of tools: what is not known to be free is named beside the dollars of the tokens."""
+    named, free, none = pricing.price(
+        [
+            CALL | {"gen_ai.usage.raw": '{"server_tool_use":{"web_fetch_requests":1,"web_search_requests":2}}'},
+            CALL | {"gen_ai.usage.raw": '{"server_tool_use":{"web_fetch_requests":12,"web_search_requests":0}}'},
+            CALL | {"gen_ai.usage.raw": '{"server_tool_use":null,"output_tokens":7}'},
+        ]
+    )
+    assert named["agentcost.unpriced"] == "the price of the tools in server_tool_use is not known"
+    for got in (named, free, none):
+        assert got["agentcost.cost.usd"] == pytest.approx(USD)
+    assert "agentcost.unpriced" not in free
+    assert "agentcost.unpriced" not in none
+
+
 def test_agents_and_tools_are_no_calls(pricing: Pricing) -> None:
     """Spans that stand for many calls carry their sums: they are never priced, so nothing counts twice."""
     operations = ("invoke_agent", "invoke_workflow", "create_agent", "execute_tool", "something", "")

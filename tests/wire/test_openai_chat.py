@@ -186,7 +186,7 @@ def test_perplexity_bills_reasoning_citations_and_searches_beside_the_completion
         "output_citation_tokens": 20016,
         "web_searches": 18,
     }
-    assert answer.provider_usd == Decimal("0.4")
+    assert [each.usd for each in answer.reported] == [Decimal("0.4")]
 
 
 @pytest.mark.parametrize(
@@ -204,7 +204,7 @@ def test_perplexity_bills_reasoning_citations_and_searches_beside_the_completion
 def test_a_cost_that_the_provider_reports_is_passed_on(usage: dict[str, Any], usd: str | None) -> None:
     """OpenRouter's cost, with what the caller's own key pays upstream; nonsense is no cost."""
     answer = whole("openai_chat", chat({**CACHED, **usage}))
-    assert answer.provider_usd == (None if usd is None else Decimal(usd))
+    assert [each.usd for each in answer.reported] == ([] if usd is None else [Decimal(usd)])
 
 
 @pytest.mark.parametrize(

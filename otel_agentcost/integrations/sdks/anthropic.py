@@ -17,6 +17,9 @@ from otel_agentcost.integrations.sdks._stainless import StainlessSeam
 FORMATS = {
     "/v1/messages": "anthropic_messages",
     "/v1/messages/batches": "anthropic_batches",
+    "/v1/sessions/*/events": "billed_later",
+    "/v1/deployments/*/run": "billed_later",
+    "/v1/dreams": "billed_later",
 }
 
 PROVIDERS = {

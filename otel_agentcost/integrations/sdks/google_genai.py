@@ -26,7 +26,15 @@ from otel_agentcost.wire.fields import get, parsed
 from otel_agentcost.wire.format import ModelRequest
 
 PATHS = (":generateContent", ":streamGenerateContent", ":embedContent", ":batchEmbedContents", ":predict")
-FORMATS: dict[str, str] = dict.fromkeys(PATHS, "gemini")
+FORMATS: dict[str, str] = {
+    **dict.fromkeys(PATHS, "gemini"),
+    ":batchGenerateContent": "billed_later",
+    ":asyncBatchEmbedContent": "billed_later",
+    ":predictLongRunning": "billed_later",
+    "batchPredictionJobs": "billed_later",
+    "tuningJobs": "billed_later",
+    "tunedModels": "billed_later",
+}
 
 
 _MAX_CHUNKS = 20_000
@@ -66,7 +74,7 @@ class _Chunks:
         last_counts = next((n for n in range(len(bodies) - 1, -1, -1) if _COUNTS.search(bodies[n])), None)
         first = last_counts if complete and last_counts is not None else 0
         for n, body in enumerate(bodies):
-            if n >= first or '"groundingMetadata"' in body:
+            if n >= first or '"groundingMetadata"' in body or '"toolCall"' in body:
                 self._parse(body)
         self._bodies = bodies[:first]  # `so_far` reads the others
         return self._reader.answer(complete=complete)
@@ -103,12 +111,14 @@ async def _close(stream: Any) -> None:
 class _Seam:
     """Reads calls of `request(http_method, path, request_dict, http_options)` and its async and streaming versions."""
 
-    _format: Format | None = None
+    def __init__(self) -> None:
+        self._formats: dict[str, Format] = {}
 
     def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ModelRequest | None:
         method = argument(args, kwargs, 0, "http_method")
         path = argument(args, kwargs, 1, "path")
-        if method.lower() != "post" or match_path(path, FORMATS) is None:
+        name = match_path(path, FORMATS) if method.lower() == "post" else None
+        if name is None:
             return None
         body = argument(args, kwargs, 2, "request_dict")
         extra = _extra_body(instance, args[3] if len(args) > 3 else kwargs.get("http_options"))
@@ -116,7 +126,9 @@ class _Seam:
             body = _merge(body, extra)
         base_url = instance._http_options.base_url or ""
         default = "gcp.vertex_ai" if instance.vertexai else "gcp.gemini"
-        form = self._format = self._format or load("gemini")
+        form = self._formats.get(name)
+        if form is None:
+            form = self._formats[name] = load(name)
         return ModelRequest(call=form.read_request(body, path), endpoint=endpoint(base_url, default), format=form)
 
     def rewrite(

@@ -8,6 +8,7 @@ from otel_agentcost.integrations.sdks._stainless import StainlessSeam
 
 FORMATS = {
     "/chat/completions": "openai_chat",
+    "/agents/completions": "openai_chat",
     "/completions": "openai_completions",
     "/responses": "openai_responses",
     "/responses/compact": "openai_responses",
@@ -22,6 +23,17 @@ FORMATS = {
     "/moderations": "openai_moderations",
     "/batches": "openai_batches",
     "/ocr": "mistral_ocr",
+    "/threads/runs": "billed_later",
+    "/threads/*/runs": "billed_later",
+    "/agents/sessions/*/events": "billed_later",
+    "/agents/automations/*/invocations": "billed_later",
+    "/videos": "billed_later",
+    "/videos/edits": "billed_later",
+    "/videos/extensions": "billed_later",
+    "/videos/*/remix": "billed_later",
+    "/fine_tuning/jobs": "billed_later",
+    "/fine_tuning/alpha/graders/run": "billed_later",
+    "/evals/*/runs": "billed_later",
 }
 
 _SEAM = StainlessSeam("openai", FORMATS, {"BaseAzureClient": "azure.ai.openai"})

@@ -8,6 +8,8 @@ iteration.
 # ruff: noqa: ARG002 (every format has the same methods, and not every one needs all arguments)
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Final
 
 from otel_agentcost.core import semconv
@@ -16,6 +18,7 @@ from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.anthropic_messages.content import CONTENT
 from otel_agentcost.wire.anthropic_messages.conversation import CONVERSATION
+from otel_agentcost.wire.anthropic_messages.server_tools import billed_tools, is_server_tool, other_counters
 from otel_agentcost.wire.fields import (
     Malformed,
     count,
@@ -34,6 +37,8 @@ from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.openai_chat import joined
 from otel_agentcost.wire.openai_usage import error_text
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
+from otel_agentcost.wire.provider_tools import unknown
+from otel_agentcost.wire.reported_costs import in_body
 from otel_agentcost.wire.rewriting import FieldRewriting, unchanged
 from otel_agentcost.wire.token_split import Counts, put, rest
 from otel_agentcost.wire.tokenizers import count_text
@@ -99,7 +104,8 @@ class Messages(Format):
         if call.operation == _COUNTING:
             return Answer(free=True)
         whole = fields(response)
-        return _answer(call, whole, fields(get(whole, "usage")), text(whole, "stop_reason"))
+        tools = billed_tools(call, items(whole, "content"), get(whole, "container"))
+        return _answer(call, whole, fields(get(whole, "usage")), text(whole, "stop_reason"), tools)
 
     def open_stream(self, call: Call) -> MessageReader:
         """Return a reader for the events of the answer to `call`."""
@@ -115,11 +121,12 @@ def _model_in(path: str) -> str | None:
     return None
 
 
-def _answer(call: Call, message: Any, counted: Any, reason: str | None) -> Answer:
+def _answer(call: Call, message: Any, counted: Any, reason: str | None, tools: Sequence[str] = ()) -> Answer:
     model = text(message, "model")
     usage: Usage | None = None
     partial: Partial | None = None
     extra: tuple[Charge, ...] = ()
+    names = list(tools)
     tier = text(counted, "service_tier")
     terms, missing = _terms(counted)
     try:
@@ -128,18 +135,21 @@ def _answer(call: Call, message: Any, counted: Any, reason: str | None) -> Answe
         else:
             usage, extra = _billed(counted, model or call.model, terms)
             missing = missing or _repriced(counted)
+            names += other_counters(counted, names)
     except Malformed as problem:
         usage, extra, partial, missing = None, (), _partly_counted(counted, missing), str(problem)
     return Answer(
         usage=usage,
         missing=missing,
         partial=partial,
+        uncounted=unknown(names),
         model=model,
         response_id=text(message, "id"),
         finish_reasons=(reason,) if reason else (),
         terms=terms,
         attributes={semconv.ANTHROPIC_RESPONSE_TIER: tier} if tier else NO_PARAMETERS,
         extra=extra,
+        reported=in_body(message, counted),
     )
 
 
@@ -306,7 +316,18 @@ class MessageReader:
     last one replaces the earlier ones.
     """
 
-    __slots__ = ("_call", "_error", "_message", "_prompt_tokens", "_reason", "_stopped", "_texts", "_usage")
+    __slots__ = (
+        "_blocks",
+        "_call",
+        "_container",
+        "_error",
+        "_message",
+        "_prompt_tokens",
+        "_reason",
+        "_stopped",
+        "_texts",
+        "_usage",
+    )
 
     def __init__(self, call: Call, prompt_tokens: PromptTokens = PROMPT_TOKENS) -> None:
         """Create a reader for the answer to `call`; `prompt_tokens` counts the prompt if the stream does not."""
@@ -318,6 +339,8 @@ class MessageReader:
         self._reason: str | None = None
         self._error: Any = None
         self._stopped: Any = None
+        self._blocks: list[Any] = []
+        self._container: Any = None
 
     def feed(self, event: Any) -> None:
         """Read one event."""
@@ -344,11 +367,16 @@ class MessageReader:
         if kind == "content_block_delta":
             self._texts.extend(texts(get(event, "delta"), "partial_json", "thinking", "content"))
         elif kind == "content_block_start":
-            self._texts.extend(texts(get(event, "content_block"), "name", "text"))
+            block = get(event, "content_block")
+            self._texts.extend(texts(block, "name", "text"))
+            if text(block, "type") != "text":
+                self._blocks.append(block)
         elif kind == "message_start":
             self._message = get(event, "message")
         elif kind == "message_delta":
-            self._reason = text(get(event, "delta"), "stop_reason") or self._reason
+            delta = get(event, "delta")
+            self._reason = text(delta, "stop_reason") or self._reason
+            self._container = get(delta, "container") or self._container
             if (usage := get(event, "usage")) is not None:
                 reported = self._usage is None or get(usage, "output_tokens")  # zeros at the end take nothing back
                 self._usage = usage if reported else later(self._usage, usage)
@@ -372,10 +400,15 @@ class MessageReader:
             merged: Any = _merged(started, usage)
             if lacks_fields(self._usage):
                 merged = self._usage  # to be quoted as what it is
-            return _answer(self._call, self._message, merged, self._reason)
+            answer = _answer(self._call, self._message, merged, self._reason, self._tools())
+            reported = in_body(None, usage)
+            return replace(answer, reported=reported) if reported else answer
         if self._message is None and self._error is not None:
             return Answer(missing=error_text(self._error))
         return self._estimated(started)
+
+    def _tools(self) -> list[str]:
+        return billed_tools(self._call, self._blocks, self._container or get(self._message, "container"))
 
     def _estimated(self, started: Any) -> Answer:
         """Return the input as reported at the start (or counted), and the output counted from the answer's text."""
@@ -383,7 +416,8 @@ class MessageReader:
         produced = count_text(joined(self._texts), model)
         started = fields(started)
         known: Any = {name: get(started, name) for name in _COUNTS}
-        answer = _answer(self._call, self._message, {**known, "output_tokens": 0, "iterations": None}, None)
+        counted = {**known, "output_tokens": 0, "iterations": None}
+        answer = _answer(self._call, self._message, counted, None, self._tools())
         if answer.usage is None and started is not None:
             return answer
         counts: dict[Kind, Any] = {}
@@ -393,9 +427,12 @@ class MessageReader:
         else:
             put(counts, "input_tokens", self._prompt_tokens.count(self._call.body, model))
         put(counts, "output_tokens", produced)
+        searched = sum(text(block, "name") == "web_search" for block in self._blocks if is_server_tool(block))
+        put(counts, "web_searches", max(0, searched - int(counts.get("web_searches", 0))))
         return Answer(
             usage=Usage(counts=counts, estimated=True),
             missing=answer.missing if started is not None else None,
+            uncounted=answer.uncounted,
             model=answer.model,
             response_id=answer.response_id,
             terms=answer.terms,

@@ -7,7 +7,6 @@ SDK's objects have the same names in `snake_case`.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import Any, Final
 
@@ -31,6 +30,7 @@ from otel_agentcost.wire.fields import (
 from otel_agentcost.wire.format import Format, PromptTokens, SoFar
 from otel_agentcost.wire.gemini.content import CONTENT
 from otel_agentcost.wire.gemini.conversation import CONVERSATION
+from otel_agentcost.wire.gemini.grounding import Grounding
 from otel_agentcost.wire.gemini.requests import (
     REWRITING,
     TABLE,
@@ -46,6 +46,8 @@ from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.openai_chat import joined
 from otel_agentcost.wire.openai_usage import error_text
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
+from otel_agentcost.wire.provider_tools import unknown
+from otel_agentcost.wire.reported_costs import in_headers
 from otel_agentcost.wire.token_split import Counts, input_counts, input_kind, output_kind, put, rest, tool_kind
 from otel_agentcost.wire.tokenizers import count_text
 from otel_agentcost.wire.usage_names import later
@@ -100,12 +102,11 @@ class Gemini(Format):
 
 
 class _Candidates:
-    """The finish reasons and the web searches of the candidates in one or several chunks."""
+    """The finish reasons and the grounding of the candidates in one or several chunks."""
 
     def __init__(self, chunks: Sequence[Any] = ()) -> None:
         self.reasons: dict[int, str] = {}
-        self.queries: set[str] = set()
-        self.grounded = False
+        self.grounding = Grounding()
         for chunk in chunks:
             for candidate in items(chunk, "candidates"):
                 self.add(candidate)
@@ -115,16 +116,7 @@ class _Candidates:
         if isinstance(reason, str) and reason:
             index = get(candidate, "index")
             self.reasons[index if type(index) is int else 0] = str(getattr(reason, "value", reason)).lower()
-        grounding = either(candidate, "groundingMetadata")
-        if grounding is not None:
-            queries = parameters.strings(either(grounding, "webSearchQueries")) or ()
-            self.queries.update(query for query in queries if query)
-            self.grounded = self.grounded or bool(self.queries)
-
-    def searches(self, model: str | None) -> int:
-        """Return the billed web searches: of Gemini 3 and later the distinct queries, of earlier models the prompt."""
-        earlier = model is not None and re.search(r"gemini-[12]\b", model) is not None
-        return int(self.grounded) if earlier else len(self.queries)
+        self.grounding.add(candidate)
 
 
 _TIERS: Final = {
@@ -154,12 +146,12 @@ def _answer(call: Call, response: Any, used: Any, candidates: _Candidates) -> An
     tier, terms, missing = _served(call, response, used)
     usage: Usage | None = None
     partial: Partial | None = None
+    searches, tools = candidates.grounding.billed(call, model or call.model)
     try:
         if used is None or lacks_fields(used):
             missing = error_text(response) or f"the response has no usage{'' if used is None else f': {quote(used)}'}"
         else:
             usage = generate_usage(fields(used))
-            searches = candidates.searches(model or call.model)
             if searches:
                 usage = usage + Usage(counts={"web_searches": searches})
     except Malformed as problem:
@@ -168,11 +160,13 @@ def _answer(call: Call, response: Any, used: Any, candidates: _Candidates) -> An
         usage=usage,
         missing=missing,
         partial=partial,
+        uncounted=unknown(tools),
         model=last_segment(model),
         response_id=text(response, "responseId") or text(response, "response_id"),
         finish_reasons=tuple(reason for _, reason in sorted(candidates.reasons.items())),
         terms=terms,
         attributes={semconv.SERVED_TIER: tier} if tier else NO_PARAMETERS,
+        reported=in_headers(get(either(response, "sdkHttpResponse"), "headers")),
     )
 
 
@@ -365,6 +359,7 @@ class GeminiReader:
             counts.update(answer.usage.counts)
         else:
             put(counts, "input_tokens", self._prompt_tokens.count(self._call.body, model))
+            put(counts, "web_searches", self._candidates.grounding.billed(self._call, model)[0])
         # A count covers the text that came with it, and not the text after it.
         uncovered = self._texts[self._covered[1] :] if counted else self._texts
         put(counts, "output_tokens", count_text(joined(uncovered), model))
@@ -372,11 +367,13 @@ class GeminiReader:
         return Answer(
             usage=Usage(counts=counts, estimated=True, unsplit=answer.usage.unsplit if answer.usage else ()),
             missing=served[2],
+            uncounted=answer.uncounted,
             model=answer.model,
             response_id=answer.response_id,
             finish_reasons=answer.finish_reasons,
             terms=answer.terms,
             attributes=answer.attributes,
+            reported=answer.reported,
         )
 
 

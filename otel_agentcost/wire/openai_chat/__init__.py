@@ -6,28 +6,23 @@ request and the text of the answer, and marked as estimated.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call, Partial
 from otel_agentcost.core.usage import Kind, Usage
-from otel_agentcost.wire import parameters
+from otel_agentcost.wire import parameters, provider_tools
 from otel_agentcost.wire.fields import Malformed, fields, get, items, part, text, texts
 from otel_agentcost.wire.format import CannotRewrite, Change, Format, PromptTokens, Rewritten, SoFar
 from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.openai_chat.content import CONTENT
 from otel_agentcost.wire.openai_chat.conversation import CONVERSATION
-from otel_agentcost.wire.openai_usage import (
-    chat_usage,
-    error_text,
-    partly_counted,
-    provider_cost,
-    requested_terms,
-    served_terms,
-)
+from otel_agentcost.wire.openai_usage import chat_usage, error_text, partly_counted, requested_terms, served_terms
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
+from otel_agentcost.wire.reported_costs import in_body
 from otel_agentcost.wire.rewriting import copied, limit_name, lower_in, rename
-from otel_agentcost.wire.token_split import put
+from otel_agentcost.wire.token_split import Counts, put
 from otel_agentcost.wire.tokenizers import count_text
 from otel_agentcost.wire.usage_names import later, of_choices, usage_at, usage_elsewhere
 
@@ -104,9 +99,11 @@ class Chat(Format):
     def read_response(self, call: Call, response: Any) -> Answer:
         """Read a whole response."""
         whole = fields(response)
-        if get(call.body, "deferred") is True and not items(whole, "choices"):
+        choices = items(whole, "choices")
+        if get(call.body, "deferred") is True and not choices:
             return _deferred(whole)
-        return chat_answer(call, whole, whole, whole, finish_reasons(items(whole, "choices")))
+        tools = [name for choice in choices for name in provider_tools.in_message(get(choice, "message"))]
+        return chat_answer(call, whole, whole, whole, finish_reasons(choices), tools)
 
     def open_stream(self, call: Call) -> ChatReader:
         """Return a reader for the chunks of the answer to `call`."""
@@ -136,7 +133,9 @@ def finish_reasons(choices: Any) -> tuple[str, ...]:
     return tuple(reason for choice in choices if (reason := text(choice, "finish_reason")))
 
 
-def chat_answer(call: Call, named: Any, used: Any, tiered: Any, reasons: tuple[str, ...]) -> Answer:
+def chat_answer(
+    call: Call, named: Any, used: Any, tiered: Any, reasons: tuple[str, ...], tools: Sequence[str] = ()
+) -> Answer:
     """Return the answer to a chat.
 
     A whole response stands for all three objects; of a stream, they are three chunks.
@@ -147,35 +146,40 @@ def chat_answer(call: Call, named: Any, used: Any, tiered: Any, reasons: tuple[s
         used: The object with the usage.
         tiered: The object with the service tier.
         reasons: The finish reason of each choice.
+        tools: The names of tools in the messages that ran at the provider.
     """
     model, tier = text(named, "model"), text(tiered, "service_tier")
     terms, prepaid = served_terms(tier)
     usage: Usage | None = None
     partial: Partial | None = None
-    usd = uncounted = None
+    uncounted: str | None = None
     found = usage_at(used)
+    names = [*tools, *provider_tools.in_chat(used)]
     try:
         counted = part({"usage": found}, "usage")
         missing = prepaid
         if counted is None:
             missing = error_text(used) or "the response has no usage"
         else:
-            usd = provider_cost(counted)
             usage, uncounted = chat_usage(counted, model or call.model)
             usage = with_searches(call, model, usage)
+            counts: Counts = {}
+            names += provider_tools.in_usage(counted, counts)
+            if counts:
+                usage = usage + Usage(counts=counts)
     except Malformed as problem:
         missing, partial = str(problem), partly_counted(found, prepaid)
     return Answer(
         usage=usage,
         missing=missing,
         partial=partial,
-        uncounted=uncounted,
+        uncounted=provider_tools.both(uncounted, provider_tools.unknown(names)),
         model=model,
         response_id=text(named, "id"),
         finish_reasons=reasons,
         terms=terms,
         tier=tier,
-        provider_usd=usd,
+        reported=in_body(used, get(used, "usage")),
     )
 
 
@@ -190,7 +194,18 @@ def with_searches(call: Call, model: str | None, usage: Usage) -> Usage:
 class ChatReader:
     """Reads the chunks of one answer: dicts, or SDK objects. Keeps the texts, and at most three chunks."""
 
-    __slots__ = ("_call", "_finished", "_first", "_last", "_of_choices", "_prompt_tokens", "_texts", "_tiered", "_used")
+    __slots__ = (
+        "_call",
+        "_finished",
+        "_first",
+        "_last",
+        "_of_choices",
+        "_prompt_tokens",
+        "_texts",
+        "_tiered",
+        "_tools",
+        "_used",
+    )
 
     def __init__(self, call: Call, prompt_tokens: PromptTokens = PROMPT_TOKENS) -> None:
         """Create a reader.
@@ -208,6 +223,7 @@ class ChatReader:
         self._used: Any = None
         self._of_choices: list[Any] = []
         self._tiered: Any = None
+        self._tools: list[str] = []
 
     def feed(self, event: Any) -> None:
         """Read one chunk."""
@@ -236,6 +252,7 @@ class ChatReader:
         choices, finished = items(event, "choices"), len(self._finished)
         for choice in choices:
             collect_delta(get(choice, "delta"), self._texts)
+            self._tools += provider_tools.in_message(get(choice, "delta"))
             if words := text(choice, "text"):  # legacy completions
                 self._texts.append(words)
             if reason := text(choice, "finish_reason"):
@@ -273,8 +290,8 @@ class ChatReader:
         # Some gateways write a usage of zeros into every chunk until the last.
         no_usage = used is None or (not complete and bool(self._texts) and self._produced(used) == 0)
         if no_usage and error_text(last) is None:
-            return self._estimated(chat_answer(self._call, named, last, tiered, reasons))
-        return chat_answer(self._call, named, used if used is not None else last, tiered, reasons)
+            return self._estimated(chat_answer(self._call, named, last, tiered, reasons, self._tools))
+        return chat_answer(self._call, named, used if used is not None else last, tiered, reasons, self._tools)
 
     def _produced(self, used: Any) -> int | None:
         """Return the output tokens in a usage; None without a usage, or with an invalid one."""
@@ -291,11 +308,13 @@ class ChatReader:
         return Answer(
             usage=with_searches(self._call, model, usage),
             missing=served_terms(answer.tier)[1],
+            uncounted=answer.uncounted,
             model=answer.model,
             response_id=answer.response_id,
             finish_reasons=answer.finish_reasons,
             terms=answer.terms,
             tier=answer.tier,
+            reported=answer.reported,
         )
 
 

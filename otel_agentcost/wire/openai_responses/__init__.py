@@ -23,12 +23,13 @@ from otel_agentcost.wire.openai_usage import (
     error_text,
     image_usage,
     partly_counted,
-    provider_cost,
     requested_terms,
     responses_usage,
     served_terms,
 )
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
+from otel_agentcost.wire.provider_tools import COUNTED_ITEMS, FREE_ITEMS, any_count, both, in_usage, unknown
+from otel_agentcost.wire.reported_costs import in_body
 from otel_agentcost.wire.rewriting import FieldRewriting, ModelRewriting
 from otel_agentcost.wire.token_split import Counts, put
 from otel_agentcost.wire.usage_names import usage_at
@@ -103,7 +104,7 @@ class Responses(Format):
         usage: Usage | None = None
         extra: tuple[Charge, ...] = ()
         partial: Partial | None = None
-        usd = uncounted = None
+        uncounted: str | None = None
         tier = text(response, "service_tier")
         terms, missing = served_terms(tier)
         found = usage_at(response)
@@ -112,13 +113,12 @@ class Responses(Format):
             if counted is None:
                 missing = _without_usage(response)
             else:
-                usd = provider_cost(counted)
-                usage, unknown, besides = responses_usage(counted)
+                usage, why, besides = responses_usage(counted)
                 tools, searched = _tools(call, response, counted)
                 usage = usage + Usage(counts=tools)
                 extra, drawn = _images(call, response)
-                missing = missing or unknown
-                uncounted = searched or drawn or besides
+                missing = missing or why
+                uncounted = both(searched, drawn, besides)
         except Malformed as problem:
             usage, extra, missing, uncounted = None, (), str(problem), None
             partial = partly_counted(found, served_terms(tier)[1])
@@ -134,7 +134,7 @@ class Responses(Format):
             terms=terms,
             tier=tier,
             extra=extra,
-            provider_usd=usd,
+            reported=in_body(response, found),
         )
 
     def open_stream(self, call: Call) -> ResponseReader:
@@ -165,29 +165,55 @@ def _finish_reasons(response: Any) -> tuple[str, ...]:
 
 def _tools(call: Call, response: Any, usage: Any) -> tuple[Counts, str | None]:
     """Return what tools at the provider did, in units billed besides the tokens; and why that is incomplete, if so."""
-    searches = files = runs = 0
-    for item in items(response, "output"):
-        kind = text(item, "type")
-        if kind == "web_search_call":
-            # Opening a page and looking for something in it are not searches, and are not billed.
-            searches += text(get(item, "action"), "type") in (None, "search") and text(item, "status") != "failed"
-        elif kind == "file_search_call":
-            files += 1
-        elif kind == "code_interpreter_call":
-            runs += 1
+    done, names = _done(response)
+    searches = done.pop("web_searches", 0)
+    counts: Counts = {}
+    names += in_usage(usage, counts)
+    if counts:  # by the provider's own counters, which leave out what is not billed
+        return counts, unknown(names)
+    names += _other_tools(response)
     billed = part(part(response, "tool_usage"), "web_search")
-    perplexity = part(part(usage, "tool_calls_details"), "search_web")  # which counts them in the usage
     counted = 0
     if billed is not None and not _previews(call, response):
         counted = searches = count(billed, "num_requests")
-    elif perplexity is not None:
-        counted = searches = count(perplexity, "invocation")
-    counts: Counts = {}
-    put(counts, "web_searches", counted)
-    put(counts, "storage_searches", files)
-    put(counts, "code_executions", runs)
+    put(done, "web_searches", counted)
     plural = "es" if searches != 1 else ""
-    return counts, None if counted == searches else f"the price of {searches} web search{plural} is not known"
+    missed = None if counted == searches else f"the price of {searches} web search{plural} is not known"
+    return done, both(missed, unknown(names))
+
+
+def _done(response: Any) -> tuple[Counts, list[str]]:
+    """Return the tool calls among the items of a response by kind, and the names of items that may be billed."""
+    done: Counts = {}
+    names: list[str] = []
+    for item in items(response, "output"):
+        name = text(item, "type")
+        if name is None or name == "image_generation_call":  # `_images` reads it
+            continue
+        kind = COUNTED_ITEMS.get(name)
+        if name == "web_search_call":
+            # Opening a page and looking for something in it are not searches, and are not billed.
+            if text(get(item, "action"), "type") in (None, "search") and text(item, "status") != "failed":
+                put(done, "web_searches", 1)
+        elif kind is not None:
+            put(done, kind, 1)
+        elif name not in FREE_ITEMS:
+            names.append(name)
+        elif text(get(item, "environment"), "type") not in (None, "local"):  # a container is billed by time
+            names.append(f"{name} in a container")
+    return done, names
+
+
+def _other_tools(response: Any) -> list[str]:
+    """Return the names of tools in `tool_usage` that are read nowhere else and whose counts are not zero."""
+    used = part(response, "tool_usage")
+    if not isinstance(used, dict):
+        return []
+    return [str(name) for name, entry in used.items() if name not in _READ_TOOLS and any_count(entry)]
+
+
+_READ_TOOLS: Final = frozenset({"web_search", "image_gen", "file_search", "code_interpreter"})
+"""Tools of `tool_usage` that are read, or whose calls are items of the output."""
 
 
 def _previews(call: Call, response: Any) -> bool:
@@ -242,13 +268,14 @@ _STARTS: Final = frozenset({"response.created", "response.in_progress", "respons
 class ResponseReader:
     """Reads the events of one answer: the last carries the whole response."""
 
-    __slots__ = ("_call", "_ended", "_error", "_format", "_started", "_texts")
+    __slots__ = ("_call", "_ended", "_error", "_format", "_items", "_started", "_texts")
 
     def __init__(self, form: Responses, call: Call) -> None:
         """Create a reader for the answer to `call`; `form` reads the whole response in it."""
         self._format = form
         self._call = call
         self._texts: list[str] = []
+        self._items: list[Any] = []
         self._started: Any = None
         self._ended: Any = None
         self._error: Any = None
@@ -283,6 +310,8 @@ class ResponseReader:
             self._error = event
         elif kind == "response.output_item.added" and (name := text(get(event, "item"), "name")):
             self._texts.append(name)
+        elif kind == "response.output_item.done":
+            self._items.append(get(event, "item"))
 
     def so_far(self) -> SoFar:
         """Return the output up to now; only the last event has a count of it."""
@@ -304,8 +333,11 @@ class ResponseReader:
             return Answer(missing=_RUNS_ON, goes_on=True, model=known.model, response_id=known.response_id)
         model = known.model or self._call.model
         # The first event has the requested tier; only the last event has the tier that served the call.
+        tools, uncounted = _tools(self._call, {"output": self._items, "tools": get(self._started, "tools")}, None)
+        usage = estimate(self._call, model, self._texts, prompt_tokens_of(self._format))
         return Answer(
-            usage=estimate(self._call, model, self._texts, prompt_tokens_of(self._format)),
+            usage=usage + Usage(counts=tools) if tools else usage,
+            uncounted=uncounted,
             model=known.model,
             response_id=known.response_id,
             finish_reasons=known.finish_reasons if ended is not None else (),

@@ -1,0 +1,167 @@
+"""Tools that run at the provider: those that are counted, those that are free, and the names of all others.
+
+The tables list what is known. A tool, an item of a response, or a counter that is in none of them may be billed, so
+its name goes into `agentcost.unpriced`. To support another tool, add a row with its source.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from otel_agentcost.core.tool_counters import COUNTERS, FREE_COUNTERS
+from otel_agentcost.core.usage import Kind
+from otel_agentcost.wire.fields import MAX_COUNT, fields, get, items, text
+from otel_agentcost.wire.token_split import Counts, put
+
+_UNITS: Final[Mapping[str, str]] = {
+    "num_sources_used": "live search sources",  # xAI: https://docs.x.ai/docs/guides/live-search
+    "connector_tokens": "connector tokens",  # Mistral: https://docs.mistral.ai/agents/introduction
+}
+"""Units of a usage that have no price in the book, and their names for people."""
+_FIELDS: Final = frozenset({*COUNTERS, *_UNITS})
+
+_COUNTED: Final[Mapping[str, Kind]] = {
+    "web_search_requests": "web_searches",
+    "web_search_calls": "web_searches",
+    "web_search": "web_searches",
+    "search_web": "web_searches",
+    "x_search_calls": "social_searches",
+    "code_interpreter_calls": "code_executions",
+    "code_execution_requests": "code_executions",
+    "code_interpreter": "code_executions",
+    "file_search_calls": "storage_searches",
+    "document_search_calls": "storage_searches",
+}
+"""Counters whose unit the price book knows. If a model has no price for it, the card names it."""
+
+_OPENAI: Final = "https://platform.openai.com/docs/pricing, 'Built-in tools'"
+_CLIENT: Final = "runs in the application: https://platform.openai.com/docs/guides/tools"
+FREE_ITEMS: Final[Mapping[str, str]] = {
+    "message": "tokens",
+    "reasoning": "tokens",
+    "compaction": "tokens",
+    "compaction_summary": "tokens",
+    "function_call": _CLIENT,
+    "function_call_output": _CLIENT,
+    "custom_tool_call": _CLIENT,
+    "custom_tool_call_output": _CLIENT,
+    "computer_call": _CLIENT,
+    "computer_call_output": _CLIENT,
+    "local_shell_call": _CLIENT,
+    "local_shell_call_output": _CLIENT,
+    "shell_call": "in a local environment, " + _CLIENT,
+    "shell_call_output": _CLIENT,
+    "apply_patch_call": _CLIENT,
+    "apply_patch_call_output": _CLIENT,
+    "mcp_call": _OPENAI,
+    "mcp_list_tools": _OPENAI,
+    "mcp_approval_request": _OPENAI,
+    "mcp_approval_response": _OPENAI,
+    "tool_search_call": "https://platform.openai.com/docs/guides/tools-tool-search: tokens",
+    "tool_search_output": "https://platform.openai.com/docs/guides/tools-tool-search: tokens",
+    "search_results": "https://docs.perplexity.ai/api-reference/responses-post: counted in tool_calls_details",
+    "fetch_url_results": "https://docs.perplexity.ai/api-reference/responses-post: counted in tool_calls_details",
+    "additional_tools": "https://platform.openai.com/docs/guides/tools-tool-search: tokens",
+}
+"""Items of a response of OpenAI's responses API that cost nothing besides their tokens, with the page that says so."""
+
+COUNTED_ITEMS: Final[Mapping[str, Kind]] = {
+    "web_search_call": "web_searches",
+    "x_search_call": "social_searches",
+    "file_search_call": "storage_searches",
+    "collections_search_call": "storage_searches",
+    "code_interpreter_call": "code_executions",
+}
+"""Items whose unit the price book knows. A hosted image model has counts of its own (`image_generation_call`)."""
+
+_MARKS: Final[Mapping[str, str]] = {
+    "web_search": "https://docs.bigmodel.cn/cn/guide/tools/web-search",
+    "search_info": "https://help.aliyun.com/zh/model-studio/web-search",
+}
+"""Fields of a chat completion with the results of a search, at providers that bill the search."""
+
+_CALLED: Final = frozenset({"function", "custom"})
+"""Types of tool calls that the application executes."""
+_MOST_NAMES: Final = 8
+_LONGEST_NAME: Final = 60
+
+
+def unknown(names: Iterable[str]) -> str | None:
+    """Return the reason that names what has no known price; None for no names."""
+    found = sorted({name[:_LONGEST_NAME] for name in names})[:_MOST_NAMES]
+    return f"the price of {', '.join(found)} is not known" if found else None
+
+
+def both(*reasons: str | None) -> str | None:
+    """Return the reasons as one text; None if there are none."""
+    return "; ".join(reason for reason in reasons if reason) or None
+
+
+def in_usage(usage: Any, counts: Counts) -> list[str]:
+    """Add what the tool counters of a usage count to `counts`.
+
+    Args:
+        usage: The usage, as JSON or an SDK's object.
+        counts: The disjoint counts, which are changed.
+
+    Returns:
+        The names of further counters and units that are not zero.
+    """
+    if type(usage) is dict and _FIELDS.isdisjoint(usage):  # nearly every usage
+        return []
+    names = [name for field, name in _UNITS.items() if _number(get(usage, field))]
+    for field in COUNTERS:
+        value = get(usage, field)
+        if value is None:
+            continue
+        inside = fields(value)
+        if not isinstance(inside, dict):
+            continue
+        for name, entry in inside.items():
+            number = _number(entry)
+            if not number or name in FREE_COUNTERS:
+                continue
+            kind = _COUNTED.get(name)
+            if kind is None:
+                names.append(str(name))
+            elif field != "server_tool_use_details" or kind not in counts:  # which repeats `server_tool_use`
+                put(counts, kind, number)
+    return names
+
+
+def _number(entry: Any) -> int:
+    """Return the count in an entry: a number, or an object with numbers (`{"invocation": 2}`), or the text of one."""
+    if type(entry) is int:
+        return entry if 0 < entry <= MAX_COUNT else 0
+    if isinstance(entry, (float, str, list)) or entry is None:
+        return int(bool(entry) and entry not in ("0", "0.0"))
+    inside = fields(entry)
+    if not isinstance(inside, dict):
+        return 0
+    return max((number for number in inside.values() if type(number) is int and 0 < number <= MAX_COUNT), default=0)
+
+
+def any_count(entry: Any) -> bool:
+    """Return True if an entry, or a part of it at any depth, is a count above zero."""
+    inside = fields(entry)
+    if isinstance(inside, dict):
+        return any(any_count(value) for value in inside.values())
+    return type(entry) in (int, float) and entry > 0
+
+
+def in_message(message: Any) -> list[str]:
+    """Return the names of tools in a message of a chat, or a part of one in a stream, that ran at the provider."""
+    names: list[str] = []
+    message = fields(message)
+    for call in items(message, "tool_calls"):
+        kind = text(call, "type")
+        if kind is not None and kind not in _CALLED:
+            names.append(text(get(call, "function"), "name") or kind)
+    executed = items(message, "executed_tools")  # https://console.groq.com/docs/compound
+    return [*names, *(text(tool, "type") or text(tool, "name") or "executed_tools" for tool in executed)]
+
+
+def in_chat(completion: Any) -> list[str]:
+    """Return the names of tools whose results stand beside the choices of a chat completion."""
+    return [name for name in _MARKS if get(completion, name)]
