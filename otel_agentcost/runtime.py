@@ -25,6 +25,7 @@ from otel_agentcost.calls.active import Instrumentation
 from otel_agentcost.calls.admission import Gate, Gates
 from otel_agentcost.calls.circuit import Breaking
 from otel_agentcost.calls.loop_guard import LoopGuard
+from otel_agentcost.calls.passage import Passages
 from otel_agentcost.calls.pipeline import ContentCapture, Pipeline
 from otel_agentcost.calls.scopes import new_id
 from otel_agentcost.core.loops import Thresholds
@@ -34,7 +35,7 @@ from otel_agentcost.errors import AgentCostError
 from otel_agentcost.guard import Breakers
 from otel_agentcost.guard.ledger import Ledger
 from otel_agentcost.guard.opening import open_guard, opened
-from otel_agentcost.integrations import sdks, threads, tools
+from otel_agentcost.integrations import child_processes, sdks, threads, tools
 from otel_agentcost.integrations.patching import Patch
 from otel_agentcost.integrations.sdks._base import patches_of as sdk_patches
 from otel_agentcost.integrations.spans.model_calls import ModelCallSpans
@@ -169,6 +170,7 @@ def stop() -> None:
         while _running:
             runtime = _running.pop()
             active.deactivate(runtime.instrumentation)
+            child_processes.stop()
             runtime.pipeline.active = False
             runtime.processor.observers = None
             for patch in runtime.patches:
@@ -200,7 +202,8 @@ def _start(
         content=on_spans(settings.capture_content),
     )
     spans = Spans(tracer, settings.attribution, _adder(provider, processor))
-    pipeline = Pipeline(book, spans, recorder, gates, loops, _content(settings, logger_provider), clock=clock.wall)
+    content, passages = _content(settings, logger_provider), Passages(book, settings.upstream)
+    pipeline = Pipeline(book, spans, recorder, gates, loops, content, passages, clock=clock.wall)
     patches = tuple(patch for sdk in sdks.discover() for patch in sdk_patches(sdk, pipeline))
     patches += tuple(patch for framework in tools.discover() for patch in tool_patches(framework))
     patches += threads.patches()
@@ -219,6 +222,7 @@ def _start(
     for patch in patches:
         patch.install()
     _close_at_exit()
+    child_processes.flush_at_end(lambda: _in_use(tracer_provider, meter_provider, logger_provider))
     return Runtime(
         settings=settings, instrumentation=instrumentation, pipeline=pipeline, processor=processor, patches=patches
     )
@@ -245,6 +249,17 @@ def _warn_of_futile_rules(settings: Settings, book: PriceBook) -> None:
             logger.warning("otel-agentcost: %s", sentence)
     except Exception as error:
         report("checking the rules", error)
+
+
+def _in_use(tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> tuple[Any, ...]:
+    """Return the given providers, each replaced by the global one if it is None."""
+    from opentelemetry import _logs  # noqa: PLC0415 (imported only if content is captured, or a child ends)
+
+    return (
+        tracer_provider or trace.get_tracer_provider(),
+        meter_provider or metrics.get_meter_provider(),
+        logger_provider or _logs.get_logger_provider(),
+    )
 
 
 @cache

@@ -61,6 +61,7 @@ SLOW = (
     "tests/pricebook/test_against_genai_prices.py",
     "tests/pricebook/test_book.py::test_made_up_names_do_not_fill_the_memory",
     "tests/recordings/",
+    "tests/services/",
     "tests/telemetry/test_metrics.py::test_thousands_of_models_and_users_are_bounded",
     "tests/telemetry/test_processes.py",
     "tests/wire/test_conversation_fuzz.py",

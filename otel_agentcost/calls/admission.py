@@ -19,6 +19,7 @@ from opentelemetry.trace import Span
 
 from otel_agentcost.calls.circuit import Breaking
 from otel_agentcost.calls.named_rules import NamedRules
+from otel_agentcost.calls.passage import Passage
 from otel_agentcost.calls.pricing import worst_case_price
 from otel_agentcost.calls.scopes import SCOPES, new_id, scopes_of, trace_id_of
 from otel_agentcost.calls.streams import Feed
@@ -31,7 +32,7 @@ from otel_agentcost.core.usage import Usage
 from otel_agentcost.diagnostics import report, warn_once
 from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard import CallFacts, Guard, Refused, Ticket
-from otel_agentcost.guard.ledger import MOST, Amounts, LedgerError
+from otel_agentcost.guard.ledger import LedgerError
 from otel_agentcost.guard.stream_meter import Meter
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry import attribution, blocks, rollup, run_context
@@ -119,13 +120,16 @@ class Gate:
 
     # --- model calls ---
 
-    def admit(self, request: ModelRequest, record: Record, at: float) -> Admission | None:
+    def admit(
+        self, request: ModelRequest, record: Record, at: float, passage: Passage | None = None
+    ) -> Admission | None:
         """Admit a call; blocks this thread while it waits for reserved budget.
 
         Args:
             request: The request.
             record: The span of the call.
             at: When the call was made, in seconds since the epoch.
+            passage: The marks that it has received and passes on; None if there are none.
 
         Returns:
             The reservation of the call; None if no budget applies, or if checking the budgets failed.
@@ -133,7 +137,9 @@ class Gate:
         Raises:
             BudgetExceeded: The call is refused.
         """
-        facts = self._facts_of(request, record, at)
+        if self.carries and passage is not None and passage.covers and passage.mark is not None:
+            passage.proved = self.guard.confirms(passage.mark.text, at)
+        facts = self._facts_of(request, record, at, passage)
         if facts is None:
             return None
         try:
@@ -143,9 +149,13 @@ class Gate:
             return None
         return self._decided(decision, facts, record.span)
 
-    async def admit_async(self, request: ModelRequest, record: Record, at: float) -> Admission | None:
+    async def admit_async(
+        self, request: ModelRequest, record: Record, at: float, passage: Passage | None = None
+    ) -> Admission | None:
         """Do the same as `admit`, without blocking the event loop."""
-        facts = self._facts_of(request, record, at)
+        if passage is not None and passage.mark is not None and passage.covers and self.carries:
+            passage.proved = await self.guard.confirms_async(passage.mark.text, at)
+        facts = self._facts_of(request, record, at, passage)
         if facts is None:
             return None
         try:
@@ -174,12 +184,12 @@ class Gate:
         except Exception as bug:
             report("reporting a loop to the circuit breakers", bug)
 
-    def _facts_of(self, request: ModelRequest, record: Record, at: float) -> CallFacts | None:
+    def _facts_of(self, request: ModelRequest, record: Record, at: float, passage: Passage | None) -> CallFacts | None:
         if request.call.operation in _FREE_OPERATIONS:
             return None
         try:
             trace_id = trace_id_of(record.span)
-            return CallFacts(
+            facts = CallFacts(
                 call_id=self._call_ids(),
                 call=request.call,
                 format=request.format,
@@ -189,9 +199,12 @@ class Gate:
                 allowances=self._allowances(record.runs, record.context),
                 trace_id=trace_id,
             )
+            if passage is not None:
+                passage.tell(facts, shared=self.carries)
         except Exception as bug:
             report("checking budgets", bug)
             return None
+        return facts
 
     def _allowances(self, around: tuple[Run, ...], ctx: Context) -> Allowances:
         own = tuple((run.budget, run.value) for run in around if run.budget is not None)
@@ -425,32 +438,25 @@ class Admission:
 
     def settle_unfinished(self, record: Record) -> None:
         """Count the whole reservation as spent: the provider goes on with the answer, and may bill all of it."""
-        gate, worst = self._gate, self._worst()
+        gate, worst = self._gate, self.ticket.worst_case
         self.settled = True
-        tokens = worst.get("tokens", 0)
-        settle = partial(self._settle, record.span, money.from_nano(worst.get("nano_usd", 0)), tokens, gate.clock())
-        gate.guard.run_without_blocking(settle)
+        usd, tokens = money.from_nano(worst.get("nano_usd", 0)), worst.get("tokens", 0)
+        gate.guard.run_without_blocking(partial(self._settle, record.span, usd, tokens, gate.clock()))
 
     def finish(self, record: Record, answer: Answer, cost: Cost) -> None:
         """Replace what `settle_unfinished` has counted by the real cost. What is still unknown stays the worst case."""
         if answer.usage is None and cost.usd is None:
             return
-        gate, counted, tokens = self._gate, self._worst(), answer.tokens()
-        nano = counted.get("nano_usd", 0) if cost.usd is None else money.to_nano(cost.usd)
-        real: Amounts = {"nano_usd": nano, "tokens": tokens.input + tokens.output}
+        gate, tokens = self._gate, answer.tokens()
 
         def correct() -> None:
             try:
-                for level in gate.guard.correct(self.ticket, counted, real, gate.clock()):
+                for level in gate.guard.correct(self.ticket, cost.usd, tokens.input + tokens.output, gate.clock()):
                     gate.reports.level(record.span, *level)
             except Exception as bug:
                 report("correcting what an unfinished answer has counted", bug)
 
         gate.guard.run_without_blocking(correct)
-
-    def _worst(self) -> Amounts:
-        """Return the reservation, without amounts that stand for everything that was left."""
-        return {unit: amount for unit, amount in self.ticket.reserved.items() if amount < MOST}
 
     def _settle(self, span: Span, usd: Decimal | None, tokens: int, now: float) -> None:
         try:

@@ -18,6 +18,7 @@ from opentelemetry import context
 
 from otel_agentcost.calls import finalize, streams
 from otel_agentcost.calls.admission import Admission
+from otel_agentcost.calls.passage import Passage
 from otel_agentcost.calls.reported_costs import has_headers
 from otel_agentcost.calls.unfinished import Unfinished
 from otel_agentcost.core.call import AttributeValue
@@ -67,6 +68,7 @@ class ActiveCall:
         "content",
         "earlier",
         "feed",
+        "passage",
         "raw",
         "reader",
         "record",
@@ -109,6 +111,8 @@ class ActiveCall:
         """True if the call was admitted and the SDK was called."""
         self.admission: Admission | None = None
         """The reservation of the call; None if no budget applies."""
+        self.passage: Passage | None = None
+        """The marks that the call has received and passes on; None if there are none."""
         self.reader: AnswerReader | None = None
         """Reads the events of a stream."""
         self.raw: streams.RawReader | None = None
@@ -129,7 +133,11 @@ class ActiveCall:
 
     def active(self) -> _Active:
         """Return a context manager that makes this call and its span current while the SDK runs."""
-        return _Active(self, self.record.context)
+        ctx, passage = self.record.context, self.passage
+        if passage is not None:
+            mark = self.admission.ticket.mark if self.admission is not None else None
+            ctx = passage.outgoing(ctx, mark, self.request.call.operation)
+        return _Active(self, ctx)
 
     def is_of(self, client: object) -> bool:
         """Return True if `client` makes this call. Another client inside a transport makes another call."""

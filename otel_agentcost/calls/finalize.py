@@ -112,14 +112,15 @@ def settle_at_exit() -> None:
 
     Exit hooks run last-in first-out: telemetry is still up then.
     """
+    atexit.register(settle_open)
 
-    def settle() -> None:
-        try:
-            settle_pending()
-            for stream in list(_OPEN):
-                stream.lost()
-            end_held()
-        except Exception as error:
-            report("settling open streams at exit", error)
 
-    atexit.register(settle)
+def settle_open() -> None:
+    """Settle all open streams, and end the spans that wait for them: this process makes no more calls."""
+    try:
+        settle_pending()
+        for stream in list(_OPEN):
+            stream.lost()
+        end_held()
+    except Exception as error:
+        report("settling open streams at exit", error)

@@ -20,6 +20,7 @@ from otel_agentcost.calls import finalize, pricing, streams
 from otel_agentcost.calls.admission import Gates
 from otel_agentcost.calls.call import CURRENT, ActiveCall, CallContent
 from otel_agentcost.calls.loop_guard import LoopGuard
+from otel_agentcost.calls.passage import Passages
 from otel_agentcost.calls.seam import Body, EventIterator, EventStream, Reply, Retrieves, Seam
 from otel_agentcost.calls.unfinished import UnfinishedAnswers
 from otel_agentcost.core import semconv
@@ -58,6 +59,7 @@ class Pipeline:
         gates: Gates,
         loops: LoopGuard | None = None,
         content: ContentCapture | None = None,
+        passages: Passages | None = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -70,6 +72,7 @@ class Pipeline:
             gates: Admits calls to which a budget applies.
             loops: Detects loops; None if loop detection is disabled.
             content: Captures messages; None if content is not captured.
+            passages: Recognizes calls that another service charges; None if every call is charged.
             clock: Returns the time in seconds since the epoch.
         """
         self._book = book
@@ -78,6 +81,7 @@ class Pipeline:
         self._gates = gates
         self._loops = loops
         self._content = content
+        self._passages = passages
         self._clock = clock
         self._unfinished = UnfinishedAnswers(recorder)
         self.active = True
@@ -94,7 +98,7 @@ class Pipeline:
         try:
             self._check_loops(call)
             if (gate := self._gates.gate) is not None:
-                call.admission = gate.admit(call.request, call.record, call.at)
+                call.admission = gate.admit(call.request, call.record, call.at, call.passage)
                 args, kwargs = self._rewrite(call, seam, args, kwargs)
             with call.active():
                 result = wrapped(*args, **kwargs)
@@ -112,7 +116,7 @@ class Pipeline:
         try:
             self._check_loops(call)
             if (gate := self._gates.gate) is not None:
-                call.admission = await gate.admit_async(call.request, call.record, call.at)
+                call.admission = await gate.admit_async(call.request, call.record, call.at, call.passage)
                 args, kwargs = self._rewrite(call, seam, args, kwargs)
             with call.active():
                 result = await wrapped(*args, **kwargs)
@@ -130,7 +134,7 @@ class Pipeline:
         try:
             self._check_loops(call)
             if (gate := self._gates.gate) is not None:
-                call.admission = gate.admit(call.request, call.record, call.at)
+                call.admission = gate.admit(call.request, call.record, call.at, call.passage)
                 args, kwargs = self._rewrite(call, seam, args, kwargs)
             with call.active():
                 events: Iterator[Any] = iter(wrapped(*args, **kwargs))
@@ -160,10 +164,13 @@ class Pipeline:
             at = self._clock()
             record = self._spans.open(request.call, request.endpoint.attributes)
             content = self._content.begin(request, record) if self._content is not None else None
-            return ActiveCall(request, record, instance, at, content, self.settle_stream)
+            call = ActiveCall(request, record, instance, at, content, self.settle_stream)
+            if self._passages is not None:
+                call.passage = self._passages.passage(request, at, nested=current is not None)
         except Exception as error:
             report("reading a request", error)
             return None
+        return call
 
     # --- 3 loop check and admission ---
 
@@ -369,12 +376,16 @@ class Pipeline:
             attributes = {semconv.UNPRICED: f"otel-agentcost failed to price it ({type(bug).__name__})"}
         if call.admission is not None:
             call.admission.end(made=call.sent)
+        if call.passage is not None:
+            call.passage.ended(answered=answer.usage is not None)
         if call.content is not None:
             call.content.ended(attributes)
         try:
             call.record.close(attributes, error)
         except Exception as bug:
             report("ending a span", bug)
+        if call.record.tally is not None:
+            call.record.tally.call_ended()
 
     def _charge(self, call: ActiveCall, answer: Answer, error: BaseException | None) -> dict[str, AttributeValue]:
         """Price and charge a call that was made. Returns its span's attributes."""
@@ -384,21 +395,24 @@ class Pipeline:
         tokens = answer.tokens()
         if call.begun is not None:
             labels = self._labels(call, request.call.model, answer.model)
-        if call.record.tally is not None:
-            call.record.tally.call_ended()
             return self._unfinished.charge(call.begun, record, labels, answer, cost, error)
-        if answer.goes_on:
+        upstream = call.passage is not None and call.passage.charged_upstream
+        if answer.goes_on and not upstream:
             self._unfinished.add(request, record, call.admission, call.at, answer.response_id)
         elif call.admission is not None:  # first, so that a later error does not lose the cost
             saved = call.admission.settle(record, request.call.model, answer, cost)
             if saved is not None:
                 self._recorder.saved_by_downgrade(saved.usd, self._labels(call, saved.requested, saved.served))
+        if upstream:
+            cost = self._recorder.left_to_upstream(record, tokens, cost)
         attributes = spans.answer_attributes(answer, tokens, cost) if record.span.is_recording() else {}
         if record.first_chunk is not None:
             attributes[semconv.TIME_TO_FIRST_CHUNK] = record.first_chunk
         failure = spans.error_type(error) if error is not None else None
         if failure is not None:
             attributes[semconv.ERROR_TYPE] = failure
+        if upstream:
+            return {**attributes, semconv.CHARGED_UPSTREAM: True, semconv.WATCHED: True}
         labels = self._labels(call, request.call.model, answer.model)
         counted = tokens if answer.usage is not None else None
         seconds = time.perf_counter() - record.started

@@ -70,7 +70,9 @@ class ApplicableBudgets:
             self._known[key] = applied
         if facts.allowances:
             more = [self._claim(budget, value, now) for budget, value in facts.allowances]
-            return self._applicable((*applied.counted, *more), now)
+            applied = self._applicable((*applied.counted, *more), now)
+        if (held := facts.held) is not None:
+            applied = self._applicable((each for each in applied.counted if not held(each.claim.key)), now)
         return applied
 
     def _calculate(self, facts: CallFacts, model: str | None, now: float) -> Applicable:

@@ -18,6 +18,7 @@ from typing import NamedTuple, cast
 from otel_agentcost.core import money
 from otel_agentcost.core.budgets import FOREVER, Budget, Scope
 from otel_agentcost.errors import BudgetExceeded
+from otel_agentcost.guard import marks
 from otel_agentcost.guard.applicable import Applicable, ApplicableBudgets
 from otel_agentcost.guard.executor import run_in_thread, submit
 from otel_agentcost.guard.ledger import MOST, Amounts, Claim, Ledger, LedgerError, Refusal, Unit
@@ -184,17 +185,33 @@ class Guard:
         amounts: dict[Unit, int] = {"nano_usd": max(-MOST, min(MOST, money.to_nano(usd)))}
         return self._settle(facts.call_id, self.counted(facts, facts.call.model, facts.now), amounts, facts.now)
 
-    def correct(self, ticket: Ticket, counted: Amounts, real: Amounts, now: float) -> tuple[Level, ...]:
-        """Replace what was counted for a settled call by its real amounts, which were not known then. Counts once.
+    def correct(self, ticket: Ticket, usd: Decimal | None, tokens: int, now: float) -> tuple[Level, ...]:
+        """Replace the worst case that was counted for a call by its real cost, which was not known then. Counts once.
 
         Args:
             ticket: The call.
-            counted: The amounts that it was settled with.
-            real: The real amounts.
+            usd: The real cost in US dollars; None if it is still unknown: the worst case stays.
+            tokens: The real tokens.
             now: Epoch seconds.
         """
-        amounts = {unit: min(MOST, max(0, amount)) - counted.get(unit, 0) for unit, amount in real.items()}
+        counted = ticket.worst_case
+        nano = counted.get("nano_usd", 0) if usd is None else min(MOST, max(0, money.to_nano(usd)))
+        amounts: dict[Unit, int] = {
+            "nano_usd": nano - counted.get("nano_usd", 0),
+            "tokens": min(MOST, max(0, tokens)) - counted.get("tokens", 0),
+        }
         return self._settle(f"{ticket.call_id} finished", ticket.counted, amounts, now)
+
+    def confirms(self, mark: str, now: float) -> bool:
+        """Return True if the ledger has the reservation of the call upstream that sent `mark`."""
+        standing = self.ledger.standing(marks.proof_key(mark), now)
+        return standing is not None and standing.held["calls"] > 0
+
+    async def confirms_async(self, mark: str, now: float) -> bool:
+        """Do the same as `confirms`, without blocking the event loop."""
+        if self.nonblocking or event_loops.running() is None:
+            return self.confirms(mark, now)
+        return await run_in_thread(partial(self.confirms, mark, now), lambda: None)
 
     def begin(self, scope: Scope, value: str, now: float) -> None:
         """Note the start of a trace or run; without this, it starts with its first call."""
@@ -229,7 +246,12 @@ class Guard:
         call, policy = facts.call, self.policy
         if not applicable.counted:
             return Ticket(facts.call_id, (), NOTHING_RESERVED)
-        if not self.nonblocking or applicable.timed or (applicable.clamps and call.max_output_tokens is None):
+        if (
+            not self.nonblocking
+            or facts.token is not None
+            or applicable.timed
+            or (applicable.clamps and call.max_output_tokens is None)
+        ):
             return None
         wanted = reservation_for(facts, call.model, policy) if applicable.measured else ONE_CALL
         unpriced = wanted.unpriced if applicable.dollars else None
@@ -249,7 +271,7 @@ class Guard:
             return over
         request = Request(facts, self.policy)
         started = self._monotonic()
-        may_wait = self.policy.wait_seconds > 0 and new_waiter is not None
+        may_wait = self.policy.wait_seconds > 0 and new_waiter is not None and facts.patient
         key = self._queue_of(facts, applicable) if may_wait else None
         outcome: Ticket | Refused | Refusal | None = None
         if key is None:
@@ -321,17 +343,19 @@ class Guard:
     ) -> _Outcome:
         """Reserve what is wanted, or what is left in the units that have less, if that is at least the minimum."""
         amounts = dict(wanted.amounts)
-        claims = applicable.claims
+        claims, mark, free = applicable.claims, None, False
         shortfalls: list[Refusal] = []
+        if facts.token is not None:
+            mark = marks.written(facts.token, marks.kind_of(facts.call.operation), claims)
+            claims = (*claims, marks.proof(mark, now + self.policy.lease))
         while True:  # each refusal lowers an amount, and none is lowered below the minimum
             answer = yield _Reserve(facts.call_id, claims, amounts, now)
             if answer is None:
-                return Ticket(facts.call_id, applicable.counted, amounts, wanted, shortfalls)
+                return Ticket(facts.call_id, applicable.counted, amounts, wanted, shortfalls, mark)
             if isinstance(answer, LedgerError):
                 return self._without_ledger(facts, applicable, answer)
-            dollars = answer.unit == "nano_usd" and not answer.requested and claims is applicable.claims
-            if dollars and is_free(facts, model):
-                claims = without_dollars(claims)  # more than its limit is spent, and the call adds nothing
+            if answer.unit == "nano_usd" and not answer.requested and not free and is_free(facts, model):
+                free, claims = True, without_dollars(claims)  # more than its limit is spent, and the call adds nothing
                 continue
             left = answer.limit - answer.spent - answer.held
             minimum = wanted.minimum.get(answer.unit, 0)

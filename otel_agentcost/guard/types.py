@@ -10,7 +10,7 @@ from otel_agentcost.core.budgets import Action, Budget, Scope, Unit
 from otel_agentcost.core.call import Call
 from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.guard.estimate import Price
-from otel_agentcost.guard.ledger import Amounts, Claim, Refusal
+from otel_agentcost.guard.ledger import MOST, Amounts, Claim, Refusal
 from otel_agentcost.wire.format import Format
 
 NOTHING_RESERVED: Amounts = {}
@@ -34,6 +34,12 @@ class CallFacts:
     """Budgets of the enclosing runs, each with the id of its run."""
     trace_id: str | None = None
     """For the text of a refusal."""
+    token: str | None = None
+    """The token of the mark that the call passes on to another service that shares the ledger; None for none."""
+    held: Callable[[str], bool] | None = None
+    """Returns True for the keys of budgets that count the call already, for a service upstream."""
+    patient: bool = True
+    """False if the call must not wait for reserved budget, because a call that waits for this one has reserved it."""
     format: Format | None = None
     """The wire format of the request, whose facets bound its input; None for a call known only from its span."""
 
@@ -110,6 +116,8 @@ class Ticket:
     """What the call wanted to reserve. None: nothing, because no budget applies or the ledger did not answer."""
     shortfalls: Sequence[Refusal] = ()
     """The budgets that had less room than was wanted, each tighter than the one before, and their standing."""
+    mark: str | None = None
+    """The mark that the reservation proves to other services."""
     model: str | None = None
     """The model to use instead; None: as requested."""
     max_output_tokens: int | None = None
@@ -125,6 +133,11 @@ class Ticket:
     waited: float = 0.0
     """Seconds that the call waited."""
     done: bool = False
+
+    @property
+    def worst_case(self) -> Amounts:
+        """The reserved amounts, without those that stand for everything that was left."""
+        return {unit: amount for unit, amount in self.reserved.items() if amount < MOST}
 
     @property
     def most_output_tokens(self) -> int | None:

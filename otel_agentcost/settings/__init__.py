@@ -25,6 +25,7 @@ from otel_agentcost.settings.table import (
     Permission,
     Settings,
     Unlimited,
+    Upstream,
 )
 
 __all__ = [
@@ -38,6 +39,7 @@ __all__ = [
     "Row",
     "Settings",
     "Unlimited",
+    "Upstream",
     "from_environment",
     "on_spans",
 ]

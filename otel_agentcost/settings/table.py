@@ -56,6 +56,7 @@ from otel_agentcost.settings.sources import PREFIX, is_set
 Permission = Literal["allow", "refuse"]
 Unlimited = Literal["rest", "assume"]
 LoopAction = Literal["warn", "block"]
+Upstream = Literal["on", "ledger", "off"]
 
 ACTION_WORDS: Mapping[Action, str] = {
     "block": "is blocked",
@@ -236,6 +237,13 @@ class Settings:
     )
     ledger_timeout: float = setting(
         0.05, to_timeout, values="seconds", meaning="How long a call waits for the ledger.", budget=True
+    )
+    upstream: Upstream = setting(
+        "on",
+        one_of(get_args(Upstream)),
+        values="`on`, `ledger`, `off`",
+        meaning="Whether the mark of an instrumented service upstream is believed, which charges the call already: "
+        "`ledger` only if the shared ledger confirms it; `off` neither sends nor reads marks.",
     )
     loop_max_repeats: int = setting(
         3,

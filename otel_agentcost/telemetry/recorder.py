@@ -121,6 +121,16 @@ class Recorder:
         for tally in _tallies(account):
             tally.add_llm(cost.usd, input_tokens, output_tokens, unpriced=unpriced)
 
+    def left_to_upstream(self, account: Account, tokens: Tokens, cost: Cost) -> Cost:
+        """Count a call that the service upstream charges in the runs that this service has opened around it.
+
+        Returns:
+            The cost to show on the span: none.
+        """
+        for run in account.runs:
+            run.tally.add_llm(cost.usd, tokens.input, tokens.output, unpriced=cost.unpriced is not None)
+        return Cost()
+
     def charge_finished_answer(
         self, begun: Account, account: Account, labels: Labels, tokens: Tokens | None, cost: Cost
     ) -> None:
