@@ -182,7 +182,8 @@ def _start(
     settings: Settings, tracer_provider: Any, meter_provider: Any, logger_provider: Any, clock: Clock
 ) -> Runtime:
     diagnostics.forget_causes()
-    book = _open_book(settings)  # first, because it may fail, and a failed start must leave nothing behind
+    # First, because it may fail, and a failed start must leave nothing behind.
+    book = _open_book(settings)
     _warn_of_futile_rules(settings, book)
     tracer = trace.get_tracer("otel_agentcost", __version__, tracer_provider, SCHEMA_URL)
     telemetry = _Telemetry(meter_provider)
@@ -231,12 +232,13 @@ def _start(
 def _open_book(settings: Settings) -> PriceBook:
     """Return the price book with the user's price file; without that, if it cannot be used."""
     try:
-        return open_book(settings.prices)
+        return open_book(settings.prices, settings.private_addresses)
     except AgentCostError as error:
         if settings.strict:
             raise
         alarm(f"otel-agentcost: {error}")
-        return open_book(doubt="list prices alone: the price file of OTEL_AGENTCOST_PRICES cannot be used")
+        doubt = "list prices alone: the price file of OTEL_AGENTCOST_PRICES cannot be used"
+        return open_book(private=settings.private_addresses, doubt=doubt)
 
 
 def _warn_of_futile_rules(settings: Settings, book: PriceBook) -> None:

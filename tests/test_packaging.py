@@ -23,7 +23,7 @@ SHAPES = {path.relative_to(ROOT).as_posix() for path in (ROOT / "otel_agentcost/
 DATA = (
     SHAPES
     | {"otel_agentcost/py.typed", "otel_agentcost/pricebook/book.jsonl"}
-    | {f"otel_agentcost/pricebook/{table}.json" for table in ("hosts", "output_limits", "service_tiers")}
+    | {f"otel_agentcost/pricebook/{table}.json" for table in ("corrections", "hosts", "output_limits", "service_tiers")}
     | {"otel_agentcost/integrations/unseen_clients.json"}
     | {f"otel_agentcost/guard/ledger/{name}.lua" for name in ("_common", "reserve", "settle", "release", "standing")}
 )

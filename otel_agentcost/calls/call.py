@@ -21,6 +21,7 @@ from otel_agentcost.calls.admission import Admission
 from otel_agentcost.calls.passage import Passage
 from otel_agentcost.calls.reported_costs import has_headers
 from otel_agentcost.calls.unfinished import Unfinished
+from otel_agentcost.core import semconv
 from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.core.reported_costs import Reported
 from otel_agentcost.diagnostics import report
@@ -150,6 +151,8 @@ class ActiveCall:
     def rewritten(self, request: ModelRequest) -> None:
         """Replace the request by one with another model or a lower output limit."""
         self.record.rewritten(self.request.call, request.call)
+        if request.endpoint.provider != self.request.endpoint.provider:
+            self.record.span.set_attribute(semconv.PROVIDER, request.endpoint.provider)
         self.request = request
 
     def attempted(self, response: Any) -> None:

@@ -161,6 +161,7 @@ class Pipeline:
             request = seam.read(instance, args, kwargs)
             if request is None or ((current := CURRENT.get()) is not None and current.is_for(request)):
                 return None
+            request = self._resolved(request)
             at = self._clock()
             record = self._spans.open(request.call, request.endpoint.attributes)
             content = self._content.begin(request, record) if self._content is not None else None
@@ -171,6 +172,11 @@ class Pipeline:
             report("reading a request", error)
             return None
         return call
+
+    def _resolved(self, request: ModelRequest) -> ModelRequest:
+        """Return `request` with the name of the provider whose prices apply."""
+        endpoint = self._book.resolve(request.endpoint, request.call.model)
+        return request if endpoint is request.endpoint else replace(request, endpoint=endpoint)
 
     # --- 3 loop check and admission ---
 
@@ -200,7 +206,7 @@ class Pipeline:
             request, args, kwargs = seam.rewrite(
                 call.request, args, kwargs, model=ticket.model, max_output_tokens=ticket.max_output_tokens
             )
-            call.rewritten(request)
+            call.rewritten(self._resolved(request))
             admission.rewritten()
         except Exception as bug:
             call.admission = admission.not_rewritten(call.record, bug)

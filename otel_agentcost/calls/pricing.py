@@ -51,14 +51,16 @@ def _by_book(book: PriceBook, request: ModelRequest, answer: Answer, *, at: floa
         return Cost.unknown(answer.missing or "the response has no usage")
 
     def price(usage: Usage, models: tuple[str | None, ...], terms: tuple[tuple[str, str], ...]) -> Cost:
-        provider, base_url = endpoint.provider, endpoint.base_url
+        provider, base_url = endpoint.said, endpoint.base_url
         return book.price(
             usage, provider=provider, base_url=base_url, models=models, at=at, terms=(*call.terms, *terms)
         )
 
-    models = (answer.model, call.model)
+    models: tuple[str | None, ...] = (answer.model, call.model)
     if endpoint.provider == "aws.bedrock":  # the inference profile ("global.", "us.") sets the price, and
         models = (call.model, answer.model)  # only the request names it
+    elif (other := call.other_model) is not None:
+        models = (*models, other)
     cost = price(answer.usage, models, answer.terms)
     if answer.uncounted is not None:
         both = answer.uncounted if cost.unpriced is None else f"{cost.unpriced}; {answer.uncounted}"
@@ -110,11 +112,14 @@ def worst_case_price(book: PriceBook, request: ModelRequest, at: float) -> Price
         at: The time of the call, in seconds since the epoch.
     """
     endpoint, call = request.endpoint, request.call
+    other = call.other_model  # a deployment can have any name: the body may name its model
 
     def price(usage: Usage, model: str | None) -> Cost:
+        models = (model,) if other is None or model != call.model else (model, other)
+
         def with_terms(terms: tuple[tuple[str, str], ...]) -> Cost:
             return book.price(
-                usage, provider=endpoint.provider, base_url=endpoint.base_url, models=(model,), at=at, terms=terms
+                usage, provider=endpoint.said, base_url=endpoint.base_url, models=models, at=at, terms=terms
             )
 
         plain = with_terms(call.terms)

@@ -31,7 +31,8 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the files. Return 1 if some were edited and are therefore kept."""
-    book = open_book(arguments.prices if arguments.prices is not None else from_environment().prices)
+    settings = from_environment()
+    book = open_book(arguments.prices if arguments.prices is not None else settings.prices, settings.private_addresses)
     made = files(book)
     if arguments.write is None:
         sys.stdout.write(made["pricing.yaml"])

@@ -9,11 +9,11 @@ import argparse
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from decimal import Decimal
 from pathlib import Path
 
 from otel_agentcost.cli import Subparsers
-from otel_agentcost.core.prices import DAY, PRICE_KEY_OF, InconsistentPrices, Period, Price, PriceList
+from otel_agentcost.cli._price_text import price_text, short, uplift_text, validity
+from otel_agentcost.core.prices import PRICE_KEY_OF, InconsistentPrices, PriceList
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.pricebook import (
     BUNDLED,
@@ -25,7 +25,9 @@ from otel_agentcost.pricebook import (
     read_book,
     suggestions,
 )
-from otel_agentcost.pricebook.service_tiers import standard_tiers, surcharge, surcharges
+from otel_agentcost.pricebook.finder import FREE_ADDRESS
+from otel_agentcost.pricebook.service_tiers import is_standard
+from otel_agentcost.pricebook.uplifts import Uplift
 from otel_agentcost.settings import from_environment
 
 SUMMARY = "Look up prices, check a price file, compare price books, and update prices."
@@ -39,6 +41,9 @@ _PER = {
     "_kcount": "per thousand",
 }
 
+
+_SDKS = {"anthropic": "anthropic", "google": "gcp.gemini"}
+"""The makers whose models have an SDK of their own. All others are called with the openai SDK, at another base URL."""
 
 _MAX_LINES = 20
 """The number of differences that are printed without --all."""
@@ -93,19 +98,23 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def show(arguments: argparse.Namespace) -> int:
     """Print the prices of one model. Return 1 if it has none."""
-    book = open_book(arguments.prices if arguments.prices is not None else from_environment().prices)
+    settings = from_environment()
+    book = open_book(arguments.prices if arguments.prices is not None else settings.prices, settings.private_addresses)
     at = _time(arguments.at)
     terms = dict(_term(text) for text in arguments.terms)
-    match = book.find((arguments.model,), arguments.base_url, arguments.provider)
+    url, provider = _asked(book, arguments.base_url, arguments.provider, arguments.model)
+    match = book.find((arguments.model,), url, provider)
     if isinstance(match, NoPrice):
         print(f"Unpriced: {match.reason}.")
         _suggest(book, arguments.model, arguments.provider)
         return 1
-    if refused := book.terms_without_price(match, terms, at.timestamp()):
-        print(f"Unpriced: the price book has no price of {match.prices.name} for {refused}.")
-        _print_others(match)
+    if (reason := book.refusal(match, arguments.base_url, terms, at.timestamp())) is not None:
+        print(f"Unpriced: {reason}.")
+        _print_others(match, book.uplifts(match))
         return 1
-    print(f"{match.prices.name}  ({'price file' if match.overridden else book.source}, billed by {match.provider})")
+    print(f"{match.prices.name}  ({_source(book, match)}, billed by {match.provider})")
+    if match.assumed:
+        print(f"  assumed: the address {url} is not known, and {match.provider} is what the SDK or the name suggests")
     if terms and not match.terms_apply:
         print(f"  {match.provider} sells this model at another provider's prices: terms do not change them")
     try:
@@ -113,15 +122,34 @@ def show(arguments: argparse.Namespace) -> int:
     except InconsistentPrices as error:
         print(f"Unpriced: the prices contradict each other: {error}.")
         return 1
-    when = f"{at:%Y-%m-%d %H:%M} UTC" + "".join(f", {key}={value}" for key, value in terms.items())
+    by_day = any(one.period.weekdays for one in (*match.prices.lists, *match.prices.variants))
+    when = f"{at:%Y-%m-%d %H:%M} UTC{f' ({at:%A})' if by_day else ''}" + "".join(
+        f", {key}={value}" for key, value in terms.items()
+    )
     print(f"  on {when}:")
     _print_prices(PriceList(prices=card.prices))
-    _print_terms(match, terms)
-    _print_others(match)
+    _print_terms(match, terms, book.uplift(match, arguments.base_url, terms, at.timestamp()))
+    _print_others(match, book.uplifts(match))
     others = [name for name in suggestions.providers_of(book, arguments.model) if name != match.provider]
     if others and arguments.provider is None:
         print(f"  also sold by: {_joined(others)}")
     return 0
+
+
+def _source(book: PriceBook, match: PriceMatch) -> str:
+    if match.prices is FREE_ADDRESS:
+        return "OTEL_AGENTCOST_PRIVATE_ADDRESSES=free"
+    return "price file" if match.overridden else book.source
+
+
+def _asked(book: PriceBook, base_url: str | None, provider: str | None, model: str) -> tuple[str | None, str | None]:
+    """Return the address and the provider with which an SDK makes the call: at an unknown address, the SDK's own."""
+    if base_url is None:
+        return None, provider
+    url = base_url if "://" in base_url else f"https://{base_url}"
+    if provider is None and not book.finder.knows(url):
+        provider = _SDKS.get(book.finder.maker(model) or "", "openai")
+    return url, provider
 
 
 def _suggest(book: PriceBook, model: str, provider: str | None) -> None:
@@ -146,63 +174,44 @@ def _joined(names: Sequence[str], most: int = 8) -> str:
     return ", ".join([*names[:most], *more])
 
 
-def _print_terms(match: PriceMatch, terms: Mapping[str, str]) -> None:
-    """Print the surcharge of the terms, and the terms that do not affect the price."""
+def _print_terms(match: PriceMatch, terms: Mapping[str, str], uplift: Uplift | None) -> None:
+    """Print the uplift of the address and the terms, and the terms that do not affect the price."""
     named = {item for variant in match.prices.variants for item in (variant.terms or {}).items()}
-    factor = None if match.overridden else surcharge(terms.items(), match.prices)
-    if factor is not None:
-        print(f"    all tokens at {factor} times these prices")
-    if factor is not None:
-        named |= surcharges().keys()
+    if uplift is not None:
+        print(f"    {uplift_text(uplift)}")
+        named |= uplift.when.items()
     for key, value in terms.items():
-        known = (key, value) in named or value in standard_tiers()
-        if match.terms_apply and not known:
+        if match.terms_apply and (key, value) not in named and not is_standard(match.provider, value):
             print(f"    ({key}={value} is not a term of these prices and has no effect)")
 
 
 def _print_prices(entry: PriceList) -> None:
     if not entry.prices:
         print("    free")
-    rows = [(PRICE_KEY_OF[kind], _price(price)) for kind, price in entry.prices.items()]
+    rows = [(PRICE_KEY_OF[kind], price_text(price)) for kind, price in entry.prices.items()]
     wide = max((len(key) for key, _ in rows), default=0)
     for key, text in rows:
         unit = next(words for ending, words in _PER.items() if key.endswith(ending))
         print(f"    {key:{wide}}  {text} {unit}")
 
 
-def _print_others(match: PriceMatch) -> None:
-    """Print the lists for other times and other terms, in the order in which they are tried."""
+def _print_others(match: PriceMatch, uplifts: Sequence[Uplift]) -> None:
+    """Print the lists for other times and terms, and the uplifts, in the order in which they are tried."""
     if len(match.prices.lists) > 1:
         print("  price lists (the last that applies is used):")
         for entry in match.prices.lists:
-            print(f"    {_when(entry.period)}: {_short(entry)}")
+            print(f"    {validity(entry.period)}: {short(entry)}")
     if match.prices.variants and match.terms_apply:
         print("  with other terms (they replace the standard prices):")
         for entry in match.prices.variants:
             terms = ", ".join(f"{key}={value}" for key, value in (entry.terms or {}).items())
-            print(f"    {terms}, {_when(entry.period)}: {_short(entry)}")
+            print(f"    {terms}, {validity(entry.period)}: {short(entry)}")
+    if uplifts:
+        print("  uplifts by address and terms (the first that applies is used):")
+        for uplift in uplifts:
+            print(f"    {uplift.condition}: {uplift_text(uplift)}")
     if match.prices.minimum_seconds:
         print(f"  at least {match.prices.minimum_seconds} seconds of audio are billed")
-
-
-def _short(entry: PriceList) -> str:
-    prices = (f"{PRICE_KEY_OF[kind]} {_price(price)}" for kind, price in entry.prices.items())
-    return ", ".join(prices) or ("as standard" if entry.terms else "free")
-
-
-def _price(price: Price) -> str:
-    if isinstance(price, Decimal):
-        return f"${price}"
-    return f"${price.base}" + "".join(f" (${tier} above {start:,} input tokens)" for start, tier in price.tiers)
-
-
-def _when(period: Period) -> str:
-    if period.start is not None:
-        return f"from {datetime.fromtimestamp(period.start, timezone.utc):%Y-%m-%d}"
-    if period.daily is None:
-        return "always"
-    begin, end = (datetime.fromtimestamp(time % DAY, timezone.utc) for time in period.daily)
-    return f"every day {begin:%H:%M} to {end:%H:%M} UTC"
 
 
 def _time(text: str | None) -> datetime:
@@ -245,7 +254,10 @@ def check(arguments: argparse.Namespace) -> int:
         if model.prices is None:
             print(f"  {name}: priced as {model.alias}")
         else:
-            print(f"  {name}: {' | '.join(_short(entry) for entry in (*model.prices.lists, *model.prices.variants))}")
+            print(f"  {name}: {' | '.join(short(entry) for entry in (*model.prices.lists, *model.prices.variants))}")
+    for entry in overrides.providers.values():
+        for uplift in entry.uplifts:
+            print(f"  {entry.id}/{', '.join(uplift.models)} at {uplift.condition}: {uplift_text(uplift)}")
     for sentence in suggestions.unreachable_providers(book):
         print(f"! {sentence}")
     return 0

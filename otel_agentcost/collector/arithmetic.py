@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 from otel_agentcost.collector.ottl import (
     AGAIN,
+    AGAIN_AT,
+    ASSUMED,
     COST,
     NIL,
     SAID,
@@ -19,6 +21,7 @@ from otel_agentcost.collector.ottl import (
     text,
 )
 from otel_agentcost.collector.tables import KINDS
+from otel_agentcost.collector.uplifts import PER_TOKEN
 from otel_agentcost.core import aliases, semconv
 
 _FIRST = 6
@@ -40,7 +43,9 @@ def compute_cost() -> Iterator[str]:
     yield from _open_details()
     missed = (attribute(semconv.INPUT_TOKENS) + SAID, COST + NIL, UNPRICED + NIL, AGAIN + NIL)
     yield put(UNPRICED, text("the price book has no price for the model"), *missed)
-    yield drop(AGAIN, f"({COST}{SAID} or {UNPRICED}{SAID})")
+    yield drop(ASSUMED, ASSUMED + SAID, COST + NIL, UNPRICED + SAID)
+    for path in (AGAIN, AGAIN_AT):
+        yield drop(path, f"({COST}{SAID} or {UNPRICED}{SAID})")
 
 
 def _counts() -> Iterator[str]:
@@ -66,7 +71,7 @@ def _rates() -> Iterator[str]:
     for column, (kind, count) in enumerate(zip(KINDS, counts, strict=True), _FIRST):
         rate = _RATES[count]
         yield put(rate, "0.0")
-        yield put(rate, f"Double({_ROW}[{column}]) * 0.000001", _PAY, f'{_ROW}[{column}] != "-"')
+        yield put(rate, f"Double({_ROW}[{column}]) * {PER_TOKEN}", _PAY, f'{_ROW}[{column}] != "-"')
         yield put(_GAP, text(f"no price for {kind}"), _PAY, f'{_ROW}[{column}] == "-"', f"{count} > 0.0")
     fee, request = cache("fee"), f"{_ROW}[{_FIRST + len(KINDS)}]"
     yield put(fee, "0.0")

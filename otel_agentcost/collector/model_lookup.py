@@ -5,7 +5,7 @@ The cache keys: `t` the table, `k` the key of the line, `row` its fields. See `t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from otel_agentcost.collector.ottl import (
     NIL,
@@ -25,12 +25,19 @@ from otel_agentcost.collector.ottl import (
 )
 from otel_agentcost.collector.tables import Table
 from otel_agentcost.core import aliases, semconv
-from otel_agentcost.pricebook.service_tiers import standard_tiers
+from otel_agentcost.pricebook.service_tiers import standard_tiers, tiers_at_the_same_price
 
 _CHUNK = 3_000
 """Characters of a table in one statement: the time in which the Collector parses it grows with their square."""
 _GROUP = 10
-_STANDARD = "^(" + "|".join(sorted(standard_tiers())) + ")$"
+_SAME_PRICE = tiers_at_the_same_price()
+
+
+def _names(tiers: Iterable[str]) -> str:
+    return "(?i)^(" + "|".join(sorted(tiers)) + ")$"
+
+
+_STANDARD = _names(standard_tiers())
 
 
 def look_up(found: Mapping[str, Table]) -> Iterator[str]:
@@ -115,10 +122,12 @@ def _served(t: str, k: str, row: str, wide: int) -> Iterator[str]:
     yield put(k2, joined(k, text("\t@"), f'ConvertCase({tier}, "lower")'), row + SAID, tier + SAID)
     yield from find(t, k2, row2, wide, k2 + SAID)
     yield put(k, k2, row2 + SAID)
-    refused = (row + SAID, k2 + SAID, row2 + NIL, f"not {matches(tier, _STANDARD)}")
-    batch = f'{tier} == "batch"'
-    apart = f"({batch} and {matches(f'{row}[3]', 'b')} or not ({batch}) and {matches(f'{row}[3]', 't')})"
-    yield put(gap, text("the price book has no price for the service tier"), *refused, apart)
+    p = cache("p")
+    same = [f"{p} == {text(one)} and {matches(tier, _names(tiers))}" for one, tiers in _SAME_PRICE.items()]
+    standard = " or ".join([matches(tier, _STANDARD), *same])
+    always = matches(f"{row}[3]", "a")
+    refused = (row + SAID, k2 + SAID, row2 + NIL, f"not ({standard})", f"not {always}")
+    yield put(gap, text("the price book has no price for the service tier"), *refused)
     yield put(row, row2, row2 + SAID)
     yield from _by_time(t, k, row, wide)
     yield from _by_hour(t, k, row, wide)
@@ -148,17 +157,23 @@ def _by_time(t: str, k: str, row: str, wide: int) -> Iterator[str]:
 
 
 def _by_hour(t: str, k: str, row: str, wide: int) -> Iterator[str]:
-    """Use the line for the hours of the day, if the model has such prices."""
-    second, begin, end, k5, row5 = (cache(name) for name in ("second", "begin", "end", "k5", "row5"))
+    """Use the line for the hours of the day, if the model has such prices and the day is one of theirs."""
+    second, day, begin, end, k5, row5 = (cache(name) for name in ("second", "day", "begin", "end", "k5", "row5"))
+    begun_on, weekday = cache("begun on"), cache("weekday")
     by_hour = (row + SAID, matches(f"{row}[3]", "d"))
-    clock = "Hour(span.start_time) * 3600 + Minute(span.start_time) * 60 + Second(span.start_time)"
-    yield put(second, clock, *by_hour)
+    yield put(day, f"{cache('when')} / 86400", *by_hour)
+    yield put(second, f"{cache('when')} - {day} * 86400", *by_hour)
     for column in (4, 5):
         window = (*by_hour, f'{row}[{column}] != ""')
-        yield put(begin, f'Int(Split({row}[{column}], "-")[0])', *window)
-        yield put(end, f'Int(Split({row}[{column}], "-")[1])', *window)
+        part = [f'Split({row}[{column}], "-")[{number}]' for number in range(4)]
+        yield put(begin, f"Int({part[0]})", *window)
+        yield put(end, f"Int({part[1]})", *window)
+        yield put(begun_on, day, *window)
+        yield put(begun_on, f"{day} - 1", *window, f"{begin} > {end}", f"{second} < {end}")
+        yield put(weekday, f"{begun_on} + 4 - ({begun_on} + 4) / 7 * 7", *window)
         begun, over = f"{second} >= {begin}", f"{second} >= {end}"
         inside = f"({begin} < {end} and {begun} and not ({over}) or {begin} > {end} and ({begun} or not ({over})))"
-        yield put(k5, joined(k, text("\t%")), *window, inside)
+        on_a_day = (f"Index({part[2]}, String({weekday})) >= 0", f"Index({part[3]}, String({begun_on})) < 0")
+        yield put(k5, joined(k, text("\t%")), *window, inside, *on_a_day)
     yield from find(t, k5, row5, wide, k5 + SAID)
     yield put(row, row5, k5 + SAID)

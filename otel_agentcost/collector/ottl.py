@@ -65,9 +65,12 @@ def where(*conditions: str) -> str:
 
 BASIS: Final = attribute(semconv.COST_BASIS)
 COST: Final = attribute(semconv.COST)
+ASSUMED: Final = attribute(semconv.PRICE_ASSUMED)
 UNPRICED: Final = attribute(semconv.UNPRICED)
 AGAIN: Final = scratch("again")
 """A second `provider|model` under which the price may be listed; looked up in a second pass."""
+AGAIN_AT: Final = scratch("again at")
+"""The URL of the call, for the second pass."""
 OURS: Final = f'{BASIS} == "collector"'
 """A condition: this Collector priced the span."""
 FRAMEWORK: Final = cache("framework")

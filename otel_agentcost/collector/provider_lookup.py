@@ -13,6 +13,8 @@ from typing import Any
 from otel_agentcost.collector.normalize import init_cache
 from otel_agentcost.collector.ottl import (
     AGAIN,
+    AGAIN_AT,
+    ASSUMED,
     COST,
     NIL,
     NONE,
@@ -34,6 +36,7 @@ from otel_agentcost.collector.ottl import (
 from otel_agentcost.collector.tables import ANY
 from otel_agentcost.core import aliases, semconv
 from otel_agentcost.pricebook import PriceBook
+from otel_agentcost.pricebook.hosts import HostRule, host_rules, private_pattern
 from otel_agentcost.pricebook.providers import ALIASES, LOCAL
 
 _PROVIDER, _SAID, _KNOWN, _GUESS = cache("p"), cache("said"), cache("s"), cache("guess")
@@ -89,9 +92,30 @@ def _by_address(book: PriceBook, wide: int) -> Iterator[str]:
         yield put(_PROVIDER, text(one), url + SAID, _PROVIDER + NONE, *there, rule)
     yield from _look_up(url, _PROVIDER, wide, url + SAID, _PROVIDER + NONE)
     yield put(_GUESS, "1", url + SAID, _PROVIDER + NONE)
-    for one, rule in _urls(book):
-        yield put(_PROVIDER, text(one), f"{_GUESS} == 1", _PROVIDER + NONE, condition(rule, url))
+    patterns: dict[str, list[str]] = {}
+    for row in host_rules():
+        if not row.paths:
+            patterns.setdefault(_priced(row, book), []).append(row.pattern())
+    for one, hosts in patterns.items():
+        pattern = matches(url, f"^https://(?:{'|'.join(hosts)})$")
+        yield put(_PROVIDER, text(one), f"{_GUESS} == 1", _PROVIDER + NONE, pattern)
+    for one, known in _urls(book):
+        yield put(_PROVIDER, text(one), f"{_GUESS} == 1", _PROVIDER + NONE, condition(known, url))
     yield put(cache("by url"), "true", _PROVIDER + SOME)
+    yield from _at_unknown_address(book, url)
+
+
+def _at_unknown_address(book: PriceBook, url: str) -> Iterator[str]:
+    """Mark the price at an address that identifies no provider as assumed, and apply the setting for private ones."""
+    unknown = (url + SAID, cache("by url") + NIL, COST + NIL, UNPRICED + NIL)
+    if book.finder.private != "priced":
+        private = matches(url, f"^https://(?:{private_pattern()})$")
+        if book.finder.private == "free":
+            yield put(COST, "0.0", *unknown, attribute(semconv.INPUT_TOKENS) + SAID, private)
+        else:
+            reason = "the address is private, and OTEL_AGENTCOST_PRIVATE_ADDRESSES=unpriced"
+            yield put(UNPRICED, text(reason), *unknown, private)
+    yield put(ASSUMED, "true", *unknown)
 
 
 def _by_name(book: PriceBook, wide: int) -> Iterator[str]:
@@ -186,6 +210,7 @@ def choose_names() -> Iterator[str]:
     yield f"replace_pattern({dashed}, {text(_DATE)}, {text('-$1-$2-$3$4')})" + where(dashed + SAID)
     yield again(p, dashed, dashed + SAID, f"{dashed} != {n}")
     yield again(p, asked, differs)
+    yield put(AGAIN_AT, cache("url"), AGAIN + SAID, cache("url") + SAID)
 
 
 def use_second_name() -> Iterator[str]:
@@ -193,13 +218,18 @@ def use_second_name() -> Iterator[str]:
     yield from init_cache()
     yield put(cache("p"), f'Split({AGAIN}, "|")[0]')
     yield put(cache("m"), f'Split({AGAIN}, "|")[1]')
+    yield put(cache("url"), AGAIN_AT, AGAIN_AT + SAID)
     yield drop(AGAIN)
+    yield drop(AGAIN_AT)
 
 
 def _exact_names(book: PriceBook) -> list[str]:
     """Return lines of `name|id` for exact names of providers, and of `https://host|id` for hosts without a pattern."""
     ids = [*book.book.providers, *book.finder.overrides.providers]
     found = {one: one for one in ids} | {name: one for name, one in ALIASES.items() if one in ids}
+    for row in host_rules():
+        if not row.paths:
+            found |= {f"https://{host}": _priced(row, book) for host in row.hosts if "*" not in host}
     for provider, rule in _urls(book):
         start = rule.get("starts_with") if not isinstance(rule, str) else rule
         if (
@@ -210,6 +240,12 @@ def _exact_names(book: PriceBook) -> list[str]:
         ):
             found.setdefault(start, provider)
     return [f"{name}|{one}" for name, one in sorted(found.items())]
+
+
+def _priced(rule: HostRule, book: PriceBook) -> str:
+    """Return the provider whose table has the prices at the hosts of `rule`."""
+    owner = rule.owner
+    return owner if owner in book.book.providers or owner in book.finder.overrides.providers else ANY
 
 
 def _user_hosts(book: PriceBook) -> Iterator[tuple[str, str, str]]:

@@ -1,10 +1,12 @@
 r"""The price book as text tables that a Collector can search: the prices of every name of every model, by provider.
 
 A table has a line for each name, `name|since|until|notes|tier 1|tier 2|...rates`: the seconds of the epoch between
-which it is valid (empty: no bound), notes (`t`, `b`: the provider has separate prices for service tiers, or batches;
-`h`: for cache writes that live for an hour; `m`: for images or audio; `d`: the line `name\t%` is valid between the
-seconds of every day that stand in the columns of the tiers, `3600-14400`; `x`: unknown), the numbers of input tokens
-above which a tier begins, and US dollars per million tokens of each of `KINDS` and per thousand requests (`-`: none).
+which it is valid (empty: no bound), notes, the numbers of input tokens above which a tier begins, and US dollars per
+million tokens of each of `KINDS` and per thousand requests (`-`: none). The notes are `a`: valid under all service
+tiers; `h`, `m`: other prices for cache writes that live for an hour, for images or audio; `u0`, `u1`: the first, second
+uplift of the provider concerns the model; `x`: unknown; `d`: the line `name\t%` is valid at the hours in the columns of
+the tiers, `3600-14400-12345-20721,20727`: seconds of the day, days of the week on which they begin (0 is Sunday), days
+of the epoch on which they do not.
 `name\t@flex` is the line under a service tier. To each of these, `\t<` appends the line that was valid before `since`,
 `\t~` the one from `until` on, `\t>1` the first tier: no name has a tab. Names that only a pattern matches are found by
 `Rule`s, whose models have the key `#id` in the table.
@@ -14,11 +16,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
-from otel_agentcost.core.prices import DAY, Card, InconsistentPrices, ModelPrices, Tiered
+from otel_agentcost.core.prices import ALWAYS, Card, InconsistentPrices, ModelPrices, Period, PriceList, Tiered
 from otel_agentcost.core.usage import Kind
 from otel_agentcost.pricebook import PriceBook, PriceMatch
 from otel_agentcost.pricebook.overrides import OverrideModel
@@ -105,8 +107,8 @@ def _add_wild(table: Table, book: PriceBook, provider: str, model: OverrideModel
     prices = model.prices if found is None else found.prices
     if prices is None:
         return
-    known = "" if found is None else _notes(book, found)
-    table.lines[key] = _lines(key, prices, at, known=known, terms=found is None or found.terms_apply)
+    found = found or PriceMatch(provider=provider, model=model.name, prices=prices, overridden=True)
+    table.lines[key] = _lines(key, prices, at, known=_notes(book, found, provider), terms=found.terms_apply)
     if key != model.name:
         owner = ANY if provider == ANY else f"{provider} by the user"
         table.rules.append(Rule({"wild": model.name}, key, owner))
@@ -129,7 +131,7 @@ def _add_name(table: Table, book: PriceBook, provider: str, name: str, at: float
     if isinstance(found, PriceMatch) and (
         own or found.provider in sellers
     ):  # a user can define an alias for another provider's model
-        table.lines[name] = _lines(name, found.prices, at, known=_notes(book, found), terms=found.terms_apply)
+        table.lines[name] = _lines(name, found.prices, at, known=_notes(book, found, provider), terms=found.terms_apply)
 
 
 def _add_shelf(table: Table, book: PriceBook, provider: str, owner: str, at: float) -> None:
@@ -144,7 +146,7 @@ def _add_shelf(table: Table, book: PriceBook, provider: str, owner: str, at: flo
                 table.rules.append(Rule(name, key, owner))
         if ruled and key not in table.lines:
             found = _by_id(book, provider, owner, entry)
-            known = _notes(book, found)
+            known = _notes(book, found, provider)
             table.lines[key] = _lines(key, found.prices, at, known=known, terms=found.terms_apply)
 
 
@@ -165,13 +167,12 @@ def _alternatives(match: Any) -> Sequence[Any]:
     return match["or"] if not isinstance(match, str) and "or" in match else [match]
 
 
-def _notes(book: PriceBook, found: PriceMatch) -> str:
-    """Return the notes for terms under which a call without a separate price is unpriced: service tiers, batches."""
-    owner = found.prices.name.partition("/")[0]
-    if found.overridden or owner not in book.book.providers:
-        return ""
-    terms = book.book.models_of(owner).terms
-    return ("t" if "service_tier" in terms else "") + ("b" if "processing" in terms else "")
+def _notes(book: PriceBook, found: PriceMatch, seller: str) -> str:
+    """Return the notes of a model: whether its price holds under all terms, and which uplifts concern it."""
+    concern = book.uplifts(replace(found, seller=seller))
+    uplifts = "".join(f"u{number}" for number, row in enumerate(book.uplifts_of(seller)) if row in concern)
+    always = found.overridden or not any(one.prices for one in found.prices.lists)
+    return ("a" if always else "") + uplifts
 
 
 def _lines(key: str, prices: ModelPrices, at: float, *, known: str, terms: bool = True) -> list[str]:
@@ -196,7 +197,6 @@ class _Lines:
         self._known = known
         entries = (*prices.lists, *prices.variants)
         self._turns = sorted({entry.period.start for entry in entries if entry.period.start is not None})
-        self._windows = sorted({entry.period.daily for entry in entries if entry.period.daily is not None})
 
     def all(self, key: str, at: float) -> list[str]:
         """Return the lines with the key `key` that are valid at, before and after `at`; none if there is no price."""
@@ -223,9 +223,9 @@ class _Lines:
     def _unbounded(self, at: float) -> list[tuple[str, str]]:
         """Return the suffix of the key and the rest of the line after the bounds, for each line."""
         variants = self._prices.variants
-        if self._term and not any(one.period.active(at) and one.terms == self._term for one in variants):
+        if self._term and not any(_in_force(one, at) and one.terms == self._term for one in variants):
             return []
-        if self._windows:
+        if any(one.period.recurs for one in (*self._prices.lists, *variants) if _in_force(one, at)):
             return self._by_the_hour(at)
         card = self._prices.quote(at, self._term).card
         starts = _starts(card)
@@ -240,20 +240,35 @@ class _Lines:
         ]
 
     def _by_the_hour(self, at: float) -> list[tuple[str, str]]:
-        """Return the same for a model that has other prices for some hours of the day."""
-        midnight = at - at % DAY
-        daily = [one.period for one in (*self._prices.lists, *self._prices.variants) if one.period.daily is not None]
-        ends = (end for _, end in self._windows if not any(period.active(midnight + end) for period in daily))
-        outside = next(ends, None)
-        if outside is None:
-            raise InconsistentPrices(f"{self._prices.name} has prices by the hour for the whole day")
-        cards = [self._prices.quote(midnight + moment, self._term).card for moment in (outside, self._windows[0][0])]
-        inside = {tuple(_rates(self._prices.quote(midnight + begin, self._term).card, 0)) for begin, _ in self._windows}
-        if len(inside) > 1 or len(self._windows) > _MAX_TIERS or any(map(_starts, cards)):
+        """Return the same for a model that has other prices for some hours or days."""
+        now = [[one for one in some if _in_force(one, at)] for some in (self._prices.lists, self._prices.variants)]
+        windows = list(dict.fromkeys(one.period for some in now for one in some if one.period.recurs))
+        outside = self._card_in(now, None)
+        cards = [self._card_in(now, window) for window in windows]
+        inside = {tuple(_rates(card, 0)) for card in cards}
+        if len(inside) > 1 or len(windows) > _MAX_TIERS or any(map(_starts, (outside, *cards))):
             raise InconsistentPrices(f"{self._prices.name} has more prices by the hour than a table has columns")
-        hours = [f"{begin:.0f}-{end:.0f}" for begin, end in self._windows]
-        head = "|".join([self._known + "d", *hours, *[""] * (_MAX_TIERS - len(hours))])
-        return [(suffix, "|".join([head, *_rates(card, 0)])) for suffix, card in zip(("", "\t%"), cards, strict=True)]
+        head = "|".join([self._known + "d", *map(_hours, windows), *[""] * (_MAX_TIERS - len(windows))])
+        return [("", "|".join([head, *_rates(outside, 0)])), ("\t%", "|".join([head, *_rates(cards[0], 0)]))]
+
+    def _card_in(self, now: Sequence[Sequence[PriceList]], window: Period | None) -> Card:
+        """Return the card within the hours `window`, or outside of all hours."""
+        lists, variants = (
+            [replace(one, period=ALWAYS) for one in some if not one.period.recurs or one.period == window]
+            for some in now
+        )
+        first = replace(self._prices.lists[0], period=ALWAYS)
+        return ModelPrices(self._prices.name, lists or [first], variants).quote(0.0, self._term).card
+
+
+def _in_force(one: PriceList, at: float) -> bool:
+    return one.period.start is None or one.period.start <= at
+
+
+def _hours(period: Period) -> str:
+    begin, end = period.hours
+    weekdays = sorted((day + 1) % 7 for day in (range(7) if period.weekdays is None else period.weekdays))
+    return f"{begin:.0f}-{end:.0f}-{''.join(map(str, weekdays))}-{','.join(map(str, sorted(period.holidays)))}"
 
 
 def _hours_differ(card: Card) -> bool:

@@ -32,6 +32,7 @@ from otel_agentcost.collector.ottl import (
 )
 from otel_agentcost.collector.provider_lookup import choose_names, identify_provider, use_second_name
 from otel_agentcost.collector.tables import Table
+from otel_agentcost.collector.uplifts import uplift
 from otel_agentcost.core import aliases, semconv
 from otel_agentcost.pricebook import PriceBook
 
@@ -47,7 +48,7 @@ def blocks(book: PriceBook, tables: Mapping[str, Table]) -> list[Block]:
         tables: Its tables, by provider.
     """
     upstream = [put(BASIS, text("upstream"))]
-    price = [*look_up(tables), *compute_cost()]
+    price = [*look_up(tables), *uplift(book), *compute_cost()]
     first = [*normalize(), *identify_provider(book), *choose_names(), *price]
     again = [*use_second_name(), *price]
     here = f'{BASIS}{SAID} and ({OURS} or {BASIS} == "unpriced")'

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 from otel_agentcost.core.reported_costs import Reported
 from otel_agentcost.core.usage import NO_TOKENS, Tokens, Usage
@@ -28,6 +28,16 @@ class Endpoint:
     """True if the address identifies the provider; False if a gateway may stand there."""
     attributes: Mapping[str, AttributeValue]
     """Provider, server address and port: the first attributes of every span of this client."""
+    default: str = ""
+    """The provider that the SDK names, if `provider` is another: the address or the model's prefix decides. Prices are
+    found by this one, because another model of the same client can belong to another provider."""
+    deployment: str | None = None
+    """The Azure deployment in `base_url`, which serves the call; None if the address names none."""
+
+    @property
+    def said(self) -> str:
+        """The provider that the SDK names."""
+        return self.default or self.provider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +63,13 @@ class Call:
     worst case before the call, and not after it."""
     body: Any = None
     """The request body, for data that is read only when needed (message content, estimates). It is never changed."""
+
+    @property
+    def other_model(self) -> str | None:
+        """The model that the body names, where the address names another one, which serves the call."""
+        body: object = self.body
+        name = cast("Mapping[str, object]", body).get("model") if isinstance(body, Mapping) else None
+        return name if isinstance(name, str) and name and name != self.model else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -35,6 +35,8 @@ class Cost(NamedTuple):
     unpriced: str | None = None
     price: str | None = None
     """The price that was used, as `provider/model` of the price book."""
+    assumed: bool = False
+    """True if the address of the call does not identify its provider, so that the price is that of an assumed one."""
 
     @classmethod
     def unknown(cls, reason: str) -> Cost:
@@ -65,6 +67,7 @@ class Cost(NamedTuple):
             source=self.source if self.source == other.source else "local",
             unpriced=self.unpriced or other.unpriced,
             price=self.price or other.price,
+            assumed=self.assumed or other.assumed,
         )
 
 

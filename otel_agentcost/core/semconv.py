@@ -91,6 +91,9 @@ COST_CACHE_WRITE: Final = "agentcost.cost.cache_write_usd"
 COST_TOOL: Final = "agentcost.cost.tool_usd"
 CACHE_SAVINGS: Final = "agentcost.cost.cache_savings_usd"
 PRICE: Final = "agentcost.price"
+PRICE_ASSUMED: Final = "agentcost.price.assumed"
+"""True if the address of the call is not known, so that the price is that of the provider that the SDK or the name of
+the model suggests."""
 COST_BASIS: Final = "agentcost.cost.basis"
 """Where the cost of a span comes from. `span`: computed in the application from another instrumentation's span;
 `collector`: computed by this Collector; `unpriced`: this Collector could not price the span, and only the counter of

@@ -12,6 +12,9 @@ from otel_agentcost.pricebook.hosts import find_host
 _ENDPOINTS: dict[tuple[str, str], Endpoint] = {}
 _MOST_ENDPOINTS = 1000
 
+DEPLOYMENT = "/deployments/"
+"""The part of an Azure address that names the deployment: Azure then ignores the model in the body."""
+
 
 def endpoint(base_url: str, default: str) -> Endpoint:
     """Return the endpoint of a client. Results are cached.
@@ -33,11 +36,11 @@ def endpoint(base_url: str, default: str) -> Endpoint:
 def _endpoint(base_url: str, default: str) -> Endpoint:
     try:
         parts = urlsplit(base_url)
-        host, port = parts.hostname or "", parts.port
+        host, port, path = parts.hostname or "", parts.port, parts.path
         port = port or {"https": 443, "http": 80}.get(parts.scheme)
     except ValueError:
-        host, port = "", None
-    rule = find_host(host)
+        host, port, path = "", None, ""
+    rule = find_host(host, path)
     provider = default if rule is None else rule.provider
     attributes: dict[str, AttributeValue] = {semconv.PROVIDER: provider}
     if host:
@@ -49,7 +52,27 @@ def _endpoint(base_url: str, default: str) -> Endpoint:
         base_url=base_url,
         known=rule is not None and not rule.gateway,
         attributes=attributes,
+        deployment=_deployment(path),
     )
+
+
+def with_location(base_url: str, location: object) -> str:
+    """Return the address of a Vertex AI client with its location, which sets the price.
+
+    Args:
+        base_url: The address. That of a gateway does not name the location, and that of Google may not.
+        location: The location of the client: `us-east5`, `eu`, `global`; None if it has none.
+    """
+    if not isinstance(location, str) or not location or "/locations/" in base_url:
+        return base_url
+    return f"{base_url.rstrip('/')}/locations/{location}"
+
+
+def _deployment(path: str) -> str | None:
+    """Return the Azure deployment in a path, also behind Cloudflare (`/azure-openai/RESOURCE/DEPLOYMENT`)."""
+    _, _, behind_cloudflare = path.partition("/azure-openai/")
+    after = behind_cloudflare.partition("/")[2] or path.partition(DEPLOYMENT)[2]
+    return after.partition("/")[0] or None
 
 
 def match_path(path: str, formats: Mapping[str, str]) -> str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from otel_agentcost.core.prices import PrivateAddresses
 from otel_agentcost.pricebook.book import PriceBook
 from otel_agentcost.pricebook.compiled import BUNDLED, FORMAT, BookFile, read_book
 from otel_agentcost.pricebook.finder import Finder, NoPrice, PriceMatch
@@ -17,25 +18,28 @@ from otel_agentcost.pricebook.price_file import PriceFileError, unreadable
 __all__ = ["BUNDLED", "BookFile", "NoPrice", "PriceBook", "PriceFileError", "PriceMatch", "open_book", "read_book"]
 
 
-def open_book(overrides: Path | None = None, *, doubt: str | None = None) -> PriceBook:
+def open_book(
+    overrides: Path | None = None, private: PrivateAddresses = "priced", *, doubt: str | None = None
+) -> PriceBook:
     """Open the bundled book.
 
     Args:
         overrides: A user's price file, whose prices override the book's. It can also be a compiled book, as
             `agentcost prices sync` writes one; then it replaces the bundled book.
+        private: The price of calls to private addresses: that of the assumed provider, free, or none.
         doubt: Without a file, why any price of the book may be wrong; see `PriceBook`.
 
     Raises:
         PriceFileError: The file cannot be used. `open_book()` without a file never raises.
     """
     if overrides is None:
-        return PriceBook(read_book(), doubt=doubt)
+        return PriceBook(read_book(), private=private, doubt=doubt)
     if _is_compiled(overrides):
-        return PriceBook(_other_book(overrides, overrides))
+        return PriceBook(_other_book(overrides, overrides), private=private)
     user_prices = read_overrides(overrides)
     book = read_book() if user_prices.book is None else _other_book(user_prices.book, overrides)
     _check_references(user_prices, book, overrides)
-    return PriceBook(book, user_prices)
+    return PriceBook(book, user_prices, private)
 
 
 def _is_compiled(path: Path) -> bool:

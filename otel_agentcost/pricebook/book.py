@@ -8,15 +8,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import NamedTuple, Protocol
 
+from otel_agentcost.core import semconv
+from otel_agentcost.core.call import Endpoint
 from otel_agentcost.core.cost import Cost
-from otel_agentcost.core.prices import InconsistentPrices
+from otel_agentcost.core.prices import InconsistentPrices, PrivateAddresses
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.pricebook.compiled import BookFile
 from otel_agentcost.pricebook.finder import REMEDY, Finder, NoPrice, PriceMatch
 from otel_agentcost.pricebook.overrides import Overrides
-from otel_agentcost.pricebook.service_tiers import SurchargedCard, surcharge, terms_without_price
+from otel_agentcost.pricebook.service_tiers import terms_without_price
+from otel_agentcost.pricebook.uplifts import Uplift, UpliftedCard, known_uplifts
 
 Terms = tuple[tuple[str, str], ...]
 
@@ -54,6 +58,19 @@ class _Doubted:
         return cost if cost.unpriced is not None else cost._replace(unpriced=self._doubt)
 
 
+class _Assumed:
+    """Marks the costs of a card whose provider is assumed."""
+
+    __slots__ = ("_pricing",)
+
+    def __init__(self, pricing: _Pricing) -> None:
+        self._pricing = pricing
+
+    def cost(self, usage: Usage, /) -> Cost:
+        cost = self._pricing.cost(usage)
+        return cost._replace(assumed=True) if cost.usd is not None else cost
+
+
 class _Answer(NamedTuple):
     pricing: _Pricing
     since: float = -math.inf
@@ -63,17 +80,26 @@ class _Answer(NamedTuple):
 class PriceBook:
     """Prices calls by a compiled book and a user's price file that overrides it."""
 
-    def __init__(self, book: BookFile, overrides: Overrides | None = None, *, doubt: str | None = None) -> None:
-        """Make a book.
+    def __init__(
+        self,
+        book: BookFile,
+        overrides: Overrides | None = None,
+        private: PrivateAddresses = "priced",
+        *,
+        doubt: str | None = None,
+    ) -> None:
+        """Create a book.
 
         Args:
             book: The compiled book.
             overrides: The user's price file.
+            private: The price of calls to private addresses: that of the assumed provider, free, or none.
             doubt: Why any price may be wrong: the user's price file cannot be used. Each cost has it as `unpriced`.
         """
         self._doubt = doubt
         self.book = book
-        self.finder = Finder(book, overrides)
+        self.finder = Finder(book, overrides, private)
+        self._names: dict[tuple[str, str, str | None], str] = {}
         self._answers: dict[tuple[str | None, str | None, tuple[str | None, ...], Terms], _Answer] = {}
 
     @property
@@ -112,20 +138,92 @@ class PriceBook:
         except Exception as error:  # a provider or an SDK can put anything into these values
             return Cost.unknown(f"the price could not be computed ({type(error).__name__}: {error!s:.200})")
 
+    def seller(self, base_url: str, said: str, model: str | None) -> str:
+        """Return the name of the provider whose prices apply to a call; see `Finder.seller`. Results are cached."""
+        prefixed = model if model is not None and "/" in model else None  # no other name names a provider
+        key = (base_url, said, prefixed)
+        name = self._names.get(key)
+        if name is None:
+            name = self.finder.seller(base_url, said, prefixed)
+            if len(self._names) >= _MAX_ENTRIES:
+                self._names = {}
+            if len(base_url) + len(said) + len(prefixed or "") <= _MAX_KEY_LENGTH:
+                self._names[key] = name
+        return name
+
+    def resolve(self, endpoint: Endpoint, model: str | None) -> Endpoint:
+        """Return `endpoint` under the name of the provider whose prices apply.
+
+        Args:
+            endpoint: The endpoint as the seam knows it, with the provider of its address or of its SDK, or as resolved
+                for another model.
+            model: The requested model, whose prefix may name another provider (`anthropic/claude-...`).
+        """
+        provider = self.seller(endpoint.base_url, endpoint.said, model)
+        if provider == endpoint.provider:
+            return endpoint
+        attributes = {**endpoint.attributes, semconv.PROVIDER: provider}
+        return replace(endpoint, provider=provider, default=endpoint.said, attributes=attributes)
+
     def find(self, models: Sequence[str | None], base_url: str | None, provider: str | None) -> PriceMatch | NoPrice:
         """Find the prices that apply to a call; see `Finder.find`."""
         return self.finder.find(models, base_url, provider)
 
-    def terms_without_price(self, match: PriceMatch, terms: Mapping[str, str], at: float) -> str:
-        """Return the terms for which the book has no price of the model, as text; "" for none.
+    def refusal(self, match: PriceMatch, base_url: str | None, terms: Mapping[str, str], at: float) -> str | None:
+        """Return the reason why the book has no price for what served a call; None if it has one.
 
-        A user's price applies under all terms that it does not name.
+        Args:
+            match: The prices of the model.
+            base_url: The address of the call.
+            terms: What served the call, by term.
+            at: The time of the call, in seconds of the epoch.
         """
-        if match.overridden:
-            return ""
+        name = match.prices.name
+        uplift = self.uplift(match, base_url, terms, at)
+        if uplift is not None and uplift.factor is None:
+            there = f" at {_host(base_url)}" if uplift.addresses else ""
+            reason = f"the price of {name}{there}{_said(uplift.when)} differs from the standard price and is not known"
+            return f"{reason}{REMEDY}"
+        missing = self._terms_without_price(match, terms, at)
+        if uplift is not None:
+            missing = {key: value for key, value in missing.items() if key not in uplift.when}
+        if not missing:
+            return None
+        return f"the price book has no price of {name}{_said(missing)}{REMEDY}"
+
+    def uplifts_of(self, seller: str) -> tuple[Uplift, ...]:
+        """Return the uplifts of a provider in the order in which they are tried: the user's, then those of the data."""
+        own = self.finder.overrides.providers.get(seller)
+        return (*(own.uplifts if own is not None else ()), *self._known_uplifts(seller))
+
+    def uplifts(self, match: PriceMatch) -> tuple[Uplift, ...]:
+        """Return the uplifts that can apply to a model. A user's price has the user's uplifts only."""
+        seller = match.seller or match.provider
+        known = self._known_uplifts(seller)
+        terms = {key for variant in match.prices.variants for key in variant.terms or {}}
+        return tuple(
+            row
+            for row in self.uplifts_of(seller)
+            if row.concerns(match.model) and not (row in known and (match.overridden or row.when.keys() & terms))
+        )
+
+    def _known_uplifts(self, seller: str) -> tuple[Uplift, ...]:
+        return known_uplifts().get(self.finder.listed_provider(seller) or seller, ())
+
+    def uplift(self, match: PriceMatch, base_url: str | None, terms: Mapping[str, str], at: float) -> Uplift | None:
+        """Return the uplift that applies to a call; None if none does. The arguments are those of `refusal`."""
+        return next((row for row in self.uplifts(match) if row.applies(match.model, base_url, terms, at)), None)
+
+    def _terms_without_price(self, match: PriceMatch, terms: Mapping[str, str], at: float) -> dict[str, str]:
+        """Return the terms for which the book has no price of the model.
+
+        A user's price applies under all terms that it does not name, and what is free is free under all terms.
+        """
+        if match.overridden or not terms or not any(one.prices for one in match.prices.lists):
+            return {}
         owner = match.prices.name.partition("/")[0]
         variants = match.prices.variants if match.terms_apply else ()
-        return terms_without_price(terms, variants, self.book.models_of(owner).terms, at)
+        return terms_without_price(terms, variants, self.book.models_of(owner).terms, match.provider, at)
 
     def _answer(
         self, provider: str | None, base_url: str | None, models: tuple[str | None, ...], at: float, terms: Terms
@@ -135,7 +233,9 @@ class PriceBook:
             answer = _Answer(_Unpriced(match.reason))
         else:
             try:
-                answer = self._with_card(match, dict(terms), at)
+                answer = self._with_card(match, base_url, dict(terms), at)
+                if match.assumed:
+                    answer = answer._replace(pricing=_Assumed(answer.pricing))
             except InconsistentPrices as error:
                 remedy = "the file that OTEL_AGENTCOST_PRICES names can override them"
                 reason = f"the prices of {match.prices.name} contradict each other: {error}; {remedy}"
@@ -144,18 +244,17 @@ class PriceBook:
             answer = answer._replace(pricing=_Doubted(answer.pricing, self._doubt))
         return self._cached(answer, provider, base_url, models, terms)
 
-    def _with_card(self, match: PriceMatch, terms: dict[str, str], at: float) -> _Answer:
+    def _with_card(self, match: PriceMatch, base_url: str | None, terms: dict[str, str], at: float) -> _Answer:
         """Return the card of a match, or the reason why it has no price for what served the call."""
-        quote = match.prices.quote(at, terms if match.terms_apply else {})
-        if match.overridden:
-            return _Answer(*quote)
-        if missing := self.terms_without_price(match, terms, at):
-            reason = f"the price book has no price of {match.prices.name} for {missing}{REMEDY}"
-            return _Answer(_Unpriced(reason), quote.since, quote.until)
-        factor = surcharge(terms.items(), match.prices)
-        if factor is None:
-            return _Answer(*quote)
-        return _Answer(SurchargedCard(quote.card, factor), quote.since, quote.until)
+        card, since, until = match.prices.quote(at, terms if match.terms_apply else {})
+        turns = [row.start for row in self.uplifts(match) if row.start is not None]
+        since = max([since, *(turn for turn in turns if turn <= at)])
+        until = min([until, *(turn for turn in turns if turn > at)])
+        if (reason := self.refusal(match, base_url, terms, at)) is not None:
+            return _Answer(_Unpriced(reason), since, until)
+        uplift = self.uplift(match, base_url, terms, at)
+        pricing = card if uplift is None or uplift.factor is None else UpliftedCard(card, uplift.factor)
+        return _Answer(pricing, since, until)
 
     def _cached(
         self,
@@ -171,3 +270,13 @@ class PriceBook:
                 self._answers = {}  # names are made up without end; those in use return within microseconds
             self._answers[provider, base_url, models, terms] = answer
         return answer
+
+
+def _said(terms: Mapping[str, str]) -> str:
+    text = ", ".join(sorted(f"{key} {value!r:.60}" for key, value in terms.items()))
+    return f" for {text}" if text else ""
+
+
+def _host(url: str | None) -> str:
+    """Return the host of an address, without a password that the address may have."""
+    return (url or "").rpartition("://")[2].partition("/")[0].rpartition("@")[2][:200]

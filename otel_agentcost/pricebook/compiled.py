@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from otel_agentcost.core.prices import ModelPrices
+from otel_agentcost.pricebook.corrections import corrected
 from otel_agentcost.pricebook.matching import ModelIndex, Rule, dashed_date
 from otel_agentcost.pricebook.price_lists import read_model
 
@@ -112,7 +113,8 @@ class BookFile:
         if models is None:
             section = self.providers[provider]
             lines = self._body[section.start : section.end].splitlines()
-            models = self._models[provider] = ProviderModels(provider, json.loads(b"[" + b",".join(lines) + b"]"))
+            entries = corrected(provider, json.loads(b"[" + b",".join(lines) + b"]"))
+            models = self._models[provider] = ProviderModels(provider, entries)
         return models
 
     def find(self, provider: str, name: str) -> tuple[str, str, ModelPrices] | None:

@@ -1,4 +1,4 @@
-"""Read the small tables beside the price book: hosts, output limits, service tiers.
+"""Read the small tables beside the price book: corrections, hosts, output limits, service tiers.
 
 Each is a JSON file of this folder that names the source of its rows. A table is read when it is first used, never at
 import, and its reader keeps the result.

@@ -60,4 +60,6 @@ def _value(value: Any) -> str:
         return f"{value['base']} ({', '.join(steps)})"
     if isinstance(value, dict):
         return ",".join(f"{key}={term}" for key, term in value.items())  # pyright: ignore[reportUnknownVariableType]
+    if isinstance(value, list):
+        return " ".join(map(str, value))  # pyright: ignore[reportUnknownArgumentType]
     return "none" if value is None else str(value)

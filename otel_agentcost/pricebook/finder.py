@@ -11,15 +11,22 @@ models are looked up is called the listed provider.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
-from otel_agentcost.core.prices import ModelPrices
+from otel_agentcost.core.prices import ModelPrices, PriceList, PrivateAddresses
 from otel_agentcost.pricebook.compiled import BookFile, Provider
+from otel_agentcost.pricebook.hosts import find_host, host_of, is_private
 from otel_agentcost.pricebook.matching import Rule, matches
 from otel_agentcost.pricebook.overrides import OverrideModel, OverrideModels, Overrides
-from otel_agentcost.pricebook.providers import canonical, is_local
+from otel_agentcost.pricebook.providers import canonical, is_local, name_of
 
 REMEDY = "; add one to the file that OTEL_AGENTCOST_PRICES names"
+
+OWN_PROVIDER = "; add a provider with this base_url to the file that OTEL_AGENTCOST_PRICES names"
+
+FREE_ADDRESS: Final = ModelPrices("private address/free", [PriceList(prices={})])
+"""The prices at private addresses, if the setting says that they are free."""
 
 Names = tuple[str, ...]
 
@@ -40,6 +47,10 @@ class PriceMatch:
     """True if service tiers and the like set the price: not if a provider resells another's models."""
     overridden: bool = False
     """True if the price is from the user's price file."""
+    seller: str = ""
+    """The provider whose address or name the call has, if it is not the one whose prices apply (`like`, an alias)."""
+    assumed: bool = False
+    """True if the address of the call does not identify `provider`: a gateway or a local server can be there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +63,19 @@ class NoPrice:
 class Finder:
     """Finds prices in a compiled book and in a user's price file."""
 
-    def __init__(self, book: BookFile, overrides: Overrides | None = None) -> None:
+    def __init__(
+        self, book: BookFile, overrides: Overrides | None = None, private: PrivateAddresses = "priced"
+    ) -> None:
+        """Create a finder.
+
+        Args:
+            book: The compiled book.
+            overrides: The user's price file.
+            private: The price of calls to private addresses: that of the assumed provider, free, or none.
+        """
         self.book = book
         self.overrides = overrides if overrides is not None else Overrides()
+        self.private = private
 
     def find(self, models: Sequence[str | None], base_url: str | None, provider: str | None) -> PriceMatch | NoPrice:
         """Find the prices of a model.
@@ -67,13 +88,25 @@ class Finder:
         Returns:
             The prices, or the reason why there are none.
         """
+        owner = self._by_url(base_url) if base_url else None
+        if not base_url or owner is not None:
+            return self._find(models, base_url, owner, provider)
+        if self.private != "priced" and is_private(host_of(base_url)[0]):
+            return self._at_private_address(base_url, provider)
+        match = self._find(models, base_url, None, provider)
+        return replace(match, assumed=True) if isinstance(match, PriceMatch) else match
+
+    def _find(
+        self, models: Sequence[str | None], base_url: str | None, owner: str | None, provider: str | None
+    ) -> PriceMatch | NoPrice:
+        """Find the prices of a model. `owner` is the provider that the address identifies."""
         names = tuple(name for name in models if isinstance(name, str) and name)
         if not names:
             return NoPrice("the call names no model")
         candidate = None
-        for candidate, spellings in self._candidates(names, base_url, provider):
+        for candidate, spellings in self._candidates(names, base_url, owner, provider):
             if (match := self._match(candidate, spellings)) is not None:
-                return match
+                return replace(match, seller=candidate)
         if candidate is not None:
             return NoPrice(f"no price for {_quoted(names)} of {candidate}{REMEDY}")
         if (match := self._override_for_any_provider(names, provider)) is not None:
@@ -82,6 +115,27 @@ class Finder:
             return NoPrice(f"no price for {_quoted(names)}: the call names no provider{REMEDY}")
         where = _address(base_url, provider)
         return NoPrice(f"no price for {_quoted(names)}: {where} is not in the price book{REMEDY}")
+
+    def seller(self, base_url: str, said: str, model: str | None) -> str:
+        """Return the name of the provider whose prices apply to a call: the name and the price have one source.
+
+        Args:
+            base_url: The address of the call.
+            said: The provider's name as the SDK or the instrumentation reports it.
+            model: The requested model.
+
+        Returns:
+            The name in the GenAI conventions where they have one; `said` if the address and the model name no other.
+        """
+        if (owner := self._by_url(base_url)) is not None:
+            routed = self._routed(owner, (model,)) if model is not None else None
+            return name_of(owner, said) if routed is None else routed[0]
+        match = self.find((model,), base_url, said)
+        return said if isinstance(match, NoPrice) or match.prices is FREE_ADDRESS else name_of(match.provider, said)
+
+    def knows(self, base_url: str) -> bool:
+        """Return whether an address identifies a provider."""
+        return self._by_url(base_url) is not None
 
     def maker(self, name: str) -> str | None:
         """Return the provider of the book whose naming scheme the model `name` follows (`gpt-...`: openai)."""
@@ -119,7 +173,15 @@ class Finder:
 
     # --- The provider ---
 
-    def _candidates(self, names: Names, base_url: str | None, provider: str | None) -> Iterator[Candidate]:
+    def _at_private_address(self, base_url: str | None, provider: str | None) -> PriceMatch | NoPrice:
+        if self.private == "unpriced":
+            where, setting = _address(base_url, provider), "OTEL_AGENTCOST_PRIVATE_ADDRESSES=unpriced"
+            return NoPrice(f"{where} is private, and {setting}{OWN_PROVIDER}")
+        return PriceMatch(provider=canonical(provider or "unknown"), model="*", prices=FREE_ADDRESS, overridden=True)
+
+    def _candidates(
+        self, names: Names, base_url: str | None, owner: str | None, provider: str | None
+    ) -> Iterator[Candidate]:
         """Yield the providers that may bill for the call; the first that lists one of the names does.
 
         LiteLLM's address and name say nothing of the provider; its model names do.
@@ -127,14 +189,24 @@ class Finder:
         through_litellm = provider is not None and provider.lower() == "litellm"
         if through_litellm and (prefixed := _split_prefix(names, self.provider_id)):
             yield prefixed
-        elif base_url is not None and (owner := self._by_url(base_url)) is not None:
+        elif owner is not None:
+            if (routed := self._routed(owner, names)) is not None:
+                yield routed
             yield from self._spellings(owner, names)
-        elif provider is not None and not through_litellm and (owner := self.provider_id(provider)) is not None:
-            yield from self._named(owner, names)
+        elif provider is not None and not through_litellm and (said := self.provider_id(provider)) is not None:
+            yield from self._named(said, names)
         elif not is_local(provider) and (prefixed := _split_prefix(names, self._exact_id)):
             yield prefixed
         elif base_url is None and (provider is None or through_litellm):
             yield from self._by_maker(names)
+
+    def _routed(self, owner: str, names: Names) -> Candidate | None:
+        """Return the seller that the end of a name chooses at a router (Hugging Face: `openai/gpt-oss-120b:groq`)."""
+        for name in names:
+            seller = f"{owner}_{name.rpartition(':')[2]}".lower() if ":" in name else ""
+            if seller in self.book.providers:
+                return seller, tuple(other.removesuffix(seller[len(owner) :].replace("_", ":", 1)) for other in names)
+        return None
 
     def _named(self, owner: str, names: Names) -> Iterator[Candidate]:
         """Yield `owner`, unless the prefix of a name names another provider: then `owner` only resells that model,
@@ -176,6 +248,8 @@ class Finder:
         for provider in self.overrides.providers.values():
             if provider.serves(url):
                 return provider.id
+        if (rule := find_host(*host_of(url))) is not None:
+            return rule.owner
         spellings = dict.fromkeys((url, url.lower()))
         return next((owner for text in spellings if (owner := self._first(lambda known: known.url, text))), None)
 

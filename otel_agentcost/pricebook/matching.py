@@ -10,10 +10,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from fnmatch import translate
 from typing import Any
 
 Rule = str | Mapping[str, Any]
 
+WILD = re.compile(r"[*?\[]")
+"""Finds the wildcards of a user's pattern."""
 _COMPACT_DATE = re.compile(r"-(20\d\d)(0[1-9]|1[0-2])(0[1-9]|[12]\d|3[01])(?=-|:|$)")
 
 
@@ -78,3 +81,17 @@ class ModelIndex:
             if matches(rule, name):
                 return position
         return exact
+
+
+def below(url: str, pattern: str) -> bool:
+    """Return whether `url` (in lower case) is the address `pattern` or below it.
+
+    Args:
+        url: The address of a call.
+        pattern: An address of a price file, in lower case. It can have wildcards; without a scheme it covers all.
+    """
+    if "://" not in pattern:
+        _, _, url = url.rpartition("://")
+    if WILD.search(pattern):
+        return re.match(translate(pattern.rstrip("*") + "*"), url) is not None
+    return url.startswith(pattern) and url[len(pattern) : len(pattern) + 1] in {"", "/", "?", "#"}

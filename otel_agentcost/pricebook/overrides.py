@@ -14,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from otel_agentcost.core.prices import PRICE_KEYS, InconsistentPrices, ModelPrices, PriceList
-from otel_agentcost.pricebook.matching import dashed_date
+from otel_agentcost.pricebook.matching import WILD, below, dashed_date
 from otel_agentcost.pricebook.price_file import PriceFileError, read_text
-from otel_agentcost.pricebook.price_lists import PriceError, as_list, as_mapping, read_model
+from otel_agentcost.pricebook.price_lists import CONDITIONS, PriceError, as_list, as_mapping, read_model
 from otel_agentcost.pricebook.providers import canonical
+from otel_agentcost.pricebook.uplifts import Uplift, read_uplift
 
-_WILD = re.compile(r"[*?\[]")
-_CONDITIONS = ("start_date", "start_time", "end_time")
 _FREE = ModelPrices("free", [PriceList(prices={})])
 
 
@@ -63,10 +62,12 @@ class OverrideProvider:
     like: str | None
     """A provider of the book, whose prices apply to the models that the file does not list."""
     models: OverrideModels
+    uplifts: tuple[Uplift, ...] = ()
+    """Factors on the prices of the provider, in the order in which they are tried."""
 
     def serves(self, url: str) -> bool:
         """Return whether `url` is one of its base URLs, or below one."""
-        return any(_below(url.lower(), pattern) for pattern in self.urls)
+        return any(below(url.lower(), pattern) for pattern in self.urls)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,14 +79,6 @@ class Overrides:
     """A compiled book that replaces the bundled one."""
     providers: Mapping[str, OverrideProvider] = field(default_factory=dict[str, OverrideProvider])
     models: OverrideModels = field(default_factory=OverrideModels)
-
-
-def _below(url: str, pattern: str) -> bool:
-    if "://" not in pattern:
-        _, _, url = url.rpartition("://")
-    if _WILD.search(pattern):
-        return re.match(translate(pattern.rstrip("*") + "*"), url) is not None
-    return url.startswith(pattern) and url[len(pattern) : len(pattern) + 1] in {"", "/", "?", "#"}
 
 
 def read_overrides(path: Path) -> Overrides:
@@ -111,7 +104,7 @@ def read_overrides(path: Path) -> Overrides:
 
 def _provider(path: Path, name: str, entry: object) -> OverrideProvider:
     fields = _mapping(path, f"provider {name}", entry)
-    _known(path, f"provider {name}", fields, {"base_url", "like", "models"})
+    _known(path, f"provider {name}", fields, {"base_url", "like", "models", "uplifts"})
     written = fields.get("base_url", [])
     urls = [written] if isinstance(written, str) else as_list(written)
     if urls is None or not all(isinstance(url, str) and url for url in urls):
@@ -124,7 +117,18 @@ def _provider(path: Path, name: str, entry: object) -> OverrideProvider:
         urls=tuple(url.lower().rstrip("/") for url in urls),
         like=like,
         models=_models(path, name, _mapping(path, f"models of {name}", fields.get("models"))),
+        uplifts=_uplifts(path, name, fields.get("uplifts")),
     )
+
+
+def _uplifts(path: Path, name: str, written: object) -> tuple[Uplift, ...]:
+    rows = [] if written is None else as_list(written)
+    if rows is None:
+        raise PriceFileError(path, f"uplifts of provider {name} is {written!r:.80}, which is not a list of uplifts")
+    try:
+        return tuple(read_uplift(row) for row in rows)
+    except PriceError as error:
+        raise PriceFileError(path, f"provider {name}: {error}") from None
 
 
 def _models(path: Path, provider: str, written: Mapping[str, Any]) -> OverrideModels:
@@ -133,7 +137,7 @@ def _models(path: Path, provider: str, written: Mapping[str, Any]) -> OverrideMo
         model = _model(path, provider, name.lower(), entry)
         if model.name in models.exact or any(model.name == other.name for _, other in models.wild):
             raise PriceFileError(path, f"{name!r:.80} is written twice: the case of model names does not matter")
-        if _WILD.search(name):
+        if WILD.search(name):
             models.wild.append((re.compile(translate(model.name)), model))
         else:
             models.exact[model.name] = model
@@ -164,7 +168,7 @@ def _prices(name: str, fields: dict[str, Any]) -> ModelPrices:
     structure = {key: fields.pop(key) for key in ("prices", "variants", "minimum_seconds") if key in fields}
     if fields and "prices" in structure:
         raise PriceError(f"{next(iter(fields))!r:.80} stands beside prices: move it below prices")
-    if misplaced := next((key for key in _CONDITIONS if key in fields), None):
+    if misplaced := next((key for key in CONDITIONS if key in fields), None):
         raise PriceError(f"{misplaced} is misplaced: move it into one of the lists below prices")
     prices = read_model(name, {"prices": fields} | structure)
     if not any(entry.prices for entry in prices.lists):

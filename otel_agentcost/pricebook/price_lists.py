@@ -1,14 +1,15 @@
 """Read price lists, of the compiled book and of users' files alike, into the types of `core.prices`.
 
 A list maps price keys to US dollars ("2.50", or a base price with tiers). Beside them stand the conditions under which
-it applies: `start_date`, or `start_time` and `end_time`; for a variant also `when`. A list that cannot be read raises
-`PriceError`, whose text quotes the mistake. All scalars are texts as they were written: no float ever holds a price.
+it applies: `start_date`, `start_time` with `end_time`, `days`, `except`; for a variant also `when`. A list that cannot
+be read raises `PriceError`, whose text quotes the mistake. All scalars are texts as they were written: no float ever
+holds a price.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, datetime, time, timezone
+from datetime import date, time
 from decimal import Decimal
 from typing import Any, cast
 
@@ -16,7 +17,10 @@ from otel_agentcost.core import money
 from otel_agentcost.core.prices import ALWAYS, DAY, PRICE_KEYS, ModelPrices, Period, Price, PriceList, Tiered
 from otel_agentcost.core.usage import Kind
 
-_CONDITIONS = frozenset({"start_date", "start_time", "end_time"})
+CONDITIONS = ("start_date", "start_time", "end_time", "days", "except")
+_EPOCH = date(1970, 1, 1).toordinal()
+_LONGEST_HOLIDAY = 366
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 
 
 class PriceError(ValueError):
@@ -70,7 +74,7 @@ def read_list(written: Mapping[str, Any], *, variant: bool = False) -> PriceList
     """
     prices: dict[Kind, Price] = {}
     for key, value in written.items():
-        if key in _CONDITIONS or (variant and key == "when"):
+        if key in CONDITIONS or (variant and key == "when"):
             continue
         unit = PRICE_KEYS.get(key)
         if unit is None:
@@ -110,10 +114,10 @@ def _price(key: str, value: object) -> Price:
 
 
 def _dollars(key: str, value: object) -> Decimal:
-    dollars = money.from_number(value)
-    if dollars is None:
+    amount = money.from_number(value)
+    if amount is None:
         raise PriceError(f"{key} is {value!r:.80}, which is not an amount of dollars")
-    return dollars
+    return amount
 
 
 def _terms(written: Mapping[str, Any]) -> Mapping[str, str]:
@@ -125,18 +129,56 @@ def _terms(written: Mapping[str, Any]) -> Mapping[str, str]:
 
 
 def _period(written: Mapping[str, Any]) -> Period:
-    start, begin, end = (written.get(key) for key in ("start_date", "start_time", "end_time"))
-    if start is not None and (begin is not None or end is not None):
-        raise PriceError("a price list can have a start_date, or a start_time with an end_time, but not both")
-    if start is not None:
-        try:
-            day = date.fromisoformat(start)
-        except (TypeError, ValueError):
-            raise PriceError(f"start_date is {start!r:.80}, which is not a date like 2026-01-31") from None
-        return Period(start=datetime(day.year, day.month, day.day, tzinfo=timezone.utc).timestamp())
-    if begin is None and end is None:
+    if not any(key in written for key in CONDITIONS):
         return ALWAYS
-    return Period(daily=(_time("start_time", begin), _time("end_time", end)))
+    begin, end = written.get("start_time"), written.get("end_time")
+    hours = None if begin is None and end is None else (_time("start_time", begin), _time("end_time", end))
+    days, holidays = written.get("days"), written.get("except")
+    return Period(
+        start=None if written.get("start_date") is None else start_of(written["start_date"]),
+        daily=hours,
+        weekdays=None if days is None else _weekdays(days),
+        holidays=frozenset() if holidays is None else _dates(holidays),
+    )
+
+
+def start_of(written: object) -> float:
+    """Return the first second of a `start_date`.
+
+    Raises:
+        PriceError: It is not a date.
+    """
+    return _day("start_date", written) * DAY
+
+
+def _weekdays(written: object) -> frozenset[int]:
+    found: set[int] = set()
+    for item in as_list(written) or [written]:
+        first, dash, last = item.lower().partition("-") if isinstance(item, str) else ("", "", "")
+        ends = (first.strip(), last.strip() if dash else first.strip())
+        if not set(ends) <= set(WEEKDAYS):
+            raise PriceError(f"days is {written!r:.80}, which names no days of the week (like mon-fri, or [sat, sun])")
+        begin, end = map(WEEKDAYS.index, ends)
+        found.update((begin + offset) % 7 for offset in range((end - begin) % 7 + 1))
+    return frozenset(found)
+
+
+def _dates(written: object) -> frozenset[int]:
+    found: set[int] = set()
+    for item in as_list(written) or [written]:
+        first, _, last = item.partition("..") if isinstance(item, str) else (item, "", "")
+        begin, end = _day("except", first), _day("except", last or first)
+        if not begin <= end <= begin + _LONGEST_HOLIDAY:
+            raise PriceError(f"except is {item!r:.80}, which is not a period of up to {_LONGEST_HOLIDAY} days")
+        found.update(range(begin, end + 1))
+    return frozenset(found)
+
+
+def _day(key: str, written: object) -> int:
+    try:
+        return date.fromisoformat(cast("str", written)).toordinal() - _EPOCH
+    except (TypeError, ValueError):
+        raise PriceError(f"{key} is {written!r:.80}, which is not a date like 2026-01-31") from None
 
 
 def _time(key: str, value: object) -> float:

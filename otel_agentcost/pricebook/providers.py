@@ -40,6 +40,16 @@ ALIASES = {
 }
 
 
+NAMES = {
+    "aws": "aws.bedrock",
+    "azure": "azure.ai.openai",
+    "google": "gcp.gen_ai",
+    "mistral": "mistral_ai",
+    "moonshotai": "moonshot_ai",
+    "x-ai": "x_ai",
+}
+"""The providers' names in the GenAI conventions, by id, where they differ."""
+
 LOCAL: Final = "^(ollama|vllm|lm[-_ ]?studio|llama[-_.]?cpp|llamafile|sglang|tgi|localai|self[-_ ]?hosted)$"
 """Self-hosted providers. The vendor prefix of a model's name does not name the provider there."""
 
@@ -47,6 +57,11 @@ LOCAL: Final = "^(ollama|vllm|lm[-_ ]?studio|llama[-_.]?cpp|llamafile|sglang|tgi
 def is_local(name: str | None) -> bool:
     """Return whether the provider `name` is self-hosted."""
     return name is not None and re.search(LOCAL, name.lower().strip()) is not None
+
+
+def name_of(provider: str, said: str) -> str:
+    """Return the name of the provider with the id `provider`: `said` if that is one of its names."""
+    return said if canonical(said) == provider else NAMES.get(provider, provider)
 
 
 def canonical(name: str) -> str:

@@ -1,23 +1,16 @@
-"""Terms that served a call and set its price: tiers that a price list does not cover, and surcharges.
+"""Terms that served a call and set its price: which of them a price list does not cover.
 
 The genai-prices library prices a term that it does not know (a tier, a speed) as if the call did not have it. Here
-such a call is unpriced: a priority call at the standard price is a wrong dollar. The tables are in
-`service_tiers.json`.
+such a call is unpriced: a priority call at the standard price is a wrong dollar. The table is `service_tiers.json`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from decimal import Decimal
+from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 
-from otel_agentcost.core import money
-from otel_agentcost.core.cost import Cost, priced
-from otel_agentcost.core.prices import Card, ModelPrices, PriceList
-from otel_agentcost.core.usage import Usage
+from otel_agentcost.core.prices import PriceList
 from otel_agentcost.pricebook.data_files import read_table
-
-Terms = Iterable[tuple[str, str]]
 
 
 @cache
@@ -27,40 +20,34 @@ def standard_tiers() -> frozenset[str]:
 
 
 @cache
-def surcharges() -> Mapping[tuple[str, str], Decimal]:
-    """Return the factors on the price of all tokens, by term and value."""
-    rows = read_table("service_tiers.json")["surcharges"]
-    return {(row["term"], row["value"]): Decimal(row["factor"]) for row in rows}
+def tiers_at_the_same_price() -> Mapping[str, frozenset[str]]:
+    """Return further tiers with the price of the standard list, by provider."""
+    return {row["provider"]: frozenset(row["tiers"]) for row in read_table("service_tiers.json")["same_price"]}
 
 
-def surcharge(terms: Terms, prices: ModelPrices) -> Decimal | None:
-    """Return the factor on token prices under `terms`.
+@cache
+def pricing_terms() -> frozenset[str]:
+    """Return the terms that set a price at every provider. Others do so only where the book has a price for them."""
+    return frozenset(read_table("service_tiers.json")["terms"])
 
-    Args:
-        terms: What served the call, as pairs of term and value.
-        prices: The prices of the model. A term for which they have a variant needs no factor.
 
-    Returns:
-        The factor, or None if no surcharge applies.
-    """
-    variants = {item for variant in prices.variants for item in (variant.terms or {}).items()}
-    factors = surcharges()
-    return next((factors[term] for term in terms if term in factors and term not in variants), None)
+def is_standard(provider: str, value: str) -> bool:
+    """Return whether a call of `provider` under a tier called `value` has the price of the standard list."""
+    tier = value.lower()
+    return tier in standard_tiers() or tier in tiers_at_the_same_price().get(provider, ())
 
 
 def terms_without_price(
-    terms: Mapping[str, str], variants: Iterable[PriceList], priced_terms: Mapping[str, frozenset[str]], at: float
-) -> str:
+    terms: Mapping[str, str], variants: Iterable[PriceList], priced_terms: Collection[str], provider: str, at: float
+) -> dict[str, str]:
     """Return the terms that need a price of their own which no variant of the model has.
 
     Args:
         terms: What served the call.
         variants: The price lists of the model that apply under certain terms only.
-        priced_terms: The terms that the provider prices for any of its models. Other terms do not concern prices.
+        priced_terms: The terms that the provider prices for any of its models.
+        provider: The provider that bills for the call.
         at: The time of the call, in seconds of the epoch.
-
-    Returns:
-        The terms as text for people, "" for none.
     """
     applied = {
         item
@@ -68,28 +55,10 @@ def terms_without_price(
         if variant.period.active(at) and all(terms.get(key) == value for key, value in (variant.terms or {}).items())
         for item in (variant.terms or {}).items()
     }
-    needed = {(key, value) for key, value in terms.items() if key in priced_terms and value not in standard_tiers()}
-    return ", ".join(sorted(f"{key} {value!r:.60}" for key, value in needed - applied))
-
-
-class SurchargedCard:
-    """A card whose token prices are multiplied by one factor. Searches and other tools keep their price."""
-
-    __slots__ = ("_card", "_factor")
-
-    def __init__(self, card: Card, factor: Decimal) -> None:
-        self._card = card
-        self._factor = factor
-
-    def cost(self, usage: Usage, /) -> Cost:
-        """Return the dollars of `usage`, or the reason why the card has no price for it."""
-        plain = self._card.cost(usage)
-        if plain.usd is None:
-            return plain
-        tokens = (plain.input_usd, plain.output_usd, plain.cache_read_usd, plain.cache_write_usd)
-        parts = [*(money.multiply(part, self._factor) for part in tokens), plain.tool_usd]
-        usd = money.ZERO
-        for part in parts:
-            usd = money.wide_add(usd, part)
-        savings = money.multiply(plain.cache_savings_usd, self._factor)
-        return priced(usd, parts, plain.price or "", plain.unpriced, savings)
+    return {
+        key: value
+        for key, value in terms.items()
+        if (key in pricing_terms() or key in priced_terms)
+        and (key, value) not in applied
+        and not is_standard(provider, value)
+    }

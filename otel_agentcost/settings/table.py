@@ -23,6 +23,7 @@ from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.core.budgets import Action, Budget, Unit, to_limit
 from otel_agentcost.core.ledger import Ledger
 from otel_agentcost.core.loops import Rule
+from otel_agentcost.core.prices import PrivateAddresses
 from otel_agentcost.core.tool_prices import ToolPrice, ToolPrices
 from otel_agentcost.diagnostics import without_password
 from otel_agentcost.errors import SettingsError
@@ -103,6 +104,14 @@ class Settings:
         to_path,
         values="a file",
         meaning="Your price file, YAML or JSON. It adds to the built-in price book and overrides it.",
+    )
+    private_addresses: PrivateAddresses = setting(
+        "priced",
+        one_of(get_args(PrivateAddresses)),
+        values="`priced`, `free`, `unpriced`",
+        meaning="Price of calls to private addresses (loopback, RFC 1918, link-local, `*.local`, single-label hosts) "
+        "that no provider of your price file covers: that of the provider that the SDK or the model's name suggests, "
+        "nothing, or unknown.",
     )
     tool_prices: Mapping[str, ToolPrice | Decimal | float | str] = setting(
         ToolPrices(),

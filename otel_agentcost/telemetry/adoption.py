@@ -119,7 +119,7 @@ def _contradicts(span: SdkSpan, call: Call) -> bool:
     """Return True if the attributes of `span` name another model, or another kind of operation, than `call`."""
     attributes = span.attributes or {}
     model = attributes.get(semconv.REQUEST_MODEL, attributes.get("llm.model_name"))
-    if model is not None and call.model is not None and model != call.model:
+    if model is not None and call.model is not None and model not in (call.model, call.other_model):
         return True
     operation = attributes.get(semconv.OPERATION)
     return operation is not None and (operation == semconv.EMBEDDINGS) != (call.operation == semconv.EMBEDDINGS)
@@ -130,5 +130,5 @@ def _matches(span: SdkSpan, call: Call, provider: object) -> bool:
     attributes = span.attributes or {}
     model = attributes.get(semconv.REQUEST_MODEL, attributes.get("llm.model_name"))
     if model is not None:
-        return model == call.model
+        return model in (call.model, call.other_model)
     return provider in (attributes.get(semconv.PROVIDER), attributes.get("llm.provider"))

@@ -273,6 +273,8 @@ def _cost_attributes(cost: Cost, attributes: dict[str, AttributeValue]) -> None:
         attributes[semconv.CACHE_SAVINGS] = money.to_float(cost.cache_savings_usd)
     if cost.price is not None:
         attributes[semconv.PRICE] = cost.price
+    if cost.assumed:
+        attributes[semconv.PRICE_ASSUMED] = True
     attributes[semconv.COST_AMOUNT] = usd
     attributes[semconv.COST_CURRENCY] = "USD"
     attributes[semconv.COST_SOURCE] = cost.source

@@ -47,7 +47,7 @@ class Audio(Format):
         known.update(parameters.read(body, _TABLE))
         return Call(
             operation=semconv.GENERATE_CONTENT,
-            model=text(body, "model") or model_in(path),
+            model=model_in(path) or text(body, "model"),
             stream=semconv.REQUEST_STREAM in known or text(body, "stream_format") == "sse",
             parameters=known,
             body=body,

@@ -74,7 +74,7 @@ class Completions(Format):
         known = parameters.read(body, _TABLE)
         return Call(
             operation=semconv.TEXT_COMPLETION,
-            model=text(body, "model") or model_in(path),
+            model=model_in(path) or text(body, "model"),
             stream=semconv.REQUEST_STREAM in known,
             max_output_tokens=parameters.limit(known),
             choices=_choices(body),

@@ -39,7 +39,7 @@ class Embeddings(Format):
         """Read a request."""
         return Call(
             operation=semconv.EMBEDDINGS,
-            model=text(body, "model") or model_in(path),
+            model=model_in(path) or text(body, "model"),
             max_output_tokens=0,
             parameters=parameters.read(body, _TABLE),
             body=body,

@@ -46,7 +46,7 @@ class Images(Format):
         choices = known.get(semconv.REQUEST_CHOICES, 1)
         return Call(
             operation=semconv.GENERATE_CONTENT,
-            model=text(body, "model") or model_in(path),
+            model=model_in(path) or text(body, "model"),
             stream=semconv.REQUEST_STREAM in known,
             choices=choices if isinstance(choices, int) else 1,
             parameters=known,

@@ -97,7 +97,7 @@ def test_show_refuses_a_tier_without_a_price(capsys: pytest.CaptureFixture[str],
     tier = "prioritty" if at == "2026-11-18" else "priority"
     code, shown = run(capsys, "show", "gpt-4o", "--terms", f"service_tier={tier}", "--at", at)
     assert code == 1
-    assert f"Unpriced: the price book has no price of openai/gpt-4o for service_tier '{tier}'." in shown
+    assert f"Unpriced: the price book has no price of openai/gpt-4o for service_tier '{tier}'; add one" in shown
     assert "    service_tier=priority, from 2026-10-12: input_mtok $4.25" in shown
 
 
@@ -109,6 +109,28 @@ def test_show_tells_what_terms_do_beside_the_list(capsys: pytest.CaptureFixture[
     assert code == 0
     assert "    (servce_tier=flex is not a term of these prices and has no effect)\n" in shown
     assert "(service_tier=default" not in shown
+
+
+def test_show_tells_the_uplift_of_a_region(capsys: pytest.CaptureFixture[str]) -> None:
+    """The factor where it applies, its rule where it does not, and the reason where no price is known."""
+    code, shown = run(capsys, "show", "gpt-5.4", "--provider", "openai", "--base-url", "https://eu.api.openai.com/v1")
+    assert (code, "    all tokens at 1.1 times these prices\n" in shown) == (0, True)
+    code, shown = run(capsys, "show", "gpt-5.4", "--provider", "openai")
+    assert (code, "    all tokens at 1.1 times these prices\n" in shown) == (0, False)
+    assert "    ??.api.openai.com: all tokens at 1.1 times these prices\n" in shown
+    iowa = "https://us-central1-aiplatform.googleapis.com"
+    code, shown = run(capsys, "show", "gemini-4-argon", "--base-url", iowa)
+    assert code == 1
+    assert "at us-central1-aiplatform.googleapis.com differs from the standard price and is not known" in shown
+    assert "another price, which is not known: calls are unpriced" in shown
+
+
+def test_show_tells_the_days_of_a_price(capsys: pytest.CaptureFixture[str]) -> None:
+    """The day of the week that the price is for, and the days on which other prices hold."""
+    code, shown = run(capsys, "show", "deepseek-v4-pro", "--at", "2026-11-28T02:00")
+    assert (code, "on 2026-11-28 02:00 UTC (Saturday):" in shown) == (0, True)
+    assert "    input_mtok       $0.66 per million tokens\n" in shown
+    assert "    from 2026-08-17, Monday to Friday 01:00 to 04:00 UTC, not on 2026-09-25, 2026-10-01 to" in shown
 
 
 def test_show_has_a_description_and_an_example(capsys: pytest.CaptureFixture[str]) -> None:

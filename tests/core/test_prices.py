@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from decimal import ROUND_UP, Decimal, Inexact, localcontext
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -211,8 +212,8 @@ def test_counts_of_any_size_are_priced_or_refused(price: Decimal, count: int) ->
     assert sum_of_parts(cost) == cost.usd
 
 
-def listed(price: int, *, start: float | None = None, daily: tuple[float, float] | None = None) -> PriceList:
-    return PriceList(prices={"input_tokens": Decimal(price)}, period=Period(start=start, daily=daily))
+def listed(price: int, **period: Any) -> PriceList:
+    return PriceList(prices={"input_tokens": Decimal(price)}, period=Period(**period))
 
 
 def test_the_last_list_that_applies_is_used_and_else_the_first() -> None:
@@ -227,12 +228,44 @@ def test_the_last_list_that_applies_is_used_and_else_the_first() -> None:
 def test_a_quote_holds_until_it_says(at: float, later: float) -> None:
     """Within the time that a quote gives, the same card applies: nobody has to ask again."""
     prices = ModelPrices(
-        "x/y", [listed(1), listed(2, daily=(1800.0, 59400.0)), listed(3, daily=(79200.0, 3600.0)), listed(4, start=1e9)]
+        "x/y",
+        [
+            listed(1),
+            listed(2, daily=(1800.0, 59400.0), start=5e8),
+            listed(3, daily=(79200.0, 3600.0), weekdays=frozenset({0, 4})),
+            listed(4, weekdays=frozenset({5}), holidays=frozenset({20_000})),
+            listed(5, start=1.9e9),
+        ],
     )
     quote = prices.quote(at, {})
     assert quote.since <= at < quote.until
     if quote.since <= at + later < quote.until:
         assert prices.quote(at + later, {}).card is quote.card
+
+
+SATURDAY = 20_785 * 86_400.0  # 2026-11-28
+HOUR = 3_600.0
+
+
+@pytest.mark.parametrize(
+    ("period", "active", "inactive"),
+    [
+        (Period(weekdays=frozenset({5})), [SATURDAY, SATURDAY + 23.9 * HOUR], [SATURDAY - 1, SATURDAY + 24 * HOUR]),
+        (Period(daily=(HOUR, 4 * HOUR), weekdays=frozenset(range(5))), [SATURDAY - 22 * HOUR], [SATURDAY + 2 * HOUR]),
+        (Period(daily=(HOUR, 4 * HOUR), holidays=frozenset({20_785})), [SATURDAY - 22 * HOUR], [SATURDAY + 2 * HOUR]),
+        (Period(daily=(HOUR, 4 * HOUR), start=SATURDAY), [SATURDAY + 2 * HOUR], [SATURDAY - 22 * HOUR]),
+        # Friday's night lasts until Saturday morning; Saturday's does not begin.
+        (
+            Period(daily=(22 * HOUR, 6 * HOUR), weekdays=frozenset(range(5))),
+            [SATURDAY - HOUR, SATURDAY + 5 * HOUR],
+            [SATURDAY + 6 * HOUR, SATURDAY + 23 * HOUR, SATURDAY + 29 * HOUR, SATURDAY + 53 * HOUR],
+        ),
+    ],
+)
+def test_hours_hold_on_their_days_only(period: Period, active: list[float], inactive: list[float]) -> None:
+    """Weekdays, holidays and the first day restrict the hours, by the day on which these begin."""
+    assert [period.active(at) for at in active] == [True] * len(active)
+    assert [period.active(at) for at in inactive] == [False] * len(inactive)
 
 
 def test_the_first_variant_with_a_price_gives_it() -> None:

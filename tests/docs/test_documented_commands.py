@@ -46,7 +46,9 @@ def test_a_documented_way_to_start_the_demo_is_understood(command: str) -> None:
     assert _parser("demo").parse_args(shlex.split(command)).command == "demo"
 
 
-@pytest.mark.parametrize("model", ["house-model", "fast-claude", "dated", "nightly", "tiered", "with-terms"])
+@pytest.mark.parametrize(
+    "model", ["house-model", "fast-claude", "dated", "nightly", "working-days", "tiered", "with-terms"]
+)
 def test_the_models_of_the_examples_have_prices(
     model: str, directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

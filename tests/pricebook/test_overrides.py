@@ -272,6 +272,7 @@ def test_a_compiled_book_can_replace_the_bundled_one(tmp_path: Path) -> None:
 FIELDS = [
     *("models", "providers", "book", "alias", "like", "base_url", "prices", "variants", "when", "input_mtok", "base"),
     *("tiers", "start", "price", "start_date", "start_time", "end_time", "minimum_seconds", "m*", "["),
+    *("days", "except", "uplifts", "address", "factor"),
 ]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
@@ -321,3 +322,8 @@ def test_the_examples_in_the_documentation_work(tmp_path: Path) -> None:
     assert usd(first, "fast-claude", provider="openai") == usd(first, "claude-haiku-4-5", provider="anthropic")
     assert usd(second, "tiered", provider="openai") == Decimal("17.5")
     assert usd(second, "with-terms", provider="openai", terms=(("service_tier", "flex"),)) == Decimal("2.5")
+    data_zone: dict[str, Any] = {"provider": "azure", "base_url": "https://acme-eu.openai.azure.com/openai"}
+    assert usd(first, "gpt-5.4", **data_zone) == Decimal("1.1") * (usd(first, "gpt-5.4", provider="azure") or 0)
+    assert usd(first, "our-deployment", **data_zone) == usd(first, "our-deployment", provider="azure")
+    assert usd(second, "working-days", provider="openai", at=1_796_119_200) == 5  # Tuesday, 2026-12-01, 10:00 UTC
+    assert usd(second, "working-days", provider="openai", at=1_798_192_800) == Decimal("2.5")  # 25 December

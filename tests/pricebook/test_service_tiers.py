@@ -39,18 +39,29 @@ def test_the_standard_tier_is_the_standard_price(tier: str) -> None:
         ("google", "gemini-2.5-flash", ("service_tier", "flex")),
         ("anthropic", "claude-sonnet-4-5", ("speed", "fast")),
         ("azure", "gpt-4o", ("service_tier", "priority")),
+        ("aws.bedrock", "global.anthropic.claude-opus-5", ("service_tier", "reserved")),
+        ("x_ai", "grok-4", ("service_tier", "priority")),
+        ("groq", "llama-3.3-70b-versatile", ("service_tier", "performance")),
+        ("deepseek", "deepseek-v4-pro", ("processing", "batch")),
+        ("anthropic", "claude-opus-4-6", ("service_tier", "flex")),
+        ("mistral_ai", "mistral-large-latest", ("service_tier", "provisioned")),
     ],
 )
 def test_a_tier_without_a_price_is_not_priced_as_standard(provider: str, model: str, term: tuple[str, str]) -> None:
-    """The provider prices such terms apart, but has no price of this model for it: unpriced, and it says for what."""
+    """Unpriced, and it says for what, also where the book prices such a term for no model of the provider."""
     cost = price(provider, model, term)
     assert cost.usd is None
     assert term[0] in (cost.unpriced or "")
     assert term[1] in (cost.unpriced or "")
 
 
-def test_a_term_that_a_provider_never_prices_apart_changes_nothing() -> None:
-    """Groq names its tiers in each response and has one price."""
+def test_what_is_free_is_free_under_all_tiers() -> None:
+    """A model that the book lists without prices."""
+    assert price("google", "gemma-3-27b-it", ("service_tier", "flex")).usd == 0
+
+
+def test_a_tier_at_the_same_price_is_not_unpriced() -> None:
+    """Groq documents that flex costs what on-demand does."""
     plain = price("groq", "llama-3.3-70b-versatile")
     assert plain.usd
     assert price("groq", "llama-3.3-70b-versatile", ("service_tier", "flex")).usd == plain.usd

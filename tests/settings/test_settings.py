@@ -61,6 +61,7 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         {
             "OTEL_AGENTCOST_ENABLED": "False",
             "OTEL_AGENTCOST_PRICES": "~/prices.yaml",
+            "OTEL_AGENTCOST_PRIVATE_ADDRESSES": "Free",
             "OTEL_AGENTCOST_TOOL_PRICES": " web_search=0.005, read_page=0.001,",
             "OTEL_AGENTCOST_UPSTREAM": "Ledger",
             "OTEL_AGENTCOST_LOOP_MAX_REPEATS": "5",
@@ -81,6 +82,7 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
     assert settings == Settings(
         enabled=False,
         prices=Path.home() / "prices.yaml",
+        private_addresses="free",
         tool_prices={"web_search": ToolPrice(Decimal("0.005")), "read_page": ToolPrice(Decimal("0.001"))},
         upstream="ledger",
         loop_max_repeats=5,

@@ -45,6 +45,7 @@ EXPECTED: dict[str, Any] = {
     "agentcost.cost.input_usd": 0.000015,
     "agentcost.cost.output_usd": 0.00003,
     "agentcost.price": "openai/gpt-4o-mini",
+    "agentcost.price.assumed": True,
     "agentcost.trace.cost_usd": USD,
     "agentcost.trace.llm_cost_usd": USD,
     "agentcost.trace.tool_cost_usd": 0.0,

@@ -9,38 +9,50 @@ streaming responses, parse helpers and tool runners, and above its retries.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
 from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.calls.seam import Body, EventStream, RawResponse, Reply
 from otel_agentcost.core.call import Endpoint
-from otel_agentcost.integrations.endpoints import endpoint, match_path
+from otel_agentcost.integrations.endpoints import DEPLOYMENT, endpoint, match_path, with_location
 from otel_agentcost.integrations.patching import Target, argument, with_argument
 from otel_agentcost.integrations.sdks._base import Patchable, Through
 from otel_agentcost.wire import CannotRewrite, Change, Format, load
 from otel_agentcost.wire.format import ModelRequest
 
 _MAX_CACHED = 1000
-_DEPLOYMENT = "/deployments/"
-"""The part of an Azure address that names the deployment: Azure then ignores the model in the body."""
 
 
 class StainlessSeam:
     """Reads calls of `request(cast_to, options, *, stream, stream_cls)`."""
 
-    def __init__(self, default_provider: str, formats: Mapping[str, str], providers: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        default_provider: str,
+        formats: Mapping[str, str],
+        providers: Mapping[str, str],
+        *,
+        addressed: Collection[str] = (),
+        deployed: Collection[str] = (),
+    ) -> None:
         """Create the seam of one SDK.
 
         Args:
             default_provider: The provider that the SDK is made for, as `gen_ai.provider.name`.
             formats: Names of wire formats by path ending.
-            providers: Providers by the name of a client class or one of its base classes.
+            providers: Providers by the name of a client class or one of its base classes, or by the name of the
+                provider that a client is configured for (`OpenAI(provider=...)`).
+            addressed: Names of client classes that put the model of the body that a method builds into the address,
+                which decides: a model in `extra_body` is ignored there.
+            deployed: Paths that Azure serves at a deployment.
         """
         self._default = default_provider
         self._formats = formats
         self._providers = providers
+        self._addressed = frozenset(addressed)
+        self._deployed = frozenset(deployed)
         self._by_path: dict[str, Format | None] = {}
         self._by_client: dict[tuple[type, int], tuple[Any, Endpoint]] = {}
         self._kinds: dict[type, str] = {}
@@ -66,13 +78,17 @@ class StainlessSeam:
         )
 
     def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ModelRequest | None:
+        """Read the request. The address names its model, where that decides; else the body does."""
         options = argument(args, kwargs, 1, "options")
         url = options.url
         form = self._by_path[url] if url in self._by_path else self._format(url)
         if form is None or options.method.lower() != "post":
             return None
-        call = form.read_request(_body(options), url)
-        return ModelRequest(call=call, endpoint=self._endpoint(instance, url), format=form)
+        target = self._endpoint(instance, url)
+        if target.deployment is not None and url not in self._deployed and hasattr(instance, "_azure_deployment"):
+            target = replace(target, deployment=None)  # the SDK leaves the deployment out of this address
+        call = form.read_request(self._body(instance, options), _path(target, url))
+        return ModelRequest(call=call, endpoint=target, format=form)
 
     def rewrite(
         self,
@@ -84,14 +100,14 @@ class StainlessSeam:
         max_output_tokens: int | None,
     ) -> tuple[ModelRequest, tuple[Any, ...], dict[str, Any]]:
         options, target = argument(args, kwargs, 1, "options"), request.endpoint
-        if model is not None and _DEPLOYMENT in target.base_url and _DEPLOYMENT not in options.url:
+        if model is not None and target.deployment is not None and DEPLOYMENT not in options.url:
             raise CannotRewrite("its client is bound to one deployment")
         change = Change(model=model, max_output_tokens=max_output_tokens, provider=target.provider, known=target.known)
         body, url = request.format.rewrite(request.call, options.url, change)
         options = _copy(options)
         _put(options, request.call.body, body)
         options.url = url
-        call = request.format.read_request(_body(options), url)
+        call = request.format.read_request(_merged(options), _path(target, url))
         return replace(request, call=call), *with_argument(args, kwargs, 1, "options", options)
 
     def _format(self, url: str) -> Format | None:
@@ -110,15 +126,26 @@ class StainlessSeam:
         cached = self._by_client.get(key)
         if cached is not None and cached[0] is url:
             return cached[1]
-        result = endpoint(str(url), self._provider(client))
+        address, provider = str(url), self._provider(client)
+        if provider == "gcp.vertex_ai":
+            address = with_location(address, getattr(client, "region", None))
+        result = endpoint(address, provider)
         if len(self._by_client) >= _MAX_CACHED:
             self._by_client.clear()
         self._by_client[key] = (url, result)
         return result
 
     def _provider(self, client: Any) -> str:
-        named = (self._providers[c.__name__] for c in type(client).__mro__ if c.__name__ in self._providers)
-        return next(named, self._default)
+        configured: str = getattr(getattr(client, "_provider_runtime", None), "name", "")
+        names = (*(c.__name__ for c in type(client).__mro__), configured)
+        return next((self._providers[name] for name in names if name in self._providers), self._default)
+
+    def _body(self, client: Any, options: Any) -> Any:
+        """Return the body of the request, with the model that serves it if the SDK puts that into the address."""
+        body, extra = _merged(options), options.extra_json
+        if extra and "model" in extra and any(c.__name__ in self._addressed for c in type(client).__mro__):
+            return {**body, "model": options.json_data.get("model")}
+        return body
 
     def answer_id(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
         options = argument(args, kwargs, 1, "options")
@@ -149,7 +176,14 @@ class StainlessSeam:
         return reply
 
 
-def _body(options: Any) -> Any:
+def _path(target: Endpoint, url: str) -> str:
+    """Return the path of a request, with the deployment that the address of its client names."""
+    if target.deployment is None or DEPLOYMENT in url:
+        return url
+    return f"{DEPLOYMENT}{target.deployment}{url}"
+
+
+def _merged(options: Any) -> Any:
     """Return the request body as the SDK sends it: `extra_body` overrides the body that the method built."""
     body, extra = options.json_data, options.extra_json
     return {**body, **extra} if extra and isinstance(body, dict) else body

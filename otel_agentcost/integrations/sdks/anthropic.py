@@ -1,4 +1,5 @@
-"""anthropic: the API itself, and its Bedrock, Vertex and Foundry clients.
+"""anthropic: the API itself, and its Bedrock, Vertex and Foundry clients. Its clients for Claude's own platform on
+AWS and on Google Cloud are the API itself, at other addresses: Anthropic's names and prices of the models hold there.
 
 Since 2.12, the SDK opens a span in `request` and sends the request in `_request`. `_request` is patched there, so that
 the SDK's span is open and can be adopted. Older versions call `_request` again for each retry: there, `request` is
@@ -24,13 +25,14 @@ FORMATS = {
 
 PROVIDERS = {
     "BaseBedrockClient": "aws.bedrock",
+    "BaseMantleClient": "aws.bedrock",
     "BaseVertexClient": "gcp.vertex_ai",
     "AnthropicFoundry": "azure.ai.inference",
     "AsyncAnthropicFoundry": "azure.ai.inference",
 }
 
 
-_SEAM = StainlessSeam("anthropic", FORMATS, PROVIDERS)
+_SEAM = StainlessSeam("anthropic", FORMATS, PROVIDERS, addressed=("BaseBedrockClient", "BaseVertexClient"))
 
 
 def _patched_method(client: type) -> str:

@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.calls.seam import Body, EventIterator, Reply
 from otel_agentcost.core.call import Answer
-from otel_agentcost.integrations.endpoints import endpoint, match_path
+from otel_agentcost.integrations.endpoints import endpoint, match_path, with_location
 from otel_agentcost.integrations.patching import Target, argument, with_argument
 from otel_agentcost.integrations.sdks._base import Patchable, Sdk, Through
 from otel_agentcost.wire import AnswerReader, CannotRewrite, Change, Format, SoFar, load
@@ -121,11 +121,14 @@ class _Seam:
         if name is None:
             return None
         body = argument(args, kwargs, 2, "request_dict")
-        extra = _extra_body(instance, args[3] if len(args) > 3 else kwargs.get("http_options"))
+        options = args[3] if len(args) > 3 else kwargs.get("http_options")
+        extra = _extra_body(instance, options)
         if extra:
             body = _merge(body, extra)
-        base_url = instance._http_options.base_url or ""
-        default = "gcp.vertex_ai" if instance.vertexai else "gcp.gemini"
+        base_url = get(options, "base_url") or get(options, "baseUrl") or instance._http_options.base_url or ""
+        default = "gcp.gemini"
+        if instance.vertexai:
+            default, base_url = "gcp.vertex_ai", with_location(base_url, instance.location)
         form = self._formats.get(name)
         if form is None:
             form = self._formats[name] = load(name)

@@ -36,7 +36,28 @@ FORMATS = {
     "/evals/*/runs": "billed_later",
 }
 
-_SEAM = StainlessSeam("openai", FORMATS, {"BaseAzureClient": "azure.ai.openai"})
+PROVIDERS = {
+    "BaseAzureClient": "azure.ai.openai",
+    "BedrockOpenAI": "aws.bedrock",
+    "AsyncBedrockOpenAI": "aws.bedrock",
+    "bedrock": "aws.bedrock",
+    "vertex": "gcp.vertex_ai",
+}
+"""Providers by client class, and by the name of `OpenAI(provider=...)`."""
+
+DEPLOYED = (
+    "/completions",
+    "/chat/completions",
+    "/embeddings",
+    "/audio/transcriptions",
+    "/audio/translations",
+    "/audio/speech",
+    "/images/generations",
+    "/images/edits",
+)
+"""The paths to which the SDK's Azure clients add the deployment. On others, the model in the body decides."""
+
+_SEAM = StainlessSeam("openai", FORMATS, PROVIDERS, addressed=("BaseAzureClient",), deployed=DEPLOYED)
 
 SDK = Sdk(
     name="openai",

@@ -125,6 +125,7 @@ class _Call:
 
     __slots__ = (
         "__weakref__",
+        "_address",
         "_attribution",
         "_book",
         "_clock",
@@ -155,6 +156,7 @@ class _Call:
         self._context = ctx
         self._tally = tally
         self._request: Call = sources.request_of(span)
+        self._address = sources.address(span)
         self._attribution = attribution.current(ctx, owner.defaults, tally)
         self._started_at = self._clock()
         self._pid = os.getpid()
@@ -227,9 +229,9 @@ class _Call:
         return _MINIMUM if model is None else self._price(usage, (model,), ())
 
     def _price(self, usage: Usage, models: tuple[str | None, ...], terms: tuple[tuple[str, str], ...]) -> Cost:
-        provider = self._source.provider
+        provider, address = self._source.provider, self._address
         return self._book.price(
-            usage, provider=provider, base_url=None, models=models, at=self._started_at, terms=terms
+            usage, provider=provider, base_url=address, models=models, at=self._started_at, terms=terms
         )
 
     # --- spans of the call ---
@@ -274,7 +276,8 @@ class _Call:
     def _charge(self, span: Span, answer: Answer) -> None:
         request = sources.request_of(span)  # the span may have more attributes than at its start
         failed = span.status.status_code is StatusCode.ERROR
-        cost = Cost() if failed and answer.usage is None else self._cost(answer, request, sources.address(span)).known()
+        self._address = sources.address(span) or self._address
+        cost = Cost() if failed and answer.usage is None else self._cost(answer, request, self._address).known()
         tokens = answer.tokens()
         self._settle(span, request, cost, tokens.input + tokens.output)
         ctx = trace.set_span_in_context(span, self._context)
@@ -361,13 +364,18 @@ class _Call:
             self._gate.guard.release(self._ticket, self._clock())
 
     def _labels(self, request: Call, served: str | None = None) -> Labels:
-        return self._recorder.model_labels(request.operation, self._source.provider, request.model, served)
+        return self._recorder.model_labels(request.operation, self._provider(request), request.model, served)
+
+    def _provider(self, request: Call) -> str:
+        """Return the name of the provider whose prices apply: that of the address, if the span has a known one."""
+        said = self._source.provider
+        return said if self._address is None else self._book.seller(self._address, said, request.model)
 
     def _missing_attributes(self, span: Span, request: Call) -> dict[str, AttributeValue]:
         """Return the attributes of the request and the attribution that `span` does not have yet."""
         attributes: dict[str, AttributeValue] = {
             semconv.OPERATION: request.operation,
-            semconv.PROVIDER: self._source.provider,
+            semconv.PROVIDER: self._provider(request),
         }
         if request.model is not None:
             attributes[semconv.REQUEST_MODEL] = request.model

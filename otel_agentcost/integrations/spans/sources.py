@@ -120,16 +120,24 @@ def response_of(span: ReadableSpan, source: Source) -> Answer:
         usage=usage if isinstance(usage, Usage) else None,
         missing=None if isinstance(usage, Usage) else usage,
         model=model if isinstance(model, str) and model else None,
-        terms=(("service_tier", tier),) if tier is not None else (),
+        terms=_terms(tier),
         tier=tier,
     )
+
+
+def _terms(tier: str | None) -> tuple[tuple[str, str], ...]:
+    if tier is None:
+        return ()
+    return (("processing", "batch"),) if tier == "batch" else (("service_tier", tier),)
 
 
 def address(span: ReadableSpan) -> str | None:
     """Return the URL of the server; None if the span does not have its address."""
     attributes: _Attributes = span.attributes or {}
     server = attributes.get(semconv.SERVER_ADDRESS)
-    return f"https://{server}" if isinstance(server, str) and server else None
+    if not isinstance(server, str) or not server:
+        return None
+    return f"https://[{server}]" if ":" in server else f"https://{server}"
 
 
 def failure(span: ReadableSpan) -> str | None:

@@ -91,7 +91,7 @@ class Messages(Format):
             known[semconv.OUTPUT_TYPE] = "json"
         return Call(
             operation=_COUNTING if _COUNTING in path else semconv.CHAT,
-            model=text(body, "model") or _model_in(path),
+            model=_model_in(path) or text(body, "model"),
             stream=semconv.REQUEST_STREAM in known,
             max_output_tokens=parameters.limit(known),
             parameters=known,
@@ -113,7 +113,7 @@ class Messages(Format):
 
 
 def _model_in(path: str) -> str | None:
-    """Return the model that a path of Vertex (`/models/NAME:rawPredict`) or Bedrock (`/model/NAME/invoke`) names."""
+    """Return the model in the path of Vertex (`/models/NAME:rawPredict`) or Bedrock (`/model/NAME/invoke`)."""
     for start in ("/models/", "/model/"):
         _, separator, after = path.partition(start)
         if separator:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any, Final
+from urllib.parse import unquote
 
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call, Partial
@@ -87,7 +88,7 @@ class Chat(Format):
         choices = known.get(semconv.REQUEST_CHOICES, 1)
         return Call(
             operation=semconv.CHAT,
-            model=text(body, "model") or model_in(path),
+            model=model_in(path) or text(body, "model"),
             stream=semconv.REQUEST_STREAM in known,
             max_output_tokens=parameters.limit(known),
             choices=choices if isinstance(choices, int) else 1,
@@ -123,9 +124,9 @@ def _deferred(response: Any) -> Answer:
 
 
 def model_in(path: str) -> str | None:
-    """Return the deployment that an Azure path names, for a request that names no model."""
+    """Return the deployment that an Azure path names. It decides: Azure ignores the model in the body."""
     _, deployments, after = path.partition("/deployments/")
-    return after.partition("/")[0] or None if deployments else None
+    return unquote(after.partition("/")[0]) or None if deployments else None
 
 
 def finish_reasons(choices: Any) -> tuple[str, ...]:

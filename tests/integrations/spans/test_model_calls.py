@@ -137,6 +137,16 @@ def test_the_tier_that_a_span_names_sets_the_price(telemetry: Telemetry) -> None
     assert telemetry.attributes()["agentcost.cost.usd"] == pytest.approx(USD)
 
 
+@pytest.mark.parametrize("tier", ["performance", "batch"])
+def test_a_tier_without_a_price_in_a_span_is_not_priced_as_standard(telemetry: Telemetry, tier: str) -> None:
+    """Unpriced with the tier in the reason."""
+    with instrumented(telemetry):
+        call(telemetry, says={**SAYS, "openai.response.service_tier": tier})
+    given = telemetry.attributes()
+    assert "agentcost.cost.usd" not in given
+    assert tier in str(given["agentcost.unpriced"])
+
+
 @pytest.mark.parametrize(
     ("says", "reason"),
     [
