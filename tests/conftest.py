@@ -34,6 +34,7 @@ FOREIGN_SUFFIXES = ("_API_KEY", "_PROXY")
 # for real clocks. Each room keeps quick tests.
 SLOW = (
     "tests/calls/budgets/test_across_processes.py",
+    "tests/calls/test_foreign_exceptions.py::test_ten_thousand_interrupted_calls",
     "tests/calls/test_loop_guard.py::test_memory_at_worst",
     "tests/cli/test_collector_config.py",
     "tests/coexistence/test_one_charge.py",

@@ -95,7 +95,7 @@ def test_broken_plug_ins_do_not_stop_the_others(tmp_path: Path) -> None:
     """`instrument()` patches the SDKs of this package whatever plug-ins do."""
     acme = PluginDistribution(tmp_path, "acme", MODULES, ENTRY_POINTS)
     done = acme.run(START)
-    assert done.stdout.split() == ["FunctionWrapper"]
+    assert done.stdout.split() == ["_Wrapper"]
     assert done.stderr.count("is ignored") == len(REASONS)
 
 

@@ -24,11 +24,22 @@ ROOT = Path(__file__).resolve().parent.parent
 OURS = ("pytest>=8", "pytest-asyncio>=1", "hypothesis>=6.100")
 
 
+HTTP = (
+    "opentelemetry-distro",
+    "opentelemetry-exporter-otlp-proto-http",
+    "opentelemetry-instrumentation-fastapi",
+    "opentelemetry-instrumentation-httpx",
+)
+"""What propagates the trace context, and exports."""
+
+
 class Row(NamedTuple):
     """One framework: what to install of it, as it was and as it is. Its tests are `test_<name>.py`."""
 
     oldest: tuple[str, ...]
     newest: tuple[str, ...]
+    folder: str = "integrations/tools"
+    """The folder of its tests."""
 
 
 ROWS: dict[str, Row] = {
@@ -40,8 +51,10 @@ ROWS: dict[str, Row] = {
     ),
     "google_adk": Row(("google-adk==1.10.0",), ("google-adk",)),
     "google_genai": Row(("google-genai==1.32.0", "mcp==1.10.0", "pydantic<2.12"), ("google-genai", "mcp")),
+    "celery": Row(("celery==5.4.0", "openai"), ("celery", "openai"), "services"),
     "crewai": Row(("crewai==0.95.0",), ("crewai",)),
     "langchain": Row(("langchain-core==0.3.0",), ("langchain-core",)),
+    "litellm": Row(("litellm[proxy]==1.108.7", *HTTP), ("litellm[proxy]", *HTTP), "services"),
     "llama_index": Row(("llama-index-core==0.10.0",), ("llama-index-core",)),
     "openai": Row(("openai==3.31.0",), ("openai",)),
     "openai_agents": Row(("openai-agents==0.9.0", "openai==2.19.0", "mcp<2"), ("openai-agents",)),
@@ -70,7 +83,7 @@ def run(folder: Path, name: str, install: tuple[str, ...], pytest: list[str]) ->
     subprocess.run([*uv, "venv", "-q", "--python", sys.executable, str(folder)], check=True)
     packages = [*uv, "pip", "install", "-q", "--python", str(python), "-e", str(ROOT), *OURS, *install]
     subprocess.run(packages, check=True, env=environment)
-    tests = str(ROOT / "tests" / "integrations" / "tools" / f"test_{name}.py")
+    tests = str(ROOT / "tests" / ROWS[name].folder / f"test_{name}.py")
     # Where everything is skipped (pytest exits with 5 then), the framework was not there, or could not be imported.
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, *pytest]
     return subprocess.run(command, cwd=ROOT, check=False).returncode == 0

@@ -34,7 +34,7 @@ from otel_agentcost.telemetry.signals import (
     LOOP_WASTE,
     SAVINGS,
     TOKENS,
-    TRACE_COST,
+    TRACE_LLM_CALLS,
     UNPRICED,
     WHERE,
     label,
@@ -81,8 +81,8 @@ def _totals() -> Row:
             )),
             (4, trend(
                 "Runs per hour",
-                described("Runs (traces) that ended in the hour before each point.", TRACE_COST),
-                or_zero(hourly(TRACE_COST, part="count")), unit=COUNT, color="purple",
+                described("Runs (traces) that ended in the hour before each point.", TRACE_LLM_CALLS),
+                or_zero(hourly(TRACE_LLM_CALLS, part="count")), unit=COUNT, color="purple",
             )),
         ],
     )  # fmt: skip

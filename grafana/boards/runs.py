@@ -33,11 +33,13 @@ _DAY: Final = "1d"
 
 
 def _totals() -> Row:
+    # A run without a known cost is a run, but has no part in the mean.
+    runs = total(TRACE_LLM_CALLS, part="count")
     number, dollars = total(TRACE_COST, part="count"), total(TRACE_COST, part="sum")
     return Row(
         height=4,
         panels=[
-            (4, stat("Runs", described("Runs (traces) that ended in this range.", TRACE_COST), number,
+            (4, stat("Runs", described("Runs (traces) that ended in this range.", TRACE_LLM_CALLS), runs,
                      unit=COUNT, color="purple")),
             (4, stat("Mean cost of a run", described("Total cost of the runs in this range, divided by their number.",
                                                     TRACE_COST),

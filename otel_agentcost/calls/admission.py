@@ -29,9 +29,9 @@ from otel_agentcost.core.budgets import Budget, Scope
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.cost import FREE, Cost
 from otel_agentcost.core.usage import Usage
-from otel_agentcost.diagnostics import report, warn_once
+from otel_agentcost.diagnostics import complete, foreign, report, reraise_foreign, warn_once
 from otel_agentcost.errors import BudgetExceeded
-from otel_agentcost.guard import CallFacts, Guard, Refused, Ticket
+from otel_agentcost.guard import CallFacts, Guard, Refused, Ticket, forks
 from otel_agentcost.guard.ledger import LedgerError
 from otel_agentcost.guard.stream_meter import Meter
 from otel_agentcost.pricebook import PriceBook
@@ -59,6 +59,11 @@ class Gates:
         self._lock = threading.Lock()
         self.gate: Gate | None = None
         """The open gate; None if nothing is limited yet."""
+        forks.watch(self)
+
+    def after_fork(self) -> None:
+        """Replace the lock: a thread of the parent may hold it for as long as a ledger takes to answer."""
+        self._lock = threading.Lock()
 
     def open(self) -> Gate:
         """Return the gate, opened now if it is not open yet."""
@@ -143,11 +148,10 @@ class Gate:
         if facts is None:
             return None
         try:
-            decision = self.ask(facts, record.span)
-        except Exception as bug:
-            self._unguarded(record.span, bug)
+            return self._decided(self.ask(facts, record.span), facts, record.span)
+        except BaseException as error:
+            self._not_decided(error, facts, record.span)
             return None
-        return self._decided(decision, facts, record.span)
 
     async def admit_async(
         self, request: ModelRequest, record: Record, at: float, passage: Passage | None = None
@@ -163,10 +167,10 @@ class Gate:
                 decision = await self._circuit.admit_async(facts, record.span)
             else:
                 decision = await self.guard.admit_async(facts)
-        except Exception as bug:
-            self._unguarded(record.span, bug)
+            return self._decided(decision, facts, record.span)
+        except BaseException as error:
+            self._not_decided(error, facts, record.span)
             return None
-        return self._decided(decision, facts, record.span)
 
     def ask(self, facts: CallFacts, span: Span, *, wait: bool = True) -> Ticket | Refused:
         """Return the decision of the circuit breakers and the budgets. Waits only if `wait`."""
@@ -209,6 +213,15 @@ class Gate:
     def _allowances(self, around: tuple[Run, ...], ctx: Context) -> Allowances:
         own = tuple((run.budget, run.value) for run in around if run.budget is not None)
         return (*own, *run_context.carried(ctx, around)) if self.carries else own
+
+    def _not_decided(self, error: BaseException, facts: CallFacts, span: Span) -> None:
+        """Give back whatever `error` has left reserved. Raises it again unless it is a failure of this package."""
+        if isinstance(error, BudgetExceeded) and not foreign(error):
+            raise error  # a refusal: nothing is reserved
+        complete(partial(self.guard.run_without_blocking, partial(self.guard.give_back, facts)))
+        if not isinstance(error, Exception):
+            raise error
+        self._unguarded(span, error)
 
     def _unguarded(self, span: Span, bug: Exception) -> None:
         report("checking budgets", bug)
@@ -317,7 +330,8 @@ class Gate:
         try:
             (counted,) = self.guard.counted(self._facts({}, ((run.budget, run.value),)), None, self.clock())
             return self.guard.ledger.wrapped.standing(counted.claim.key, now=self.clock()).spent["nano_usd"]
-        except (LedgerError, OSError):
+        except (LedgerError, OSError) as error:
+            reraise_foreign(error)
             return None
         except Exception as bug:  # a ledger of another distribution may raise anything, and the application asks here
             report("reading what a run has spent", bug)
@@ -352,7 +366,7 @@ class Admission:
         self._facts = facts
         self.ticket = ticket
         self.settled = False
-        """True if the reservation is settled or released, or about to be."""
+        """True if the reservation is settled or released, or a thread was asked to do so."""
 
     @property
     def rewrites(self) -> bool:
@@ -365,6 +379,7 @@ class Admission:
         Raises:
             BudgetExceeded: The budget blocks the call as it was requested.
         """
+        reraise_foreign(bug)
         gate, facts = self._gate, self._facts
         gate.guard.release(self.ticket, gate.clock())
         if self.ticket.fallback_error is not None:
@@ -420,13 +435,13 @@ class Admission:
             cost: What it cost.
         """
         gate, tokens = self._gate, answer.tokens()
-        self.settled = True
         usd, used = cost.usd, tokens.input + tokens.output
         if answer.doubtful and usd is None:  # else such calls would pass every budget, without end
             reserved = self.ticket.reserved
             usd, used = Decimal(reserved.get("nano_usd", 0)).scaleb(-9), reserved.get("tokens", 0)
         settle = partial(self._settle, record.span, usd, used, gate.clock())
         gate.guard.run_without_blocking(settle)
+        self.settled = True
         if cost.usd is None and cost.unpriced is not None and not (self.ticket.unpriced or self.ticket.unenforced):
             self._warn_of_unknown_cost(record.span, model, cost.unpriced)
         if self.ticket.model is None or cost.usd is None or answer.usage is None:
@@ -487,7 +502,7 @@ class Admission:
         """Release what is still reserved. A call that was `made` and could not be settled counts as a call."""
         if self.settled:
             return
-        self.settled = True
         guard, now = self._gate.guard, self._gate.clock()
         span = trace.INVALID_SPAN
         guard.run_without_blocking(partial(self._settle, span, None, 0, now) if made else partial(self._release, now))
+        self.settled = True

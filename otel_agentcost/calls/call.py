@@ -6,12 +6,11 @@ dropped or cancelled. Every end of a stream calls `ActiveCall.end`, which passes
 
 from __future__ import annotations
 
-import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Protocol
 
 from opentelemetry import context
@@ -22,8 +21,9 @@ from otel_agentcost.calls.passage import Passage
 from otel_agentcost.calls.reported_costs import has_headers
 from otel_agentcost.calls.unfinished import Unfinished
 from otel_agentcost.core import semconv
-from otel_agentcost.core.call import AttributeValue
+from otel_agentcost.core.call import Answer, AttributeValue
 from otel_agentcost.core.reported_costs import Reported
+from otel_agentcost.diagnostics import complete as completely
 from otel_agentcost.diagnostics import report
 from otel_agentcost.telemetry.spans import Record
 from otel_agentcost.wire import AnswerReader
@@ -54,13 +54,38 @@ class CallContent(Protocol):
         ...
 
 
+class Ending:
+    """The end of a call, and how far its settlement has come: an exception of others may interrupt it anywhere."""
+
+    __slots__ = ("answer", "attributes", "charged", "error", "landed", "recorded")
+
+    def __init__(self, answer: Answer, error: BaseException | None) -> None:
+        """Begin a settlement.
+
+        Args:
+            answer: What came back.
+            error: The exception of the call, if it failed.
+        """
+        self.answer = answer
+        self.error = error
+        self.attributes: dict[str, AttributeValue] = {}
+        """The span attributes of the response, once they are known."""
+        self.recorded = False
+        """True if metrics and totals have the call, or are about to."""
+        self.charged = False
+        """True if budgets, metrics and totals have the call."""
+        self.landed = False
+        """True if the totals above know that the call is not in flight any more."""
+
+
 class ActiveCall:
     """One model call in flight."""
 
     __slots__ = (
         "__weakref__",
+        "_active",
         "_client",
-        "_once",
+        "_ending",
         "_settle",
         "admission",
         "at",
@@ -107,7 +132,8 @@ class ActiveCall:
         self._client = client
         self._settle = settle
         self.begun = begun
-        self._once = threading.Lock()
+        self._ending: dict[str, Ending | None] = {}
+        self._active: _Active | None = None
         self.sent = False
         """True if the call was admitted and the SDK was called."""
         self.admission: Admission | None = None
@@ -138,7 +164,17 @@ class ActiveCall:
         if passage is not None:
             mark = self.admission.ticket.mark if self.admission is not None else None
             ctx = passage.outgoing(ctx, mark, self.request.call.operation)
-        return _Active(self, ctx)
+        active = self._active = _Active(self, ctx)
+        return active
+
+    def leave(self) -> None:
+        """Restore the context of before `active`, if an exception of others prevented that."""
+        if self._active is not None:
+            self._active.__exit__()
+
+    def restored(self) -> None:
+        """Forget the block of `active`, which would otherwise keep this call until the next garbage collection."""
+        self._active = None
 
     def is_of(self, client: object) -> bool:
         """Return True if `client` makes this call. Another client inside a transport makes another call."""
@@ -179,7 +215,11 @@ class ActiveCall:
             self.record.first_chunk = time.perf_counter() - self.record.started
 
     def unreadable(self, bug: Exception) -> streams.Feed:
-        """Handle a reader that failed on an event: the following events are not read."""
+        """Handle a reader that failed on an event: the following events are not read.
+
+        Raises:
+            BaseException: `bug` is no failure of the reader, but an exception of others that arrived in it.
+        """
         report("reading a stream", bug)
         self.unread = f"the stream could not be read ({type(bug).__name__})"
         self.feed = ignore
@@ -187,8 +227,15 @@ class ActiveCall:
 
     def end(self, error: BaseException | None = None, *, complete: bool) -> None:
         """End the stream and settle the call. Later calls change nothing."""
-        if not self.settled:
+        if self.settled:
+            return
+        try:
             self._settle(self, error, complete=complete)
+        except BaseException as interruption:  # of others, before the settlement began
+            if not self.settled:
+                failure = error or interruption
+                completely(partial(self._settle, self, failure, complete=False))
+            raise
 
     def close(self) -> None:
         """End a stream early."""
@@ -214,15 +261,20 @@ class ActiveCall:
     @property
     def settled(self) -> bool:
         """True if the call is settled, or if another process settles it."""
-        return self._once.locked()
+        return bool(self._ending)
 
-    def settle_once(self) -> bool:
-        """Return True for the first caller, which settles the call, and False for all others."""
-        return self._once.acquire(blocking=False)
+    @property
+    def ending(self) -> Ending | None:
+        """The end that settles the call; None if it has not ended, or if another process settles it."""
+        return self._ending.get("")
+
+    def ends_with(self, ending: Ending) -> bool:
+        """Return True for the first caller, whose `ending` settles the call, and False for all others."""
+        return self._ending.setdefault("", ending) is ending  # one step: no other thread or signal comes between
 
     def disown(self) -> None:
         """Leave the call to another process: its copy in a forked child must not settle it."""
-        self._once.acquire(blocking=False)
+        self._ending.setdefault("", None)
 
 
 CURRENT: ContextVar[ActiveCall | None] = ContextVar("agentcost_call", default=None)
@@ -232,25 +284,27 @@ CURRENT: ContextVar[ActiveCall | None] = ContextVar("agentcost_call", default=No
 class _Active:
     """Makes a call the current one for a block. A class, because every call enters it."""
 
-    __slots__ = ("_call", "_context", "_outer", "_token")
+    __slots__ = ("_before", "_call", "_context", "_outer")
 
     def __init__(self, call: ActiveCall, ctx: context.Context) -> None:
         self._call = call
         self._context = ctx
+        self._outer = context.get_current()
+        self._before = CURRENT.get()
 
     def __enter__(self) -> None:
         self._call.sent = True
-        self._token = CURRENT.set(self._call)
-        self._outer = context.get_current()
+        CURRENT.set(self._call)
         context.attach(self._context)
 
     def __exit__(self, *_exc: object) -> None:
         # A coroutine may be resumed or closed in another context (a framework that drives it by hand, a loop that
-        # stops): there is nothing to restore there.
+        # stops): there is nothing to restore there. `attach`, as `detach` swallows the exception of a signal handler.
         if context.get_current() is self._context:
-            context.attach(self._outer)  # in a copy of the context, such as a new task's, the token would be invalid
-        with suppress(ValueError):
-            CURRENT.reset(self._token)
+            context.attach(self._outer)  # in a copy of the context, such as a new task's, a token would be invalid
+        if CURRENT.get() is self._call:
+            CURRENT.set(self._before)
+        self._call.restored()
 
 
 def ignore(_event: Any) -> None:

@@ -17,6 +17,8 @@ from pathlib import PurePath
 from typing import Any, Final, NamedTuple, cast
 from uuid import UUID
 
+from otel_agentcost.diagnostics import reraise_foreign
+
 MAX_CHARACTERS: Final = 65_536
 """The approximate number of characters that are read of a value: bigger values would slow tools and spans down."""
 _NODE: Final = 8
@@ -47,7 +49,8 @@ def plain(value: Any, limit: int = MAX_CHARACTERS) -> Plain:
     reader = _Reader(limit)
     try:
         text = json.dumps(reader.read(value, 0), ensure_ascii=False)
-    except Exception:  # reading an object of the application raised
+    except Exception as error:  # reading an object of the application raised
+        reraise_foreign(error)
         return Plain(f"<{type(value).__name__}>", opaque=True, cut=False)
     return Plain(_unicode(text), opaque=reader.opaque, cut=reader.cut)
 

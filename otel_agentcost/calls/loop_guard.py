@@ -36,6 +36,7 @@ from otel_agentcost.core.loops import (
 )
 from otel_agentcost.diagnostics import report
 from otel_agentcost.errors import LoopDetected
+from otel_agentcost.guard import forks
 from otel_agentcost.telemetry.loop_events import LoopReports
 from otel_agentcost.telemetry.spans import Record
 from otel_agentcost.wire import Format, ModelRequest, conversation
@@ -112,6 +113,13 @@ class LoopGuard:
         self._content = content
         self._traces: OrderedDict[str, _Trace] = OrderedDict()
         self._lock = threading.Lock()
+        forks.watch(self)
+
+    def after_fork(self) -> None:
+        """Replace the locks, which threads of the parent may hold."""
+        self._lock = threading.Lock()
+        for trace in self._traces.values():
+            trace.loops.after_fork()
 
     def check(self, request: ModelRequest, record: Record) -> Detection | None:
         """Return the worst loop of the trace before a model call; None if there is none."""
@@ -264,6 +272,10 @@ class TraceLoops:
         self._in_conversation = False
         """True if a conversation contains tool calls: those from spans are then duplicates."""
         self._by_spans: LoopDetector | None = None
+
+    def after_fork(self) -> None:
+        """Replace the lock, which a thread of the parent may hold."""
+        self._lock = Lock()
 
     def size(self) -> int:
         """Return the approximate size in bytes."""

@@ -13,19 +13,21 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from itertools import chain, islice
 from typing import Any, Protocol
 
 from otel_agentcost.calls import finalize, pricing, streams
 from otel_agentcost.calls.admission import Gates
-from otel_agentcost.calls.call import CURRENT, ActiveCall, CallContent
+from otel_agentcost.calls.call import CURRENT, ActiveCall, CallContent, Ending
 from otel_agentcost.calls.loop_guard import LoopGuard
 from otel_agentcost.calls.passage import Passages
 from otel_agentcost.calls.seam import Body, EventIterator, EventStream, Reply, Retrieves, Seam
 from otel_agentcost.calls.unfinished import UnfinishedAnswers
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue
-from otel_agentcost.diagnostics import report
+from otel_agentcost.core.cost import Cost
+from otel_agentcost.diagnostics import complete, foreign, report, reraise_foreign
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry import spans
 from otel_agentcost.telemetry.recorder import Labels, Recorder
@@ -102,10 +104,10 @@ class Pipeline:
                 args, kwargs = self._rewrite(call, seam, args, kwargs)
             with call.active():
                 result = wrapped(*args, **kwargs)
+            return self._deliver(call, seam, result)
         except BaseException as error:
-            self._fail(call, error)
+            self._stop(call, error)
             raise
-        return self._deliver(call, seam, result)
 
     async def call_async(self, seam: Seam, wrapped: Wrapped, instance: Any, args: Any, kwargs: Any) -> Any:
         """Make one asynchronous call."""
@@ -120,10 +122,10 @@ class Pipeline:
                 args, kwargs = self._rewrite(call, seam, args, kwargs)
             with call.active():
                 result = await wrapped(*args, **kwargs)
+            return self._deliver(call, seam, result)
         except BaseException as error:
-            self._fail(call, error)
+            self._stop(call, error)
             raise
-        return self._deliver(call, seam, result)
 
     def generate(self, seam: Seam, wrapped: Wrapped, instance: Any, args: Any, kwargs: Any) -> Iterator[Any]:
         """Make one synchronous call of a generator method, which sends its request with the first event."""
@@ -139,11 +141,12 @@ class Pipeline:
             with call.active():
                 events: Iterator[Any] = iter(wrapped(*args, **kwargs))
                 first = list(islice(events, 1))
+            tapped = self._deliver(call, seam, chain(first, events))
         except BaseException as error:
-            self._fail(call, error)
+            self._stop(call, error)
             raise
         try:
-            yield from self._deliver(call, seam, chain(first, events))
+            yield from tapped
         finally:  # an exception thrown into this generator, or its close, ends the SDK's: that releases the connection
             close = getattr(events, "close", None)
             if close is not None:
@@ -164,19 +167,26 @@ class Pipeline:
             request = self._resolved(request)
             at = self._clock()
             record = self._spans.open(request.call, request.endpoint.attributes)
-            content = self._content.begin(request, record) if self._content is not None else None
-            call = ActiveCall(request, record, instance, at, content, self.settle_stream)
-            if self._passages is not None:
-                call.passage = self._passages.passage(request, at, nested=current is not None)
+            return self._begin(request, record, instance, at, nested=current is not None)
         except Exception as error:
             report("reading a request", error)
             return None
-        return call
 
     def _resolved(self, request: ModelRequest) -> ModelRequest:
         """Return `request` with the name of the provider whose prices apply."""
         endpoint = self._book.resolve(request.endpoint, request.call.model)
         return request if endpoint is request.endpoint else replace(request, endpoint=endpoint)
+
+    def _begin(self, request: ModelRequest, record: Record, instance: Any, at: float, *, nested: bool) -> ActiveCall:
+        try:
+            content = self._content.begin(request, record) if self._content is not None else None
+            call = ActiveCall(request, record, instance, at, content, self.settle_stream)
+            if self._passages is not None:
+                call.passage = self._passages.passage(request, at, nested=nested)
+        except BaseException:
+            complete(record.abandon)
+            raise
+        return call
 
     # --- 3 loop check and admission ---
 
@@ -344,8 +354,20 @@ class Pipeline:
         request, form, at_hand = call.request.call, call.request.format, not getattr(reader, "lazy", False)
         return checked(request, form, answer, lambda: reader.so_far().texts, call.headers, in_pieces=at_hand)
 
+    def _stop(self, call: ActiveCall, error: BaseException) -> None:
+        """Settle a call that raised, whether in the SDK or, if the exception is one of others, in here."""
+        try:
+            self._fail(call, error)
+        except BaseException:
+            complete(call.leave)
+            complete(partial(self._fail, call, error))
+            raise
+        call.leave()
+
     def _fail(self, call: ActiveCall, error: BaseException) -> None:
         """Settle a call that raised. The provider may have billed it anyway."""
+        if call.settled:
+            return
         if not call.sent:
             self.finish(call, Answer(), error)
             return
@@ -363,7 +385,8 @@ class Pipeline:
             return None
         try:
             body = parsed(response.content)
-        except Exception:  # a stream that was never read, or that broke
+        except Exception as error:  # a stream that was never read, or that broke
+            reraise_foreign(error)
             return None
         answer = _read_body(call, body)
         return answer if answer.usage is not None else None
@@ -372,60 +395,80 @@ class Pipeline:
 
     def finish(self, call: ActiveCall, answer: Answer, error: BaseException | None = None) -> None:
         """Price the answer, settle the budgets, charge the telemetry and end the span. Runs once a call."""
-        if not call.settle_once():
-            return
-        attributes: dict[str, AttributeValue] = {}
+        ending = Ending(answer, error)
         try:
-            attributes = self._charge(call, answer, error) if call.sent else _not_sent(error)
+            if call.ends_with(ending):
+                self._end(call, ending)
+        except BaseException:  # of others: it may arrive anywhere in here
+            if call.ending is ending:
+                complete(partial(self._end, call, ending))
+            raise
+
+    def _end(self, call: ActiveCall, ending: Ending) -> None:
+        """Do what is left to do for a call that has ended: an exception of others may have interrupted this before."""
+        try:
+            if not ending.charged:
+                ending.attributes = self._charge(call, ending) if call.sent else _not_sent(ending.error)
+                ending.charged = True
         except Exception as bug:
             report("settling a call", bug)
-            attributes = {semconv.UNPRICED: f"otel-agentcost failed to price it ({type(bug).__name__})"}
+            ending.attributes = {semconv.UNPRICED: f"otel-agentcost failed to price it ({type(bug).__name__})"}
+            ending.charged = True
         if call.admission is not None:
             call.admission.end(made=call.sent)
         if call.passage is not None:
-            call.passage.ended(answered=answer.usage is not None)
+            call.passage.ended(answered=ending.answer.usage is not None)
         if call.content is not None:
-            call.content.ended(attributes)
+            call.content.ended(ending.attributes)
         try:
-            call.record.close(attributes, error)
+            call.record.close(ending.attributes, ending.error)
         except Exception as bug:
             report("ending a span", bug)
-        if call.record.tally is not None:
+        if call.record.tally is not None and not ending.landed:
+            ending.landed = True
             call.record.tally.call_ended()
+        call.attempt, call.earlier = None, ()  # responses of the SDK, which are the application's
 
-    def _charge(self, call: ActiveCall, answer: Answer, error: BaseException | None) -> dict[str, AttributeValue]:
+    def _charge(self, call: ActiveCall, ending: Ending) -> dict[str, AttributeValue]:
         """Price and charge a call that was made. Returns its span's attributes."""
-        request, record = call.request, call.record
-        answer = _completed(call, answer)
+        request, record, error = call.request, call.record, ending.error
+        answer = _completed(call, ending.answer)
         cost = pricing.cost_of(self._book, request, answer, at=call.at, failed=error is not None)
         tokens = answer.tokens()
         if call.begun is not None:
             labels = self._labels(call, request.call.model, answer.model)
             return self._unfinished.charge(call.begun, record, labels, answer, cost, error)
         upstream = call.passage is not None and call.passage.charged_upstream
-        if answer.goes_on and not upstream:
-            self._unfinished.add(request, record, call.admission, call.at, answer.response_id)
-        elif call.admission is not None:  # first, so that a later error does not lose the cost
-            saved = call.admission.settle(record, request.call.model, answer, cost)
-            if saved is not None:
-                self._recorder.saved_by_downgrade(saved.usd, self._labels(call, saved.requested, saved.served))
+        self._settle_budgets(call, ending, answer, cost, upstream=upstream)
         if upstream:
             cost = self._recorder.left_to_upstream(record, tokens, cost)
+        failure = spans.error_type(error) if error is not None else None
         attributes = spans.answer_attributes(answer, tokens, cost) if record.span.is_recording() else {}
         if record.first_chunk is not None:
             attributes[semconv.TIME_TO_FIRST_CHUNK] = record.first_chunk
-        failure = spans.error_type(error) if error is not None else None
         if failure is not None:
             attributes[semconv.ERROR_TYPE] = failure
         if upstream:
             return {**attributes, semconv.CHARGED_UPSTREAM: True, semconv.WATCHED: True}
+        if ending.recorded:  # telemetry rather misses a part of a call than counts it twice
+            return attributes
         labels = self._labels(call, request.call.model, answer.model)
         counted = tokens if answer.usage is not None else None
         seconds = time.perf_counter() - record.started
+        ending.recorded = True
         self._recorder.charge_model_call(record, labels, counted, cost, failure, seconds=seconds)
         if self._loops is not None:
             self._loops.settled(record, cost)
         return attributes
+
+    def _settle_budgets(self, call: ActiveCall, ending: Ending, answer: Answer, cost: Cost, *, upstream: bool) -> None:
+        """Settle the reservation first, so that a later error does not lose the cost."""
+        if answer.goes_on and not upstream:
+            self._unfinished.add(call.request, call.record, call.admission, call.at, answer.response_id)
+        elif call.admission is not None:
+            saved = call.admission.settle(call.record, call.request.call.model, answer, cost)
+            if saved is not None and not ending.recorded:
+                self._recorder.saved_by_downgrade(saved.usd, self._labels(call, saved.requested, saved.served))
 
     def _labels(self, call: ActiveCall, requested: str | None, served: str | None) -> Labels:
         request = call.request
@@ -445,8 +488,6 @@ def _completed(call: ActiveCall, answer: Answer) -> Answer:
     answer = pricing.within_limit(answer, call.request.call)
     if call.earlier:
         answer = pricing.with_attempts(answer, call.earlier, call.request)
-        call.earlier = ()
-    call.attempt = None
     return answer
 
 
@@ -457,6 +498,8 @@ def _not_sent(error: BaseException | None) -> dict[str, AttributeValue]:
 
 def _not_answered(error: BaseException) -> str | None:
     """Return why the cost of a failed call is unknown; None if the provider rejected it, which costs nothing."""
-    if getattr(error, "status_code", None) is not None or getattr(error, "code", None) is not None:
+    if not foreign(error) and (
+        getattr(error, "status_code", None) is not None or getattr(error, "code", None) is not None
+    ):
         return None
     return f"no answer came ({type(error).__name__}): whether the provider bills it is not known"

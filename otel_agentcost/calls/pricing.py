@@ -13,6 +13,7 @@ from otel_agentcost.calls.reported_costs import believed
 from otel_agentcost.core.call import Answer, Call, Charge
 from otel_agentcost.core.cost import FREE, Cost
 from otel_agentcost.core.usage import NOTHING, Usage
+from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.guard.estimate import Price
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.wire.fields import parsed
@@ -93,7 +94,8 @@ def with_attempts(answer: Answer, earlier: tuple[Any, ...], request: ModelReques
     for response in earlier:
         try:
             other = request.format.read_response(request.call, parsed(response.content))
-        except Exception:  # a stream, or a response that was not read
+        except Exception as error:  # a stream, or a response that was not read
+            reraise_foreign(error)
             other = Answer()
         if other.usage is None or other.missing is not None:
             answer = replace(answer, uncounted=answer.uncounted or "the cost of an earlier attempt is unknown")

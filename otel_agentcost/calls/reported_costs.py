@@ -91,7 +91,7 @@ def _absurd(told: Reported, by_book: Callable[[], Cost]) -> bool:
         return False
     warn_once(
         f"absurd cost: {told.row.name}",
-        f"otel-agentcost: a response reports a cost of ${told.usd:f} ({told.row.name}) for ${cost.usd:f} at list "
-        "prices; it is ignored, and the list price counts",
+        f"otel-agentcost: a response reports a cost of ${told.usd:f} ({told.row.name}) for "
+        f"${cost.usd.normalize():f} at list prices; it is ignored, and the list price counts",
     )
     return True

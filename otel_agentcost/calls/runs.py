@@ -13,22 +13,25 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from decimal import Decimal
+from functools import partial
 from typing import Any, Literal, TypeVar
 
 from opentelemetry import trace
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
-from otel_agentcost.calls import active
+from otel_agentcost.calls import active, finalize
 from otel_agentcost.calls.admission import Gate
 from otel_agentcost.calls.scopes import new_value
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.budgets import Action, Budget, Unit, to_action, to_limit
-from otel_agentcost.diagnostics import report, warn_once
+from otel_agentcost.diagnostics import complete, report, warn_once
 from otel_agentcost.telemetry import attribution, blocks, run_context
 from otel_agentcost.telemetry.blocks import Entered
 from otel_agentcost.telemetry.generators import decorated
 from otel_agentcost.telemetry.run_context import Run
-from otel_agentcost.telemetry.spans import error_type
+from otel_agentcost.telemetry.spans import end_started, error_type
+
+finalize.FINALIZERS.add(__name__)
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -124,15 +127,29 @@ class Opening(AbstractContextManager[Run], AbstractAsyncContextManager[Run]):
         self._open: list[_Scope] = []
 
     def __enter__(self) -> Run:
+        before = blocks.place()
         opened = Run(self._name, new_value(), self._budget, _spent)
         scope = _Scope(opened, self._who)
-        scope.__enter__()
-        self._open.append(scope)
+        try:
+            scope.__enter__()
+            self._open.append(scope)
+        except BaseException as error:  # of others: it may arrive anywhere in here
+            complete(partial(end_started, error, trace.get_current_span(scope.outer)))
+            complete(partial(scope.__exit__, type(error), error, None))
+            complete(partial(blocks.move_to, before))
+            raise
         return opened
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, place: object) -> Literal[False]:
-        leaving = blocks.take_current(self._open)
-        leaving.__exit__(kind, error, place)
+        leaving: _Scope | None = None
+        try:
+            if (leaving := blocks.take_current(self._open)) is not None:
+                leaving.__exit__(kind, error, place)
+        except BaseException:  # of others: it may arrive anywhere in here
+            leaving = leaving or blocks.take_current(self._open)
+            if leaving is not None:
+                complete(partial(leaving.__exit__, kind, error, place))
+            raise
         return False
 
     async def __aenter__(self) -> Run:
@@ -155,11 +172,12 @@ class _Scope(AbstractContextManager[None]):
         self._run = opened
         self._who = who
         self._span: Span | None = None
+        self._entered: Entered | None = None
+        self.outer = blocks.here()
 
     def __enter__(self) -> None:
         running = active.active()
-        here = blocks.here()
-        outer = ctx = attribution.within(here, **self._who)
+        outer = ctx = attribution.within(self.outer, **self._who)
         if running is not None:
             who = attribution.current(outer, running.attribution)
             attributes = {semconv.OPERATION: semconv.INVOKE_WORKFLOW, semconv.WORKFLOW: self._run.name, **who}
@@ -178,21 +196,32 @@ class _Scope(AbstractContextManager[None]):
             if running is None and self._run.budget is not None:
                 warn_once("a run without instrumentation", _INERT)
             ctx = run_context.entered(self._run, ctx)
-        self._entered = Entered(ctx, here)
+        self._entered = Entered(ctx, self.outer)
+
+    def __del__(self) -> None:
+        # The exception of a signal handler can arrive where the block's exit begins: then this is the end.
+        entered, span = getattr(self, "_entered", None), getattr(self, "_span", None)
+        if entered is not None:
+            entered.leave()
+        if span is not None and span.is_recording():
+            finalize.settle_when_safe(span.end)
 
     def is_current(self) -> bool:
         """Return True if this is the innermost open run of the running code."""
-        return self._entered.is_current()
+        return self._entered is not None and self._entered.is_current()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, place: object) -> Literal[False]:
-        self._entered.leave()
+        entered = self._entered
+        if entered is not None:
+            entered.leave()
+            self._entered = None
         try:
             gate = _gate()
             if gate is not None and self._run.budget is not None:
                 gate.guard.ended("run", self._run.value)
         except Exception as bug:
             report("ending a run", bug)
-        if self._span is not None:
+        if self._span is not None and self._span.is_recording():
             if error is not None and kind is not GeneratorExit:  # the consumer stopped early: no error
                 self._span.set_attribute(semconv.ERROR_TYPE, error_type(error))
                 self._span.set_status(Status(StatusCode.ERROR))

@@ -14,12 +14,12 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import suppress
-from functools import partial
+from functools import cache, partial
+from importlib import import_module
 from typing import Any, Protocol
 
 from otel_agentcost.calls import finalize
-from otel_agentcost.diagnostics import apart, report
+from otel_agentcost.diagnostics import apart, complete, report, reraise_foreign
 from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.wire.fields import parsed
 
@@ -58,22 +58,12 @@ class StreamListener(Protocol):
         ...
 
 
-class _StreamEnd:
-    """Informs the listener of the end of a stream. Every exception passes unchanged."""
-
-    __slots__ = ("_listener",)
-
-    def __init__(self, listener: StreamListener) -> None:
-        self._listener = listener
-
-    def __enter__(self) -> None:
-        """Do nothing: the stream has started already."""
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _trace: object) -> None:
-        if kind is GeneratorExit:
-            self._listener.dropped()
-        else:
-            self._listener.end(error, complete=error is None)
+def _stopped(listener: StreamListener, error: BaseException) -> None:
+    """Inform the listener that `error` has ended the stream."""
+    if isinstance(error, GeneratorExit):
+        listener.dropped()
+    else:
+        listener.end(error, complete=False)
 
 
 def tap(events: Iterator[Any], listener: StreamListener) -> Iterator[Any]:
@@ -84,7 +74,7 @@ def tap(events: Iterator[Any], listener: StreamListener) -> Iterator[Any]:
     """
     feed = listener.feed
     first = True
-    with _StreamEnd(listener):
+    try:
         for event in events:
             if first:
                 first = False
@@ -97,6 +87,10 @@ def tap(events: Iterator[Any], listener: StreamListener) -> Iterator[Any]:
             except Exception as bug:
                 feed = listener.unreadable(bug)
             yield event
+    except BaseException as error:
+        _stopped(listener, error)
+        raise
+    listener.end(complete=True)
 
 
 async def tap_async(
@@ -111,7 +105,7 @@ async def tap_async(
     """
     feed = listener.feed
     first = True
-    with _StreamEnd(listener):
+    try:
         async for event in events:
             if first:
                 first = False
@@ -124,6 +118,10 @@ async def tap_async(
             except Exception as bug:
                 feed = listener.unreadable(bug)
             yield event
+    except BaseException as error:
+        _stopped(listener, error)
+        raise
+    listener.end(complete=True)
 
 
 def tapped(events: Any, listener: StreamListener, close: Callable[[], Awaitable[object]] | None = None) -> Any:
@@ -144,9 +142,11 @@ def _cut_off(events: Any, error: BudgetExceeded, close: Callable[[], object] | N
     traceback = error.__traceback__
     throw = partial(events.throw, error) if hasattr(events, "throw") else None
     for end in (close, throw, getattr(events, "close", None)):
-        with suppress(Exception):
+        try:
             if end is not None:
                 end()
+        except Exception as failure:  # noqa: PERF203 (three at most, where a stream is cut off)
+            reraise_foreign(failure)
     error.__traceback__ = traceback  # the new traceback refers to this frame, which refers to `error`: a cycle
 
 
@@ -157,13 +157,80 @@ async def _cut_off_async(
     traceback = error.__traceback__
     throw = partial(events.athrow, error) if hasattr(events, "athrow") else None
     for end in (close, throw, getattr(events, "aclose", None)):
-        with suppress(Exception):
+        try:
             if end is not None:
                 await end()
+        except Exception as failure:  # noqa: PERF203 (three at most, where a stream is cut off)
+            reraise_foreign(failure)
     error.__traceback__ = traceback
 
 
-def watch_close(response: Any, listener: StreamListener, running: Callable[[], bool]) -> None:
+# --- the HTTP response: its byte stream is replaced, which is no part of a copied or pickled response ---
+
+
+class _Tapped:
+    """The byte stream of an HTTP response, which informs a listener when the application closes the response.
+
+    The response keeps its methods, so it can be copied, pickled and outlived by them as without this package.
+    """
+
+    def __init__(
+        self, stream: Any, listener: StreamListener, running: Callable[[], bool], read: Callable[[Any, bool], Any]
+    ) -> None:
+        self._stream = stream
+        self._listener = weakref.ref(listener)  # the response must not keep a dropped stream alive: it settles at once
+        self._running = running
+        self._read = read
+
+    def __iter__(self) -> Iterator[bytes]:
+        chunks: Iterator[bytes] = self._read(iter(self._stream), False)
+        return chunks
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        chunks: AsyncIterator[bytes] = self._read(aiter(self._stream), True)
+        return chunks
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def _end(self) -> None:
+        # A close from the running stream is ignored: the tap reports the end with its cause.
+        if (listener := self._listener()) is not None and not self._running():
+            apart(partial(listener.end, complete=False))  # finalizers of the SDK close responses too
+
+    def close(self) -> None:
+        try:
+            self._end()
+        except BaseException:
+            complete(self._end)
+            raise
+        finally:
+            self._stream.close()
+
+    async def aclose(self) -> None:
+        try:
+            self._end()
+        except BaseException:
+            complete(self._end)
+            raise
+        finally:
+            await self._stream.aclose()
+
+
+@cache
+def _tapped_class(kind: type) -> type[_Tapped] | None:
+    """Return the class that stands for byte streams of `kind`: the HTTP library checks for its own base classes."""
+    bases = tuple(base for base in kind.__mro__ if base.__name__ in {"SyncByteStream", "AsyncByteStream"})
+    return type("_Tapped", (_Tapped, *bases), {}) if bases else None
+
+
+def _unread(chunks: Any, _asynchronous: bool) -> Any:  # noqa: FBT001 (a callback)
+    return chunks
+
+
+def watch_close(
+    response: Any, listener: StreamListener, running: Callable[[], bool], read: Callable[[Any, bool], Any] = _unread
+) -> None:
     """End the stream of `listener` when the application closes the HTTP response.
 
     Args:
@@ -171,30 +238,14 @@ def watch_close(response: Any, listener: StreamListener, running: Callable[[], b
         listener: The receiver of the events.
         running: Returns True while the stream itself runs. A close from there is ignored, because the tap reports the
             end of the stream with its cause.
+        read: Returns the iterator that the application gets for the iterator of raw bytes. Its second argument is True
+            if they are asynchronous.
     """
-    kind: Any = type(response)
-    reference = weakref.ref(listener)  # the response must not keep a dropped stream alive: it settles at once
-
-    def on_close() -> None:
-        if (alive := reference()) is not None and not running():
-            apart(partial(alive.end, complete=False))  # finalizers of the SDK close responses too
-        # These functions refer to the response. A weak reference would be dead when a garbage collection closes a
-        # dropped stream, and the connection would never be released. So the reference cycle is broken here.
-        vars(response).pop("close", None)
-        vars(response).pop("aclose", None)
-
-    def close() -> None:
-        on_close()
-        kind.close(response)
-
-    async def aclose() -> None:
-        on_close()
-        await kind.aclose(response)
-
-    if hasattr(kind, "close"):
-        response.close = close
-    if hasattr(kind, "aclose"):
-        response.aclose = aclose
+    stream: Any = getattr(response, "stream", None)
+    kind: Any = type(stream)
+    tapped = _tapped_class(kind)
+    if tapped is not None:
+        response.stream = tapped(stream, listener, running, read)
 
 
 def watch_events(stream: Any, listener: StreamListener) -> None:
@@ -220,10 +271,20 @@ def _watch(stream: Any, listener: StreamListener, running: Callable[[], bool]) -
 class RawReader:
     """Reads the events or the body of a raw response from the bytes that the application reads."""
 
-    def __init__(self, listener: StreamListener, content_type: str) -> None:
+    def __init__(
+        self, listener: StreamListener, content_type: str, decode: Callable[[bytes], bytes] | None = None
+    ) -> None:
+        """Begin to read.
+
+        Args:
+            listener: The receiver of the events.
+            content_type: The header of the response.
+            decode: Decompresses the next bytes; None if the bytes are not compressed.
+        """
         self._listener = listener
         self._sse = "event-stream" in content_type
         self._json = "json" in content_type and not self._sse
+        self._decode = decode
         self._rest = b""
         self._body: list[bytes] = []
         self._size = 0
@@ -231,13 +292,15 @@ class RawReader:
         """True while bytes are being read. A close at that time is the regular end of the response."""
 
     def feed(self, data: bytes) -> None:
-        """Process decoded bytes, split at any position.
+        """Process bytes, split at any position.
 
         Raises:
             BudgetExceeded: The application must not get the bytes.
         """
         try:
             self._listener.first_chunk()
+            if self._decode is not None:
+                data = self._decode(data)
             if self._sse:
                 self._lines(data)
             elif self._json:
@@ -270,44 +333,38 @@ class RawReader:
 def watch_bytes(response: Any, listener: StreamListener) -> RawReader:
     """Tap an HTTP response that the application reads itself (`with_streaming_response`, raw streams)."""
     content_type = str(response.headers.get("content-type", ""))
-    reader = RawReader(listener, content_type)
-    decoding = False
+    reader = RawReader(listener, content_type, _decoder(response))
     reference = weakref.ref(response)
-    kind: Any = type(response)
-    encoded = str(response.headers.get("content-encoding", "identity")).lower() not in {"", "identity"}
 
-    def iter_bytes(chunk_size: int | None = None) -> Iterator[bytes]:
-        nonlocal decoding
-        decoding = True
-        return _tap_bytes(kind.iter_bytes(_alive(reference), chunk_size), reader, listener, reference)
+    def read(chunks: Any, asynchronous: bool) -> Any:  # noqa: FBT001 (a callback)
+        tap = _tap_bytes_async if asynchronous else _tap_bytes
+        return tap(chunks, reader, listener, reference)
 
-    def iter_raw(chunk_size: int | None = None) -> Iterator[bytes]:
-        raw: Iterator[bytes] = kind.iter_raw(_alive(reference), chunk_size)
-        return raw if decoding or encoded else _tap_bytes(raw, reader, listener, reference)
-
-    def aiter_bytes(chunk_size: int | None = None) -> AsyncIterator[bytes]:
-        nonlocal decoding
-        decoding = True
-        return _tap_bytes_async(kind.aiter_bytes(_alive(reference), chunk_size), reader, listener, reference)
-
-    def aiter_raw(chunk_size: int | None = None) -> AsyncIterator[bytes]:
-        raw: AsyncIterator[bytes] = kind.aiter_raw(_alive(reference), chunk_size)
-        return raw if decoding or encoded else _tap_bytes_async(raw, reader, listener, reference)
-
-    response.iter_bytes, response.iter_raw = iter_bytes, iter_raw
-    response.aiter_bytes, response.aiter_raw = aiter_bytes, aiter_raw
-    watch_close(response, listener, lambda: reader.reading)
+    watch_close(response, listener, lambda: reader.reading, read)
     return reader
 
 
-def _alive(reference: weakref.ref[Any]) -> Any:
-    return reference()
+def _decoder(response: Any) -> Callable[[bytes], bytes] | None:
+    """Return a function that decompresses the response as its HTTP library does; None if it is not compressed."""
+    encodings = [name.strip().lower() for name in str(response.headers.get("content-encoding", "")).split(",")]
+    if not any(encodings) or encodings == ["identity"]:
+        return None
+    library = import_module(f"{type(response).__module__.partition('.')[0]}._decoders")
+    known: dict[str, Any] = library.SUPPORTED_DECODERS
+    decoders = [known[name]() for name in reversed(encodings) if name in known]
+
+    def decode(data: bytes) -> bytes:
+        for decoder in decoders:
+            data = decoder.decode(data)
+        return data
+
+    return decode
 
 
 def _tap_bytes(
     chunks: Iterator[bytes], reader: RawReader, listener: StreamListener, response: weakref.ref[Any]
 ) -> Iterator[bytes]:
-    with _StreamEnd(listener):
+    try:
         while True:
             reader.reading = True
             try:
@@ -320,15 +377,19 @@ def _tap_bytes(
                 reader.feed(chunk)
             except BudgetExceeded as error:
                 reader.reading = True
-                _cut_off(chunks, error, _alive(response).close)
+                _cut_off(chunks, error, getattr(response(), "close", None))
                 raise
             yield chunk
+    except BaseException as error:
+        _stopped(listener, error)
+        raise
+    listener.end(complete=True)
 
 
 async def _tap_bytes_async(
     chunks: AsyncIterator[bytes], reader: RawReader, listener: StreamListener, response: weakref.ref[Any]
 ) -> AsyncIterator[bytes]:
-    with _StreamEnd(listener):
+    try:
         while True:
             reader.reading = True
             try:
@@ -341,6 +402,10 @@ async def _tap_bytes_async(
                 reader.feed(chunk)
             except BudgetExceeded as error:
                 reader.reading = True
-                await _cut_off_async(chunks, error, _alive(response).aclose)
+                await _cut_off_async(chunks, error, getattr(response(), "aclose", None))
                 raise
             yield chunk
+    except BaseException as error:
+        _stopped(listener, error)
+        raise
+    listener.end(complete=True)

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import Final
 
+from otel_agentcost.diagnostics import reraise_foreign
+
 Similarity = Callable[[str, str], float]
 
 _SHORT: Final = 160
@@ -21,7 +23,8 @@ def function() -> Similarity:
     """Return the function that compares two texts. It returns 0 (different) to 1 (equal). May import rapidfuzz."""
     try:
         from rapidfuzz import fuzz  # noqa: PLC0415 (an extra)
-    except Exception:  # not installed, or not for this Python
+    except Exception as error:  # not installed, or not for this Python
+        reraise_foreign(error)
         return by_difflib
     ratio = fuzz.ratio
 

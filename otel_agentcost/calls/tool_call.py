@@ -13,22 +13,26 @@ import weakref
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final, Literal, cast
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
-from otel_agentcost.calls import active
+from otel_agentcost.calls import active, finalize
 from otel_agentcost.calls.active import Instrumentation
 from otel_agentcost.calls.jsonable import Plain, plain
 from otel_agentcost.calls.loop_guard import ToolUse
 from otel_agentcost.calls.tool_cost import NO_RESULT, Price, ToolCost, tool_cost
 from otel_agentcost.core import money, semconv
-from otel_agentcost.diagnostics import report
+from otel_agentcost.diagnostics import complete, report, reraise_foreign
 from otel_agentcost.telemetry import attribution, blocks, rollup, run_context
 from otel_agentcost.telemetry.recorder import SpanAccount
-from otel_agentcost.telemetry.spans import error_type
+from otel_agentcost.telemetry.rollup import Tally
+from otel_agentcost.telemetry.spans import end_started, error_type
+
+finalize.FINALIZERS.add(__name__)
 
 _OPEN_CALL: Final = context.create_key("agentcost-tool-call")
 """Context key of a weak reference to the open tool call. A background task that the tool started keeps its context, and
@@ -100,6 +104,8 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         self._nanoseconds: int | None = None
         self._failure: BaseException | None = None
         self._running: Instrumentation | None = None
+        self._in_flight: Tally | None = None
+        """The totals that wait for this call."""
         self._span: Span = trace.INVALID_SPAN
 
     def __enter__(self) -> ToolCall:  # noqa: PYI034 (`Self` needs Python 3.11)
@@ -107,8 +113,12 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             self._running = active.active()
             if self._running is not None:
                 self._begin(self._running)
-        except Exception as bug:
+        except BaseException as bug:
             self._running = None
+            complete(self._leave)
+            complete(self._end_span)
+            complete(partial(end_started, bug, trace.get_current_span()))
+            self._is_over()
             report("opening a tool call", bug)
         return self
 
@@ -117,17 +127,43 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         if running is None:
             return False
         nanoseconds = time.monotonic_ns() - self._started_at
+        # GeneratorExit means that the consumer stopped early, which is not an error of the tool.
+        failure = error if not isinstance(error, GeneratorExit) else None
+        try:
+            self._leave()
+            self._end(running, nanoseconds, failure)
+        except BaseException as bug:
+            complete(self._leave)
+            complete(self._end_span)
+            report("settling a tool call", bug)
+        finally:
+            self._is_over()
+        return False
+
+    def __del__(self) -> None:
+        # The exception of a signal handler can arrive where `__exit__` begins: then this is the end.
+        running: Instrumentation | None = getattr(self, "_running", None)
+        if running is not None and hasattr(self, "_started_at"):
+            self._running = None
+            nanoseconds = time.monotonic_ns() - self._started_at
+            finalize.settle_when_safe(lambda: self._end(running, nanoseconds, None))
+            finalize.settle_when_safe(self._is_over)
+
+    def _is_over(self) -> None:
+        """Let the totals above know that the call is not in flight any more."""
+        waiting, self._in_flight = self._in_flight, None
+        if waiting is not None:
+            waiting.call_ended()
+
+    def _leave(self) -> None:
         # In another context than that of `__enter__`, there is nothing to restore. A span that the tool left current
         # is a child of the call's span, which ends here.
         if open_call(None) is self:
             context.attach(self._before)
-        # GeneratorExit means that the consumer stopped early, which is not an error of the tool.
-        failure = error if not isinstance(error, GeneratorExit) else None
-        try:
-            self._end(running, nanoseconds, failure)
-        except Exception as bug:
-            report("settling a tool call", bug)
-        return False
+
+    def _end_span(self) -> None:
+        if self._create_span and not self._in_foreign_span and self._span.is_recording():
+            self._span.end()
 
     async def __aenter__(self) -> ToolCall:  # noqa: PYI034
         return self.__enter__()
@@ -170,6 +206,9 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         self._arguments_text = self._read_arguments(running)  # before the call: the tool may change its arguments
         self._inner = context.set_value(_OPEN_CALL, weakref.ref(self), inner)
         context.attach(self._inner)
+        if self._parent_tally is not None:
+            self._parent_tally.call_begins()
+            self._in_flight = self._parent_tally
 
     def _start_span(self, running: Instrumentation, at: int | None = None) -> Span:
         name = f"{semconv.EXECUTE_TOOL} {self.name}"
@@ -270,8 +309,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
                 self._settle(running, nanoseconds, failure)
             self._report_to_loop_guard(running, failure)
         finally:
-            if self._create_span and not self._in_foreign_span:
-                self._span.end()
+            self._end_span()
 
     def note_failure(self, call_id: str, error: BaseException) -> None:
         """Record that the framework turned `error` into a response, if `call_id` is the id of this call."""
@@ -366,7 +404,8 @@ def foreign_tool(span: Span) -> str | None:
 def _message_of(error: Exception) -> str:
     try:
         return str(error)
-    except Exception:  # `__str__` of the application's exception failed
+    except Exception as failure:  # `__str__` of the application's exception failed
+        reraise_foreign(failure)
         return ""
 
 

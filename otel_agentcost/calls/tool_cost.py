@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from otel_agentcost.core import money
 from otel_agentcost.core.tool_prices import ToolPrice
-from otel_agentcost.diagnostics import warn_once
+from otel_agentcost.diagnostics import reraise_foreign, warn_once
 from otel_agentcost.telemetry.spans import error_type
 
 Dollars = Decimal | float | str
@@ -44,6 +44,7 @@ def tool_cost(
     try:
         amount = price(arguments(), None if result is NO_RESULT else result)
     except Exception as error:
+        reraise_foreign(error)
         _warn(tool, "raised", error_type(error), f" ({error!s:.300})")
         return None, f"the tool's price function raised {error_type(error)}"
     usd = money.reported(amount)

@@ -167,7 +167,8 @@ def _doubts(settings: Settings) -> Iterator[Finding]:
         book = open_book()
     for sentence in futile_rules(settings, book):
         yield Finding("no effect", sentence, fine=False)
-    named = (rule for rule in (*settings.rules, *settings.breakers) if rule.name is not None)
+    rules: tuple[Budget | Breaker, ...] = (*settings.rules, *settings.breakers)
+    named = (rule for rule in rules if rule.name is not None)
     if names := ", ".join(dict.fromkeys(f"{rule.scope}={rule.name}" for rule in named)):
         text = f"{names}: only calls tell if there are such names; the log names those that 100 calls have not had"
         yield Finding("names", text)

@@ -156,8 +156,8 @@ def _suggest(book: PriceBook, model: str, provider: str | None) -> None:
     """Print suggestions for a name without a price: other providers of the model, and similar names."""
     providers = suggestions.providers_of(book, model)
     if provider is not None and not suggestions.is_provider(book, provider):
-        near = suggestions.near_provider(book, provider)
-        meant = f" Did you mean --provider {near}?" if near else ""
+        similar = suggestions.near_provider(book, provider)
+        meant = f" Did you mean --provider {similar}?" if similar else ""
         print(f"The price book has no provider {provider!r}.{meant}")
         if not providers:
             print(f"It has: {_joined(sorted(book.book.providers), most=16)}.")

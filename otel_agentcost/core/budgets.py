@@ -205,7 +205,7 @@ def split(written: object) -> list[object]:
     return [
         rule
         for item in cast("Sequence[object]", written)
-        for rule in (split(item) if isinstance(item, (str, Mapping)) else [item])
+        for rule in (split(cast("object", item)) if isinstance(item, (str, Mapping)) else [item])
     ]
 
 

@@ -31,7 +31,7 @@ def futile_rules(settings: Settings, book: PriceBook) -> Iterator[str]:
 
 def _downgrades(chain: Mapping[str, str], book: PriceBook) -> Iterator[str]:
     for model, cheaper in chain.items():
-        own, other = (book.find((name,), None, None) for name in (model, cheaper))
+        own, other = _found(book, model, cheaper)
         if isinstance(other, NoPrice):
             yield (
                 f"OTEL_AGENTCOST_DOWNGRADE replaces {model} by {cheaper}, for which there is no price: a budget in US "
@@ -42,6 +42,15 @@ def _downgrades(chain: Mapping[str, str], book: PriceBook) -> Iterator[str]:
                 yield f"OTEL_AGENTCOST_DOWNGRADE replaces {model}, which the price book does not have{near}."
         elif (before := _dollars(own)) is not None and (after := _dollars(other)) is not None and after >= before > 0:
             yield f"OTEL_AGENTCOST_DOWNGRADE replaces {model} by {cheaper}, which does not cost less: it saves nothing."
+
+
+def _found(book: PriceBook, *models: str) -> list[PriceMatch | NoPrice]:
+    """Return the prices of `models` at the first seller that has all of them: any, or one of the user's price file."""
+    found = [
+        [book.find((model,), None, seller) for model in models] for seller in (None, *book.finder.overrides.providers)
+    ]
+    whole = (matches for matches in found if not any(isinstance(match, NoPrice) for match in matches))
+    return next(whole, found[0])
 
 
 def _dollars(match: PriceMatch) -> float | None:
@@ -58,7 +67,7 @@ def _meant(book: PriceBook, model: str) -> str:
 
 
 def _budget(rule: Budget, action: Action, settings: Settings, book: PriceBook) -> Iterator[str]:
-    if rule.scope == "model" and rule.name is not None and isinstance(book.find((rule.name,), None, None), NoPrice):
+    if rule.scope == "model" and rule.name is not None and isinstance(_found(book, rule.name)[0], NoPrice):
         what = ": its calls have no price, so no dollar of them counts" if "nano_usd" in rule.limits else ""
         near = _meant(book, rule.name)
         if what or near:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -17,8 +16,9 @@ from typing import NamedTuple, cast
 
 from otel_agentcost.core import money
 from otel_agentcost.core.budgets import FOREVER, Budget, Scope
+from otel_agentcost.diagnostics import complete
 from otel_agentcost.errors import BudgetExceeded
-from otel_agentcost.guard import marks
+from otel_agentcost.guard import forks, marks
 from otel_agentcost.guard.applicable import Applicable, ApplicableBudgets
 from otel_agentcost.guard.executor import run_in_thread, submit
 from otel_agentcost.guard.ledger import MOST, Amounts, Claim, Ledger, LedgerError, Refusal, Unit
@@ -92,6 +92,11 @@ class Guard:
         self._applicable = ApplicableBudgets(self.budgets, self.policy)
         self._start_times = StartTimes()
         self._lock = threading.Lock()
+        forks.watch(self)
+
+    def after_fork(self) -> None:
+        """Replace the lock, which a thread of the parent may hold."""
+        self._lock = threading.Lock()
 
     # --- called for each call ---
 
@@ -107,7 +112,8 @@ class Guard:
         applicable = self._applicable.find(facts, facts.call.model, facts.now)
         if (decided := self._fast_path(facts, applicable)) is not None:
             return decided
-        with closing(self._steps(facts, applicable, Waiter if wait else None)) as steps:
+        steps = self._steps(facts, applicable, Waiter if wait else None)
+        try:
             answer: _Answer = None
             while True:
                 step = _next(steps, answer)
@@ -117,6 +123,8 @@ class Guard:
                     answer = self._reserve(step)
                 elif isinstance(step.waiter, Waiter):
                     step.waiter.wait(step.seconds)
+        finally:
+            steps.close()
 
     async def admit_async(self, facts: CallFacts) -> Ticket | Refused:
         """Decide like `admit`, without blocking the event loop."""
@@ -125,7 +133,8 @@ class Guard:
             return decided
         new_waiter = task_waiter()  # None where a coroutine is driven by hand: it is admitted or refused at once
         in_thread = not self.nonblocking and new_waiter is not None
-        with closing(self._steps(facts, applicable, new_waiter)) as steps:
+        steps = self._steps(facts, applicable, new_waiter)
+        try:
             answer: _Answer = None
             while True:
                 step = _next(steps, answer)
@@ -135,6 +144,8 @@ class Guard:
                     answer = await self._reserve_in_thread(step) if in_thread else self._reserve(step)
                 elif not isinstance(step.waiter, Waiter):
                     await step.waiter.wait(step.seconds)
+        finally:
+            steps.close()
 
     def settle(self, ticket: Ticket, usd: Decimal | None, tokens: int, now: float) -> tuple[Level, ...]:
         """Replace the reservation by the real cost. Of an unknown cost (None) only the tokens count.
@@ -143,17 +154,30 @@ class Guard:
             The levels of the budgets that the call counts in; nothing for a ticket that is done.
 
         """
-        if not self._finish(ticket):
-            return ()
-        nano = 0 if usd is None else min(MOST, max(0, money.to_nano(usd)))
-        amounts: dict[Unit, int] = {"nano_usd": nano, "tokens": min(MOST, max(0, tokens)), "calls": 1}
-        return self._settle(ticket.call_id, ticket.counted, amounts, now)
+        try:
+            if not self._finish(ticket):
+                return ()
+            nano = 0 if usd is None else min(MOST, max(0, money.to_nano(usd)))
+            amounts: dict[Unit, int] = {"nano_usd": nano, "tokens": min(MOST, max(0, tokens)), "calls": 1}
+            return self._settle(ticket.call_id, ticket.counted, amounts, now)
+        except BaseException:
+            ticket.done = False  # the ledger settles a call once, however often it is asked to
+            raise
 
     def release(self, ticket: Ticket, now: float) -> None:
         """Drop the reservation of a call that was not sent."""
-        if self._finish(ticket) and ticket.counted:
-            self.ledger.release(ticket.call_id, now)
-            self._queues.wake([each.claim for each in ticket.counted])
+        try:
+            if self._finish(ticket) and ticket.counted:
+                self.ledger.release(ticket.call_id, now)
+                self._queues.wake([each.claim for each in ticket.counted])
+        except BaseException:
+            ticket.done = False
+            raise
+
+    def give_back(self, facts: CallFacts) -> None:
+        """Drop the reservation of a call whose admission did not come to its end, if there is one."""
+        self.ledger.release(facts.call_id, facts.now)
+        self._queues.wake([each.claim for each in self.counted(facts, facts.call.model, facts.now)])
 
     def run_without_blocking(self, action: Callable[[], object]) -> None:
         """Run `action` (a settlement, a release) now, or soon in a thread if it could block an event loop."""
@@ -296,8 +320,8 @@ class Guard:
 
     def _wait(self, request: Request, key: str, waiter: AnyWaiter, started: float) -> _Outcome:
         """Wait in the queue of the budget `key` until the call fits, cannot fit any more, or the time is over."""
-        self._queues.join(key, waiter)
         try:
+            self._queues.join(key, waiter)
             while True:
                 waiter.clear()
                 elapsed = self._monotonic() - started
@@ -313,7 +337,7 @@ class Guard:
                     left = min(POLL, left)
                 yield _Wait(waiter, left)
         finally:
-            self._queues.leave(key, waiter)
+            complete(partial(self._queues.leave, key, waiter))
 
     def _attempt(self, request: Request, model: str | None, now: float, *, clamp: bool = False) -> _Outcome:
         """Ask the ledger: first with the bound of the input, then with its token count if the bound does not fit."""
@@ -411,7 +435,7 @@ class Guard:
         self._queues.wake(step.claims)
 
     def _without_ledger(self, facts: CallFacts, applicable: Applicable, why: LedgerError) -> Ticket | Refused:
-        limits = [(each, unit) for each in applicable.counted for unit in each.claim.limits]
+        limits: list[tuple[Counted, Unit]] = [(each, unit) for each in applicable.counted for unit in each.claim.limits]
         if self.policy.ledger_down == "refuse" and applicable.dollars and is_free(facts, facts.call.model):
             limits = [(each, unit) for each, unit in limits if unit != "nano_usd"]
         if self.policy.ledger_down == "allow" or not limits:

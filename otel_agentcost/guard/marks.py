@@ -19,7 +19,7 @@ from otel_agentcost.guard.ledger import Claim
 _LONGEST = 2_000
 """Characters of the longest mark that is read."""
 _TOKEN = 32
-_ANSWERS = dict.fromkeys((semconv.CHAT, semconv.TEXT_COMPLETION, semconv.GENERATE_CONTENT), "answer")
+_ANSWERS = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION, semconv.GENERATE_CONTENT})
 """Operations that a gateway may translate into each other."""
 
 
@@ -43,7 +43,7 @@ def new_token() -> str:
 
 def kind_of(operation: str) -> str:
     """Return the kind of an operation: two operations of one kind may be the same call."""
-    return _ANSWERS.get(operation, operation)
+    return "answer" if operation in _ANSWERS else operation
 
 
 def written(token: str, kind: str, claims: Iterable[Claim]) -> str:

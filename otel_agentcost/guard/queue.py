@@ -7,15 +7,14 @@ then, because calls of other processes settle too. Threads wait on a threading e
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from typing import Any
-from weakref import WeakSet
 
+from otel_agentcost.guard import forks
 from otel_agentcost.guard.ledger import Claim
 from otel_agentcost.telemetry import event_loops
 
@@ -107,7 +106,7 @@ class Queues:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._queues: dict[str, OrderedDict[AnyWaiter, None]] = {}
-        _all.add(self)
+        forks.watch(self)
 
     def busy(self, claims: Iterable[Claim]) -> str | None:
         """Return the key of a budget with a queue, which a new call has to join; None if there is none."""
@@ -156,15 +155,3 @@ class Queues:
     def __len__(self) -> int:
         with self._lock:
             return sum(map(len, self._queues.values()))
-
-
-_all: WeakSet[Queues] = WeakSet()
-
-
-def _in_child() -> None:
-    for queues in list(_all):
-        queues.after_fork()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_in_child)

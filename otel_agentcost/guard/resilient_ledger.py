@@ -11,7 +11,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from otel_agentcost.diagnostics import alarm, alarm_once
+from otel_agentcost.diagnostics import alarm, alarm_once, reraise_foreign
+from otel_agentcost.guard import forks
 from otel_agentcost.guard.ledger import Amounts, Claim, Ledger, LedgerError, Refusal, Standing
 
 FIRST_PAUSE = 1.0
@@ -43,6 +44,11 @@ class ResilientLedger:
         lease."""
         self.lost = 0
         """The number of settlements that were dropped because the queue was full."""
+        forks.watch(self)
+
+    def after_fork(self) -> None:
+        """Replace the lock, which a thread of the parent may hold."""
+        self._lock = threading.Lock()
 
     @property
     def unsettled(self) -> int:
@@ -62,6 +68,7 @@ class ResilientLedger:
         try:
             refusal = self.wrapped.reserve(call_id, claims, amounts, now=now, lease=lease)
         except Exception as error:
+            reraise_foreign(error)
             self._unreleased.append((call_id, now))  # it may have reserved, and only its answer was lost
             raise self._record_failure(error) from error
         self._record_success()
@@ -79,6 +86,7 @@ class ResilientLedger:
         try:
             standings = self.wrapped.settle(call_id, claims, amounts, now=now)
         except Exception as error:
+            reraise_foreign(error)
             self._record_failure(error)
             self._queue((call_id, claims, amounts, now))
             return ()
@@ -91,6 +99,7 @@ class ResilientLedger:
             self._check_pause()
             self.wrapped.release(call_id, now=now)
         except Exception as error:
+            reraise_foreign(error)
             self._unreleased.append((call_id, now))
             if not isinstance(error, _Paused):
                 self._record_failure(error)
@@ -103,6 +112,7 @@ class ResilientLedger:
             self._check_pause()
             standing = self.wrapped.standing(key, now=now)
         except Exception as error:
+            reraise_foreign(error)
             if not isinstance(error, _Paused):
                 self._record_failure(error)
             return None
@@ -136,7 +146,7 @@ class ResilientLedger:
                 raise _Paused("it did not answer a moment ago")
             self._until = now + self._pause  # this call tries; the others go on without
 
-    def _record_failure(self, error: Exception) -> LedgerError:
+    def _record_failure(self, error: BaseException) -> LedgerError:
         with self._lock:
             self._pause = min(LONGEST_PAUSE, 2 * self._pause or FIRST_PAUSE)
             self._until = self._monotonic() + self._pause
@@ -169,9 +179,10 @@ class ResilientLedger:
                 return
             try:
                 self.wrapped.settle(call_id, claims, amounts, now=now)
-            except Exception as error:
-                self._record_failure(error)
+            except BaseException as error:
                 self._queue(settlement)
+                reraise_foreign(error)
+                self._record_failure(error)
                 return
 
     def _release_queued(self, most: int) -> None:
@@ -182,9 +193,10 @@ class ResilientLedger:
                 return
             try:
                 self.wrapped.release(call_id, now=now)
-            except Exception as error:
-                self._record_failure(error)
+            except BaseException as error:
                 self._unreleased.append((call_id, now))
+                reraise_foreign(error)
+                self._record_failure(error)
                 return
 
 

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 
 from otel_agentcost.core.budgets import Scope
+from otel_agentcost.guard import forks
 
 AT_MOST = 10_000
 
@@ -15,8 +16,13 @@ class StartTimes:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
+        forks.watch(self)
         self._starts: OrderedDict[tuple[Scope, str], float] = OrderedDict()
         self._reported: OrderedDict[tuple[str, str], None] = OrderedDict()
+
+    def after_fork(self) -> None:
+        """Replace the lock, which a thread of the parent may hold."""
+        self._lock = threading.Lock()
 
     def start_of(self, scope: Scope, value: str, now: float) -> float:
         """Return the start in epoch seconds: `now` if it is asked for the first time."""

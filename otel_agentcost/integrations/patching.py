@@ -10,11 +10,12 @@ that is not loaded yet is patched when the application imports the module, and a
 
 from __future__ import annotations
 
+import inspect
 import sys
 import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from types import ModuleType
+from types import MethodType, ModuleType
 from typing import Any, NamedTuple
 
 import wrapt
@@ -103,7 +104,7 @@ class Patch:
         if any(layer is each.wrapper() for layer in layers for each in self._placed):
             return
         depth = next(depth for depth, layer in enumerate(layers) if not isinstance(layer, _LAYER))
-        wrapper = wrapt.FunctionWrapper(layers[depth], self._wrapper)
+        wrapper = _Wrapper(layers[depth], self._wrapper, cls, name)
         self._placed.append(_Placed(weakref.ref(cls), name, weakref.ref(wrapper)))
         if depth:
             layers[depth - 1].__wrapped__ = wrapper
@@ -131,13 +132,22 @@ class Patch:
         self.active = False
         import_hook.unwatch(self.target.module, self._imported)
         self._watched.clear()
+        wrappers = [each.wrapper() for each in self._placed]
+        searched: set[str] = set()  # one look through all modules finds the wrappers of all of them
         while self._placed:
             placed = self._placed.pop()
             holder, wrapper = placed.holder(), placed.wrapper()
             if holder is None or wrapper is None:
                 continue
-            for each in (holder, *_other_holders(holder, placed.name, wrapper)):
-                _unwrap(each, placed.name, wrapper)
+            _unwrap(holder, placed.name, wrapper)
+            if isinstance(holder, type):
+                for each in _subclasses(holder):
+                    _unwrap(each, placed.name, wrapper)
+            elif placed.name not in searched:
+                searched.add(placed.name)
+                for each in _other_holders(holder, placed.name, *wrappers):
+                    for other in wrappers:
+                        _unwrap(each, placed.name, other)
 
 
 class _Placed(NamedTuple):
@@ -148,6 +158,52 @@ class _Placed(NamedTuple):
     name: str
     """The name of the method."""
     wrapper: weakref.ref[Any]
+
+
+_FunctionWrapper: Any = wrapt.FunctionWrapper
+
+
+class _Wrapper(_FunctionWrapper):  # type: ignore[misc] # without the stub's types, which know no subclass
+    """A patched function, or a patched method in the namespace of its class.
+
+    It can be copied, pickled, compared and referred to as without the patch: a class returns it as it is, and an object
+    returns an ordinary bound method of it.
+    """
+
+    def __init__(self, wrapped: Any, wrapper: Wrapper, holder: _Holder, name: str) -> None:
+        super().__init__(wrapped, wrapper)
+        self._self_holder = holder
+        self._self_name = name
+        self._self_is_method = isinstance(holder, type) and inspect.isfunction(wrapped)
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        if not self._self_is_method:
+            return super().__get__(instance, owner)
+        return self if instance is None else MethodType(self, instance)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if not self._self_is_method or not args:
+            return super().__call__(*args, **kwargs)
+        instance = args[0]
+        bound = self.__wrapped__.__get__(instance, type(instance))
+        return self._self_wrapper(bound, instance, args[1:], kwargs)
+
+    def __reduce_ex__(self, _protocol: Any) -> Any:
+        if isinstance(self._self_holder, ModuleType):
+            return self._self_name  # the name of a global, in the module of the function
+        return getattr, (self._self_holder, self._self_name)
+
+    def __reduce__(self) -> Any:
+        return self.__reduce_ex__(2)
+
+    def __copy__(self) -> Any:
+        return self
+
+    def __deepcopy__(self, _memo: Any) -> Any:
+        return self
+
+    def __repr__(self) -> str:
+        return repr(self.__wrapped__)
 
 
 _LAYER: Any = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)  # in wrapt 2, a wrapper is no `ObjectProxy`
@@ -196,12 +252,15 @@ def _other_holders(holder: _Holder, name: str, *methods: Any) -> list[Any]:
     """Return the subclasses of a class; for a module, the other modules that have imported the function by its name."""
     if isinstance(holder, type):
         return _subclasses(holder)
+    found: list[Any] = []
     # `sys.modules` may have any objects. Some only claim to be a module, such as libraries of cffi.
     entries: list[Any] = list(sys.modules.copy().values())
-    loaded = [module for module in entries if issubclass(type(module), ModuleType)]
-    # No attribute access: it would load lazy modules.
-    values = [(module, object.__getattribute__(module, "__dict__").get(name)) for module in loaded]
-    return [module for module, value in values if any(value is method for method in methods)]
+    for module in entries:
+        if issubclass(type(module), ModuleType):
+            names = object.__getattribute__(module, "__dict__")  # no attribute access: it would load lazy modules
+            if name in names and any(names[name] is method for method in methods):
+                found.append(module)
+    return found
 
 
 def _subclasses(cls: type) -> list[type]:

@@ -4,9 +4,9 @@ The command `opentelemetry-instrument` enables opentelemetry's threading instrum
 knows neither `ThreadPool` nor threads whose class has its own `run`, and it follows the OpenTelemetry context only,
 which frameworks detach. Both together set the same context twice.
 
-Functions that run in a thread for an event loop (`anyio.to_thread`, `asyncio.to_thread`) get a copy of the context
-variables already, but blocks that they enter or leave are lost with the copy. FastAPI enters synchronous dependencies
-so, and starlette takes each item of a synchronous response so: such a block is taken over from the thread.
+Functions that run in a thread for an event loop (`asyncio.to_thread`, and those of anyio and trio) get a copy of the
+context variables already, but blocks that they enter or leave are lost with the copy. FastAPI enters synchronous
+dependencies so, and starlette takes each item of a synchronous response so: such a block is taken over from the thread.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import sys
 from collections.abc import Callable
 from functools import partial
+from threading import Thread
 from typing import Any
 
 from opentelemetry.context import Context
@@ -37,6 +38,7 @@ def patches() -> tuple[Patch, ...]:
         *(_patch(_POOL, "ThreadPool", method, _to_pool) for method in _POOL_METHODS),
         _patch("anyio.to_thread", "", "run_sync", _to_thread),
         _patch("asyncio.threads", "", "to_thread", _to_thread),
+        _patch("trio.to_thread", "", "run_sync", _to_thread),
     )
 
 
@@ -51,7 +53,7 @@ def _patch(module: str, owner: str, method: str, wrapper: Wrapper) -> Patch:
 # --- Into a thread ---
 
 
-def _start(wrapped: Callable[..., None], thread: Any, args: Any, kwargs: Any) -> None:
+def _start(wrapped: Callable[..., None], thread: Thread, args: Any, kwargs: Any) -> None:
     ctx = blocks.here()
     if not ctx or thread.ident is not None:  # nothing to follow, or the call is about to raise
         return wrapped(*args, **kwargs)
@@ -65,17 +67,18 @@ def _start(wrapped: Callable[..., None], thread: Any, args: Any, kwargs: Any) ->
         raise
 
 
-def _run(thread: Any, before: Callable[[], object] | None, ctx: Context) -> None:
+def _run(thread: Thread, before: Callable[[], object] | None, ctx: Context) -> None:
     _restore_run(thread, before)
     blocks.move_to(blocks.place_of(ctx))  # for the life of the thread
     thread.run()
 
 
-def _restore_run(thread: Any, before: Callable[[], object] | None) -> None:
+def _restore_run(thread: Thread, before: Callable[[], object] | None) -> None:
+    attributes = vars(thread)
     if before is None:
-        vars(thread).pop("run", None)
+        attributes.pop("run", None)
     else:
-        vars(thread)["run"] = before
+        attributes["run"] = before
 
 
 def _submit(wrapped: Callable[..., Any], pool: Any, args: Any, kwargs: Any) -> Any:

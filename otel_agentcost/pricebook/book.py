@@ -16,6 +16,7 @@ from otel_agentcost.core.call import Endpoint
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.prices import InconsistentPrices, PrivateAddresses
 from otel_agentcost.core.usage import Usage
+from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.pricebook.compiled import BookFile
 from otel_agentcost.pricebook.finder import REMEDY, Finder, NoPrice, PriceMatch
 from otel_agentcost.pricebook.overrides import Overrides
@@ -136,6 +137,7 @@ class PriceBook:
                 answer = self._answer(provider, base_url, models, at, terms)
             return answer[0].cost(usage)
         except Exception as error:  # a provider or an SDK can put anything into these values
+            reraise_foreign(error)
             return Cost.unknown(f"the price could not be computed ({type(error).__name__}: {error!s:.200})")
 
     def seller(self, base_url: str, said: str, model: str | None) -> str:

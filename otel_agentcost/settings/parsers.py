@@ -8,7 +8,7 @@ table in `table.py` names the parser of each setting. `quoted` formats a value f
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields
 from datetime import timezone, tzinfo
@@ -50,7 +50,7 @@ class _Items:
         self._mistakes: list[str] = []
 
     @contextmanager
-    def item(self) -> Iterator[None]:
+    def item(self) -> Generator[None]:
         """Collect the `InvalidValue` or `UnclearRule` of one item."""
         try:
             yield

@@ -53,6 +53,9 @@ def attribute(
         agent: Name of the agent: `gen_ai.agent.name`.
         conversation: Id of the conversation: `gen_ai.conversation.id`.
 
+    Returns:
+        A context manager for `with` and `async with`, which is also a decorator.
+
     Example:
         with otel_agentcost.attribute(user="u1", feature="support"):
             client.chat.completions.create(model="gpt-4o-mini", messages=messages)
@@ -81,7 +84,8 @@ class Attributing(AbstractContextManager[None], AbstractAsyncContextManager[None
         self._entered.append(Entered(within(outer, **self._values), outer))
 
     def __exit__(self, *_exc: object) -> Literal[False]:
-        blocks.take_current(self._entered).leave()
+        if (leaving := blocks.take_current(self._entered)) is not None:
+            leaving.leave()
         return False
 
     async def __aenter__(self) -> None:

@@ -61,7 +61,7 @@ _innermost: ContextVar[Block | None] = ContextVar("agentcost_block", default=Non
 
 def of(ctx: Context) -> Block | None:
     """Return the innermost block of `ctx`."""
-    return cast("Block | None", context.get_value(_KEY, ctx))
+    return cast("Block | None", ctx.get(_KEY))  # a mapping: `get_value` takes three times as long
 
 
 def within(ctx: Context, block: Block) -> Context:
@@ -170,8 +170,14 @@ class _Leavable(Protocol):
 _E = TypeVar("_E", bound=_Leavable)
 
 
-def take_current(entered: list[_E]) -> _E:
-    """Remove and return the one that is left now: an object may be entered in several tasks and threads at a time."""
+def take_current(entered: list[_E]) -> _E | None:
+    """Remove and return the one that is left now: an object may be entered in several tasks and threads at a time.
+
+    Returns:
+        None if none is entered: code may leave an object twice.
+    """
+    if not entered:
+        return None
     leaving = next((each for each in reversed(entered) if each.is_current()), entered[-1])
     entered.remove(leaving)
     return leaving

@@ -28,12 +28,14 @@ def before_end(span: Span, write: Callable[[], None]) -> None:
 
     def ending(*args: Any, **kwargs: Any) -> None:
         # Restores the method first: no reference cycle keeps the span alive, and a second end() behaves as usual.
-        _shadow(span, end)
         try:
+            _shadow(span, end)
             write()
         except Exception as error:
             report("writing a span's totals", error)
-        end(*args, **kwargs)
+        finally:  # also if an exception of others arrives meanwhile
+            _shadow(span, end)
+            end(*args, **kwargs)
 
     _shadow(span, ending)
 
@@ -158,12 +160,16 @@ class HeldSpan:
             self._finish(write)
 
     def _finish(self, write: Callable[[], None]) -> None:
-        _shadow(self.span, self._end)
+        if not self.span.is_recording():  # an exception of others arrived after its end, and this is done again
+            return
         try:
+            _shadow(self.span, self._end)
             write()
         except Exception as error:
             report("writing a call's figures", error)
-        self._end(end_time=self._end_time)
+        finally:
+            _shadow(self.span, self._end)
+            self._end(end_time=self._end_time)
 
     def lost(self) -> None:
         """Act as if the owner ended the span now. Some owners never end the span of a stream that is not read out."""

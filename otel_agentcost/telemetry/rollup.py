@@ -104,13 +104,14 @@ class Tally:
             unpriced: True if the cost is unknown in whole or in part.
         """
         with self._lock:
+            llm_usd = self.llm_usd if usd is None else money.add(self.llm_usd, usd)
+            # No function is called from here on, so that the exception of a signal handler can't come between.
+            self.llm_usd = llm_usd
             self.llm_calls += 1
             self.unpriced_calls += unpriced
             self.input_tokens += input_tokens
             self.output_tokens += output_tokens
-            if usd is not None:
-                self._priced_calls += 1
-                self.llm_usd = money.add(self.llm_usd, usd)
+            self._priced_calls += usd is not None
         if self.outer is not None:
             self.outer.add_llm(usd, input_tokens, output_tokens, unpriced=unpriced)
 
@@ -146,11 +147,11 @@ class Tally:
             unpriced: True if the tool has a price and the cost is unknown.
         """
         with self._lock:
+            tool_usd = self.tool_usd if usd is None else money.add(self.tool_usd, usd)
+            self.tool_usd = tool_usd
             self.tool_calls += 1
             self.unpriced_calls += unpriced
             self.unpriced_tool_calls += unpriced
-            if usd is not None:
-                self.tool_usd = money.add(self.tool_usd, usd)
         if self.outer is not None:
             self.outer.add_tool(usd, unpriced=unpriced)
 

@@ -8,7 +8,7 @@ budgets, not this module.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, get_args
 
@@ -143,7 +143,7 @@ def entered(run: Run, ctx: Context, *, carry: bool = False) -> Context:
         carried_runs = [*_carried(ctx), {"run": run.value, "name": run.name, "limits": dict(run.budget.limits)}]
         written = json.dumps(carried_runs[-_MAX_CARRIED:], separators=(",", ":"))
         ctx = baggage.set_baggage(CARRIED_RUNS, written, ctx)
-    attributes = outer.attributes if outer is not None else {}
+    attributes: Mapping[str, str] = outer.attributes if outer is not None else {}
     return blocks.within(ctx, Block(attributes, (run, *run.outer), outer, written))
 
 

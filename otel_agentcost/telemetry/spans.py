@@ -10,21 +10,25 @@ import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
+from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Tokens
+from otel_agentcost.diagnostics import complete, reraise_foreign
 from otel_agentcost.telemetry import adoption, attribution, blocks, rollup, run_context
 from otel_agentcost.telemetry.held_span import HeldSpan
 from otel_agentcost.telemetry.rollup import Tally
 from otel_agentcost.telemetry.run_context import Run
 
+_OWN_SCOPE = "otel_agentcost"
 _OWN_PREFIXES = ("agentcost.", "gen_ai.usage.")
 
 
@@ -96,6 +100,10 @@ class Record:
             attributes[semconv.CLAMPED_FROM] = before.max_output_tokens or 0
         self.span.set_attributes(attributes)
 
+    def abandon(self) -> None:
+        """End the span of a call that is not made."""
+        self.close({}, None)
+
     @property
     def ended(self) -> bool:
         """True if the span has ended, or if nothing but `close` is needed to end it."""
@@ -117,6 +125,8 @@ class Record:
             attributes = {**self.content, **attributes}
         if self._held is not None:
             self._held.release(lambda: self._write_on_adopted(attributes))
+            return
+        if not self.span.is_recording():  # it is not sampled, or it was closed before
             return
         try:
             if attributes:
@@ -168,22 +178,44 @@ class Spans:
         attributed = attribution.current(ctx, self._defaults, rollup.tally_of(parent))
         attributes = request_attributes(call, endpoint, attributed)
         adopted = adoption.span_of(call, endpoint.get(semconv.PROVIDER), parent)
-        span = adopted or self._tracer.start_span(
-            f"{call.operation} {call.model}" if call.model is not None else call.operation,
-            context=ctx,
-            kind=SpanKind.CLIENT,
-            attributes=attributes,
-        )
-        adoption.claim(span)
-        tally = tally_under(span, parent)
-        if tally is None and span.is_recording():
-            self._unprocessed()
-        caller = _CALLED_FROM.get() or parent
-        alone = not caller.get_span_context().is_valid if adopted is None else adopted.parent is None
-        record = Record(span, trace.set_span_in_context(span, ctx), attributed, tally, alone=alone)
-        if adopted is not None:
-            record.adopt(attributes)
+        record: Record | None = None
+        try:
+            span = adopted or self._tracer.start_span(
+                f"{call.operation} {call.model}" if call.model is not None else call.operation,
+                context=ctx,
+                kind=SpanKind.CLIENT,
+                attributes=attributes,
+            )
+            adoption.claim(span)
+            tally = tally_under(span, parent)
+            if tally is None and span.is_recording():
+                self._unprocessed()
+            caller = _CALLED_FROM.get() or parent
+            alone = not caller.get_span_context().is_valid if adopted is None else adopted.parent is None
+            record = Record(span, trace.set_span_in_context(span, ctx), attributed, tally, alone=alone)
+            if adopted is not None:
+                record.adopt(attributes)
+        except BaseException as error:  # of others: it may arrive anywhere in here
+            complete(record.abandon if record is not None else partial(end_started, error, parent))
+            raise
         return record
+
+
+def end_started(error: BaseException, parent: Span) -> None:
+    """End the span under `parent` that was being started when `error` arrived: only its traceback knows that span."""
+    place = error.__traceback__
+    while place is not None:
+        for value in tuple(place.tb_frame.f_locals.values()):
+            if isinstance(value, SdkSpan) and value is not parent and _is_open_and_own(value, parent):
+                value.end()
+        place = place.tb_next
+
+
+def _is_open_and_own(span: SdkSpan, parent: Span) -> bool:
+    if getattr(span, "start_time", None) is None or not span.is_recording() or span.instrumentation_scope is None:
+        return False
+    above = span.parent.span_id if span.parent is not None else 0
+    return span.instrumentation_scope.name == _OWN_SCOPE and above == parent.get_span_context().span_id
 
 
 _CALLED_FROM: ContextVar[Span | None] = ContextVar("agentcost_called_from", default=None)
@@ -290,5 +322,6 @@ def error_type(error: BaseException) -> str:
 def _description(error: BaseException) -> str:
     try:
         return str(error)[:500]
-    except Exception:  # `__str__` of the exception failed
+    except Exception as failure:  # `__str__` of the exception failed
+        reraise_foreign(failure)
         return type(error).__qualname__

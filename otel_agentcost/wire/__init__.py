@@ -18,6 +18,7 @@ from importlib.metadata import entry_points
 from importlib.util import find_spec
 from typing import Any, Final
 
+from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.wire.format import AnswerReader, CannotRewrite, Change, Format, ModelRequest, SoFar
 
 __all__ = [
@@ -75,6 +76,7 @@ def _find(name: str) -> Format:
         try:
             found: Any = point.load()
         except Exception as error:
+            reraise_foreign(error)
             raise UnknownFormat(f"{where} of {GROUP} could not be loaded: {type(error).__name__}: {error}") from error
         return _checked(name, getattr(found, "FORMAT", found), where)
     raise UnknownFormat(f"no module of {__name__} and no entry point of {GROUP} is a wire format called {name!r}")

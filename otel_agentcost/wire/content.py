@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final, cast
 
+from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.wire.fields import get, text
 from otel_agentcost.wire.format import Content, Format, Part, without_facet
 
@@ -65,7 +66,8 @@ def _json(read: Callable[[Any], Iterable[Mapping[str, Any]]], value: Any) -> str
     try:
         values = list(read(value))
         return json.dumps(values, ensure_ascii=False, default=_plain) if values else None
-    except Exception:  # content is optional: the call is complete without it
+    except Exception as error:  # content is optional: the call is complete without it
+        reraise_foreign(error)
         return None
 
 

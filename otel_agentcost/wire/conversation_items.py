@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from otel_agentcost.core.loops import Item, TextMessage, ToolCall, ToolResult, shorten_name
+from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.wire.fields import fields, get, items, text
 
 __all__ = [
@@ -172,7 +173,8 @@ def _medium(block: Any) -> str:
 def _json(value: Any) -> str:
     try:
         return json.dumps(value, ensure_ascii=False, sort_keys=True, default=_plain)
-    except Exception:  # no JSON after all
+    except Exception as error:  # no JSON after all
+        reraise_foreign(error)
         return f"<{type(value).__name__}>"
 
 

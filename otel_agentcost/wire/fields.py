@@ -12,10 +12,13 @@ from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any
 
+from otel_agentcost.diagnostics import reraise_foreign
+
 __all__ = [
     "MAX_COUNT",
     "Malformed",
     "count",
+    "entries",
     "fields",
     "get",
     "items",
@@ -45,7 +48,8 @@ def get(value: Any, name: str) -> Any:
         return value.get(name)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
     try:
         return getattr(value, name, None)
-    except Exception:  # an object of the application whose attributes raise counts as an object without them
+    except Exception as error:  # an object of the application whose attributes raise counts as an object without them
+        reraise_foreign(error)
         return None
 
 
@@ -56,20 +60,30 @@ def fields(value: Any) -> Any:
     """
     if type(value) is dict:
         return value  # pyright: ignore[reportUnknownVariableType]
+    if value is None:  # a field that is missing, as most are
+        return None
     try:
         known, more = value.__dict__, getattr(value, "__pydantic_extra__", None)
-    except Exception:  # no object with fields
+    except Exception as error:  # no object with fields
+        reraise_foreign(error)
         return value
     if type(known) is not dict:
         return value
     return {**known, **more} if isinstance(more, dict) and more else known  # pyright: ignore[reportUnknownVariableType]
 
 
+def entries(value: Any) -> dict[str, Any]:
+    """Return the fields of an object by name; none if the value is no object."""
+    inside = fields(value)
+    return inside if type(inside) is dict else {}  # pyright: ignore[reportUnknownVariableType]
+
+
 def quote(value: object) -> str:
     """Return a short form of `value` for an explanation."""
     try:
         return f"{value!r:.80}"
-    except Exception:  # a repr that fails (or an integer too long to print) still has a type
+    except Exception as error:  # a repr that fails (or an integer too long to print) still has a type
+        reraise_foreign(error)
         return f"a value of type {type(value).__name__}"
 
 

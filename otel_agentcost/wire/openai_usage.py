@@ -16,27 +16,27 @@ from otel_agentcost.core.call import AttributeValue, Partial
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.wire.fields import Malformed, count, get, measure, need, part, quote
 from otel_agentcost.wire.token_split import Counts, input_counts, output_kind, put, rest
-from otel_agentcost.wire.usage_names import Found, found_in
+from otel_agentcost.wire.usage_names import Given, Meaning, found_in
 
 ERROR_TEXT = 120
 
 
 def chat_usage(usage: Any, model: str | None) -> tuple[Usage, str | None]:
     """Return the usage of a chat completion or a legacy completion, and what it counts besides. Raises `Malformed`."""
-    found = found_in(usage)
-    prompt, completion = _sides(usage, found, "prompt_tokens", "completion_tokens")
+    given, others = found_in(usage)
+    prompt, completion = _sides(usage, given, "prompt_tokens", "completion_tokens")
     counts: Counts = {}
-    unsplit = _input(counts, found, prompt, "prompt_tokens")
-    _chat_output(counts, found, prompt, completion, model)
-    _units(counts, found)
-    return Usage(counts=counts, unsplit=unsplit), _unknown(found)
+    unsplit = _input(counts, given, prompt, "prompt_tokens")
+    _chat_output(counts, given, prompt, completion, model)
+    _units(counts, given)
+    return Usage(counts=counts, unsplit=unsplit), _unknown(others)
 
 
-def _chat_output(counts: Counts, found: Found, prompt: int, completion: int, model: str | None) -> None:
-    reasoning = found.get("reasoning")
-    beyond = found.get("total") - prompt - completion
-    audio, image, video = found.get("output_audio"), found.get("output_image"), found.get("output_video")
-    if "citations" in found.counts or "web_searches" in found.counts:
+def _chat_output(counts: Counts, given: Given, prompt: int, completion: int, model: str | None) -> None:
+    reasoning = given.get("reasoning", 0)
+    beyond = given.get("total", 0) - prompt - completion
+    audio, image, video = given.get("output_audio", 0), given.get("output_image", 0), given.get("output_video", 0)
+    if "citations" in given or "web_searches" in given:
         beyond = reasoning  # Perplexity bills reasoning and citations beside the completion
     elif reasoning == 0 and beyond > 0 and model is not None and "gemini" in model:
         reasoning = beyond  # Google's OpenAI-compatible endpoint counts thoughts in the total alone
@@ -51,34 +51,34 @@ def _chat_output(counts: Counts, found: Found, prompt: int, completion: int, mod
     put(counts, "output_image_tokens", image)
     put(counts, "output_video_tokens", video)
     put(counts, "output_reasoning_tokens", reasoning)
-    put(counts, "output_citation_tokens", found.get("citations"))
+    put(counts, "output_citation_tokens", given.get("citations", 0))
 
 
 def responses_usage(usage: Any) -> tuple[Usage, str | None, str | None]:
     """Return the usage of a response, why list prices do not apply, and what it counts besides. Raises `Malformed`."""
-    found = found_in(usage)
-    prompt, produced = _sides(usage, found, "input_tokens", "output_tokens")
+    given, others = found_in(usage)
+    prompt, produced = _sides(usage, given, "input_tokens", "output_tokens")
     counts: Counts = {}
-    unsplit = _input(counts, found, prompt, "input_tokens")
-    thought = found.get("reasoning")
+    unsplit = _input(counts, given, prompt, "input_tokens")
+    thought = given.get("reasoning", 0)
     put(counts, "output_tokens", rest(produced, "output_tokens", thought, "reasoning_tokens"))
     put(counts, "output_reasoning_tokens", thought)
-    _units(counts, found)
+    _units(counts, given)
     # OpenAI publishes the price of writes to the 30-minute cache, and not to the 12-hour cache.
-    long_lived = found.get("cache_write_12h")
+    long_lived = given.get("cache_write_12h", 0)
     why = f"the price of writing {long_lived} tokens to the 12-hour cache is not known" if long_lived else None
-    return Usage(counts=counts, unsplit=unsplit), why, _unknown(found)
+    return Usage(counts=counts, unsplit=unsplit), why, _unknown(others)
 
 
 def embedding_usage(usage: Any) -> tuple[Usage, str | None]:
     """Return the usage of embeddings, and what it counts besides. All of their tokens are input. Raises `Malformed`."""
-    found = found_in(usage)
-    if "total" not in found.counts and "input" not in found.counts:
+    given, others = found_in(usage)
+    if "total" not in given and "input" not in given:
         need(usage, "prompt_tokens")
     counts: Counts = {}
-    put(counts, "input_tokens", found.get("input") or found.get("total"))
-    _units(counts, found)
-    return Usage(counts=counts), _unknown(found)
+    put(counts, "input_tokens", given.get("input", 0) or given.get("total", 0))
+    _units(counts, given)
+    return Usage(counts=counts), _unknown(others)
 
 
 def partly_counted(usage: Any, unpriced: str | None = None) -> Partial | None:
@@ -89,78 +89,86 @@ def partly_counted(usage: Any, unpriced: str | None = None) -> Partial | None:
         unpriced: Why list prices do not apply to the call, if so.
     """
     try:
-        found = found_in(usage)
+        given = found_in(usage).counts
     except Malformed:
         return Partial(unpriced=unpriced)
-    if not any(found.counts.values()):
+    if not any(given.values()):
         return None
-    prompt, completion = found.counts.get("input"), found.counts.get("output")
+    prompt, completion = given.get("input"), given.get("output")
     if prompt is not None and completion is not None and (prompt or completion):
         return Partial(unpriced=unpriced)
-    return Partial(prompt or None, completion or None, found.counts.get("total"), unpriced)
+    return Partial(prompt or None, completion or None, given.get("total"), unpriced)
 
 
-def _sides(usage: Any, found: Found, input_name: str, output_name: str) -> tuple[int, int]:
+def _sides(usage: Any, given: Given, input_name: str, output_name: str) -> tuple[int, int]:
     """Return all tokens of the input and of the output.
 
     A total equal to the input can replace an output of 0 (completions). Cached tokens that the total has beside the
     input are added to it (Portkey). Raises `Malformed`.
     """
-    given = found.counts
-    prompt, produced, total = found.get("input"), found.get("output"), found.get("total")
+    prompt, produced, total = given.get("input", 0), given.get("output", 0), given.get("total", 0)
     if not prompt and "cache_miss" in given:
-        prompt = found.get("cache_miss") + found.get("cache_read")
+        prompt = given.get("cache_miss", 0) + given.get("cache_read", 0)
     elif "input" not in given:
         need(usage, input_name)
     if "output" not in given and ("total" not in given or total != prompt):
         need(usage, output_name)
-    beyond, reasoning = total - prompt - produced, found.get("reasoning")
+    beyond, reasoning = total - prompt - produced, given.get("reasoning", 0)
     if beyond <= 0 or (beyond == reasoning and prompt):
         return prompt, produced
     if not prompt and not produced:
         raise Malformed(f"{input_name} and {output_name} are 0, and total_tokens is {total}")
-    cached = found.get("cache_read") + _written(found)
+    cached = given.get("cache_read", 0) + _written(given)
     if cached and beyond in (cached, cached + reasoning):
         return prompt + cached, produced
     heard = "input_audio_seconds" in given or "audio_seconds" in given  # Mistral counts its tokens in the total alone
     return prompt or (0 if heard else beyond), produced
 
 
-def _input(counts: Counts, found: Found, prompt: int, name: str) -> tuple[Kind, ...]:
-    short, long = found.get("cache_write_5m"), found.get("cache_write_1h")
-    cached = {"read": found.get("cache_read"), "write": _written(found) - short - long}
+_PARTS_OF_INPUT: Final[frozenset[Meaning]] = frozenset(
+    {"cache_read", "cache_write", "cache_write_5m", "cache_write_1h", "input_audio", "input_image", "input_video"}
+)
+
+
+def _input(counts: Counts, given: Given, prompt: int, name: str) -> tuple[Kind, ...]:
+    if _PARTS_OF_INPUT.isdisjoint(given):
+        put(counts, "input_tokens", prompt)
+        return ()
+    short, long = given.get("cache_write_5m", 0), given.get("cache_write_1h", 0)
+    cached = {"read": given.get("cache_read", 0), "write": _written(given) - short - long}
     if short or long:
         cached |= {"write_5m": short, "write_1h": long}
-    media = {"audio": found.get("input_audio"), "image": found.get("input_image")}
-    if video := found.get("input_video"):
+    media = {"audio": given.get("input_audio", 0), "image": given.get("input_image", 0)}
+    if video := given.get("input_video", 0):
         media["video"] = video
     return input_counts(counts, prompt, name, cached, media)
 
 
-def _written(found: Found) -> int:
-    return max(found.get("cache_write"), found.get("cache_write_5m") + found.get("cache_write_1h"))
+def _written(given: Given) -> int:
+    written: int = max(given.get("cache_write", 0), given.get("cache_write_5m", 0) + given.get("cache_write_1h", 0))
+    return written
 
 
-_UNITS: tuple[Kind, ...] = (
-    "web_searches",
-    "input_audio_seconds",
-    "audio_seconds",
-    "input_characters",
-    "input_document_pages",
-    "input_text_messages",
+_UNITS: Final[frozenset[Kind]] = frozenset(
+    {
+        "web_searches",
+        "input_audio_seconds",
+        "audio_seconds",
+        "input_characters",
+        "input_document_pages",
+        "input_text_messages",
+    }
 )
 """Meanings that are kinds of usage themselves: nothing overlaps them."""
 
 
-def _units(counts: Counts, found: Found) -> None:
-    given = found.counts
-    for kind in _UNITS:
-        if kind in given:
-            put(counts, kind, given[kind])
+def _units(counts: Counts, given: Given) -> None:
+    for kind in _UNITS & given.keys():
+        put(counts, kind, given[kind])
 
 
-def _unknown(found: Found) -> str | None:
-    return f"the price of {', '.join(found.others)} is not known" if found.others else None
+def _unknown(others: tuple[str, ...]) -> str | None:
+    return f"the price of {', '.join(others)} is not known" if others else None
 
 
 def image_usage(usage: Any) -> Usage:
@@ -201,8 +209,6 @@ def _both(usage: Any, prompt: str, produced: str) -> tuple[int, int]:
         if get(usage, name) is None and (name == prompt or get(usage, "total_tokens") != get(usage, prompt)):
             need(usage, name)
     return count(usage, prompt), count(usage, produced)
-
-
 
 
 def served_terms(tier: str | None) -> tuple[tuple[tuple[str, str], ...], str | None]:

@@ -22,6 +22,7 @@ from otel_agentcost.diagnostics import warn_once
 from otel_agentcost.wire.fields import get
 from otel_agentcost.wire.format import Format
 from otel_agentcost.wire.prompt_tokens import MESSAGES, prompt_tokens_of
+from otel_agentcost.wire.reported_costs import in_headers
 from otel_agentcost.wire.token_split import Counts, put
 from otel_agentcost.wire.tokenizers import count_text
 from otel_agentcost.wire.usage_names import HEADERS
@@ -42,14 +43,6 @@ _MANY_PIECES: Final = 16
 """Pieces of a stream from which on their number says how long the answer is: a piece is about a token."""
 _WITHHELD: Final = frozenset({"refusal", "content_filter", "safety", "blocklist", "prohibited_content", "error"})
 """Finish reasons of answers that were withheld: zeros are right then."""
-_FROM_CACHE: Final = (
-    "x-litellm-cache-hit",
-    "helicone-cache",
-    "x-portkey-cache-status",
-    "cf-aig-cache-status",
-    "x-openrouter-cache-status",
-)
-"""Response headers in which gateways say that an answer came from their cache, which uses no tokens."""
 _OTHER_INPUT: Final = frozenset(
     kind
     for kind, dimensions in DIMENSIONS.items()
@@ -78,10 +71,18 @@ def checked(
         in_pieces: True if `texts` has the answer at hand, in the pieces of a stream: then any count is compared.
     """
     usage = answer.usage
-    if answer.free or (usage is not None and usage.estimated):
-        return answer
     if usage is None:
         return answer if answer.partial is None else _estimated(call, form, answer, texts(), headers())
+    counts = usage.counts
+    usual = not in_pieces and counts.get("input_tokens", 0) > _FEW and counts.get("output_tokens", 0) > _FEW
+    if usual or answer.free or usage.estimated:
+        return answer
+    return _compared(call, form, answer, texts, headers, in_pieces=in_pieces)
+
+
+def _compared(
+    call: Call, form: Format, answer: Answer, texts: Texts, headers: Callable[[], Headers], *, in_pieces: bool
+) -> Answer:
     tokens, unlimited = answer.tokens(), call.max_output_tokens != 0
     enough = tokens.input > _FEW and (tokens.output > _FEW or not unlimited)
     if enough and not in_pieces:
@@ -132,7 +133,7 @@ def _too_few(tokens: int, texts: Sequence[str]) -> bool:
 def _estimated(call: Call, form: Format, answer: Answer, said: Sequence[str], headers: Headers) -> Answer:
     """Return the answer with the counts of its headers, or with estimated ones."""
     told = answer.partial or Partial()
-    if any(str(headers.get(name, "")).lower().endswith(("hit", "true")) for name in _FROM_CACHE):
+    if any(each.cached for each in in_headers(headers)):  # from a gateway's cache, which uses no tokens
         return replace(answer, partial=None)
     if (usage := _in_headers(headers)) is not None:
         return replace(answer, usage=usage, missing=told.unpriced, partial=None)

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from otel_agentcost.core.tool_counters import COUNTERS, FREE_COUNTERS
 from otel_agentcost.core.usage import Kind
-from otel_agentcost.wire.fields import MAX_COUNT, fields, get, items, text
+from otel_agentcost.wire.fields import MAX_COUNT, entries, fields, get, items, text
 from otel_agentcost.wire.token_split import Counts, put
 
 _UNITS: Final[Mapping[str, str]] = {
@@ -108,17 +108,12 @@ def in_usage(usage: Any, counts: Counts) -> list[str]:
     Returns:
         The names of further counters and units that are not zero.
     """
-    if type(usage) is dict and _FIELDS.isdisjoint(usage):  # nearly every usage
+    inside = entries(usage)
+    if inside and _FIELDS.isdisjoint(inside):  # nearly every usage
         return []
     names = [name for field, name in _UNITS.items() if _number(get(usage, field))]
     for field in COUNTERS:
-        value = get(usage, field)
-        if value is None:
-            continue
-        inside = fields(value)
-        if not isinstance(inside, dict):
-            continue
-        for name, entry in inside.items():
+        for name, entry in entries(get(usage, field)).items():
             number = _number(entry)
             if not number or name in FREE_COUNTERS:
                 continue
@@ -131,23 +126,24 @@ def in_usage(usage: Any, counts: Counts) -> list[str]:
 
 
 def _number(entry: Any) -> int:
-    """Return the count in an entry: a number, or an object with numbers (`{"invocation": 2}`), or the text of one."""
+    """Return the count in an entry: a number, its text, the length of a list, or the number in `{"invocation": 2}`."""
     if type(entry) is int:
         return entry if 0 < entry <= MAX_COUNT else 0
-    if isinstance(entry, (float, str, list)) or entry is None:
-        return int(bool(entry) and entry not in ("0", "0.0"))
-    inside = fields(entry)
-    if not isinstance(inside, dict):
-        return 0
-    return max((number for number in inside.values() if type(number) is int and 0 < number <= MAX_COUNT), default=0)
+    if type(entry) is float:
+        return (int(entry) or 1) if 0 < entry <= MAX_COUNT else 0
+    if type(entry) is str:
+        return min(int(entry), MAX_COUNT) if entry.isdecimal() and len(entry) < _LONGEST_NAME else bool(entry)
+    if type(entry) is list:
+        return len(entry)  # pyright: ignore[reportUnknownArgumentType]
+    inside = entries(entry).values()
+    return max((number for number in inside if type(number) is int and 0 < number <= MAX_COUNT), default=0)
 
 
 def any_count(entry: Any) -> bool:
     """Return True if an entry, or a part of it at any depth, is a count above zero."""
-    inside = fields(entry)
-    if isinstance(inside, dict):
-        return any(any_count(value) for value in inside.values())
-    return type(entry) in (int, float) and entry > 0
+    if type(entry) in (int, float):
+        return bool(entry > 0)
+    return any(any_count(value) for value in entries(entry).values())
 
 
 def in_message(message: Any) -> list[str]:

@@ -19,6 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+from otel_agentcost.diagnostics import reraise_foreign
+
 Counter = Callable[[str], int]
 
 _LONGEST: Final = 400_000
@@ -59,7 +61,8 @@ def count_text(text: str, model: str | None) -> int:
         text = text[:_LONGEST]
     try:
         tokens = counter(text)
-    except Exception:  # a vocabulary that fails on a text (lone surrogates): the rule of thumb accepts any text
+    except Exception as error:  # a vocabulary fails on lone surrogates: the rule of thumb accepts any text
+        reraise_foreign(error)
         tokens = rule_of_thumb(text)
     return max(1, round(tokens * scale))
 
@@ -120,7 +123,8 @@ def _load(name: str) -> None:
     for source in (_from_splintr, _from_tiktoken):
         try:
             counter = source(name)
-        except Exception:  # any failure of an optional package: the rule of thumb remains
+        except Exception as error:  # any failure of an optional package: the rule of thumb remains
+            reraise_foreign(error)
             counter = None
         if counter is not None:
             break

@@ -7,9 +7,9 @@ captured.
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any, Final
 
+from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.wire import format as wire_format
 from otel_agentcost.wire.format import Format
 
@@ -40,14 +40,18 @@ class Transcript:
     def feed(self, event: Any) -> None:
         """Read one event."""
         if self._collector is not None:
-            with suppress(Exception):  # content is optional: an event that makes no sense has none
+            try:
                 self._collector.feed(event)
+            except Exception as error:  # content is optional: an event that makes no sense has none
+                reraise_foreign(error)
 
     def response(self) -> Any:
         """Return the events up to now in the shape of a whole response; None if there are none."""
-        with suppress(Exception):
+        try:
             return self._collector.response() if self._collector is not None else None
-        return None
+        except Exception as error:
+            reraise_foreign(error)
+            return None
 
 
 class Room:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from decimal import Decimal
 from typing import Any, Final, Literal, NamedTuple
 
-from otel_agentcost.wire.fields import MAX_COUNT, Malformed, fields, get, lacks_fields, quote
+from otel_agentcost.wire.fields import MAX_COUNT, Malformed, fields, get, items, lacks_fields, quote
 
 __all__ = [
     "HEADERS",
@@ -189,6 +189,8 @@ PLACES: Final[tuple[Place, ...]] = (
 """The places, in their order: the first with a count above 0 is the usage."""
 
 _MEASURED: Final = frozenset({"input_audio_seconds", "audio_seconds"})
+_STATED: Final = frozenset({"input", "output", "total", "cache_miss", "citations", "web_searches"})
+"""Meanings of which a 0 says something: that the usage has this count."""
 _UNITS: Final = ("_seconds", "_minutes", "_hours", "_pages", "_pixels", "_characters", "_images", "_frames", "_videos")
 """Endings of the names of units besides tokens. A count of one that has no row is named, because it may be billed."""
 
@@ -210,18 +212,16 @@ def _tree(rows: Iterable[Row]) -> _Names:
 _TREE: Final = _tree(ROWS)
 
 
+Given = Mapping[str, Any]
+"""The counts that a usage has, by meaning: integers, and seconds as `Decimal`. Most zeros are left out."""
+
+
 class Found(NamedTuple):
-    """The counts of one usage by meaning."""
+    """The counts of one usage."""
 
-    counts: dict[str, Any]
-    """Those that the usage has, zeros included: integers, and seconds as `Decimal`."""
+    counts: Given
     others: tuple[str, ...]
-    """Units with a count that no row knows, for people: `["3 input_pixels"]`."""
-
-    def get(self, meaning: Meaning) -> int:
-        """Return the count of a meaning; 0 if the usage does not have it."""
-        number: int = self.counts.get(meaning, 0)
-        return number
+    """Units with a count that no row knows, for people: `("3 input_pixels",)`."""
 
 
 def found_in(usage: Any) -> Found:
@@ -233,30 +233,36 @@ def found_in(usage: Any) -> Found:
     counts: dict[str, Any] = {}
     others: list[str] = []
     _collect(usage, _TREE, counts, others)
-    return Found(counts, tuple(others))
+    return Found(counts, tuple(others) if others else ())
 
 
 def _collect(value: Any, names: _Names, counts: dict[str, Any], others: list[str]) -> None:
-    given = fields(value)
-    if not isinstance(given, Mapping):  # an object without a dict of its fields
-        given = {name: get(given, name) for name in names}
+    given = _mapping(value)
+    if given is None:  # an object without a dict of its fields
+        given = {name: get(value, name) for name in names}
     for name, number in given.items():
+        if number is None:
+            continue
         known = names.get(name)
         if known is None:
             if number and type(number) in (int, float) and type(name) is str and name.endswith(_UNITS):
                 others.append(f"{number} {name}")
-        elif number is None:
-            continue
         elif type(known) is str:
             counted = number
             if type(number) is not int or not 0 <= number <= MAX_COUNT or known in _MEASURED:
                 counted = _checked(name, number, known)
-            if known not in counts or counted > counts[known]:
+            if (counted or known in _STATED) and (known not in counts or counted > counts[known]):
                 counts[known] = counted
         elif lacks_fields(number):
             raise Malformed(f"{name} is {quote(number)}, which is not an object")
         else:
             _collect(number, known, counts, others)
+
+
+def _mapping(value: Any) -> dict[str, Any] | None:
+    """Return the fields of an object; None if it has none."""
+    given = fields(value)
+    return given if type(given) is dict else None  # pyright: ignore[reportUnknownVariableType]
 
 
 def _checked(name: str, number: Any, meaning: str) -> int | Decimal:
@@ -301,22 +307,22 @@ def usage_elsewhere(response: Any) -> Any:
 
 
 def _follow(value: Any, path: tuple[str, ...]) -> list[Any]:
-    inner = get(value, path[0])
-    found = list(inner) if isinstance(inner, (list, tuple)) else [inner]  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
-    if len(path) == 1:
+    name, *rest = path
+    found: list[Any] = list(items(value, name)) or [get(value, name)]
+    if not rest:
         return found
-    return [each for part in found if part is not None for each in _follow(fields(part), path[1:])]
+    return [each for part in found if part is not None for each in _follow(fields(part), tuple(rest))]
 
 
 def _counts(usage: Any) -> bool:
     """Return True if a usage has any count above 0."""
-    given = fields(usage)
-    return isinstance(given, Mapping) and any(type(number) is int and number > 0 for number in given.values())  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType]
+    given = _mapping(usage)
+    return given is not None and any(type(number) is int and number > 0 for number in given.values())
 
 
 def of_choices(usages: list[Any]) -> Any:
     """Return the usage of a call whose choices have a usage each."""
-    each = [dict(fields(usage)) for usage in usages if isinstance(fields(usage), Mapping)]
+    each = [given for usage in usages if (given := _mapping(usage)) is not None]
     if not each or all(usage == each[0] for usage in each):
         return usages[0]
     produced = [usage.get("completion_tokens") for usage in each]
@@ -329,7 +335,7 @@ def of_choices(usages: list[Any]) -> Any:
 
 def later(before: Any, after: Any) -> Any:
     """Return the usage of a stream that reports it more than once: totals never shrink, so zeros take nothing back."""
-    first, last = fields(before), fields(after)
-    if not isinstance(first, Mapping) or not isinstance(last, Mapping):
+    first, last = _mapping(before), _mapping(after)
+    if first is None or last is None:
         return after
-    return {**first, **{name: number for name, number in last.items() if number or not first.get(name)}}  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+    return {**first, **{name: number for name, number in last.items() if number or not first.get(name)}}

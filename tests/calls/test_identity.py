@@ -77,3 +77,57 @@ if child == 0:
 print(first, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
 """
     assert python(script).split() == ["3", "3"]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_child_that_is_forked_while_a_ledger_is_opened_does_not_hang() -> None:
+    """A thread of the parent opens the first run, and its ledger takes half a second: the child opens its own."""
+    script = f"""{FIRST_CALLS}
+import signal
+from otel_agentcost.guard.ledger.memory import MemoryLedger
+class Slow(MemoryLedger):
+    def standing(self, key, *, now):
+        time.sleep(0.5)
+        return super().standing(key, now=now)
+otel_agentcost.instrument(settings=Settings(ledger=Slow()))
+def open_run():
+    with otel_agentcost.run("work", llm_calls=1):
+        pass
+thread = threading.Thread(target=open_run)
+thread.start()
+time.sleep(0.1)
+child = os.fork()
+if child == 0:
+    signal.alarm(10)
+    open_run()
+    os._exit(0)
+thread.join()
+print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert python(script).strip() == "0"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system cannot fork")
+def test_a_child_that_is_forked_while_a_thread_holds_a_lock_does_not_hang() -> None:
+    """Each lock on the way of a call is new in the child: of the gate, the guard, its ledger, its clock, its loops."""
+    script = f"""{FIRST_CALLS}
+import signal
+from otel_agentcost.calls import active
+otel_agentcost.instrument(settings=Settings(budgets="process:calls=5;trace:seconds=60"))
+ask(made)
+running = active.active()
+gate = running.gates.gate
+owners = [running.gates, gate.guard, gate.guard.ledger, gate.guard._start_times, gate.guard._queues, running.loops]
+owners += [trace.loops for trace in running.loops._traces.values()]
+for owner in owners:
+    owner._lock.acquire()
+child = os.fork()
+if child == 0:
+    signal.alarm(10)
+    ask(made)
+    with otel_agentcost.run("work", llm_calls=1):
+        ask(made)
+    os._exit(0)
+print(len(owners), os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert python(script).split() == ["7", "0"]

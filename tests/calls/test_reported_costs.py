@@ -24,6 +24,12 @@ from tests.support.in_memory import Telemetry
 from tests.support.replies import MINI, PLAIN, PLAIN_USD
 
 ASK: dict[str, Any] = {"model": "gpt-4o-mini", "messages": [{"role": "user", "content": "What is 6 times 7?"}]}
+
+
+def asking(model: str) -> dict[str, Any]:
+    return {**ASK, "model": model}
+
+
 GATEWAY = "http://llm.example/v1"
 XAI = "https://api.x.ai/v1"
 TICKS: dict[str, Any] = {
@@ -192,12 +198,13 @@ def test_a_cost_that_cannot_be_is_not_believed(telemetry: Telemetry, base_url: s
     """0 for tokens that have a price, negative, not finite, absurd, or no number: the price book's dollars."""
     nan, inf = float("nan"), float("inf")
     with instrumented(telemetry):
+        cost: Any
         for cost in (0, 0.0, "0", -1, True, nan, inf, "1e400", 1e6, "n/a", "", [], {}, {"total_cost": "x"}):
             text = json.dumps(replies.chat({**PLAIN, "cost": cost}, model="openai/gpt-4o-mini"))
             reply = httpx2.Response(200, content=text, headers={"content-type": "application/json"})
             http = httpx2.Client(transport=httpx2.MockTransport(lambda _, reply=reply: reply))
             made = OpenAI(base_url=base_url, api_key="none", max_retries=0, http_client=http)
-            made.chat.completions.create(**{**ASK, "model": "openai/gpt-4o-mini"})
+            made.chat.completions.create(**asking("openai/gpt-4o-mini"))
             assert paid(telemetry) == (pytest.approx(PLAIN_USD), "local", None), cost
 
 
@@ -246,7 +253,7 @@ def test_a_zero_without_a_price_is_not_shown_as_free(telemetry: Telemetry) -> No
     """A LiteLLM proxy says 0 for models that it has no price of."""
     with instrumented(telemetry):
         made = client(GATEWAY, replies.chat(model="house-model-7b"), {"x-litellm-response-cost": "0.0"})
-        made.chat.completions.create(**{**ASK, "model": "house-model-7b"})
+        made.chat.completions.create(**asking("house-model-7b"))
     usd, _, unpriced = paid(telemetry)
     assert usd is None
     assert "a reported cost of 0 (x-litellm-response-cost) is not believed" in str(unpriced)

@@ -13,7 +13,9 @@ from functools import partial
 from multiprocessing.pool import ThreadPool
 from typing import Any
 
+import anyio.to_thread
 import pytest
+import trio
 from openai import OpenAI
 from opentelemetry import context
 from opentelemetry.instrumentation.threading import ThreadingInstrumentor
@@ -143,7 +145,8 @@ def patched() -> list[Any]:
         *(multiprocessing.pool.Pool.__dict__[name] for name in ("apply_async", "_map_async", "imap", "imap_unordered")),
         asyncio.to_thread,
         asyncio.threads.to_thread,
-        __import__("anyio.to_thread").to_thread.run_sync,
+        anyio.to_thread.run_sync,
+        trio.to_thread.run_sync,
     ]
 
 
@@ -210,17 +213,27 @@ def test_the_exception_and_the_result_of_a_thread_are_passed_on(telemetry: Telem
         failed = POOL.submit(int, "no number")
         assert isinstance(failed.exception(), ValueError)
         with pytest.raises(TypeError):
-            POOL.submit()  # type: ignore[call-arg]
+            POOL.submit()  # type: ignore[call-arg]  # pyright: ignore[reportCallIssue]
         assert concurrent.futures.wait([failed]).done == {failed}
 
 
-async def test_a_block_that_a_thread_enters_for_a_task_is_not_lost(telemetry: Telemetry) -> None:
+@pytest.mark.parametrize("library", ["asyncio", "anyio", "trio"])
+def test_a_block_that_a_thread_enters_for_a_task_is_not_lost(library: str, telemetry: Telemetry) -> None:
     """As a framework does that enters a synchronous context manager in a thread, and leaves it in another."""
-    with instrumented(telemetry):
+
+    async def main() -> None:
+        to_thread: dict[str, Any] = {
+            "asyncio": asyncio.to_thread,
+            "anyio": anyio.to_thread.run_sync,
+            "trio": trio.to_thread.run_sync,
+        }
         manager = attribute(user="u1")
-        await asyncio.to_thread(manager.__enter__)
-        await asyncio.to_thread(ask)
+        await to_thread[library](manager.__enter__)
+        await to_thread[library](ask)
         ask()
-        await asyncio.to_thread(manager.__exit__, None, None, None)
+        await to_thread[library](manager.__exit__, None, None, None)
         ask()
+
+    with instrumented(telemetry):
+        anyio.run(main, backend="trio" if library == "trio" else "asyncio")
     assert [(span.attributes or {}).get("user.id") for span in telemetry.spans] == ["u1", "u1", None]

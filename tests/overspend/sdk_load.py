@@ -105,9 +105,12 @@ class Provider:
         Up to a token a byte would be possible too, but no provider makes 200 tokens of 200 letters alike, and where the
         bound by bytes does not fit, calls are admitted by what a tokenizer counts, with a margin.
         """
-        prompt = draw.randint(1, 8 + count_text(body["messages"][0]["content"], MINI))
+        counted = count_text(body["messages"][0]["content"], MINI)
+        prompt = draw.randint(
+            1 + counted // 2, 8 + counted
+        )  # far fewer would not be believed, nor would an output of 0
         limit = body["max_tokens"] * body.get("n", 1)
-        completion = limit if draw.random() < 0.2 else draw.randint(0, limit)
+        completion = limit if draw.random() < 0.2 else draw.randint(1, limit)
         cached = draw.choice((0, 0, draw.randint(0, prompt)))
         return {
             "prompt_tokens": prompt,
@@ -301,6 +304,7 @@ class App:
             self.runs[name] = run.value
             for number in range(IN_A_RUN):
                 self.ended.append(call(client, plan(draw, f"{name}-{number}")))
+        assert run.cost_usd is not None
         assert run.cost_usd <= RUN_USD
 
     async def _group(self, client: AsyncOpenAI, name: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -71,7 +71,7 @@ class App:
 
     def bill(self) -> Bill:
         there = figures(self.url)
-        own = [dict(span.attributes or {}) for span in self.telemetry.spans]
+        own: list[dict[str, Any]] = [dict(span.attributes or {}) for span in self.telemetry.spans]
         on_spans = sum(float(each.get("agentcost.cost.usd", 0)) for each in [*own, *there["spans"]])
         names = ("agentcost.tokens", "gen_ai.client.token.usage")
         tokens = sum(self.telemetry.total(name) + there[name] for name in names)
@@ -99,7 +99,7 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 @contextmanager
 def services(
     telemetry: Telemetry, provider: ModelServer, there: dict[str, str] | None = None, /, **settings: str
-) -> Iterator[App]:
+) -> Generator[App]:
     """Both services, with the same settings unless the gateway has others."""
     settings = {"ledger_timeout": "5", **settings}
     with gateway(provider.url, **{**settings, **(there or {})}) as url, budgeted(telemetry, **settings):

@@ -171,6 +171,18 @@ def test_blocks_that_are_left_in_the_order_of_their_entry_do_not_stay_open(telem
     assert users(telemetry) == ["inner", None]
 
 
+@EVERY_MANAGER
+def test_a_block_that_is_left_twice_breaks_nothing(manager: str, telemetry: Telemetry) -> None:
+    """The second time does nothing."""
+    with instrumented(telemetry):
+        entered = MANAGERS[manager]()
+        entered.__enter__()
+        for _ in range(2):
+            entered.__exit__(None, None, None)
+        ask()
+    assert users(telemetry) == [None]
+
+
 async def test_tasks_that_outlive_their_block_keep_its_user_and_its_run(telemetry: Telemetry) -> None:
     """A task that was started inside works for the same user and run, wherever the block was left meanwhile."""
     left = asyncio.Event()

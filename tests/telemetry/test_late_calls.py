@@ -176,3 +176,20 @@ def test_a_waiting_root_is_exported_by_its_own_process_only(telemetry: Telemetry
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         list(stream)
     assert totals(telemetry, "invoke_workflow ticket") == (1, pytest.approx(USD))
+
+
+async def test_a_tool_that_outlives_its_run_is_not_missing_in_its_totals(telemetry: Telemetry) -> None:
+    """A tool call in a task that the run does not wait for."""
+
+    @otel_agentcost.tool(usd="0.25")
+    async def search() -> None:
+        await asyncio.sleep(0.05)
+
+    with budgeted(telemetry):
+        with otel_agentcost.run("ticket") as run:
+            task = asyncio.create_task(search())
+            await asyncio.sleep(0)
+        await task
+    given = telemetry.attributes("invoke_workflow ticket")
+    assert (given["agentcost.trace.tool_calls"], given["agentcost.trace.cost_usd"]) == (1, 0.25)
+    assert run.cost_usd == Decimal("0.25")

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from otel_agentcost.core.call import Answer
+from otel_agentcost.core.tool_counters import FREE_COUNTERS
 from otel_agentcost.wire import provider_tools
 from otel_agentcost.wire.anthropic_messages import server_tools
 from tests.wire.reading import chat, streamed, used, whole
@@ -87,6 +88,9 @@ def test_xais_tools_are_counted_once() -> None:
         ({"server_tool_use": {"teleport_requests": 1}}, "web_searches", 0, "teleport_requests"),
         ({"server_side_tool_usage_details": {"x_search_calls": 3}}, "social_searches", 3, ""),
         ({"server_side_tool_usage_details": {"code_interpreter_calls": 1}}, "code_executions", 1, ""),
+        ({"server_tool_use": {"web_search_requests": 2.0}}, "web_searches", 2, ""),
+        ({"server_tool_use": {"web_search_requests": "2"}}, "web_searches", 2, ""),
+        ({"server_tool_use": {"web_search_requests": -2}}, "web_searches", 0, ""),
         ({"num_sources_used": 7}, "web_searches", 0, "live search sources"),
         ({"connectors": {"web_search": 1}}, "web_searches", 1, ""),
         ({"connectors": {"web_search_premium": 1}, "connector_tokens": 9}, "", 0, "connector tokens"),
@@ -319,7 +323,7 @@ def test_tools_of_a_stream_that_was_cut_off_are_not_lost() -> None:
 
 def test_every_row_of_what_is_free_says_why() -> None:
     """A page, or the one word that explains it."""
-    for table in (provider_tools.FREE_COUNTERS, provider_tools.FREE_ITEMS, server_tools.FREE_TOOLS):
+    for table in (FREE_COUNTERS, provider_tools.FREE_ITEMS, server_tools.FREE_TOOLS):
         assert all("https://" in reason or reason == "tokens" for reason in table.values())
 
 

@@ -97,7 +97,8 @@ def canonical(arguments: Any) -> str:
             return " ".join(value.split())
     try:
         return _ENCODE(value if _is_steady(value, 0) else _steady(value, 0))
-    except Exception:  # not JSON, not Unicode, or a circular reference
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RuntimeError):
+        # Not JSON, not Unicode, a circular reference, a `repr` that fails. The exception of a signal handler passes.
         return f"<{type(value).__name__}>"
 
 

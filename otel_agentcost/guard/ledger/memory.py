@@ -3,6 +3,10 @@
 Memory is bounded: accounts that have ended are dropped a few at a time, as calls come in. A forked child keeps the
 spend of its parent, so that it cannot spend it again, and drops the reservations: those calls are its parent's. From
 then on both count separately; budgets over several processes need another ledger.
+
+The exception of a signal handler can interrupt a verb, after a function call or at the end of a loop's round. So each
+account is changed together with the note of how many are, without a call in between, and the same verb for the same
+call then continues where it stopped.
 """
 
 from __future__ import annotations
@@ -68,18 +72,71 @@ _NEW = _Account()
 """The amounts of an unknown key. Never changed."""
 
 
-class _Hold:
+class _Amounts:
+    """Amounts of one call that are added to several accounts, and the number of accounts that have them."""
+
+    __slots__ = ("accounts", "added", "amounts")
+
+    def __init__(self, accounts: list[_Account], amounts: Amounts) -> None:
+        self.accounts = accounts
+        get = amounts.get
+        self.amounts = (get("nano_usd", 0), get("tokens", 0), get("calls", 0), get("tool_calls", 0))
+        self.added = 0
+
+
+class _Hold(_Amounts):
     """The reservation of an in-flight call."""
 
-    __slots__ = ("accounts", "amounts", "claims", "expires")
+    __slots__ = ("claims", "expires")
 
-    def __init__(
-        self, claims: tuple[Claim, ...], accounts: list[_Account], amounts: dict[Unit, int], expires: float
-    ) -> None:
+    def __init__(self, claims: tuple[Claim, ...], accounts: list[_Account], amounts: Amounts, expires: float) -> None:
+        super().__init__(accounts, amounts)
         self.claims = claims
-        self.accounts = accounts
-        self.amounts = amounts
         self.expires = expires
+
+    def take(self) -> None:
+        """Hold the amounts in each account that does not hold them yet."""
+        nano, tokens, calls, tool_calls = self.amounts
+        while self.added < len(self.accounts):
+            held = self.accounts[self.added].held
+            # No call from here on: nothing interrupts this account.
+            held["nano_usd"] += nano
+            held["tokens"] += tokens
+            held["calls"] += calls
+            held["tool_calls"] += tool_calls
+            self.added += 1
+
+    def give_back(self) -> None:
+        """Take the amounts out of each account that holds them."""
+        nano, tokens, calls, tool_calls = self.amounts
+        while self.added:
+            held = self.accounts[self.added - 1].held
+            held["nano_usd"] -= nano
+            held["tokens"] -= tokens
+            held["calls"] -= calls
+            held["tool_calls"] -= tool_calls
+            self.added -= 1
+
+
+class _Settlement(_Amounts):
+    """The cost of a call that is being settled."""
+
+    __slots__ = ()
+
+    def spend(self) -> None:
+        """Spend the amounts in each account where they are not spent yet. No account falls below 0."""
+        nano, tokens, calls, tool_calls = self.amounts
+        while self.added < len(self.accounts):
+            spent = self.accounts[self.added].spent
+            after = spent["nano_usd"] + nano
+            spent["nano_usd"] = max(0, after)
+            after = spent["tokens"] + tokens
+            spent["tokens"] = max(0, after)
+            after = spent["calls"] + calls
+            spent["calls"] = max(0, after)
+            after = spent["tool_calls"] + tool_calls
+            spent["tool_calls"] = max(0, after)
+            self.added += 1
 
 
 class MemoryLedger(ForkSafe):
@@ -96,6 +153,8 @@ class MemoryLedger(ForkSafe):
         """A heap of the times at which reservations expire. Entries of reservations that are gone are ignored."""
         self._unswept = 0
         """Accounts to check: two of the oldest for each new one, so that ended ones never outnumber the others."""
+        self._settling: dict[str, _Settlement] = {}
+        """Settlements in progress."""
         self._settled: OrderedDict[str, float] = OrderedDict()
         self._passing: OrderedDict[str, None] = OrderedDict()
         """Keys of traces and runs, the least recently used first."""
@@ -116,13 +175,9 @@ class MemoryLedger(ForkSafe):
                 return found
             expires = now + lease
             accounts = self._open(claims, now, expires)
-            taken = dict(amounts)
-            for account in accounts:
-                held = account.held
-                for unit, amount in taken.items():
-                    held[unit] += amount
-            self._holds[call_id] = _Hold(tuple(claims), accounts, taken, expires)
             heapq.heappush(self._expiries, (expires, call_id))
+            hold = self._holds[call_id] = _Hold(tuple(claims), accounts, amounts, expires)
+            hold.take()
             return None
 
     def settle(
@@ -133,14 +188,15 @@ class MemoryLedger(ForkSafe):
         with self._lock:
             self._expire(now)
             if self._settled.get(call_id, now) <= now:
-                hold = self._drop(call_id)
-                # Nearly always the claims are those of the hold, and as long as there is one its accounts are there.
-                accounts = hold.accounts if hold and hold.claims == tuple(claims) else self._open(claims, now, 0.0)
-                for account in accounts:
-                    spent = account.spent
-                    for unit, amount in amounts.items():
-                        spent[unit] = spent[unit] + amount if amount >= 0 else max(0, spent[unit] + amount)
+                settlement = self._settling.get(call_id)
+                if settlement is None:
+                    hold = self._drop(call_id)
+                    # Nearly always the claims are those of the hold, and while there is one its accounts are there.
+                    accounts = hold.accounts if hold and hold.claims == tuple(claims) else self._open(claims, now, 0.0)
+                    settlement = self._settling[call_id] = _Settlement(accounts, amounts)
+                settlement.spend()
                 self._remember(call_id, now)
+            self._settling.pop(call_id, None)
             return [(claim, self._standing(claim.key)) for claim in claims]
 
     def release(self, call_id: str, *, now: float) -> None:
@@ -239,10 +295,11 @@ class MemoryLedger(ForkSafe):
         """Drop the reservations whose lease has expired, and a few accounts that have ended."""
         expiries = self._expiries
         while expiries and expiries[0][0] <= now:
-            call_id = heapq.heappop(expiries)[1]
+            call_id = expiries[0][1]
             hold = self._holds.get(call_id)
             if hold is not None and hold.expires <= now:
                 self._drop(call_id)
+            heapq.heappop(expiries)
         if len(expiries) > 64 + 2 * len(self._holds):
             self._expiries = [(hold.expires, call_id) for call_id, hold in self._holds.items()]
             heapq.heapify(self._expiries)
@@ -253,13 +310,10 @@ class MemoryLedger(ForkSafe):
                 self._accounts.move_to_end(oldest)
 
     def _drop(self, call_id: str) -> _Hold | None:
-        hold = self._holds.pop(call_id, None)
+        hold = self._holds.get(call_id)
         if hold is not None:
-            taken = hold.amounts.items()
-            for account in hold.accounts:
-                held = account.held
-                for unit, amount in taken:
-                    held[unit] -= amount
+            hold.give_back()
+            self._holds.pop(call_id, None)
         return hold
 
     def _remember(self, call_id: str, now: float) -> None:

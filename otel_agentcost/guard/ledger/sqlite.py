@@ -12,12 +12,12 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Collection, Generator, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from otel_agentcost.diagnostics import without_password
+from otel_agentcost.diagnostics import reraise_foreign, without_password
 from otel_agentcost.guard.ledger import (
     GRACE,
     MOST,
@@ -36,6 +36,8 @@ from otel_agentcost.guard.ledger import (
 from otel_agentcost.guard.ledger._forks import ForkSafe
 
 __all__ = ["SqliteLedger", "open_ledger"]
+
+_T = TypeVar("_T")
 
 VERSION = 1
 """Version of the tables below. A file of another version is refused."""
@@ -138,7 +140,8 @@ class SqliteLedger(ForkSafe):
         counts = _counts(amounts)
         call = encoded(call_id)
         keys = dict.fromkeys(encoded(claim.key) for claim in claims)
-        with self._transaction(now) as connection:
+
+        def verb(connection: sqlite3.Connection) -> Refusal | None:
             if connection.execute(_KNOWN, (call, call, now)).fetchone():
                 return None
             rows = _rows(connection, keys, now)
@@ -155,6 +158,8 @@ class SqliteLedger(ForkSafe):
             connection.executemany(_HOLD, [(call, key, expires, *counts) for key in keys])
             return None
 
+        return self._transact(now, verb)
+
     def settle(
         self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float
     ) -> Sequence[tuple[Claim, Standing]]:
@@ -162,7 +167,8 @@ class SqliteLedger(ForkSafe):
         counts = _counts(amounts, -MOST)
         call = encoded(call_id)
         keys = dict.fromkeys(encoded(claim.key) for claim in claims)
-        with self._transaction(now) as connection:
+
+        def verb(connection: sqlite3.Connection) -> Sequence[tuple[Claim, Standing]]:
             if not connection.execute(_SETTLED, (call, now)).fetchone():
                 connection.execute("DELETE FROM holds WHERE call_id = ?", (call,))
                 _open(connection, claims, _rows(connection, keys, now), 0.0)
@@ -171,15 +177,17 @@ class SqliteLedger(ForkSafe):
             rows = _rows(connection, keys, float("-inf"))  # also accounts that have ended meanwhile
             return [(claim, rows.get(encoded(claim.key), _NEW).standing()) for claim in claims]
 
+        return self._transact(now, verb)
+
     def release(self, call_id: str, *, now: float) -> None:
         """See `Ledger`."""
-        with self._transaction(now) as connection:
-            connection.execute("DELETE FROM holds WHERE call_id = ?", (encoded(call_id),))
+        call = (encoded(call_id),)
+        self._transact(now, lambda connection: connection.execute("DELETE FROM holds WHERE call_id = ?", call))
 
     def standing(self, key: str, *, now: float) -> Standing:
         """See `Ledger`."""
-        with self._transaction(now) as connection:
-            return _rows(connection, [encoded(key)], now).get(encoded(key), _NEW).standing()
+        name = encoded(key)
+        return self._transact(now, lambda connection: _rows(connection, [name], now).get(name, _NEW).standing())
 
     def ended(self, key: str) -> None:
         """See `Ledger`."""
@@ -209,23 +217,29 @@ class SqliteLedger(ForkSafe):
 
     # --- under the lock ---
 
-    @contextmanager
-    def _transaction(self, now: float) -> Generator[sqlite3.Connection, None, None]:
-        """Run a verb in one transaction, after expired reservations are deleted."""
+    def _transact(self, now: float, verb: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Run a verb in one transaction, after expired reservations are deleted.
+
+        No context manager of Python code around the lock: the exception of a signal handler could leave it locked.
+        """
         with self._lock:
+            connection = None
             try:
                 connection = self._connection or self._connect()
+                if connection.in_transaction:  # an interrupted verb could not end it
+                    connection.execute("ROLLBACK")
                 self._begin(connection)
-                try:
-                    connection.execute("DELETE FROM holds WHERE expires <= ?", (now,))
-                    yield connection
-                    self._clean_up(connection, now)
-                    connection.execute("COMMIT")
-                except BaseException:
-                    if connection.in_transaction:
-                        connection.execute("ROLLBACK")
+                connection.execute("DELETE FROM holds WHERE expires <= ?", (now,))
+                result = verb(connection)
+                self._clean_up(connection, now)
+                connection.execute("COMMIT")
+                return result  # noqa: TRY300 (the exception of a signal handler may still come before it)
+            except BaseException as error:
+                if connection is not None and connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                reraise_foreign(error)
+                if not isinstance(error, (sqlite3.Error, OSError)):
                     raise
-            except (sqlite3.Error, OSError) as error:
                 self._disconnect()
                 raise self._error(error) from error
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import NO_PARAMETERS, Answer, AttributeValue, Call, Charge, Partial
 from otel_agentcost.core.usage import Kind, Usage
+from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.anthropic_messages.content import CONTENT
 from otel_agentcost.wire.anthropic_messages.conversation import CONVERSATION
@@ -359,7 +360,8 @@ class MessageReader:
                     if delta.type == "text_delta":
                         self._texts.append(delta.text)
                         return
-        except Exception:  # an event without a type, or a delta without text, says nothing
+        except Exception as error:  # an event without a type, or a delta without text, says nothing
+            reraise_foreign(error)
             return
         self._feed_other(kind, event)
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from otel_agentcost.core.call import Call
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.fields import fields, get, items
+from otel_agentcost.wire.fields import entries, get, items
 from otel_agentcost.wire.gemini.requests import either
 
 __all__ = ["Grounding"]
@@ -113,8 +113,6 @@ class Grounding:
 
 def _present(value: Any) -> Iterator[tuple[str, Any]]:
     """Yield the fields of an object that are set: the names in lower case without `_`, and the values."""
-    inside = fields(value)
-    if isinstance(inside, dict):
-        for name, entry in inside.items():
-            if entry not in (None, "", [], ()):
-                yield str(name).replace("_", "").lower(), entry
+    for name, entry in entries(value).items():
+        if entry not in (None, "", [], ()):
+            yield str(name).replace("_", "").lower(), entry

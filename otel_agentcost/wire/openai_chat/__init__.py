@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call, Partial
 from otel_agentcost.core.usage import Kind, Usage
+from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.wire import parameters, provider_tools
 from otel_agentcost.wire.fields import Malformed, fields, get, items, part, text, texts
 from otel_agentcost.wire.format import CannotRewrite, Change, Format, PromptTokens, Rewritten, SoFar
@@ -240,7 +241,8 @@ class ChatReader:
                 (choice,) = event.choices
                 words = choice.delta.content
                 usual = words and event.usage is None and choice.finish_reason is None
-        except Exception:  # a chunk without a choice or with several, or whatever else comes
+        except Exception as error:  # a chunk without a choice or with several, or whatever else comes
+            reraise_foreign(error)
             usual = False
         if usual and self._first is not None:
             self._texts.append(words)

@@ -12,8 +12,9 @@ from typing import Any, Final
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge, Partial
 from otel_agentcost.core.usage import Usage
+from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.fields import Malformed, count, fields, get, items, part, text
+from otel_agentcost.wire.fields import Malformed, count, entries, fields, get, items, part, text
 from otel_agentcost.wire.format import Change, Format, Rewritten, SoFar
 from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.openai_chat import estimate
@@ -206,9 +207,7 @@ def _done(response: Any) -> tuple[Counts, list[str]]:
 
 def _other_tools(response: Any) -> list[str]:
     """Return the names of tools in `tool_usage` that are read nowhere else and whose counts are not zero."""
-    used = part(response, "tool_usage")
-    if not isinstance(used, dict):
-        return []
+    used = entries(get(response, "tool_usage"))
     return [str(name) for name, entry in used.items() if name not in _READ_TOOLS and any_count(entry)]
 
 
@@ -298,7 +297,8 @@ class ResponseReader:
                 if kind in _DELTAS:
                     self._texts.append(event.delta)
                     return
-        except Exception:  # an event without a type, or a delta without text, says nothing
+        except Exception as error:  # an event without a type, or a delta without text, says nothing
+            reraise_foreign(error)
             return
         if kind in _ENDS:
             ended = get(event, "response")

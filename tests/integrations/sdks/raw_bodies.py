@@ -96,7 +96,8 @@ def compare(
     with warnings_of_ours() as warned, instrumented(telemetry):
         with_us = answer(method, chunks, headers)
     assert with_us == without
-    assert warned == []
+    # Counts that cannot be right are estimated, and the log says so.
+    assert [line for line in warned if "contradict what was sent or received" not in line] == []
     (span,) = telemetry.spans
     given: dict[str, object] = dict(span.attributes or {})
     check_honest(given)

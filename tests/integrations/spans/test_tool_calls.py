@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -48,7 +49,7 @@ def test_a_tool_span_of_others_is_a_tool_call(telemetry: Telemetry, name: str, a
         pass
     assert telemetry.attributes(name)[semconv.COST] == 0.25
     assert totals(telemetry) == (1, 0.25)
-    assert float(run.cost_usd) == 0.25
+    assert run.cost_usd == Decimal("0.25")
 
 
 def test_spans_inside_each_other_are_one_call(telemetry: Telemetry) -> None:
