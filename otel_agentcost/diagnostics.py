@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable
 from contextvars import copy_context
 from types import CodeType, FrameType
-from typing import Any, cast
+from typing import Any
 
 logger = logging.getLogger("otel_agentcost")
 
@@ -231,7 +231,7 @@ def _takes(frame: FrameType, caller: FrameType) -> bool:
     values = frame.f_locals
     for name in code.co_varnames[:count]:
         value: Any = values.get(name)
-        items = cast("tuple[Any, ...]", value if type(value) is tuple else (value,))
+        items: tuple[Any, ...] = value if type(value) is tuple else (value,)  # pyright: ignore[reportUnknownVariableType]
         if any(item is caller for item in items):
             return True
     return False
