@@ -149,7 +149,7 @@ class Gate:
             return None
         try:
             return self._decided(self.ask(facts, record.span), facts, record.span)
-        except BaseException as error:
+        except BaseException as error:  # of others too: they can interrupt a reservation
             self._not_decided(error, facts, record.span)
             return None
 
@@ -168,7 +168,7 @@ class Gate:
             else:
                 decision = await self.guard.admit_async(facts)
             return self._decided(decision, facts, record.span)
-        except BaseException as error:
+        except BaseException as error:  # of others too: they can interrupt a reservation
             self._not_decided(error, facts, record.span)
             return None
 

@@ -10,9 +10,9 @@ from otel_agentcost.core.budgets import Budget, Scope
 from otel_agentcost.diagnostics import warn_once
 
 CALLS = 100
-"""The number of calls after which an unmatched rule is told of, once."""
+"""The number of calls after which the log reports a rule without a match, once."""
 _NAMES = 5
-"""The number of other names of a scope that are told."""
+"""The number of other names of a scope that the log lists."""
 
 
 class NamedRules:
@@ -21,7 +21,7 @@ class NamedRules:
     def __init__(self, rules: Sequence[Budget | Breaker]) -> None:
         """Watch for the rules that have a name."""
         self.open: tuple[Budget | Breaker, ...] = tuple(rule for rule in rules if rule.name is not None)
-        """The rules without a call so far; empty once they are told of: then there is nothing more to watch."""
+        """The rules without a call so far. Empty once the log has reported them."""
         self._calls = 0
         self._seen: dict[Scope, dict[str, None]] = {}
         self._lock = threading.Lock()

@@ -183,7 +183,7 @@ class Pipeline:
             call = ActiveCall(request, record, instance, at, content, self.settle_stream)
             if self._passages is not None:
                 call.passage = self._passages.passage(request, at, nested=nested)
-        except BaseException:
+        except BaseException:  # the call is not made: its span must not stay open
             complete(record.abandon)
             raise
         return call
@@ -358,7 +358,7 @@ class Pipeline:
         """Settle a call that raised, whether in the SDK or, if the exception is one of others, in here."""
         try:
             self._fail(call, error)
-        except BaseException:
+        except BaseException:  # of others: it may arrive anywhere in here
             complete(call.leave)
             complete(partial(self._fail, call, error))
             raise

@@ -87,7 +87,7 @@ def tap(events: Iterator[Any], listener: StreamListener) -> Iterator[Any]:
             except Exception as bug:
                 feed = listener.unreadable(bug)
             yield event
-    except BaseException as error:
+    except BaseException as error:  # however the reading fails, the call ends
         _stopped(listener, error)
         raise
     listener.end(complete=True)
@@ -118,7 +118,7 @@ async def tap_async(
             except Exception as bug:
                 feed = listener.unreadable(bug)
             yield event
-    except BaseException as error:
+    except BaseException as error:  # however the reading fails, the call ends
         _stopped(listener, error)
         raise
     listener.end(complete=True)
@@ -201,7 +201,7 @@ class _Tapped:
     def close(self) -> None:
         try:
             self._end()
-        except BaseException:
+        except BaseException:  # however the reading fails, the call ends
             complete(self._end)
             raise
         finally:
@@ -210,7 +210,7 @@ class _Tapped:
     async def aclose(self) -> None:
         try:
             self._end()
-        except BaseException:
+        except BaseException:  # however the reading fails, the call ends
             complete(self._end)
             raise
         finally:
@@ -380,7 +380,7 @@ def _tap_bytes(
                 _cut_off(chunks, error, getattr(response(), "close", None))
                 raise
             yield chunk
-    except BaseException as error:
+    except BaseException as error:  # however the reading fails, the call ends
         _stopped(listener, error)
         raise
     listener.end(complete=True)
@@ -405,7 +405,7 @@ async def _tap_bytes_async(
                 await _cut_off_async(chunks, error, getattr(response(), "aclose", None))
                 raise
             yield chunk
-    except BaseException as error:
+    except BaseException as error:  # however the reading fails, the call ends
         _stopped(listener, error)
         raise
     listener.end(complete=True)

@@ -160,8 +160,8 @@ class Guard:
             nano = 0 if usd is None else min(MOST, max(0, money.to_nano(usd)))
             amounts: dict[Unit, int] = {"nano_usd": nano, "tokens": min(MOST, max(0, tokens)), "calls": 1}
             return self._settle(ticket.call_id, ticket.counted, amounts, now)
-        except BaseException:
-            ticket.done = False  # the ledger settles a call once, however often it is asked to
+        except BaseException:  # of others: the settlement can be repeated, as the ledger counts a call once
+            ticket.done = False
             raise
 
     def release(self, ticket: Ticket, now: float) -> None:
@@ -170,7 +170,7 @@ class Guard:
             if self._finish(ticket) and ticket.counted:
                 self.ledger.release(ticket.call_id, now)
                 self._queues.wake([each.claim for each in ticket.counted])
-        except BaseException:
+        except BaseException:  # of others: the release can be repeated
             ticket.done = False
             raise
 

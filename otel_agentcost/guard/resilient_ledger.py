@@ -179,7 +179,7 @@ class ResilientLedger:
                 return
             try:
                 self.wrapped.settle(call_id, claims, amounts, now=now)
-            except BaseException as error:
+            except BaseException as error:  # of others too: nothing of the call may be lost
                 self._queue(settlement)
                 reraise_foreign(error)
                 self._record_failure(error)
@@ -193,7 +193,7 @@ class ResilientLedger:
                 return
             try:
                 self.wrapped.release(call_id, now=now)
-            except BaseException as error:
+            except BaseException as error:  # of others too: nothing of the call may be lost
                 self._unreleased.append((call_id, now))
                 reraise_foreign(error)
                 self._record_failure(error)

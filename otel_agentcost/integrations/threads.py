@@ -62,7 +62,7 @@ def _start(wrapped: Callable[..., None], thread: Thread, args: Any, kwargs: Any)
     attributes["run"] = partial(_run, thread, before, ctx)
     try:
         wrapped(*args, **kwargs)
-    except BaseException:
+    except BaseException:  # the thread did not start
         _restore_run(thread, before)
         raise
 

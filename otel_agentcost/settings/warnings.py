@@ -67,7 +67,7 @@ def misspelt(environ: Mapping[str, str], fields: Mapping[str, str]) -> Iterator[
 
     Args:
         environ: The environment.
-        fields: The field of each variable of ours.
+        fields: The setting of each variable of this package.
     """
     for name, value in environ.items():
         if name in fields or name.startswith(PREFIX) or not is_set(value) or "COST" not in name.upper():

@@ -24,7 +24,9 @@ def running() -> Library | None:
     if in_trio:
         return "trio"
     asyncio: Any = sys.modules.get("asyncio")
-    return "asyncio" if asyncio is not None and asyncio._get_running_loop() is not None else None  # noqa: SLF001
+    if asyncio is None or asyncio._get_running_loop() is None:  # noqa: SLF001 (quicker than an exception)
+        return None
+    return "asyncio"
 
 
 def current_task() -> object | None:

@@ -154,7 +154,7 @@ def _estimated(call: Call, form: Format, answer: Answer, said: Sequence[str], he
 
 
 def _completed(call: Call, form: Format, told: Partial, said: Sequence[str], model: str | None) -> tuple[int, int]:
-    """Return all tokens of the input and of the output: as they are told, within the total, or estimated."""
+    """Return all tokens of the input and of the output: as reported, within the total, or estimated."""
     prompt, produced, total = told.input, told.output, told.total
     if produced is None and prompt is not None and total is not None:
         return prompt, max(0, total - prompt)

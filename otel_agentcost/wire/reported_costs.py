@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from otel_agentcost.core import money
 from otel_agentcost.core.reported_costs import ROWS, Reported, Row, amount
+from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.wire.fields import fields, get
 
 __all__ = ["in_body", "in_headers"]
@@ -80,5 +81,6 @@ def in_headers(headers: Any) -> tuple[Reported, ...]:
 def _pairs(headers: Any) -> Iterable[tuple[Any, Any]]:
     try:
         return tuple(headers.items())
-    except Exception:  # no mapping
+    except Exception as error:  # no mapping
+        reraise_foreign(error)
         return ()

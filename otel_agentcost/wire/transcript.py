@@ -49,7 +49,7 @@ class Transcript:
         """Return the events up to now in the shape of a whole response; None if there are none."""
         try:
             return self._collector.response() if self._collector is not None else None
-        except Exception as error:
+        except Exception as error:  # content is optional: a stream that makes no sense has none
             reraise_foreign(error)
             return None
 

@@ -25,7 +25,7 @@ _ids = count()
 
 def price(usage: Usage, model: str | None) -> Cost:
     """A tenth of a cent for each output token, and a millionth of a dollar for each of the input; `small` is a tenth of
-    that, nobody knows what `secret` costs, `gift` is free, and `pictures` has a price for pages alone."""
+    that, the cost of `secret` is not known, `gift` is free, and `pictures` has a price for pages alone."""
     if model == "secret":
         return Cost.unknown("no price for secret")
     if model in ("gift", "pictures"):

@@ -1,4 +1,4 @@
-"""Rules that can never do anything are told of: at start, and by the doctor."""
+"""The log at start and the doctor report rules that can never do anything."""
 
 from __future__ import annotations
 

@@ -142,7 +142,7 @@ def test_the_import_system_is_as_before() -> None:
 
 @pytest.mark.usefixtures("toy")
 def test_another_tool_s_import_hook_works_before_and_after_ours() -> None:
-    """Both see the import, whoever comes first, and the method is patched once."""
+    """Both see the import in either order, and the method is patched once."""
     for order in ("theirs", "ours"):
         seen: list[object] = []
         if order == "theirs":

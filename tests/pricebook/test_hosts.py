@@ -202,7 +202,7 @@ def test_a_private_host_is_not_taken_for_a_public_one(host: str) -> None:
     ],
 )  # fmt: skip
 def test_a_public_host_is_not_taken_for_a_private_one(host: str) -> None:
-    """An address or a name that somebody else may answer at."""
+    """An address or a name at which another server may answer."""
     assert not is_private(host)
 
 

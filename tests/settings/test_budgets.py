@@ -290,7 +290,7 @@ def test_one_unclear_item_turns_off_no_other() -> None:
 
 @pytest.mark.parametrize("strict", ["true", "ture"])
 def test_strict_admits_no_unclear_setting(strict: str) -> None:
-    """A value, a name, and `strict` itself: whoever misspells it wants it."""
+    """A value, a name, and `strict` itself, which a misspelling does not turn off."""
     for wrong in ({"BUDGETS": "users:usd=1"}, {"BUDGETZ": "user:usd=1"}, {"CONFIG": "/nowhere/a.yaml"}):
         with pytest.raises(SettingsError, match="The program does not start, because strict is set"):
             load(variables(STRICT=strict, **wrong))

@@ -234,7 +234,7 @@ class SqliteLedger(ForkSafe):
                 self._clean_up(connection, now)
                 connection.execute("COMMIT")
                 return result  # noqa: TRY300 (the exception of a signal handler may still come before it)
-            except BaseException as error:
+            except BaseException as error:  # of others too: no transaction may stay open
                 if connection is not None and connection.in_transaction:
                     connection.execute("ROLLBACK")
                 reraise_foreign(error)

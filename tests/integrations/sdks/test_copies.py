@@ -72,7 +72,7 @@ ON_METHODS: dict[str, Callable[[Any], object]] = {
     "repr": lambda f: repr(f).split(" at ")[0].split(" of ")[0],
     "weak reference": lambda f: weakref.ref(f)() is f,
     "weak method": lambda f: weakref.WeakMethod(f)() == f,
-    "equality": lambda f: f == f and hash(f) == hash(f),  # noqa: PLR0124
+    "equality": lambda f: f == f and hash(f) == hash(f),  # noqa: PLR0124 (compared with itself on purpose)
 }
 
 

@@ -13,6 +13,7 @@ from openai import OpenAI
 
 from otel_agentcost.settings import Settings
 from tests.integrations.sdks.hosts import led
+from tests.integrations.sdks.priced_spans import spent
 from tests.support.budgeted_calls import budgeted
 from tests.support.call_shapes import instrumented
 from tests.support.in_memory import Telemetry
@@ -22,17 +23,6 @@ from tests.support.replies import chat
 ASK: Any = [{"role": "user", "content": "What is six by seven?"}]
 USED = {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100}
 NO_RETRY: dict[str, Any] = {"max_retries": 0}
-
-
-def spent(telemetry: Telemetry) -> tuple[object, object, object, object]:
-    """The provider on the only span, the price, the dollars, and the mark of an assumed provider."""
-    given = telemetry.attributes()
-    return (
-        given["gen_ai.provider.name"],
-        given.get("agentcost.price"),
-        given.get("agentcost.cost.usd"),
-        given.get("agentcost.price.assumed"),
-    )
 
 
 @pytest.mark.parametrize(

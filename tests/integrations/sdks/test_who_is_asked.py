@@ -24,6 +24,7 @@ from openai.providers import bedrock, vertex
 from otel_agentcost.cli import main
 from otel_agentcost.settings import Settings
 from tests.integrations.sdks.hosts import led
+from tests.integrations.sdks.priced_spans import spent
 from tests.support.call_shapes import instrumented
 from tests.support.in_memory import Telemetry
 from tests.support.model_server import ModelServer, json_reply
@@ -35,17 +36,6 @@ COUNTED = {"input_tokens": 1000, "output_tokens": 100}
 NO_RETRY: dict[str, Any] = {"max_retries": 0}
 GOOGLE: dict[str, Any] = {"project_id": "p", "access_token": "t"}
 AMAZON: dict[str, Any] = {"aws_region": "us-east-1", "aws_access_key": "a", "aws_secret_key": "s"}
-
-
-def spent(telemetry: Telemetry) -> tuple[object, object, object, object]:
-    """The provider on the only span, the price, the dollars, and the mark of an assumed provider."""
-    given = telemetry.attributes()
-    return (
-        given["gen_ai.provider.name"],
-        given.get("agentcost.price"),
-        given.get("agentcost.cost.usd"),
-        given.get("agentcost.price.assumed"),
-    )
 
 
 # --- Client classes ---
