@@ -90,10 +90,9 @@ $(VENV)/.instructor: EXTRAS = test,instructor
 $(VENV)/.walk: EXTRAS = walk
 
 $(VENV)/.demo $(VENV)/.test $(VENV)/.dev $(VENV)/.coexist $(VENV)/.instructor $(VENV)/.walk: $(BIN)/python pyproject.toml
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$(EXTRAS)]'
+	$(BIN)/python -m tools.packages '.[$(EXTRAS)]'
 	@touch $@
 
 $(BIN)/python:
 	@test -n "$(PYTHON)" || { echo "otel-agentcost needs Python 3.10 or later; none was found (set PYTHON=...)" >&2; exit 1; }
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip

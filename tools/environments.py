@@ -11,16 +11,20 @@ the newest OpenTelemetry), and old releases of them still less. Environments are
 from __future__ import annotations
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
+from tools import packages
+
 ROOT = Path(__file__).resolve().parent.parent
+AT_ONCE = 2
+"""How many environments are made and tested at the same time."""
 OURS = ("pytest>=8", "pytest-asyncio>=1", "hypothesis>=6.100")
 
 
@@ -74,20 +78,31 @@ def environments(names: list[str]) -> Iterator[tuple[str, str, tuple[str, ...]]]
         yield name, "newest", ROWS[name].newest
 
 
-def run(folder: Path, name: str, install: tuple[str, ...], pytest: list[str]) -> bool:
-    """Makes an environment and runs the tests of `name` in it."""
-    python = folder / "bin" / "python"
-    uv = [sys.executable, "-m", "uv"]
-    environment = dict(os.environ)
-    if "PIP_INDEX_URL" in environment:  # uv has a name of its own for it
-        environment.setdefault("UV_DEFAULT_INDEX", environment["PIP_INDEX_URL"])
-    subprocess.run([*uv, "venv", "-q", "--python", sys.executable, str(folder)], check=True)
-    packages = [*uv, "pip", "install", "-q", "--python", str(python), "-e", str(ROOT), *OURS, *install]
-    subprocess.run(packages, check=True, env=environment)
+def run(folder: Path, name: str, install: tuple[str, ...], pytest: list[str]) -> tuple[bool, str]:
+    """Makes an environment and runs the tests of `name` in it. Returns whether they passed, and the output."""
+    try:
+        python = packages.create(folder, ("--editable", str(ROOT), *OURS, *install))
+    except packages.InstallationFailed as error:
+        return False, str(error)
     tests = str(ROOT / "tests" / ROWS[name].folder / f"test_{name}.py")
     # Where everything is skipped (pytest exits with 5 then), the framework was not there, or could not be imported.
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, *pytest]
-    return subprocess.run(command, cwd=ROOT, check=False).returncode == 0
+    done = subprocess.run(command, cwd=ROOT, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    return done.returncode == 0, done.stdout
+
+
+def attempt(name: str, release: str, install: tuple[str, ...], pytest: list[str]) -> bool:
+    """Runs the tests in an environment and prints all about it at once, since another one runs at the same time."""
+    started = time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        passed, output = run(Path(folder) / "venv", name, install, pytest)
+    verdict = f"    {'passed' if passed else 'FAILED'} ({time.monotonic() - started:.0f} s)"
+    print(f"{title(name, release, install)}\n{output.rstrip()}\n{verdict}", flush=True)
+    return passed
+
+
+def title(name: str, release: str, install: tuple[str, ...]) -> str:
+    return f"--- {name}, {release}: {' '.join(install)}"
 
 
 def main() -> int:
@@ -95,21 +110,14 @@ def main() -> int:
     parser.add_argument("names", nargs="*", choices=[*ROWS, []], help="which frameworks; all without")
     parser.add_argument("--list", action="store_true", help="say what would be installed, and stop")
     arguments, pytest = parser.parse_known_args()
-    failed: list[str] = []
-    for name, release, install in environments(arguments.names or list(ROWS)):
-        print(f"--- {name}, {release}: {' '.join(install)}", flush=True)
-        if arguments.list:
-            continue
-        started = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                passed = run(Path(folder) / "venv", name, install, pytest)
-            except subprocess.CalledProcessError as error:
-                print(f"    could not be installed: {error}")
-                passed = False
-        print(f"    {'passed' if passed else 'FAILED'} ({time.monotonic() - started:.0f} s)", flush=True)
-        if not passed:
-            failed.append(f"{name}, {release}")
+    chosen = list(environments(arguments.names or list(ROWS)))
+    if arguments.list:
+        print(*(title(*each) for each in chosen), sep="\n")
+        return 0
+    # One installs or waits for a server while another computes.
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        runs = {f"{each[0]}, {each[1]}": pool.submit(attempt, *each, pytest) for each in chosen}
+    failed = [name for name, each in runs.items() if not each.result()]
     print(f"{len(failed)} failed" + "".join(f"\n    {each}" for each in failed))
     return 1 if failed else 0
 

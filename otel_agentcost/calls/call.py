@@ -25,6 +25,7 @@ from otel_agentcost.core.call import Answer, AttributeValue
 from otel_agentcost.core.reported_costs import Reported
 from otel_agentcost.diagnostics import complete as completely
 from otel_agentcost.diagnostics import report
+from otel_agentcost.telemetry.rollup import InFlight
 from otel_agentcost.telemetry.spans import Record
 from otel_agentcost.wire import AnswerReader
 from otel_agentcost.wire.format import ModelRequest
@@ -57,7 +58,7 @@ class CallContent(Protocol):
 class Ending:
     """The end of a call, and how far its settlement has come: an exception of others may interrupt it anywhere."""
 
-    __slots__ = ("answer", "attributes", "charged", "error", "landed", "recorded")
+    __slots__ = ("answer", "attributes", "charged", "error", "recorded")
 
     def __init__(self, answer: Answer, error: BaseException | None) -> None:
         """Begin a settlement.
@@ -74,8 +75,6 @@ class Ending:
         """True if metrics and totals have the call, or are about to."""
         self.charged = False
         """True if budgets, metrics and totals have the call."""
-        self.landed = False
-        """True if the totals above know that the call is not in flight any more."""
 
 
 class ActiveCall:
@@ -94,6 +93,7 @@ class ActiveCall:
         "content",
         "earlier",
         "feed",
+        "in_flight",
         "passage",
         "raw",
         "reader",
@@ -155,8 +155,10 @@ class ActiveCall:
         self.reported: tuple[Reported, ...] = ()
         """What the response headers of a gateway say of money."""
         record.keep(self)
-        if record.tally is not None:
-            record.tally.call_begins()
+        self.in_flight = InFlight(record.tally) if record.tally is not None else None
+        """Lets the totals above wait for the call; None if there are none."""
+        if self.in_flight is not None:
+            self.in_flight.begin()
 
     def active(self) -> _Active:
         """Return a context manager that makes this call and its span current while the SDK runs."""

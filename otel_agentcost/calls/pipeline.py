@@ -158,6 +158,7 @@ class Pipeline:
         """Read the request and open its span. Returns None if the call is no model call, or is measured already."""
         if not self.active:
             return None
+        record: Record | None = None
         try:
             if not finalize.PENDING.empty():
                 finalize.settle_pending()
@@ -168,7 +169,9 @@ class Pipeline:
             at = self._clock()
             record = self._spans.open(request.call, request.endpoint.attributes)
             return self._begin(request, record, instance, at, nested=current is not None)
-        except Exception as error:
+        except BaseException as error:
+            if record is not None:  # the call is not made: its span must not stay open
+                complete(record.abandon)
             report("reading a request", error)
             return None
 
@@ -178,14 +181,10 @@ class Pipeline:
         return request if endpoint is request.endpoint else replace(request, endpoint=endpoint)
 
     def _begin(self, request: ModelRequest, record: Record, instance: Any, at: float, *, nested: bool) -> ActiveCall:
-        try:
-            content = self._content.begin(request, record) if self._content is not None else None
-            call = ActiveCall(request, record, instance, at, content, self.settle_stream)
-            if self._passages is not None:
-                call.passage = self._passages.passage(request, at, nested=nested)
-        except BaseException:  # the call is not made: its span must not stay open
-            complete(record.abandon)
-            raise
+        content = self._content.begin(request, record) if self._content is not None else None
+        call = ActiveCall(request, record, instance, at, content, self.settle_stream)
+        if self._passages is not None:
+            call.passage = self._passages.passage(request, at, nested=nested)
         return call
 
     # --- 3 loop check and admission ---
@@ -424,9 +423,8 @@ class Pipeline:
             call.record.close(ending.attributes, ending.error)
         except Exception as bug:
             report("ending a span", bug)
-        if call.record.tally is not None and not ending.landed:
-            ending.landed = True
-            call.record.tally.call_ended()
+        if call.in_flight is not None:
+            call.in_flight.end()
         call.attempt, call.earlier = None, ()  # responses of the SDK, which are the application's
 
     def _charge(self, call: ActiveCall, ending: Ending) -> dict[str, AttributeValue]:

@@ -26,10 +26,10 @@ from otel_agentcost.calls.jsonable import Plain, plain
 from otel_agentcost.calls.loop_guard import ToolUse
 from otel_agentcost.calls.tool_cost import NO_RESULT, Price, ToolCost, tool_cost
 from otel_agentcost.core import money, semconv
-from otel_agentcost.diagnostics import complete, report, reraise_foreign
+from otel_agentcost.diagnostics import complete, foreign, report, reraise_foreign
 from otel_agentcost.telemetry import attribution, blocks, rollup, run_context
 from otel_agentcost.telemetry.recorder import SpanAccount
-from otel_agentcost.telemetry.rollup import Tally
+from otel_agentcost.telemetry.rollup import InFlight
 from otel_agentcost.telemetry.spans import end_started, error_type
 
 finalize.FINALIZERS.add(__name__)
@@ -104,8 +104,8 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         self._nanoseconds: int | None = None
         self._failure: BaseException | None = None
         self._running: Instrumentation | None = None
-        self._in_flight: Tally | None = None
-        """The totals that wait for this call."""
+        self._in_flight: InFlight | None = None
+        """Lets the totals above wait for this call."""
         self._span: Span = trace.INVALID_SPAN
 
     def __enter__(self) -> ToolCall:  # noqa: PYI034 (`Self` needs Python 3.11)
@@ -123,17 +123,20 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, place: object) -> Literal[False]:
-        running, self._running = self._running, None
+        running = self._running
         if running is None:
             return False
-        nanoseconds = time.monotonic_ns() - self._started_at
         # GeneratorExit means that the consumer stopped early, which is not an error of the tool.
-        failure = error if not isinstance(error, GeneratorExit) else None
+        failure = None if kind is GeneratorExit else error
         try:
             self._leave()
-            self._end(running, nanoseconds, failure)
+            self._running = None
+            self._end(running, failure)
         except BaseException as bug:
+            self._running = None
             complete(self._leave)
+            if foreign(bug) and not self._settled:
+                complete(partial(self._end, running, failure))
             complete(self._end_span)
             report("settling a tool call", bug)
         finally:
@@ -145,15 +148,16 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         running: Instrumentation | None = getattr(self, "_running", None)
         if running is not None and hasattr(self, "_started_at"):
             self._running = None
-            nanoseconds = time.monotonic_ns() - self._started_at
-            finalize.settle_when_safe(lambda: self._end(running, nanoseconds, None))
+            self._nanoseconds = time.monotonic_ns() - self._started_at
+            finalize.settle_when_safe(lambda: self._end(running, None))
+        if getattr(self, "_in_flight", None) is not None:
             finalize.settle_when_safe(self._is_over)
 
     def _is_over(self) -> None:
         """Let the totals above know that the call is not in flight any more."""
-        waiting, self._in_flight = self._in_flight, None
-        if waiting is not None:
-            waiting.call_ended()
+        if self._in_flight is not None:
+            self._in_flight.end()
+            self._in_flight = None
 
     def _leave(self) -> None:
         # In another context than that of `__enter__`, there is nothing to restore. A span that the tool left current
@@ -207,8 +211,8 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         self._inner = context.set_value(_OPEN_CALL, weakref.ref(self), inner)
         context.attach(self._inner)
         if self._parent_tally is not None:
-            self._parent_tally.call_begins()
-            self._in_flight = self._parent_tally
+            self._in_flight = InFlight(self._parent_tally)
+            self._in_flight.begin()
 
     def _start_span(self, running: Instrumentation, at: int | None = None) -> Span:
         name = f"{semconv.EXECUTE_TOOL} {self.name}"
@@ -290,8 +294,10 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
 
     # --- End ---
 
-    def _end(self, running: Instrumentation, nanoseconds: int, failure: BaseException | None) -> None:
-        self._nanoseconds = nanoseconds
+    def _end(self, running: Instrumentation, failure: BaseException | None) -> None:
+        if self._nanoseconds is None:
+            self._nanoseconds = time.monotonic_ns() - self._started_at
+        nanoseconds = self._nanoseconds
         if self._outer_view is not None:
             self._outer_view.add_inner_view(self)
             return

@@ -16,7 +16,7 @@ from typing import Any
 
 from opentelemetry.trace import Span
 
-from otel_agentcost.diagnostics import report
+from otel_agentcost.diagnostics import complete, report
 
 
 def before_end(span: Span, write: Callable[[], None]) -> None:
@@ -46,19 +46,20 @@ class HeldEnd:
     The span keeps the time at which its owner ended it.
     """
 
-    __slots__ = ("_complete", "_end", "_end_time", "_span", "_write", "ended_at")
+    __slots__ = ("_end", "_end_time", "_finished", "_settled", "_span", "_write", "ended_at")
 
-    def __init__(self, span: Span, write: Callable[[], None], complete: Callable[[Callable[[], None]], bool]) -> None:
+    def __init__(self, span: Span, write: Callable[[], None], settled: Callable[[Callable[[], None]], bool]) -> None:
         """Watch the end of `span`.
 
         Args:
             span: A span that records.
             write: Writes the totals, once, right before the span ends.
-            complete: Arranges for a later call of its argument, and returns True, if the totals are not complete.
+            settled: Arranges for a later call of its argument, and returns True, if the totals are not complete.
         """
         self._span = span
         self._write = write
-        self._complete = complete
+        self._settled = settled
+        self._finished = False
         self._end: Callable[..., None] = span.end
         self._end_time: int | None = None
         self.ended_at = 0.0
@@ -66,26 +67,46 @@ class HeldEnd:
         _shadow(span, self._owner_ends)
 
     def _owner_ends(self, end_time: int | None = None) -> None:
-        if self.ended_at:
-            return
-        self.ended_at = time.monotonic()
-        self._end_time = end_time if end_time is not None else time.time_ns()
-        with _lock:
-            _held[id(self)] = self
-        if not self._complete(self.finish):
+        if self._end_time is None:
+            self._end_time = end_time if end_time is not None else time.time_ns()
+        try:
+            self._wait_or_finish()
+        except BaseException:  # of others: it may arrive anywhere in here
+            complete(self._wait_or_finish)
+            raise
+
+    def _wait_or_finish(self) -> None:
+        if not self.ended_at:
+            with _lock:
+                _held[id(self)] = self
+            self.ended_at = time.monotonic()
+        if not self._settled(self.finish):
             self.finish()
 
     def finish(self) -> None:
         """End the span with the totals as they are. Later calls change nothing."""
-        with _lock:
-            if _held.pop(id(self), None) is None:
-                return
-        _shadow(self._span, self._end)
+        ours = False
         try:
-            self._write()
-        except Exception as error:
-            report("writing a span's totals", error)
-        self._end(end_time=self._end_time)
+            with _lock:
+                if self._finished or id(self) not in _held:
+                    return
+                self._finished = ours = True
+            self._end_span()
+        except BaseException:  # of others: it may arrive anywhere in here
+            if ours:
+                complete(self._end_span)
+            raise
+
+    def _end_span(self) -> None:
+        if self._span.is_recording():
+            _shadow(self._span, self._end)
+            try:
+                self._write()
+            except Exception as error:
+                report("writing a span's totals", error)
+            self._end(end_time=self._end_time)
+        with _lock:
+            _held.pop(id(self), None)
 
 
 _lock = threading.Lock()
@@ -142,11 +163,18 @@ class HeldSpan:
         return self._ended
 
     def _owner_ends(self, end_time: int | None = None) -> None:
+        if self._ended:
+            return
+        self._end_time = end_time if end_time is not None else time.time_ns()
+        try:
+            self._finish_if_released()
+        except BaseException:  # of others: it may arrive anywhere in here
+            complete(self._finish_if_released)
+            raise
+
+    def _finish_if_released(self) -> None:
         with self._lock:
-            if self._ended:
-                return
             self._ended = True
-            self._end_time = end_time if end_time is not None else time.time_ns()
             write = self._released
         if write is not None:
             self._finish(write)

@@ -28,13 +28,13 @@ class Tally:
 
     __slots__ = (
         "_agent_span",
-        "_in_flight",
-        "_lock",
         "_priced_calls",
         "_when_settled",
+        "calls_in_flight",
         "input_tokens",
         "llm_calls",
         "llm_usd",
+        "lock",
         "outer",
         "output_tokens",
         "tool_calls",
@@ -63,36 +63,30 @@ class Tally:
         """The tool calls among them."""
         self.input_tokens = 0
         self.output_tokens = 0
-        self._lock = threading.Lock()
-        self._in_flight = 0
+        self.lock = threading.Lock()
+        self.calls_in_flight = 0
+        """Calls for which these totals wait: an `InFlight` changes it."""
         self._when_settled: Callable[[], None] | None = None
 
-    def call_begins(self) -> None:
-        """Expect a call: these totals and all outer ones are not complete before it has ended."""
-        with self._lock:
-            self._in_flight += 1
-        if self.outer is not None:
-            self.outer.call_begins()
-
-    def call_ended(self) -> None:
-        """Note that a call has ended and was added."""
-        act = None
-        with self._lock:
-            self._in_flight -= 1
-            if not self._in_flight:
-                act, self._when_settled = self._when_settled, None
-        if act is not None:
-            act()
-        if self.outer is not None:
-            self.outer.call_ended()
-
     def when_settled(self, act: Callable[[], None]) -> bool:
-        """Let `act` be called when all calls have ended. Returns False if they have already: it is not called then."""
-        with self._lock:
-            if not self._in_flight:
+        """Let `act` be called when all calls have ended. Returns False if they have already: it is not called then.
+
+        Args:
+            act: Has no effect when it is called again.
+        """
+        with self.lock:
+            if not self.calls_in_flight:
                 return False
             self._when_settled = act
             return True
+
+    def act_if_settled(self) -> None:
+        """Call what waits for the calls in flight, if all have ended."""
+        with self.lock:
+            act = self._when_settled if not self.calls_in_flight else None
+        if act is not None:
+            act()
+            self._when_settled = None
 
     def add_llm(self, usd: Decimal | None, input_tokens: int, output_tokens: int, *, unpriced: bool) -> None:
         """Add a model call to these totals and to all outer ones.
@@ -103,7 +97,7 @@ class Tally:
             output_tokens: Output tokens, with reasoning.
             unpriced: True if the cost is unknown in whole or in part.
         """
-        with self._lock:
+        with self.lock:
             llm_usd = self.llm_usd if usd is None else money.add(self.llm_usd, usd)
             # No function is called from here on, so that the exception of a signal handler can't come between.
             self.llm_usd = llm_usd
@@ -124,7 +118,7 @@ class Tally:
             output_tokens: Output tokens, with reasoning.
             resolves: True if these totals have counted the call as an unpriced one, and its whole cost is known now.
         """
-        with self._lock:
+        with self.lock:
             self.input_tokens += input_tokens
             self.output_tokens += output_tokens
             if usd is not None:
@@ -146,7 +140,7 @@ class Tally:
             usd: US dollars; None for a tool without a price.
             unpriced: True if the tool has a price and the cost is unknown.
         """
-        with self._lock:
+        with self.lock:
             tool_usd = self.tool_usd if usd is None else money.add(self.tool_usd, usd)
             self.tool_usd = tool_usd
             self.tool_calls += 1
@@ -197,7 +191,7 @@ class Tally:
 
     def attributes(self) -> dict[str, AttributeValue]:
         """Return the totals as span attributes. An amount that is not known is missing: it is not zero."""
-        with self._lock:
+        with self.lock:
             amounts = {
                 semconv.TRACE_COST: self.known,
                 semconv.TRACE_LLM_COST: self.llm_known,
@@ -215,6 +209,44 @@ class Tally:
             if self.unpriced_calls:
                 totals[semconv.TRACE_UNPRICED_CALLS] = self.unpriced_calls
             return totals
+
+
+class InFlight:
+    """A call for which totals wait. An exception of others may interrupt each method, which is then called again."""
+
+    __slots__ = ("_begun", "_ended", "_tally")
+
+    def __init__(self, tally: Tally) -> None:
+        """Create the object.
+
+        Args:
+            tally: The totals of the call's parent. All outer ones wait, too.
+        """
+        self._tally = tally
+        self._begun = self._ended = 0
+        """How many of the totals, from the innermost outwards, have counted the call, and have let it go."""
+
+    def begin(self) -> None:
+        """Let the totals wait for the call."""
+        tally: Tally | None = self._tally
+        while tally is not None:
+            with tally.lock:  # no function is called in here, so that no exception of others comes between
+                tally.calls_in_flight += 1
+                self._begun += 1
+            tally = tally.outer
+
+    def end(self) -> None:
+        """Let the totals go on: the call has ended and was added. Further calls have no effect."""
+        tally: Tally | None = self._tally
+        depth = 0
+        while tally is not None and depth < self._begun:
+            depth += 1
+            with tally.lock:
+                if self._ended < depth:
+                    tally.calls_in_flight -= 1
+                    self._ended = depth
+            tally.act_if_settled()
+            tally = tally.outer
 
 
 def tally_of(span: Span) -> Tally | None:

@@ -223,10 +223,10 @@ def run_storm(storm: Storm, watch: Watch, answers: Answers, calls: int, log: pyt
     assert held == {"nano_usd": 0, "calls": 0, "holds": 0}
     assert answers.served <= spent["calls"] <= answers.served + len(storm.raised)
     assert spent["nano_usd"] <= round(answers.served * USD * 1e9) + 1e6 * calls
-    # An exception that arrives between the end of `start_span` and the assignment of its result leaves a span that no
-    # code can reach. Nothing is reserved or spent for it.
+    # A signal may arrive between the return of a function and the assignment of its result, everywhere in Python 3.10
+    # and after calls of C functions in later versions. A span that is lost so holds no money.
     unreachable = [span.name for span in watch.started if span.end_time is None]
-    assert len(unreachable) <= max(3, calls // 400), unreachable
+    assert len(unreachable) <= max(1, calls // (2_000 if sys.version_info >= (3, 11) else 400)), unreachable
     assert [record.getMessage() for record in log.records if "failed" in record.getMessage()] == []
 
 
