@@ -207,7 +207,7 @@ def _start(
     pipeline = Pipeline(book, spans, recorder, gates, loops, content, passages, clock=clock.wall)
     patches = tuple(patch for sdk in sdks.discover() for patch in sdk_patches(sdk, pipeline))
     patches += tuple(patch for framework in tools.discover() for patch in tool_patches(framework))
-    patches += threads.patches()
+    patches += (*threads.patches(), *child_processes.patches())
     if settings.rules or settings.breakers or ledger.shared:
         gates.open()  # also without rules for a shared ledger: requests may carry runs of other services
     processor.observers = SpanObservers(

@@ -19,6 +19,10 @@ from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.wire.fields import parsed
 from otel_agentcost.wire.format import ModelRequest
 
+_BY_THE_HOUR = (":provisioned-model/", ":imported-model/")
+"""Parts of the ARNs of Bedrock's models whose capacity is billed, not their tokens
+(docs.aws.amazon.com/bedrock/latest/userguide/prov-throughput.html, import-model-calculate-cost.html)."""
+
 
 def cost_of(book: PriceBook, request: ModelRequest, answer: Answer, *, at: float, failed: bool) -> Cost:
     """Return the cost of a call.
@@ -60,6 +64,8 @@ def _by_book(book: PriceBook, request: ModelRequest, answer: Answer, *, at: floa
     models: tuple[str | None, ...] = (answer.model, call.model)
     if endpoint.provider == "aws.bedrock":  # the inference profile ("global.", "us.") sets the price, and
         models = (call.model, answer.model)  # only the request names it
+        if call.model is not None and any(part in call.model for part in _BY_THE_HOUR):
+            models = (call.model,)  # the tokens of the served model are not billed
     elif (other := call.other_model) is not None:
         models = (*models, other)
     cost = price(answer.usage, models, answer.terms)

@@ -83,7 +83,12 @@ def here(ctx: Context | None = None) -> Context:
     block, held = _innermost.get(), of(ctx)
     if block is held and (block is None or not block.left):
         return ctx
-    return _combined(ctx, _still_open(block), held)
+    inner = _still_open(block)
+    combined = _combined(ctx, inner, held)
+    if (inner is not block or _still_open(held) is not held) and ctx is context.get_current():
+        _innermost.set(inner)  # this place has entered the block: tasks that it starts from now on are outside of it
+        context.attach(combined)
+    return combined
 
 
 def _combined(ctx: Context, block: Block | None, held: Block | None) -> Context:
@@ -147,7 +152,7 @@ class Entered:
         """Restore what was current before, where that is still possible."""
         if context.get_current() is self._context:  # `attach`, because the token of another context is invalid
             context.attach(self._before)
-        if not self._restored():
+        if not self._restored() or of(context.get_current()) is self._block:
             for block in self._own_blocks():
                 block.left = True
 

@@ -52,6 +52,13 @@ def users(telemetry: Telemetry) -> list[object]:
     return [(span.attributes or {}).get("user.id") for span in telemetry.spans if span.name.startswith("chat")]
 
 
+def left_in_thread(block: AbstractContextManager[Any]) -> None:
+    """Leaves `block` in another thread than the one that entered it."""
+    thread = threading.Thread(target=block.__exit__, args=(None, None, None))
+    thread.start()
+    thread.join()
+
+
 def opened(manager: str) -> Generator[int]:
     """A plain generator, in whose block it stops."""
     with MANAGERS[manager]():
@@ -101,6 +108,35 @@ def test_a_block_that_is_left_elsewhere_does_not_stay_open_where_it_was_entered(
         ask(made)
         ask(made)  # a second call would pass the limit of the run
     assert users(telemetry) == [None, None]
+
+
+async def test_a_task_that_starts_after_a_block_was_left_elsewhere_is_not_in_it(telemetry: Telemetry) -> None:
+    """A thread leaves two blocks of this task. After the next call here, no task that starts here is in a block."""
+    with instrumented(telemetry):
+        outer, inner = attribute(user="outer"), run("work", llm_calls=1, user="inner")
+        outer.__enter__()
+        inner.__enter__()
+        await ask_async()
+        left_in_thread(inner)
+        await ask_async()
+        await asyncio.create_task(ask_async())
+        left_in_thread(outer)
+        await ask_async()
+        await asyncio.create_task(ask_async())
+    assert users(telemetry) == ["inner", "outer", "outer", None, None]
+
+
+async def test_a_block_around_one_that_was_left_elsewhere_does_not_stay_open(telemetry: Telemetry) -> None:
+    """The outer block is left here, although a thread has left the inner one."""
+    with instrumented(telemetry):
+        with attribute(user="outer"):
+            inner = attribute(user="inner")
+            inner.__enter__()
+            left_in_thread(inner)
+            await ask_async()
+        await ask_async()
+        await asyncio.create_task(ask_async())
+    assert users(telemetry) == ["outer", None, None]
 
 
 @EVERY_MANAGER

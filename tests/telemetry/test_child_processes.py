@@ -111,6 +111,39 @@ def test_calls_of_child_processes_are_not_lost(tmp_path: Path, way: str, start: 
     check(tmp_path, 13)
 
 
+POOL = """
+def pooled(start):
+    with multiprocessing.get_context(start).Pool(2) as pool:
+        pool.map(work, range(6), chunksize=1)
+"""
+
+
+@pytest.mark.parametrize("start", ["fork", "spawn"])
+def test_calls_of_a_pools_workers_are_not_lost_at_the_end_of_its_block(tmp_path: Path, start: str) -> None:
+    """The block ends by `Pool.terminate`, which kills workers. Idle workers end by themselves before."""
+    run(tmp_path, f"{AT_ONCE}{POOL}\nif __name__ == '__main__':\n    pooled({start!r})\n    ask()\n")
+    check(tmp_path, 7)
+
+
+def test_a_pool_whose_worker_is_busy_is_not_waited_for(tmp_path: Path) -> None:
+    """A pool with a task that is still running is terminated at once, and so is one whose worker does not end."""
+    script = f"""{AT_ONCE}
+import threading, time
+from otel_agentcost.integrations import child_processes
+child_processes.LONGEST_FLUSH = 1.0
+def stays(number):
+    threading.Thread(target=time.sleep, args=(60,)).start()
+if __name__ == "__main__":
+    began = time.monotonic()
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        pool.apply_async(time.sleep, (60,))
+    with multiprocessing.get_context("fork").Pool(2) as pool:
+        pool.map(stays, range(2))
+    print(time.monotonic() - began < 30)
+"""
+    assert run(tmp_path, script).split() == ["True"]
+
+
 @pytest.mark.parametrize("start", ["fork", "forkserver"])
 def test_calls_of_children_that_instrument_themselves_are_not_lost(tmp_path: Path, start: str) -> None:
     """The initializer of a pool instruments its workers; the parent is not instrumented."""
@@ -137,6 +170,28 @@ if __name__ == "__main__":
     by_name = {span["name"].split()[0]: span["attributes"] for span in spans}
     assert by_name["chat"]["agentcost.usage.estimated"] is True
     assert by_name["invoke_workflow"]["agentcost.trace.llm_calls"] == 1
+
+
+def test_calls_of_a_childs_threads_are_not_lost(tmp_path: Path) -> None:
+    """`multiprocessing` waits for threads after its finalizers. Idle threads of an executor do not hold up the end."""
+    script = f"""{AT_ONCE}
+import threading, time
+from concurrent.futures import ThreadPoolExecutor
+kept = ThreadPoolExecutor()
+def late():
+    time.sleep(0.5)
+    ask()
+def left():
+    kept.submit(ask).result()
+    threading.Thread(target=late).start()
+if __name__ == "__main__":
+    child = multiprocessing.get_context("fork").Process(target=left)
+    child.start()
+    child.join()
+    print(child.exitcode)
+"""
+    assert run(tmp_path, script).split() == ["0"]
+    check(tmp_path, 2)
 
 
 def test_a_child_does_not_hang_on_an_exporter_that_cannot_send(tmp_path: Path) -> None:

@@ -154,6 +154,29 @@ def test_no_client_of_anthropics_sdk_is_taken_for_another(
     assert spent(telemetry) == (*wanted, None)
 
 
+BY_THE_HOUR = ("provisioned-model/abc", "imported-model/abc")
+
+
+@pytest.mark.parametrize("resource", BY_THE_HOUR)
+def test_capacity_that_is_billed_by_the_hour_is_not_billed_by_the_token(
+    resource: str, model_server: ModelServer, telemetry: Telemetry, tmp_path: Path
+) -> None:
+    """Bedrock bills the capacity behind such an ARN, whatever model the response names. The user's price holds."""
+    arn = f"arn:aws:bedrock:us-east-1:123456789012:{resource}"
+    prices = tmp_path / "own.json"
+    prices.write_text(f'{{"models": {{"{arn}": "free"}}}}')
+    model_server.replies(*[json_reply(message(COUNTED, model="claude-opus-4-7"))] * 2)
+    with AnthropicBedrock(**AMAZON, http_client=led(model_server.url), **NO_RETRY) as client:
+        with instrumented(telemetry):
+            client.messages.create(model=arn, max_tokens=200, messages=ASK)
+        assert spent(telemetry) == ("aws.bedrock", None, None, None)
+        assert f"no price for '{arn[:80]}' of aws" in str(telemetry.attributes()["agentcost.unpriced"])
+        telemetry.clear()
+        with instrumented(telemetry, settings=Settings(prices=prices)):
+            client.messages.create(model=arn, max_tokens=200, messages=ASK)
+        assert telemetry.attributes()["agentcost.cost.usd"] == 0.0
+
+
 # --- Addresses ---
 
 ADDRESSES = {
