@@ -25,6 +25,7 @@ from otel_agentcost.calls.active import Instrumentation
 from otel_agentcost.calls.admission import Gate, Gates
 from otel_agentcost.calls.circuit import Breaking
 from otel_agentcost.calls.loop_guard import LoopGuard
+from otel_agentcost.calls.named_rules import PricedTools
 from otel_agentcost.calls.passage import Passages
 from otel_agentcost.calls.pipeline import ContentCapture, Pipeline
 from otel_agentcost.calls.scopes import new_id
@@ -198,7 +199,7 @@ def _start(
         recorder=recorder,
         gates=gates,
         loops=loops,
-        tool_prices=cast("ToolPrices", settings.tool_prices),
+        tool_prices=PricedTools(cast("ToolPrices", settings.tool_prices)),
         attribution=settings.attribution,
         content=on_spans(settings.capture_content),
     )

@@ -16,7 +16,7 @@ from opentelemetry.trace import Span, Tracer
 
 from otel_agentcost.calls.admission import Gates
 from otel_agentcost.calls.loop_guard import LoopGuard
-from otel_agentcost.core.tool_prices import ToolPrices
+from otel_agentcost.calls.named_rules import PricedTools
 from otel_agentcost.telemetry.recorder import Recorder
 
 
@@ -29,7 +29,7 @@ class Instrumentation:
     gates: Gates
     loops: LoopGuard | None
     """None if loop detection is disabled."""
-    tool_prices: ToolPrices
+    tool_prices: PricedTools
     """The prices of tools by name."""
     attribution: Mapping[str, str]
     """The environment's attribution, for calls without one in the code."""

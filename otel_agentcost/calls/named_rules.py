@@ -1,4 +1,6 @@
-"""Tell of named rules (`agent=researcher`, `user=bob`) that no call has matched: a misspelt name limits nothing."""
+"""Tell of named rules (`agent=researcher`, `user=bob`) and of prices of tools that no call has matched: a misspelt name
+limits nothing, and prices nothing.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.core.budgets import Budget, Scope
+from otel_agentcost.core.tool_prices import ToolPrice, ToolPrices
 from otel_agentcost.diagnostics import warn_once
 
 CALLS = 100
@@ -47,3 +50,39 @@ class NamedRules:
                 f"otel-agentcost: the rule {rule.text:.200} has matched none of the first {CALLS} calls: none had the "
                 f"{rule.scope} {rule.name!r:.80}. {others}. Correct the name, unless such calls are still to come.",
             )
+
+
+class PricedTools:
+    """The prices of tools by name, which watch the first calls for those names. Thread-safe."""
+
+    def __init__(self, prices: ToolPrices) -> None:
+        self._prices = prices
+        self._open: tuple[ToolPrices, ...] = tuple(ToolPrices({name: price}) for name, price in prices.items())
+        """The prices without a call so far, one each. Empty once the log has reported them."""
+        self._calls = 0
+        self._seen: dict[str, None] = {}
+        self._lock = threading.Lock()
+
+    def find(self, tool: str) -> ToolPrice | None:
+        """Return the price of `tool`, of which a call is made; None without one."""
+        if self._open:
+            self._called(tool)
+        return self._prices.find(tool)
+
+    def _called(self, tool: str) -> None:
+        with self._lock:
+            self._open = tuple(each for each in self._open if each.find(tool) is None)
+            self._calls += 1
+            if self._prices.find(tool) is None and len(self._seen) < _NAMES:
+                self._seen[tool] = None
+            if self._calls < CALLS or not self._open:
+                return
+            unmatched, self._open = self._open, ()
+        names = ", ".join(name for each in unmatched for name in each)
+        others = ", ".join(f"{tool:.40}" for tool in self._seen)
+        warn_once(
+            f"unmatched prices of tools: {names}",
+            f"otel-agentcost: TOOL_PRICES has {names:.200}, but none of the first {CALLS} tool calls had such a name. "
+            f"{f'Without a price were {others}. ' if others else ''}Correct the name, unless such calls are still to "
+            "come.",
+        )

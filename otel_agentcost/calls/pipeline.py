@@ -326,11 +326,11 @@ class Pipeline:
             error: The exception that ended the stream; None if it was exhausted or closed.
             complete: True if the stream was exhausted.
         """
-        if error is not None and call.record.first_chunk is None:
-            self._fail(call, error)
-            return
         try:
             answer = self._read_stream(call, complete=complete)
+            if error is not None and call.record.first_chunk is None and not answer.goes_on:
+                self._fail(call, error)
+                return
         except Exception as bug:
             report("reading a stream's end", bug)
             answer = Answer(missing=f"the stream could not be read ({type(bug).__name__})")

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from copy import copy
 from functools import cache, partial
 from importlib import import_module
 from typing import Any, Protocol
@@ -168,6 +169,14 @@ async def _cut_off_async(
 # --- the HTTP response: its byte stream is replaced, which is no part of a copied or pickled response ---
 
 
+def _itself(stream: Any) -> Any:
+    return stream
+
+
+_OWN = frozenset({"_stream", "_listener", "_running", "_read"})
+"""The attributes of `_Tapped`."""
+
+
 class _Tapped:
     """The byte stream of an HTTP response, which informs a listener when the application closes the response.
 
@@ -191,7 +200,15 @@ class _Tapped:
         return chunks
 
     def __getattr__(self, name: str) -> Any:
+        if name in _OWN:  # of an object that is being copied
+            raise AttributeError(name)
         return getattr(self._stream, name)
+
+    def __copy__(self) -> Any:
+        return copy(self._stream)
+
+    def __reduce__(self) -> Any:
+        return _itself, (self._stream,)  # a copy is the library's own stream, as without this package
 
     def _end(self) -> None:
         # A close from the running stream is ignored: the tap reports the end with its cause.

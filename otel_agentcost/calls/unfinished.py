@@ -104,6 +104,8 @@ class UnfinishedAnswers:
     ) -> dict[str, AttributeValue]:
         """Charge a retrieved answer, unless it is not finished, or was charged with another copy of it.
 
+        A finished answer without usage (cancelled, failed) is not charged: a later retrieval may have its usage.
+
         Args:
             begun: The call that began the answer.
             record: The span of the retrieval.
@@ -116,8 +118,7 @@ class UnfinishedAnswers:
             The attributes of the span.
         """
         attributes: dict[str, AttributeValue] = {} if error is None else {semconv.ERROR_TYPE: error_type(error)}
-        finished = not answer.goes_on and (error is None or answer.usage is not None)
-        if finished:
+        if not answer.goes_on and (answer.usage is not None or cost.usd is not None):
             with self._lock:
                 first = self._answers.pop(begun.answer_id, None) is not None
             if not first:

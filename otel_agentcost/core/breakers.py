@@ -122,7 +122,8 @@ def _items(tail: str, rule: str) -> dict[str, str]:
         key, _, value = (part.strip() for part in item.partition("="))
         second_event = key != "open" and not items.keys() <= {"open"}
         if key in items or second_event or key not in (*get_args(Counted), "open"):
-            raise UnclearRule(f"{item.strip()!r} in {rule!r} is unknown: {_FORM}")
+            meant = hints.near(key, (*get_args(Counted), "open"))
+            raise UnclearRule(f"{item.strip()!r} in {rule!r} is unknown: {_FORM}{meant}")
         items[key] = value
     return items
 

@@ -104,7 +104,7 @@ class Budget:
 def quoted_name(name: str) -> str:
     """Return a name as a rule can hold it: in double quotes if it could be read as something else."""
     plain = name == name.strip() and name and not name.startswith('"') and not set(name) & set(";:,")
-    if plain and name.rpartition("/")[2].strip() not in WINDOWS:
+    if plain and not _like_window(name.rpartition("/")[2]):
         return name
     return '"' + name.replace('"', '""') + '"'
 
@@ -163,8 +163,10 @@ def period(window: Window | None, now: float, zone: tzinfo = timezone.utc) -> Pe
 
 # --- Reading ----------------------------------------------------------------------------------------------------------
 
+_PERIODS = frozenset({"week", "weekly", "year", "yearly", "minute", "quarter", "annually"})
+"""Windows that there are not."""
 _RULES = re.compile(r'(?:=\s*"(?:[^"]|"")*"|[^;])+')
-_CURRENCY = re.compile(r"[$€£¥]|\b(?:usd|eur|dollars?|cents?)\b", re.IGNORECASE)
+_CURRENCY = re.compile(r"[$€£¥¢]|\b(?:usd|eur|dollars?|cents?)\b|(?<=\d)(?:usd|eur)\b", re.IGNORECASE)
 _QUOTED = re.compile(
     r'(?P<scope>[^="]*)=\s*"(?P<name>(?:[^"]|"")*)"\s*(?:/(?P<window>[^:]*))?:(?P<limits>.*)', re.DOTALL
 )
@@ -258,7 +260,7 @@ def split_scope(rule: str) -> tuple[str, str | None, str | None, str]:
     if not colon:
         if rule.partition("=")[0].strip() in LIMITS:
             raise UnclearRule(f"{rule!r} has no scope: write total:{rule} for all calls together, or user/day:{rule}")
-        raise UnclearRule(f"{rule!r} has no limit: {_FORM}")
+        raise UnclearRule(f"{rule!r} has no limit: {_FORM}{_limitless_hint(rule)}")
     return *_head(head), tail
 
 
@@ -272,7 +274,30 @@ def _head(head: str) -> tuple[str, str | None, str | None]:
     if not slash or ("=" in written and window.strip() not in WINDOWS):
         written, window = head, ""
     scope, equals, name = written.partition("=")
+    if equals and _like_window(last := name.rpartition("/")[2]):
+        raise UnclearRule(
+            f"{last!r} in {head!r} is not a window: {_one_of(WINDOWS)}{hints.near(last, WINDOWS)}, or put the name in "
+            "double quotes if it is a part of it"
+        )
     return scope, name.strip() if equals else None, window if slash and written != head else None
+
+
+def _like_window(text: str) -> bool:
+    """Return True for a word that was meant as a window. In a name it would make a budget for no call."""
+    word = text.strip().lower()
+    return word in WINDOWS or word in _PERIODS or (len(word) > 1 and hints.MEANT.get(word) in WINDOWS)
+
+
+def _limitless_hint(rule: str) -> str:
+    """Word what to write instead of a rule without a colon: `5`, `user/day=1`, `none`."""
+    if hints.is_none(rule):
+        return "; for no budget, remove it"
+    head, _, value = rule.rpartition("=")
+    amount, scope = _CURRENCY.sub("", value).strip(), head.strip() or "total"
+    if not money.from_number(amount):
+        return ""
+    scope = f"total/{hints.MEANT.get(scope, scope)}" if _like_window(scope) else scope
+    return f"; write {scope}:usd={amount}" if scope.partition("/")[0].partition("=")[0] in SCOPES else ""
 
 
 def _from_mapping(rule: Mapping[object, object]) -> list[Budget]:
@@ -302,6 +327,8 @@ def _budget(rule: str, scope: str, name: str | None, window: str | None, items: 
     if scope not in SCOPES:
         raise UnclearRule(f"{scope!r} in {rule!r} is not a scope: {_scope_hint(scope, name, window, items)}")
     if window is not None and (window := window.strip()) not in WINDOWS:
+        if ":" in window:  # `user/day:usd=1|agent:usd=2`, and the same with a blank or a line break
+            raise UnclearRule(f"{rule!r} is not one rule: rules are joined by ';', and the limits of a rule by ','")
         raise UnclearRule(
             f"{window!r} in {rule!r} is not a window: {_one_of(WINDOWS)}, or remove it{hints.near(window, WINDOWS)}"
         )
@@ -335,32 +362,47 @@ def _limits(rule: str, scope: Scope, items: list[tuple[str, object]]) -> tuple[d
     return limits, on_exceed
 
 
+_NO_SCOPES = {
+    "run": "a run has its limits in code, otel_agentcost.run(..., usd=1)",
+    "{": "rules have no brackets: remove them",
+    "[": "rules have no brackets: remove them",
+}
+"""Hints for what stands in place of a scope, by its beginning."""
+
+
 def _scope_hint(scope: str, name: str | None, window: str | None, items: list[tuple[str, object]]) -> str:
     """Word what to write instead of a scope that does not exist."""
     first, colon, rest = (part.strip() for part in scope.partition(":"))
     limits = ",".join(f"{key}={value}" for key, value in items)
     period = (f"/{window.strip()}" if window else "") + f":{limits}"
-    if colon and "=" not in rest and first in SCOPES:
-        return f"a name stands behind '=': write {first}={rest}{period}"
     if colon:
-        return "rules are joined by ';'"
+        if first not in SCOPES or ("=" in rest and not _like_window(rest)):
+            return "rules are joined by ';'"
+        is_window = _like_window(rest)
+        meant = f"/{hints.MEANT.get(rest, rest)}:{limits}" if is_window else f"={rest}{period}"
+        return f"a {'window' if is_window else 'name'} stands behind {meant[0]!r}: write {first}{meant}"
     parts = re.split(r"[\s._-]+(?:per[\s._-]+)?|@", scope, maxsplit=1)
     if len(parts) == 2 and parts[0] in SCOPES and (parts[1] in WINDOWS or hints.MEANT.get(parts[1]) in WINDOWS):
         return f"a window stands behind '/': write {parts[0]}/{hints.MEANT.get(parts[1], parts[1])}:{limits}"
     if scope in WINDOWS or hints.MEANT.get(scope) in WINDOWS:
         return f"it is a window: write total/{hints.MEANT.get(scope, scope)}:{limits}, or user/..."
-    if scope == "run":
-        return "a run has its limits in code, otel_agentcost.run(..., usd=1)"
+    for first, hint in _NO_SCOPES.items():
+        if scope.startswith(first):
+            return hint
     meant = hints.near(scope, SCOPES)
     named = "" if meant or name is not None else f"; for a user of that name write user={scope}{period}"
     return _one_of(SCOPES) + meant + named
 
 
-def _limit_hint(value: object, rule: str | None) -> str:
-    number, slash, window = str(value).partition("/")
-    if slash and rule is not None and window.strip() in WINDOWS and money.from_number(number.strip()):
-        return f"; the window stands behind the scope, as in user/{window.strip()}:usd={number.strip()}"
-    return hints.limit(value)
+def _limit_hint(unit: Unit, value: object, rule: str | None) -> str:
+    number, slash, window = (part.strip() for part in str(value).partition("/"))
+    if slash and window in WINDOWS and money.from_number(number):
+        if rule is None:
+            return f"; a limit per {window} is a rule of the budgets: total/{window}:{WRITTEN[unit]}={number}"
+        return f"; the window stands behind the scope, as in user/{window}:usd={number}"
+    if rule is not None and "=" in str(value):
+        return "; the limits of a rule are joined by ','"
+    return hints.limit(value, seconds=unit == "seconds")
 
 
 def to_limit(unit: Unit, value: object, rule: str | None = None) -> int:
@@ -379,13 +421,12 @@ def to_limit(unit: Unit, value: object, rule: str | None = None) -> int:
     """
     where = "which" if rule is None else f"{value!r} in {rule!r}"
     if isinstance(value, str) and _CURRENCY.search(value):
-        bare = _CURRENCY.sub("", value).strip()
-        meant = bare if money.from_number(bare) else "1.50 for a dollar fifty"
-        raise UnclearRule(f"{where} is not a number: write {meant}, without a currency sign")
+        hint = hints.number(value) or "; write 1.50 for a dollar fifty, without a currency sign"
+        raise UnclearRule(f"{where} is not a number{hint.replace(';', ':', 1)}")
     amount = money.from_number(value.strip() if isinstance(value, str) else value)
     scale = money.NANO_PER_USD if unit == "nano_usd" else 1
     if amount is None or amount == 0:
-        raise UnclearRule(f"{where} is not a limit: write a number above zero{_limit_hint(value, rule)}")
+        raise UnclearRule(f"{where} is not a limit: write a number above zero{_limit_hint(unit, value, rule)}")
     if amount > Decimal(MOST) / scale:
         raise UnclearRule(f"{where} is too large: the largest limit is {MOST // scale}")
     whole = int(money.multiply(amount, Decimal(scale)))

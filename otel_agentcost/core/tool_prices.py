@@ -51,7 +51,7 @@ def to_price(written: object) -> ToolPrice | None:
     unit = "call"
     if isinstance(written, str) and "/" in written:
         written, _, unit = written.rpartition("/")
-    usd = money.from_number(written)
+    usd = money.reported(written)
     per = _UNITS.get(unit.strip().lower())
     return ToolPrice(usd, per) if usd is not None and per is not None else None
 

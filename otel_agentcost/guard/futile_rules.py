@@ -7,16 +7,26 @@ for `agent=researcher`) is watched by `calls/named_rules.py`.
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Mapping
 
 from otel_agentcost.core.breakers import Breaker
-from otel_agentcost.core.budgets import Action, Budget
+from otel_agentcost.core.budgets import Action, Budget, Unit, Window
 from otel_agentcost.core.prices import InconsistentPrices
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.pricebook import NoPrice, PriceBook, PriceMatch, suggestions
 from otel_agentcost.settings import Settings
 
+_LONGER: tuple[Window | None, ...] = ("hour", "day", "month", None)
+"""The windows, each a part of the next: a budget of the longer one is a budget of each shorter one."""
+_SAVERS: Mapping[Action, tuple[str, frozenset[Unit]]] = {
+    "clamp": ("a lower output limit", frozenset({"nano_usd", "tokens"})),
+    "downgrade": ("a cheaper model", frozenset({"nano_usd"})),
+}
+"""What an action changes, and the units of which that saves."""
+_NO_NAME = re.compile(r"[*?|,]|\$\{?\w+\}?|[{<]\w+[}>]")
+"""Wildcards, several names, and names that a shell or a template should have replaced."""
 _CALL = Usage(counts={"input_tokens": 1000, "output_tokens": 1000})
 
 
@@ -40,6 +50,11 @@ def _downgrades(chain: Mapping[str, str], book: PriceBook) -> Iterator[str]:
         elif isinstance(own, NoPrice):
             if near := _meant(book, model):
                 yield f"OTEL_AGENTCOST_DOWNGRADE replaces {model}, which the price book does not have{near}."
+        elif own.provider != other.provider and "/" not in model + cheaper:
+            yield (
+                f"OTEL_AGENTCOST_DOWNGRADE replaces {model} of {own.provider} by {cheaper} of {other.provider}: a call "
+                "keeps its address, so only a gateway that has both can answer it."
+            )
         elif (before := _dollars(own)) is not None and (after := _dollars(other)) is not None and after >= before > 0:
             yield f"OTEL_AGENTCOST_DOWNGRADE replaces {model} by {cheaper}, which does not cost less: it saves nothing."
 
@@ -72,17 +87,23 @@ def _budget(rule: Budget, action: Action, settings: Settings, book: PriceBook) -
         near = _meant(book, rule.name)
         if what or near:
             yield f"The budget {rule.text} names a model that the price book does not have{what}{near}."
-    if action == "clamp" and rule.limits.keys().isdisjoint({"nano_usd", "tokens"}):
+    if (saver := _SAVERS.get(action)) is not None and rule.limits.keys().isdisjoint(saver[1]):
         yield (
-            f"The budget {rule.text} has the action clamp, but a lower output limit saves no {_units(rule)}: a call "
-            "over it is refused."
+            f"The budget {rule.text} has the action {action}, but {saver[0]} saves no {_units(rule)}: a call over it "
+            "is refused."
+        )
+    if rule.name is not None and (sign := _NO_NAME.search(rule.name)) is not None:
+        yield (
+            f"The budget {rule.text} is for the {rule.scope} {rule.name!r} alone: {sign[0]} has no meaning in a name. "
+            f"Write {rule.scope} without a name for each {rule.scope}, or one rule for each name."
         )
     if action == "warn":
         return
     for other in settings.rules:
-        same = (other.scope, other.window) == (rule.scope, rule.window) and other.name in (None, rule.name)
+        around = other.scope == "total" or (other.scope == rule.scope and other.name in (None, rule.name))
+        around = around and _LONGER.index(other.window) >= _LONGER.index(rule.window)
         enforced = other is not rule and (other.on_exceed or settings.on_exceed) == action
-        if same and enforced and _within(other, rule):
+        if around and enforced and _within(other, rule):
             yield f"The budget {rule.text} never refuses a call, because {other.text} is tighter."
             return
 

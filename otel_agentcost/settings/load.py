@@ -18,7 +18,7 @@ from typing import Any, cast
 from otel_agentcost.settings.parsers import InvalidValue, quoted
 from otel_agentcost.settings.sources import Layer, environment, file_layer, is_set
 from otel_agentcost.settings.table import ROW_OF, ROWS, Settings, ended, parse, settings_error, variable
-from otel_agentcost.settings.warnings import FILE_IS_OFF, is_off, misspelt, unknown, without_effect
+from otel_agentcost.settings.warnings import FILE_IS_OFF, as_written, is_off, misspelt, unknown, without_effect
 
 _FIELDS = frozenset(row.field for row in ROWS)
 _STOPPED = "The program does not start, because strict is set. Correct or remove the value."
@@ -65,7 +65,8 @@ def from_environment(environ: Mapping[str, str] | None = None, **arguments: obje
     settings = Settings(**cast("dict[str, Any]", values), sources=sources)
     for field, mistake in mistakes.items():
         wrong.append(f"{ended(mistake)} {is_off(ROW_OF[field], rest=field in values, alone=not settings.rules)}")
-    notices += without_effect(settings, {name: spelled(name) for name in values})
+    for notice in (without_effect, as_written):
+        notices += notice(settings, {name: spelled(name) for name in values})
     return replace(settings, notices=(*wrong, *notices))
 
 

@@ -28,6 +28,11 @@ from otel_agentcost.settings import ledger_schemes
 
 CaptureContent = Literal["NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT"]
 
+_JOINED = re.compile(r"=[^=]*[;|\s]")
+"""A pair that is followed by another one, but not behind a comma."""
+_MOST_REPEATS = 1000
+"""More repetitions than any conversation has: a larger number would silently disable loop detection."""
+
 Word = TypeVar("Word", bound=str)
 
 
@@ -128,8 +133,10 @@ def _pair(item: object, form: str) -> tuple[object, object]:
         return cast("tuple[object, object]", item)
     # From the right: a tool may have any name, a price has no `=` in it.
     left, equals, right = item.rpartition("=")
+    if "=" in left and (_JOINED.search(left) or form == "model=model"):
+        raise InvalidValue(f"where {quoted(item.strip())} is not one pair: pairs are joined by ','")
     if not equals or not left.strip():
-        parts = [part.strip() for part in re.split(r"-+>|=>|:", item, maxsplit=1)]
+        parts = [part.strip("{}'\" ") for part in re.split(r"-+>|=>|>|:|\s+", item.strip(), maxsplit=1)]
         meant = f"; write {'='.join(parts)}" if len(parts) == 2 and all(parts) else ""
         raise InvalidValue(f"where {quoted(item.strip())} does not have the form {form}{meant}")
     return left.strip(), right.strip()
@@ -162,6 +169,11 @@ def to_usd_limit(value: object) -> Decimal:
 def to_count(value: object) -> int:
     """Parse a whole number above zero."""
     return _limit("calls", value)
+
+
+def to_seconds(value: object) -> int:
+    """Parse whole seconds above zero."""
+    return _limit("seconds", value)
 
 
 def _limit(unit: Unit, value: object) -> int:
@@ -231,7 +243,8 @@ def one_of(words: tuple[Word, ...]) -> Callable[[object], Word]:
     """Make a parser for a setting that is one of `words`."""
 
     def to_word(value: object) -> Word:
-        found = next((word for word in words if word == str(value).strip().lower()), None)
+        written = {True: "on", False: "off"}[value] if isinstance(value, bool) else str(value)  # YAML's `off` is False
+        found = next((word for word in words if word == written.strip().lower()), None)
         if found is None:
             near = hints.near(value, words)
             raise InvalidValue(f"which is none of {', '.join(words[:-1])} and {words[-1]}{near}")
@@ -241,27 +254,40 @@ def one_of(words: tuple[Word, ...]) -> Callable[[object], Word]:
 
 
 def to_repeats(value: object) -> int:
-    """Parse a whole number of at least 2, or 0 for none."""
+    """Parse a whole number from 2 to 1000, or 0 for none."""
     number = money.from_number(value.strip() if isinstance(value, str) else value)
-    if number is None or number != int(number) or number == 1:
-        raise InvalidValue("which is neither 0 nor a whole number of at least 2")
+    if number is None or number > _MOST_REPEATS or number != int(number) or number == 1:
+        meant = "; write 0" if number is None and (hints.is_none(value)) else ""
+        raise InvalidValue(f"which is neither 0 nor a whole number from 2 to {_MOST_REPEATS}{meant}")
     return int(number)
 
 
 def to_rules(value: object) -> tuple[Rule, ...]:
     """Parse the loop rules: a list, or text like `repeat,cycle`."""
     names = value.split(",") if isinstance(value, str) else value
-    if not isinstance(names, Iterable):
+    if not isinstance(names, Iterable) or isinstance(names, Mapping):
         raise InvalidValue("which is not a list of rules")
-    written = [str(name).strip() for name in cast("Iterable[object]", names)]
+    written = [word for name in cast("Iterable[object]", names) if (word := str(name).strip())]
     items = _Items()
     for name in written or [""]:
         with items.item():
             if name not in get_args(Rule):
-                raise InvalidValue(
-                    f"where {quoted(name)} is none of {', '.join(get_args(Rule))}{hints.near(name, get_args(Rule))}"
-                )
+                raise InvalidValue(f"where {quoted(name)} is none of {', '.join(get_args(Rule))}{_rule_hint(name)}")
     return items.checked(tuple(rule for rule in get_args(Rule) if rule in written))
+
+
+def _rule_hint(written: str) -> str:
+    known: tuple[str, ...] = get_args(Rule)
+    if written.lower() in ("all", "*", "true", "on"):
+        return "; for all of them, remove it"
+    if hints.is_none(written):
+        return "; to turn off loop detection, set LOOP_MAX_REPEATS to 0"
+    if (without := written.lstrip("-!~")) != written and without in known:
+        return f"; to leave it out, write the others: {','.join(name for name in known if name != without)}"
+    words = re.split(r"[;|\s]+", written)
+    if all(word in known for word in words):
+        return f"; write {','.join(words)}"
+    return hints.near(written, known)
 
 
 def to_thresholds(value: object) -> Mapping[str, float]:
@@ -274,13 +300,16 @@ def to_thresholds(value: object) -> Mapping[str, float]:
             name, written = _pair(pair, "threshold=number")
             key = str(name)
             if key not in defaults:
-                raise InvalidValue(f"where {quoted(name)} is none of {', '.join(defaults)}")
+                meant = "; write LOOP_MAX_REPEATS" if key == "repeats" else hints.near(key, defaults)
+                raise InvalidValue(f"where {quoted(name)} is none of {', '.join(defaults)}{meant}")
             number = money.from_number(written.strip() if isinstance(written, str) else written)
             whole = isinstance(defaults[key], int)
-            fits = number is not None and (number == int(number) and number >= 1 if whole else 0 < number <= 1)
+            most = Decimal(_MOST_REPEATS if whole else 1)
+            fits = number is not None and 0 < number <= most and (not whole or number == int(number))
             if number is None or not fits:
-                form = "a whole number above 0" if whole else "a share above 0 and at most 1"
-                raise InvalidValue(f"where {key} is {quoted(written)}, which is not {form}{hints.number(written)}")
+                form = f"a whole number from 1 to {most}" if whole else "a share above 0 and at most 1"
+                meant = hints.number(written) if whole else _share(written)
+                raise InvalidValue(f"where {key} is {quoted(written)}, which is not {form}{meant}")
             found[key] = int(number) if whole else float(number)
     return items.checked(MappingProxyType(found))
 
@@ -297,7 +326,7 @@ def to_share(value: object) -> float:
 
 def _share(value: object) -> str:
     percent = money.from_number(value)
-    return f"; write {percent / 100:f}" if percent is not None and 1 < percent <= 100 else hints.number(value)
+    return f"; write {percent / 100:f}" if percent is not None and 2 <= percent <= 100 else hints.number(value)
 
 
 def to_wait(value: object) -> float:
@@ -334,11 +363,17 @@ def to_ledger(value: object) -> str | Ledger:
 
 
 def _ledger_hint(value: str) -> str:
+    scheme, _, rest = value.partition(":")
+    meant = hints.near(scheme, ledger_schemes.built_in()).removeprefix("; did you mean ").removesuffix("?")
+    if rest and meant and not any(part in value for part in ("://", "@")):  # `redis:/host`, `sqlite:file.db`
+        return f"; write {meant}://{'/' if meant == 'sqlite' else ''}{rest.lstrip('/')}"
     if value.startswith(("/", "./", "~")) or value.endswith((".db", ".sqlite")):
         return f"; for a file write sqlite:///{value}"
-    if re.fullmatch(r"[\w.-]+:\d+(/\d+)?", value):
-        return f"; for a server write redis://{value}"
-    return hints.near(value.partition(":")[0], ledger_schemes.built_in()).replace("?", "://?")
+    if address := re.fullmatch(r"(?:(?:https?|tcp)://)?([\w.-]+:\d+(/\d+)?)", value):
+        return f"; for a server write redis://{address[1]}"
+    if value == ":memory:":
+        meant = "memory"
+    return f"; did you mean {meant}://{'/path' if value == 'sqlite' else ''}?" if meant else ""
 
 
 def to_zone(value: object) -> tzinfo:
@@ -358,9 +393,25 @@ def to_zone(value: object) -> tzinfo:
         ) from error
 
 
+_OFFSET = re.compile(r"(?:GMT|UTC)?([+-])0?(\d{1,2})(?::?00)?", re.IGNORECASE)
+_ABBREVIATIONS: Mapping[str, str] = {
+    **dict.fromkeys(("PST", "PDT", "PT"), "America/Los_Angeles"),
+    **dict.fromkeys(("EDT", "ET"), "America/New_York"),
+    **dict.fromkeys(("CST", "CDT", "CT"), "America/Chicago"),
+    "CEST": "Europe/Berlin",
+    "BST": "Europe/London",
+    "IST": "Asia/Kolkata",
+    "JST": "Asia/Tokyo",
+}
+
+
 def _zone_hint(value: object) -> str:
     from zoneinfo import available_timezones  # noqa: PLC0415 (only a mistake needs it)
 
+    if offset := _OFFSET.fullmatch(str(value).strip()):  # POSIX has the opposite sign
+        return f"; write Etc/GMT{'-' if offset[1] == '+' else '+'}{offset[2]}, with this sign"
+    if known := _ABBREVIATIONS.get(str(value).strip().upper()):
+        return f"; did you mean {known}?"
     city = str(value).strip().rpartition("/")[2].replace(" ", "_").lower()
     meant = sorted(zone for zone in available_timezones() if zone.rpartition("/")[2].lower() == city)
     return f"; did you mean {meant[-1]}?" if meant else ""

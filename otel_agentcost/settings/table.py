@@ -43,6 +43,7 @@ from otel_agentcost.settings.parsers import (
     to_path,
     to_repeats,
     to_rules,
+    to_seconds,
     to_share,
     to_text,
     to_thresholds,
@@ -134,7 +135,7 @@ class Settings:
     )
     trace_max_seconds: int | None = setting(
         None,
-        to_count,
+        to_seconds,
         values="`600`",
         meaning="Maximum age of a trace in seconds; later calls are refused.",
         budget=True,
@@ -257,7 +258,7 @@ class Settings:
     loop_max_repeats: int = setting(
         3,
         to_repeats,
-        values="from 2, or 0",
+        values="from 2 to 1000, or 0",
         meaning="Number of repetitions that make a loop; 0 disables loop detection.",
     )
     loop_action: LoopAction = setting(

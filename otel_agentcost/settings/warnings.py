@@ -7,7 +7,8 @@ was meant, the warning says in capitals that it is not enforced. Called by `load
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from typing import cast
 
 from otel_agentcost._version import __version__
 from otel_agentcost.settings.field import Row
@@ -23,15 +24,62 @@ _PREFIXES = re.compile("^_*(?:OTEL|OPENTELEMETRY)?_*(?:PYTHON_)?AGENTS?_*COSTS?_
 """What people write for `OTEL_AGENTCOST_`."""
 
 _LIMITS = re.compile("^trace_|budget|max|spen[dt]|usd|cost")
+_OTHER_WORDS = {
+    **dict.fromkeys(("redis_url", "ledger_url", "database", "storage"), "ledger"),
+    **dict.fromkeys(("model_prices", "price_file", "prices_file", "price_book"), "prices"),
+    **dict.fromkeys(("loops", "loop_detection", "max_repeats"), "loop_max_repeats"),
+    **dict.fromkeys(("usd", "max_usd", "limit_usd", "max_cost", "max_spend", "cost_limit"), "trace_budget_usd"),
+    **dict.fromkeys(("action", "on_exceeded", "exceed"), "on_exceed"),
+}
+"""Settings by names that people write for them."""
+
 _OF_LOOPS = ("loop_action", "loop_rules", "loop_thresholds")
 """Settings that only change how loops are detected."""
 _LOOPS = "loop_"
 """Prefix of the settings about loops, which are no budgets."""
 
 
+def _has_budget(settings: Settings) -> bool:
+    return bool(settings.rules)
+
+
+def _has_ledger(settings: Settings) -> bool:
+    return settings.ledger != DEFAULTS["ledger"]
+
+
+def _has_dollars(settings: Settings) -> bool:
+    return any("nano_usd" in rule.limits for rule in settings.rules)
+
+
+_NEEDS: Mapping[str, tuple[Callable[[Settings], bool], str]] = {
+    "unlimited_output": (_has_budget, "no budget is set: only budgets of runs use it"),
+    "unpriced": (_has_dollars, "no budget in US dollars is set: only budgets of runs use it"),
+    "ledger_down": (_has_ledger, "the ledger is in memory, which always answers: it has no effect"),
+    "ledger_timeout": (_has_ledger, "the ledger is in memory, which always answers: it has no effect"),
+}
+"""What a setting needs to have an effect, and what is said where it is missing."""
+
+
+def as_written(settings: Settings, spelled: Mapping[str, str]) -> Iterator[str]:
+    """Yield a sentence for each text that has quotes, or a variable that nothing has replaced."""
+    for name in ("user", "tenant", "team", "feature", "agent", "conversation"):
+        value = getattr(settings, name)
+        if isinstance(value, str) and name in spelled and _UNREPLACED.fullmatch(value):
+            yield f"{spelled[name]} is {quoted(value)}, which is used as it is, with these signs: correct or remove it."
+
+
+_UNREPLACED = re.compile(r"""(['"`]).*\1|\$\{?\w+\}?|\{\{?\s*\w+\s*\}?\}|<\w+>|%\w+%""")
+
+
 def unknown(layer: Layer, name: str, fields: Collection[str]) -> str:
     """Word the notice for an unknown name: it is ignored, and the nearest known setting is suggested."""
-    written = f"{layer.spelling(name)} is {quoted(layer.written[name])}, but"
+    value = layer.written[name]
+    written = f"{layer.spelling(name)} is {quoted(value)}, but"
+    if isinstance(value, Mapping):
+        inner = [str(key).lower() for key in cast("Mapping[object, object]", value)]
+        sentence = f"{written} settings stand at the top of the file, with their whole names; it is ignored."
+        limits = any(is_limit(each, fields) for key in inner for each in (key, f"{name}_{key}"))
+        return f"{sentence} {NOT_ENFORCED}" if limits else sentence
     meant = _meant(name, fields)
     hint = f" Did you mean {layer.spelling(meant)}?" if meant else " docs/settings.md lists the settings."
     sentence = f"{written} otel-agentcost {__version__} has no such setting; it is ignored.{hint}"
@@ -100,6 +148,8 @@ def is_limit(name: str, fields: Collection[str]) -> bool:
 
 def _meant(name: str, fields: Collection[str]) -> str | None:
     bare = name.strip("_")
+    if bare in _OTHER_WORDS:
+        return _OTHER_WORDS[bare]
     return next(iter([bare] if bare in fields else _close(bare, fields, 0.6)), None)
 
 
@@ -119,6 +169,9 @@ def without_effect(settings: Settings, spelled: Mapping[str, str]) -> Iterator[s
     if not rules and not breakers and "ledger" in spelled and settings.ledger != DEFAULTS["ledger"]:
         shown = quoted(settings.ledger)
         yield f"{spelled['ledger']} is {shown}, but no budget is set: only budgets of runs use it."
+    for name, (needed, what) in _NEEDS.items():
+        if name in spelled and getattr(settings, name) != DEFAULTS[name] and not needed(settings):
+            yield f"{spelled[name]} is {quoted(getattr(settings, name))}, but {what}."
     actions = {rule.on_exceed or settings.on_exceed for rule in rules} or {settings.on_exceed}
     if settings.downgrade and "downgrade" not in actions:
         yield (

@@ -190,7 +190,7 @@ class Tally:
         return money.add(self.llm_usd, self.tool_usd)
 
     def attributes(self) -> dict[str, AttributeValue]:
-        """Return the totals as span attributes. An amount that is not known is missing: it is not zero."""
+        """Return the totals as span attributes. An amount or a count that is not known is missing: it is not zero."""
         with self.lock:
             amounts = {
                 semconv.TRACE_COST: self.known,
@@ -200,12 +200,10 @@ class Tally:
             totals: dict[str, AttributeValue] = {
                 name: money.to_float(usd) for name, usd in amounts.items() if usd is not None
             }
-            totals |= {
-                semconv.TRACE_LLM_CALLS: self.llm_calls,
-                semconv.TRACE_TOOL_CALLS: self.tool_calls,
-                semconv.TRACE_INPUT_TOKENS: self.input_tokens,
-                semconv.TRACE_OUTPUT_TOKENS: self.output_tokens,
-            }
+            totals |= {semconv.TRACE_LLM_CALLS: self.llm_calls, semconv.TRACE_TOOL_CALLS: self.tool_calls}
+            if self.input_tokens or self.output_tokens or not self.unpriced_calls:
+                totals[semconv.TRACE_INPUT_TOKENS] = self.input_tokens
+                totals[semconv.TRACE_OUTPUT_TOKENS] = self.output_tokens
             if self.unpriced_calls:
                 totals[semconv.TRACE_UNPRICED_CALLS] = self.unpriced_calls
             return totals

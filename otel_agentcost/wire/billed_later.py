@@ -44,6 +44,8 @@ WORK: Final[Mapping[str, _Work]] = {
     ":predictLongRunning": _VIDEO,
     "tuningJobs": _TUNING,
     "tunedModels": _TUNING,
+    "/v1/sessions": _SESSION,  # with its first events, or its first input
+    "/agents/sessions": _SESSION,
     "/sessions/*/events": _SESSION,  # Anthropic's managed agents, OpenAI's agents
     "/deployments/*/run": _AGENT,
     "/automations/*/invocations": _AGENT,

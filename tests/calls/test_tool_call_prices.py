@@ -188,3 +188,18 @@ def test_an_asynchronous_price_function_is_refused_where_it_is_written() -> None
     refused: Any = price
     with pytest.raises(ValueError, match="a function of arguments and result that is not async"):
         otel_agentcost.tool(usd=refused)
+
+
+def test_a_price_of_a_tool_that_is_never_called_is_not_silent(
+    telemetry: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A misspelt name prices nothing: after a hundred calls of tools the log has it, once, and what had no price."""
+    prices: Any = "web_serch=0.005,read_*=0.001,unused=0.1"
+    with instrumented(telemetry, settings=Settings(tool_prices=prices)), caplog.at_level(logging.WARNING):
+        for number in range(150):
+            with otel_agentcost.tool_call("web_search" if number % 2 else "read_page"):
+                pass
+            assert (number < 99) == ("TOOL_PRICES" not in caplog.text)
+    (said,) = (record.getMessage() for record in caplog.records if "TOOL_PRICES" in record.getMessage())
+    assert "TOOL_PRICES has web_serch, unused, but none of the first 100 tool calls had such a name" in said
+    assert "Without a price were web_search. Correct the name" in said

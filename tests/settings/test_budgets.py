@@ -354,7 +354,7 @@ def test_repeats_that_make_no_loop(value: str) -> None:
     """Once is no repetition."""
     said = problem({"OTEL_AGENTCOST_LOOP_MAX_REPEATS": value})
     assert said.startswith(
-        f"OTEL_AGENTCOST_LOOP_MAX_REPEATS is '{value}', which is neither 0 nor a whole number of at least 2. "
+        f"OTEL_AGENTCOST_LOOP_MAX_REPEATS is '{value}', which is neither 0 nor a whole number from 2 to 1000. "
         "It is ignored, and the default applies: 3."
     )
 
@@ -376,6 +376,16 @@ def test_repeats_that_make_no_loop(value: str) -> None:
             {"LOOP_MAX_REPEATS": "0", "BREAKERS": "user:trips=1/1m,open=1m;agent:loops=1/1m,open=1m"},
             "LOOP_MAX_REPEATS is 0, so loop detection is disabled, and circuit breakers that count loops never open",
         ),
+        (
+            {"UNPRICED": "refuse", "TRACE_MAX_LLM_CALLS": "3"},
+            "UNPRICED is 'refuse', but no budget in US dollars is set",
+        ),
+        ({"UNLIMITED_OUTPUT": "assume"}, "UNLIMITED_OUTPUT is 'assume', but no budget is set"),
+        ({"LEDGER_DOWN": "refuse", "TRACE_BUDGET_USD": "1"}, "LEDGER_DOWN is 'refuse', but the ledger is in memory"),
+        ({"LEDGER_TIMEOUT": "1", "TRACE_BUDGET_USD": "1"}, "LEDGER_TIMEOUT is 1.0, but the ledger is in memory"),
+        ({"USER": "'bob'"}, """USER is "'bob'", which is used as it is, with these signs"""),
+        ({"USER": "$USER"}, "USER is '$USER', which is used as it is"),
+        ({"TEAM": "${TEAM}"}, "TEAM is '${TEAM}', which is used as it is"),
     ],
 )
 def test_what_is_set_without_effect_is_named(settings: dict[str, str], notice: str) -> None:

@@ -111,7 +111,7 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         ("LOOP_RULES", ",", "is none of repeat"),
         ("LOOP_THRESHOLDS", "stall", "where 'stall' does not have the form threshold=number"),
         ("LOOP_THRESHOLDS", "repeats=4", "where 'repeats' is none of stall, arguments"),
-        ("LOOP_THRESHOLDS", "stall=1.5", "where stall is '1.5', which is not a whole number above 0"),
+        ("LOOP_THRESHOLDS", "stall=1.5", "where stall is '1.5', which is not a whole number from 1 to 1000"),
         ("LOOP_THRESHOLDS", "results=95", "where results is '95', which is not a share above 0 and at most 1"),
     ],
 )
@@ -393,3 +393,23 @@ def test_blocks_of_documents_are_replaced_and_nothing_else() -> None:
     document = "a\n<!-- settings -->\nold\n<!-- /settings -->\nb\n"
     assert documents.with_block(document, "settings", "new\n") == document.replace("old", "new")
     assert documents.with_block(document, "other", "new\n") == document
+
+
+def test_words_that_yaml_makes_truth_values_of_are_not_refused(tmp_path: Path) -> None:
+    """`off` without quotes is False in YAML, and `on` is True."""
+    assert load(written(tmp_path, "a.yaml", "upstream: off")).upstream == "off"
+    assert load(written(tmp_path, "b.yaml", "upstream: on")).upstream == "on"
+    assert "is False, which is none of allow and refuse" in problem(written(tmp_path, "c.yaml", "unpriced: off"))
+
+
+@pytest.mark.parametrize("name", ["trace", "agentcost"])
+def test_settings_below_another_key_are_not_passed_over(tmp_path: Path, name: str) -> None:
+    """They limit nothing, and that is loud."""
+    key = "budget_usd" if name == "trace" else "trace_budget_usd"
+    said = problem(written(tmp_path, "settings.yaml", f"{name}:\n  {key}: 1"))
+    assert "but settings stand at the top of the file, with their whole names; it is ignored. NO SUCH BUDGET" in said
+
+
+def test_a_loop_rule_that_is_switched_off_is_not_switched_on(tmp_path: Path) -> None:
+    """A mapping of rules to truth values is not a list of rules."""
+    assert "which is not a list of rules" in problem(written(tmp_path, "a.yaml", "loop_rules: {repeat: false}"))

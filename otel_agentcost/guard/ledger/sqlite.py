@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -112,6 +113,10 @@ def open_ledger(url: str, *, timeout: float) -> SqliteLedger:
             f"The ledger {without_password(url)!r:.120} names no file: "
             "it is sqlite:///relative/path or sqlite:////absolute/path."
         )
+    if os.name != "nt" and re.match(r"/[A-Za-z]:[\\/]", rest):  # a file of that name would be made
+        raise LedgerError(f"The ledger {url!r:.120} is in a path of Windows, and this system is not.")
+    if "?" in rest:
+        raise LedgerError(f"The ledger {without_password(url)!r:.120} has parameters: a file takes none, remove them.")
     # Absolute now: a program may change its directory before its first call.
     try:
         return SqliteLedger(Path(rest[1:]).expanduser().absolute(), max(timeout, PATIENCE))

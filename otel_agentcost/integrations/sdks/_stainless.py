@@ -36,6 +36,7 @@ class StainlessSeam:
         *,
         addressed: Collection[str] = (),
         deployed: Collection[str] = (),
+        started: Mapping[str, str] | None = None,
     ) -> None:
         """Create the seam of one SDK.
 
@@ -47,12 +48,15 @@ class StainlessSeam:
             addressed: Names of client classes that put the model of the body that a method builds into the address,
                 which decides: a model in `extra_body` is ignored there.
             deployed: Paths that Azure serves at a deployment.
+            started: Fields of a body by path ending. Without this field, such a request starts nothing that is billed.
         """
         self._default = default_provider
         self._formats = formats
         self._providers = providers
         self._addressed = frozenset(addressed)
         self._deployed = frozenset(deployed)
+        self._started = started or {}
+        self._starts: dict[str, str] = {}
         self._by_path: dict[str, Format | None] = {}
         self._by_client: dict[tuple[type, int], tuple[Any, Endpoint]] = {}
         self._kinds: dict[type, str] = {}
@@ -83,6 +87,8 @@ class StainlessSeam:
         url = options.url
         form = self._by_path[url] if url in self._by_path else self._format(url)
         if form is None or options.method.lower() != "post":
+            return None
+        if url in self._starts and not _merged(options).get(self._starts[url]):
             return None
         target = self._endpoint(instance, url)
         if target.deployment is not None and url not in self._deployed and hasattr(instance, "_azure_deployment"):
@@ -115,6 +121,8 @@ class StainlessSeam:
         form: Format | None = load(name) if name else None
         if len(self._by_path) < _MAX_CACHED:
             self._by_path[url] = form
+            if (field := match_path(url, self._started)) is not None:
+                self._starts[url] = field
         return form
 
     def _endpoint(self, client: Any, path: str) -> Endpoint:

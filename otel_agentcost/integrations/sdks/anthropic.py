@@ -18,6 +18,7 @@ from otel_agentcost.integrations.sdks._stainless import StainlessSeam
 FORMATS = {
     "/v1/messages": "anthropic_messages",
     "/v1/messages/batches": "anthropic_batches",
+    "/v1/sessions": "billed_later",
     "/v1/sessions/*/events": "billed_later",
     "/v1/deployments/*/run": "billed_later",
     "/v1/dreams": "billed_later",
@@ -32,7 +33,13 @@ PROVIDERS = {
 }
 
 
-_SEAM = StainlessSeam("anthropic", FORMATS, PROVIDERS, addressed=("BaseBedrockClient", "BaseVertexClient"))
+_SEAM = StainlessSeam(
+    "anthropic",
+    FORMATS,
+    PROVIDERS,
+    addressed=("BaseBedrockClient", "BaseVertexClient"),
+    started={"/v1/sessions": "initial_events"},
+)
 
 
 def _patched_method(client: type) -> str:

@@ -25,6 +25,7 @@ FORMATS = {
     "/ocr": "mistral_ocr",
     "/threads/runs": "billed_later",
     "/threads/*/runs": "billed_later",
+    "/agents/sessions": "billed_later",
     "/agents/sessions/*/events": "billed_later",
     "/agents/automations/*/invocations": "billed_later",
     "/videos": "billed_later",
@@ -57,7 +58,14 @@ DEPLOYED = (
 )
 """The paths to which the SDK's Azure clients add the deployment. On others, the model in the body decides."""
 
-_SEAM = StainlessSeam("openai", FORMATS, PROVIDERS, addressed=("BaseAzureClient",), deployed=DEPLOYED)
+_SEAM = StainlessSeam(
+    "openai",
+    FORMATS,
+    PROVIDERS,
+    addressed=("BaseAzureClient",),
+    deployed=DEPLOYED,
+    started={"/agents/sessions": "input"},
+)
 
 SDK = Sdk(
     name="openai",

@@ -102,6 +102,8 @@ class Responses(Format):
     def read_response(self, call: Call, response: Any) -> Answer:
         """Read a whole response."""
         response = fields(response)
+        if text(response, "status") in _UNFINISHED and _in_background(call, response):
+            return _runs_on(response)  # a count, of zeros or of a part, is not what is billed at the end
         usage: Usage | None = None
         extra: tuple[Charge, ...] = ()
         partial: Partial | None = None
@@ -141,6 +143,15 @@ class Responses(Format):
     def open_stream(self, call: Call) -> ResponseReader:
         """Return a reader for the events of the answer to `call`."""
         return ResponseReader(self, call)
+
+
+def _in_background(call: Call, response: Any) -> bool:
+    """Return True if the model goes on with the answer when its request has ended."""
+    return get(call.body, "background") is True or get(response, "background") is True
+
+
+def _runs_on(response: Any) -> Answer:
+    return Answer(missing=_RUNS_ON, goes_on=True, model=text(response, "model"), response_id=text(response, "id"))
 
 
 def _with_usage(response: Any, usage: Any) -> Any:
@@ -326,11 +337,11 @@ class ResponseReader:
         if self._error is not None and not self._texts:
             reason = text(self._error, "message") or text(self._error, "code") or "no reason given"
             return Answer(missing=f"the stream ended with an error: {reason}"[:120], model=known.model)
-        if get(self._call.body, "background") is True or get(self._started, "background") is True:
+        if _in_background(self._call, self._started):
             if ended is not None:  # cancelled; a resumed stream has a part of the texts only, so nothing is estimated
                 return known
             # The model goes on when its stream is not read any more.
-            return Answer(missing=_RUNS_ON, goes_on=True, model=known.model, response_id=known.response_id)
+            return _runs_on(self._started)
         model = known.model or self._call.model
         # The first event has the requested tier; only the last event has the tier that served the call.
         tools, uncounted = _tools(self._call, {"output": self._items, "tools": get(self._started, "tools")}, None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -26,6 +27,12 @@ from tests.guard.ledger.calls import NOW, amounts, claim, stands
         ("sqlite:///", "names no file"),
         ("sqlite:///:memory:", "names no file"),
         ("sqlite://host/x", "names no file"),
+        ("sqlite:///ledger.db?mode=ro", "a file takes none"),
+        pytest.param(
+            "sqlite:///C:\\data\\ledger.db",
+            "is in a path of Windows, and this system is not",
+            marks=pytest.mark.skipif(os.name == "nt", reason="this system is Windows"),
+        ),
         ("redis://:s3cret@host:port/0", "cannot be parsed"),
         ("redis://:s3cret/@s3cret@host:1/0?socket_timeout=soon", "cannot be parsed"),
         ("redis://host/0?password=s3cret&no_such_option=1", "cannot be parsed"),

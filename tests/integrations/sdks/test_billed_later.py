@@ -56,6 +56,7 @@ def claude(use: Callable[[anthropic.Anthropic], Any], body: dict[str, Any]) -> N
 
 INLINED: Any = [{"contents": [{"parts": [{"text": "6 x 7"}], "role": "user"}]}]
 EVENT: Any = {"type": "user.message", "content": [{"type": "text", "text": "6 x 7"}]}
+NO_ENVIRONMENT: Any = {"type": "none"}
 CALLS: list[tuple[str, Callable[[], None], str]] = [
     (
         "create_batch gemini-2.5-flash",
@@ -89,6 +90,22 @@ CALLS: list[tuple[str, Callable[[], None], str]] = [
         "send_session_events",
         lambda: claude(
             lambda c: c.beta.sessions.events.send("sesn_1", events=[EVENT]), {"data": [{**EVENT, "id": "e"}]}
+        ),
+        "an agent's session is billed as it runs",
+    ),
+    (
+        "send_session_events",
+        lambda: claude(
+            lambda c: c.beta.sessions.create(agent="agent_1", environment_id="env_1", initial_events=[EVENT]),
+            {"id": "sesn_1"},
+        ),
+        "an agent's session is billed as it runs",
+    ),
+    (
+        "send_session_events",
+        lambda: openai(
+            lambda c: c.beta.agents.sessions.create(environment=NO_ENVIRONMENT, agent_id="agent_1", input="Go."),
+            {"id": "session_1"},
         ),
         "an agent's session is billed as it runs",
     ),
@@ -135,6 +152,10 @@ def test_reading_and_cancelling_such_work_is_not_a_call(telemetry: Telemetry) ->
         gemini(lambda c: c.batches.get(name="batches/1"), {"name": "batches/1"})
         gemini(lambda c: c.batches.cancel(name="batches/1"), {})
         claude(lambda c: list(c.beta.sessions.events.list("sesn_1")), {"data": []})
+        claude(lambda c: c.beta.sessions.create(agent="agent_1", environment_id="env_1"), {"id": "sesn_1"})
+        openai(
+            lambda c: c.beta.agents.sessions.create(environment=NO_ENVIRONMENT, agent_id="agent_1"), {"id": "session_1"}
+        )
         claude(lambda c: c.beta.sessions.archive("sesn_1"), {"id": "sesn_1"})
         openai(lambda c: c.videos.retrieve("video_1"), {"id": "video_1"})
         openai(lambda c: c.fine_tuning.jobs.cancel("ftjob_1"), {"id": "ftjob_1"})

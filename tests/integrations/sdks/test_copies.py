@@ -132,6 +132,10 @@ ON_RESPONSES: dict[str, Callable[[Any], object]] = {
     "attributes": lambda r: sorted(vars(r)),
     "bytes": lambda r: len(b"".join(r.iter_bytes())),
     "raw bytes": lambda r: len(b"".join(r.iter_raw())),
+    "copied byte stream": lambda r: type(copy.copy(r.stream)).__name__,
+    "copied and read": lambda r: len(b"".join(copy.copy(r).stream)),
+    "deeply copied byte stream": lambda r: type(copy.deepcopy(r.stream)).__name__,
+    "pickled byte stream": lambda r: type(pickled(r.stream)).__name__,
     "lines": lambda r: len(list(r.iter_lines())),
 }
 

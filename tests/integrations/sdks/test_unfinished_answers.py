@@ -5,6 +5,7 @@ The call reserves $0.0605 (2,000 characters in at most, 6,000 tokens out); the f
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -217,6 +218,94 @@ def test_a_cancelled_answer_is_not_given_away(telemetry: Telemetry, openai: Open
     assert dollars(telemetry) == 0
 
 
+ZEROS = {**USAGE, "input_tokens": 0, "output_tokens": 0, "total_tokens": 0}
+PART = {**USAGE, "output_tokens": 10, "total_tokens": 2010}
+
+
+@pytest.mark.parametrize("usage", [ZEROS, PART], ids=["zeros", "a part"])
+@pytest.mark.parametrize("begun", ["queued", "in_progress"])
+def test_a_count_of_an_answer_that_goes_on_is_not_taken_for_its_end(
+    telemetry: Telemetry, openai: OpenAI, model_server: ModelServer, begun: str, usage: Any
+) -> None:
+    """Neither with the first response nor with one that is polled: only the finished answer's usage is billed."""
+    unfinished = json_reply(response("in_progress", usage))
+    model_server.replies(json_reply(response(begun, usage)), unfinished, unfinished, DONE)
+    with budgeted(telemetry, budgets="total:usd=1"), otel_agentcost.run("report") as run:
+        openai.responses.create(**ASK)
+        for _ in range(2):
+            openai.responses.retrieve("resp_1")
+        assert (run.cost_usd, run.unpriced_calls) == (None, 1)
+        assert spent()[0] > USD
+        openai.responses.retrieve("resp_1")
+        check_charged_once(telemetry, run)
+
+
+def test_usage_that_comes_after_the_cancellation_is_not_lost(
+    telemetry: Telemetry, openai: OpenAI, model_server: ModelServer
+) -> None:
+    """The response to the cancellation has no usage yet; a later retrieval has it."""
+    model_server.replies(QUEUED, CANCELLED, json_reply(response("cancelled", USAGE)), DONE)
+    with budgeted(telemetry, budgets="total:usd=1"), otel_agentcost.run("report") as run:
+        openai.responses.create(**ASK)
+        openai.responses.cancel("resp_1")
+        for _ in range(2):
+            openai.responses.retrieve("resp_1")
+        check_charged_once(telemetry, run)
+
+
+def test_a_background_stream_that_breaks_before_its_first_event_is_not_free(
+    telemetry: Telemetry, openai: OpenAI, model_server: ModelServer
+) -> None:
+    """The request was accepted, so the model works: the worst case counts, though no id can bring the answer."""
+    model_server.replies(Reply(content_type="text/event-stream", chunks=[b": ping\n\n"], drop=True))
+    with budgeted(telemetry, budgets="total:usd=1"), otel_agentcost.run("report") as run:
+        begin(openai)
+        assert (run.cost_usd, run.unpriced_calls) == (None, 1)
+        assert spent()[0] > USD
+        assert spent()[1] == 0
+    assert "runs in the background" in str(telemetry.attributes("chat gpt-5")["agentcost.unpriced"])
+
+
+def resume_twice_at_once(openai: OpenAI) -> None:
+    first, second = (openai.responses.retrieve("resp_1", stream=True, starting_after=1) for _ in range(2))
+    for _ in zip(first, second, strict=True):
+        pass
+
+
+def resume_and_leave_at_the_end(openai: OpenAI) -> None:
+    for each in openai.responses.retrieve("resp_1", stream=True, starting_after=1):
+        if each.type == "response.completed":
+            break
+    gc.collect()  # the SDK's stream is in a reference cycle
+
+
+def resume_raw(openai: OpenAI) -> None:
+    with openai.responses.with_streaming_response.retrieve("resp_1", stream=True) as answer:
+        for _ in answer.iter_lines():
+            pass
+
+
+def resume_with_another_client_in_a_thread(openai: OpenAI) -> None:
+    thread = threading.Thread(target=resume, args=(openai.with_options(timeout=5),))
+    thread.start()
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    "again",
+    [resume_twice_at_once, resume_and_leave_at_the_end, resume_raw, resume_with_another_client_in_a_thread],
+)
+def test_no_way_to_resume_is_charged_twice_or_never(
+    telemetry: Telemetry, openai: OpenAI, model_server: ModelServer, again: Callable[[OpenAI], None]
+) -> None:
+    """Two streams of one answer, a stream that is left at its last event, raw bytes, another client."""
+    model_server.replies(BROKEN, FINISHED, FINISHED)
+    with budgeted(telemetry, budgets="total:usd=1"), otel_agentcost.run("report") as run:
+        begin(openai)
+        again(openai)
+        check_charged_once(telemetry, run)
+
+
 def test_an_answer_that_is_retrieved_in_many_threads_is_charged_once(
     telemetry: Telemetry, openai: OpenAI, model_server: ModelServer
 ) -> None:
@@ -245,6 +334,7 @@ def test_an_answer_that_is_retrieved_in_another_trace_counts_there(
     begun, fetched = (telemetry.attributes(f"invoke_workflow {name}") for name in ("begin", "fetch"))
     assert (begun["agentcost.trace.llm_calls"], begun["agentcost.trace.unpriced_calls"]) == (1, 1)
     assert "agentcost.trace.cost_usd" not in begun
+    assert "agentcost.trace.input_tokens" not in begun  # the count is not known: it is not zero
     assert (fetched["agentcost.trace.llm_calls"], fetched["agentcost.trace.cost_usd"]) == (0, float(USD))
 
 
