@@ -3,7 +3,7 @@
 The rules, in their order (docs/prices.md has them for people):
 
 1. Only a row of the table for this address counts.
-2. An answer from a gateway's cache costs nothing, unless a header of the same gateway reports a cost above 0.
+2. An answer from a gateway's cache costs nothing, whatever cost stands beside it: that of the call that was cached.
 3. A cost of 0 is believed only if the price book has the same, or the name of the model says that it is free.
 4. A cost above 10 dollars that is a thousand times the price book's is a mistake in its unit.
 """
@@ -42,8 +42,7 @@ def believed(answer: Answer, endpoint: Endpoint, model: str | None, by_book: Cal
     found = [each for each in answer.reported if each.row in rows]
     if not found:
         return None
-    charged = {each.row.teller for each in found if each.row.header and each.usd}
-    if any(each.cached and each.row.teller not in charged for each in found):
+    if any(each.cached for each in found):
         return Cost(usd=money.ZERO, source="provider")
     costs = [each for each in found if not each.cached]
     told = next((each for each in costs if each.usd), costs[0])

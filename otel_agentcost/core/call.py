@@ -89,6 +89,8 @@ class Partial(NamedTuple):
     total: int | None = None
     unpriced: str | None = None
     """Why list prices do not apply (capacity paid in advance); None if they do."""
+    empty: bool = False
+    """True for a usage without any count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

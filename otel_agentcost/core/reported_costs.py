@@ -66,6 +66,19 @@ ROWS: Final = (
         source="https://docs.deepinfra.com/chat/overview",
     ),
     Row(
+        teller="LLM Gateway",
+        name="usage.cost_usd_total",
+        hosts=("api.llmgateway.io",),
+        source="https://docs.llmgateway.io/features/cost-breakdown",
+    ),
+    Row(
+        teller="Eden AI",
+        name="cost",
+        hosts=("edenai.run",),
+        elsewhere=False,
+        source="https://docs.edenai.co/v3/overview/ai-gateway: a cost field in USD in every response",
+    ),
+    Row(
         teller="AI/ML API",
         name="meta.usage.usd_spent",
         hosts=("api.aimlapi.com",),
@@ -82,7 +95,7 @@ ROWS: Final = (
         name="x-litellm-cache-key",
         header=True,
         hits=frozenset({"*"}),
-        source="https://docs.litellm.ai/docs/proxy/caching: sent with an answer from the cache",
+        source="https://docs.litellm.ai/docs/proxy/caching, 'Viewing Cache Keys from responses': sent on cache hits",
     ),
     Row(
         teller="LiteLLM",
@@ -128,7 +141,7 @@ ROWS: Final = (
         name="x-cache-status",
         header=True,
         hits=frozenset({"hit"}),
-        source="https://developer.konghq.com/plugins/ai-semantic-cache/",
+        source="https://developer.konghq.com/plugins/ai-semantic-cache/: `X-Cache-Status: Hit`",
     ),
 )
 

@@ -1,7 +1,8 @@
-"""Correct price lists of the genai-prices data set in what it cannot say: on which days prices by the hour hold.
+"""Correct price lists of the genai-prices data set: the days of prices by the hour, and prices that it does not have.
 
-The rows are in `corrections.json`. They apply to the bundled book and to newer ones, and only to price lists for the
-very hours that a row names. `uplifts.py` has the other half of that file.
+The rows are in `corrections.json`. They apply to the bundled book and to newer ones: days only to price lists for the
+very hours that a row names, and prices only to lists without a price of that kind. `uplifts.py` has the rest of that
+file.
 """
 
 from __future__ import annotations
@@ -26,24 +27,34 @@ def _rows() -> Mapping[str, Mapping[tuple[str, str], Entry]]:
     return found
 
 
+@cache
+def _added() -> Mapping[str, Mapping[str, Entry]]:
+    """Return the prices to add, by provider and by the model's id in the book."""
+    found: dict[str, dict[str, Entry]] = {}
+    for row in read_table("corrections.json")["prices"]:
+        for model in row["models"]:
+            found.setdefault(row["provider"], {})[model] = row["add"]
+    return found
+
+
 def corrected(provider: str, entries: Sequence[Entry]) -> Sequence[Entry]:
-    """Return the models of a provider with the days that its price lists by the hour hold on.
+    """Return the models of a provider with the days that price lists by the hour hold on, and with the added prices.
 
     Args:
         provider: The id of the provider.
         entries: Its models, as the compiled book has them.
     """
-    rows = _rows().get(provider)
-    if rows is None:
+    days, added = _rows().get(provider), _added().get(provider)
+    if days is None and added is None:
         return entries
-    return [_with_days(entry, rows) for entry in entries]
+    return [_with(entry, days or {}, (added or {}).get(entry["id"], {})) for entry in entries]
 
 
-def _with_days(entry: Entry, rows: Mapping[tuple[str, str], Entry]) -> Entry:
+def _with(entry: Entry, days: Mapping[tuple[str, str], Entry], added: Entry) -> Entry:
     changed = dict(entry)
     for field in ("prices", "variants"):
         if field in entry:
-            changed[field] = [_corrected(one, rows) for one in entry[field]]
+            changed[field] = [{**added, **_corrected(one, days)} for one in entry[field]]
     return changed
 
 

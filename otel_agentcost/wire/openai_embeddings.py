@@ -60,7 +60,7 @@ class Embeddings(Format):
             else:
                 usage, uncounted = embedding_usage(counted)
         except Malformed as problem:
-            missing, partial = str(problem), partly_counted(found, served_terms(tier)[1])
+            missing, partial = str(problem), partly_counted(found, served_terms(tier)[1], response)
         return Answer(
             usage=usage,
             missing=missing,

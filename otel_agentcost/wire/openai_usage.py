@@ -14,8 +14,9 @@ from typing import Any, Final
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import AttributeValue, Partial
 from otel_agentcost.core.usage import Kind, Usage
-from otel_agentcost.wire.fields import Malformed, count, get, measure, need, part, quote
+from otel_agentcost.wire.fields import Malformed, count, get, lacks_fields, measure, need, part, quote, text
 from otel_agentcost.wire.token_split import Counts, input_counts, output_kind, put, rest
+from otel_agentcost.wire.traffic_types import PREPAID, PREPAID_REASON, TIERS
 from otel_agentcost.wire.usage_names import Given, Meaning, found_in
 
 ERROR_TEXT = 120
@@ -81,19 +82,22 @@ def embedding_usage(usage: Any) -> tuple[Usage, str | None]:
     return Usage(counts=counts), _unknown(others)
 
 
-def partly_counted(usage: Any, unpriced: str | None = None) -> Partial | None:
-    """Return the counts of a usage that has not all of them, or impossible ones; None if it counts nothing.
+def partly_counted(usage: Any, unpriced: str | None, response: Any) -> Partial | None:
+    """Return the counts of a usage that has not all of them, or impossible ones; None for no usage, and for an error.
 
     Args:
         usage: The usage.
         unpriced: Why list prices do not apply to the call, if so.
+        response: The response that contains it.
     """
     try:
         given = found_in(usage).counts
     except Malformed:
         return Partial(unpriced=unpriced)
     if not any(given.values()):
-        return None
+        return (
+            None if lacks_fields(usage) or error_text(response) is not None else Partial(unpriced=unpriced, empty=True)
+        )
     prompt, completion = given.get("input"), given.get("output")
     if prompt is not None and completion is not None and (prompt or completion):
         return Partial(unpriced=unpriced)
@@ -104,7 +108,7 @@ def _sides(usage: Any, given: Given, input_name: str, output_name: str) -> tuple
     """Return all tokens of the input and of the output.
 
     A total equal to the input can replace an output of 0 (completions). Cached tokens that the total has beside the
-    input are added to it (Portkey). Raises `Malformed`.
+    input are added to it (Portkey), and so are more of Anthropic's than there is input. Raises `Malformed`.
     """
     prompt, produced, total = given.get("input", 0), given.get("output", 0), given.get("total", 0)
     if not prompt and "cache_miss" in given:
@@ -113,18 +117,24 @@ def _sides(usage: Any, given: Given, input_name: str, output_name: str) -> tuple
         need(usage, input_name)
     if "output" not in given and ("total" not in given or total != prompt):
         need(usage, output_name)
+    cached = 0 if _PARTS_OF_INPUT.isdisjoint(given) else given.get("cache_read", 0) + _written(given)
+    if cached > prompt and any(get(usage, name) for name in _BESIDE):
+        return prompt + cached, produced
     beyond, reasoning = total - prompt - produced, given.get("reasoning", 0)
     if beyond <= 0 or (beyond == reasoning and prompt):
         return prompt, produced
     if not prompt and not produced:
         raise Malformed(f"{input_name} and {output_name} are 0, and total_tokens is {total}")
-    cached = given.get("cache_read", 0) + _written(given)
     if cached and beyond in (cached, cached + reasoning):
         return prompt + cached, produced
     heard = "input_audio_seconds" in given or "audio_seconds" in given  # Mistral counts its tokens in the total alone
     return prompt or (0 if heard else beyond), produced
 
 
+_BESIDE: Final = ("cache_read_input_tokens", "cache_creation_input_tokens", "cache_write_input_tokens")
+"""Anthropic's names. There they count tokens besides the input, and some gateways leave them so (everfir/one-api): more
+of them than input cannot be within it.
+"""
 _PARTS_OF_INPUT: Final[frozenset[Meaning]] = frozenset(
     {"cache_read", "cache_write", "cache_write_5m", "cache_write_1h", "input_audio", "input_image", "input_video"}
 )
@@ -175,8 +185,8 @@ def image_usage(usage: Any) -> Usage:
     """Return the usage of an image model (images API, or image tool of the responses API). Raises `Malformed`."""
     prompt, produced = _both(usage, "input_tokens", "output_tokens")
     inside, outside = part(usage, "input_tokens_details"), part(usage, "output_tokens_details")
-    text, image = count(inside, "text_tokens"), count(inside, "image_tokens")
-    rest(prompt, "input_tokens", text + image, "the number of text and image tokens")
+    words, image = count(inside, "text_tokens"), count(inside, "image_tokens")
+    rest(prompt, "input_tokens", words + image, "the number of text and image tokens")
     cached = part(usage, "cached_tokens_details") or part(inside, "cached_tokens_details")
     read = count(usage, "cached_tokens") or count(inside, "cached_tokens")
     counts: Counts = {}
@@ -184,13 +194,13 @@ def image_usage(usage: Any) -> Usage:
     read_text = count(cached, "cached_text_tokens") or count(cached, "text_tokens")
     read_image = count(cached, "cached_image_tokens") or count(cached, "image_tokens")
     if read == read_text + read_image:
-        put(counts, "input_text_tokens", rest(text, "text_tokens", read_text, "the number of cached text tokens"))
+        put(counts, "input_text_tokens", rest(words, "text_tokens", read_text, "the number of cached text tokens"))
         put(counts, "input_image_tokens", rest(image, "image_tokens", read_image, "the number of cached image tokens"))
         put(counts, "cache_text_read_tokens", read_text)
         put(counts, "cache_image_read_tokens", read_image)
-        put(counts, "input_tokens", prompt - text - image)
+        put(counts, "input_tokens", prompt - words - image)
     else:
-        unsplit = input_counts(counts, prompt, "input_tokens", {"read": read}, {"text": text, "image": image})
+        unsplit = input_counts(counts, prompt, "input_tokens", {"read": read}, {"text": words, "image": image})
     if outside is None:
         # Without details, the output of these models is images (openai: "the number of image tokens in the output").
         put(counts, "output_image_tokens", produced)
@@ -220,7 +230,15 @@ def served_terms(tier: str | None) -> tuple[tuple[tuple[str, str], ...], str | N
         return (), None
     if tier == "scale":
         return (), "the tokens were served from capacity paid in advance (service_tier scale)"
+    if tier == PREPAID:
+        return (), PREPAID_REASON
     return (("service_tier", tier),), None
+
+
+def google_tier(usage: Any) -> str | None:
+    """Return the tier in a usage of Google's OpenAI-compatible API (`extra_properties.google.traffic_type`), if any."""
+    traffic = text(get(get(usage, "extra_properties"), "google"), "traffic_type")
+    return None if traffic is None else TIERS.get(traffic, traffic.lower())
 
 
 def requested_terms(parameters: Mapping[str, AttributeValue]) -> tuple[tuple[str, str], ...]:

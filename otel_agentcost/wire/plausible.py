@@ -72,7 +72,12 @@ def checked(
     """
     usage = answer.usage
     if usage is None:
-        return answer if answer.partial is None else _estimated(call, form, answer, texts(), headers())
+        if answer.partial is None:
+            return answer
+        said = texts()
+        if answer.partial.empty and not any(said):  # neither counts nor an answer: there is nothing to doubt
+            return replace(answer, partial=None)
+        return _estimated(call, form, answer, said, headers())
     counts = usage.counts
     usual = not in_pieces and counts.get("input_tokens", 0) > _FEW and counts.get("output_tokens", 0) > _FEW
     if usual or answer.free or usage.estimated:
@@ -133,6 +138,8 @@ def _too_few(tokens: int, texts: Sequence[str]) -> bool:
 def _estimated(call: Call, form: Format, answer: Answer, said: Sequence[str], headers: Headers) -> Answer:
     """Return the answer with the counts of its headers, or with estimated ones."""
     told = answer.partial or Partial()
+    if told.output is not None and told.output <= _FEW and _too_few(told.output, said):  # a placeholder
+        told = told._replace(output=None)
     if any(each.cached for each in in_headers(headers)):  # from a gateway's cache, which uses no tokens
         return replace(answer, partial=None)
     if (usage := _in_headers(headers)) is not None:

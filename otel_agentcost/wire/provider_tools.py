@@ -19,7 +19,9 @@ _UNITS: Final[Mapping[str, str]] = {
     "connector_tokens": "connector tokens",  # Mistral: https://docs.mistral.ai/agents/introduction
 }
 """Units of a usage that have no price in the book, and their names for people."""
-_FIELDS: Final = frozenset({*COUNTERS, *_UNITS})
+_TOOLS_USED: Final = "num_server_side_tools_used"
+"""The number of all calls of xAI's tools (https://docs.x.ai/developers/tools/tool-usage-details)."""
+_FIELDS: Final = frozenset({*COUNTERS, *_UNITS, _TOOLS_USED})
 
 _COUNTED: Final[Mapping[str, Kind]] = {
     "web_search_requests": "web_searches",
@@ -112,6 +114,8 @@ def in_usage(usage: Any, counts: Counts) -> list[str]:
     if inside and _FIELDS.isdisjoint(inside):  # nearly every usage
         return []
     names = [name for field, name in _UNITS.items() if _number(get(usage, field))]
+    if _number(get(usage, _TOOLS_USED)) and not any(entries(get(usage, field)) for field in COUNTERS):
+        names.append("server-side tools (the response does not say which)")
     for field in COUNTERS:
         for name, entry in entries(get(usage, field)).items():
             number = _number(entry)

@@ -8,10 +8,11 @@ name, add a row. `wire.openai_usage` makes disjoint counts of the meanings.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Final, Literal, NamedTuple
 
-from otel_agentcost.wire.fields import MAX_COUNT, Malformed, fields, get, items, lacks_fields, quote
+from otel_agentcost.wire.fields import MAX_COUNT, Malformed, entries, fields, get, items, lacks_fields, quote
 
 __all__ = [
     "HEADERS",
@@ -22,6 +23,7 @@ __all__ = [
     "Place",
     "Row",
     "found_in",
+    "has_counts",
     "later",
     "of_choices",
     "usage_at",
@@ -79,6 +81,8 @@ _XAI: Final = "https://docs.x.ai/docs/key-information/consumption-and-rate-limit
 _PERPLEXITY: Final = "https://docs.perplexity.ai/api-reference/chat-completions-post"
 _MISTRAL: Final = "https://docs.mistral.ai/api/endpoint/chat"
 _MISTRAL_OCR: Final = "https://docs.mistral.ai/api/endpoint/ocr"
+_LLAMA: Final = "https://github.com/ggml-org/llama.cpp/blob/master/tools/server/README.md"
+_NEW_API: Final = "https://github.com/QuantumNous/new-api/blob/main/dto/openai_response.go"
 _GENAI_PRICES: Final = "https://github.com/pydantic/genai-prices"
 
 _DETAILS: Final = ("prompt_tokens_details", "input_tokens_details", "prompt_token_details", "input_token_details")
@@ -95,6 +99,8 @@ _IN_DETAILS: Final[tuple[tuple[str, Meaning, str], ...]] = (
     ("cache_creation_tokens", "cache_write", _LITELLM),
     ("cache_creation_input_tokens", "cache_write", _ALIBABA),
     ("caching_tokens", "cache_write", _REQUESTY),
+    ("cached_creation_tokens", "cache_write", _NEW_API),
+    ("created_cache_tokens", "cache_write", "https://github.com/BerriAI/litellm/pull/38691"),
     ("cache_creation_token_details.ephemeral_5m_input_tokens", "cache_write_5m", _LITELLM),
     ("cache_creation_token_details.ephemeral_1h_input_tokens", "cache_write_1h", _LITELLM),
     ("cache_creation.ephemeral_5m_input_tokens", "cache_write_5m", _ALIBABA),
@@ -119,16 +125,20 @@ ROWS: Final[tuple[Row, ...]] = (
     Row("total_tokens", "total", _OPENAI),
     Row("input_tokens", "input", _RESPONSES),
     Row("output_tokens", "output", _RESPONSES),
+    Row("prompt_n", "cache_miss", _LLAMA),
+    Row("predicted_n", "output", _LLAMA),
     Row("reasoning_tokens", "reasoning", _PERPLEXITY),
     Row("citation_tokens", "citations", _PERPLEXITY),
     Row("num_search_queries", "web_searches", _PERPLEXITY),
     # Tokens that were read from a cache.
     Row("cached_tokens", "cache_read", _MOONSHOT),
+    Row("cache_n", "cache_read", _LLAMA),
     Row("prompt_cache_hit_tokens", "cache_read", _DEEPSEEK),
     Row("prompt_cache_miss_tokens", "cache_miss", _DEEPSEEK),
     Row("cache_read_input_tokens", "cache_read", _ANTHROPIC),
     Row("cache_read_tokens", "cache_read", _OPENROUTER),
     Row("cached_prompt_text_tokens", "cache_read", _XAI),
+    Row("num_cached_tokens", "cache_read", "https://github.com/symfony/ai/issues/2274"),
     # Tokens that were written to a cache.
     Row("cache_creation_input_tokens", "cache_write", _ANTHROPIC),
     Row("cache_write_input_tokens", "cache_write", _ANTHROPIC),
@@ -136,6 +146,8 @@ ROWS: Final[tuple[Row, ...]] = (
     Row("cache_write_tokens", "cache_write", _OPENROUTER),
     Row("cache_creation.ephemeral_5m_input_tokens", "cache_write_5m", _ANTHROPIC),
     Row("cache_creation.ephemeral_1h_input_tokens", "cache_write_1h", _ANTHROPIC),
+    Row("claude_cache_creation_5_m_tokens", "cache_write_5m", _NEW_API),
+    Row("claude_cache_creation_1_h_tokens", "cache_write_1h", _NEW_API),
     # Units besides tokens for which the price book has prices.
     Row("prompt_audio_seconds", "input_audio_seconds", _MISTRAL),
     Row("audio_seconds", "audio_seconds", _XAI),
@@ -185,13 +197,25 @@ PLACES: Final[tuple[Place, ...]] = (
     Place(("response", "usage"), _RESPONSES),
     Place(("result", "usage"), _CLOUDFLARE),
     Place(("usage_info",), _MISTRAL_OCR),
+    Place(("timings",), _LLAMA),
 )
-"""The places, in their order: the first with a count above 0 is the usage."""
+"""The places, in their order: the first with a count above 0 is the usage. Without one, any object with counts of input
+and output is it.
+"""
+_CONTENT: Final = frozenset({"choices", "output", "content", "candidates", "data", "error", "messages"})
+"""Fields with content, in which nothing else is looked for."""
+_DEPTH: Final = 2
+"""Objects within objects in which counts are looked for."""
 
+_LONGEST: Final = 16
+"""Digits of a count that is written as a text."""
 _MEASURED: Final = frozenset({"input_audio_seconds", "audio_seconds"})
 _STATED: Final = frozenset({"input", "output", "total", "cache_miss", "citations", "web_searches"})
 """Meanings of which a 0 says something: that the usage has this count."""
-_UNITS: Final = ("_seconds", "_minutes", "_hours", "_pages", "_pixels", "_characters", "_images", "_frames", "_videos")
+_UNITS: Final = (
+    "_seconds", "_minutes", "_hours", "_pages", "_pixels", "_characters", "_images", "_frames", "_videos",
+    "image_count", "video_count", "page_count", "character_count",
+)  # fmt: skip
 """Endings of the names of units besides tokens. A count of one that has no row is named, because it may be billed."""
 
 _Names = dict[str, Any]
@@ -244,19 +268,42 @@ def _collect(value: Any, names: _Names, counts: dict[str, Any], others: list[str
         if number is None:
             continue
         known = names.get(name)
-        if known is None:
-            if number and type(number) in (int, float) and type(name) is str and name.endswith(_UNITS):
-                others.append(f"{number} {name}")
-        elif type(known) is str:
+        if known is None and (known := _unusual(name, number, names, others)) is None:
+            continue
+        if type(known) is str:
             counted = number
             if type(number) is not int or not 0 <= number <= MAX_COUNT or known in _MEASURED:
                 counted = _checked(name, number, known)
             if (counted or known in _STATED) and (known not in counts or counted > counts[known]):
                 counts[known] = counted
-        elif lacks_fields(number):
-            raise Malformed(f"{name} is {quote(number)}, which is not an object")
-        else:
+        elif not lacks_fields(number):
             _collect(number, known, counts, others)
+        else:
+            _check_empty(name, number)
+
+
+def _check_empty(name: str, value: Any) -> None:
+    """Raise `Malformed` for a value in place of an object, unless it is empty: PHP writes an empty object as a list."""
+    if value:
+        raise Malformed(f"{name} is {quote(value)}, which is not an object")
+
+
+def _spelled(name: str) -> str:
+    """Return a name as the rows spell it: `promptTokens` and `promptTokenCount` are `prompt_tokens`."""
+    if not name.islower():
+        name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in name)
+    return f"{name[:-6]}s" if name.endswith("_token_count") else name
+
+
+def _unusual(name: Any, number: Any, names: _Names, others: list[str]) -> Any:
+    """Return the row of a name in another spelling. Without one, keep the name if its count may have its own price."""
+    if not number or type(name) is not str:
+        return None
+    known = names.get(_spelled(name))
+    unit = name.endswith(_UNITS) or ("cach" in name and name.endswith("_tokens"))
+    if known is None and unit and type(number) in (int, float):
+        others.append(f"{number} {name}")
+    return known
 
 
 def _mapping(value: Any) -> dict[str, Any] | None:
@@ -271,6 +318,8 @@ def _checked(name: str, number: Any, meaning: str) -> int | Decimal:
             return Decimal(repr(number))
         if type(number) is int or number.is_integer():
             return int(number)
+    if type(number) is str and number.isdecimal() and len(number) < _LONGEST:  # some gateways write texts
+        return int(number)
     if meaning in _MEASURED and number == {}:  # Mistral writes an empty object for no audio
         return 0
     raise Malformed(f"{name} is {quote(number)}, which is not a count")
@@ -285,10 +334,10 @@ def usage_at(response: Any) -> Any:
     Usages of several choices are those of one call: the same input, and the output of each.
     """
     usage = get(response, "usage")
-    if usage is not None and (get(usage, "prompt_tokens") or get(usage, "input_tokens") or _counts(usage)):
+    if usage is not None and (get(usage, "prompt_tokens") or get(usage, "input_tokens") or has_counts(usage)):
         return usage
     elsewhere = usage_elsewhere(response)
-    return usage if elsewhere is None or (usage is not None and not _counts(elsewhere)) else elsewhere
+    return usage if elsewhere is None or (usage is not None and not has_counts(elsewhere)) else elsewhere
 
 
 def usage_elsewhere(response: Any) -> Any:
@@ -300,10 +349,26 @@ def usage_elsewhere(response: Any) -> Any:
         if not found:
             continue
         usage = found[0] if len(found) == 1 else of_choices(found)
-        if _counts(usage):
+        if has_counts(usage):
             return usage
         first = usage if first is None else first
-    return first
+    found = _anywhere(whole, _DEPTH)
+    return first if found is None else found
+
+
+def _anywhere(value: Any, depth: int) -> Any:
+    """Return an object with counts of input and output within `value`, but not within its content; None without one."""
+    for name, inside in entries(value).items():
+        within = None if name in _CONTENT or type(inside) in (str, int) else _mapping(inside)
+        if not within:
+            continue
+        with suppress(Malformed):
+            counts = found_in(within).counts
+            if counts.get("output") and (counts.get("input") or counts.get("cache_miss")):
+                return within
+        if depth and (found := _anywhere(within, depth - 1)) is not None:
+            return found
+    return None
 
 
 def _follow(value: Any, path: tuple[str, ...]) -> list[Any]:
@@ -314,7 +379,7 @@ def _follow(value: Any, path: tuple[str, ...]) -> list[Any]:
     return [each for part in found if part is not None for each in _follow(fields(part), tuple(rest))]
 
 
-def _counts(usage: Any) -> bool:
+def has_counts(usage: Any) -> bool:
     """Return True if a usage has any count above 0."""
     given = _mapping(usage)
     return given is not None and any(type(number) is int and number > 0 for number in given.values())

@@ -108,6 +108,7 @@ def test_a_cost_that_the_provider_reports_is_not_ignored(telemetry: Telemetry, s
             (XAI, TICKS, 0.0185874),
             ("https://us-east-1.api.x.ai/v1", TICKS, 0.0185874),
             ("https://openrouter.ai/api/v1", {**PLAIN, "cost": 0.0123}, 0.0123),
+            ("https://api.llmgateway.io/v1", {**PLAIN, "cost_usd_total": 0.0123, "cost_usd_input": 0.01}, 0.0123),
             ("https://ai-gateway.vercel.sh/v1", {**PLAIN, "cost": "0.0123"}, 0.0123),
             ("https://api.perplexity.ai", perplexity, 0.0061),
             ("https://api.deepinfra.com/v1/openai", {**PLAIN, "estimated_cost": 0.00034215}, 0.00034215),
@@ -152,6 +153,19 @@ def test_a_cost_in_anthropics_format_is_not_ignored(telemetry: Telemetry) -> Non
 HITS = [(row.name, {"*": "9f8e"}.get(min(row.hits), min(row.hits).upper()), row) for row in ROWS if row.hits]
 
 
+def test_a_cost_beside_the_usage_is_not_ignored(telemetry: Telemetry) -> None:
+    """Eden AI writes it at the top of the response, under a name too general to be believed elsewhere."""
+    with instrumented(telemetry):
+        whole("https://api.edenai.run/v3/llm", PLAIN, cost=0.0123)
+        assert paid(telemetry) == (0.0123, "provider", None)
+        *before, end = replies.chat_chunks(PLAIN)
+        made = client("https://api.edenai.run/v3/llm", [*before, {**end, "cost": 0.0123}])
+        list(made.chat.completions.create(**ASK, stream=True))
+        assert paid(telemetry) == (0.0123, "provider", None)
+        whole(GATEWAY, PLAIN, cost=0.0123)
+    assert paid(telemetry) == (pytest.approx(PLAIN_USD), "local", None)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 def test_an_answer_from_a_gateways_cache_is_not_billed(telemetry: Telemetry, shape: Callable[..., None]) -> None:
     """The usage in it is that of the first answer, and so is the cost in its body."""
@@ -170,11 +184,11 @@ def test_an_answer_that_no_cache_had_is_not_free(telemetry: Telemetry) -> None:
             assert paid(telemetry) == (pytest.approx(PLAIN_USD), "local", None)
 
 
-def test_a_cache_key_beside_a_cost_is_not_a_hit(telemetry: Telemetry) -> None:
-    """LiteLLM's cost of a hit is 0: where it names another, it billed the call."""
+def test_a_cached_answer_is_not_billed_at_the_cost_of_the_first(telemetry: Telemetry) -> None:
+    """LiteLLM sends its key with hits alone; older proxies repeat the first cost (BerriAI/litellm#14749)."""
     with instrumented(telemetry):
         whole(GATEWAY, PLAIN, {"x-litellm-cache-key": "9f8e", "x-litellm-response-cost": "0.002"})
-    assert paid(telemetry) == (0.002, "provider", None)
+    assert paid(telemetry) == (0, "provider", None)
 
 
 def test_a_cached_answer_of_gemini_is_not_billed(telemetry: Telemetry) -> None:

@@ -82,6 +82,16 @@ def outside_peak(model: Any, at: float) -> float:
     return at if works and day.date() != date(2026, 9, 25) else day.replace(hour=12).timestamp()
 
 
+AUDIO_AS_TEXT = {"gpt-4o-audio-preview", "gpt-4o-mini-audio-preview"}
+"""Models whose audio the library bills as text; the book corrects that (`corrections.json`)."""
+
+
+def without_audio(usage: Usage) -> Usage:
+    """`usage` without its audio."""
+    counts: dict[Kind, Count] = {kind: count for kind, count in usage.counts.items() if "audio" not in kind}
+    return Usage(counts=counts, unsplit=tuple(kind for kind in usage.unsplit if "audio" not in kind))
+
+
 def assert_near(ours: Decimal, theirs: Decimal | None, what: object) -> None:
     """Equal, but for the 28th digit: what rounding took from the sum must be found in one of our parts."""
     assert theirs is not None
@@ -121,7 +131,8 @@ def test_every_model_of_the_library_costs_the_same_here(book: PriceBook) -> None
             instants = moments(model, rng)
             contexts = TERMS if model.price_variants else [(), (), (), TERMS[1]]
             rounds = max(2 * len(names), 2 * len(instants), 16)
-            for turn, usage in enumerate(genai_prices_models.usages(rng, rounds)):
+            for turn, drawn in enumerate(genai_prices_models.usages(rng, rounds)):
+                usage = without_audio(drawn) if model.id in AUDIO_AS_TEXT else drawn
                 name = names[turn % len(names)]
                 at = instants[turn % len(instants)]
                 terms = contexts[turn % len(contexts)] if turn % 3 else rng.choice(contexts)
@@ -245,7 +256,7 @@ def test_an_unknown_split_is_refused_where_the_library_refuses(book: PriceBook, 
     refused = 0
     for provider in genai_prices_models.providers():
         for model in provider.models:
-            if provider.find_model(model.id) is not model:
+            if provider.find_model(model.id) is not model or model.id in AUDIO_AS_TEXT:
                 continue
             theirs = genai_prices_models.verdict(usage, model.id, provider=provider.id, at=1.79e9)
             ours = book.price(usage, provider=provider.id, base_url=None, models=(model.id,), at=1.79e9)

@@ -122,3 +122,21 @@ def test_a_mistake_in_days_is_quoted(tmp_path: Path, written: str, said: str) ->
     with pytest.raises(PriceFileError) as caught:
         open_book(file)
     assert said in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("model", "price"),
+    [
+        ("gpt-4o-audio-preview", "0.0295"),  # 400 x 2.5 + 600 x 40 + 50 x 10 + 50 x 80
+        ("gpt-4o-audio-preview-2024-12-17", "0.0295"),
+        ("gpt-4o-mini-audio-preview", "0.00709"),  # 400 x 0.15 + 600 x 10 + 50 x 0.6 + 50 x 20
+        ("gpt-audio", "0.0239"),  # 400 x 2.5 + 600 x 32 + 50 x 10 + 50 x 64: the data set has it
+    ],
+)
+def test_audio_is_never_billed_as_text(model: str, price: str) -> None:
+    """The data set has the text price of these models alone (BerriAI/litellm#19771, langwatch/langwatch#7036)."""
+    heard = Usage(
+        counts={"input_tokens": 400, "input_audio_tokens": 600, "output_tokens": 50, "output_audio_tokens": 50}
+    )
+    cost = open_book().price(heard, provider="openai", base_url=None, models=(model,), at=1_796_000_000)
+    assert (cost.usd, cost.unpriced) == (Decimal(price), None)

@@ -211,7 +211,7 @@ def test_a_cost_that_the_provider_reports_is_passed_on(usage: dict[str, Any], us
     ("change", "reason"),
     [
         ({"prompt_tokens": -1}, "prompt_tokens is -1"),
-        ({"prompt_tokens": "12"}, "prompt_tokens is '12'"),
+        ({"prompt_tokens": "twelve"}, "prompt_tokens is 'twelve'"),
         ({"completion_tokens": True}, "completion_tokens is True"),
         ({"completion_tokens": float("nan")}, "completion_tokens is nan"),
         ({"prompt_tokens": 2**53 + 1}, "prompt_tokens is 9007199254740993"),

@@ -19,6 +19,7 @@ from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.anthropic_messages.content import CONTENT
 from otel_agentcost.wire.anthropic_messages.conversation import CONVERSATION
+from otel_agentcost.wire.anthropic_messages.other_names import own_names
 from otel_agentcost.wire.anthropic_messages.server_tools import billed_tools, is_server_tool, other_counters
 from otel_agentcost.wire.fields import (
     Malformed,
@@ -43,7 +44,7 @@ from otel_agentcost.wire.reported_costs import in_body
 from otel_agentcost.wire.rewriting import FieldRewriting, unchanged
 from otel_agentcost.wire.token_split import Counts, put, rest
 from otel_agentcost.wire.tokenizers import count_text
-from otel_agentcost.wire.usage_names import later
+from otel_agentcost.wire.usage_names import later, usage_at
 
 Terms = tuple[tuple[str, str], ...]
 
@@ -106,7 +107,7 @@ class Messages(Format):
             return Answer(free=True)
         whole = fields(response)
         tools = billed_tools(call, items(whole, "content"), get(whole, "container"))
-        return _answer(call, whole, fields(get(whole, "usage")), text(whole, "stop_reason"), tools)
+        return _answer(call, whole, own_names(fields(usage_at(whole))), text(whole, "stop_reason"), tools)
 
     def open_stream(self, call: Call) -> MessageReader:
         """Return a reader for the events of the answer to `call`."""
@@ -138,7 +139,7 @@ def _answer(call: Call, message: Any, counted: Any, reason: str | None, tools: S
             missing = missing or _repriced(counted)
             names += other_counters(counted, names)
     except Malformed as problem:
-        usage, extra, partial, missing = None, (), _partly_counted(counted, missing), str(problem)
+        usage, extra, partial, missing = None, (), _partly_counted(message, counted, missing), str(problem)
     return Answer(
         usage=usage,
         missing=missing,
@@ -248,14 +249,16 @@ def _repriced(usage: Any) -> str | None:
     return "a fallback credit changes what the cache writes cost" if credited else None
 
 
-def _partly_counted(usage: Any, unpriced: str | None) -> Partial | None:
-    """Return the counts of a usage that lacks some, or has impossible ones; None if it counts nothing."""
+def _partly_counted(message: Any, usage: Any, unpriced: str | None) -> Partial | None:
+    """Return the counts of a usage that lacks some, or has impossible ones; None for an error that counts nothing."""
     try:
         prompt, produced = count(usage, "input_tokens"), count(usage, "output_tokens")
     except Malformed:
         return Partial(unpriced=unpriced)
     if not prompt and not produced:
-        return None
+        return (
+            None if lacks_fields(usage) or error_text(message) is not None else Partial(unpriced=unpriced, empty=True)
+        )
     known = (None, None) if prompt and produced else (prompt or None, produced or None)
     return Partial(*known, unpriced=unpriced)
 
@@ -379,7 +382,7 @@ class MessageReader:
             delta = get(event, "delta")
             self._reason = text(delta, "stop_reason") or self._reason
             self._container = get(delta, "container") or self._container
-            if (usage := get(event, "usage")) is not None:
+            if (usage := get(event, "usage") or get(delta, "usage")) is not None:
                 reported = self._usage is None or get(usage, "output_tokens")  # zeros at the end take nothing back
                 self._usage = usage if reported else later(self._usage, usage)
         elif kind == "message_stop":
@@ -398,7 +401,7 @@ class MessageReader:
         if (counted := _invocation(self._stopped)) is not None:
             self._usage = counted if self._usage is None else later(counted, self._usage)
         if self._usage is not None:
-            usage, started = fields(self._usage), fields(started)
+            usage, started = own_names(fields(self._usage)), own_names(fields(started))
             merged: Any = _merged(started, usage)
             if lacks_fields(self._usage):
                 merged = self._usage  # to be quoted as what it is

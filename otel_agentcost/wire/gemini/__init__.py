@@ -50,6 +50,7 @@ from otel_agentcost.wire.provider_tools import unknown
 from otel_agentcost.wire.reported_costs import in_headers
 from otel_agentcost.wire.token_split import Counts, input_counts, input_kind, output_kind, put, rest, tool_kind
 from otel_agentcost.wire.tokenizers import count_text
+from otel_agentcost.wire.traffic_types import PREPAID, PREPAID_REASON, TIERS
 from otel_agentcost.wire.usage_names import later
 
 _EMBED: Final = ("embedContent", "batchEmbedContents")
@@ -119,21 +120,13 @@ class _Candidates:
         self.grounding.add(candidate)
 
 
-_TIERS: Final = {
-    "ON_DEMAND_FLEX": "flex",
-    "ON_DEMAND_PRIORITY": "priority",
-    "ON_DEMAND_OFFPEAK": "offpeak",
-    "ON_DEMAND": "standard",
-}
-
-
 def _served(call: Call, response: Any, used: Any) -> tuple[str | None, tuple[tuple[str, str], ...], str | None]:
     """Return the tier that served the call, its terms, and why there is no price, if so."""
     traffic, stated = either(used, "trafficType"), either(used, "serviceTier")
     headers = get(either(response, "sdkHttpResponse"), "headers")
-    tier = word(traffic, _TIERS) or word(stated, {}) or text(headers, "x-gemini-service-tier")
-    if tier == "provisioned_throughput":
-        return tier, (), "the tokens were served from capacity paid in advance (provisioned throughput)"
+    tier = word(traffic, TIERS) or word(stated, {}) or text(headers, "x-gemini-service-tier")
+    if tier == PREPAID:
+        return tier, (), PREPAID_REASON
     if tier is None or tier.endswith("unspecified"):
         for _, wanted in requested_terms(call.body):
             return None, (), f"the response does not say whether the {wanted} tier that was asked for served it"
@@ -155,7 +148,7 @@ def _answer(call: Call, response: Any, used: Any, candidates: _Candidates) -> An
             if searches:
                 usage = usage + Usage(counts={"web_searches": searches})
     except Malformed as problem:
-        missing, partial = str(problem), _partly_counted(used, missing)
+        missing, partial = str(problem), _partly_counted(response, used, missing)
     return Answer(
         usage=usage,
         missing=missing,
@@ -170,14 +163,17 @@ def _answer(call: Call, response: Any, used: Any, candidates: _Candidates) -> An
     )
 
 
-def _partly_counted(usage: Any, unpriced: str | None) -> Partial | None:
-    """Return the total of a usage whose other counts are missing or impossible; None if it counts nothing."""
+def _partly_counted(response: Any, usage: Any, unpriced: str | None) -> Partial | None:
+    """Return the total of a usage whose other counts are missing or impossible; None for an error without any."""
     try:
         total = _number(usage, "totalTokenCount")
         parts = [_number(usage, name) for name in _PARTS]
     except Malformed:
         return Partial(unpriced=unpriced)
-    return Partial(total=None if any(parts) else total, unpriced=unpriced) if total or any(parts) else None
+    if not total and not any(parts) and error_text(response) is not None:
+        return None
+    empty = not total and not any(parts)
+    return Partial(total=None if any(parts) else total or None, unpriced=unpriced, empty=empty)
 
 
 _MODALITIES: Final = {"TEXT": "text", "AUDIO": "audio", "IMAGE": "image", "VIDEO": "video", "DOCUMENT": "image"}
@@ -194,8 +190,23 @@ _PARTS: Final = (
 """The counts that make up the total."""
 
 
+_COUNTS: Final = (
+    "promptTokenCount", "totalTokenCount", "candidatesTokenCount", "promptTokensDetails", "candidatesTokensDetails",
+)  # fmt: skip
+
+
 def _number(usage: Any, name: str) -> int:
     return count(usage, name) if get(usage, name) is not None else count(usage, snake(name))
+
+
+def _counts(usage: Any) -> bool:
+    """Return True if a usage has a count of tokens, or details of them; Vertex writes a traffic type alone, too."""
+    return any(either(usage, name) is not None for name in _COUNTS)
+
+
+def _detailed(usage: Any, name: str) -> int:
+    """Return the sum of the counts in a list of modalities."""
+    return sum(_number(entry, "tokenCount") for entry in items(usage, name) or items(usage, snake(name)))
 
 
 def _by_modality(usage: Any, name: str, total: int, total_name: str) -> dict[str, int]:
@@ -213,11 +224,10 @@ def _by_modality(usage: Any, name: str, total: int, total_name: str) -> dict[str
 
 def generate_usage(usage: Any) -> Usage:
     """Return the usage of a generation. Raises `Malformed`."""
-    prompt = either(usage, "promptTokenCount")
-    if prompt is None and either(usage, "totalTokenCount") is None and either(usage, "candidatesTokenCount") is None:
+    if not _counts(usage):
         raise Malformed(f"promptTokenCount is missing in the usage {quote(usage)}")
     total = _number(usage, "totalTokenCount")
-    if total and not any(_number(usage, name) for name in _PARTS):
+    if total and not any(_number(usage, name) for name in _PARTS) and not _detailed(usage, "promptTokensDetails"):
         raise Malformed(f"totalTokenCount is {total}, and no other count is above 0 in the usage {quote(usage)}")
     counts: Counts = {}
     unsplit = _prompt(counts, usage)
@@ -239,6 +249,7 @@ def generate_usage(usage: Any) -> Usage:
 def _candidates(usage: Any) -> int:
     """Return the tokens of the candidates; without a count of them, what the total has beside the other counts."""
     produced = _number(usage, "candidatesTokenCount") or _number(usage, "responseTokenCount")
+    produced = produced or _detailed(usage, "candidatesTokensDetails")
     if produced or not (prompt := _number(usage, "promptTokenCount")):
         return produced
     others = prompt + _number(usage, "thoughtsTokenCount") + _number(usage, "toolUsePromptTokenCount")
@@ -254,7 +265,8 @@ def _produced(usage: Any) -> int:
 
 
 def _prompt(counts: Counts, usage: Any) -> tuple[Kind, ...]:
-    prompt, cached = _number(usage, "promptTokenCount"), _number(usage, "cachedContentTokenCount")
+    prompt = _number(usage, "promptTokenCount") or _detailed(usage, "promptTokensDetails")
+    cached = _number(usage, "cachedContentTokenCount")
     media = _by_modality(usage, "promptTokensDetails", prompt, "promptTokenCount")
     cached_media = _by_modality(usage, "cacheTokensDetails", cached, "cachedContentTokenCount")
     if sum(cached_media.values()) < cached:  # the cached tokens' modalities are not (all) known
@@ -314,7 +326,7 @@ class GeminiReader:
         """Read one chunk."""
         used = either(event, "usageMetadata")
         # Vertex sends a traffic type alone with every chunk, and the counts with the last.
-        if used is not None and (self._used is None or either(used, "promptTokenCount") is not None):
+        if used is not None and (self._used is None or _counts(used)):
             # Totals never shrink: zeros at the end take nothing back.
             self._used = used if self._used is None or either(used, "promptTokenCount") else later(self._used, used)
         if self._last is None or texts(event, "modelVersion", "model_version") or get(event, "error") is not None:
@@ -339,9 +351,7 @@ class GeminiReader:
         """Return the answer that the chunks up to now amount to."""
         used = self._used
         finished = bool(self._candidates.reasons)
-        counted = used is not None and not (
-            either(used, "promptTokenCount") is None and either(used, "candidatesTokenCount") is None
-        )
+        counted = used is not None and _counts(used)
         answer = _answer(self._call, self._last, used, self._candidates)
         if counted and (complete or finished):
             return answer

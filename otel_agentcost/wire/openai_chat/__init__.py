@@ -20,13 +20,20 @@ from otel_agentcost.wire.format import CannotRewrite, Change, Format, PromptToke
 from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.openai_chat.content import CONTENT
 from otel_agentcost.wire.openai_chat.conversation import CONVERSATION
-from otel_agentcost.wire.openai_usage import chat_usage, error_text, partly_counted, requested_terms, served_terms
+from otel_agentcost.wire.openai_usage import (
+    chat_usage,
+    error_text,
+    google_tier,
+    partly_counted,
+    requested_terms,
+    served_terms,
+)
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
 from otel_agentcost.wire.reported_costs import in_body
 from otel_agentcost.wire.rewriting import copied, limit_name, lower_in, rename
 from otel_agentcost.wire.token_split import Counts, put
 from otel_agentcost.wire.tokenizers import count_text
-from otel_agentcost.wire.usage_names import later, of_choices, usage_at, usage_elsewhere
+from otel_agentcost.wire.usage_names import has_counts, later, of_choices, usage_at, usage_elsewhere
 
 _OUTPUT_TYPES: Final = {"json_object": "json", "json_schema": "json", "text": "text"}
 
@@ -150,12 +157,12 @@ def chat_answer(
         reasons: The finish reason of each choice.
         tools: The names of tools in the messages that ran at the provider.
     """
-    model, tier = text(named, "model"), text(tiered, "service_tier")
+    model, found = text(named, "model"), usage_at(used)
+    tier = text(tiered, "service_tier") or google_tier(found)
     terms, prepaid = served_terms(tier)
     usage: Usage | None = None
     partial: Partial | None = None
     uncounted: str | None = None
-    found = usage_at(used)
     names = [*tools, *provider_tools.in_chat(used)]
     try:
         counted = part({"usage": found}, "usage")
@@ -170,7 +177,7 @@ def chat_answer(
             if counts:
                 usage = usage + Usage(counts=counts)
     except Malformed as problem:
-        missing, partial = str(problem), partly_counted(found, prepaid)
+        missing, partial = str(problem), partly_counted(found, prepaid, used)
     return Answer(
         usage=usage,
         missing=missing,
@@ -263,8 +270,10 @@ class ChatReader:
                 self._finished[index if type(index) is int else 0] = reason
         if text(event, "service_tier"):
             self._tiered = event
-        if get(event, "usage") is not None:
-            self._count(event, get(event, "usage"))
+        if (usage := get(event, "usage")) is not None:
+            self._count(event, usage)
+            if has_counts(usage):
+                return
         if (not choices or len(self._finished) > finished) and (usage := usage_elsewhere(event)) is not None:
             if choices and self._call.choices > 1:  # one usage a choice
                 self._of_choices.append(usage)

@@ -124,7 +124,8 @@ class Responses(Format):
                 uncounted = both(searched, drawn, besides)
         except Malformed as problem:
             usage, extra, missing, uncounted = None, (), str(problem), None
-            partial = partly_counted(found, served_terms(tier)[1])
+            if text(response, "status") not in _UNFINISHED:
+                partial = partly_counted(found, served_terms(tier)[1], response)
         return Answer(
             usage=usage,
             missing=missing,
