@@ -102,6 +102,7 @@ def test_source_is_fetched_without_a_build(
 def test_another_file_than_the_index_names_is_not_unpacked(
     tmp_path: Path, index: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """The index names its digest: a file with another one may hold anything."""
     publish(index[0], digest="0" * 64)
     monkeypatch.setenv("UV_DEFAULT_INDEX", index[1])
     with pytest.raises(LookupError, match="SHA-256 differs"):
@@ -121,5 +122,6 @@ def test_a_suite_that_cannot_be_had_does_not_hide_the_others(tmp_path: Path, ind
 
 
 def test_a_test_whose_fixture_fails_after_it_has_not_passed() -> None:
+    """The plugin writes a line for the call and one for the fixture; the failed one decides."""
     report = "passed tests/a.py::one\npassed tests/a.py::two[x y]\nfailed tests/a.py::one\nfailed tests/b.py\n"
     assert upstream.outcomes(report) == {"tests/a.py::one": False, "tests/a.py::two[x y]": True, "tests/b.py": False}

@@ -104,6 +104,17 @@ def partly_counted(usage: Any, unpriced: str | None, response: Any) -> Partial |
     return Partial(prompt or None, completion or None, given.get("total"), unpriced)
 
 
+def without_usage(response: Any, unpriced: str | None) -> tuple[str, Partial | None]:
+    """Return why a response without a usage has no counts, and that its tokens can be estimated unless it is an error.
+
+    Args:
+        response: The response.
+        unpriced: Why list prices do not apply to the call, if so.
+    """
+    error = error_text(response)
+    return error or "the response has no usage", Partial(unpriced=unpriced, empty=True) if error is None else None
+
+
 def _sides(usage: Any, given: Given, input_name: str, output_name: str) -> tuple[int, int]:
     """Return all tokens of the input and of the output.
 

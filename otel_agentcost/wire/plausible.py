@@ -209,10 +209,14 @@ def _in_headers(headers: Headers) -> Usage | None:
 def _warn(call: Call, answer: Answer) -> None:
     tokens = answer.tokens()
     why = answer.missing if answer.usage is None else f"{tokens.input} tokens of input, {tokens.output} of output"
+    if answer.partial is not None and answer.partial.empty:
+        what = f"a response of {call.model!r:.120} has no token counts"
+    else:
+        what = f"the token counts in a response of {call.model!r:.120} contradict what was sent or received"
     warn_once(
         f"counts not believed: {call.model}",
-        f"otel-agentcost: the token counts in a response of {call.model!r:.120} contradict what was sent or received "
-        f"({why:.200}). The tokens are estimated from the texts, and the span has {semconv.ESTIMATED}.",
+        f"otel-agentcost: {what} ({why:.200}). The tokens are estimated from the texts, and the span has "
+        f"{semconv.ESTIMATED}.",
     )
 
 

@@ -154,6 +154,13 @@ IMPOSSIBLE: list[tuple[str, Call, Reply]] = [
     ("zeros and a total", chat_call, json_reply(chat({**ZEROS, "total_tokens": 417}, text=ANSWER))),
     ("no count at all", chat_call, json_reply(chat({}, text=ANSWER))),
     ("no count at all, streamed", chat_stream, chunks({})),
+    ("no usage", chat_call, json_reply(chat(None, text=ANSWER))),
+    ("completion, no usage", completions_call, json_reply(COMPLETED)),
+    ("response, no usage", responses_call, json_reply(response(None, text=ANSWER))),
+    ("message, no usage", anthropic_call, json_reply(message(None, text=ANSWER))),
+    ("gemini, no usage", gemini_call, json_reply(content(None, parts=[{"text": ANSWER}]))),
+    ("embeddings, no usage", embeddings_call, json_reply(EMBEDDED)),
+    ("gemini embeddings, no usage", gemini_embeddings, json_reply({"embeddings": [{"values": [0.1]}]})),
     ("counts that are null", chat_call, json_reply(chat(dict.fromkeys(RIGHT), text=ANSWER))),
     ("message, no count at all", anthropic_call, json_reply(message({}, text=ANSWER))),
     (

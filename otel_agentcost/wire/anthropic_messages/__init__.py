@@ -37,7 +37,7 @@ from otel_agentcost.wire.fields import (
 from otel_agentcost.wire.format import Change, Format, PromptTokens, Rewritten, SoFar
 from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.openai_chat import joined
-from otel_agentcost.wire.openai_usage import error_text
+from otel_agentcost.wire.openai_usage import error_text, without_usage
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
 from otel_agentcost.wire.provider_tools import unknown
 from otel_agentcost.wire.reported_costs import in_body
@@ -133,7 +133,7 @@ def _answer(call: Call, message: Any, counted: Any, reason: str | None, tools: S
     terms, missing = _terms(counted)
     try:
         if part({"usage": counted}, "usage") is None:
-            missing = error_text(message) or "the response has no usage"
+            missing, partial = without_usage(message, missing)
         else:
             usage, extra = _billed(counted, model or call.model, terms)
             missing = missing or _repriced(counted)

@@ -44,7 +44,7 @@ from otel_agentcost.wire.gemini.requests import (
 )
 from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.openai_chat import joined
-from otel_agentcost.wire.openai_usage import error_text
+from otel_agentcost.wire.openai_usage import error_text, without_usage
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
 from otel_agentcost.wire.provider_tools import unknown
 from otel_agentcost.wire.reported_costs import in_headers
@@ -141,8 +141,10 @@ def _answer(call: Call, response: Any, used: Any, candidates: _Candidates) -> An
     partial: Partial | None = None
     searches, tools = candidates.grounding.billed(call, model or call.model)
     try:
-        if used is None or lacks_fields(used):
-            missing = error_text(response) or f"the response has no usage{'' if used is None else f': {quote(used)}'}"
+        if used is None:
+            missing, partial = without_usage(response, missing)
+        elif lacks_fields(used):
+            missing = error_text(response) or f"the response has no usage: {quote(used)}"
         else:
             usage = generate_usage(fields(used))
             if searches:
@@ -283,6 +285,9 @@ def _prompt(counts: Counts, usage: Any) -> tuple[Kind, ...]:
     return ()
 
 
+_EMBEDDED: Final = ("embedding", "embeddings", "predictions")
+
+
 def _embeddings(response: Any) -> Answer:
     """Read embeddings: the Gemini API and newer Vertex models report one usage, older Vertex models one per text."""
     counts: Counts = {}
@@ -296,7 +301,8 @@ def _embeddings(response: Any) -> Answer:
         else:
             statistics = [get(get(item, "embeddings"), "statistics") for item in items(response, "predictions")]
             if not statistics or any(each is None for each in statistics):
-                return Answer(missing=error_text(response) or "the response has no usage")
+                partial = Partial() if any(get(response, name) for name in _EMBEDDED) else None
+                return Answer(missing=error_text(response) or "the response has no usage", partial=partial)
             put(counts, "input_tokens", sum(count(each, "token_count") for each in statistics))
             characters = either(get(response, "metadata"), "billableCharacterCount")
             if type(characters) is int and 0 < characters <= MAX_COUNT:

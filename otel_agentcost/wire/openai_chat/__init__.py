@@ -27,6 +27,7 @@ from otel_agentcost.wire.openai_usage import (
     partly_counted,
     requested_terms,
     served_terms,
+    without_usage,
 )
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
 from otel_agentcost.wire.reported_costs import in_body
@@ -168,7 +169,7 @@ def chat_answer(
         counted = part({"usage": found}, "usage")
         missing = prepaid
         if counted is None:
-            missing = error_text(used) or "the response has no usage"
+            missing, partial = without_usage(used, prepaid)
         else:
             usage, uncounted = chat_usage(counted, model or call.model)
             usage = with_searches(call, model, usage)

@@ -21,12 +21,12 @@ from otel_agentcost.wire.openai_chat import estimate
 from otel_agentcost.wire.openai_responses.content import CONTENT
 from otel_agentcost.wire.openai_responses.conversation import CONVERSATION
 from otel_agentcost.wire.openai_usage import (
-    error_text,
     image_usage,
     partly_counted,
     requested_terms,
     responses_usage,
     served_terms,
+    without_usage,
 )
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
 from otel_agentcost.wire.provider_tools import COUNTED_ITEMS, FREE_ITEMS, any_count, both, in_usage, unknown
@@ -113,8 +113,10 @@ class Responses(Format):
         found = usage_at(response)
         try:
             counted = part({"usage": found}, "usage")
-            if counted is None:
-                missing = _without_usage(response)
+            if counted is None and text(response, "status") in _UNFINISHED:
+                missing = _RUNS_ON
+            elif counted is None:
+                missing, partial = without_usage(response, missing)
             else:
                 usage, why, besides = responses_usage(counted)
                 tools, searched = _tools(call, response, counted)
@@ -158,12 +160,6 @@ def _runs_on(response: Any) -> Answer:
 def _with_usage(response: Any, usage: Any) -> Any:
     known = fields(response)
     return {**known, "usage": usage} if isinstance(known, dict) else response  # pyright: ignore[reportUnknownVariableType]
-
-
-def _without_usage(response: Any) -> str:
-    if text(response, "status") in _UNFINISHED:
-        return _RUNS_ON
-    return error_text(response) or "the response has no usage"
 
 
 def _finish_reasons(response: Any) -> tuple[str, ...]:

@@ -112,12 +112,12 @@ def test_the_soft_limit_is_told_once(
     assert telemetry.total("agentcost.budget.warnings", agentcost__budget__level="soft") == 1
 
 
-def test_an_answer_that_does_not_say_what_it_took_is_told(
+def test_an_answer_without_usage_and_text_is_told(
     telemetry: Telemetry, model_server: ModelServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A server that reports no usage moves no budget of dollars: the log, the span and the metric say so."""
+    """It moves no budget of dollars, because there is nothing to estimate from: log, span and metric say so."""
     diagnostics.forget_causes()
-    answering(model_server, lambda request: json_reply(chat(None, model=request.json["model"])))
+    answering(model_server, lambda request: json_reply(chat(None, model=request.json["model"], text="")))
     with client(model_server) as openai, budgeted(telemetry, budgets="total:usd=0.0001,calls=3"):
         made, error = until_refused(lambda: ask(openai))
     assert (made, error.unit) == (3, "calls")
