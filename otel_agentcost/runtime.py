@@ -36,7 +36,8 @@ from otel_agentcost.errors import AgentCostError
 from otel_agentcost.guard import Breakers
 from otel_agentcost.guard.ledger import Ledger
 from otel_agentcost.guard.opening import open_guard, opened
-from otel_agentcost.integrations import child_processes, sdks, threads, tools
+from otel_agentcost.integrations import agents, child_processes, sdks, threads, tools
+from otel_agentcost.integrations.agents._base import patches_of as agent_patches
 from otel_agentcost.integrations.patching import Patch
 from otel_agentcost.integrations.sdks._base import patches_of as sdk_patches
 from otel_agentcost.integrations.spans.model_calls import ModelCallSpans
@@ -208,6 +209,7 @@ def _start(
     pipeline = Pipeline(book, spans, recorder, gates, loops, content, passages, clock=clock.wall)
     patches = tuple(patch for sdk in sdks.discover() for patch in sdk_patches(sdk, pipeline))
     patches += tuple(patch for framework in tools.discover() for patch in tool_patches(framework))
+    patches += tuple(patch for framework in agents.discover() for patch in agent_patches(framework))
     patches += (*threads.patches(), *child_processes.patches())
     if settings.rules or settings.breakers or ledger.shared:
         gates.open()  # also without rules for a shared ledger: requests may carry runs of other services

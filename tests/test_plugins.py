@@ -22,6 +22,15 @@ from otel_agentcost.integrations.tools import Framework
 FRAMEWORK = Framework(name="acme", title="Acme", distribution="acme-tools", patches=())
 TWIN = Framework(name="langchain", title="Acme", distribution="acme-tools", patches=())
 """,
+    "acme_agents": """
+from otel_agentcost.integrations.agents import AgentFramework, AgentPatch, Target
+
+FRAMEWORK = AgentFramework(name="acme", title="Acme", distribution="acme-agents", patches=())
+TWIN = AgentFramework(name="crewai", title="Acme", distribution="acme-agents", patches=())
+ODD = AgentFramework(name="odd", title="Acme", distribution="acme-agents", patches=("run",))
+RUN = AgentPatch(target=Target(module="acme", method="run"), read_agent=print, kind="thread")
+KIND = AgentFramework(name="kind", title="Acme", distribution="acme-agents", patches=(RUN,))
+""",
     "acme_broken": "import there_is_no_such_module\n",
     "acme_exits": "raise SystemExit('no licence')\n",
     "acme_empty": "",
@@ -40,9 +49,19 @@ ENTRY_POINTS = {
         "wrong": "acme_tools:FRAMEWORK",
     },
     "otel_agentcost.tools": {"good": "acme_tools:FRAMEWORK", "twin": "acme_tools:TWIN", "broken": "acme_broken"},
+    "otel_agentcost.agents": {
+        "good": "acme_agents",
+        "twin": "acme_agents:TWIN",
+        "odd": "acme_agents:ODD",
+        "kind": "acme_agents:KIND",
+    },
 }
 
 NO_MODULE = "ModuleNotFoundError: No module named 'there_is_no_such_module'"
+KINDS = (
+    "the kind 'thread' of one of its patches is none of function, coroutine, awaitable, generator, async generator, "
+    "async context, future"
+)
 REASONS = (
     ("sdks", "twin", "there is an SDK with the name 'openai' already"),
     ("sdks", "odd", "its patches include 'request', which is not a Patchable"),
@@ -54,12 +73,15 @@ REASONS = (
     ("sdks", "wrong", "acme_tools:FRAMEWORK is of type Framework, not Sdk"),
     ("tools", "twin", "there is a framework with the name 'langchain' already"),
     ("tools", "broken", NO_MODULE),
+    ("agents", "twin", "there is a framework with the name 'crewai' already"),
+    ("agents", "odd", "its patches include 'run', which is neither an AgentPatch nor a TurnPatch"),
+    ("agents", "kind", KINDS),
 )
 
 FIND = """
 import json
-from otel_agentcost.integrations import sdks, tools
-found = [[sdk.name for sdk in sdks.discover()], [framework.name for framework in tools.discover()]]
+from otel_agentcost.integrations import agents, sdks, tools
+found = [[plugin.name for plugin in kind.discover()] for kind in (sdks, tools, agents)]
 list(sdks.discover())  # nothing is logged twice
 print(json.dumps(found))
 """
@@ -77,10 +99,12 @@ print(type(openai._base_client.SyncAPIClient.__dict__["request"]).__name__)
 def test_plug_ins_are_found_beside_what_is_built_in(tmp_path: Path) -> None:
     """The SDKs and frameworks of a distribution that can be used come after those of this package."""
     acme = PluginDistribution(tmp_path, "acme", MODULES, ENTRY_POINTS)
-    names, frameworks = json.loads(acme.run(FIND).stdout)
+    names, frameworks, agents = json.loads(acme.run(FIND).stdout)
     assert names == ["anthropic", "google_genai", "openai", "acme"]
     assert frameworks[-1] == "acme"
     assert frameworks.count("langchain") == 1
+    assert agents[-1] == "acme"
+    assert agents.count("crewai") == 1
 
 
 def test_a_broken_plug_in_is_one_sentence_in_the_log(tmp_path: Path) -> None:

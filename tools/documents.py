@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from otel_agentcost.integrations import tools, unseen
+from otel_agentcost.integrations import agents, tools, unseen
 from otel_agentcost.settings import ROWS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -16,6 +16,7 @@ README = ROOT / "README.md"
 SETTINGS = ROOT / "docs" / "settings.md"
 USAGE = ROOT / "docs" / "usage.md"
 TOOLS = ROOT / "docs" / "tools.md"
+AGENTS = ROOT / "docs" / "agents.md"
 LOOPS = ROOT / "docs" / "loops.md"
 PERFORMANCE = ROOT / "docs" / "performance.md"
 
@@ -50,6 +51,16 @@ def frameworks_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+def agents_table() -> str:
+    """The table of docs/agents.md: every framework whose agents are watched."""
+    lines = ["| framework | package | tested from | a run | a refused call |", "|---|---|---|---|---|"]
+    found = sorted(agents.discover(), key=lambda framework: framework.title.lower())
+    lines += [
+        f"| {each.title} | `{each.distribution}` | {each.oldest} | {each.runs} | {each.refusal} |" for each in found
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def unseen_table() -> str:
     """The table of docs/usage.md: every package that calls models and is not seen."""
     lines = ["| package | calls | counted with |", "|---|---|---|"]
@@ -65,6 +76,7 @@ def main() -> None:
         with_block(SETTINGS.read_text(encoding="utf-8"), "settings", settings_table()), encoding="utf-8"
     )
     USAGE.write_text(with_block(USAGE.read_text(encoding="utf-8"), "unseen", unseen_table()), encoding="utf-8")
+    AGENTS.write_text(with_block(AGENTS.read_text(encoding="utf-8"), "agents", agents_table()), encoding="utf-8")
     TOOLS.write_text(with_block(TOOLS.read_text(encoding="utf-8"), "frameworks", frameworks_table()), encoding="utf-8")
 
 

@@ -42,30 +42,49 @@ class Row(NamedTuple):
 
     oldest: tuple[str, ...]
     newest: tuple[str, ...]
-    folder: str = "integrations/tools"
-    """The folder of its tests."""
+    folders: tuple[str, ...] = ("integrations/tools",)
+    """The folders of its tests: all of them run in the same environment."""
+    tests: str = ""
+    """The name in `test_<name>.py`, if it is another one."""
+
+
+TOOLS, AGENTS = "integrations/tools", "integrations/agents"
 
 
 ROWS: dict[str, Row] = {
-    "agent_framework": Row(("agent-framework-core==1.0.0", "mcp<2"), ("agent-framework-core", "mcp", "tenacity")),
-    "anthropic": Row(("anthropic==0.68.0",), ("anthropic", "mcp")),
-    "autogen": Row(
-        ("autogen-agentchat==0.4.2", "autogen-core==0.4.2", "autogen-ext==0.4.2"),
-        ("autogen-agentchat", "autogen-core", "autogen-ext[mcp]", "mcp<2"),
+    "agent_framework": Row(
+        ("agent-framework-core==1.0.0", "mcp<2"),
+        ("agent-framework-core", "agent-framework-openai", "mcp", "tenacity"),
+        (TOOLS, AGENTS),
     ),
-    "google_adk": Row(("google-adk==1.10.0",), ("google-adk",)),
+    "anthropic": Row(("anthropic==0.68.0",), ("anthropic", "mcp")),
+    "agno": Row((), ("agno", "openai"), (AGENTS,)),
+    "autogen": Row(
+        ("autogen-agentchat==0.4.2", "autogen-core==0.4.2", "autogen-ext[openai]==0.4.2"),
+        ("autogen-agentchat", "autogen-core", "autogen-ext[mcp,openai]", "mcp<2"),
+        (TOOLS, AGENTS),
+    ),
+    "google_adk": Row(("google-adk==1.10.0",), ("google-adk",), (TOOLS, AGENTS)),
     "google_genai": Row(("google-genai==1.32.0", "mcp==1.10.0", "pydantic<2.12"), ("google-genai", "mcp")),
-    "celery": Row(("celery==5.4.0", "openai"), ("celery", "openai"), "services"),
-    "crewai": Row(("crewai==0.95.0",), ("crewai",)),
-    "langchain": Row(("langchain-core==0.3.0",), ("langchain-core",)),
-    "litellm": Row((), ("litellm[proxy]", *HTTP), "services"),  # a proxy takes a minute to start: the newest alone
-    "llama_index": Row(("llama-index-core==0.10.0",), ("llama-index-core",)),
+    "celery": Row(("celery==5.4.0", "openai"), ("celery", "openai"), ("services",)),
+    "crewai": Row(("crewai==0.95.0",), ("crewai",), (TOOLS, AGENTS)),
+    "haystack": Row((), ("haystack-ai",), (AGENTS,)),
+    "langchain": Row(("langchain-core==0.3.0",), ("langchain", "langchain-openai", "langgraph"), (TOOLS, AGENTS)),
+    "langgraph": Row(  # an old graph needs a newer langchain-core than the oldest one whose tools are tested
+        ("langgraph==0.3.0", "langgraph-prebuilt==0.1.1", "langchain-openai<0.4"), (), (AGENTS,), "langchain"
+    ),
+    "litellm": Row((), ("litellm[proxy]", *HTTP), ("services",)),  # a proxy takes a minute to start: the newest alone
+    "llama_index": Row(("llama-index-core==0.10.0",), ("llama-index-core", "llama-index-llms-openai"), (TOOLS, AGENTS)),
+    "llama_agents": Row(("llama-index-core==0.13.0", "llama-index-llms-openai<0.6"), (), (AGENTS,), "llama_index"),
     "openai": Row(("openai==3.31.0",), ("openai",)),
-    "openai_agents": Row(("openai-agents==0.9.0", "openai==2.19.0", "mcp<2"), ("openai-agents",)),
+    "openai_agents": Row(("openai-agents==0.9.0", "openai==2.19.0", "mcp<2"), ("openai-agents",), (TOOLS, AGENTS)),
     "pydantic_ai": Row(
         ("pydantic-ai-slim[openai,mcp]==0.5.0", "opentelemetry-api==1.36.0", "mcp<2", "griffe<2"),
         ("pydantic-ai-slim[openai,mcp]",),
+        (TOOLS, AGENTS),
     ),
+    "smolagents": Row((), ("smolagents[openai]",), (AGENTS,)),
+    "strands": Row((), ("strands-agents[openai]",), (AGENTS,)),
     "mcp": Row(("mcp==1.10.0", "pydantic<2.12"), ("mcp",)),
 }
 
@@ -75,7 +94,8 @@ def environments(names: list[str]) -> Iterator[tuple[str, str, tuple[str, ...]]]
     for name in names:
         if ROWS[name].oldest:
             yield name, "oldest", ROWS[name].oldest
-        yield name, "newest", ROWS[name].newest
+        if ROWS[name].newest:
+            yield name, "newest", ROWS[name].newest
 
 
 def run(folder: Path, name: str, install: tuple[str, ...], pytest: list[str]) -> tuple[bool, str]:
@@ -84,9 +104,11 @@ def run(folder: Path, name: str, install: tuple[str, ...], pytest: list[str]) ->
         python = packages.create(folder, ("--editable", str(ROOT), *OURS, *install))
     except packages.InstallationFailed as error:
         return False, str(error)
-    tests = str(ROOT / "tests" / ROWS[name].folder / f"test_{name}.py")
+    tests = [str(ROOT / "tests" / each / f"test_{ROWS[name].tests or name}.py") for each in ROWS[name].folders]
     # Where everything is skipped (pytest exits with 5 then), the framework was not there, or could not be imported.
-    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", tests, *pytest]
+    # Clients of frameworks outlive the event loop of a test, and warn of that when they are collected.
+    quiet = ("-W", "ignore::pytest.PytestUnraisableExceptionWarning")
+    command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *quiet, *tests, *pytest]
     done = subprocess.run(command, cwd=ROOT, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return done.returncode == 0, done.stdout
 
@@ -106,7 +128,7 @@ def title(name: str, release: str, install: tuple[str, ...]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Runs the tests of frameworks' tools.")
+    parser = argparse.ArgumentParser(description="Runs the tests of frameworks' tools and agents.")
     parser.add_argument("names", nargs="*", choices=[*ROWS, []], help="which frameworks; all without")
     parser.add_argument("--list", action="store_true", help="say what would be installed, and stop")
     arguments, pytest = parser.parse_known_args()

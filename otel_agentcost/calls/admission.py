@@ -45,6 +45,9 @@ from otel_agentcost.wire.format import ModelRequest
 _FREE_OPERATIONS = frozenset({"moderation"})
 """Operations that no provider charges for: they are always admitted."""
 
+_AGENT_SCOPES: Mapping[Scope, str] = {"agent": semconv.AGENT, "conversation": semconv.CONVERSATION}
+"""The scopes that agents of frameworks set, with their attributes."""
+
 _NO_CALL = Call(operation="", model=None)
 
 Allowances = tuple[tuple[Budget, str], ...]
@@ -115,6 +118,7 @@ class Gate:
         """Scopes in which each value has a budget or a breaker, and all calls so far had a value."""
         self.carries = guard.ledger.wrapped.shared
         """True if other processes share the ledger, so that runs count there too."""
+        self._of_agents = tuple(rule for rule in guard.budgets if rule.scope in _AGENT_SCOPES)
         self.guard = guard
         self.reports = reports
         self.clock = clock
@@ -200,7 +204,7 @@ class Gate:
                 scopes=scopes_of(trace_id, record.attribution, alone=record.alone),
                 price=worst_case_price(self._book, request, at),
                 now=at,
-                allowances=self._allowances(record.runs, record.context),
+                allowances=self._allowances(record.runs, record.context, record.attribution),
                 trace_id=trace_id,
             )
             if passage is not None:
@@ -210,9 +214,22 @@ class Gate:
             return None
         return facts
 
-    def _allowances(self, around: tuple[Run, ...], ctx: Context) -> Allowances:
+    def _allowances(self, around: tuple[Run, ...], ctx: Context, who: Mapping[str, str]) -> Allowances:
         own = tuple((run.budget, run.value) for run in around if run.budget is not None)
+        if self._of_agents:
+            own += self._of_enclosing_agents(ctx, who)
         return (*own, *run_context.carried(ctx, around)) if self.carries else own
+
+    def _of_enclosing_agents(self, ctx: Context, who: Mapping[str, str]) -> Allowances:
+        """Return the budgets of the agents around the one that makes the call: it shares their allowances."""
+        agents = attribution.enclosing_agents(ctx, rollup.tally_of(trace.get_current_span(ctx)))
+        found: list[tuple[Budget, str]] = []
+        for rule in self._of_agents:
+            attribute = _AGENT_SCOPES[rule.scope]
+            names = dict.fromkeys(agent[attribute] for agent in agents if attribute in agent)
+            names.pop(who.get(attribute, ""), None)  # the call counts there by its own attribution
+            found += [(rule, name) for name in names if rule.name in (None, name)]
+        return tuple(found)
 
     def _not_decided(self, error: BaseException, facts: CallFacts, span: Span) -> None:
         """Give back whatever `error` has left reserved. Raises it again unless it is a failure of this package."""
@@ -229,7 +246,7 @@ class Gate:
 
     def _decided(self, decision: Ticket | Refused, facts: CallFacts, span: Span) -> Admission:
         if self._named.open:
-            self._named.called(facts.scopes, facts.call.model)
+            self._named.called(facts.scopes, facts.call.model, [budget for budget, _ in facts.allowances])
         if isinstance(decision, Refused):
             self.refuse(span, decision)
         try:
@@ -293,7 +310,7 @@ class Gate:
             scopes=scopes_of(trace_id, who, alone=alone),
             price=price,
             now=self.clock(),
-            allowances=self._allowances(run_context.current(ctx), ctx),
+            allowances=self._allowances(run_context.current(ctx), ctx, who),
             trace_id=trace_id,
         )
 
@@ -342,7 +359,7 @@ class Gate:
         who = attribution.current(ctx, self._defaults, rollup.tally_of(around))
         alone = not around.get_span_context().is_valid
         return self._facts(
-            scopes_of(trace_id_of(span), who, alone=alone), self._allowances(run_context.current(ctx), ctx)
+            scopes_of(trace_id_of(span), who, alone=alone), self._allowances(run_context.current(ctx), ctx, who)
         )
 
     def _facts(self, scopes: Mapping[Scope, str], allowances: Allowances) -> CallFacts:

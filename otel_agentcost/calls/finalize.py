@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from otel_agentcost.diagnostics import apart, report
 from otel_agentcost.telemetry.held_span import end_held
+from otel_agentcost.telemetry.rollup import Tally
 
 PENDING: SimpleQueue[Callable[[], None]] = SimpleQueue()
 """Settlements that wait for a safe moment."""
@@ -104,6 +105,18 @@ def _leave_to_the_parent() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_leave_to_the_parent)
+
+
+def wait_for(tally: Tally, end: Callable[[], None]) -> bool:
+    """Let `end` be called when the calls that count in `tally` have ended; at the latest when the process exits.
+
+    Returns:
+        False if they have ended already: `end` is not called then.
+    """
+    waits = tally.when_settled(end)
+    if waits:
+        settle_at_exit()
+    return waits
 
 
 @cache

@@ -29,11 +29,11 @@ class NamedRules:
         self._seen: dict[Scope, dict[str, None]] = {}
         self._lock = threading.Lock()
 
-    def called(self, scopes: Mapping[Scope, str], model: str | None) -> None:
-        """Take note of a call, admitted or not."""
+    def called(self, scopes: Mapping[Scope, str], model: str | None, around: Sequence[Budget] = ()) -> None:
+        """Take note of a call, admitted or not. `around`: further budgets that it counts in, of enclosing agents."""
         with self._lock:
             known: Mapping[Scope, str] = scopes if model is None else {**scopes, "model": model}
-            self.open = tuple(rule for rule in self.open if rule.value(known) is None)
+            self.open = tuple(rule for rule in self.open if rule.value(known) is None and rule not in around)
             self._calls += 1
             for rule in self.open:
                 seen = self._seen.setdefault(rule.scope, {})

@@ -82,6 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
         "SDKs": list(_sdks(in_use=obstacle is None)),
         "Other clients of models": list(_others(in_use=obstacle is None)),
         "Tools of frameworks": list(_frameworks(in_use=obstacle is None)),
+        "Agents of frameworks": list(_agents(in_use=obstacle is None)),
         "OpenTelemetry": list(_telemetry()),
     }
     width = max(len(finding.name) for findings in sections.values() for finding in findings)
@@ -316,6 +317,22 @@ def _frameworks(*, in_use: bool) -> Iterator[Finding]:
         yield Finding("not installed", ", ".join(absent))
 
 
+def _agents(*, in_use: bool) -> Iterator[Finding]:
+    """Report the frameworks whose agents are runs."""
+    from otel_agentcost.integrations import agents  # noqa: PLC0415 (keeps the command line quick to start)
+
+    absent: list[str] = []
+    for framework in agents.discover():
+        measured = "every run of an agent is a span" if in_use else "not measured, see above"
+        found = _patched(framework.distribution, "", [patch.target for patch in framework.patches], measured)
+        if found is None:
+            absent.append(framework.distribution)
+        else:
+            yield found
+    if absent:
+        yield Finding("not installed", ", ".join(absent))
+
+
 def _patched(distribution: str, oldest: str, targets: list[Target], measured: str) -> Finding | None:
     """Report if the patched methods exist; None if the distribution is not installed."""
     installed = _version(distribution)
@@ -325,7 +342,7 @@ def _patched(distribution: str, oldest: str, targets: list[Target], measured: st
     if missing:
         text = f"{installed}: {', '.join(missing)} does not exist, so calls through it are not measured"
         return Finding(distribution, text, fine=False)
-    if _release(installed) < _release(oldest):
+    if oldest and _release(installed) < _release(oldest):
         return Finding(distribution, f"{installed}: older than {oldest}, not tested", fine=False)
     return Finding(distribution, f"{installed}: {measured}")
 

@@ -43,6 +43,8 @@ CACHE_WRITE_TOKENS: Final = "gen_ai.usage.cache_write.input_tokens"
 REASONING_TOKENS: Final = "gen_ai.usage.reasoning.output_tokens"
 CONVERSATION: Final = "gen_ai.conversation.id"
 AGENT: Final = "gen_ai.agent.name"
+AGENT_ID: Final = "gen_ai.agent.id"
+AGENT_DESCRIPTION: Final = "gen_ai.agent.description"
 WORKFLOW: Final = "gen_ai.workflow.name"
 TOOL: Final = "gen_ai.tool.name"
 MCP_METHOD: Final = "mcp.method.name"
@@ -76,8 +78,9 @@ TEXT_COMPLETION: Final = "text_completion"
 GENERATE_CONTENT: Final = "generate_content"
 EMBEDDINGS: Final = "embeddings"
 EXECUTE_TOOL: Final = "execute_tool"
+INVOKE_AGENT: Final = "invoke_agent"
 INVOKE_WORKFLOW: Final = "invoke_workflow"
-AGENT_OPERATIONS: Final = frozenset({"invoke_agent", "invoke_workflow", "create_agent"})
+AGENT_OPERATIONS: Final = frozenset({INVOKE_AGENT, INVOKE_WORKFLOW, "create_agent"})
 """Operations whose spans contain many calls: they get roll-ups and are never a model call themselves."""
 
 # --- Ours: spans ---------------------------------------------------------------------------------------------------

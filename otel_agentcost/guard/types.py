@@ -31,7 +31,7 @@ class CallFacts:
     now: float
     """Epoch seconds."""
     allowances: tuple[tuple[Budget, str], ...] = ()
-    """Budgets of the enclosing runs, each with the id of its run."""
+    """Budgets of the enclosing runs and agents, each with the id of its run, or its agent's name or conversation."""
     trace_id: str | None = None
     """For the text of a refusal."""
     token: str | None = None

@@ -78,7 +78,7 @@ def span_of(call: Call, provider: object, current: Span) -> SdkSpan | None:
     Returns:
         The current span or the remembered one; None if neither represents `call`.
     """
-    current = _unwrap(current)
+    current = unwrapped(current)
     if _is_free(current) and not _contradicts(current, call):
         return current
     reference = _latest.get()
@@ -88,7 +88,7 @@ def span_of(call: Call, provider: object, current: Span) -> SdkSpan | None:
     return latest if _matches(latest, call, provider) else None
 
 
-def _unwrap(span: Any) -> Any:
+def unwrapped(span: Any) -> Any:
     """Return the SDK's span: OpenInference and Logfire make a wrapper of it the current span."""
     inner = getattr(span, "__wrapped__", None) or getattr(span, "span", None)
     return inner if isinstance(inner, SdkSpan) else span

@@ -17,7 +17,7 @@ from opentelemetry.context import Context
 
 from otel_agentcost.core import semconv
 from otel_agentcost.telemetry import blocks
-from otel_agentcost.telemetry.blocks import Block, Entered
+from otel_agentcost.telemetry.blocks import AgentFrame, Block, Entered
 from otel_agentcost.telemetry.generators import decorated
 from otel_agentcost.telemetry.rollup import Tally
 
@@ -127,6 +127,40 @@ def within(
     return blocks.within(ctx, Block({**outer.attributes, **values}, outer.runs, outer, outer.carried))
 
 
+def within_agent(ctx: Context, tally: Tally | None, *, agent: str | None, conversation: str | None) -> Context:
+    """Return `ctx` inside an agent of a framework.
+
+    Args:
+        ctx: The context outside of the agent.
+        tally: The totals that calls there add to.
+        agent: The name of the agent; None if it has none.
+        conversation: The id of its conversation; None if it has none.
+    """
+    values = {semconv.AGENT: agent, semconv.CONVERSATION: conversation}
+    own = {name: value for name, value in values.items() if value is not None}
+    outer = blocks.of(ctx)
+    if outer is None:
+        return blocks.within(ctx, Block(_NO_ATTRIBUTION, (), None, agents=(AgentFrame(own, tally),)))
+    around = outer.agents[0].attributes if outer.agents else _NO_ATTRIBUTION
+    agents = (AgentFrame({**around, **own}, tally), *outer.agents)
+    return blocks.within(ctx, Block(outer.attributes, outer.runs, outer, outer.carried, agents))
+
+
+def enclosing_agents(ctx: Context, tally: Tally | None) -> list[Mapping[str, str]]:
+    """Return the agents around a call, each as its name and conversation by attribute name.
+
+    Args:
+        ctx: Context of the call.
+        tally: Totals that the call adds to, if any: they know agents whose spans other instrumentations made.
+    """
+    block = blocks.of(ctx)
+    agents: list[Mapping[str, str]] = [each.attributes for each in block.agents] if block is not None else []
+    while tally is not None:
+        agents.append(tally.agent_attributes())
+        tally = tally.outer
+    return agents
+
+
 def current(ctx: Context, defaults: Mapping[str, str], tally: Tally | None = None) -> Mapping[str, str]:
     """Return the attribution of a call in `ctx`, as span attributes.
 
@@ -139,6 +173,11 @@ def current(ctx: Context, defaults: Mapping[str, str], tally: Tally | None = Non
     set_in_code = block.attributes if block is not None else _NO_ATTRIBUTION
     carried = baggage.get_all(ctx)
     of_agent = tally.agent_attributes() if tally is not None else _NO_ATTRIBUTION
+    if block is not None and block.agents:
+        agent = block.agents[0]
+        # Totals inside of the agent are those of its span, or of an agent inside of it that only has a span.
+        inner = (of_agent, agent.attributes) if tally is agent.outer else (agent.attributes, of_agent)
+        of_agent = {**inner[0], **inner[1]}
     if of_agent:
         defaults = {**defaults, **of_agent}
     if carried:

@@ -1,4 +1,4 @@
-"""The open blocks around a call, `with attribute(...)` and `with run(...)`: they say whose the call is.
+"""The open blocks around a call, `with attribute(...)`, `with run(...)` and agents: they say whose the call is.
 
 A block is in two places, which are set and restored together. One is the OpenTelemetry context: code passes it on, to
 threads and elsewhere. The other is a context variable of this package, because frameworks detach contexts: FastAPI
@@ -23,13 +23,27 @@ CARRIED_RUNS = "agentcost.runs"
 """The baggage entry with the budgets of runs."""
 
 
+class AgentFrame(NamedTuple):
+    """An agent of a framework."""
+
+    attributes: Mapping[str, str]
+    """Its name and conversation by attribute name, with those of the enclosing agents where it has none."""
+    outer: Any
+    """The totals that calls outside of the agent add to; None if there are none."""
+
+
 class Block:
     """A block, with the values of the enclosing blocks. Only `left` ever changes."""
 
-    __slots__ = ("attributes", "carried", "left", "outer", "place", "runs")
+    __slots__ = ("agents", "attributes", "carried", "left", "outer", "place", "runs")
 
     def __init__(
-        self, attributes: Mapping[str, str], runs: tuple[Any, ...], outer: Block | None, carried: str | None = None
+        self,
+        attributes: Mapping[str, str],
+        runs: tuple[Any, ...],
+        outer: Block | None,
+        carried: str | None = None,
+        agents: tuple[AgentFrame, ...] | None = None,
     ) -> None:
         """Create a block.
 
@@ -38,11 +52,15 @@ class Block:
             runs: The open runs, innermost first.
             outer: The enclosing block.
             carried: The baggage entry with the budgets of the runs; None if it is not written.
+            agents: The agents of frameworks, innermost first. Default: those of the enclosing block.
         """
         self.attributes = attributes
         self.runs = runs
         self.outer = outer
         self.carried = carried
+        if agents is None:
+            agents = outer.agents if outer is not None else ()
+        self.agents: tuple[AgentFrame, ...] = agents
         self.place: tuple[int, int] | None = None
         """The thread and the task that entered the block."""
         self.left = False

@@ -149,6 +149,10 @@ class Tally:
         if self.outer is not None:
             self.outer.add_tool(usd, unpriced=unpriced)
 
+    def is_of(self, span: ReadableSpan) -> bool:
+        """Return True if these are the totals of the agent that `span` represents."""
+        return self._agent_span is not None and self._agent_span() is span
+
     def agent_attributes(self) -> dict[str, str]:
         """Return the name and the conversation of the enclosing agents. The innermost agent wins."""
         merged = self.outer.agent_attributes() if self.outer is not None else {}

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from otel_agentcost.cli import main
-from otel_agentcost.integrations import tools
+from otel_agentcost.integrations import agents, tools
 from tests.support.redis_server import Server, binary
 
 
@@ -272,4 +272,12 @@ def test_frameworks_whose_tools_are_watched_are_named(examine: Examine) -> None:
     for framework in tools.discover():
         assert framework.distribution in section
     assert section.count("every tool call is a span") >= 1
+    assert "!" not in section
+
+
+def test_frameworks_whose_agents_are_watched_are_named(examine: Examine) -> None:
+    """Each is measured, or not there: none is left out."""
+    section = examine().report.partition("\nAgents of frameworks\n")[2].partition("\n\n")[0]
+    for framework in agents.discover():
+        assert framework.distribution in section
     assert "!" not in section

@@ -36,6 +36,13 @@ class Tool:
 
     def run(self, **arguments):
         return "Nothing found."
+
+
+class Agent:
+    name = "researcher"
+
+    def run(self, task, thread):
+        return task()
 """
 
 PRICES = {
@@ -62,7 +69,7 @@ with recording(settings=Settings(ledger="acme://here", prices="prices.json", **S
 
     client = acme.Client()
     with run("work"):
-        acme.Tool().run(query="bees")
+        acme.Agent().run(lambda: acme.Tool().run(query="bees"), thread="t-1")
         client.send("/v1/models", {"model": "none"})
         for _ in range(3):
             try:
@@ -73,7 +80,7 @@ assert answer["result"]["id"] == "1"
 print(json.dumps({
     "calls": [[call.provider, call.model, call.input_tokens, call.output_tokens, str(call.usd)]
               for call in made.calls if not call.refused],
-    "tools": [tool.name for tool in made.tools],
+    "tools": [[tool.name, tool.agent] for tool in made.tools],
     "refused": refused,
     "sent": [body["model"] for body in client.sent],
 }))
@@ -104,10 +111,11 @@ def run_acme(folder: Path, settings: str) -> dict[str, object]:
 
 
 def test_the_plug_ins_work_together(tmp_path: Path) -> None:
-    """The SDK's calls are read by the format, priced, and refused by the ledger; the framework's tool is seen."""
+    """The SDK's calls are read by the format, priced, and refused by the ledger; the framework's tool is seen,
+    under its agent."""
     seen = run_acme(tmp_path, "dict(trace_max_llm_calls=2)")
     assert seen["calls"] == [["acme", "acme-1", 1000, 50, "0.0011"]] * 2
-    assert seen["tools"] == ["search"]
+    assert seen["tools"] == [["search", "researcher"]]
     assert "has too little left for this call" in str(seen["refused"])
     assert seen["sent"] == ["none", "acme-1", "acme-1"]
 
@@ -130,7 +138,7 @@ def test_each_example_is_short(module: str) -> None:
 def test_the_page_has_an_example_of_each_door() -> None:
     """Every module that the page's entry points name is on the page."""
     found = groups()
-    assert sorted(found) == [f"otel_agentcost.{kind}" for kind in ("formats", "ledgers", "sdks", "tools")]
+    assert sorted(found) == [f"otel_agentcost.{kind}" for kind in ("agents", "formats", "ledgers", "sdks", "tools")]
     assert {module for points in found.values() for module in points.values()} == set(MODULES)
 
 

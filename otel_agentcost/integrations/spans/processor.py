@@ -19,7 +19,8 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import SpanKind
 
 from otel_agentcost.calls.admission import Gates
-from otel_agentcost.calls.finalize import settle_at_exit, settle_pending
+from otel_agentcost.calls.agent_run import adopt_span
+from otel_agentcost.calls.finalize import settle_pending, wait_for
 from otel_agentcost.calls.loop_guard import LoopGuard
 from otel_agentcost.calls.scopes import trace_id_of
 from otel_agentcost.core import semconv
@@ -83,6 +84,7 @@ class AgentCostProcessor(SpanProcessor):
             self._start(span, parent_context, observers)
             if _is_own_model_call(span):  # the pipeline does the rest
                 return
+            adopt_span(span, parent_context)
             adoption.remember(span)
             adoption.mark_watched(span)
             if (source := source_of(span)) is not None:
@@ -105,7 +107,7 @@ class AgentCostProcessor(SpanProcessor):
             return
         tally = Tally(None if local_root else outer, span if agent else None)
         rollup.attach(span, tally)
-        HeldEnd(span, lambda: self._end(span, tally, local_root=local_root), partial(_wait, tally))
+        HeldEnd(span, lambda: self._end(span, tally, local_root=local_root), partial(wait_for, tally))
 
     @staticmethod
     def _is_agent(span: Span) -> bool:
@@ -137,14 +139,6 @@ class AgentCostProcessor(SpanProcessor):
         del timeout_millis
         settle_pending()
         return True
-
-
-def _wait(tally: Tally, end: Callable[[], None]) -> bool:
-    """Let `end` be called when the calls that count in `tally` have ended; at the latest when the process exits."""
-    waits = tally.when_settled(end)
-    if waits:
-        settle_at_exit()
-    return waits
 
 
 def _is_own_model_call(span: Span) -> bool:

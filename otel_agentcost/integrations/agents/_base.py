@@ -1,0 +1,230 @@
+"""The declarations of an agent framework's module, and the wrappers that open the runs of its agents.
+
+An agent is observed and never changed: its results, its streams and its exceptions reach the application as they are.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from opentelemetry import trace
+
+from otel_agentcost.calls.agent_run import Agent, AgentRun, turn
+from otel_agentcost.diagnostics import report
+from otel_agentcost.integrations.patching import Patch, Target, Wrapper
+from otel_agentcost.telemetry.generators import generating, generating_async
+
+Kind = Literal["function", "coroutine", "awaitable", "generator", "async generator", "async context", "future"]
+"""Form of a method. `awaitable` is a function that returns a coroutine, or a stream, and `async context` one that
+returns an async context manager. `future` is a function that returns an `asyncio.Future`, or an object with such a
+future, of the result of a run that it has started in the background.
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentPatch:
+    """One method that runs an agent from its start to its end."""
+
+    target: Target
+    read_agent: Callable[[Any, tuple[Any, ...], dict[str, Any]], Agent | None]
+    """Reads the instance, the positional and the keyword arguments of a call. Returns None if no agent starts."""
+    kind: Kind = "function"
+    no_error: Callable[[BaseException], bool] | None = None
+    """Returns True for an exception that is no failure of the agent, for example an interruption."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TurnPatch:
+    """One async function that lets an agent act, as a part of a run that may have begun with another agent."""
+
+    target: Target
+    read_agent: Callable[[Any, tuple[Any, ...], dict[str, Any]], Agent | None]
+    """Reads the agent that acts. Its `key` tells it from others. None stands for the one that acts already."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentFramework:
+    """One framework: its distribution and where it runs agents."""
+
+    name: str
+    title: str
+    """The name in documentation and messages."""
+    distribution: str
+    patches: tuple[AgentPatch | TurnPatch, ...]
+    runs: str = ""
+    """What is a run, for the documentation."""
+    refusal: str = "`BudgetExceeded`"
+    """What the application sees if a call of an agent is refused, for the documentation."""
+    oldest: str = ""
+    """The oldest release that the tests cover. Patches may fit older ones, but that is not tested."""
+
+
+def patches_of(framework: AgentFramework) -> tuple[Patch, ...]:
+    """Return the patches to install for `framework`."""
+    return tuple(
+        Patch(
+            patch.target,
+            _turn_wrapper(framework.name, patch) if isinstance(patch, TurnPatch) else _wrapper(framework.name, patch),
+        )
+        for patch in framework.patches
+    )
+
+
+def _turn_wrapper(framework: str, patch: TurnPatch) -> Wrapper:
+    async def around(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        try:
+            acting = turn(patch.read_agent(instance, args, kwargs), framework)
+        except Exception as bug:
+            report(f"reading a turn of an agent of {framework}", bug)
+            return await wrapped(*args, **kwargs)
+        with acting:
+            return await wrapped(*args, **kwargs)
+
+    return around
+
+
+def _wrapper(framework: str, patch: AgentPatch) -> Wrapper:
+    def open_run(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AgentRun | None:
+        try:
+            agent = patch.read_agent(instance, args, kwargs)
+            return AgentRun(agent, framework, patch.no_error) if agent is not None else None
+        except Exception as bug:
+            report(f"reading an agent of {framework}", bug)
+            return None
+
+    return _AROUND[patch.kind](open_run)
+
+
+_Open = Callable[[Any, tuple[Any, ...], dict[str, Any]], AgentRun | None]
+
+
+def _around_function(open_run: _Open) -> Wrapper:
+    def around(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        opened = open_run(instance, args, kwargs)
+        if opened is None:
+            return wrapped(*args, **kwargs)
+        with opened:
+            return wrapped(*args, **kwargs)
+
+    return around
+
+
+def _around_coroutine(open_run: _Open) -> Wrapper:
+    async def around(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        opened = open_run(instance, args, kwargs)
+        if opened is None:
+            return await wrapped(*args, **kwargs)
+        with opened:
+            return await wrapped(*args, **kwargs)
+
+    return around
+
+
+def _around_awaitable(open_run: _Open) -> Wrapper:
+    def around(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        opened = open_run(instance, args, kwargs)
+        if opened is None or opened.agent.create_span:
+            result = wrapped(*args, **kwargs)
+        else:  # the method itself may start the span
+            with opened:
+                result = wrapped(*args, **kwargs)
+        return result if opened is None or not inspect.iscoroutine(result) else _awaited(opened, result)
+
+    return around
+
+
+async def _awaited(opened: AgentRun, result: Awaitable[Any]) -> Any:
+    with opened:
+        return await result
+
+
+def _around_generator(open_run: _Open) -> Wrapper:
+    def around(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        opened = open_run(instance, args, kwargs)
+        if opened is None:
+            return wrapped(*args, **kwargs)
+        return generating(wrapped, lambda *_args, **_kwargs: opened)(*args, **kwargs)
+
+    return around
+
+
+def _around_async_generator(open_run: _Open) -> Wrapper:
+    def around(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        opened = open_run(instance, args, kwargs)
+        if opened is None:
+            return wrapped(*args, **kwargs)
+        return generating_async(wrapped, lambda *_args, **_kwargs: opened)(*args, **kwargs)
+
+    return around
+
+
+def _around_async_context(open_run: _Open) -> Wrapper:
+    def around(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        opened = open_run(instance, args, kwargs)
+        inner = wrapped(*args, **kwargs)
+        return inner if opened is None else _within(opened, inner)
+
+    return around
+
+
+@asynccontextmanager
+async def _within(opened: AgentRun, inner: AbstractAsyncContextManager[Any]) -> AsyncGenerator[Any]:
+    with opened:
+        async with inner as entered:
+            yield entered
+
+
+def _around_future(open_run: _Open) -> Wrapper:
+    def around(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        opened = open_run(instance, args, kwargs)
+        if opened is None:
+            return wrapped(*args, **kwargs)
+        with ExitStack() as failing:
+            failing.enter_context(opened)
+            result = wrapped(*args, **kwargs)
+            failing.pop_all()
+        opened.pause()
+        _end_with(opened, result)
+        return result
+
+    return around
+
+
+def _end_with(opened: AgentRun, result: Any) -> None:
+    """End the run when its result is there."""
+
+    def ended(future: Any) -> None:
+        error: BaseException | None = None if future.cancelled() else future.exception()
+        opened.__exit__(None if error is None else type(error), error, None)
+
+    try:
+        future = result if hasattr(result, "add_done_callback") else result._result_task
+        future.add_done_callback(ended)
+    except Exception as bug:
+        opened.__exit__(None, None, None)
+        report("waiting for the end of an agent", bug)
+
+
+_AROUND: dict[Kind, Callable[[_Open], Wrapper]] = {
+    "function": _around_function,
+    "coroutine": _around_coroutine,
+    "awaitable": _around_awaitable,
+    "generator": _around_generator,
+    "async generator": _around_async_generator,
+    "async context": _around_async_context,
+    "future": _around_future,
+}
+
+
+def makes_spans() -> bool:
+    """Return True if spans that a framework starts with the global tracer provider are more than a fiction."""
+    return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider | trace.NoOpTracerProvider)
+
+
+def argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name: str, default: Any = None) -> Any:
+    """Return the argument at `position` (from 0), or else the keyword argument `name`, or else `default`."""
+    return args[position] if len(args) > position else kwargs.get(name, default)

@@ -1,0 +1,31 @@
+"""smolagents: `_run_stream` of an agent makes every run, streamed or not. A managed agent runs inside its manager."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otel_agentcost.calls.agent_run import Agent
+from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch
+from otel_agentcost.integrations.patching import Target
+
+
+def _agent(agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:  # noqa: ARG001
+    name = getattr(agent, "name", None) or type(agent).__name__
+    return Agent(name=name, description=getattr(agent, "description", None))
+
+
+FRAMEWORK = AgentFramework(
+    name="smolagents",
+    title="smolagents",
+    distribution="smolagents",
+    oldest="1.26.0",
+    runs="`run` of an agent, streamed or not; a managed agent is a run inside its manager",
+    refusal="`AgentGenerationError`, whose `__cause__` it is",
+    patches=(
+        AgentPatch(
+            target=Target(module="smolagents.agents", owner="MultiStepAgent", method="_run_stream"),
+            read_agent=_agent,
+            kind="generator",
+        ),
+    ),
+)

@@ -1,0 +1,207 @@
+"""Runs of agents, apart from any framework: spans, names, nesting, adoption, and their budgets."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import threading
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from openai import OpenAI
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
+
+import otel_agentcost
+from otel_agentcost import BudgetExceeded
+from otel_agentcost.calls.agent_run import Agent, AgentRun, turn
+from otel_agentcost.core import semconv
+from tests.support.budgeted_calls import USD, answering, ask, budgeted, client
+from tests.support.in_memory import Telemetry
+from tests.support.model_server import ModelServer
+
+RESEARCHER = Agent(name="researcher", conversation="c-1", key=1)
+WRITER = Agent(name="writer", key=2)
+CALL = "chat gpt-4o-mini"
+
+
+def run(agent: Agent = RESEARCHER) -> AgentRun:
+    """A run of `agent`, as a framework opens it."""
+    return AgentRun(agent, "acme")
+
+
+@contextmanager
+def asking(telemetry: Telemetry, model_server: ModelServer, **settings: Any) -> Generator[OpenAI]:
+    """Instrumented; the block gets a client whose calls are answered."""
+    answering(model_server)
+    with budgeted(telemetry, **settings), client(model_server) as made:
+        yield made
+
+
+def agents(telemetry: Telemetry) -> list[object]:
+    """The agents that the spans of the calls name."""
+    return [(span.attributes or {}).get(semconv.AGENT) for span in telemetry.spans if span.name == CALL]
+
+
+def test_calls_are_below_the_agent_and_count_in_it(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """They have its name and its conversation; the agent has the totals."""
+    with asking(telemetry, model_server) as made, run():
+        ask(made)
+    call, agent = telemetry.attributes(CALL), telemetry.attributes("invoke_agent researcher")
+    assert (call[semconv.AGENT], call[semconv.CONVERSATION]) == ("researcher", "c-1")
+    assert (agent[semconv.TRACE_LLM_CALLS], agent[semconv.TRACE_COST]) == (1, USD)
+    assert telemetry.span(CALL).parent == telemetry.span("invoke_agent researcher").get_span_context()
+
+
+def test_a_budget_of_an_agent_does_not_depend_on_sampling(model_server: ModelServer) -> None:
+    """A trace that is not sampled has no spans, and is limited all the same: by agent, conversation and trace."""
+    for limit in ("agent=researcher/day:calls=1", "conversation/day:calls=1", "trace:calls=1"):
+        telemetry = Telemetry(sampler=ALWAYS_OFF)
+        with asking(telemetry, model_server, budgets=limit) as made, run():
+            ask(made)
+            with pytest.raises(BudgetExceeded):
+                ask(made)
+        assert telemetry.spans == ()
+
+
+def test_each_run_is_a_trace(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """So a limit of a trace is one of a run, in a program without other spans."""
+    with asking(telemetry, model_server, trace_max_llm_calls=1) as made:
+        for _ in range(3):
+            with run():
+                ask(made)
+    assert len(agents(telemetry)) == 3
+
+
+def test_a_nested_agent_shares_the_allowance_of_the_outer_one(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """Its calls count in the budgets of both, with its own name."""
+    with (
+        asking(telemetry, model_server, budgets="agent=researcher/day:calls=2;agent=writer/day:calls=9") as made,
+        run(),
+    ):
+        ask(made)
+        with run(WRITER):
+            ask(made)
+            with pytest.raises(BudgetExceeded, match="agent=researcher/day:calls=2"):
+                ask(made)
+    assert agents(telemetry) == ["researcher", "writer", "writer"]
+
+
+def test_two_agents_of_one_name_count_a_call_once(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """An agent that asks itself spends its allowance once."""
+    with asking(telemetry, model_server, budgets="agent/day:calls=2") as made, run(), run(WRITER), run():
+        ask(made)
+        ask(made)
+        with pytest.raises(BudgetExceeded):
+            ask(made)
+
+
+def test_a_name_that_is_given_in_code_is_no_way_around_the_budget(
+    telemetry: Telemetry, model_server: ModelServer
+) -> None:
+    """It is on spans and metrics; the framework's agent is limited all the same."""
+    settings = "agent=researcher/day:calls=1"
+    with asking(telemetry, model_server, budgets=settings) as made, otel_agentcost.attribute(agent="support"), run():
+        ask(made)
+        with pytest.raises(BudgetExceeded):
+            ask(made)
+    assert agents(telemetry) == ["support", "support"]
+
+
+def test_methods_that_call_each_other_are_one_run(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """Equal keys say so; an agent that one of its tools runs is another run."""
+    with asking(telemetry, model_server), run(), run(), otel_agentcost.tool_call("ask"), run():
+        pass
+    assert [span.name for span in telemetry.spans].count("invoke_agent researcher") == 2
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "researcher"},
+        {"openinference.span.kind": "AGENT"},
+        {"traceloop.span.kind": "agent"},
+    ],
+)
+@pytest.mark.parametrize("root", [True, False])
+def test_a_span_that_others_have_opened_is_adopted(
+    telemetry: Telemetry, model_server: ModelServer, attributes: dict[str, str], *, root: bool
+) -> None:
+    """It gets the totals and the attributes that it does not have; there is no second span."""
+    tracer = telemetry.tracer_provider.get_tracer("others")
+    with asking(telemetry, model_server) as made, tracer.start_as_current_span("root") as outer:
+        if not root:
+            ask(made)
+        with tracer.start_as_current_span("their agent", attributes=attributes), run():
+            ask(made)
+        outer.set_attribute("done", value=True)
+    agent = telemetry.attributes("their agent")
+    assert agent[semconv.TRACE_LLM_CALLS] == 1
+    assert (agent[semconv.AGENT], agent[semconv.CONVERSATION]) == ("researcher", "c-1")
+    assert agents(telemetry)[-1] == "researcher"
+    assert "invoke_agent researcher" not in [span.name for span in telemetry.spans]
+
+
+def test_a_span_of_another_agent_is_not_adopted(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """Nor is one that an agent has already."""
+    tracer = telemetry.tracer_provider.get_tracer("others")
+    attributes = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "researcher"}
+    with asking(telemetry, model_server), tracer.start_as_current_span("theirs", attributes=attributes), run(WRITER):
+        pass
+    with (
+        asking(telemetry, model_server),
+        tracer.start_as_current_span("theirs", attributes=attributes),
+        run(),
+        run(WRITER),
+    ):
+        pass
+    assert [span.name for span in telemetry.spans] == ["invoke_agent writer", "theirs"] * 2
+
+
+def test_an_agent_that_takes_over_acts_until_the_next_one_does(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """Also where its turns are in other tasks and threads; all of it is one run."""
+    with asking(telemetry, model_server, budgets="agent=writer/day:calls=2") as made, run():
+
+        def take_turn(agent: Agent | None) -> None:
+            with turn(agent, "acme"):
+                ask(made)
+
+        async def take_turns() -> None:
+            for agent in (RESEARCHER, WRITER, None, RESEARCHER):
+                await asyncio.to_thread(take_turn, agent)
+
+        asyncio.run(take_turns())
+        with pytest.raises(BudgetExceeded):
+            take_turn(WRITER)
+    assert agents(telemetry) == ["researcher", "writer", "writer", "researcher", "writer"]
+    assert telemetry.attributes("invoke_agent researcher")[semconv.TRACE_LLM_CALLS] == 4
+
+
+def test_a_thread_that_an_agent_starts_works_for_it(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """Its calls are below the agent."""
+    with asking(telemetry, model_server) as made, run():
+        thread = threading.Thread(target=ask, args=(made,))
+        thread.start()
+        thread.join()
+    assert agents(telemetry) == ["researcher"]
+    assert telemetry.attributes("invoke_agent researcher")[semconv.TRACE_LLM_CALLS] == 1
+
+
+def test_a_run_that_is_never_left_ends_when_it_is_collected(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """What comes after it is no call of the agent."""
+    with asking(telemetry, model_server) as made:
+        left = run()
+        left.__enter__()
+        del left
+        gc.collect()
+        ask(made)
+    assert telemetry.span("invoke_agent researcher").end_time is not None
+    assert agents(telemetry) == [None]
+
+
+def test_nothing_happens_without_instrumentation(telemetry: Telemetry) -> None:
+    """A framework that was patched once runs on."""
+    with run():
+        pass
+    assert telemetry.spans == ()
