@@ -48,7 +48,7 @@ class Row(NamedTuple):
     """The name in `test_<name>.py`, if it is another one."""
 
 
-TOOLS, AGENTS = "integrations/tools", "integrations/agents"
+TOOLS, AGENTS, SDKS = "integrations/tools", "integrations/agents", "integrations/sdks"
 
 
 ROWS: dict[str, Row] = {
@@ -73,7 +73,9 @@ ROWS: dict[str, Row] = {
     "langgraph": Row(  # an old graph needs a newer langchain-core than the oldest one whose tools are tested
         ("langgraph==0.3.0", "langgraph-prebuilt==0.1.1", "langchain-openai<0.4"), (), (AGENTS,), "langchain"
     ),
-    "litellm": Row((), ("litellm[proxy]", *HTTP), ("services",)),  # a proxy takes a minute to start: the newest alone
+    "aiobotocore": Row((), ("aiobotocore",), (SDKS,)),  # which does not admit the newest botocore
+    # A proxy takes a minute to start: the newest alone.
+    "litellm": Row((), ("litellm[proxy]", *HTTP), ("services", SDKS)),
     "llama_index": Row(("llama-index-core==0.10.0",), ("llama-index-core", "llama-index-llms-openai"), (TOOLS, AGENTS)),
     "llama_agents": Row(("llama-index-core==0.13.0", "llama-index-llms-openai<0.6"), (), (AGENTS,), "llama_index"),
     "openai": Row(("openai==3.31.0",), ("openai",)),

@@ -91,6 +91,7 @@ class ActiveCall:
         "attempt",
         "begun",
         "content",
+        "covers",
         "earlier",
         "feed",
         "in_flight",
@@ -101,6 +102,7 @@ class ActiveCall:
         "reported",
         "request",
         "sent",
+        "terms",
         "unread",
     )
 
@@ -152,6 +154,10 @@ class ActiveCall:
         """Returns the last successful HTTP response. A weak reference for a stream: a dropped one is freed at once."""
         self.earlier: tuple[Any, ...] = ()
         """The responses of earlier attempts: if an SDK tries several models, each response is billed."""
+        self.covers = False
+        """True if this call is made through other SDKs: calls inside it are parts of it."""
+        self.terms: tuple[tuple[str, str], ...] = ()
+        """What the response says of the terms that served the call, beside its body."""
         self.reported: tuple[Reported, ...] = ()
         """What the response headers of a gateway say of money."""
         record.keep(self)
@@ -183,7 +189,12 @@ class ActiveCall:
         return client is self._client
 
     def is_for(self, request: ModelRequest) -> bool:
-        """Return True if `request` belongs to this call: a method that is wrapped twice may be patched twice."""
+        """Return True if `request` belongs to this call.
+
+        A method that is wrapped twice may be patched twice, and a library may make its call through another SDK.
+        """
+        if self.covers and not self.settled:
+            return True
         return request.call.body is not None and request.call.body is self.request.call.body
 
     def rewritten(self, request: ModelRequest) -> None:

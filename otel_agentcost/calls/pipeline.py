@@ -22,7 +22,8 @@ from otel_agentcost.calls.admission import Gates
 from otel_agentcost.calls.call import CURRENT, ActiveCall, CallContent, Ending
 from otel_agentcost.calls.loop_guard import LoopGuard
 from otel_agentcost.calls.passage import Passages
-from otel_agentcost.calls.seam import Body, EventIterator, EventStream, Reply, Retrieves, Seam
+from otel_agentcost.calls.rejections import is_rejection, status_error
+from otel_agentcost.calls.seam import Body, EventIterator, EventStream, Rejected, Reply, Retrieves, Seam, Watched
 from otel_agentcost.calls.unfinished import UnfinishedAnswers
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue
@@ -34,7 +35,7 @@ from otel_agentcost.telemetry.recorder import Labels, Recorder
 from otel_agentcost.telemetry.spans import Record, Spans, called_from
 from otel_agentcost.wire.fields import parsed
 from otel_agentcost.wire.format import ModelRequest
-from otel_agentcost.wire.plausible import checked, texts_of
+from otel_agentcost.wire.plausible import checked, texts_of, usage_in_headers
 
 Wrapped = Callable[..., Any]
 """The method of the SDK."""
@@ -168,12 +169,14 @@ class Pipeline:
             request = self._resolved(request)
             at = self._clock()
             record = self._spans.open(request.call, request.endpoint.attributes)
-            return self._begin(request, record, instance, at, nested=current is not None)
+            call = self._begin(request, record, instance, at, nested=current is not None)
         except BaseException as error:
             if record is not None:  # the call is not made: its span must not stay open
                 complete(record.abandon)
             report("reading a request", error)
             return None
+        call.covers = getattr(seam, "covers", False)
+        return call
 
     def _resolved(self, request: ModelRequest) -> ModelRequest:
         """Return `request` with the name of the provider whose prices apply."""
@@ -261,6 +264,13 @@ class Pipeline:
         elif isinstance(reply, EventIterator):
             self.open_stream(call, reply)
             return streams.tapped(reply.events, call, reply.close)
+        elif isinstance(reply, Watched):
+            told = reply.headers_alone()  # the call must not keep a dropped response alive
+            call.attempt, call.terms = (lambda: told), reply.terms
+            self.open_stream(call)
+            reply.watch(call)
+        elif isinstance(reply, Rejected):
+            self.finish(call, Answer(), status_error(reply.status))
         elif not reply.response.is_closed:
             self.open_stream(call)
             call.raw = streams.watch_bytes(reply.response, call)
@@ -286,7 +296,7 @@ class Pipeline:
     def _read_whole(self, call: ActiveCall, response: Any) -> None:
         """Read an HTTP response that a hook of the application has read completely."""
         content_type = str(response.headers.get("content-type", ""))
-        if "event-stream" not in content_type:
+        if not streams.is_streamed(content_type):
             body = parsed(response.content) if "json" in content_type else None
             self.finish(call, self._read(call, body))
             return
@@ -342,7 +352,8 @@ class Pipeline:
         if call.raw is not None and not call.raw.streamed:
             body = call.raw.body()
             if body is None and not complete:
-                return Answer(missing="the response was closed before it was read")
+                counted = usage_in_headers(call.headers())
+                return Answer(usage=counted, missing=None if counted else "the response was closed before it was read")
             return self._read(call, body)
         if call.reader is None:
             return Answer(missing="the response was dropped before it was read")
@@ -480,9 +491,11 @@ def _read_body(call: ActiveCall, body: Any) -> Answer:
 
 
 def _completed(call: ActiveCall, answer: Answer) -> Answer:
-    """Return `answer` with what its headers say of money, within the output limit, and with earlier attempts."""
+    """Return `answer` with what its headers say of money and terms, within the output limit, with earlier attempts."""
     if call.reported:
         answer = replace(answer, reported=(*answer.reported, *call.reported))
+    if call.terms:
+        answer = replace(answer, terms=(*answer.terms, *call.terms))
     answer = pricing.within_limit(answer, call.request.call)
     if call.earlier:
         answer = pricing.with_attempts(answer, call.earlier, call.request)
@@ -496,8 +509,6 @@ def _not_sent(error: BaseException | None) -> dict[str, AttributeValue]:
 
 def _not_answered(error: BaseException) -> str | None:
     """Return why the cost of a failed call is unknown; None if the provider rejected it, which costs nothing."""
-    if not foreign(error) and (
-        getattr(error, "status_code", None) is not None or getattr(error, "code", None) is not None
-    ):
+    if not foreign(error) and is_rejection(error):
         return None
     return f"no answer came ({type(error).__name__}): whether the provider bills it is not known"

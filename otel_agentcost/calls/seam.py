@@ -5,8 +5,8 @@ A seam reads the request and says what came back. It does nothing else: the pipe
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 from otel_agentcost.wire import AnswerReader
@@ -47,7 +47,31 @@ class RawResponse:
     response: Any
 
 
-Reply = Body | EventStream | EventIterator | RawResponse
+@dataclass(frozen=True, slots=True)
+class Watched:
+    """A response that the application reads later, at a place that only the seam knows."""
+
+    watch: Callable[[Any], object]
+    """Called with the call, once. It lets the call's `feed` see the events, and its `end` the end of them."""
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
+    """The headers of the response, with names in lower case."""
+    terms: tuple[tuple[str, str], ...] = ()
+    """What the response says of the terms that served the call, beside its body."""
+
+    def headers_alone(self) -> Watched:
+        """Return this without what it refers to of the SDK's objects."""
+        return replace(self, watch=id)
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A response with an error, which costs nothing. The SDK raises its own exception for it later."""
+
+    status: int
+    """The status of HTTP."""
+
+
+Reply = Body | EventStream | EventIterator | RawResponse | Watched | Rejected
 
 
 class Seam(Protocol):

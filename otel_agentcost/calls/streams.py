@@ -285,6 +285,11 @@ def _watch(stream: Any, listener: StreamListener, running: Callable[[], bool]) -
         watch_close(response, listener, running)
 
 
+def is_streamed(content_type: str) -> bool:
+    """Return True if a response is a stream of events: server-sent ones, or one JSON value a line."""
+    return any(name in content_type for name in ("event-stream", "ndjson", "stream+json", "jsonl"))
+
+
 class RawReader:
     """Reads the events or the body of a raw response from the bytes that the application reads."""
 
@@ -299,8 +304,9 @@ class RawReader:
             decode: Decompresses the next bytes; None if the bytes are not compressed.
         """
         self._listener = listener
-        self._sse = "event-stream" in content_type
+        self._sse = is_streamed(content_type)
         self._json = "json" in content_type and not self._sse
+        self._by_line = "json" in content_type
         self._decode = decode
         self._rest = b""
         self._body: list[bytes] = []
@@ -332,8 +338,8 @@ class RawReader:
     def _lines(self, data: bytes) -> None:
         *lines, self._rest = (self._rest + data).split(b"\n")
         for line in lines:
-            if line.startswith(b"data:"):
-                payload = line[5:].strip()
+            if self._by_line or line.startswith(b"data:"):
+                payload = line.removeprefix(b"data:").strip()
                 if payload and payload != b"[DONE]":
                     self._listener.feed(parsed(payload))
 

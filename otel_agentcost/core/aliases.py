@@ -146,5 +146,12 @@ FRAMEWORK_SCOPES: Final = (
 or stand for an answer from a cache.
 """
 
-PATCHED_SDK_SCOPES: Final = "openai|anthropic|google.?gen_?ai"
+UNMARKED_CALLS: Final = {
+    "openinference.instrumentation.bedrock": ("bedrock.converse", "bedrock.invoke_model"),
+    "openinference.instrumentation.groq": ("Completions", "AsyncCompletions"),
+    "openinference.instrumentation.mistralai": ("MistralClient.", "MistralAsyncClient."),
+}
+"""Scopes whose spans have the attribute that marks a model call only when they end, and how their names begin."""
+
+PATCHED_SDK_SCOPES: Final = "openai|anthropic|google.?gen_?ai|bedrock|mistralai|cohere|ollama|groq|together"
 """A pattern for the scopes of instrumentations of the SDKs that this package patches."""

@@ -102,13 +102,20 @@ def _is_free(span: Span) -> TypeGuard[SdkSpan]:
 def _is_inference(span: SdkSpan) -> bool:
     attributes = span.attributes
     if not attributes:
-        return False
+        return _is_unmarked_call(span)
     operation = attributes.get(semconv.OPERATION)
     if operation is not None:
         return operation in _OPERATIONS
     if "llm.request.type" in attributes:  # OpenLLMetry before it followed the GenAI conventions
         return True
-    return attributes.get("openinference.span.kind") in _OPENINFERENCE_KINDS
+    kind = attributes.get("openinference.span.kind")
+    return kind in _OPENINFERENCE_KINDS if kind is not None else _is_unmarked_call(span)
+
+
+def _is_unmarked_call(span: SdkSpan) -> bool:
+    scope = span.instrumentation_scope
+    begins = aliases.UNMARKED_CALLS.get(scope.name) if scope is not None else None
+    return begins is not None and span.name.startswith(begins)
 
 
 def _is_child(span: SdkSpan, parent: Span) -> bool:

@@ -35,6 +35,7 @@ _AGENT: Final = _Work("run_agent", "an agent's run is billed as it runs, after i
 _VIDEO: Final = _Work("generate_video", "a video is billed as it is made, after it was requested")
 _TUNING: Final = _Work("tune_model", "tuning a model is billed as it runs, after it was started")
 _EVAL: Final = _Work("run_eval", "an evaluation is billed as it runs, after it was started")
+_HOSTED: Final = _Work("query_models", "the response does not say which models ran, and how many tokens they used")
 _OTHER: Final = _Work("start_work", "what the call starts is billed as it runs, after the response")
 
 WORK: Final[Mapping[str, _Work]] = {
@@ -59,6 +60,12 @@ WORK: Final[Mapping[str, _Work]] = {
     "/fine_tuning/jobs": _TUNING,
     "/graders/run": _EVAL,
     "/evals/*/runs": _EVAL,
+    "/agents/*/text": _AGENT,  # Amazon Bedrock
+    "/agents/*": _AGENT,
+    "/flows/*/aliases/*": _HOSTED,
+    "/retrieveAndGenerate": _HOSTED,
+    "/retrieveAndGenerateStream": _HOSTED,
+    "/optimize-prompt": _HOSTED,
 }
 """What a request starts, by the end of its path. `*` stands for one segment."""
 

@@ -27,7 +27,7 @@ from otel_agentcost.wire.token_split import Counts, put
 from otel_agentcost.wire.tokenizers import count_text
 from otel_agentcost.wire.usage_names import HEADERS
 
-__all__ = ["checked", "texts_of"]
+__all__ = ["checked", "texts_of", "usage_in_headers"]
 
 Headers = Mapping[str, str]
 Texts = Callable[[], Sequence[str]]
@@ -142,7 +142,7 @@ def _estimated(call: Call, form: Format, answer: Answer, said: Sequence[str], he
         told = told._replace(output=None)
     if any(each.cached for each in in_headers(headers)):  # from a gateway's cache, which uses no tokens
         return replace(answer, partial=None)
-    if (usage := _in_headers(headers)) is not None:
+    if (usage := usage_in_headers(headers)) is not None:
         return replace(answer, usage=usage, missing=told.unpriced, partial=None)
     prompt, produced = _completed(call, form, told, said, answer.model or call.model)
     if not prompt and not produced:  # there is nothing to estimate from
@@ -196,7 +196,7 @@ _HEADER_KINDS: Final[Mapping[str, Kind]] = {
 }
 
 
-def _in_headers(headers: Headers) -> Usage | None:
+def usage_in_headers(headers: Headers) -> Usage | None:
     """Return the usage in response headers; None if they do not count input and output."""
     counts: Counts = {}
     for row in HEADERS:

@@ -29,8 +29,8 @@ _USAGE = {
 }
 GROQ_USD = 0.00085552
 """1,205 input tokens at $0.59, cached ones included, and 183 output tokens at $0.79 a million."""
-MISTRAL_USD = 0.00029055
-"""1,205 input tokens at $0.15 and 183 output tokens at $0.60 a million: the span does not tell the cached ones."""
+MISTRAL_USD = 0.00015231
+"""181 input tokens at $0.15, 1,024 cached ones at $0.015, and 183 output tokens at $0.60 a million."""
 COHERE_USD = 0.00075
 """100 billed input tokens at $2.50 and 50 output tokens at $10 a million."""
 CLAUDE_USD = 0.00995742
@@ -134,7 +134,7 @@ FOREIGN: Sequence[Foreign] = (
         module="opentelemetry.instrumentation.groq",
         call=partial(_groq, stream=True),
     ),
-    _groq_seen(name="groq, openinference", module="openinference.instrumentation.groq", call=_groq, refusable=False),
+    _groq_seen(name="groq, openinference", module="openinference.instrumentation.groq", call=_groq),
     Foreign(
         name="mistralai, openinference",
         module="openinference.instrumentation.mistralai",
@@ -142,7 +142,6 @@ FOREIGN: Sequence[Foreign] = (
         sdk="mistralai",
         call=_mistral,
         usd=MISTRAL_USD,
-        refusable=False,
     ),
     Foreign(
         name="cohere, openllmetry",

@@ -15,6 +15,7 @@ Said = Mapping[str, Any]
 
 GROQ = "opentelemetry.instrumentation.groq"
 GROQ_TOO = "openinference.instrumentation.groq"
+TOGETHER = "opentelemetry.instrumentation.together"
 COHERE = "opentelemetry.instrumentation.cohere"
 BOTOCORE = "opentelemetry.instrumentation.botocore.bedrock-runtime"
 BEDROCK = "opentelemetry.instrumentation.bedrock"

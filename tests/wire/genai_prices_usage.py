@@ -126,3 +126,22 @@ def overlapping(usage: Usage, keys: set[str]) -> dict[str, Any]:
         if total:
             found[key] = total
     return found
+
+
+# --- providers whose requests are read by the formats of their own SDKs -----------------------------------------------
+
+MORE = {
+    "api.cohere.com": ("cohere", "default"),
+    "api.mistral.ai": ("mistral", "default"),
+    "amazonaws.com": ("aws", "default"),
+}
+"""The oracle's name of a provider, and of the usual shape of its usage."""
+
+
+def more_recordings() -> list[dict[str, Any]]:
+    """The recordings of these providers."""
+    folder = os.environ.get("AGENTCOST_CORPORA")
+    if not folder:
+        return []
+    lines = (Path(folder) / "recordings.jsonl").read_text(encoding="utf-8").splitlines()
+    return [line for line in map(json.loads, lines) if any(line["host"].endswith(host) for host in MORE)]

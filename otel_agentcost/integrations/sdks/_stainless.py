@@ -18,11 +18,33 @@ from otel_agentcost.calls.seam import Body, EventStream, RawResponse, Reply
 from otel_agentcost.core.call import Endpoint
 from otel_agentcost.integrations.endpoints import DEPLOYMENT, endpoint, match_path, with_location
 from otel_agentcost.integrations.patching import Target, argument, with_argument
-from otel_agentcost.integrations.sdks._base import Patchable, Through
+from otel_agentcost.integrations.sdks._base import Patchable, Sdk, Through
 from otel_agentcost.wire import CannotRewrite, Change, Format, load
 from otel_agentcost.wire.format import ModelRequest
 
 _MAX_CACHED = 1000
+
+
+def stainless_sdk(distribution: str, package: str, provider: str, formats: Mapping[str, str], *, oldest: str) -> Sdk:
+    """Return the SDK of a provider that Stainless has generated.
+
+    Args:
+        distribution: Its name on PyPI.
+        package: The dotted name of its package.
+        provider: The provider, as `gen_ai.provider.name`.
+        formats: Names of wire formats by path ending.
+        oldest: The oldest release that the tests cover.
+    """
+    seam, module = StainlessSeam(provider, formats, {}), f"{package}._base_client"
+    return Sdk(
+        name=package.partition(".")[0],
+        distribution=distribution,
+        oldest=oldest,
+        patches=(
+            *seam.patches(module, "SyncAPIClient", "request", Pipeline.call),
+            *seam.patches(module, "AsyncAPIClient", "request", Pipeline.call_async),
+        ),
+    )
 
 
 class StainlessSeam:

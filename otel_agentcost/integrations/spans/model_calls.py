@@ -1,4 +1,4 @@
-"""Model calls of SDKs that this package does not patch, from spans of other instrumentations.
+"""Model calls that no patch of an SDK has seen, from spans of other instrumentations.
 
 A call is admitted when its span starts (`start` may raise `BudgetExceeded`). It is charged right before the span ends,
 from the attributes of the span. docs/neighbours.md lists the differences to calls of patched SDKs. Called by
@@ -8,10 +8,11 @@ from the attributes of the span. docs/neighbours.md lists the differences to cal
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import replace
 from decimal import Decimal
@@ -140,6 +141,7 @@ class _Call:
         "_request",
         "_scopes",
         "_source",
+        "_spans",
         "_started_at",
         "_tally",
         "_ticket",
@@ -162,6 +164,7 @@ class _Call:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._scopes: list[str] = []
+        self._spans: list[weakref.ref[Span]] = []
         self._open = 0
         self._done = False
         self._facts: CallFacts | None = None
@@ -180,6 +183,9 @@ class _Call:
             return
         try:
             self._facts = gate.facts_of_span(self._request, span, self._context, self._attribution, self._worst_case)
+            if self._source.patched in sys.modules:  # the patch of the SDK admits the call
+                self._ticket = gate.guard.without_reservation(self._facts, self._request.model)
+                return
             # Waiting for reserved budget blocks the thread, which must not happen in an event loop.
             decision = gate.ask(self._facts, span, wait=event_loops.running() is None)
             if isinstance(decision, Ticket) and (decision.model is not None or decision.max_output_tokens is not None):
@@ -247,6 +253,7 @@ class _Call:
         """Add a span of the call."""
         with self._lock:
             self._scopes.append(_scope(span))
+            self._spans.append(weakref.ref(span))
             self._open += 1
 
     def span_ended(self, span: Span, *, charged: bool) -> None:
@@ -257,7 +264,7 @@ class _Call:
             charged: True if the call was charged inside the span, so that it must not be charged again.
         """
         answer = sources.response_of(span, self._source)
-        charged = charged or adoption.is_claimed(span)
+        charged = charged or any(adoption.is_claimed(each) for each in self._alive())
         with self._lock:
             self._open -= 1
             if self._done or not (charged or answer.usage is not None or not self._open):
@@ -270,6 +277,12 @@ class _Call:
             self._charge(span, answer)
         finally:
             self._release()
+
+    def _alive(self) -> Iterator[Span]:
+        """Yield the spans of the call: where two instrumentations see it, the pipeline adopts one of their spans."""
+        for reference in self._spans:
+            if (span := reference()) is not None:
+                yield span
 
     # --- after the call ---
 

@@ -1,8 +1,8 @@
-"""Spans of model calls by SDKs that this package does not patch: which they are, and how to read request and usage.
+"""Spans of model calls that other instrumentations of SDKs make: which they are, and how to read request and usage.
 
 The instrumentation scope identifies the instrumentation that made a span. Only the scopes listed here count: each
-belongs to one SDK and makes one span for each call. Remove an SDK from the list when `integrations/sdks` patches it, or
-its calls are charged twice. Scopes of frameworks are not listed: a usage in their spans may come from a cache, or from
+belongs to one SDK and makes one span for each call. Mark the rows of an SDK when `integrations/sdks` patches it, or its
+calls are admitted twice. Scopes of frameworks are not listed: a usage in their spans may come from a cache, or from
 a call that is charged already. Used by `model_calls.py`, which admits and prices the calls.
 """
 
@@ -31,6 +31,9 @@ class Source:
     """The provider that the SDK calls, as `gen_ai.provider.name`."""
     refusable: bool = True
     """True if an exception in `on_start` prevents the call. Some instrumentations catch it and make the call anyway."""
+    patched: str = ""
+    """The module of the SDK that `integrations/sdks` patches; empty if it patches none. Where the module is loaded, a
+    span admits nothing, and charges only a call that the patch has not seen, because this version does not fit it."""
     exclusive: bool = False
     """True if its input tokens exclude cached ones, as Bedrock counts. In the GenAI conventions, they include them."""
     bare_model: bool = False
@@ -39,31 +42,37 @@ class Source:
     """Prefixes of the names of its model call spans, if no attribute identifies them when they start."""
 
 
-_BEDROCK = Source(sdk="botocore", provider="aws.bedrock", exclusive=True)
+_BEDROCK = Source(sdk="botocore", provider="aws.bedrock", patched="botocore.client", exclusive=True)
 
 SOURCES: Mapping[str, Source] = {
-    "opentelemetry.instrumentation.groq": Source(sdk="groq", provider="groq"),
+    "opentelemetry.instrumentation.groq": Source(sdk="groq", provider="groq", patched="groq"),
     "openinference.instrumentation.groq": Source(
-        sdk="groq", provider="groq", refusable=False, calls=("Completions", "AsyncCompletions")
+        sdk="groq", provider="groq", patched="groq", refusable=False, calls=("Completions", "AsyncCompletions")
     ),
-    "opentelemetry.instrumentation.mistralai": Source(sdk="mistralai", provider="mistral_ai"),
+    "opentelemetry.instrumentation.mistralai": Source(sdk="mistralai", provider="mistral_ai", patched="mistralai"),
     "openinference.instrumentation.mistralai": Source(
-        sdk="mistralai", provider="mistral_ai", refusable=False, calls=("MistralClient.", "MistralAsyncClient.")
+        sdk="mistralai", provider="mistral_ai", patched="mistralai", calls=("MistralClient.", "MistralAsyncClient.")
     ),
     "mistralai_sdk_tracer": Source(
-        sdk="mistralai", provider="mistral_ai", refusable=False, calls=("chat_", "stream_chat", "embeddings_", "fim_")
+        sdk="mistralai",
+        provider="mistral_ai",
+        patched="mistralai",
+        calls=("chat_", "stream_chat", "embeddings_", "fim_"),
     ),
-    "opentelemetry.instrumentation.cohere": Source(sdk="cohere", provider="cohere"),
+    "opentelemetry.instrumentation.cohere": Source(sdk="cohere", provider="cohere", patched="cohere"),
     "opentelemetry.instrumentation.bedrock": Source(
-        sdk="botocore", provider="aws.bedrock", exclusive=True, bare_model=True
+        sdk="botocore", provider="aws.bedrock", patched="botocore.client", exclusive=True, bare_model=True
     ),
     "opentelemetry.instrumentation.botocore.bedrock-runtime": _BEDROCK,
     "opentelemetry.instrumentation.genai.bedrock": _BEDROCK,
     "openinference.instrumentation.bedrock": Source(
-        sdk="botocore", provider="aws.bedrock", calls=("bedrock.converse", "bedrock.invoke_model")
+        sdk="botocore",
+        provider="aws.bedrock",
+        patched="botocore.client",
+        calls=("bedrock.converse", "bedrock.invoke_model"),
     ),
-    "opentelemetry.instrumentation.together": Source(sdk="together", provider="together_ai"),
-    "opentelemetry.instrumentation.ollama": Source(sdk="ollama", provider="ollama"),
+    "opentelemetry.instrumentation.together": Source(sdk="together", provider="together_ai", patched="together"),
+    "opentelemetry.instrumentation.ollama": Source(sdk="ollama", provider="ollama", patched="ollama"),
 }
 """Sources by the exact name of the scope."""
 

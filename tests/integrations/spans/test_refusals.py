@@ -16,7 +16,7 @@ from opentelemetry.trace import StatusCode
 import otel_agentcost
 from otel_agentcost import BudgetExceeded
 from tests.support.budgeted_calls import budgeted, until_refused
-from tests.support.foreign_spans import ASKS, BEDROCK_TOO, BOTOCORE, COHERE, GROQ, GROQ_TOO, MODEL, USD, call, span_of
+from tests.support.foreign_spans import ASKS, COHERE, GROQ, GROQ_TOO, MODEL, TOGETHER, USD, call, span_of
 from tests.support.in_memory import Telemetry
 
 
@@ -58,7 +58,7 @@ def test_a_refused_call_is_no_part_of_the_next(telemetry: Telemetry) -> None:
     """Ten refusals in a row are ten refusals: none is taken for a second span of the one before."""
     with budgeted(telemetry, budgets="total:calls=1"):
         call(telemetry)
-        for scope in (BOTOCORE, BEDROCK_TOO) * 5:
+        for scope in (GROQ, TOGETHER) * 5:
             with pytest.raises(BudgetExceeded):
                 call(telemetry, scope)
     assert telemetry.total("agentcost.budget.refusals") == 10

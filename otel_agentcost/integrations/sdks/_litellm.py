@@ -1,0 +1,258 @@
+"""Reads calls of LiteLLM's functions, whose arguments are the fields of OpenAI's requests, and watches its streams."""
+
+# Objects of SDKs have no types here:
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import sys
+import weakref
+from collections.abc import Mapping
+from contextlib import suppress
+from contextvars import ContextVar, Token
+from dataclasses import replace
+from functools import partial
+from importlib import import_module
+from typing import Any, Final
+
+from otel_agentcost.calls.call import ActiveCall
+from otel_agentcost.calls.pipeline import Pipeline
+from otel_agentcost.calls.seam import Body, Reply, Seam, Watched
+from otel_agentcost.core.call import Endpoint
+from otel_agentcost.errors import BudgetExceeded, LoopDetected
+from otel_agentcost.integrations.endpoints import endpoint
+from otel_agentcost.wire import Change, Format
+from otel_agentcost.wire.format import ModelRequest
+
+_PROVIDERS: Final = {
+    "azure": "azure.ai.openai",
+    "azure_text": "azure.ai.openai",
+    "azure_ai": "azure.ai.inference",
+    "bedrock": "aws.bedrock",
+    "bedrock_converse": "aws.bedrock",
+    "sagemaker": "aws.sagemaker",
+    "sagemaker_chat": "aws.sagemaker",
+    "gemini": "gcp.gemini",
+    "vertex_ai": "gcp.vertex_ai",
+    "vertex_ai_beta": "gcp.vertex_ai",
+    "mistral": "mistral_ai",
+    "codestral": "mistral_ai",
+    "moonshot": "moonshot_ai",
+    "together_ai": "together",
+    "fireworks_ai": "fireworks",
+    "text-completion-openai": "openai",
+    "custom_openai": "openai",
+    "cohere_chat": "cohere",
+    "ollama_chat": "ollama",
+    "watsonx": "ibm.watsonx.ai",
+    "xai": "x_ai",
+}
+"""LiteLLM's names of providers (https://docs.litellm.ai/docs/providers), and those of the GenAI conventions. Others are
+the same, or their names in the price book."""
+
+_INNER: Final = ("acompletion", "aembedding", "aresponses", "fallbacks", "mock_response", "mock_tool_calls")
+"""Arguments of a call that is no call of a model itself: LiteLLM's own, one that tries several models, or a mock."""
+_OTHERS: Final = frozenset({"api_key", "api_base", "base_url", "timeout", "extra_headers", "headers", "metadata"})
+"""Arguments that are no fields of the request."""
+_POSITIONS: Final = {"chat": ("model", "messages"), "embeddings": ("model", "input"), "responses": ("input", "model")}
+"""The names of the first positional arguments."""
+_CALL: Final = "_agentcost_call"
+
+
+class LiteLLMSeam:
+    """The seam of one kind of LiteLLM's functions."""
+
+    covers = True
+    """Calls inside these are theirs."""
+
+    def __init__(self, kind: str) -> None:
+        """Create the seam.
+
+        Args:
+            kind: `chat`, `responses` or `embeddings`.
+        """
+        self._kind = kind
+        self._names = _POSITIONS[kind]
+
+    def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ModelRequest | None:  # noqa: ARG002
+        """Read the request; None if the call of a model is another one."""
+        if any(kwargs.get(name) for name in _INNER):
+            return None
+        body = {name: value for name, value in kwargs.items() if value is not None and name not in _OTHERS}
+        body.update(zip(self._names, args, strict=False))
+        form = _form_of(self._kind)
+        return ModelRequest(
+            call=form.read_request(body, ""), endpoint=_endpoint(body.get("model"), kwargs), format=form
+        )
+
+    def rewrite(
+        self,
+        request: ModelRequest,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+        *,
+        model: str | None,
+        max_output_tokens: int | None,
+    ) -> tuple[ModelRequest, tuple[Any, ...], dict[str, Any]]:
+        """Return the same call with another model or a lower output limit."""
+        target, before = request.endpoint, request.call.body
+        change = Change(model=model, max_output_tokens=max_output_tokens, provider=target.provider, known=target.known)
+        body, path = request.format.rewrite(request.call, "", change)
+        changed = {name: value for name, value in body.items() if name not in before or before[name] is not value}
+        places = self._names[: len(args)]
+        args = tuple(changed.pop(name, value) for name, value in zip(places, args, strict=False)) + args[len(places) :]
+        kwargs = {**kwargs, **changed}
+        other = _endpoint(body.get("model"), kwargs)
+        return replace(request, call=request.format.read_request(body, path), endpoint=other), args, kwargs
+
+    def unwrap(self, result: Any) -> Reply:
+        """Return what came back: a response, or a stream."""
+        streamed = hasattr(type(result), "__next__") or hasattr(type(result), "__anext__")
+        return Watched(partial(_watch, result)) if streamed else Body(result)
+
+
+def _form_of(kind: str) -> Format:
+    """Return the format. Its module is loaded with the first call, as those of others are."""
+    form: Format = import_module("otel_agentcost.wire.litellm").form_of(kind)
+    return form
+
+
+def _endpoint(model: Any, kwargs: Mapping[str, Any]) -> Endpoint:
+    """Return the provider of a model, and the address if the caller names one: LiteLLM knows both."""
+    address, named = kwargs.get("api_base") or kwargs.get("base_url"), kwargs.get("custom_llm_provider")
+    provider = named
+    with suppress(Exception):  # LiteLLM raises for a model whose provider it does not know
+        known: Any = sys.modules["litellm"]
+        _, provider, _, default = known.get_llm_provider(model=model, custom_llm_provider=named, api_base=address)
+        address = address or default
+    location = kwargs.get("vertex_location") or kwargs.get("vertex_ai_location")
+    if not address and location and str(provider).startswith("vertex_ai"):
+        host = "aiplatform" if location == "global" else f"{location}-aiplatform"
+        address = f"https://{host}.googleapis.com/v1/locations/{location}"
+    name = str(provider or "litellm")
+    return endpoint(address if isinstance(address, str) else "", _PROVIDERS.get(name, name))
+
+
+# --- refusals ---------------------------------------------------------------------------------------------------------
+
+_Refusals = list[Exception]
+_REFUSALS: ContextVar[_Refusals | None] = ContextVar("agentcost_litellm_refusals", default=None)
+"""The refusals within the outermost call of LiteLLM, which swallows them if it has `fallbacks`, and raises another."""
+
+
+def call(pipeline: Pipeline, seam: Seam, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    """Make one synchronous call. A refusal comes out as itself."""
+    refusals, token = _noted()
+    try:
+        return pipeline.call(seam, wrapped, instance, args, kwargs)
+    except Exception as error:
+        if (refusal := _refusal(error, refusals, outermost=token is not None)) is None:
+            raise
+        raise refusal from None
+    finally:
+        if token is not None:
+            _REFUSALS.set(None)
+
+
+async def call_async(pipeline: Pipeline, seam: Seam, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    """Do the same as `call`, for an asynchronous function."""
+    refusals, token = _noted()
+    try:
+        return await pipeline.call_async(seam, wrapped, instance, args, kwargs)
+    except Exception as error:
+        if (refusal := _refusal(error, refusals, outermost=token is not None)) is None:
+            raise
+        raise refusal from None
+    finally:
+        if token is not None:
+            _REFUSALS.set(None)
+
+
+def _noted() -> tuple[_Refusals, Token[_Refusals | None] | None]:
+    """Return the refusals of the outermost call, and a token if this is that call."""
+    refusals = _REFUSALS.get()
+    if refusals is not None:
+        return refusals, None
+    refusals = []
+    return refusals, _REFUSALS.set(refusals)
+
+
+def _refusal(error: Exception, refusals: _Refusals, *, outermost: bool) -> Exception | None:
+    """Note a refusal. Return the last one if `error` hides it from the application; None to raise `error` itself."""
+    if isinstance(error, (BudgetExceeded, LoopDetected)):
+        refusals.append(error)
+        return None
+    return refusals[-1] if outermost and refusals else None
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+def _watch(stream: Any, call: ActiveCall) -> None:
+    """Let `call` see the chunks of a stream: the methods that return them find it in the stream."""
+    reader: Any = call.reader
+    reader.cached = getattr(stream, "custom_llm_provider", None) == "cached_response"
+    stream.__dict__[_CALL] = call
+    # LiteLLM's threads for logs keep copies of the context, and with it the call: it must not wait for them.
+    weakref.finalize(stream, call.dropped).atexit = False
+
+
+def next_event(_pipeline: Pipeline, _seam: Seam, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    """Return the next chunk of a stream, after its call has seen it."""
+    call: ActiveCall | None = instance.__dict__.get(_CALL)
+    if call is None or call.settled:
+        return wrapped(*args, **kwargs)
+    try:
+        if call.record.first_chunk is None:  # some providers get their request with the first chunk
+            with call.active():
+                event = wrapped(*args, **kwargs)
+        else:
+            event = wrapped(*args, **kwargs)
+    except StopIteration:
+        call.end(complete=True)
+        raise
+    except BaseException as error:  # however the reading fails, the call ends
+        call.end(error, complete=False)
+        raise
+    return _seen(call, event)
+
+
+async def next_event_async(
+    _pipeline: Pipeline, _seam: Seam, wrapped: Any, instance: Any, args: Any, kwargs: Any
+) -> Any:
+    """Do the same as `next_event`, for an asynchronous stream."""
+    call: ActiveCall | None = instance.__dict__.get(_CALL)
+    if call is None or call.settled:
+        return await wrapped(*args, **kwargs)
+    try:
+        if call.record.first_chunk is None:
+            with call.active():
+                event = await wrapped(*args, **kwargs)
+        else:
+            event = await wrapped(*args, **kwargs)
+    except StopAsyncIteration:
+        call.end(complete=True)
+        raise
+    except BaseException as error:  # however the reading fails, the call ends
+        call.end(error, complete=False)
+        raise
+    return _seen(call, event)
+
+
+def close(_pipeline: Pipeline, _seam: Seam, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+    """Close a stream early, which ends its call."""
+    if (call := instance.__dict__.get(_CALL)) is not None:
+        call.close()
+    return wrapped(*args, **kwargs)
+
+
+def _seen(call: ActiveCall, event: Any) -> Any:
+    call.first_chunk()
+    try:
+        call.feed(event)
+    except BudgetExceeded as error:
+        call.end(error, complete=False)
+        raise
+    except Exception as bug:
+        call.unreadable(bug)
+    return event

@@ -1,0 +1,138 @@
+"""LiteLLM's own calls: requests and responses in OpenAI's form, whatever the provider, with LiteLLM's own notes.
+
+An answer from LiteLLM's cache costs nothing. The usage of a stream is among the notes of its last chunk.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from otel_agentcost.core.call import Answer, Call
+from otel_agentcost.wire import openai_chat, openai_embeddings, openai_responses
+from otel_agentcost.wire.fields import get, text
+from otel_agentcost.wire.format import AnswerReader, Format, SoFar
+from otel_agentcost.wire.openai_chat import Chat
+from otel_agentcost.wire.openai_embeddings import Embeddings
+from otel_agentcost.wire.openai_responses import Responses
+
+__all__ = ["FORMAT", "form_of", "is_cached"]
+
+_NOTES: Final = "_hidden_params"
+
+
+def is_cached(response: Any) -> bool:
+    """Return whether a response, or a stream, came from LiteLLM's cache.
+
+    Args:
+        response: An object of LiteLLM.
+    """
+    notes = get(response, _NOTES)
+    return get(notes, "cache_hit") is True or get(response, "custom_llm_provider") == "cached_response"
+
+
+class _Noted(Format):
+    """The format of one kind of calls."""
+
+    def __init__(self, form: Format) -> None:
+        """Create the format.
+
+        Args:
+            form: OpenAI's format of the same kind of calls, whose facets this format has too.
+        """
+        self._form = form
+
+    def read_request(self, body: Any, path: str) -> Call:
+        """Read a request."""
+        return self._form.read_request(body, path)
+
+    def read_response(self, call: Call, response: Any) -> Answer:
+        """Read a whole response."""
+        if is_cached(response):
+            return Answer(free=True, model=text(response, "model"), response_id=text(response, "id"))
+        return _priced_here(call, self._form.read_response(call, response))
+
+    def open_stream(self, call: Call) -> _Reader:
+        """Return a reader for the chunks of the answer to `call`."""
+        return _Reader(call, self._form.open_stream(call))
+
+
+class _NotedChat(_Noted):
+    content = Chat.content
+    conversation = Chat.conversation
+    input_bound = Chat.input_bound
+    prompt_tokens = Chat.prompt_tokens
+    rewriting = Chat.rewriting
+
+
+class _NotedResponse(_Noted):
+    content = Responses.content
+    conversation = Responses.conversation
+    input_bound = Responses.input_bound
+    prompt_tokens = Responses.prompt_tokens
+    rewriting = Responses.rewriting
+
+
+class _NotedEmbeddings(_Noted):
+    content = Embeddings.content
+    conversation = Embeddings.conversation
+    input_bound = Embeddings.input_bound
+    prompt_tokens = Embeddings.prompt_tokens
+    rewriting = Embeddings.rewriting
+
+
+class _Reader:
+    """Reads the chunks of one answer. `cached` is set if they come from LiteLLM's cache."""
+
+    __slots__ = ("_call", "_last", "_reader", "cached")
+
+    def __init__(self, call: Call, reader: AnswerReader) -> None:
+        """Create a reader.
+
+        Args:
+            call: The call that the stream answers.
+            reader: Reads chunks in OpenAI's form.
+        """
+        self._call = call
+        self._reader = reader
+        self._last: Any = None
+        self.cached = False
+
+    def feed(self, event: Any) -> None:
+        """Read one chunk."""
+        self._reader.feed(event)
+        if get(event, _NOTES) is not None:
+            self._last = event
+
+    def so_far(self) -> SoFar:
+        """Return the output up to now."""
+        return self._reader.so_far()
+
+    def answer(self, *, complete: bool) -> Answer:
+        """Return the answer that the chunks up to now amount to."""
+        if self.cached:
+            return Answer(free=True)
+        last = self._last  # LiteLLM writes the usage into its notes after it has returned the chunk
+        usage = get(get(last, _NOTES), "usage")
+        if usage is not None and get(last, "usage") is None:
+            self._reader.feed({"choices": [], "model": text(last, "model"), "id": text(last, "id"), "usage": usage})
+        return _priced_here(self._call, self._reader.answer(complete=complete))
+
+
+def _priced_here(call: Call, answer: Answer) -> Answer:
+    """Return `answer` without the cost that LiteLLM has worked out itself. OpenRouter's is that of the provider."""
+    return answer if (call.model or "").startswith("openrouter/") else replace(answer, reported=())
+
+
+FORMAT: Final = _NotedChat(openai_chat.FORMAT)
+_FORMATS: Final[Mapping[str, Format]] = {
+    "chat": FORMAT,
+    "responses": _NotedResponse(openai_responses.FORMAT),
+    "embeddings": _NotedEmbeddings(openai_embeddings.FORMAT),
+}
+
+
+def form_of(kind: str) -> Format:
+    """Return the format of a kind of calls: `chat`, `responses` or `embeddings`."""
+    return _FORMATS[kind]

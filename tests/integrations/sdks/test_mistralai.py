@@ -1,0 +1,143 @@
+"""Mistral's SDK: priced, limited and left as it is, whole and streamed, synchronous and asynchronous."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from mistralai.client import Mistral
+from mistralai.client.errors import SDKError
+from mistralai.client.utils.eventstreaming import EventStream
+
+from otel_agentcost import BudgetExceeded
+from otel_agentcost.core import semconv
+from tests.support.budgeted_calls import budgeted
+from tests.support.in_memory import Telemetry
+from tests.support.model_server import ModelServer, json_reply, sse_reply
+
+MODEL = "mistral-small-2506"
+ASK: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "How are you today?"}]}
+USAGE = {"prompt_tokens": 1000, "completion_tokens": 200, "total_tokens": 1200}
+USD = 0.00016
+"""1,000 input tokens at $0.10 and 200 output tokens at $0.30 a million."""
+HEAD = {"id": "c1", "created": 1, "model": MODEL}
+CHOICE = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "It is four."}}
+WHOLE = {**HEAD, "object": "chat.completion", "choices": [CHOICE], "usage": USAGE}
+
+
+def events(pieces: int = 3) -> list[Any]:
+    chunk = {**HEAD, "object": "chat.completion.chunk"}
+    delta = {"index": 0, "delta": {"content": "word "}, "finish_reason": None}
+    last = {"index": 0, "delta": {"content": ""}, "finish_reason": "stop"}
+    return [*[{**chunk, "choices": [delta]}] * pieces, {**chunk, "choices": [last], "usage": USAGE}]
+
+
+def spent(telemetry: Telemetry) -> tuple[object, object, object]:
+    """Tokens and dollars of the only span."""
+    said = telemetry.attributes()
+    return said.get(semconv.INPUT_TOKENS), said.get(semconv.OUTPUT_TOKENS), said.get(semconv.COST)
+
+
+def client(server: ModelServer) -> Mistral:
+    return Mistral(api_key="none", server_url=server.url)
+
+
+def test_a_chat_is_not_missed(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """A response as without us, and a span with its dollars."""
+    model_server.replies(json_reply(WHOLE))
+    with client(model_server) as mistral, budgeted(telemetry):
+        answered = mistral.chat.complete(**ASK)
+    message: Any = answered.choices[0].message
+    assert message.content == "It is four."
+    assert spent(telemetry) == (1000, 200, USD)
+    assert telemetry.attributes()[semconv.PROVIDER] == "mistral_ai"
+
+
+def test_a_stream_stays_the_same_object(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """An `EventStream`, whose last event ends the call; one that is left early is estimated."""
+    model_server.replies(sse_reply(events(), done=True), sse_reply(events(), done=True))
+    with client(model_server) as mistral, budgeted(telemetry):
+        stream = mistral.chat.stream(**ASK)
+        assert type(stream) is EventStream
+        assert len(list(stream)) == 4
+        assert spent(telemetry) == (1000, 200, USD)
+        telemetry.clear()
+        with mistral.chat.stream(**ASK) as stream:
+            next(stream)
+        assert telemetry.attributes()[semconv.ESTIMATED] is True
+
+
+async def test_asynchronous_calls_are_not_missed(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """Whole, and streamed."""
+    model_server.replies(json_reply(WHOLE), sse_reply(events(), done=True))
+    async with client(model_server) as mistral:
+        with budgeted(telemetry):
+            await mistral.chat.complete_async(**ASK)
+            assert spent(telemetry) == (1000, 200, USD)
+            telemetry.clear()
+            stream = await mistral.chat.stream_async(**ASK)
+            assert len([event async for event in stream]) == 4
+            assert spent(telemetry) == (1000, 200, USD)
+
+
+def test_embeddings_and_code_are_not_missed(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """Embeddings, and fill-in-the-middle."""
+    usage = {"prompt_tokens": 50, "completion_tokens": 0, "total_tokens": 50}
+    data = [{"object": "embedding", "embedding": [0.1], "index": 0}]
+    embedded = {"id": "e1", "object": "list", "model": "mistral-embed", "data": data, "usage": usage}
+    model_server.replies(json_reply(embedded), json_reply({**WHOLE, "model": "codestral-2508"}))
+    with client(model_server) as mistral, budgeted(telemetry):
+        mistral.embeddings.create(model="mistral-embed", inputs=["some text that is embedded"])
+        mistral.fim.complete(model="codestral-2508", prompt="def f(", suffix="return 1")
+    costs = [dict(span.attributes or {})[semconv.COST] for span in telemetry.spans]
+    assert costs == pytest.approx([50 * 0.1 / 1e6, (1000 * 0.3 + 200 * 0.9) / 1e6])
+
+
+def test_a_rejected_request_costs_nothing(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """The SDK raises its own exception when it parses the response."""
+    model_server.replies(json_reply({"message": "no"}, status=400))
+    with client(model_server) as mistral, budgeted(telemetry), pytest.raises(SDKError):
+        mistral.chat.complete(**ASK)
+    said = telemetry.attributes()
+    assert said[semconv.ERROR_TYPE] == "400"
+    assert semconv.UNPRICED not in said
+
+
+def test_no_budget_is_overspent(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """A call that does not fit is not sent, streamed or not; `clamp` lowers its limit."""
+    with client(model_server) as mistral:
+        with budgeted(telemetry, budgets="total:usd=0.0001"):
+            with pytest.raises(BudgetExceeded):
+                mistral.chat.complete(**ASK, max_tokens=1000)
+            with pytest.raises(BudgetExceeded):
+                mistral.chat.stream(**ASK, max_tokens=1000)
+        assert model_server.requests == []
+        model_server.replies(json_reply(WHOLE))
+        with budgeted(telemetry, budgets="total:usd=0.001,on_exceed=clamp"):
+            mistral.chat.complete(**ASK, max_tokens=100_000)
+    assert 0 < model_server.requests[0].json["max_tokens"] < 5_000
+
+
+def test_what_is_sent_does_not_change(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """Without a budget, the provider gets the same bytes as without us."""
+    model_server.replies(json_reply(WHOLE), json_reply(WHOLE))
+    with client(model_server) as mistral:
+        mistral.chat.complete(**ASK)
+        with budgeted(telemetry):
+            mistral.chat.complete(**ASK)
+    first, second = (request.body for request in model_server.requests)
+    assert first == second
+    assert json.loads(first)["model"] == MODEL
+
+
+def test_a_conversation_that_is_stored_is_not_bounded(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """Its history is at Mistral; its usage is that of a chat, with the tokens of connectors named."""
+    outputs = [{"type": "message.output", "content": "Well.", "role": "assistant"}]
+    usage = {**USAGE, "connector_tokens": 10}
+    answer = {"object": "conversation.response", "conversation_id": "v1", "outputs": outputs, "usage": usage}
+    model_server.replies(json_reply(answer))
+    with client(model_server) as mistral, budgeted(telemetry):
+        mistral.beta.conversations.start(model=MODEL, inputs="How are you today?")
+    assert spent(telemetry) == (1000, 200, USD)
+    assert "connector tokens" in str(telemetry.attributes()[semconv.UNPRICED])
