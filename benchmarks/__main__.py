@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import bench_budgets, bench_loops, bench_prices, bench_tools, calls, collector, startup
+from benchmarks import bench_budgets, bench_http, bench_loops, bench_prices, bench_tools, calls, collector, startup
 
 
 def main() -> int:
@@ -15,6 +15,8 @@ def main() -> int:
     bench_budgets.main(quick=quick)
     print("\nTools:\n")
     bench_tools.table(quick=quick)
+    print("\nHTTP clients:\n")
+    bench_http.table(quick=quick)
     print("\nLoops:\n")
     bench_loops.main(quick=quick)
     print("\nStart-up, over the bare OpenTelemetry SDK's own:\n")

@@ -36,7 +36,7 @@ from otel_agentcost.errors import AgentCostError
 from otel_agentcost.guard import Breakers
 from otel_agentcost.guard.ledger import Ledger
 from otel_agentcost.guard.opening import open_guard, opened
-from otel_agentcost.integrations import agents, child_processes, sdks, threads, tools
+from otel_agentcost.integrations import agents, child_processes, http, sdks, threads, tools
 from otel_agentcost.integrations.agents._base import patches_of as agent_patches
 from otel_agentcost.integrations.patching import Patch
 from otel_agentcost.integrations.sdks._base import patches_of as sdk_patches
@@ -207,10 +207,7 @@ def _start(
     spans = Spans(tracer, settings.attribution, _adder(provider, processor))
     content, passages = _content(settings, logger_provider), Passages(book, settings.upstream)
     pipeline = Pipeline(book, spans, recorder, gates, loops, content, passages, clock=clock.wall)
-    patches = tuple(patch for sdk in sdks.discover() for patch in sdk_patches(sdk, pipeline))
-    patches += tuple(patch for framework in tools.discover() for patch in tool_patches(framework))
-    patches += tuple(patch for framework in agents.discover() for patch in agent_patches(framework))
-    patches += (*threads.patches(), *child_processes.patches())
+    patches = _patches(settings, pipeline)
     if settings.rules or settings.breakers or ledger.shared:
         gates.open()  # also without rules for a shared ledger: requests may carry runs of other services
     processor.observers = SpanObservers(
@@ -232,6 +229,17 @@ def _start(
     )
 
 
+def _patches(settings: Settings, pipeline: Pipeline) -> tuple[Patch, ...]:
+    patches = tuple(patch for sdk in sdks.discover() for patch in sdk_patches(sdk, pipeline))
+    patches += tuple(patch for framework in tools.discover() for patch in tool_patches(framework))
+    patches += tuple(patch for framework in agents.discover() for patch in agent_patches(framework))
+    patches += (*threads.patches(), *child_processes.patches())
+    if settings.http == "on":
+        net = http.Net(pipeline, http.Addresses(settings.hosts))
+        patches += tuple(patch for client in http.discover() for patch in http.patches_of(client, net))
+    return patches
+
+
 def _open_book(settings: Settings) -> PriceBook:
     """Return the price book with the user's price file; without that, if it cannot be used."""
     try:
@@ -245,7 +253,7 @@ def _open_book(settings: Settings) -> PriceBook:
 
 
 def _warn_of_futile_rules(settings: Settings, book: PriceBook) -> None:
-    if not (settings.rules or settings.breakers or settings.downgrade or settings.prices):
+    if not (settings.rules or settings.breakers or settings.downgrade or settings.prices or settings.hosts):
         return
     from otel_agentcost.guard.futile_rules import futile_rules  # noqa: PLC0415 (imports what suggestions need)
 

@@ -25,6 +25,7 @@ DATA = (
     | {"otel_agentcost/py.typed", "otel_agentcost/pricebook/book.jsonl"}
     | {f"otel_agentcost/pricebook/{table}.json" for table in ("corrections", "hosts", "output_limits", "service_tiers")}
     | {"otel_agentcost/integrations/unseen_clients.json"}
+    | {"otel_agentcost/integrations/http/packages.json", "otel_agentcost/integrations/http/paths.json"}
     | {f"otel_agentcost/guard/ledger/{name}.lua" for name in ("_common", "reserve", "settle", "release", "standing")}
 )
 BOARDS = {f"otel_agentcost/boards_data/{name}" for name in dashboards.files()}

@@ -62,11 +62,11 @@ def agents_table() -> str:
 
 
 def unseen_table() -> str:
-    """The table of docs/usage.md: every package that calls models and is not seen."""
-    lines = ["| package | calls | counted with |", "|---|---|---|"]
+    """The table of docs/usage.md: every package that calls models and has no patch of its own."""
+    lines = ["| package | calls | over HTTP | counted with |", "|---|---|---|---|"]
     for client in unseen.clients():
         spans = ", ".join(f"`{name}`" for name in client.spans)
-        lines.append(f"| `{client.distribution}` | {client.calls} | {spans} |")
+        lines.append(f"| `{client.distribution}` | {client.calls} | {client.over_http} | {spans} |")
     return "\n".join(lines) + "\n"
 
 

@@ -214,6 +214,12 @@ class ActiveCall:
         if has_headers(self.request.endpoint):
             self.reported = in_headers(response.headers)
 
+    def answered(self, response: Any) -> None:
+        """Note the response of an HTTP client, which the application may drop before it has read it."""
+        self.attempt = weakref.ref(response)
+        if has_headers(self.request.endpoint):
+            self.reported = in_headers(response.headers)
+
     def headers(self) -> Mapping[str, str]:
         """Return the headers of the last successful response; none if the SDK does not keep it."""
         response = self.attempt() if self.attempt is not None else None

@@ -20,13 +20,24 @@ from typing import Any, Protocol
 from otel_agentcost.calls import finalize, pricing, streams
 from otel_agentcost.calls.admission import Gates
 from otel_agentcost.calls.call import CURRENT, ActiveCall, CallContent, Ending
+from otel_agentcost.calls.framing import is_json
 from otel_agentcost.calls.loop_guard import LoopGuard
 from otel_agentcost.calls.passage import Passages
-from otel_agentcost.calls.rejections import is_rejection, status_error
-from otel_agentcost.calls.seam import Body, EventIterator, EventStream, Rejected, Reply, Retrieves, Seam, Watched
+from otel_agentcost.calls.rejections import is_rejection
+from otel_agentcost.calls.seam import (
+    Body,
+    EventIterator,
+    EventStream,
+    HttpReply,
+    Rejected,
+    Reply,
+    Retrieves,
+    Seam,
+    Watched,
+)
 from otel_agentcost.calls.unfinished import UnfinishedAnswers
 from otel_agentcost.core import semconv
-from otel_agentcost.core.call import Answer, AttributeValue
+from otel_agentcost.core.call import Answer, AttributeValue, HttpStatus
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.diagnostics import complete, foreign, report, reraise_foreign
 from otel_agentcost.pricebook import PriceBook
@@ -270,13 +281,26 @@ class Pipeline:
             self.open_stream(call)
             reply.watch(call)
         elif isinstance(reply, Rejected):
-            self.finish(call, Answer(), status_error(reply.status))
+            self.finish(call, Answer(), HttpStatus(reply.status))
+        elif isinstance(reply, HttpReply):
+            self._received_over_http(call, reply)
         elif not reply.response.is_closed:
             self.open_stream(call)
             call.raw = streams.watch_bytes(reply.response, call)
         else:
-            self._read_whole(call, reply.response)
+            self._read_whole(call, str(reply.response.headers.get("content-type", "")), reply.response.content)
         return result
+
+    def _received_over_http(self, call: ActiveCall, reply: HttpReply) -> None:
+        """Read the response of an HTTP client. A provider bills none but a successful one."""
+        call.answered(reply.response)
+        if not 200 <= reply.status < 300:
+            self.finish(call, Answer(), HttpStatus(reply.status))
+        elif reply.body is not None:
+            self._read_whole(call, reply.content_type, reply.body)
+        else:
+            self.open_stream(call)
+            call.raw = reply.tap(call)
 
     def _retrieved(self, seam: Seam, instance: Any, args: Any, kwargs: Any, result: Any) -> Any:
         """Return what the SDK returned: settled, or tapped, if it is an answer that went on after its call."""
@@ -293,15 +317,15 @@ class Pipeline:
         call.sent = True
         return self._deliver(call, seam, result)
 
-    def _read_whole(self, call: ActiveCall, response: Any) -> None:
-        """Read an HTTP response that a hook of the application has read completely."""
-        content_type = str(response.headers.get("content-type", ""))
-        if not streams.is_streamed(content_type):
-            body = parsed(response.content) if "json" in content_type else None
+    def _read_whole(self, call: ActiveCall, content_type: str, content: bytes) -> None:
+        """Read an HTTP response that the client, or a hook of the application, has read completely."""
+        raw = streams.RawReader(call, content_type)
+        if not raw.streamed:
+            body = parsed(content) if is_json(content_type) else None
             self.finish(call, self._read(call, body))
             return
         self.open_stream(call, arrived=True)
-        streams.RawReader(call, content_type).feed(response.content + b"\n")
+        raw.feed(content + b"\n")
         call.end(complete=True)
 
     def open_stream(self, call: ActiveCall, reply: EventIterator | None = None, *, arrived: bool = False) -> None:
@@ -355,6 +379,8 @@ class Pipeline:
                 counted = usage_in_headers(call.headers())
                 return Answer(usage=counted, missing=None if counted else "the response was closed before it was read")
             return self._read(call, body)
+        if call.raw is not None and complete:
+            call.raw.ended()
         if call.reader is None:
             return Answer(missing="the response was dropped before it was read")
         if self._loops is not None:
@@ -487,6 +513,14 @@ class Pipeline:
 def _read_body(call: ActiveCall, body: Any) -> Answer:
     """Return the answer in a whole response, without counts that contradict it."""
     request, form = call.request.call, call.request.format
+    # mypy bars the cast
+    chunks: list[Any] = body if isinstance(body, list) else []  # pyright: ignore[reportUnknownVariableType]
+    if chunks and all(isinstance(chunk, dict) for chunk in chunks):  # Gemini, if not asked for server-sent events
+        reader = form.open_stream(request)
+        for chunk in chunks:
+            reader.feed(chunk)
+        answer = reader.answer(complete=True)
+        return checked(request, form, answer, lambda: reader.so_far().texts, call.headers)
     return checked(request, form, form.read_response(request, body), lambda: texts_of(form, body), call.headers)
 
 

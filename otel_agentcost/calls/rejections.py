@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any, Final
 
 from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.wire.fields import get
 
-__all__ = ["is_rejection", "status_error"]
+__all__ = ["is_rejection"]
 
 _NOT_SENT: Final = frozenset({"ParamValidationError", "NoCredentialsError", "PartialCredentialsError", "NoRegionError"})
 """Exceptions of botocore before it sends a request (`botocore/exceptions.py`)."""
@@ -25,7 +24,8 @@ def is_rejection(error: BaseException) -> bool:
     Args:
         error: The exception of the call.
     """
-    if getattr(error, "status_code", None) is not None:
+    # In this order: aiohttp has deprecated its `code`, and warns of each look at it.
+    if getattr(error, "status_code", None) is not None or getattr(error, "status", None) is not None:
         return True
     response = getattr(error, "response", None)  # httpx and requests, and what is derived from their exceptions
     if getattr(response, "status_code", None) is not None:
@@ -37,16 +37,6 @@ def is_rejection(error: BaseException) -> bool:
         return True
     metadata = get(response, "ResponseMetadata")  # botocore
     return get(metadata, "HTTPStatusCode") is not None or type(error).__name__ in _NOT_SENT
-
-
-def status_error(status: int) -> Exception:
-    """Return an exception whose type has the name that the conventions give to a status of HTTP: `400`."""
-    return _error_class(status)(f"the provider answered with status {status}")
-
-
-@cache
-def _error_class(status: int) -> type[Exception]:
-    return type(str(status), (Exception,), {"__module__": "builtins"})
 
 
 def _status(code: Any) -> str:

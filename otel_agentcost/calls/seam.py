@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
+from otel_agentcost.calls.streams import RawReader, StreamListener
 from otel_agentcost.wire import AnswerReader
 from otel_agentcost.wire.format import ModelRequest
 
@@ -71,7 +72,25 @@ class Rejected:
     """The status of HTTP."""
 
 
-Reply = Body | EventStream | EventIterator | RawResponse | Watched | Rejected
+@dataclass(frozen=True, slots=True)
+class HttpReply:
+    """A response of an HTTP client, which returns those of refused requests too."""
+
+    response: Any
+    """The client's object, which has the `headers`."""
+    status: int
+    body: bytes | None
+    """The decompressed body, if the client has read all of it; None if the application reads it."""
+    tap: Callable[[StreamListener], RawReader]
+    """Passes the bytes that the application reads to a reader, and their end to the listener."""
+
+    @property
+    def content_type(self) -> str:
+        """The type of the body."""
+        return str(self.response.headers.get("content-type") or "")
+
+
+Reply = Body | EventStream | EventIterator | RawResponse | Watched | Rejected | HttpReply
 
 
 class Seam(Protocol):

@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import suppress
 from copy import copy
 from functools import cache, partial
 from importlib import import_module
 from typing import Any, Protocol
 
 from otel_agentcost.calls import finalize
+from otel_agentcost.calls.framing import is_json, splitter
 from otel_agentcost.diagnostics import apart, complete, report, reraise_foreign
 from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.wire.fields import parsed
@@ -285,11 +287,6 @@ def _watch(stream: Any, listener: StreamListener, running: Callable[[], bool]) -
         watch_close(response, listener, running)
 
 
-def is_streamed(content_type: str) -> bool:
-    """Return True if a response is a stream of events: server-sent ones, or one JSON value a line."""
-    return any(name in content_type for name in ("event-stream", "ndjson", "stream+json", "jsonl"))
-
-
 class RawReader:
     """Reads the events or the body of a raw response from the bytes that the application reads."""
 
@@ -304,11 +301,9 @@ class RawReader:
             decode: Decompresses the next bytes; None if the bytes are not compressed.
         """
         self._listener = listener
-        self._sse = is_streamed(content_type)
-        self._json = "json" in content_type and not self._sse
-        self._by_line = "json" in content_type
+        self._splitter = splitter(content_type)
+        self._json = self._splitter is None and is_json(content_type)
         self._decode = decode
-        self._rest = b""
         self._body: list[bytes] = []
         self._size = 0
         self.reading = False
@@ -324,8 +319,9 @@ class RawReader:
             self._listener.first_chunk()
             if self._decode is not None:
                 data = self._decode(data)
-            if self._sse:
-                self._lines(data)
+            if self._splitter is not None:
+                for event in self._splitter.feed(data):
+                    self._listener.feed(event)
             elif self._json:
                 self._size += len(data)
                 if self._size <= _MAX_BODY:
@@ -335,13 +331,12 @@ class RawReader:
         except Exception as error:
             report("reading a raw response", error)
 
-    def _lines(self, data: bytes) -> None:
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        for line in lines:
-            if self._by_line or line.startswith(b"data:"):
-                payload = line.removeprefix(b"data:").strip()
-                if payload and payload != b"[DONE]":
-                    self._listener.feed(parsed(payload))
+    def ended(self) -> None:
+        """Process what has no end of its own: the response has ended, and the application has all of it."""
+        if self._splitter is not None:
+            with suppress(BudgetExceeded):
+                for event in self._splitter.rest():
+                    self._listener.feed(event)
 
     def body(self) -> Any:
         """Return the parsed body after it was read; None if it is not JSON or too large."""
@@ -350,7 +345,7 @@ class RawReader:
     @property
     def streamed(self) -> bool:
         """True if the response is a stream of events."""
-        return self._sse
+        return self._splitter is not None
 
 
 def watch_bytes(response: Any, listener: StreamListener) -> RawReader:
@@ -372,13 +367,15 @@ def _decoder(response: Any) -> Callable[[bytes], bytes] | None:
     encodings = [name.strip().lower() for name in str(response.headers.get("content-encoding", "")).split(",")]
     if not any(encodings) or encodings == ["identity"]:
         return None
-    library = import_module(f"{type(response).__module__.partition('.')[0]}._decoders")
+    base = next(kind for kind in type(response).__mro__ if kind.__name__ == "Response")  # of a subclass, too
+    library = import_module(f"{base.__module__.partition('.')[0]}._decoders")
     known: dict[str, Any] = library.SUPPORTED_DECODERS
     decoders = [known[name]() for name in reversed(encodings) if name in known]
 
     def decode(data: bytes) -> bytes:
         for decoder in decoders:
-            data = decoder.decode(data)
+            decoded: bytes | Iterator[bytes] = decoder.decode(data)
+            data = decoded if isinstance(decoded, bytes) else b"".join(decoded)  # in httpx2, in pieces
         return data
 
     return decode

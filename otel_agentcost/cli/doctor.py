@@ -80,7 +80,8 @@ def run(arguments: argparse.Namespace) -> int:
         "Budgets": list(_budgets(settings, obstacle)),
         "Prices": prices,
         "SDKs": list(_sdks(in_use=obstacle is None)),
-        "Other clients of models": list(_others(in_use=obstacle is None)),
+        "HTTP clients": list(_http(settings, in_use=obstacle is None)),
+        "Other clients of models": list(_others(settings, in_use=obstacle is None)),
         "Tools of frameworks": list(_frameworks(in_use=obstacle is None)),
         "Agents of frameworks": list(_agents(in_use=obstacle is None)),
         "OpenTelemetry": list(_telemetry()),
@@ -274,7 +275,22 @@ def _sdks(*, in_use: bool) -> Iterator[Finding]:
         yield found or Finding(sdk.distribution, "not installed")
 
 
-def _others(*, in_use: bool) -> Iterator[Finding]:
+def _http(settings: Settings, *, in_use: bool) -> Iterator[Finding]:
+    """Report the HTTP clients whose requests to known providers are measured."""
+    from otel_agentcost.integrations import http  # noqa: PLC0415 (keeps the command line quick to start)
+
+    if settings.http == "off":
+        yield Finding("off", "OTEL_AGENTCOST_HTTP is off: only calls of the SDKs above are measured")
+        return
+    own = ", ".join(map(str, settings.hosts)) or "none (OTEL_AGENTCOST_HOSTS)"
+    yield Finding("on", f"requests to known providers are model calls; own hosts: {own}")
+    measured = "measured, if no SDK has counted the call" if in_use else "not measured, see above"
+    for client in http.discover():
+        if found := _patched(client.distribution, client.oldest, [send.target for send in client.sends], measured):
+            yield found
+
+
+def _others(settings: Settings, *, in_use: bool) -> Iterator[Finding]:
     """Report the installed packages that call models past the patched SDKs."""
     from otel_agentcost.integrations import unseen  # noqa: PLC0415 (keeps the command line quick to start)
 
@@ -288,6 +304,9 @@ def _others(*, in_use: bool) -> Iterator[Finding]:
         if seen is not None:
             measured = f"its calls are counted from the spans of {seen}" if in_use else "not measured, see above"
             yield Finding(client.distribution, f"{installed}: {measured}")
+            continue
+        if client.over_http and settings.http == "on" and in_use:
+            yield Finding(client.distribution, f"{installed}: its HTTP requests are seen, and {client.over_http}")
             continue
         remedy = f"; install {client.spans[0]} to count them" if client.spans else ""
         text = f"calls of {client.calls} are NOT SEEN: no span, no cost, no budget ({client.why}){remedy}"

@@ -136,3 +136,11 @@ class Answer:
         if not self.extra:
             return self.usage.tokens()
         return sum((charge.usage for charge in self.extra), start=self.usage).tokens()
+
+
+class HttpStatus(Exception):
+    """A provider refused a request: its status is not 2xx. Never raised: an HTTP client returns the response."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"status {status}")
+        self.status = status

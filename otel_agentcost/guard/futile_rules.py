@@ -16,6 +16,7 @@ from otel_agentcost.core.budgets import Action, Budget, Unit, Window
 from otel_agentcost.core.prices import InconsistentPrices
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.pricebook import NoPrice, PriceBook, PriceMatch, suggestions
+from otel_agentcost.pricebook.providers import is_local
 from otel_agentcost.settings import Settings
 
 _LONGER: tuple[Window | None, ...] = ("hour", "day", "month", None)
@@ -37,6 +38,19 @@ def futile_rules(settings: Settings, book: PriceBook) -> Iterator[str]:
         yield from _budget(rule, rule.on_exceed or settings.on_exceed, settings, book)
     yield from _breakers(settings)
     yield from suggestions.unreachable_providers(book)
+    yield from _hosts(settings, book)
+
+
+def _hosts(settings: Settings, book: PriceBook) -> Iterator[str]:
+    for rule in settings.hosts:
+        if suggestions.is_provider(book, rule.provider) or is_local(rule.provider):
+            continue
+        near = suggestions.near_provider(book, rule.provider)
+        meant = f" (did you mean {near}?)" if near else ""
+        yield (
+            f"OTEL_AGENTCOST_HOSTS has {rule}, but the price book has no provider {rule.provider}: calls to this host "
+            f"are unpriced, unless your price file has the model{meant}."
+        )
 
 
 def _downgrades(chain: Mapping[str, str], book: PriceBook) -> Iterator[str]:

@@ -104,13 +104,17 @@ class Patch:
         if any(layer is each.wrapper() for layer in layers for each in self._placed):
             return
         depth = next(depth for depth, layer in enumerate(layers) if not isinstance(layer, _LAYER))
-        wrapper = _Wrapper(layers[depth], self._wrapper, cls, name)
+        wrapper = self.wrapper_of(layers[depth], cls, name)
         self._placed.append(_Placed(weakref.ref(cls), name, weakref.ref(wrapper)))
         if depth:
             layers[depth - 1].__wrapped__ = wrapper
             self._watch(layers[depth - 1], cls, name, original)
         else:
             setattr(cls, name, wrapper)
+
+    def wrapper_of(self, method: Any, holder: _Holder, name: str) -> Any:
+        """Return the wrapper of `method`, which `holder` has under `name`."""
+        return _Wrapper(method, self._wrapper, holder, name)
 
     def _watch(self, wrapper: Any, cls: _Holder, name: str, original: Any) -> None:
         """Patch again when the wrapper of another instrumentation is garbage-collected.

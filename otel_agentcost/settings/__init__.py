@@ -6,6 +6,7 @@ field.py           the columns of the table
 table.py           the table: one row for each setting
 parsers.py         parsers of values
 sources.py         arguments, environment, settings file
+hosts.py           own hosts
 load.py            the settings of this process, from all sources
 warnings.py        notices about unknown names and settings without effect
 ledger_schemes.py  the URL schemes of ledgers

@@ -48,7 +48,7 @@ class InvalidValue(Exception):
         self.rest = rest
 
 
-class _Items:
+class Items:
     """The invalid items of a list, which are collected: one of them must not take the others with it."""
 
     def __init__(self) -> None:
@@ -103,7 +103,7 @@ def to_path(value: object) -> Path:
 def to_tool_prices(value: object) -> ToolPrices:
     """Parse prices of tools: a mapping, or text like `web_search=0.005,search_*=0.001,sandbox=0.01/s`."""
     prices: dict[str, ToolPrice] = {}
-    items = _Items()
+    items = Items()
     for pair in _pairs(value, "tool=dollars"):
         with items.item():
             tool, written = _pair(pair, "tool=dollars")
@@ -185,7 +185,7 @@ def _limit(unit: Unit, value: object) -> int:
 
 def to_budgets(value: object) -> tuple[Budget, ...]:
     """Parse budget rules (see `core.budgets`). An empty list is valid; a text without a rule is a mistake."""
-    items = _Items()
+    items = Items()
     found: list[Budget] = []
     try:
         rules = split(value)
@@ -206,7 +206,7 @@ def to_breakers(value: object) -> tuple[Breaker, ...]:
     rules: object = [cast("object", value)] if isinstance(value, (str, Breaker, Mapping)) else value
     if not isinstance(rules, Sequence):
         raise InvalidValue("which is not a list of rules: write scope[=name]:trips=N/time,open=time")
-    items = _Items()
+    items = Items()
     found: list[Breaker] = []
     for rule in cast("Sequence[object]", rules):
         if isinstance(rule, Breaker):
@@ -225,7 +225,7 @@ def to_breakers(value: object) -> tuple[Breaker, ...]:
 def to_downgrade(value: object) -> Mapping[str, str]:
     """Parse the cheaper model of each model: a mapping, or text like `gpt-4o=gpt-4o-mini,o1=o1-mini`."""
     chain: dict[str, str] = {}
-    items = _Items()
+    items = Items()
     for pair in _pairs(value, "model=model"):
         with items.item():
             model, cheaper = _pair(pair, "model=model")
@@ -253,6 +253,14 @@ def one_of(words: tuple[Word, ...]) -> Callable[[object], Word]:
     return to_word
 
 
+def to_switch(value: object) -> Literal["on", "off"]:
+    """Parse `on` or `off`, which YAML reads as true and false."""
+    try:
+        return "on" if to_boolean(value) else "off"
+    except InvalidValue as error:
+        raise InvalidValue(f"which is neither on nor off{hints.near(value, ('on', 'off'))}") from error
+
+
 def to_repeats(value: object) -> int:
     """Parse a whole number from 2 to 1000, or 0 for none."""
     number = money.from_number(value.strip() if isinstance(value, str) else value)
@@ -268,7 +276,7 @@ def to_rules(value: object) -> tuple[Rule, ...]:
     if not isinstance(names, Iterable) or isinstance(names, Mapping):
         raise InvalidValue("which is not a list of rules")
     written = [word for name in cast("Iterable[object]", names) if (word := str(name).strip())]
-    items = _Items()
+    items = Items()
     for name in written or [""]:
         with items.item():
             if name not in get_args(Rule):
@@ -294,7 +302,7 @@ def to_thresholds(value: object) -> Mapping[str, float]:
     """Parse loop thresholds: a mapping, or text like `stall=12,results=0.95`. `repeats` has its own setting."""
     found: dict[str, float] = {}
     defaults = {each.name: each.default for each in fields(Thresholds) if each.name != "repeats"}
-    items = _Items()
+    items = Items()
     for pair in _pairs(value, "threshold=number"):
         with items.item():
             name, written = _pair(pair, "threshold=number")

@@ -28,6 +28,7 @@ from otel_agentcost.core.tool_prices import ToolPrice, ToolPrices
 from otel_agentcost.diagnostics import without_password
 from otel_agentcost.errors import SettingsError
 from otel_agentcost.settings.field import Row, setting
+from otel_agentcost.settings.hosts import OwnHost, to_hosts
 from otel_agentcost.settings.parsers import (
     CaptureContent,
     InvalidValue,
@@ -45,6 +46,7 @@ from otel_agentcost.settings.parsers import (
     to_rules,
     to_seconds,
     to_share,
+    to_switch,
     to_text,
     to_thresholds,
     to_timeout,
@@ -254,6 +256,21 @@ class Settings:
         values="`on`, `ledger`, `off`",
         meaning="Whether the mark of an instrumented service upstream is believed, which charges the call already: "
         "`ledger` only if the shared ledger confirms it; `off` neither sends nor reads marks.",
+    )
+    http: Literal["on", "off"] = setting(
+        "on",
+        to_switch,
+        values="`on`, `off`",
+        meaning="Whether requests of HTTP clients (httpx, requests, aiohttp, urllib3) to known providers are counted "
+        "as model calls, if no SDK above has counted them.",
+    )
+    hosts: tuple[OwnHost, ...] = setting(
+        (),
+        to_hosts,
+        values="`llm.internal=openai,10.0.0.5:8000=anthropic`",
+        meaning="Your own hosts that speak the format of a provider, with the provider whose prices apply: "
+        "`host[:port][/path]=provider`. A host covers the hosts below it.",
+        show=lambda hosts: ", ".join(map(str, hosts)),
     )
     loop_max_repeats: int = setting(
         3,

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
 
 from otel_agentcost.core import money, semconv
-from otel_agentcost.core.call import Answer, AttributeValue, Call
+from otel_agentcost.core.call import Answer, AttributeValue, Call, HttpStatus
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Tokens
 from otel_agentcost.diagnostics import complete, reraise_foreign
@@ -314,7 +314,9 @@ def _cost_attributes(cost: Cost, attributes: dict[str, AttributeValue]) -> None:
 
 
 def error_type(error: BaseException) -> str:
-    """Return the `error.type` of an exception: its class, with the module unless it is a builtin."""
+    """Return the `error.type` of an exception: a status, or its class, with the module unless it is a builtin."""
+    if isinstance(error, HttpStatus):
+        return str(error.status)
     kind: type[Any] = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 

@@ -24,6 +24,8 @@ FUTILE: list[tuple[dict[str, Any], str]] = [
         "replaces gpt-4oo, which the price book does not have (did you mean gpt-4o?)",
     ),
     ({"downgrade": "gpt-4o-mini=gpt-4o"}, "which does not cost less: it saves nothing"),
+    ({"hosts": "llm.internal=opnai"}, "no provider opnai: calls to this host are unpriced, unless your price file has"),
+    ({"hosts": "llm.internal=opnai"}, "(did you mean openai?)"),
     ({"budgets": "model=gpt-5-nan:usd=1"}, "no dollar of them counts (did you mean gpt-5-nano?)"),
     ({"budgets": "model=gpt-5-nan:calls=1"}, "a model that the price book does not have (did you mean gpt-5-nano?)"),
     ({"budgets": "user:calls=5,on_exceed=clamp"}, "a lower output limit saves no calls"),

@@ -28,14 +28,26 @@ def installed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *names: str) -> N
 def test_an_installed_client_that_is_not_seen_is_not_passed_over(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The doctor says that its calls have no cost and no budget, and why."""
-    installed(monkeypatch, tmp_path, "claude-agent-sdk", "ai21", "openrouter")
+    """The doctor says that its calls have no cost and no budget, and why; or that its requests are seen."""
+    installed(monkeypatch, tmp_path, "claude-agent-sdk", "assemblyai", "openrouter")
     main(["doctor"])
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
     told = lines["claude-agent-sdk"]
     assert "1.2.3: calls of Claude Code are NOT SEEN: no span, no cost, no budget (its calls are made by a" in told
-    assert "NOT SEEN" in lines["ai21"]
-    assert "NOT SEEN" in lines["openrouter"]
+    assert "NOT SEEN" in lines["assemblyai"]
+    assert "its HTTP requests are seen, and priced" in lines["openrouter"]
+
+
+def test_without_the_http_net_such_clients_are_not_seen(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The doctor says so."""
+    installed(monkeypatch, tmp_path, "openrouter")
+    monkeypatch.setenv("OTEL_AGENTCOST_HTTP", "off")
+    main(["doctor"])
+    out = capsys.readouterr().out
+    assert "OTEL_AGENTCOST_HTTP is off: only calls of the SDKs above are measured" in out
+    assert "calls of OpenRouter are NOT SEEN" in out
 
 
 def test_no_patched_package_is_said_to_be_unseen() -> None:

@@ -121,6 +121,16 @@ def _call_of(span: Span, parent: trace.Span, source: Source) -> _Call | None:
     return latest if latest.parent_id == _parent_id(span) else None
 
 
+def in_flight() -> bool:
+    """Return True if a span of another instrumentation represents the call that is being made here."""
+    current = trace.get_current_span()
+    call: _Call | None = getattr(current, _ATTRIBUTE, None)
+    if call is None and (reference := _latest.get()) is not None:
+        latest = reference()
+        call = latest if latest is not None and latest.parent_id == current.get_span_context().span_id else None
+    return call is not None and not call.done
+
+
 class _Call:
     """One call. It may have several spans, one for each scope. The first ending span with a usage charges it."""
 
@@ -169,6 +179,11 @@ class _Call:
         self._done = False
         self._facts: CallFacts | None = None
         self._ticket: Ticket | None = None
+
+    @property
+    def done(self) -> bool:
+        """True if the call is charged, or if its last span has ended."""
+        return self._done
 
     # --- before the call ---
 

@@ -1,0 +1,208 @@
+"""The addresses of model calls: hosts of the price book and of `OTEL_AGENTCOST_HOSTS`, and paths of wire formats.
+
+The paths are those that the SDKs' modules declare (`FORMATS`), and those of `paths.json`. The longest ending that
+matches decides.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from pkgutil import iter_modules
+from typing import Any, Final, NamedTuple
+from urllib.parse import SplitResult, urlsplit
+
+from otel_agentcost.integrations import sdks
+from otel_agentcost.pricebook.hosts import find_host, host_rules
+from otel_agentcost.settings.hosts import OwnHost
+from otel_agentcost.wire import UnknownFormat, load
+
+_MOST: Final = 1000
+
+
+class Place(NamedTuple):
+    """The address of a model call."""
+
+    provider: str
+    """The provider, as `gen_ai.provider.name`."""
+    format: str
+    """The name of the wire format."""
+    base_url: str
+    """The address without the part of the path that names the operation."""
+    ending: str
+    """That part of the path."""
+
+
+class Candidates(dict[str, bool]):
+    """For hosts that occurred: True if a model may be there. A look-up takes a fraction of a microsecond."""
+
+    def __init__(self, own: tuple[OwnHost, ...]) -> None:
+        super().__init__()
+        self._own = own
+
+    def __missing__(self, host: str) -> bool:
+        if len(self) >= _MOST:
+            self.clear()
+        found = self[host] = any(each.covers_host(host.lower()) for each in self._own) or _is_provider(host.lower())
+        return found
+
+
+class Origins(dict[str, bool]):
+    """The same for the beginning of an address up to its path, as text: `https://api.openai.com`."""
+
+    def __init__(self, hosts: Candidates) -> None:
+        super().__init__()
+        self._hosts = hosts
+
+    def __missing__(self, origin: str) -> bool:
+        if len(self) >= _MOST:
+            self.clear()
+        found = self[origin] = self._hosts[_split(origin).hostname or ""]
+        return found
+
+
+def _is_provider(host: str) -> bool:
+    return host in _hosts_with_paths() or find_host(host) is not None or _below(host)
+
+
+@cache
+def _hosts_with_paths() -> frozenset[str]:
+    """Return the hosts that are a provider's on some paths only."""
+    return frozenset(host for rule in host_rules() if rule.paths for host in rule.hosts)
+
+
+def _below(host: str) -> bool:
+    """Return True if `host` is below one of those."""
+    while host:
+        host = host.partition(".")[2]
+        if host in _hosts_with_paths():
+            return True
+    return False
+
+
+def _split(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.hostname, parts.port
+    except ValueError:
+        return SplitResult("", "", "", "", "")
+    return parts
+
+
+class Addresses:
+    """Finds the provider and the wire format of a request by its address."""
+
+    def __init__(self, own: tuple[OwnHost, ...]) -> None:
+        """Create the object.
+
+        Args:
+            own: The hosts of the setting `hosts`. They come before those of the price book.
+        """
+        self.hosts = Candidates(own)
+        self.origins = Origins(self.hosts)
+        self._own = own
+        self._places: dict[str, Place | None] = {}
+
+    def place(self, url: str) -> Place | None:
+        """Return the place of a model call at `url`; None if no known one is there."""
+        address = url.partition("?")[0].partition("#")[0]
+        if address in self._places:
+            return self._places[address]
+        if len(self._places) >= _MOST:
+            self._places.clear()
+        found = self._places[address] = self._find(address)
+        return found
+
+    def _find(self, address: str) -> Place | None:
+        parts = _split(address)
+        host, path = parts.hostname or "", parts.path
+        own = next((each for each in self._own if each.covers(host, parts.port, path)), None)
+        rule = None if own is not None else find_host(host, path)
+        provider = own.provider if own is not None else rule.provider if rule is not None else None
+        if provider is None:
+            return None
+        found = _format(path.rstrip("/"), provider)
+        if found is None:
+            return None
+        name, ending = found
+        if ending == ":predict" and "/models/" not in path:  # an endpoint of one's own model, billed by the hour
+            return None
+        base = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{path.rstrip('/').removesuffix(ending)}"
+        return Place(provider, name, base, ending)
+
+
+class _Row(NamedTuple):
+    """A path of a wire format."""
+
+    pattern: re.Pattern[str]
+    """Matches whole paths. Its group is the part that names the operation."""
+    format: str
+    providers: tuple[str, ...]
+    """If not empty, the row is for these providers only."""
+    rank: tuple[bool, bool, int]
+    """The least decides: of a provider's own SDK, of an SDK at all, with the longest ending."""
+
+
+@cache
+def _rows() -> Mapping[str, tuple[_Row, ...]]:
+    """Return the rows by the last segment of their path, or by the verb after its last colon."""
+    rows: dict[str, list[_Row]] = {}
+    for row, last in (*_sdk_rows(), *_table_rows()):
+        rows.setdefault(last, []).append(row)
+    return {last: tuple(sorted(each, key=lambda row: row.rank)) for last, each in rows.items()}
+
+
+def _sdk_rows() -> Iterator[tuple[_Row, str]]:
+    own: Mapping[str, list[str]] = _table()["sdks"]
+    for module in iter_modules(sdks.__path__):
+        if module.name.startswith("_"):
+            continue
+        formats: Mapping[str, str] = getattr(import_module(f"{sdks.__name__}.{module.name}"), "FORMATS", {})
+        for ending, name in formats.items():
+            yield _row(ending, name, tuple(own.get(module.name, ())), of_sdk=True)
+
+
+def _table_rows() -> Iterator[tuple[_Row, str]]:
+    for entry in _table()["paths"]:
+        name = next(name for name in entry["formats"] if _exists(name))
+        for ending in entry["paths"]:
+            yield _row(ending, name, tuple(entry.get("providers", ())), of_sdk=False)
+
+
+def _table() -> Any:
+    return json.loads((Path(__file__).parent / "paths.json").read_text(encoding="utf-8"))
+
+
+def _exists(name: str) -> bool:
+    try:
+        load(name)
+    except UnknownFormat:
+        return False
+    return True
+
+
+def _row(ending: str, name: str, providers: tuple[str, ...], *, of_sdk: bool) -> tuple[_Row, str]:
+    # A Gemini path ends with `models/NAME:verb`, and the rest of a longer path may be anything.
+    inner = "[^/]+".join(map(re.escape, ending.split("*")))
+    begins = "(?:.*/)?[^/]*" if ending.startswith(":") else ".*" if ending.startswith("/") else "(?:.*/)?"
+    rank = (not (of_sdk and providers), not of_sdk, -len(ending.replace("*", "")))
+    return _Row(re.compile(f"{begins}({inner})"), name, providers, rank), _last(ending)
+
+
+def _last(path: str) -> str:
+    """Return the last segment of a path, or `:verb` if it ends with one."""
+    segment = path.rpartition("/")[2]
+    head, colon, verb = segment.rpartition(":")
+    return f":{verb}" if colon and (head or segment.startswith(":")) else segment
+
+
+def _format(path: str, provider: str) -> tuple[str, str] | None:
+    """Return the wire format of a path, and the part of the path that names the operation."""
+    for row in (*_rows().get(_last(path), ()), *_rows().get("*", ())):
+        if (not row.providers or provider in row.providers) and (found := row.pattern.fullmatch(path)) is not None:
+            return row.format, found[1]
+    return None

@@ -1,0 +1,82 @@
+"""The declarations of an HTTP client's module, the patches, and the decision which requests are model calls.
+
+A request that is none must cost next to nothing. So the patch is a plain function that looks at the method and the
+host, and calls the original.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import WRAPPER_ASSIGNMENTS, update_wrapper
+from typing import Any
+
+from otel_agentcost.calls.call import CURRENT
+from otel_agentcost.calls.pipeline import Pipeline
+from otel_agentcost.integrations.http._addresses import Addresses
+from otel_agentcost.integrations.patching import Patch, Target
+from otel_agentcost.integrations.spans import model_calls
+
+Method = Callable[..., Any]
+"""The client's method, not bound to an object."""
+
+
+@dataclass(frozen=True, slots=True)
+class Net:
+    """The pipeline and the addresses, for the functions in place of the clients' methods. One an `instrument()`."""
+
+    pipeline: Pipeline
+    addresses: Addresses
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sending:
+    """One method that sends requests."""
+
+    target: Target
+    patched: Callable[[Method, Net], Method]
+    """Makes the function in place of the method. It has the same arguments."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HttpClient:
+    """One HTTP client: its distribution and the methods that send requests."""
+
+    name: str
+    distribution: str
+    oldest: str
+    """The oldest release that the tests cover."""
+    sends: tuple[Sending, ...]
+
+
+def patches_of(client: HttpClient, net: Net) -> tuple[Patch, ...]:
+    """Return the patches of a client."""
+    return tuple(_Sent(sending, net) for sending in client.sends)
+
+
+def held() -> bool:
+    """Return True if the request that is about to be sent belongs to a call that is counted above.
+
+    Such a call is that of a patched SDK or client, with its retries and redirects, or that of another instrumentation's
+    span. A task that an SDK has started may outlive its call: then the call is settled.
+    """
+    call = CURRENT.get()
+    return (call is not None and not call.settled) or model_calls.in_flight()
+
+
+class _Sent(Patch):
+    """A patch whose wrapper is a plain function."""
+
+    def __init__(self, sending: Sending, net: Net) -> None:
+        super().__init__(sending.target, _unused)
+        self._make = sending.patched
+        self._net = net
+
+    def wrapper_of(self, method: Any, holder: Any, name: str) -> Any:
+        del holder, name
+        # Without the attributes of `method`: they may say that another instrumentation has wrapped it.
+        return update_wrapper(self._make(method, self._net), method, WRAPPER_ASSIGNMENTS, ())
+
+
+def _unused(*_: object) -> None:
+    """Stand for the wrapper that this kind of patch does not have."""
