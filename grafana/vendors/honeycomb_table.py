@@ -183,7 +183,7 @@ _TOKENS: Final = (
         query=_top(
             _figure("SUM", semconv.CACHE_SAVINGS),
             _figure("AVG", _HIT_SHARE.alias),
-            where=_where(semconv.INPUT_TOKENS),
+            where=_CALLS,  # a call may have a second span with tokens, of the provider's server, but without dollars
             by=(semconv.REQUEST_MODEL,),
         ),
     ),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from otel_agentcost.collector import traces
+from otel_agentcost.collector.coding_agents import coding_agents_yaml
 from otel_agentcost.collector.metrics import metrics_yaml
 from otel_agentcost.collector.ottl import attribute
 from otel_agentcost.collector.pricing import pricing_yaml
@@ -32,6 +33,7 @@ def files(book: PriceBook) -> dict[str, str]:
         "pricing.yaml": pricing_yaml(book),
         "metrics.yaml": metrics_yaml(),
         "runs.yaml": traces.runs_yaml(),
+        "coding-agents.yaml": coding_agents_yaml(book),
         **{path: _fill(text) for path, text in _shapes()},
     }
 

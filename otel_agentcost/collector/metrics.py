@@ -16,7 +16,7 @@ from otel_agentcost.core import semconv
 from otel_agentcost.telemetry import signals
 from otel_agentcost.telemetry.signals import Signal
 
-__all__ = ["LOWEST_VERSION", "RESOURCE", "described", "histogram", "metrics_yaml", "total"]
+__all__ = ["LOWEST_VERSION", "RESOURCE", "call_metrics", "described", "histogram", "metrics_yaml", "total"]
 
 LOWEST_VERSION: Final = "0.161.0"
 """The lowest supported release of otelcol-contrib: the one that the tests run."""
@@ -54,7 +54,7 @@ def metrics_yaml() -> str:
         _HEADING,
         {
             "connectors": {
-                "signaltometrics/agentcost": {"error_mode": "ignore", "spans": _spans()},
+                "signaltometrics/agentcost": {"error_mode": "ignore", "spans": call_metrics()},
                 "forward/agentcost_priced": {},
                 "forward/agentcost_traces": {},
                 "forward/agentcost_metrics": {},
@@ -114,7 +114,8 @@ def _label(name: str, constants: dict[str, str]) -> dict[str, Any]:
     return {"key": semconv.UNPRICED if name == semconv.REASON else name, "optional": True}
 
 
-def _spans() -> list[dict[str, Any]]:
+def call_metrics() -> list[dict[str, Any]]:
+    """Return the metrics that the connector derives from spans of model calls."""
     cost = f"Double({attribute(semconv.COST)})"
     priced = _given(semconv.COST)
     return [

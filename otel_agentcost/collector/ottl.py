@@ -77,7 +77,8 @@ FRAMEWORK: Final = cache("framework")
 """Set if the span is of an agent framework that is not to be priced."""
 PRICED_FRAMEWORKS: Final = "@AGENTCOST_PRICED_FRAMEWORKS@"
 IGNORED_SCOPES: Final = "@AGENTCOST_IGNORED_SCOPES@"
-"""Placeholders for environment variables that hold regular expressions for scopes."""
+AGENTS_BY_METRICS: Final = "@AGENTCOST_AGENTS_BY_METRICS@"
+"""Placeholders for environment variables that hold regular expressions for scopes, or for names of coding agents."""
 
 
 def in_environment(name: str) -> str:
@@ -167,7 +168,13 @@ _PATTERNS: Final = {"starts_with": "^{}", "ends_with": "{}$", "contains": "{}"}
 
 def scalar(statement: str) -> str:
     """Quote a statement for YAML so that the Collector expands nothing in it but the placeholders."""
-    escaped = statement.replace("'", "''").replace("$", "$$")
-    for name in (PRICED_FRAMEWORKS, IGNORED_SCOPES):
+    quoted = statement.replace("'", "''")
+    return f"'{with_environment(quoted)}'"
+
+
+def with_environment(statement: str) -> str:
+    """Replace placeholders by references to environment variables, and escape every other `$`."""
+    escaped = statement.replace("$", "$$")
+    for name in (PRICED_FRAMEWORKS, IGNORED_SCOPES, AGENTS_BY_METRICS):
         escaped = escaped.replace(name, f"${{env:{name.strip('@')}:-none}}")
-    return f"'{escaped}'"
+    return escaped

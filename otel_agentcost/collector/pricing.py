@@ -18,6 +18,7 @@ _HEAD = """\
 # Requires otelcol-contrib 0.161.0 or newer, the release that it is tested with. Prices: {source}{own}.
 # AGENTCOST_PRICED_FRAMEWORKS (default: none): a regular expression for the scopes of agent frameworks (LangChain,
 # Pydantic AI, CrewAI, ...) whose spans are priced. Set it only if no SDK instrumentation makes spans of the same calls.
+# Spans that Anthropic's servers send (claude-platform) are ignored in the same way.
 # AGENTCOST_IGNORED_SCOPES (default: none): a regular expression for scopes whose spans are ignored. Use it if two
 # instrumentations make spans of the same calls.
 # Both ignore case. Do not use quotes or backslashes (write [.] for a dot): the Collector would not start.
@@ -36,12 +37,15 @@ def pricing_yaml(book: PriceBook) -> str:
     """
     at = datetime.fromisoformat(book.book.date).replace(tzinfo=timezone.utc).timestamp()
     own = "" if book.finder.overrides.path is None else f", overridden by {book.finder.overrides.path.name}"
-    lines = _lines(transform.blocks(book, tables(book, at)))
+    lines = block_lines(transform.blocks(book, tables(book, at)))
     return _HEAD.format(source=book.source, own=own) + "\n".join(lines) + "\n"
 
 
-def _lines(blocks: list[transform.Block]) -> Iterator[str]:
-    """Yield lines of YAML. A long statement is written once; repetitions refer to it by an alias."""
+def block_lines(blocks: list[transform.Block]) -> Iterator[str]:
+    """Yield lines of YAML: the entries of `trace_statements` or `log_statements` of a processor.
+
+    A long statement is written once; repetitions refer to it by an alias.
+    """
     written: dict[str, str] = {}
     for condition, statements in blocks:
         yield f"      - conditions: [{scalar(condition)}]"

@@ -22,6 +22,7 @@ from otel_agentcost.collector.ottl import (
     IGNORED_SCOPES,
     NIL,
     OURS,
+    PRICED_FRAMEWORKS,
     SAID,
     UNPRICED,
     attribute,
@@ -48,15 +49,41 @@ def blocks(book: PriceBook, tables: Mapping[str, Table]) -> list[Block]:
         tables: Its tables, by provider.
     """
     upstream = [put(BASIS, text("upstream"))]
+    first, again = statements(book, tables)
+    here = f'{BASIS}{SAID} and ({OURS} or {BASIS} == "unpriced")'
+    counted_elsewhere = [put(attribute(semconv.WATCHED), "true")]
+    return [
+        (here, upstream),
+        (_is_of_vendor(), counted_elsewhere),
+        (_is_call(), first),
+        (unfinished(), again),
+    ]
+
+
+def statements(book: PriceBook, tables: Mapping[str, Table]) -> tuple[list[str], list[str]]:
+    """Return the statements of the first pass and those of the second, which runs for calls that are `unfinished`.
+
+    Args:
+        book: The price book.
+        tables: The tables to search, by provider.
+    """
     price = [*look_up(tables), *uplift(book), *compute_cost()]
     first = [*normalize(), *identify_provider(book), *choose_names(), *price]
-    again = [*use_second_name(), *price]
-    here = f'{BASIS}{SAID} and ({OURS} or {BASIS} == "unpriced")'
-    return [(here, upstream), (_is_call(), first), (_unfinished(), again)]
+    return first, [*use_second_name(), *price]
 
 
-def _unfinished() -> str:
+def unfinished() -> str:
+    """Return the condition that the first pass found no price, and that there is a second name to look up."""
     return f"{AGAIN}{SAID} and {OURS} and {COST}{NIL} and {UNPRICED}{NIL}"
+
+
+def _is_of_vendor() -> str:
+    """Return the condition that a provider's server sent the span of a call that the application counts itself.
+
+    The scope decides: the two spans come in different batches, in any order, perhaps to different Collectors.
+    """
+    scopes = " or ".join(f"instrumentation_scope.name == {text(scope)}" for scope in aliases.VENDOR_SCOPES)
+    return f"({scopes}) and {attribute(semconv.OPERATION)}{SAID} and not {in_environment(PRICED_FRAMEWORKS)}"
 
 
 def _is_call() -> str:

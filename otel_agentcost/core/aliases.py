@@ -155,3 +155,10 @@ UNMARKED_CALLS: Final = {
 
 PATCHED_SDK_SCOPES: Final = "openai|anthropic|google.?gen_?ai|bedrock|mistralai|cohere|ollama|groq|together"
 """A pattern for the scopes of instrumentations of the SDKs that this package patches."""
+
+VENDOR_SCOPES: Final = ("com.anthropic.claude-platform",)
+"""Scopes of spans that a provider sends itself, from its servers, into the trace of the application that called it.
+
+The application's instrumentation makes a span of the same call. Source of the name:
+https://platform.claude.com/docs/en/api/opentelemetry/spans
+"""

@@ -16,7 +16,13 @@ from otel_agentcost.telemetry.signals import SIGNALS
 from tests.collector.real_collector import SHAPES, STAND_IN, needed
 from tools.collector import validate
 
-BASES = (("agent.yaml",), ("runs.yaml", "agent.yaml"), ("runs.yaml", "gateway.yaml"))
+BASES = (
+    ("agent.yaml",),
+    ("runs.yaml", "agent.yaml"),
+    ("runs.yaml", "gateway.yaml"),
+    ("agent.yaml", "coding-agents.yaml"),
+    ("runs.yaml", "gateway.yaml", "coding-agents.yaml"),
+)
 BACKENDS = sorted(f"backends/{path.name}" for path in (SHAPES / "backends").glob("*.yaml"))
 KEYS = {
     "GRAFANA_CLOUD_OTLP_ENDPOINT": "https://otlp.example",
@@ -61,6 +67,20 @@ def test_every_metric_of_the_collector_is_derived() -> None:
         if signal.collector:
             assert made[signal.name]["unit"] == signal.unit
             assert ("sum" in made[signal.name]) == (signal.kind == "counter")
+
+
+def test_coding_agents_have_no_metrics_of_their_own() -> None:
+    """What is derived from their events and metrics has the names, units and labels of the table."""
+    connector = yaml.safe_load((SHAPES / "coding-agents.yaml").read_text())["connectors"][
+        "signaltometrics/agentcost_agents"
+    ]
+    table = {signal.name: signal for signal in SIGNALS if signal.collector}
+    made = [*connector["logs"], *connector["datapoints"]]
+    assert len(made) > len(connector["logs"]) > 0
+    for metric in made:
+        signal = table[metric["name"]]
+        assert metric["unit"] == signal.unit
+        assert len(metric["attributes"]) == len(signal.attributes)
 
 
 def test_a_collector_understands_every_combination(tmp_path: Path) -> None:

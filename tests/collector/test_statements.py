@@ -8,12 +8,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import astuple
 from functools import cache
 from typing import Any
 
 import pytest
 import yaml
 
+from otel_agentcost.collector import agents_table
 from otel_agentcost.collector.metrics import RESOURCE
 from otel_agentcost.collector.normalize import init_cache
 from otel_agentcost.collector.ottl import SCRATCH
@@ -22,7 +24,7 @@ from tests.collector.pricing_collector import Pricing
 from tests.collector.real_collector import SHAPES
 
 FILES = sorted(path.relative_to(SHAPES).as_posix() for path in SHAPES.rglob("*.yaml"))
-ATTRIBUTE = re.compile(r'(span|resource|datapoint)\.(attributes|cache)\[("(?:[^"\\]|\\.)*")\]')
+ATTRIBUTE = re.compile(r'(span|log|resource|datapoint)\.(attributes|cache)\[("(?:[^"\\]|\\.)*")\]')
 EQUAL = re.compile(ATTRIBUTE.pattern + r' == ("(?:[^"\\]|\\.)*")')
 PUT = re.compile(r"^set\(" + ATTRIBUTE.pattern)
 
@@ -70,7 +72,9 @@ def blocks() -> list[list[str]]:
 def names() -> set[str]:
     """Every name of an attribute in the tables of names."""
     found: set[str] = {str(row["key"]) for row in RESOURCE} | OF_COLLECTORS
-    for module in (semconv, aliases):
+    for agent in agents_table.AGENTS:
+        found |= {value for value in astuple(agent.tokens) if isinstance(value, str)}
+    for module in (semconv, aliases, agents_table):
         for value in vars(module).values():
             found |= {value} if isinstance(value, str) else set()
             found |= {each for each in value if isinstance(each, str)} if isinstance(value, tuple) else set()
