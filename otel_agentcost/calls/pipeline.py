@@ -527,9 +527,9 @@ def _read_body(call: ActiveCall, body: Any) -> Answer:
 def _completed(call: ActiveCall, answer: Answer) -> Answer:
     """Return `answer` with what its headers say of money and terms, within the output limit, with earlier attempts."""
     if call.reported:
-        answer = replace(answer, reported=(*answer.reported, *call.reported))
+        answer = answer._replace(reported=(*answer.reported, *call.reported))
     if call.terms:
-        answer = replace(answer, terms=(*answer.terms, *call.terms))
+        answer = answer._replace(terms=(*answer.terms, *call.terms))
     answer = pricing.within_limit(answer, call.request.call)
     if call.earlier:
         answer = pricing.with_attempts(answer, call.earlier, call.request)

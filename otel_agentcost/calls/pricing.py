@@ -86,7 +86,7 @@ def within_limit(answer: Answer, call: Call) -> Answer:
     if surplus <= 0 or usage.counts.get("output_tokens", 0) <= surplus:
         return answer
     counts = {**usage.counts, "output_tokens": usage.counts["output_tokens"] - surplus}
-    return replace(answer, usage=replace(usage, counts=counts))
+    return answer._replace(usage=replace(usage, counts=counts))
 
 
 def with_attempts(answer: Answer, earlier: tuple[Any, ...], request: ModelRequest) -> Answer:
@@ -104,10 +104,10 @@ def with_attempts(answer: Answer, earlier: tuple[Any, ...], request: ModelReques
             reraise_foreign(error)
             other = Answer()
         if other.usage is None or other.missing is not None:
-            answer = replace(answer, uncounted=answer.uncounted or "the cost of an earlier attempt is unknown")
+            answer = answer._replace(uncounted=answer.uncounted or "the cost of an earlier attempt is unknown")
         elif other.response_id is None or other.response_id != answer.response_id:
             charge = Charge(model=other.model, usage=other.usage, terms=other.terms)
-            answer = replace(answer, usage=answer.usage or NOTHING, extra=(*answer.extra, charge, *other.extra))
+            answer = answer._replace(usage=answer.usage or NOTHING, extra=(*answer.extra, charge, *other.extra))
     return answer
 
 

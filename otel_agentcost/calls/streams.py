@@ -192,6 +192,8 @@ class _Tapped:
         self._listener = weakref.ref(listener)  # the response must not keep a dropped stream alive: it settles at once
         self._running = running
         self._read = read
+        # anthropic asks for its observer, or None, with every event, and `__getattr__` is slow. It never changes.
+        self.stream_observer = getattr(stream, "stream_observer", None)
 
     def __iter__(self) -> Iterator[bytes]:
         chunks: Iterator[bytes] = self._read(iter(self._stream), False)

@@ -6,7 +6,7 @@ These values know nothing of spans, SDKs or HTTP clients.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, cast
 
 from otel_agentcost.core.reported_costs import Reported
@@ -40,9 +40,8 @@ class Endpoint:
         return self.default or self.provider
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """A request to a model."""
+class Call(NamedTuple):
+    """A request to a model. A named tuple, which is made three times as fast as a frozen dataclass."""
 
     operation: str
     """`gen_ai.operation.name`: chat, text_completion, generate_content, embeddings, ..."""
@@ -53,7 +52,7 @@ class Call:
     """The output limit of the request in tokens, per choice; None if it sets none."""
     choices: int = 1
     """The number of requested answers. Each may use the whole output limit."""
-    parameters: Mapping[str, AttributeValue] = field(default_factory=lambda: NO_PARAMETERS)
+    parameters: Mapping[str, AttributeValue] = NO_PARAMETERS
     """Span attributes that describe the request (`gen_ai.request.temperature`, ...), by their convention names."""
     terms: tuple[tuple[str, str], ...] = ()
     """Conditions of the price that only the request has: `("processing", "batch")`. The requested service tier is not
@@ -68,8 +67,10 @@ class Call:
     def other_model(self) -> str | None:
         """The model that the body names, where the address names another one, which serves the call."""
         body: object = self.body
-        name = cast("Mapping[str, object]", body).get("model") if isinstance(body, Mapping) else None
-        return name if isinstance(name, str) and name and name != self.model else None
+        if type(body) is not dict and not isinstance(body, Mapping):
+            return None
+        name = cast("Mapping[str, object]", body).get("model")
+        return name if name != self.model and isinstance(name, str) and name else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,8 +94,7 @@ class Partial(NamedTuple):
     """True for a usage without any count."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
+class Answer(NamedTuple):
     """The result of a call, from its response, from the events of its stream so far, or from an error."""
 
     usage: Usage | None = None
@@ -126,7 +126,7 @@ class Answer:
     """The provider does not charge for this kind of call at all."""
     goes_on: bool = False
     """The provider works on after the call has ended: `response_id` retrieves the answer, and its usage, later."""
-    attributes: Mapping[str, AttributeValue] = field(default_factory=lambda: NO_PARAMETERS)
+    attributes: Mapping[str, AttributeValue] = NO_PARAMETERS
     """Further span attributes that describe the response, by their convention names."""
 
     def tokens(self) -> Tokens:

@@ -11,7 +11,7 @@ The names are those of the genai-prices unit registry (a test holds the two equa
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Literal, NamedTuple, get_args
 
@@ -202,6 +202,8 @@ class Usage:
     counts: Mapping[Kind, Count]
     unsplit: tuple[Kind, ...] = ()
     estimated: bool = False
+    _tokens: Tokens | None = field(default=None, init=False, repr=False, compare=False)
+    """The sums, once they are needed: a stream with a budget needs them several times."""
 
     def total(self, kinds: Iterable[Kind]) -> Count:
         """Return the sum over `kinds`."""
@@ -239,6 +241,8 @@ class Usage:
 
     def tokens(self) -> Tokens:
         """Return all five sums, computed in one pass: every call needs them."""
+        if self._tokens is not None:
+            return self._tokens
         read = write = reasoning = input_tokens = output_tokens = 0
         for kind, count in self.counts.items():
             roles = _ROLES[kind]
@@ -249,13 +253,17 @@ class Usage:
                 input_tokens += tokens
             else:
                 output_tokens += tokens
+            if roles <= _OUTPUT:  # plain tokens
+                continue
             if roles & _CACHE_READ:
                 read += tokens
             elif roles & _CACHE_WRITE:
                 write += tokens
             elif roles & _REASONING:
                 reasoning += tokens
-        return Tokens(input_tokens, output_tokens, read, write, reasoning)
+        sums = Tokens(input_tokens, output_tokens, read, write, reasoning)
+        object.__setattr__(self, "_tokens", sums)
+        return sums
 
     def __add__(self, other: Usage) -> Usage:
         counts: dict[Kind, Count] = dict(self.counts)

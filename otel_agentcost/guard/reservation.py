@@ -96,7 +96,7 @@ def reservation_for(
         clamp: Accept a lower output limit.
 
     """
-    call = facts.call if model == facts.call.model else replace(facts.call, model=model)
+    call = facts.call if model == facts.call.model else facts.call._replace(model=model)
     shape = shape_of(call, facts.format)
     bound = shape.bound
     limit = output_bound(call)

@@ -189,8 +189,7 @@ class _Wrapper(_FunctionWrapper):  # type: ignore[misc] # without the stub's typ
         if not self._self_is_method or not args:
             return super().__call__(*args, **kwargs)
         instance = args[0]
-        bound = self.__wrapped__.__get__(instance, type(instance))
-        return self._self_wrapper(bound, instance, args[1:], kwargs)
+        return self._self_wrapper(MethodType(self.__wrapped__, instance), instance, args[1:], kwargs)
 
     def __reduce_ex__(self, _protocol: Any) -> Any:
         if isinstance(self._self_holder, ModuleType):

@@ -11,6 +11,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from itertools import compress
+from operator import add, not_
 from typing import Any, Literal, TypeAlias
 
 from opentelemetry.context import Context
@@ -76,6 +78,9 @@ class TokenSums:
                 if self._points > _MAX_SETS - len(_TOKEN_TYPES):
                     key = _OVERFLOW
                 sums = self._sums.setdefault(key, [0, 0, 0, 0, 0])
+            if not any(compress(map(not_, sums), counts)):  # no new point, as nearly always: no loop in Python
+                sums[:] = map(add, sums, counts)
+                return
             for position, count in enumerate(counts):
                 if count:
                     if not sums[position] and key is not _OVERFLOW:

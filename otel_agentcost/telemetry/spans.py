@@ -283,24 +283,13 @@ def _usage_attributes(tokens: Tokens, attributes: dict[str, AttributeValue]) -> 
         attributes[semconv.REASONING_TOKENS] = tokens.reasoning
 
 
-_COST_PARTS = (
-    (semconv.COST_INPUT, "input_usd"),
-    (semconv.COST_OUTPUT, "output_usd"),
-    (semconv.COST_CACHE_READ, "cache_read_usd"),
-    (semconv.COST_CACHE_WRITE, "cache_write_usd"),
-    (semconv.COST_TOOL, "tool_usd"),
-)
-
-
 def _cost_attributes(cost: Cost, attributes: dict[str, AttributeValue]) -> None:
     if cost.unpriced is not None:
         attributes[semconv.UNPRICED] = cost.unpriced
     if cost.usd is None:
         return
     usd = money.to_float(cost.usd)
-    for name, field in _COST_PARTS:
-        if part := getattr(cost, field):
-            attributes[name] = money.to_float(part)
+    _cost_parts(cost, attributes)
     if cost.cache_savings_usd:
         attributes[semconv.CACHE_SAVINGS] = money.to_float(cost.cache_savings_usd)
     if cost.price is not None:
@@ -311,6 +300,19 @@ def _cost_attributes(cost: Cost, attributes: dict[str, AttributeValue]) -> None:
     attributes[semconv.COST_CURRENCY] = "USD"
     attributes[semconv.COST_SOURCE] = cost.source
     attributes[semconv.COST] = usd
+
+
+def _cost_parts(cost: Cost, attributes: dict[str, AttributeValue]) -> None:
+    if cost.input_usd:
+        attributes[semconv.COST_INPUT] = money.to_float(cost.input_usd)
+    if cost.output_usd:
+        attributes[semconv.COST_OUTPUT] = money.to_float(cost.output_usd)
+    if cost.cache_read_usd:
+        attributes[semconv.COST_CACHE_READ] = money.to_float(cost.cache_read_usd)
+    if cost.cache_write_usd:
+        attributes[semconv.COST_CACHE_WRITE] = money.to_float(cost.cache_write_usd)
+    if cost.tool_usd:
+        attributes[semconv.COST_TOOL] = money.to_float(cost.tool_usd)
 
 
 def error_type(error: BaseException) -> str:

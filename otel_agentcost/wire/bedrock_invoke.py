@@ -53,7 +53,7 @@ class _Invoked(Format):
         name, known = plain_name(in_path(path)), dict(call.parameters)
         if streamed := is_stream(path):
             known[semconv.REQUEST_STREAM] = True
-        return replace(call, model=name or call.model, stream=streamed, parameters=known)
+        return call._replace(model=name or call.model, stream=streamed, parameters=known)
 
     def read_response(self, call: Call, response: Any) -> Answer:
         """Read a whole response. One without counts is counted by its headers, or else estimated."""
@@ -149,12 +149,12 @@ def _answered(call: Call, answer: Answer, *, guarded: bool) -> Answer:
     """Return the answer of a family with what is billed or not billed by Bedrock."""
     unpriced = prepaid(call.model or "")
     if guarded:
-        answer = replace(answer, uncounted=both(answer.uncounted, unknown([GUARDRAIL])))
+        answer = answer._replace(uncounted=both(answer.uncounted, unknown([GUARDRAIL])))
     if answer.usage is None and answer.partial is None and answer.missing == "the response has no usage":
-        answer = replace(answer, partial=Partial())  # the headers of the response count it
+        answer = answer._replace(partial=Partial())  # the headers of the response count it
     if unpriced is not None:
         partial = None if answer.partial is None else answer.partial._replace(unpriced=unpriced)
-        answer = replace(answer, missing=unpriced, partial=partial)
+        answer = answer._replace(missing=unpriced, partial=partial)
     return answer
 
 
@@ -191,9 +191,9 @@ class _Reader:
         answer = self._family.answer(complete=complete)
         if self._counted is not None and (answer.usage is None or answer.usage.estimated):
             try:
-                answer = replace(answer, usage=_usage(self._counted), missing=None, partial=None)
+                answer = answer._replace(usage=_usage(self._counted), missing=None, partial=None)
             except Malformed as problem:
-                answer = replace(answer, usage=None, missing=str(problem), partial=Partial())
+                answer = answer._replace(usage=None, missing=str(problem), partial=Partial())
         return _answered(self._call, answer, guarded=self._guarded)
 
 

@@ -8,8 +8,10 @@ A token count that is not a count raises `Malformed`, which every format turns i
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from decimal import Decimal
+from types import MemberDescriptorType
 from typing import Any
 
 from otel_agentcost.diagnostics import reraise_foreign
@@ -17,23 +19,32 @@ from otel_agentcost.diagnostics import reraise_foreign
 __all__ = [
     "MAX_COUNT",
     "Malformed",
+    "blank",
     "count",
     "entries",
     "fields",
     "get",
+    "inside",
     "items",
+    "lacks",
     "lacks_fields",
     "measure",
     "need",
     "parsed",
     "part",
+    "quantity",
     "quote",
     "text",
     "texts",
+    "whole",
 ]
 
 MAX_COUNT = 2**53
 """The highest count that is accepted. Above it, floating point no longer represents every integer."""
+
+
+_LONGEST = 16
+"""Digits of a count that is written as a text."""
 
 
 class Malformed(Exception):
@@ -42,10 +53,8 @@ class Malformed(Exception):
 
 def get(value: Any, name: str) -> Any:
     """Return the field `name` of a JSON object or an SDK object; None without such a field, or without an object."""
-    if type(value) is dict:
-        return value.get(name)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType] (no cast: hot)
     if isinstance(value, dict):
-        return value.get(name)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType]
+        return value.get(name)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType] (no cast: hot)
     try:
         return getattr(value, name, None)
     except Exception as error:  # an object of the application whose attributes raise counts as an object without them
@@ -53,23 +62,40 @@ def get(value: Any, name: str) -> Any:
         return None
 
 
+_NOT_PYDANTIC = object()
+_COMPUTED = (property, MemberDescriptorType)
+
+
 def fields(value: Any) -> Any:
     """Return the fields of an SDK object as a dict; any other value unchanged.
 
-    Many look-ups are then ten times as fast: a missing field costs a pydantic object two microseconds.
+    Many look-ups are then ten times as fast: a missing field costs a pydantic object two microseconds. An object that
+    keeps fields elsewhere than in its `__dict__` (in slots, behind properties) is returned unchanged.
     """
     if type(value) is dict:
         return value  # pyright: ignore[reportUnknownVariableType]
     if value is None:  # a field that is missing, as most are
         return None
     try:
-        known, more = value.__dict__, getattr(value, "__pydantic_extra__", None)
+        if isinstance(value, dict):  # its `__dict__` need not have the items
+            return {**value}  # pyright: ignore[reportUnknownVariableType]
+        known = value.__dict__
+        more = getattr(value, "__pydantic_extra__", _NOT_PYDANTIC)
+        if type(known) is not dict or (more is _NOT_PYDANTIC and not _holds_all(value, known)):  # pyright: ignore[reportUnknownArgumentType]
+            return value
+        return {**known, **more} if more and isinstance(more, dict) else known  # pyright: ignore[reportUnknownVariableType]
     except Exception as error:  # no object with fields
         reraise_foreign(error)
-        return value
-    if type(known) is not dict:
-        return value
-    return {**known, **more} if isinstance(more, dict) and more else known  # pyright: ignore[reportUnknownVariableType]
+        return value  # pyright: ignore[reportUnknownVariableType]
+
+
+def _holds_all(value: Any, known: dict[str, Any]) -> bool:
+    """Return True if the `__dict__` of an object has all of its fields: no private name, and no property or slot."""
+    return not any(name.startswith("_") for name in known) and not any(
+        isinstance(member, _COMPUTED) and not name.startswith("_")
+        for kind in type(value).__mro__
+        for name, member in vars(kind).items()
+    )
 
 
 def entries(value: Any) -> dict[str, Any]:
@@ -93,14 +119,16 @@ def count(value: Any, name: str) -> int:
     Raises:
         Malformed: The value is not a count: negative, a fraction, text, a boolean, or above `MAX_COUNT`.
     """
-    number = get(value, name)
-    if type(number) is int and 0 <= number <= MAX_COUNT:
-        return number
+    if value is None:
+        return 0
+    number: Any = value.get(name) if type(value) is dict else get(value, name)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType] (no cast: hot)
     if number is None:
         return 0
-    if type(number) is float and 0 <= number <= MAX_COUNT and number.is_integer():
+    if type(number) is int and 0 <= number <= MAX_COUNT:  # pyright: ignore[reportUnknownArgumentType]
+        return number
+    if type(number) is float and 0 <= number <= MAX_COUNT and number.is_integer():  # pyright: ignore[reportUnknownArgumentType]
         return int(number)
-    raise Malformed(f"{name} is {quote(number)}, which is not a count")
+    raise Malformed(f"{name} is {quote(number)}, which is not a count")  # pyright: ignore[reportUnknownArgumentType]
 
 
 def measure(value: Any, name: str) -> Decimal | None:
@@ -113,9 +141,47 @@ def measure(value: Any, name: str) -> Decimal | None:
     raise Malformed(f"{name} is {quote(number)}, which is not an amount")
 
 
+def _is_decimal(value: Any) -> bool:
+    """Return True for a text of digits, as which some gateways write counts."""
+    return type(value) is str and value.isdecimal() and len(value) < _LONGEST
+
+
+def whole(name: str, value: Any) -> int:
+    """Return the count `value` of the field `name`, which may be a text of digits. Raises `Malformed`."""
+    if type(value) in (int, float) and 0 <= value <= MAX_COUNT and int(value) == value:
+        return int(value)
+    if _is_decimal(value):
+        return int(value)
+    raise Malformed(f"{name} is {quote(value)}, which is not a count")
+
+
+def quantity(name: str, value: Any) -> Decimal:
+    """Return the measured amount `value` of the field `name`, which may be a text of digits. Raises `Malformed`."""
+    if type(value) in (int, float) and 0 <= value <= MAX_COUNT:
+        return Decimal(repr(value))
+    if _is_decimal(value):
+        return Decimal(value)
+    if value == {}:  # Mistral writes an empty object for no audio
+        return Decimal(0)
+    raise Malformed(f"{name} is {quote(value)}, which is not a count")
+
+
+def lacks(value: Any, names: AbstractSet[str]) -> bool:
+    """Return True if a JSON object has none of the fields; False also for an SDK object."""
+    return type(value) is dict and names.isdisjoint(value)  # pyright: ignore[reportUnknownArgumentType]
+
+
+def blank(value: Any, names: Iterable[str]) -> bool:
+    """Return True if the fields of a JSON object are absent, null, zero or empty; False also for an SDK object."""
+    return type(value) is dict and not any(map(value.get, names))  # pyright: ignore[reportUnknownArgumentType, reportUnknownMemberType]
+
+
+_PLAIN = (str, bytes, int, float, list, tuple)
+
+
 def lacks_fields(value: object) -> bool:
     """Return True if `value` is a number, a text or a list: a value without fields."""
-    return isinstance(value, (str, bytes, int, float, list, tuple))
+    return isinstance(value, _PLAIN)
 
 
 def part(value: Any, name: str) -> Any:
@@ -124,12 +190,24 @@ def part(value: Any, name: str) -> Any:
     Raises:
         Malformed: The value is no object.
     """
-    inner = get(value, name)
-    if inner is None or type(inner) is dict:
-        return inner  # pyright: ignore[reportUnknownVariableType]
-    if lacks_fields(inner):
-        raise Malformed(f"{name} is {quote(inner)}, which is not an object")
-    return fields(inner)
+    return inside(get(value, name), name)
+
+
+def inside(value: Any, name: str) -> Any:
+    """Return the `fields` of an object; None for None.
+
+    Args:
+        value: The object.
+        name: The name of the field that has it.
+
+    Raises:
+        Malformed: `value` is no object.
+    """
+    if value is None or type(value) is dict:
+        return value  # pyright: ignore[reportUnknownVariableType]
+    if lacks_fields(value):
+        raise Malformed(f"{name} is {quote(value)}, which is not an object")
+    return fields(value)
 
 
 def need(value: Any, *names: str) -> None:
@@ -141,7 +219,7 @@ def need(value: Any, *names: str) -> None:
 
 def text(value: Any, name: str) -> str | None:
     """Return the text in the field `name`; None if it is absent, empty or not text."""
-    words = get(value, name)
+    words = value.get(name) if type(value) is dict else get(value, name)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType] (no cast: hot)
     return words if isinstance(words, str) and words else None
 
 
@@ -152,7 +230,7 @@ def texts(value: Any, *names: str) -> list[str]:
 
 def items(value: Any, name: str) -> Sequence[Any]:
     """Return the elements of the list in the field `name`; nothing if there is no list."""
-    elements = get(value, name)
+    elements = value.get(name) if type(value) is dict else get(value, name)  # pyright: ignore[reportUnknownVariableType, reportUnknownMemberType] (no cast: hot)
     return elements if isinstance(elements, (list, tuple)) else ()  # pyright: ignore[reportUnknownVariableType] (mypy bars the cast)
 
 

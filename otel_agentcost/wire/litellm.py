@@ -6,7 +6,6 @@ An answer from LiteLLM's cache costs nothing. The usage of a stream is among the
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, Final
 
 from otel_agentcost.core.call import Answer, Call
@@ -122,7 +121,7 @@ class _Reader:
 
 def _priced_here(call: Call, answer: Answer) -> Answer:
     """Return `answer` without the cost that LiteLLM has worked out itself. OpenRouter's is that of the provider."""
-    return answer if (call.model or "").startswith("openrouter/") else replace(answer, reported=())
+    return answer if (call.model or "").startswith("openrouter/") else answer._replace(reported=())
 
 
 FORMAT: Final = _NotedChat(openai_chat.FORMAT)

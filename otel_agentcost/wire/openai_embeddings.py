@@ -9,7 +9,7 @@ from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, Call, Partial
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.fields import Malformed, items, part, text
+from otel_agentcost.wire.fields import Malformed, inside, items, text
 from otel_agentcost.wire.format import Format
 from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.no_facets import NO_CONTENT, NO_CONVERSATION
@@ -54,7 +54,7 @@ class Embeddings(Format):
         terms, missing = served_terms(tier)
         found = usage_at(response)
         try:
-            counted = part({"usage": found}, "usage")
+            counted = inside(found, "usage")
             if counted is None:
                 partial = Partial(unpriced=missing) if items(response, "data") else None
                 missing = error_text(response) or "the response has no usage"

@@ -12,7 +12,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from typing import Any, Final, cast
 
 from otel_agentcost.core import semconv
@@ -76,7 +75,7 @@ def checked(
             return answer
         said = texts()
         if answer.partial.empty and not any(said):  # neither counts nor an answer: there is nothing to doubt
-            return replace(answer, partial=None)
+            return answer._replace(partial=None)
         return _estimated(call, form, answer, said, headers())
     counts = usage.counts
     usual = not in_pieces and counts.get("input_tokens", 0) > _FEW and counts.get("output_tokens", 0) > _FEW
@@ -102,7 +101,7 @@ def _compared(
     )
     if told.input is not None and told.output is not None:
         return answer
-    return _estimated(call, form, replace(answer, partial=told), said, headers())
+    return _estimated(call, form, answer._replace(partial=told), said, headers())
 
 
 def _no_input(call: Call, form: Format, answer: Answer, said: Sequence[str]) -> bool:
@@ -141,12 +140,12 @@ def _estimated(call: Call, form: Format, answer: Answer, said: Sequence[str], he
     if told.output is not None and told.output <= _FEW and _too_few(told.output, said):  # a placeholder
         told = told._replace(output=None)
     if any(each.cached for each in in_headers(headers)):  # from a gateway's cache, which uses no tokens
-        return replace(answer, partial=None)
+        return answer._replace(partial=None)
     if (usage := usage_in_headers(headers)) is not None:
-        return replace(answer, usage=usage, missing=told.unpriced, partial=None)
+        return answer._replace(usage=usage, missing=told.unpriced, partial=None)
     prompt, produced = _completed(call, form, told, said, answer.model or call.model)
     if not prompt and not produced:  # there is nothing to estimate from
-        return replace(answer, partial=None, doubtful=True)
+        return answer._replace(partial=None, doubtful=True)
     counts: Counts = {} if answer.usage is None else dict(answer.usage.counts)
     if told.input is None or answer.usage is None:
         _replace(counts, INPUT_TOKENS, "input_tokens", prompt)
@@ -157,7 +156,7 @@ def _estimated(call: Call, form: Format, answer: Answer, said: Sequence[str], he
     if not exact:
         _warn(call, answer)
     usage = Usage(counts=counts, estimated=not exact)
-    return replace(answer, usage=usage, missing=told.unpriced, partial=None)
+    return answer._replace(usage=usage, missing=told.unpriced, partial=None)
 
 
 def _completed(call: Call, form: Format, told: Partial, said: Sequence[str], model: str | None) -> tuple[int, int]:

@@ -6,12 +6,12 @@ its name goes into `agentcost.unpriced`. To support another tool, add a row with
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from otel_agentcost.core.tool_counters import COUNTERS, FREE_COUNTERS
 from otel_agentcost.core.usage import Kind
-from otel_agentcost.wire.fields import MAX_COUNT, entries, fields, get, items, text
+from otel_agentcost.wire.fields import MAX_COUNT, blank, entries, fields, get, items, text
 from otel_agentcost.wire.token_split import Counts, put
 
 _UNITS: Final[Mapping[str, str]] = {
@@ -83,16 +83,20 @@ _MARKS: Final[Mapping[str, str]] = {
 }
 """Fields of a chat completion with the results of a search, at providers that bill the search."""
 
+_TOOLS: Final = ("tool_calls", "executed_tools")
+"""Fields of a message of a chat with calls of tools."""
 _CALLED: Final = frozenset({"function", "custom"})
 """Types of tool calls that the application executes."""
 _MOST_NAMES: Final = 8
 _LONGEST_NAME: Final = 60
 
 
-def unknown(names: Iterable[str]) -> str | None:
+def unknown(names: Collection[str]) -> str | None:
     """Return the reason that names what has no known price; None for no names."""
+    if not names:
+        return None
     found = sorted({name[:_LONGEST_NAME] for name in names})[:_MOST_NAMES]
-    return f"the price of {', '.join(found)} is not known" if found else None
+    return f"the price of {', '.join(found)} is not known"
 
 
 def both(*reasons: str | None) -> str | None:
@@ -110,8 +114,7 @@ def in_usage(usage: Any, counts: Counts) -> list[str]:
     Returns:
         The names of further counters and units that are not zero.
     """
-    inside = entries(usage)
-    if inside and _FIELDS.isdisjoint(inside):  # nearly every usage
+    if blank(usage, _FIELDS):  # nearly every usage
         return []
     names = [name for field, name in _UNITS.items() if _number(get(usage, field))]
     if _number(get(usage, _TOOLS_USED)) and not any(entries(get(usage, field)) for field in COUNTERS):
@@ -154,6 +157,8 @@ def in_message(message: Any) -> list[str]:
     """Return the names of tools in a message of a chat, or a part of one in a stream, that ran at the provider."""
     names: list[str] = []
     message = fields(message)
+    if blank(message, _TOOLS):  # nearly every message
+        return []
     for call in items(message, "tool_calls"):
         kind = text(call, "type")
         if kind is not None and kind not in _CALLED:
@@ -164,4 +169,4 @@ def in_message(message: Any) -> list[str]:
 
 def in_chat(completion: Any) -> list[str]:
     """Return the names of tools whose results stand beside the choices of a chat completion."""
-    return [name for name in _MARKS if get(completion, name)]
+    return [] if blank(completion, _MARKS) else [name for name in _MARKS if get(completion, name)]

@@ -9,7 +9,7 @@ from typing import Any, Final
 from otel_agentcost.core import money
 from otel_agentcost.core.reported_costs import ROWS, Reported, Row, amount
 from otel_agentcost.diagnostics import reraise_foreign
-from otel_agentcost.wire.fields import fields, get
+from otel_agentcost.wire.fields import fields, get, lacks
 
 __all__ = ["in_body", "in_headers"]
 
@@ -19,6 +19,8 @@ _OF_USAGE: Final = tuple(
 _OF_RESPONSE: Final = tuple(
     (row, tuple(row.name.split("."))) for row in ROWS if not row.header and not row.name.startswith("usage.")
 )
+_IN_USAGE: Final = frozenset(path[0] for _, path in _OF_USAGE)
+_IN_RESPONSE: Final = frozenset(path[0] for _, path in _OF_RESPONSE)
 _HEADERS: Final = {row.name: row for row in ROWS if row.header}
 _ZERO: Final = Decimal(0)
 
@@ -31,11 +33,13 @@ def in_body(response: Any, usage: Any) -> tuple[Reported, ...]:
         usage: Its usage; None without one.
     """
     found: tuple[Reported, ...] = ()
-    if usage is not None:
-        usage = fields(usage)
+    usage = fields(usage)
+    if usage is not None and not lacks(usage, _IN_USAGE):
         for row, path in _OF_USAGE:
             if (value := get(usage, path[0])) is not None:
                 found = _with(found, row, usage, value, path)
+    if lacks(response, _IN_RESPONSE):  # nearly every response
+        return found
     for row, path in _OF_RESPONSE:
         if (value := get(response, path[0])) is not None:
             found = _with(found, row, response, value, path)

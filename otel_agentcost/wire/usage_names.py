@@ -9,10 +9,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from decimal import Decimal
 from typing import Any, Final, Literal, NamedTuple
 
-from otel_agentcost.wire.fields import MAX_COUNT, Malformed, entries, fields, get, items, lacks_fields, quote
+from otel_agentcost.wire.fields import (
+    MAX_COUNT,
+    Malformed,
+    entries,
+    fields,
+    get,
+    lacks_fields,
+    quantity,
+    quote,
+    whole,
+)
 
 __all__ = [
     "HEADERS",
@@ -199,16 +208,20 @@ PLACES: Final[tuple[Place, ...]] = (
     Place(("usage_info",), _MISTRAL_OCR),
     Place(("timings",), _LLAMA),
 )
-"""The places, in their order: the first with a count above 0 is the usage. Without one, any object with counts of input
-and output is it.
+"""The places, in their order: the first with a count above 0 is the usage. Those with one first field follow each
+other. Without one, any object with counts of input and output is it.
 """
+_ELSEWHERE: Final[dict[str, list[tuple[str, ...]]]] = {}
+"""The further fields of the paths of all places but the usual one, by their first field."""
+for _place in PLACES[1:]:
+    _ELSEWHERE.setdefault(_place.path[0], []).append(_place.path[1:])
 _CONTENT: Final = frozenset({"choices", "output", "content", "candidates", "data", "error", "messages"})
 """Fields with content, in which nothing else is looked for."""
+_SCALARS: Final = frozenset({str, int, float, bool, type(None)})
 _DEPTH: Final = 2
 """Objects within objects in which counts are looked for."""
 
-_LONGEST: Final = 16
-"""Digits of a count that is written as a text."""
+_COUNTS: Final = range(MAX_COUNT + 1)
 _MEASURED: Final = frozenset({"input_audio_seconds", "audio_seconds"})
 _STATED: Final = frozenset({"input", "output", "total", "cache_miss", "citations", "web_searches"})
 """Meanings of which a 0 says something: that the usage has this count."""
@@ -218,18 +231,23 @@ _UNITS: Final = (
 )  # fmt: skip
 """Endings of the names of units besides tokens. A count of one that has no row is named, because it may be billed."""
 
-_Names = dict[str, Any]
-"""Meanings by name; for the name of an object, the names within it."""
+
+class _Names(NamedTuple):
+    """The known names in a usage, or in an object of a usage."""
+
+    counts: dict[str, Meaning]
+    measured: dict[str, Meaning]
+    objects: dict[str, _Names]
 
 
 def _tree(rows: Iterable[Row]) -> _Names:
-    tree: _Names = {}
+    tree = _Names({}, {}, {})
     for row in rows:
         *objects, name = row.path.split(".")
         place = tree
         for each in objects:
-            place = place.setdefault(each, {})
-        place[name] = row.meaning
+            place = place.objects.setdefault(each, _Names({}, {}, {}))
+        (place.measured if row.meaning in _MEASURED else place.counts)[name] = row.meaning
     return tree
 
 
@@ -256,36 +274,64 @@ def found_in(usage: Any) -> Found:
     """
     counts: dict[str, Any] = {}
     others: list[str] = []
-    _collect(usage, _TREE, counts, others)
+    given: Any = fields(usage)
+    _collect(given if type(given) is dict else _looked_up(given, _TREE), _TREE, counts, others)  # pyright: ignore[reportUnknownArgumentType]
     return Found(counts, tuple(others) if others else ())
 
 
-def _collect(value: Any, names: _Names, counts: dict[str, Any], others: list[str]) -> None:
-    given = _mapping(value)
-    if given is None:  # an object without a dict of its fields
-        given = {name: get(value, name) for name in names}
+def _collect(given: dict[str, Any], names: _Names, counts: dict[str, Any], others: list[str]) -> None:
+    known = names.counts
     for name, number in given.items():
         if number is None:
             continue
-        known = names.get(name)
-        if known is None and (known := _unusual(name, number, names, others)) is None:
+        meaning = known.get(name)
+        if meaning is None:
+            _collect_other(name, number, names, counts, others)
             continue
-        if type(known) is str:
-            counted = number
-            if type(number) is not int or not 0 <= number <= MAX_COUNT or known in _MEASURED:
-                counted = _checked(name, number, known)
-            if (counted or known in _STATED) and (known not in counts or counted > counts[known]):
-                counts[known] = counted
-        elif not lacks_fields(number):
-            _collect(number, known, counts, others)
-        else:
-            _check_empty(name, number)
+        if type(number) is not int or number not in _COUNTS:  # in this order: the range searches for other types
+            number = whole(name, number)  # noqa: PLW2901 (no further variable: hot)
+        if number > counts.get(meaning, 0):
+            counts[meaning] = number
+        elif meaning in _STATED:
+            counts.setdefault(meaning, number)
 
 
-def _check_empty(name: str, value: Any) -> None:
-    """Raise `Malformed` for a value in place of an object, unless it is empty: PHP writes an empty object as a list."""
-    if value:
+def _collect_other(name: Any, value: Any, names: _Names, counts: dict[str, Any], others: list[str]) -> None:
+    """Collect the counts in an object, a measured quantity, a count in another spelling, or a unit without a row."""
+    spelled = name
+    if name not in names.objects and name not in names.measured:
+        if not value or type(name) is not str:
+            return
+        spelled = _spelled(name)
+    if (inside := names.objects.get(spelled)) is not None:
+        _collect_inside(name, value, inside, counts, others)
+    elif (meaning := names.counts.get(spelled)) is not None:
+        counts[meaning] = max(whole(name, value), counts.get(meaning, 0))
+    elif (meaning := names.measured.get(spelled)) is not None:
+        if (seconds := quantity(name, value)) > counts.get(meaning, 0):
+            counts[meaning] = seconds
+    elif type(value) in (int, float) and (name.endswith(_UNITS) or ("cach" in name and name.endswith("_tokens"))):
+        others.append(f"{value} {name}")
+
+
+def _collect_inside(name: str, value: Any, names: _Names, counts: dict[str, Any], others: list[str]) -> None:
+    """Collect the counts in an object. An empty value of another type has none: PHP writes an empty object as a list.
+
+    Raises:
+        Malformed: The value is no object, and not empty.
+    """
+    given: Any = fields(value)
+    if type(given) is dict:
+        _collect(given, names, counts, others)  # pyright: ignore[reportUnknownArgumentType]
+    elif not lacks_fields(value):
+        _collect(_looked_up(value, names), names, counts, others)
+    elif value:
         raise Malformed(f"{name} is {quote(value)}, which is not an object")
+
+
+def _looked_up(value: Any, names: _Names) -> dict[str, Any]:
+    """Return the known fields of an object without a dict of its fields."""
+    return {name: get(value, name) for known in names for name in known}
 
 
 def _spelled(name: str) -> str:
@@ -295,45 +341,21 @@ def _spelled(name: str) -> str:
     return f"{name[:-6]}s" if name.endswith("_token_count") else name
 
 
-def _unusual(name: Any, number: Any, names: _Names, others: list[str]) -> Any:
-    """Return the row of a name in another spelling. Without one, keep the name if its count may have its own price."""
-    if not number or type(name) is not str:
-        return None
-    known = names.get(_spelled(name))
-    unit = name.endswith(_UNITS) or ("cach" in name and name.endswith("_tokens"))
-    if known is None and unit and type(number) in (int, float):
-        others.append(f"{number} {name}")
-    return known
-
-
 def _mapping(value: Any) -> dict[str, Any] | None:
     """Return the fields of an object; None if it has none."""
     given = fields(value)
     return given if type(given) is dict else None  # pyright: ignore[reportUnknownVariableType]
 
 
-def _checked(name: str, number: Any, meaning: str) -> int | Decimal:
-    if type(number) in (int, float) and 0 <= number <= MAX_COUNT:
-        if meaning in _MEASURED:
-            return Decimal(repr(number))
-        if type(number) is int or number.is_integer():
-            return int(number)
-    if type(number) is str and number.isdecimal() and len(number) < _LONGEST:  # some gateways write texts
-        return int(number)
-    if meaning in _MEASURED and number == {}:  # Mistral writes an empty object for no audio
-        return 0
-    raise Malformed(f"{name} is {quote(number)}, which is not a count")
-
-
 # --- Places -----------------------------------------------------------------------------------------------------------
 
 
 def usage_at(response: Any) -> Any:
-    """Return the usage of a response, or of an event, from any place; None if it has none.
+    """Return the `fields` of the usage of a response, or of an event, from any place; None if it has none.
 
     Usages of several choices are those of one call: the same input, and the output of each.
     """
-    usage = get(response, "usage")
+    usage = fields(get(response, "usage"))
     if usage is not None and (get(usage, "prompt_tokens") or get(usage, "input_tokens") or has_counts(usage)):
         return usage
     elsewhere = usage_elsewhere(response)
@@ -343,23 +365,25 @@ def usage_at(response: Any) -> Any:
 def usage_elsewhere(response: Any) -> Any:
     """Return the usage of a response, or of an event, from any place but its usual one; None if it has none."""
     first: Any = None
-    whole = fields(response)
-    for place in PLACES[1:]:
-        found = [usage for usage in _follow(whole, place.path) if usage is not None]
-        if not found:
-            continue
-        usage = found[0] if len(found) == 1 else of_choices(found)
-        if has_counts(usage):
-            return usage
-        first = usage if first is None else first
-    found = _anywhere(whole, _DEPTH)
-    return first if found is None else found
+    given = fields(response)
+    for name in filter(given.__contains__, _ELSEWHERE) if type(given) is dict else _ELSEWHERE:
+        parts = _parts(get(given, name))
+        for rest in _ELSEWHERE[name] if parts else ():
+            found = [usage for part in parts for usage in _follow(part, rest)]
+            if not found:
+                continue
+            usage = found[0] if len(found) == 1 else of_choices(found)
+            if has_counts(usage):
+                return usage
+            first = usage if first is None else first
+    anywhere = _anywhere(given, _DEPTH)
+    return first if anywhere is None else anywhere
 
 
 def _anywhere(value: Any, depth: int) -> Any:
     """Return an object with counts of input and output within `value`, but not within its content; None without one."""
     for name, inside in entries(value).items():
-        within = None if name in _CONTENT or type(inside) in (str, int) else _mapping(inside)
+        within = None if name in _CONTENT or type(inside) in _SCALARS else _mapping(inside)
         if not within:
             continue
         with suppress(Malformed):
@@ -371,12 +395,16 @@ def _anywhere(value: Any, depth: int) -> Any:
     return None
 
 
+def _parts(value: Any) -> list[Any]:
+    """Return the `fields` of a value, or of each element of a list; nothing for null and an empty list."""
+    parts: Any = value if isinstance(value, (list, tuple)) else (value,)  # pyright: ignore[reportUnknownVariableType]
+    return [fields(part) for part in parts if part is not None]
+
+
 def _follow(value: Any, path: tuple[str, ...]) -> list[Any]:
-    name, *rest = path
-    found: list[Any] = list(items(value, name)) or [get(value, name)]
-    if not rest:
-        return found
-    return [each for part in found if part is not None for each in _follow(fields(part), tuple(rest))]
+    if not path:
+        return [value]
+    return [each for part in _parts(get(value, path[0])) for each in _follow(part, path[1:])]
 
 
 def has_counts(usage: Any) -> bool:

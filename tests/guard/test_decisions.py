@@ -152,7 +152,7 @@ def test_an_input_is_counted_only_where_its_bound_does_not_fit() -> None:
     """A prompt of 40 kB is at most 40,000 tokens, and about 10,000: near the limit the count decides."""
     g = guard("trace:tokens=50000")
     long = facts(10)
-    long = replace(long, call=replace(long.call, body={"messages": [{"role": "user", "content": "word " * 8000}]}))
+    long = replace(long, call=long.call._replace(body={"messages": [{"role": "user", "content": "word " * 8000}]}))
     assert ticket(g.admit(long)).reserved["tokens"] > 40_000
     g = guard("trace:tokens=20000")
     assert ticket(g.admit(long)).reserved["tokens"] < 15_000

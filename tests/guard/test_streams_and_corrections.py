@@ -77,7 +77,7 @@ def test_a_stream_that_cannot_outrun_its_budget_is_not_blamed() -> None:
 def test_choices_share_what_is_held() -> None:
     """The longest answer is that of all choices together, and no choice is left out."""
     asked = facts(None)
-    asked = replace(asked, call=replace(asked.call, choices=4))
+    asked = replace(asked, call=asked.call._replace(choices=4))
     assert ticket(guard("trace:usd=0.5").admit(asked)).most_output_tokens == 499
 
 

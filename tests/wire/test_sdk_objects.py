@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import Any
 
 import pytest
@@ -41,6 +42,71 @@ CHAT = chat({**test_openai_chat.CACHED, "cost": 0.01}, service_tier="flex")
 def test_an_sdk_object_is_read_like_its_json(form: str, kind: Any, json: dict[str, Any]) -> None:
     """Objects built as the SDKs build them (fields that are absent, fields that they do not know)."""
     assert whole(form, kind.construct(**json)) == whole(form, json)
+
+
+class Slots:
+    """An object that has its fields in slots; a subclass for each set of names."""
+
+    __slots__ = ()
+
+
+class Hidden:
+    """An object that has its fields behind properties; a subclass for each set of names."""
+
+    def __init__(self, given: dict[str, Any]) -> None:
+        self._given = given
+
+
+class Items(dict[str, Any]):
+    """A dict of a library, with an empty `__dict__`."""
+
+
+def in_slots(value: Any) -> Any:
+    if isinstance(value, list):
+        return [in_slots(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    made = type("Made", (Slots,), {"__slots__": tuple(value)})()
+    for name, inside in value.items():
+        setattr(made, name, in_slots(inside))
+    return made
+
+
+def _of(name: str, made: Any) -> Any:
+    return hidden(made._given[name])
+
+
+def hidden(value: Any) -> Any:
+    if isinstance(value, list):
+        return [hidden(each) for each in value]
+    if not isinstance(value, dict):
+        return value
+    names = {name: property(partial(_of, name)) for name in value}
+    return type("Made", (Hidden,), names)(value)
+
+
+def in_items(value: Any) -> Any:
+    if isinstance(value, list):
+        return [in_items(each) for each in value]
+    return Items({name: in_items(inside) for name, inside in value.items()}) if isinstance(value, dict) else value
+
+
+@pytest.mark.parametrize("shape", [in_slots, hidden, in_items])
+@pytest.mark.parametrize(
+    "last",
+    [
+        CHAT,
+        {**delta(None), "choices": [{"index": 0, "delta": {}, "finish_reason": "stop", "usage": CHAT["usage"]}]},
+        {**CHAT, "usage": None, "x_groq": {"id": "r1", "usage": CHAT["usage"]}},
+    ],
+)
+def test_fields_outside_an_object_s_dict_are_never_missed(shape: Any, last: dict[str, Any]) -> None:
+    """Objects of other libraries have slots, properties, or the items of a dict."""
+    chunks = [delta("Hello"), delta(" world"), last]
+    answer = streamed("openai_chat", [shape(chunk) for chunk in chunks])
+    assert used(answer).counts == used(streamed("openai_chat", chunks)).counts
+    assert not used(answer).estimated
+    assert used(whole("openai_chat", shape(last))) == used(whole("openai_chat", last))
 
 
 def test_streams_of_sdk_objects_are_read_like_their_json() -> None:

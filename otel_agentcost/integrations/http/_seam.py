@@ -76,7 +76,7 @@ class HttpSeam(ABC):
         call = form.read_request(body, unquote(_path(sent.url, place, target)))
         if call.model is None and body is not None and place.format not in _WITHOUT_MODEL:
             return None  # a path that looks like a model's: every request to a model names one
-        return ModelRequest(call=replace(call, body=body) if call.body is None else call, endpoint=target, format=form)
+        return ModelRequest(call=call._replace(body=body) if call.body is None else call, endpoint=target, format=form)
 
     def rewrite(
         self,

@@ -63,9 +63,9 @@ class BedrockSeam:
         call = form.read_request(body, path)
         if operation in _INVOKE:
             asked = served_terms(params.get("serviceTier"), params.get("performanceConfigLatency"))
-            call = replace(call, asked_terms=(*call.asked_terms, *asked)) if asked else call
+            call = call._replace(asked_terms=(*call.asked_terms, *asked)) if asked else call
         elif operation in _LATER and (name := params.get("modelId")):
-            call = replace(call, model=plain_name(name))
+            call = call._replace(model=plain_name(name))
         return ModelRequest(call=call, endpoint=target, format=form)
 
     def rewrite(
@@ -89,7 +89,7 @@ class BedrockSeam:
             params = {**params, "modelId": in_path(path), "body": json.dumps(body).encode()}
         else:
             raise CannotRewrite("what it starts has no output limit and no model to replace")
-        call = replace(request.format.read_request(body, path), asked_terms=request.call.asked_terms)
+        call = request.format.read_request(body, path)._replace(asked_terms=request.call.asked_terms)
         return replace(request, call=call), *with_argument(args, kwargs, 1, "api_params", params)
 
     def unwrap(self, result: Any) -> Reply:

@@ -9,7 +9,6 @@ iteration.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any, Final
 
 from otel_agentcost.core import semconv
@@ -23,9 +22,11 @@ from otel_agentcost.wire.anthropic_messages.other_names import own_names
 from otel_agentcost.wire.anthropic_messages.server_tools import billed_tools, is_server_tool, other_counters
 from otel_agentcost.wire.fields import (
     Malformed,
+    blank,
     count,
     fields,
     get,
+    inside,
     items,
     lacks_fields,
     need,
@@ -132,7 +133,7 @@ def _answer(call: Call, message: Any, counted: Any, reason: str | None, tools: S
     tier = text(counted, "service_tier")
     terms, missing = _terms(counted)
     try:
-        if part({"usage": counted}, "usage") is None:
+        if inside(counted, "usage") is None:
             missing, partial = without_usage(message, missing)
         else:
             usage, extra = _billed(counted, model or call.model, terms)
@@ -155,10 +156,17 @@ def _answer(call: Call, message: Any, counted: Any, reason: str | None, tools: S
     )
 
 
+_UNUSUAL: Final = ("speed", "inference_geo")
+"""Fields of a usage that set the price besides the tier."""
+
+
 def _terms(usage: Any) -> tuple[Terms, str | None]:
     """Return the terms of service that set the price, and why there is no price, if so."""
+    tier = text(usage, "service_tier")
+    if tier in (None, "standard") and blank(usage, _UNUSUAL):
+        return (), None
     terms: list[tuple[str, str]] = []
-    tier, geo = text(usage, "service_tier"), text(usage, "inference_geo")
+    geo = text(usage, "inference_geo")
     missing = None
     if tier == "batch":
         terms.append(("processing", "batch"))
@@ -182,9 +190,9 @@ def _requested_terms(body: Any) -> Terms:
 
     The service tier does not: its choice is between the list price and capacity paid in advance.
     """
-    if type(body) is dict and "speed" not in body and "inference_geo" not in body:
+    if blank(body, _UNUSUAL):
         return ()
-    return _terms({name: get(body, name) for name in ("speed", "inference_geo")})[0]
+    return _terms({name: get(body, name) for name in _UNUSUAL})[0]
 
 
 def message_usage(usage: Any) -> Usage:
@@ -242,6 +250,8 @@ def _billed(usage: Any, model: str | None, terms: Terms) -> tuple[Usage, tuple[C
 
 def _repriced(usage: Any) -> str | None:
     """Return why list prices do not apply: a fallback credit makes cache writes cheaper by an unknown amount."""
+    if blank(usage, ("fallback_credit", "iterations")):
+        return None
     credited = text(get(get(usage, "fallback_credit"), "status"), "type") == "redeemed"
     for entry in items(usage, "iterations"):
         if text(entry, "type") == "fallback_message" and get(entry, "cache_creation_input_tokens"):
@@ -407,7 +417,7 @@ class MessageReader:
                 merged = self._usage  # to be quoted as what it is
             answer = _answer(self._call, self._message, merged, self._reason, self._tools())
             reported = in_body(None, usage)
-            return replace(answer, reported=reported) if reported else answer
+            return answer._replace(reported=reported) if reported else answer
         if self._message is None and self._error is not None:
             return Answer(missing=error_text(self._error))
         return self._estimated(started)

@@ -15,7 +15,7 @@ from otel_agentcost.core.call import Answer, AttributeValue, Call, Partial
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.wire import parameters, provider_tools
-from otel_agentcost.wire.fields import Malformed, fields, get, items, part, text, texts
+from otel_agentcost.wire.fields import Malformed, fields, get, inside, items, part, text, texts
 from otel_agentcost.wire.format import CannotRewrite, Change, Format, PromptTokens, Rewritten, SoFar
 from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.openai_chat.content import CONTENT
@@ -158,16 +158,16 @@ def chat_answer(
         reasons: The finish reason of each choice.
         tools: The names of tools in the messages that ran at the provider.
     """
-    model, found = text(named, "model"), usage_at(used)
-    tier = text(tiered, "service_tier") or google_tier(found)
+    model, counted = text(named, "model"), usage_at(used)
+    tier = text(tiered, "service_tier") or google_tier(counted)
     terms, prepaid = served_terms(tier)
     usage: Usage | None = None
     partial: Partial | None = None
     uncounted: str | None = None
     names = [*tools, *provider_tools.in_chat(used)]
     try:
-        counted = part({"usage": found}, "usage")
         missing = prepaid
+        counted = inside(counted, "usage")
         if counted is None:
             missing, partial = without_usage(used, prepaid)
         else:
@@ -178,7 +178,7 @@ def chat_answer(
             if counts:
                 usage = usage + Usage(counts=counts)
     except Malformed as problem:
-        missing, partial = str(problem), partly_counted(found, prepaid, used)
+        missing, partial = str(problem), partly_counted(counted, prepaid, used)
     return Answer(
         usage=usage,
         missing=missing,
@@ -210,6 +210,7 @@ class ChatReader:
         "_first",
         "_last",
         "_of_choices",
+        "_produced_in",
         "_prompt_tokens",
         "_texts",
         "_tiered",
@@ -234,6 +235,8 @@ class ChatReader:
         self._of_choices: list[Any] = []
         self._tiered: Any = None
         self._tools: list[str] = []
+        self._produced_in: tuple[Any, int] = (None, 0)
+        """The usage that was read last, and its output tokens."""
 
     def feed(self, event: Any) -> None:
         """Read one chunk."""
@@ -260,22 +263,24 @@ class ChatReader:
     def _feed_other(self, event: Any) -> None:
         if self._first is None or not text(self._first, "model"):
             self._first = event  # Azure's first chunk is about content filters and names no model
-        choices, finished = items(event, "choices"), len(self._finished)
-        for choice in choices:
-            collect_delta(get(choice, "delta"), self._texts)
-            self._tools += provider_tools.in_message(get(choice, "delta"))
+        chunk = fields(event)
+        choices, finished = items(chunk, "choices"), len(self._finished)
+        for choice in map(fields, choices):
+            delta = fields(get(choice, "delta"))
+            collect_delta(delta, self._texts)
+            self._tools += provider_tools.in_message(delta)
             if words := text(choice, "text"):  # legacy completions
                 self._texts.append(words)
             if reason := text(choice, "finish_reason"):
                 index = get(choice, "index")
                 self._finished[index if type(index) is int else 0] = reason
-        if text(event, "service_tier"):
+        if text(chunk, "service_tier"):
             self._tiered = event
-        if (usage := get(event, "usage")) is not None:
+        if (usage := get(chunk, "usage")) is not None:
             self._count(event, usage)
             if has_counts(usage):
                 return
-        if (not choices or len(self._finished) > finished) and (usage := usage_elsewhere(event)) is not None:
+        if (not choices or len(self._finished) > finished) and (usage := usage_elsewhere(chunk)) is not None:
             if choices and self._call.choices > 1:  # one usage a choice
                 self._of_choices.append(usage)
                 self._used, usage = None, of_choices(self._of_choices)
@@ -290,11 +295,15 @@ class ChatReader:
 
     def so_far(self) -> SoFar:
         """Return the output up to now; some servers report a usage with every chunk."""
-        return SoFar(self._texts, self._produced(self._used) or 0, len(self._finished) >= self._call.choices)
+        used, produced = self._produced_in
+        if used is not self._used:
+            produced = self._produced(self._used) or 0
+            self._produced_in = (self._used, produced)
+        return SoFar(self._texts, produced, len(self._finished) >= self._call.choices)
 
     def answer(self, *, complete: bool) -> Answer:
         """Return the answer that the chunks up to now amount to."""
-        used, last = self._used, self._last
+        used, last = fields(self._used), fields(self._last)
         if used is None and (usage := usage_elsewhere(last)) is not None:
             used = {"usage": usage}
         reasons = tuple(reason for _, reason in sorted(self._finished.items()))
@@ -304,7 +313,9 @@ class ChatReader:
         no_usage = used is None or (not complete and bool(self._texts) and self._produced(used) == 0)
         if no_usage and error_text(last) is None:
             return self._estimated(chat_answer(self._call, named, last, tiered, reasons, self._tools))
-        return chat_answer(self._call, named, used if used is not None else last, tiered, reasons, self._tools)
+        answer = chat_answer(self._call, named, used if used is not None else last, tiered, reasons, self._tools)
+        self._produced_in = (self._used, answer.tokens().output)
+        return answer
 
     def _produced(self, used: Any) -> int | None:
         """Return the output tokens in a usage; None without a usage, or with an invalid one."""

@@ -14,7 +14,7 @@ from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge, Parti
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.wire import parameters
-from otel_agentcost.wire.fields import Malformed, count, entries, fields, get, items, part, text
+from otel_agentcost.wire.fields import Malformed, count, entries, fields, get, inside, items, part, text
 from otel_agentcost.wire.format import Change, Format, Rewritten, SoFar
 from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.openai_chat import estimate
@@ -112,7 +112,7 @@ class Responses(Format):
         terms, missing = served_terms(tier)
         found = usage_at(response)
         try:
-            counted = part({"usage": found}, "usage")
+            counted = inside(found, "usage")
             if counted is None and text(response, "status") in _UNFINISHED:
                 missing = _RUNS_ON
             elif counted is None:
