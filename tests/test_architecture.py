@@ -75,6 +75,7 @@ LATE: dict[str, set[str]] = {
 
 READS_ENVIRONMENT = {
     "otel_agentcost/settings/load.py": "the one reader of settings",
+    "otel_agentcost/cli/_self_check.py": "the environment of the process that it starts",
     "otel_agentcost/cli/doctor.py": "shows what OpenTelemetry's own variables say",
     "otel_agentcost/cli/demo/app.py": "an application: it looks for API keys when it is told to use real providers",
     "otel_agentcost/integrations/threads.py": "whether the user disabled the threading instrumentation",

@@ -24,7 +24,7 @@ DATA = (
     SHAPES
     | {"otel_agentcost/py.typed", "otel_agentcost/pricebook/book.jsonl"}
     | {f"otel_agentcost/pricebook/{table}.json" for table in ("corrections", "hosts", "output_limits", "service_tiers")}
-    | {"otel_agentcost/integrations/unseen_clients.json"}
+    | {f"otel_agentcost/integrations/{name}.json" for name in ("tested", "unseen_clients")}
     | {"otel_agentcost/integrations/http/packages.json", "otel_agentcost/integrations/http/paths.json"}
     | {f"otel_agentcost/guard/ledger/{name}.lua" for name in ("_common", "reserve", "settle", "release", "standing")}
 )

@@ -88,6 +88,11 @@ ROWS: dict[str, Row] = {
     "smolagents": Row((), ("smolagents[openai]",), (AGENTS,)),
     "strands": Row((), ("strands-agents[openai]",), (AGENTS,)),
     "mcp": Row(("mcp==1.10.0", "pydantic<2.12"), ("mcp",)),
+    "refusals": Row(  # the newest of each: some admit no openai 3
+        ("crewai", "instructor", "llama-index-core", "llama-index-llms-openai", "tenacity"),
+        ("haystack-ai", "langchain-openai", "openai-agents", "pydantic-ai-slim[openai]", "tenacity"),
+        ("integrations/refusals",),
+    ),
 }
 
 

@@ -1,9 +1,10 @@
 """`agentcost doctor`: report what this installation would do with an application, and what prevents it.
 
 The report covers the settings, budgets, price book, SDKs and OpenTelemetry of this process, and probes the ledger (a
-ledger file that does not exist is created). Nothing else is changed. Started as `opentelemetry-instrument agentcost
-doctor`, it reports the setup of an application that is started that way. The exit code is 1 if anything needs
-attention.
+ledger file that does not exist is created). Nothing else is changed. What is installed is read from metadata; a process
+of its own imports the packages and checks that they can be patched (`--no-imports` leaves that out). Started as
+`opentelemetry-instrument agentcost doctor`, the report is about an application that is started that way. The exit code
+is 1 if anything needs attention.
 """
 
 from __future__ import annotations
@@ -11,24 +12,24 @@ from __future__ import annotations
 import argparse
 import os
 import platform
-import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, entry_points, version
+from importlib.metadata import distributions, entry_points
 from typing import cast
 
 from otel_agentcost._version import __version__
 from otel_agentcost.cli import Subparsers
+from otel_agentcost.cli._self_check import SelfChecks
 from otel_agentcost.core import money
 from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.core.budgets import Budget, Unit, period
 from otel_agentcost.core.ledger import Ledger
 from otel_agentcost.diagnostics import without_password
 from otel_agentcost.errors import AgentCostError, SettingsError, written
-from otel_agentcost.integrations.patching import Target
+from otel_agentcost.integrations import tested
+from otel_agentcost.integrations.targets import Target
 from otel_agentcost.settings import ACTION_WORDS, ROWS, Settings, from_environment
 
 SUMMARY = "Show the settings and budgets in effect, the price book, the SDKs, the ledger, and where telemetry goes."
@@ -61,12 +62,16 @@ class Finding:
 def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand to `agentcost`."""
     parser = subparsers.add_parser("doctor", help=SUMMARY, description=SUMMARY)
+    parser.add_argument(
+        "--no-imports",
+        action="store_true",
+        help="Do not import the installed packages to check if they can be patched",
+    )
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report. Returns 1 if anything in it needs attention, else 0."""
-    del arguments
     print(f"otel-agentcost {__version__}, Python {platform.python_version()}")
     problem: Finding | None = None
     try:
@@ -75,20 +80,21 @@ def run(arguments: argparse.Namespace) -> int:
         settings, problem = Settings(), Finding("not used", str(error), fine=False)
     prices = list(_prices(settings))
     obstacle = _obstacle(settings, problem)
+    checks = SelfChecks(imports=not arguments.no_imports)
     sections = {
         "Settings": [problem] if problem else list(_settings(settings)),
         "Budgets": list(_budgets(settings, obstacle)),
         "Prices": prices,
-        "SDKs": list(_sdks(in_use=obstacle is None)),
-        "HTTP clients": list(_http(settings, in_use=obstacle is None)),
+        "SDKs": list(_sdks(checks, in_use=obstacle is None)),
+        "HTTP clients": list(_http(checks, settings, in_use=obstacle is None)),
         "Other clients of models": list(_others(settings, in_use=obstacle is None)),
-        "Tools of frameworks": list(_frameworks(in_use=obstacle is None)),
-        "Agents of frameworks": list(_agents(in_use=obstacle is None)),
+        "Agents of frameworks": list(_agents(checks, in_use=obstacle is None)),
+        "Tools of frameworks": list(_frameworks(checks, in_use=obstacle is None)),
         "OpenTelemetry": list(_telemetry()),
     }
     width = max(len(finding.name) for findings in sections.values() for finding in findings)
     for title, findings in sections.items():
-        print(f"\n{title}")
+        print(f"\n{title}" if findings else "", end="\n" if findings else "")
         for finding in findings:
             print(f"{' ' if finding.fine else '!'} {finding.name:{width}}  {finding.text}")
     return 0 if all(finding.fine for findings in sections.values() for finding in findings) else 1
@@ -266,16 +272,17 @@ def _prices(settings: Settings) -> Iterator[Finding]:
     yield Finding("price book", book.source)
 
 
-def _sdks(*, in_use: bool) -> Iterator[Finding]:
+def _sdks(checks: SelfChecks, *, in_use: bool) -> Iterator[Finding]:
     from otel_agentcost.integrations import sdks  # noqa: PLC0415 (keeps the command line quick to start)
 
     for sdk in sdks.discover():
         measured = "every call is measured" if in_use else "not measured, see above"
-        found = _patched(sdk.distribution, sdk.oldest, [patchable.target for patchable in sdk.patches], measured)
+        targets = [patchable.checked for patchable in sdk.patches]
+        found = _patched(checks, sdk.distribution, sdk.oldest, targets, measured)
         yield found or Finding(sdk.distribution, "not installed")
 
 
-def _http(settings: Settings, *, in_use: bool) -> Iterator[Finding]:
+def _http(checks: SelfChecks, settings: Settings, *, in_use: bool) -> Iterator[Finding]:
     """Report the HTTP clients whose requests to known providers are measured."""
     from otel_agentcost.integrations import http  # noqa: PLC0415 (keeps the command line quick to start)
 
@@ -286,7 +293,8 @@ def _http(settings: Settings, *, in_use: bool) -> Iterator[Finding]:
     yield Finding("on", f"requests to known providers are model calls; own hosts: {own}")
     measured = "measured, if no SDK has counted the call" if in_use else "not measured, see above"
     for client in http.discover():
-        if found := _patched(client.distribution, client.oldest, [send.target for send in client.sends], measured):
+        targets = [send.target for send in client.sends]
+        if found := _patched(checks, client.distribution, client.oldest, targets, measured):
             yield found
 
 
@@ -296,11 +304,11 @@ def _others(settings: Settings, *, in_use: bool) -> Iterator[Finding]:
 
     found = False
     for client in unseen.clients():
-        installed = _version(client.distribution)
-        if installed is None:
+        installed = tested.installed(client.distribution)
+        if not installed:
             continue
         found = True
-        seen = next((name for name in client.spans if _version(name) is not None), None)
+        seen = next((name for name in client.spans if tested.installed(name)), None)
         if seen is not None:
             measured = f"its calls are counted from the spans of {seen}" if in_use else "not measured, see above"
             yield Finding(client.distribution, f"{installed}: {measured}")
@@ -315,19 +323,19 @@ def _others(settings: Settings, *, in_use: bool) -> Iterator[Finding]:
         yield Finding("", "none is installed")
 
 
-def _frameworks(*, in_use: bool) -> Iterator[Finding]:
+def _frameworks(checks: SelfChecks, *, in_use: bool) -> Iterator[Finding]:
     """Report the frameworks whose tool calls are measured."""
     from otel_agentcost.integrations import tools  # noqa: PLC0415 (keeps the command line quick to start)
 
     absent: list[str] = []
     for framework in tools.discover():
         measured = "every tool call is a span" if in_use else "not measured, see above"
-        installed = _version(framework.distribution)
-        if installed is not None and framework.tools_since_oldest and _release(installed) < _release(framework.oldest):
+        installed = tested.installed(framework.distribution)
+        if installed and framework.tools_since_oldest and tested.release(installed) < tested.release(framework.oldest):
             yield Finding(framework.distribution, f"{installed}: does not call tools itself")
             continue
-        targets = [patch.target for patch in framework.patches]
-        found = _patched(framework.distribution, framework.oldest, targets, measured)
+        targets = [patch.checked for patch in framework.patches]
+        found = _patched(checks, framework.distribution, framework.oldest, targets, measured)
         if found is not None:
             yield found
         else:
@@ -336,14 +344,15 @@ def _frameworks(*, in_use: bool) -> Iterator[Finding]:
         yield Finding("not installed", ", ".join(absent))
 
 
-def _agents(*, in_use: bool) -> Iterator[Finding]:
+def _agents(checks: SelfChecks, *, in_use: bool) -> Iterator[Finding]:
     """Report the frameworks whose agents are runs."""
     from otel_agentcost.integrations import agents  # noqa: PLC0415 (keeps the command line quick to start)
 
     absent: list[str] = []
     for framework in agents.discover():
         measured = "every run of an agent is a span" if in_use else "not measured, see above"
-        found = _patched(framework.distribution, "", [patch.target for patch in framework.patches], measured)
+        targets = [patch.target for patch in framework.patches]
+        found = _patched(checks, framework.distribution, framework.oldest, targets, measured)
         if found is None:
             absent.append(framework.distribution)
         else:
@@ -352,40 +361,36 @@ def _agents(*, in_use: bool) -> Iterator[Finding]:
         yield Finding("not installed", ", ".join(absent))
 
 
-def _patched(distribution: str, oldest: str, targets: list[Target], measured: str) -> Finding | None:
-    """Report if the patched methods exist; None if the distribution is not installed."""
-    installed = _version(distribution)
-    if installed is None:
+def _patched(
+    checks: SelfChecks, distribution: str, oldest: str, targets: Iterable[Target], measured: str
+) -> Finding | None:
+    """Report if a package can be patched, and with which releases that was tested; None if it is not installed."""
+    installed = tested.installed(distribution)
+    if not installed:
         return None
-    missing = list(_missing(targets))
-    if missing:
-        text = f"{installed}: {', '.join(missing)} does not exist, so calls through it are not measured"
-        return Finding(distribution, text, fine=False)
-    if oldest and _release(installed) < _release(oldest):
+    if tested.release(installed) < tested.release(oldest):
         return Finding(distribution, f"{installed}: older than {oldest}, not tested", fine=False)
-    return Finding(distribution, f"{installed}: {measured}")
+    others = sorted({each.version for each in distributions(name=distribution)} - {installed})
+    if others:
+        text = (
+            f"{installed}: {', '.join(others)} is installed too. Which one is imported depends on sys.path: remove one"
+        )
+        return Finding(distribution, text, fine=False)
+    if faults := checks.faults(targets):
+        text = f"{installed}: {'; '.join(faults)}: calls through this are not measured"
+        return Finding(distribution, f"{text}{_tested(distribution, oldest)}", fine=False)
+    return Finding(distribution, f"{installed}: {measured}{_tested(distribution, oldest)}")
 
 
-def _missing(targets: Iterable[Target]) -> Iterator[str]:
-    """Yield the patched methods that this version does not have. Imports their modules, which takes time."""
-    for target in targets:
-        if target.optional:
-            continue
-        try:
-            holder = target.holder(import_module(target.module))
-            method = target.method_name(holder)
-        except Exception as error:  # an SDK may fail in any way at import
-            yield f"{target.module} ({type(error).__name__}: {error})"
-            return
-        if not callable(getattr(holder, method, None)):
-            place = ".".join(part for part in (target.module, target.owner) if part)
-            yield place + (f".{method}" if holder is not None else "")
+def _tested(distribution: str, oldest: str) -> str:
+    releases = tested.releases(distribution, oldest)
+    return f" (tested: {releases})" if releases else ""
 
 
 def _telemetry() -> Iterator[Finding]:
     for distribution in ("opentelemetry-sdk", "opentelemetry-instrumentation"):
-        yield Finding(distribution, _version(distribution) or "not installed")
-    distro, exporter = _version("opentelemetry-distro"), _version("opentelemetry-exporter-otlp")
+        yield Finding(distribution, tested.installed(distribution) or "not installed")
+    distro, exporter = tested.installed("opentelemetry-distro"), tested.installed("opentelemetry-exporter-otlp")
     if distro and exporter:
         yield Finding("opentelemetry-distro", f"{distro}, with the OTLP exporter {exporter}")
     else:
@@ -427,16 +432,3 @@ def _variable(name: str, value: str) -> Finding:
     )
     shown = without_password(value)
     return Finding(name, f"{shown} (nothing is measured)" if off else shown, fine=not off)
-
-
-def _release(written: str) -> tuple[int, ...]:
-    """Return the leading numbers of a version, for comparison; () if there are none."""
-    found = re.match(r"\d+(?:\.\d+)*", written)
-    return tuple(int(number) for number in found[0].split(".")) if found else ()
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None

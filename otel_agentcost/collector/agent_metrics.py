@@ -121,6 +121,6 @@ def _tokens(agent: CodingAgent) -> Iterator[str]:
         if within:
             yield _put(_scratch(within), f"0.0 - {_VALUE}", said)
     if not agent.cost_metric:
-        said = (f'{kind} == "input"', f"{_VALUE} > 0.0")  # an idle agent goes on exporting
-        yield _put(_scratch(_CALLS), "Int(datapoint.count)" if agent.histogram else "1", *said)
-        yield _put(point(semconv.REASON), text(NO_DOLLARS), *said)
+        billed = (f'{kind} == "input"', f"{_VALUE} > 0.0")  # an idle agent goes on exporting
+        yield _put(_scratch(_CALLS), "Int(datapoint.count)" if agent.histogram else "1", *billed)
+        yield _put(point(semconv.REASON), text(NO_DOLLARS), *billed)

@@ -13,51 +13,37 @@ from __future__ import annotations
 import inspect
 import sys
 import weakref
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
 from types import MethodType, ModuleType
 from typing import Any, NamedTuple
 
 import wrapt
 
-from otel_agentcost.diagnostics import report, warn_once
+from otel_agentcost.diagnostics import report
 from otel_agentcost.integrations import import_hook
+from otel_agentcost.integrations.self_check import SelfCheck
+from otel_agentcost.integrations.targets import LAYER, Holder, Target, defining_holder, layers_of
 
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 """Called as `wrapper(wrapped, instance, args, kwargs)` in place of the method; a function has no instance."""
 
-_Holder = type | ModuleType
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """One method or function to wrap."""
-
-    module: str
-    """The dotted name of the module."""
-    owner: str = ""
-    """The class that has the method. Empty for a function of the module, also where other modules import it."""
-    method: str | Callable[[type], str]
-    """The name of the method, or a function that returns the name for a class, if it differs between SDK versions."""
-    optional: bool = False
-    """True if calls are counted without this target too, so that its absence is no reason for a warning."""
-
-    def holder(self, module: Any) -> Any:
-        """Return the class or module that has the method; None if `module` does not have the class."""
-        return getattr(module, self.owner, None) if self.owner else module
-
-    def method_name(self, holder: Any) -> str:
-        """Return the name of the method in `holder`, a class or a module."""
-        if isinstance(self.method, str):
-            return self.method
-        return self.method(holder) if holder is not None else "its method"
+__all__ = ["Patch", "Target", "Wrapper", "argument", "with_argument"]
 
 
 class Patch:
     """One target with its wrapper. `remove` undoes exactly what `install` did."""
 
-    def __init__(self, target: Target, wrapper: Wrapper) -> None:
+    def __init__(self, target: Target, wrapper: Wrapper, check: SelfCheck | None = None) -> None:
+        """Create the patch, which is not installed yet.
+
+        Args:
+            target: The method or function.
+            wrapper: Is called in its place.
+            check: The check of all targets of a package, which logs what cannot be patched. Default: one of this
+                target alone.
+        """
         self.target = target
+        self._check = check or SelfCheck((target,))
         self._wrapper = wrapper
         self._placed: list[_Placed] = []
         self._watched: list[weakref.ref[Any]] = []
@@ -70,6 +56,22 @@ class Patch:
         module = sys.modules.get(self.target.module)
         if module is not None:
             self._patch(module)
+        elif not self.target.optional:
+            import_hook.watch(self._parent, self._look)
+            if self._parent in sys.modules:
+                self._look(None)
+
+    @property
+    def _parent(self) -> str:
+        return self.target.module.rpartition(".")[0]
+
+    def _look(self, _package: Any) -> None:
+        """Look for the module of the target, when the package around it has been imported."""
+        if self.active:
+            try:
+                self._check.look_for(self.target)
+            except Exception as error:
+                report(f"looking for {self.target.module}", error)
 
     def _imported(self, module: Any) -> None:
         if self.active:
@@ -79,31 +81,29 @@ class Patch:
     def _patch(self, module: Any) -> None:
         target = self.target
         try:
+            if not self._check.passed(target, module):
+                return
             owner = target.holder(module)
             name = target.method_name(owner)
-            if not isinstance(owner, _Holder) or not callable(getattr(owner, name, None)):
-                if not target.optional:
-                    _warn_of_absence(".".join(part for part in (target.module, target.owner, name) if part))
-                return
-            holder = _defining_holder(owner, name)
+            holder: Any = defining_holder(owner, name)
             method = holder.__dict__[name]
-            *_, original = _layers(method)
+            *_, original = layers_of(method)
             for each in (holder, *_other_holders(owner, name, method, original)):
                 self._place(each, name, original)
         except Exception as error:
             report(f"patching {target.module}" + (f".{target.owner}" if target.owner else ""), error)
 
-    def _place(self, cls: _Holder, name: str, original: Any) -> None:
+    def _place(self, cls: Holder, name: str, original: Any) -> None:
         """Wrap `original` directly where `cls` has it, unless it is wrapped already.
 
         A plain function around it (as of Logfire) cannot be changed to call the wrapper: the wrapper goes around it.
         """
-        layers = list(_layers(cls.__dict__.get(name)))
+        layers = list(layers_of(cls.__dict__.get(name)))
         if not any(layer is original for layer in layers):
             return
         if any(layer is each.wrapper() for layer in layers for each in self._placed):
             return
-        depth = next(depth for depth, layer in enumerate(layers) if not isinstance(layer, _LAYER))
+        depth = next(depth for depth, layer in enumerate(layers) if not isinstance(layer, LAYER))
         wrapper = self.wrapper_of(layers[depth], cls, name)
         self._placed.append(_Placed(weakref.ref(cls), name, weakref.ref(wrapper)))
         if depth:
@@ -112,11 +112,11 @@ class Patch:
         else:
             setattr(cls, name, wrapper)
 
-    def wrapper_of(self, method: Any, holder: _Holder, name: str) -> Any:
+    def wrapper_of(self, method: Any, holder: Holder, name: str) -> Any:
         """Return the wrapper of `method`, which `holder` has under `name`."""
         return _Wrapper(method, self._wrapper, holder, name)
 
-    def _watch(self, wrapper: Any, cls: _Holder, name: str, original: Any) -> None:
+    def _watch(self, wrapper: Any, cls: Holder, name: str, original: Any) -> None:
         """Patch again when the wrapper of another instrumentation is garbage-collected.
 
         `uninstrument` of OpenInference restores the method from before its `instrument`, and so removes this patch.
@@ -135,6 +135,7 @@ class Patch:
         """Restore the original method. Wrappers of other instrumentations stay, around the original method."""
         self.active = False
         import_hook.unwatch(self.target.module, self._imported)
+        import_hook.unwatch(self._parent, self._look)
         self._watched.clear()
         wrappers = [each.wrapper() for each in self._placed]
         searched: set[str] = set()  # one look through all modules finds the wrappers of all of them
@@ -174,7 +175,7 @@ class _Wrapper(_FunctionWrapper):  # type: ignore[misc] # without the stub's typ
     returns an ordinary bound method of it.
     """
 
-    def __init__(self, wrapped: Any, wrapper: Wrapper, holder: _Holder, name: str) -> None:
+    def __init__(self, wrapped: Any, wrapper: Wrapper, holder: Holder, name: str) -> None:
         super().__init__(wrapped, wrapper)
         self._self_holder = holder
         self._self_name = name
@@ -209,49 +210,18 @@ class _Wrapper(_FunctionWrapper):  # type: ignore[misc] # without the stub's typ
         return repr(self.__wrapped__)
 
 
-_LAYER: Any = getattr(wrapt, "BaseObjectProxy", wrapt.ObjectProxy)  # in wrapt 2, a wrapper is no `ObjectProxy`
-
-
-def _layers(method: Any) -> Iterator[Any]:
-    """Yield the wrappers around a method, outermost first, and then the method itself."""
-    while True:
-        # Code that reads a wrapped method from its class and sets it again sets a bound wrapper. That calls the
-        # function that its parent wraps, even if its own `__wrapped__` is another one.
-        while isinstance(method, wrapt.BoundFunctionWrapper):
-            method = method._self_parent  # noqa: SLF001 (wrapt has no public name for it)
-        yield method
-        if not hasattr(method, "__wrapped__"):
-            return
-        method = method.__wrapped__
-
-
-def _unwrap(cls: _Holder, name: str, wrapper: Any) -> None:
+def _unwrap(cls: Holder, name: str, wrapper: Any) -> None:
     outer = None
-    for layer in _layers(cls.__dict__.get(name)):
+    for layer in layers_of(cls.__dict__.get(name)):
         if layer is not wrapper:
             outer = layer
         elif outer is None:
             setattr(cls, name, wrapper.__wrapped__)
-        elif isinstance(outer, _LAYER):
+        elif isinstance(outer, LAYER):
             outer.__wrapped__ = wrapper.__wrapped__
 
 
-def _warn_of_absence(method: str) -> None:
-    warn_once(
-        f"no target {method}",
-        f"otel-agentcost: {method} does not exist, so calls through it are not measured. This version of the SDK is "
-        "newer or older than the supported ones: an update of otel-agentcost may help",
-    )
-
-
-def _defining_holder(owner: _Holder, method: str) -> _Holder:
-    """Return `owner`, or the base class of `owner` that defines `method`."""
-    if isinstance(owner, ModuleType):
-        return owner
-    return next(base for base in owner.__mro__ if method in base.__dict__)
-
-
-def _other_holders(holder: _Holder, name: str, *methods: Any) -> list[Any]:
+def _other_holders(holder: Holder, name: str, *methods: Any) -> list[Any]:
     """Return the subclasses of a class; for a module, the other modules that have imported the function by its name."""
     if isinstance(holder, type):
         return _subclasses(holder)

@@ -14,6 +14,7 @@ from otel_agentcost import cli
 from otel_agentcost._version import __version__
 from otel_agentcost.cli import main
 from otel_agentcost.integrations import sdks
+from tests.support.plugin_distribution import PluginDistribution
 from tools import documents
 
 BIN = Path(sys.executable).parent
@@ -51,7 +52,7 @@ def run(*command: str, env: dict[str, str] | None = None) -> subprocess.Complete
 
 
 def doctor(capsys: pytest.CaptureFixture[str]) -> tuple[int, str]:
-    code = main(["doctor"])
+    code = main(["doctor", "--no-imports"])
     return code, capsys.readouterr().out
 
 
@@ -127,7 +128,7 @@ except SystemExit:
 def test_a_reader_that_leaves_early_is_no_error() -> None:
     """`agentcost ... | head -1` ends quietly."""
     process = subprocess.Popen(
-        [str(BIN / "agentcost"), "doctor"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [str(BIN / "agentcost"), "doctor", "--no-imports"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     assert process.stdout is not None
     process.stdout.close()
@@ -139,13 +140,16 @@ def test_a_reader_that_leaves_early_is_no_error() -> None:
 
 def test_the_doctor_reports_a_sound_installation(capsys: pytest.CaptureFixture[str]) -> None:
     """Defaults, the price book with its date, each SDK with its version: nothing to complain of, exit code 0."""
-    code, report = doctor(capsys)
+    code = main(["doctor"])
+    report = capsys.readouterr().out
     assert code == 0, report
     assert "all defaults" in report
     assert "genai-prices " in report
     for distribution in ("openai", "anthropic", "google-genai"):
-        lines = [line.rpartition(": ")[2] for line in report.splitlines() if line.startswith(f"  {distribution} ")]
-        assert lines == ["every call is measured", "every tool call is a span"]
+        lines = [line.split(": ", 1)[1] for line in report.splitlines() if line.startswith(f"  {distribution} ")]
+        measured = [line.partition(" (tested: ")[0] for line in lines]
+        assert measured == ["every call is measured", "every tool call is a span"]
+        assert all(re.search(r"\(tested: [\d.]+ to [\d.]+\)$", line) for line in lines), lines
     assert "\n!" not in report
 
 
@@ -185,15 +189,8 @@ def test_the_doctor_marks_what_needs_attention(
     assert any(said in line for line in report.splitlines() if line.startswith("!")), report
 
 
-def test_the_doctor_names_a_seam_that_an_sdk_does_not_have(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """An SDK whose internals changed is named with its version and with what is missing."""
-    (tmp_path / "toy.py").write_text(
-        """
-from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.sdks import Sdk
-from otel_agentcost.integrations.sdks._base import Patchable
+TOY_SDK = """
+from otel_agentcost.integrations.sdks import Patchable, Sdk, Target
 
 def patch(module, owner, method, **more):
     return Patchable(target=Target(module=module, owner=owner, method=method, **more), seam=None)
@@ -203,25 +200,50 @@ SDK = Sdk(name="toy", distribution="pytest", patches=(
     patch("json", "Nobody", lambda owner: "encode"),
     patch("json", "JSONDecoder", "nope", optional=True),
     patch("json", "JSONDecoder", lambda owner: "decode"),
+    patch("json", "JSONEncoder", "encode", reads=("what",)),
     patch("json.no_such_module", "JSONDecoder", "decode"),
 ))
-""",
-        encoding="utf-8",
+DEADLY = Sdk(name="deadly", distribution="toy-plugin", patches=(patch("deadly", "Client", "send"),))
+ABSENT = Sdk(name="absent", distribution="no-such-sdk", patches=())
+"""
+
+
+def test_the_doctor_names_what_it_can_t_patch_and_survives_it(tmp_path: Path) -> None:
+    """Each fault is named with the release, also of a package that ends the process; the others are checked."""
+    plugin = PluginDistribution(
+        tmp_path,
+        "toy_plugin",
+        {"toy_sdk": TOY_SDK, "deadly": "import os\nos._exit(3)"},
+        {"otel_agentcost.sdks": {name: f"toy_sdk:{name}" for name in ("DEADLY", "SDK", "ABSENT")}},
     )
-    (tmp_path / "absent.py").write_text(
-        "from otel_agentcost.integrations.sdks import Sdk\n"
-        "SDK = Sdk(name='absent', distribution='no-such-sdk', patches=())\n",
-        encoding="utf-8",
+    script = (
+        "import sys; from otel_agentcost.cli import main; code = main(['doctor']); print('code', code, *sys.modules)"
     )
-    monkeypatch.setattr(sdks, "__path__", [str(tmp_path)])
-    code, report = doctor(capsys)
-    del sys.modules["otel_agentcost.integrations.sdks.toy"], sys.modules["otel_agentcost.integrations.sdks.absent"]
-    assert code == 1
+    report = plugin.run(script).stdout
+    assert "\ncode 1 " in report
+    assert " openai" not in report.partition("\ncode 1 ")[2]  # nothing is imported into the doctor's own process
     (line,) = (line for line in report.splitlines() if line.startswith("! pytest "))
-    assert "json.JSONEncoder.nope, json.Nobody, json.no_such_module (ModuleNotFoundError" in line
+    assert "json.JSONEncoder.nope does not exist; json.Nobody does not exist; json.JSONEncoder.encode has no" in line
+    assert "json.no_such_module (ModuleNotFoundError: " in line
     assert "JSONDecoder" not in line
+    (line,) = (line for line in report.splitlines() if line.startswith("! toy-plugin "))
+    assert "1.0: importing it ends the process (exit code 3): calls through this are not measured" in line
     (line,) = (line for line in report.splitlines() if line.startswith("  no-such-sdk "))
     assert line.endswith("not installed")
+
+
+def test_the_doctor_names_a_package_that_is_there_twice(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Which of two releases is imported depends on the path."""
+    metadata = tmp_path / "openai-999.0.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: openai\nVersion: 999.0\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    code, report = doctor(capsys)
+    assert code == 1
+    lines = [line for line in report.splitlines() if line.startswith("! openai ")]
+    assert "is installed too. Which one is imported depends on sys.path: remove one" in lines[0]
 
 
 @pytest.mark.parametrize(
@@ -266,7 +288,7 @@ def test_the_doctor_sees_what_the_launcher_sets_up(tmp_path: Path) -> None:
             str(BIN / "opentelemetry-instrument"),
             *("--traces_exporter", "console", "--metrics_exporter", "none", "--logs_exporter", "none"),
             *("--exporter_otlp_endpoint", "http://me:s3cret@localhost:4318"),
-            *(str(BIN / "agentcost"), "doctor"),
+            *(str(BIN / "agentcost"), "doctor", "--no-imports"),
         ],
         env={**os.environ, "OTEL_AGENTCOST_USER": "u1"},
         cwd=tmp_path,

@@ -16,6 +16,7 @@ from opentelemetry import trace
 from otel_agentcost.calls.agent_run import Agent, AgentRun, turn
 from otel_agentcost.diagnostics import report
 from otel_agentcost.integrations.patching import Patch, Target, Wrapper
+from otel_agentcost.integrations.self_check import SelfCheck
 from otel_agentcost.telemetry.generators import generating, generating_async
 
 Kind = Literal["function", "coroutine", "awaitable", "generator", "async generator", "async context", "future"]
@@ -65,10 +66,13 @@ class AgentFramework:
 
 def patches_of(framework: AgentFramework) -> tuple[Patch, ...]:
     """Return the patches to install for `framework`."""
+    targets = tuple(patch.target for patch in framework.patches)
+    check = SelfCheck(targets, framework.distribution, framework.oldest, "its runs of agents", since_oldest=True)
     return tuple(
         Patch(
             patch.target,
             _turn_wrapper(framework.name, patch) if isinstance(patch, TurnPatch) else _wrapper(framework.name, patch),
+            check,
         )
         for patch in framework.patches
     )

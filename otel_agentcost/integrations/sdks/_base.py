@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.calls.seam import Seam
 from otel_agentcost.integrations.patching import Patch, Target
+from otel_agentcost.integrations.self_check import SelfCheck
 
 Through = Callable[[Pipeline, Seam, Callable[..., Any], Any, Any, Any], Any]
 """The method of `Pipeline` that runs in place of a patched method: `call`, `call_async`, `generate`, `attempt`,
@@ -24,6 +25,21 @@ class Patchable:
     seam: Seam
     through: Through = Pipeline.call
 
+    @property
+    def checked(self) -> Target:
+        """The target, which must be asynchronous if and only if `through` awaits it."""
+        asynchronous = _ASYNCHRONOUS.get(self.through, self.target.asynchronous)
+        return self.target if asynchronous is None else replace(self.target, asynchronous=asynchronous)
+
+
+_ASYNCHRONOUS: dict[Through, bool] = {
+    Pipeline.call: False,
+    Pipeline.generate: False,
+    Pipeline.call_async: True,
+    Pipeline.around: False,
+    Pipeline.around_async: True,
+}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sdk:
@@ -38,13 +54,16 @@ class Sdk:
 
 def patches_of(sdk: Sdk, pipeline: Pipeline) -> tuple[Patch, ...]:
     """Return the patches that send the calls of `sdk` through `pipeline`."""
-    return tuple(_patch(patchable, pipeline) for patchable in sdk.patches)
+    check = SelfCheck(
+        tuple(patchable.checked for patchable in sdk.patches), sdk.distribution, sdk.oldest, "its model calls"
+    )
+    return tuple(_patch(patchable, pipeline, check) for patchable in sdk.patches)
 
 
-def _patch(patchable: Patchable, pipeline: Pipeline) -> Patch:
+def _patch(patchable: Patchable, pipeline: Pipeline, check: SelfCheck) -> Patch:
     through, seam = patchable.through, patchable.seam
 
     def wrapper(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         return through(pipeline, seam, wrapped, instance, args, kwargs)
 
-    return Patch(patchable.target, wrapper)
+    return Patch(patchable.checked, wrapper, check)

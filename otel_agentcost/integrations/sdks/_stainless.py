@@ -97,8 +97,8 @@ class StainlessSeam:
         Returns:
             The patch of `method`, and the patch of the method that parses an HTTP response.
         """
-        seam = Target(module=module, owner=owner, method=method)
-        attempt = Target(module=module, owner=owner, method="_process_response", optional=True)
+        seam = Target(module=module, owner=owner, method=method, reads=("", "options"))
+        attempt = Target(module=module, owner=owner, method="_process_response", reads=("*", "response"), optional=True)
         return Patchable(target=seam, seam=self, through=through), Patchable(
             target=attempt, seam=self, through=Pipeline.attempt
         )

@@ -185,7 +185,8 @@ _SEAM = _Seam()
 
 
 def _patch(method: str, through: Through) -> Patchable:
-    target = Target(module="google.genai._api_client", owner="BaseApiClient", method=method)
+    reads = ("http_method", "path", "request_dict", "http_options")
+    target = Target(module="google.genai._api_client", owner="BaseApiClient", method=method, reads=reads)
     return Patchable(target=target, seam=_SEAM, through=through)
 
 

@@ -6,12 +6,13 @@ A tool call is observed and never changed: its result and its exceptions reach t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from otel_agentcost.calls.tool_call import ToolCall, open_call
 from otel_agentcost.diagnostics import report
 from otel_agentcost.integrations.patching import Patch, Target, Wrapper
+from otel_agentcost.integrations.self_check import SelfCheck
 
 
 class ToolRequest(NamedTuple):
@@ -50,6 +51,11 @@ class ToolPatch:
     inner: bool = False
     """True if another patch of the framework may already measure the call. Both then count as one call."""
 
+    @property
+    def checked(self) -> Target:
+        """The target, which must be asynchronous if and only if the patch is."""
+        return replace(self.target, asynchronous=self.asynchronous)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailurePatch:
@@ -60,6 +66,11 @@ class FailurePatch:
     """Reads the keyword arguments and the return value of the function. Returns the id of the failed call and its
     exception, or None if the exception is raised after all.
     """
+
+    @property
+    def checked(self) -> Target:
+        """The target, which must be asynchronous."""
+        return replace(self.target, asynchronous=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +90,15 @@ class Framework:
 
 def patches_of(framework: Framework) -> tuple[Patch, ...]:
     """Return the patches to install for `framework`."""
+    targets = tuple(patch.checked for patch in framework.patches)
+    check = SelfCheck(
+        targets, framework.distribution, framework.oldest, "its tool calls", since_oldest=framework.tools_since_oldest
+    )
     return tuple(
         Patch(
-            patch.target,
+            patch.checked,
             _failure_wrapper(patch) if isinstance(patch, FailurePatch) else _wrapper(framework.name, patch),
+            check,
         )
         for patch in framework.patches
     )

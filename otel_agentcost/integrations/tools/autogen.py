@@ -28,7 +28,7 @@ FRAMEWORK = Framework(
     oldest="0.4.2",
     patches=(
         ToolPatch(
-            target=Target(module=_MODULE, owner="BaseTool", method="run_json"),
+            target=Target(module=_MODULE, owner="BaseTool", method="run_json", reads=("args",)),
             read_request=_request,
             asynchronous=True,
         ),

@@ -22,7 +22,8 @@ def _request(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolReque
 
 def _step(module: str, function: str) -> ToolPatch:
     # Optional: the function was renamed before, and the calls are still counted by their spans.
-    target = Target(module=f"{_FLOWS}.{module}", method=function, optional=True)
+    reads = ("tool", "args", "tool_context")
+    target = Target(module=f"{_FLOWS}.{module}", method=function, reads=reads, optional=True)
     return ToolPatch(target=target, read_request=_request, asynchronous=True)
 
 

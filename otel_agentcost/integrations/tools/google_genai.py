@@ -14,6 +14,7 @@ from otel_agentcost.integrations.patching import Target
 from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, argument, as_mapping
 
 _MODULE = "google.genai._extra_utils"
+_READS = ("args", "function_to_invoke")
 
 _ids: ContextVar[list[tuple[str, str]] | None] = ContextVar("agentcost-google-genai-ids", default=None)
 """The names and ids of the tool calls in the current response that did not run yet, in order."""
@@ -49,9 +50,11 @@ FRAMEWORK = Framework(
             read_request=_keep_ids,
             asynchronous=True,
         ),
-        ToolPatch(target=Target(module=_MODULE, method="invoke_function_from_dict_args"), read_request=_request),
         ToolPatch(
-            target=Target(module=_MODULE, method="invoke_function_from_dict_args_async"),
+            target=Target(module=_MODULE, method="invoke_function_from_dict_args", reads=_READS), read_request=_request
+        ),
+        ToolPatch(
+            target=Target(module=_MODULE, method="invoke_function_from_dict_args_async", reads=_READS),
             read_request=_request,
             asynchronous=True,
         ),

@@ -20,6 +20,7 @@ from otel_agentcost.integrations.tools._base import (
 )
 
 _MODULE = "langchain_core.tools.base"
+_READS = ("tool_input", "*", "tool_call_id")
 
 _model_argument_names: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictionary()
 """The names of the arguments that LangChain does not inject, by the class of the tool's schema."""
@@ -73,12 +74,12 @@ FRAMEWORK = Framework(
     oldest="0.3.0",
     patches=(
         ToolPatch(
-            target=Target(module=_MODULE, owner="BaseTool", method="run"),
+            target=Target(module=_MODULE, owner="BaseTool", method="run", reads=_READS),
             read_request=_request,
             read_response=_response,
         ),
         ToolPatch(
-            target=Target(module=_MODULE, owner="BaseTool", method="arun"),
+            target=Target(module=_MODULE, owner="BaseTool", method="arun", reads=_READS),
             read_request=_request,
             read_response=_response,
             asynchronous=True,

@@ -66,7 +66,7 @@ FRAMEWORK = Framework(
     oldest="0.9.0",
     patches=(
         ToolPatch(
-            target=Target(module=_MODULE, method=_method_name),
+            target=Target(module=_MODULE, method=_method_name, reads=("*", "function_tool", "context", "arguments")),
             read_request=_request,
             read_response=_response,
             deferred=_arguments_invalid,

@@ -47,7 +47,12 @@ FRAMEWORK = Framework(
     oldest="0.5.0",
     patches=(
         ToolPatch(
-            target=Target(module="pydantic_ai.toolsets.combined", owner="CombinedToolset", method="call_tool"),
+            target=Target(
+                module="pydantic_ai.toolsets.combined",
+                owner="CombinedToolset",
+                method="call_tool",
+                reads=("name", "tool_args", "ctx", "tool"),
+            ),
             read_request=_request,
             read_response=_response,
             deferred=_deferred,

@@ -1,0 +1,54 @@
+"""Let a refusal come out of libraries that wrap it, as the `BudgetExceeded` or `LoopDetected` that it is.
+
+Only where nothing else is lost: the exception of instructor has the refusal as its cause and no more to say about it.
+Those of Haystack's pipelines (their state, to continue from) and of tenacity (which the application asked for) stay.
+docs/refusals.md lists what is seen of each library.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otel_agentcost.errors import BudgetExceeded, LoopDetected
+from otel_agentcost.integrations.patching import Patch, Target
+from otel_agentcost.integrations.self_check import SelfCheck
+
+_RETRIES = "instructor.v2.core.retry"
+"""The module of the functions that every call of an instructor client goes through."""
+_MAX_CAUSES = 10
+
+
+def patches() -> tuple[Patch, ...]:
+    """Return the patches of the outermost functions that raise the wrapped refusal."""
+    sync = Target(module=_RETRIES, method="retry_sync_v2", optional=True, asynchronous=False)
+    asynchronous = Target(module=_RETRIES, method="retry_async_v2", optional=True, asynchronous=True)
+    check = SelfCheck((sync, asynchronous), "instructor", calls="refusals")
+    return Patch(sync, _unwrapping, check), Patch(asynchronous, _unwrapping_async, check)
+
+
+def _unwrapping(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    try:
+        return wrapped(*args, **kwargs)
+    except Exception as error:
+        if (refusal := _refusal(error)) is None:
+            raise
+        raise refusal from None
+
+
+async def _unwrapping_async(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    try:
+        return await wrapped(*args, **kwargs)
+    except Exception as error:
+        if (refusal := _refusal(error)) is None:
+            raise
+        raise refusal from None
+
+
+def _refusal(error: BaseException) -> BaseException | None:
+    """Return the refusal that an exception was raised from; None if there is none, or if it is one itself."""
+    cause = error.__cause__
+    for _ in range(_MAX_CAUSES):  # `raise error from error` is a circle
+        if cause is None or isinstance(cause, BudgetExceeded | LoopDetected):
+            return cause
+        cause = cause.__cause__
+    return None
