@@ -14,6 +14,7 @@ caught and logged, not raised.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Final, Literal
@@ -227,7 +228,7 @@ def _budget_text(error: BudgetExceeded) -> str:
         if error.reason == "cut_off":
             verb = "would have cost" if dollars else "would have used"
         needed = f"; this call {verb} up to {written(error.requested, error.unit)}"
-    return _BUDGET_TEXTS[error.reason].format(
+    text = _BUDGET_TEXTS[error.reason].format(
         budget=f"{error.budget}{whose_budget(error.scope, error.value)}",
         rule=error.budget,
         owner=f" of {error.scope} {error.value:.80}" if error.value else "",
@@ -240,6 +241,24 @@ def _budget_text(error: BudgetExceeded) -> str:
         cause=f" ({detail:.300})" if detail else "",
         or_smaller="" if counts_calls else ", or use a shorter prompt, a lower output limit or a cheaper model",
     )
+    return text + (_renewal(error.value) if error.scope == "trace" and error.reason in _USED_UP else "")
+
+
+_USED_UP: Final = frozenset({"spent", "held", "seconds", "cut_off"})
+
+_UNDER_NO_SPAN: Final = re.compile(r"\(calls under no span until (.*)\)$")
+"""The end of the name of a trace (`calls/work.py`) that is none for OpenTelemetry: an hour of a process."""
+
+
+def _renewal(value: str) -> str:
+    """Return when calls under no span get a new allowance; "" for a trace of OpenTelemetry."""
+    if (found := _UNDER_NO_SPAN.search(value)) is not None:
+        jobs = '`with otel_agentcost.run("job"):` or a span gives each job an allowance of its own'
+        return f" The allowance is renewed at {found[1]}; {jobs}."
+    unit, space, _ = value.rpartition(" ")
+    if not space:
+        return ""
+    return f" The next {'run' if unit.startswith('run ') else unit} has a new allowance."
 
 
 def _used(error: BudgetExceeded) -> str:
@@ -272,8 +291,10 @@ def whose_budget(scope: str, value: str) -> str:
     """
     if not value or scope in ("total", "run"):
         return ""
-    if value.endswith("(calls under no span)"):
+    if scope == "trace" and _UNDER_NO_SPAN.search(value):
         return " of this process (calls outside a span)"
+    if scope == "trace" and " " in value:
+        return f" of {value:.80}"
     return f" of {scope} {value:.80}"
 
 

@@ -29,6 +29,7 @@ from otel_agentcost.calls.named_rules import PricedTools
 from otel_agentcost.calls.passage import Passages
 from otel_agentcost.calls.pipeline import ContentCapture, Pipeline
 from otel_agentcost.calls.scopes import new_id
+from otel_agentcost.calls.work import Work
 from otel_agentcost.core.loops import Thresholds
 from otel_agentcost.core.tool_prices import ToolPrices
 from otel_agentcost.diagnostics import alarm, logger, report
@@ -36,7 +37,7 @@ from otel_agentcost.errors import AgentCostError
 from otel_agentcost.guard import Breakers
 from otel_agentcost.guard.ledger import Ledger
 from otel_agentcost.guard.opening import open_guard, opened
-from otel_agentcost.integrations import agents, child_processes, http, refusals, sdks, threads, tools
+from otel_agentcost.integrations import agents, child_processes, http, refusals, sdks, threads, tools, work
 from otel_agentcost.integrations.agents._base import patches_of as agent_patches
 from otel_agentcost.integrations.patching import Patch
 from otel_agentcost.integrations.sdks._base import patches_of as sdk_patches
@@ -193,8 +194,9 @@ def _start(
     processor = _PROCESSORS.get(provider, AgentCostProcessor)
     recorder = Recorder(telemetry.metrics)
     ledger = opened(settings.ledger, settings.ledger_timeout)  # connects with its first question, not now
-    gates = Gates(lambda: _open_gate(settings, ledger, book, telemetry, clock))
-    loops = _loop_guard(settings, telemetry)
+    units = Work((unit.source for unit in work.discover() if unit.source is not None), clock.wall)
+    gates = Gates(lambda: _open_gate(settings, ledger, book, telemetry, units, clock))
+    loops = _loop_guard(settings, telemetry, units)
     instrumentation = Instrumentation(
         tracer=tracer,
         recorder=recorder,
@@ -233,7 +235,7 @@ def _patches(settings: Settings, pipeline: Pipeline) -> tuple[Patch, ...]:
     patches = tuple(patch for sdk in sdks.discover() for patch in sdk_patches(sdk, pipeline))
     patches += tuple(patch for framework in tools.discover() for patch in tool_patches(framework))
     patches += tuple(patch for framework in agents.discover() for patch in agent_patches(framework))
-    patches += (*threads.patches(), *child_processes.patches(), *refusals.patches())
+    patches += (*threads.patches(), *child_processes.patches(), *refusals.patches(), *work.patches())
     if settings.http == "on":
         net = http.Net(pipeline, http.Addresses(settings.hosts))
         patches += tuple(patch for client in http.discover() for patch in http.patches_of(client, net))
@@ -241,15 +243,20 @@ def _patches(settings: Settings, pipeline: Pipeline) -> tuple[Patch, ...]:
 
 
 def _open_book(settings: Settings) -> PriceBook:
-    """Return the price book with the user's price file; without that, if it cannot be used."""
+    """Return the price book with the readable rows of the user's price file; without them, if it cannot be read."""
     try:
-        return open_book(settings.prices, settings.private_addresses)
+        book = open_book(settings.prices, settings.private_addresses)
     except AgentCostError as error:
         if settings.strict:
             raise
         alarm(f"otel-agentcost: {error}")
         doubt = "list prices alone: the price file of OTEL_AGENTCOST_PRICES cannot be used"
         return open_book(private=settings.private_addresses, doubt=doubt)
+    for problem in book.problems:
+        if settings.strict:
+            raise problem
+        alarm(f"otel-agentcost: {problem}")
+    return book
 
 
 def _warn_of_futile_rules(settings: Settings, book: PriceBook) -> None:
@@ -336,23 +343,25 @@ class _Telemetry:
         return _LOOP_REPORTS.get(self._provider, lambda: LoopReports(self._meter))
 
 
-def _open_gate(settings: Settings, ledger: Ledger, book: PriceBook, telemetry: _Telemetry, clock: Clock) -> Gate:
+def _open_gate(
+    settings: Settings, ledger: Ledger, book: PriceBook, telemetry: _Telemetry, units: Work, clock: Clock
+) -> Gate:
     guard = open_guard(settings, ledger, monotonic=clock.monotonic, clock=clock.wall)
     circuit: Breaking | None = None
     if settings.breakers:
         breakers = Breakers(settings.breakers, guard.ledger, new_id, clock.monotonic)
         circuit = Breaking(guard, breakers, telemetry.breakers(), clock=clock.wall)
     reports = telemetry.budgets(settings)
-    return Gate(guard, book, reports, settings.attribution, settings.breakers, circuit, clock=clock.wall)
+    return Gate(guard, book, reports, settings.attribution, settings.breakers, circuit, work=units, clock=clock.wall)
 
 
-def _loop_guard(settings: Settings, telemetry: _Telemetry) -> LoopGuard | None:
+def _loop_guard(settings: Settings, telemetry: _Telemetry, units: Work) -> LoopGuard | None:
     if not settings.loop_max_repeats:
         return None
     # `to_thresholds` has converted each value to the type of its field, which mypy cannot know
     thresholds = replace(Thresholds(repeats=settings.loop_max_repeats), **settings.loop_thresholds)  # type: ignore[arg-type]
     content = on_spans(settings.capture_content)
-    return LoopGuard(thresholds, settings.loop_rules, settings.loop_action, telemetry.loops(), content=content)
+    return LoopGuard(thresholds, settings.loop_rules, settings.loop_action, telemetry.loops(), units, content=content)
 
 
 def _content(settings: Settings, logger_provider: Any) -> ContentCapture | None:

@@ -48,7 +48,7 @@ class Instrumentation:
             gate.tool_used(span, ctx, usd)
         if self.loops is not None and usd:
             alone = not trace.get_current_span(ctx).get_span_context().is_valid
-            self.loops.spent(span, usd, alone=alone)
+            self.loops.spent(span, usd, ctx, alone=alone)
 
 
 _active: list[Instrumentation] = []

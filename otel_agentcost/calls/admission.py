@@ -23,6 +23,7 @@ from otel_agentcost.calls.passage import Passage
 from otel_agentcost.calls.pricing import worst_case_price
 from otel_agentcost.calls.scopes import SCOPES, new_id, scopes_of, trace_id_of
 from otel_agentcost.calls.streams import Feed
+from otel_agentcost.calls.work import Work
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.core.budgets import Budget, Scope
@@ -87,7 +88,7 @@ class Saved(NamedTuple):
 class Gate:
     """Admits calls. One for each `instrument()` under which a budget applies, or a run has an allowance."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (one argument for each part)
         self,
         guard: Guard,
         book: PriceBook,
@@ -96,6 +97,7 @@ class Gate:
         breakers: Sequence[Breaker] = (),
         circuit: Breaking | None = None,
         *,
+        work: Work,
         clock: Callable[[], float] = time.time,
         call_ids: Callable[[], str] = new_id,
     ) -> None:
@@ -108,6 +110,7 @@ class Gate:
             defaults: The environment's attribution.
             breakers: The rules of the circuit breakers.
             circuit: The circuit breakers in front of the guard; None where there are none.
+            work: Names the traces of calls.
             clock: Returns the time in seconds since the epoch.
             call_ids: Returns an id that no other process uses.
         """
@@ -126,6 +129,7 @@ class Gate:
         self._book = book
         self._defaults = defaults
         self._call_ids = call_ids
+        self._work = work
 
     # --- model calls ---
 
@@ -187,7 +191,7 @@ class Gate:
         if self._circuit is None:
             return
         try:
-            scopes = scopes_of(trace_id_of(record.span), record.attribution, alone=record.alone)
+            scopes = scopes_of(self._work.trace_of(record), record.attribution)
             self._circuit.loop_detected(scopes, record.span, at, new=new)
         except Exception as bug:
             report("reporting a loop to the circuit breakers", bug)
@@ -201,7 +205,7 @@ class Gate:
                 call_id=self._call_ids(),
                 call=request.call,
                 format=request.format,
-                scopes=scopes_of(trace_id, record.attribution, alone=record.alone),
+                scopes=scopes_of(self._work.trace_of(record), record.attribution),
                 price=worst_case_price(self._book, request, at),
                 now=at,
                 allowances=self._allowances(record.runs, record.context, record.attribution),
@@ -307,7 +311,7 @@ class Gate:
         return CallFacts(
             call_id=self._call_ids(),
             call=call,
-            scopes=scopes_of(trace_id, who, alone=alone),
+            scopes=scopes_of(self._work.trace(trace_id, ctx, alone=alone), who),
             price=price,
             now=self.clock(),
             allowances=self._allowances(run_context.current(ctx), ctx, who),
@@ -358,9 +362,8 @@ class Gate:
         around = trace.get_current_span(ctx)
         who = attribution.current(ctx, self._defaults, rollup.tally_of(around))
         alone = not around.get_span_context().is_valid
-        return self._facts(
-            scopes_of(trace_id_of(span), who, alone=alone), self._allowances(run_context.current(ctx), ctx, who)
-        )
+        within = self._work.trace(trace_id_of(span), ctx, alone=alone)
+        return self._facts(scopes_of(within, who), self._allowances(run_context.current(ctx), ctx, who))
 
     def _facts(self, scopes: Mapping[Scope, str], allowances: Allowances) -> CallFacts:
         return CallFacts(

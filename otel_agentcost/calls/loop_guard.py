@@ -15,10 +15,12 @@ from decimal import Decimal
 from threading import Lock
 from typing import Any, Final, Literal, NamedTuple
 
+from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
 from otel_agentcost.calls import text_similarity
-from otel_agentcost.calls.scopes import trace_id_of, trace_key
+from otel_agentcost.calls.scopes import trace_id_of
+from otel_agentcost.calls.work import Work
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.loops import (
@@ -93,6 +95,7 @@ class LoopGuard:
         rules: Collection[Rule],
         action: Literal["warn", "block"],
         reports: LoopReports,
+        work: Work,
         *,
         content: bool,
     ) -> None:
@@ -103,6 +106,7 @@ class LoopGuard:
             rules: The enabled rules.
             action: `block` to block calls in a loop, or `warn`.
             reports: Reports loops to telemetry.
+            work: Names the traces of calls.
             content: True if spans may have the arguments and results of tools.
         """
         self.thresholds = thresholds
@@ -110,6 +114,7 @@ class LoopGuard:
         self.blocks = action == "block"
         """True if calls in a loop are blocked."""
         self._reports = reports
+        self._work = work
         self._content = content
         self._traces: OrderedDict[str, _Trace] = OrderedDict()
         self._lock = threading.Lock()
@@ -130,7 +135,7 @@ class LoopGuard:
             return None
 
     def _detect(self, request: ModelRequest, record: Record) -> Detection | None:
-        trace = self._trace(_key(record))
+        trace = self._trace(self._work.trace_of(record))
         loops = trace.loops.before_call(request.format, request.call.body, trace.spent)
         loops = [loop for loop in loops if loop.rule in self._rules]
         if not loops:
@@ -156,7 +161,7 @@ class LoopGuard:
             form = request.format
             if response is None or not conversation.is_stored(form, request.call.body):
                 return
-            self._trace(_key(record)).loops.after_call(form, response)
+            self._trace(self._work.trace_of(record)).loops.after_call(form, response)
         except Exception as bug:
             report("reading an answer for loop detection", bug)
 
@@ -165,25 +170,26 @@ class LoopGuard:
         if not cost.usd and cost.unpriced is None:
             return
         with self._lock:
-            trace = self._traces.get(_key(record))
+            trace = self._traces.get(self._work.trace_of(record))
             if trace is not None:
                 trace.spent += money.to_nano(cost.usd or money.ZERO)
                 trace.unpriced = trace.unpriced or cost.unpriced is not None
 
-    def tool_used(self, span: Span, used: ToolUse, *, alone: bool) -> None:
+    def tool_used(self, span: Span, used: ToolUse, ctx: Context, *, alone: bool) -> None:
         """Add a tool call that has ended.
 
         Args:
             span: A span of its trace.
             used: The call.
+            ctx: The context that the tool was called in.
             alone: True if the call has no parent span.
         """
-        loops = self._trace(trace_key(trace_id_of(span), alone=alone)).loops
+        loops = self._trace(self._work.trace(trace_id_of(span), ctx, alone=alone)).loops
         loops.tool_returned(loops.tool_called(used.call_id, used.tool, used.arguments), used.result, error=used.failed)
 
-    def spent(self, span: Span, usd: Decimal, *, alone: bool) -> None:
+    def spent(self, span: Span, usd: Decimal, ctx: Context, *, alone: bool) -> None:
         """Count the cost of a tool call in the trace of `span`."""
-        trace = self._trace(trace_key(trace_id_of(span), alone=alone))
+        trace = self._trace(self._work.trace(trace_id_of(span), ctx, alone=alone))
         with self._lock:
             trace.spent += money.to_nano(usd)
 
@@ -202,10 +208,6 @@ class LoopGuard:
             else:
                 self._traces.move_to_end(key)
             return trace
-
-
-def _key(record: Record) -> str:
-    return trace_key(trace_id_of(record.span), alone=record.alone)
 
 
 def _error(loop: Finding, wasted: Decimal | None, record: Record) -> LoopDetected:

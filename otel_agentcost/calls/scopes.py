@@ -20,7 +20,7 @@ SCOPES: tuple[tuple[str, Scope], ...] = (
     (semconv.CONVERSATION, "conversation"),
 )
 
-_NO_TRACE = "0" * 32
+NO_TRACE = "0" * 32
 """The trace id if no OpenTelemetry SDK is configured."""
 
 
@@ -29,32 +29,14 @@ def trace_id_of(span: Span) -> str:
     return f"{span.get_span_context().trace_id:032x}"
 
 
-def trace_key(trace_id: str, *, alone: bool) -> str:
-    """Return the name of a trace in ledgers.
-
-    A call without a parent span has its own trace, which no limit could ever stop. All such calls of the process count
-    as one trace.
-
-    Args:
-        trace_id: The trace id as hexadecimal digits.
-        alone: True if the call has no parent span.
-    """
-    return trace_id if not alone and trace_id != _NO_TRACE else f"{_process()} (calls under no span)"
-
-
-def scopes_of(trace_id: str, attributed: Mapping[str, str], *, alone: bool) -> dict[Scope, str]:
+def scopes_of(trace: str, attributed: Mapping[str, str]) -> dict[Scope, str]:
     """Return the budget scopes of a call, and its value in each.
 
     Args:
-        trace_id: The trace id as hexadecimal digits.
+        trace: The name of its trace in ledgers, see `work`.
         attributed: The attribution of the call by attribute name.
-        alone: True if the call has no parent span.
     """
-    scopes: dict[Scope, str] = {
-        "trace": trace_key(trace_id, alone=alone),
-        "process": _process(),
-        "total": "",
-    }
+    scopes: dict[Scope, str] = {"trace": trace, "process": process_name(), "total": ""}
     for attribute, scope in SCOPES:
         if attribute in attributed:
             scopes[scope] = attributed[attribute]
@@ -68,7 +50,7 @@ _names: dict[int, str] = {}
 """The name of this process by its process id."""
 
 
-def _process() -> str:
+def process_name() -> str:
     """Return the name of this process. A forked child has another name.
 
     Threads that ask at the same time get the same name: `setdefault` keeps the first one, without a lock that a fork
@@ -81,17 +63,17 @@ def _process() -> str:
 def _in_child() -> None:
     """Forget the names of the parents: the system may give a child the process id of one that has ended."""
     _names.clear()
-    _process()
+    process_name()
 
 
-_process()  # before any thread can ask: the name is the key of a budget
+process_name()  # before any thread can ask: the name is the key of a budget
 if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows, where nothing forks
     os.register_at_fork(after_in_child=_in_child)
 
 
 def new_id() -> str:
     """Return a new id for a call."""
-    return f"{_process()}-{next(_ids)}"
+    return f"{process_name()}-{next(_ids)}"
 
 
 def new_value() -> str:

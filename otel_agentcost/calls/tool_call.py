@@ -383,7 +383,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             return
         failed = failure is not None or self.failed
         used = ToolUse(self._call_id, self.name, arguments.text, content, failed)
-        loops.tool_used(self._span_of_trace, used, alone=self._alone)
+        loops.tool_used(self._span_of_trace, used, self._outer, alone=self._alone)
 
     @property
     def _span_of_trace(self) -> Span:

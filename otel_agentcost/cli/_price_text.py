@@ -28,6 +28,8 @@ def price_text(price: Price) -> str:
 
 def uplift_text(uplift: Uplift) -> str:
     """Return what an uplift does to the prices."""
+    if uplift.problem is not None:
+        return f"calls are unpriced: {uplift.problem}"
     if uplift.factor is None:
         return "another price, which is not known: calls are unpriced"
     return f"all tokens at {uplift.factor} times these prices"

@@ -30,9 +30,17 @@ def add_parser(subparsers: Subparsers) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write the files. Return 1 if some were edited and are therefore kept."""
+    """Write the files. Return 1 if some were edited and are therefore kept.
+
+    A row of the price file that cannot be understood ends the command: the files in use stay as they are, and the
+    prices of a fleet have no gap.
+    """
     settings = from_environment()
     book = open_book(arguments.prices if arguments.prices is not None else settings.prices, settings.private_addresses)
+    if book.problems:
+        print("\n".join(f"agentcost collector-config: {problem}" for problem in book.problems), file=sys.stderr)
+        print("Nothing was written.", file=sys.stderr)
+        return 2
     made = files(book)
     if arguments.write is None:
         sys.stdout.write(made["pricing.yaml"])

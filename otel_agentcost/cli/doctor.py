@@ -20,7 +20,7 @@ from importlib.metadata import distributions, entry_points
 from typing import cast
 
 from otel_agentcost._version import __version__
-from otel_agentcost.cli import Subparsers
+from otel_agentcost.cli import Subparsers, _work_text
 from otel_agentcost.cli._self_check import SelfChecks
 from otel_agentcost.core import money
 from otel_agentcost.core.breakers import Breaker
@@ -155,6 +155,8 @@ def _budgets(settings: Settings, obstacle: str | None) -> Iterator[Finding]:
                 yield Finding(row.field.replace("_", " "), effect)
     elif obstacle is None:
         yield Finding("", "no budget is set")
+    if any(rule.scope == "trace" for rule in settings.rules):
+        yield Finding("under no span", _work_text.units())
     for breaker in settings.breakers:
         whose = _whose(breaker)
         words = f"{whose}: opens after {breaker.why}, refuses for {breaker.open_in_words}"
@@ -269,6 +271,7 @@ def _prices(settings: Settings) -> Iterator[Finding]:
     else:
         if settings.prices is not None:
             yield Finding("price file", str(settings.prices))
+        yield from (Finding("price file", str(problem), fine=False) for problem in book.problems)
     yield Finding("price book", book.source)
 
 

@@ -233,10 +233,10 @@ def _term(text: str) -> tuple[str, str]:
 
 
 def check(arguments: argparse.Namespace) -> int:
-    """Print the prices of a user's price file.
+    """Print the prices of a user's price file, and its mistakes. Return 1 if it has mistakes.
 
     Raises:
-        PriceFileError: The file has a mistake.
+        PriceFileError: The file cannot be read.
     """
     book = open_book(arguments.file)
     overrides = book.finder.overrides
@@ -245,22 +245,26 @@ def check(arguments: argparse.Namespace) -> int:
         return 0
     groups = [(f"{entry.id}/", entry.models) for entry in overrides.providers.values()]
     groups.append(("", overrides.models))
-    rows = [(f"{prefix}{model.name}", model) for prefix, models in groups for model in models]
+    found = [(f"{prefix}{model.name}", model) for prefix, models in groups for model in models]
+    rows = [(name, model) for name, model in found if model.problem is None]
+    usable = f"can be used except for {_counted(len(book.problems), 'row')}" if book.problems else "can be used"
     if rows:
-        print(f"{arguments.file} can be used: {_counted(len(rows), 'model')}. Other prices: {book.source}.")
+        print(f"{arguments.file} {usable}: {_counted(len(rows), 'model')}. Other prices: {book.source}.")
     else:
-        print(f"{arguments.file} can be used, but has no prices. All prices: {book.source}.")
+        print(f"{arguments.file} {usable}, but has no prices. All prices: {book.source}.")
+    for problem in book.problems:
+        print(f"! {problem}")
     for name, model in rows:
         if model.prices is None:
             print(f"  {name}: priced as {model.alias}")
         else:
             print(f"  {name}: {' | '.join(short(entry) for entry in (*model.prices.lists, *model.prices.variants))}")
     for entry in overrides.providers.values():
-        for uplift in entry.uplifts:
+        for uplift in (one for one in entry.uplifts if one.problem is None):
             print(f"  {entry.id}/{', '.join(uplift.models)} at {uplift.condition}: {uplift_text(uplift)}")
     for sentence in suggestions.unreachable_providers(book):
         print(f"! {sentence}")
-    return 0
+    return 1 if book.problems else 0
 
 
 def _counted(number: int, what: str) -> str:

@@ -1,7 +1,8 @@
 """The price book: the prices of all models of all providers, as data, and a user's price file that overrides them.
 
 `open_book` is the entry point. Calls are priced by `PriceBook.price`, which never raises. Only opening can fail, and
-only because of a user's file: with a `PriceFileError` that quotes what is wrong with it.
+only because of a user's file that cannot be read: with a `PriceFileError` that quotes what is wrong with it. Rows that
+cannot be understood are in `PriceBook.problems`.
 """
 
 from __future__ import annotations
@@ -30,15 +31,15 @@ def open_book(
         doubt: Without a file, why any price of the book may be wrong; see `PriceBook`.
 
     Raises:
-        PriceFileError: The file cannot be used. `open_book()` without a file never raises.
+        PriceFileError: The file cannot be read. `open_book()` without a file never raises.
     """
     if overrides is None:
         return PriceBook(read_book(), private=private, doubt=doubt)
     if _is_compiled(overrides):
         return PriceBook(_other_book(overrides, overrides), private=private)
     user_prices = read_overrides(overrides)
-    book = read_book() if user_prices.book is None else _other_book(user_prices.book, overrides)
-    _check_references(user_prices, book, overrides)
+    book = _named_book(user_prices, overrides)
+    _check_references(user_prices, book)
     return PriceBook(book, user_prices, private)
 
 
@@ -60,16 +61,29 @@ def _other_book(path: Path, named_by: Path) -> BookFile:
         raise PriceFileError(named_by, f"{which} is not a price book ({error})") from None
 
 
-def _check_references(user_prices: Overrides, book: BookFile, path: Path) -> None:
+def _named_book(user_prices: Overrides, path: Path) -> BookFile:
+    """Return the book that the file names. If it cannot be read: the bundled one, whose prices are then in doubt."""
+    if user_prices.book is None:
+        return read_book()
+    try:
+        return _other_book(user_prices.book, path)
+    except PriceFileError as error:
+        user_prices.reject_part(error.problem)
+        return read_book()
+
+
+def _check_references(user_prices: Overrides, book: BookFile) -> None:
+    """Reject the rows that name a model or a provider which the book does not have."""
     finder = Finder(book, user_prices)
     groups: list[tuple[str | None, OverrideModels]] = [(None, user_prices.models)]
     groups += [(provider.id, provider.models) for provider in user_prices.providers.values()]
+    for listed, models in groups:
+        for model in list(models):
+            if model.alias is not None and finder.alias(model, finder.listed_provider(listed)) is None:
+                row = model.name if listed is None else f"{listed}/{model.name}"
+                problem = f"model {row} is an alias for {model.alias!r:.80}, which the price book does not have"
+                models.put(user_prices.reject(listed or "any", model.name, problem))
     for provider in user_prices.providers.values():
         if provider.like is not None and finder.provider_id(provider.like) not in book.providers:
             problem = f"provider {provider.id} is like {provider.like!r:.80}, which is not a provider of the price book"
-            raise PriceFileError(path, problem)
-    for listed, models in groups:
-        for model in models:
-            if model.alias is not None and finder.alias(model, finder.listed_provider(listed)) is None:
-                problem = f"model {model.name} is an alias for {model.alias!r:.80}, which the price book does not have"
-                raise PriceFileError(path, problem)
+            provider.models.put_last(user_prices.reject(provider.id, "*", problem))

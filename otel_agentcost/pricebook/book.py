@@ -18,8 +18,9 @@ from otel_agentcost.core.prices import InconsistentPrices, PrivateAddresses
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.pricebook.compiled import BookFile
-from otel_agentcost.pricebook.finder import REMEDY, Finder, NoPrice, PriceMatch
+from otel_agentcost.pricebook.finder import FREE_ADDRESS, REMEDY, Finder, NoPrice, PriceMatch
 from otel_agentcost.pricebook.overrides import Overrides
+from otel_agentcost.pricebook.price_file import PriceFileError
 from otel_agentcost.pricebook.service_tiers import terms_without_price
 from otel_agentcost.pricebook.uplifts import Uplift, UpliftedCard, known_uplifts
 
@@ -95,11 +96,12 @@ class PriceBook:
             book: The compiled book.
             overrides: The user's price file.
             private: The price of calls to private addresses: that of the assumed provider, free, or none.
-            doubt: Why any price may be wrong: the user's price file cannot be used. Each cost has it as `unpriced`.
+            doubt: Why any price of the book may be wrong: the user's price file cannot be used. Each cost has it as
+                `unpriced`.
         """
-        self._doubt = doubt
         self.book = book
         self.finder = Finder(book, overrides, private)
+        self._doubt = doubt or self.finder.overrides.doubt
         self._names: dict[tuple[str, str, str | None], str] = {}
         self._answers: dict[tuple[str | None, str | None, tuple[str | None, ...], Terms], _Answer] = {}
 
@@ -107,6 +109,11 @@ class PriceBook:
     def source(self) -> str:
         """The origin and version of the prices, for people."""
         return f"genai-prices {self.book.version} of {self.book.date}"
+
+    @property
+    def problems(self) -> Sequence[PriceFileError]:
+        """A sentence for each row of the user's price file that cannot be understood."""
+        return self.finder.overrides.problems
 
     def price(
         self,
@@ -182,6 +189,8 @@ class PriceBook:
         """
         name = match.prices.name
         uplift = self.uplift(match, base_url, terms, at)
+        if uplift is not None and uplift.problem is not None:
+            return uplift.problem
         if uplift is not None and uplift.factor is None:
             there = f" at {_host(base_url)}" if uplift.addresses else ""
             reason = f"the price of {name}{there}{_said(uplift.when)} differs from the standard price and is not known"
@@ -242,7 +251,8 @@ class PriceBook:
                 remedy = "the file that OTEL_AGENTCOST_PRICES names can override them"
                 reason = f"the prices of {match.prices.name} contradict each other: {error}; {remedy}"
                 answer = _Answer(_Unpriced(reason))
-        if self._doubt is not None:
+        own = isinstance(match, PriceMatch) and match.overridden and match.prices is not FREE_ADDRESS
+        if self._doubt is not None and not own:
             answer = answer._replace(pricing=_Doubted(answer.pricing, self._doubt))
         return self._cached(answer, provider, base_url, models, terms)
 

@@ -91,6 +91,8 @@ class Finder:
         owner = self._by_url(base_url) if base_url else None
         if not base_url or owner is not None:
             return self._find(models, base_url, owner, provider)
+        if self.overrides.unaddressed is not None:
+            return NoPrice(self.overrides.unaddressed)
         if self.private != "priced" and is_private(host_of(base_url)[0]):
             return self._at_private_address(base_url, provider)
         match = self._find(models, base_url, None, provider)
@@ -106,7 +108,7 @@ class Finder:
         candidate = None
         for candidate, spellings in self._candidates(names, base_url, owner, provider):
             if (match := self._match(candidate, spellings)) is not None:
-                return replace(match, seller=candidate)
+                return match if isinstance(match, NoPrice) else replace(match, seller=candidate)
         if candidate is not None:
             return NoPrice(f"no price for {_quoted(names)} of {candidate}{REMEDY}")
         if (match := self._override_for_any_provider(names, provider)) is not None:
@@ -262,7 +264,7 @@ class Finder:
 
     # --- The model ---
 
-    def _match(self, provider: str, names: Names) -> PriceMatch | None:
+    def _match(self, provider: str, names: Names) -> PriceMatch | NoPrice | None:
         listed_provider = self.listed_provider(provider)
         listed = [self._in_book(listed_provider, name) for name in names]
         for models in self._override_models(provider):
@@ -280,13 +282,17 @@ class Finder:
             yield override.models
         yield self.overrides.models
 
-    def _override_for_any_provider(self, names: Names, provider: str | None) -> PriceMatch | None:
+    def _override_for_any_provider(self, names: Names, provider: str | None) -> PriceMatch | NoPrice | None:
         """Return the user's price for all providers, for a call whose provider is unknown or not in the book."""
         models = (self.overrides.models.find(name.lower()) for name in names)
         model = next((model for model in models if model is not None), None)
         return None if model is None else self._override(canonical(provider or "any provider"), model, None)
 
-    def _override(self, provider: str, model: OverrideModel, listed_provider: str | None) -> PriceMatch | None:
+    def _override(
+        self, provider: str, model: OverrideModel, listed_provider: str | None
+    ) -> PriceMatch | NoPrice | None:
+        if model.problem is not None:
+            return NoPrice(model.problem)
         if model.prices is None:
             return self.alias(model, listed_provider)
         return PriceMatch(provider=provider, model=model.name, prices=model.prices, overridden=True)

@@ -1,24 +1,25 @@
 """Read a user's price file: models that are added, overridden, renamed or free, and providers that the user defines.
 
-The file is read and checked completely at start-up. One mistake rejects the whole file, with a `PriceFileError` that
-quotes the mistake and says what to do, because half a price list is a wrong price. docs/prices.md describes the format.
+The file is read and checked completely at start-up. A row that cannot be understood is one `PriceFileError` in
+`Overrides.problems`. It stays among the rows without a price: the models that it names are unpriced, and never get the
+public price instead of the user's. All other rows apply. docs/prices.md describes the format.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import translate
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from otel_agentcost.core.prices import PRICE_KEYS, InconsistentPrices, ModelPrices, PriceList
 from otel_agentcost.pricebook.matching import WILD, below, dashed_date
-from otel_agentcost.pricebook.price_file import PriceFileError, read_text
+from otel_agentcost.pricebook.price_file import PriceFileError, WrittenTwice, read_text
 from otel_agentcost.pricebook.price_lists import CONDITIONS, PriceError, as_list, as_mapping, read_model
 from otel_agentcost.pricebook.providers import canonical
-from otel_agentcost.pricebook.uplifts import Uplift, read_uplift
+from otel_agentcost.pricebook.uplifts import Uplift, read_uplift, unclear_uplift
 
 _FREE = ModelPrices("free", [PriceList(prices={})])
 
@@ -30,6 +31,8 @@ class OverrideModel:
     name: str
     prices: ModelPrices | None = None
     alias: str | None = None
+    problem: str | None = None
+    """Why the row cannot be used: then it has neither prices nor an alias, and its models are unpriced."""
 
 
 @dataclass(slots=True)
@@ -47,6 +50,21 @@ class OverrideModels:
             if (model := self.exact.get(spelling)) is not None:
                 return model
         return next((model for pattern, model in self.wild if pattern.match(name)), None)
+
+    def put(self, model: OverrideModel) -> None:
+        """Add a row, or replace the row of the same name."""
+        if not WILD.search(model.name):
+            self.exact[model.name] = model
+            return
+        for number, (pattern, other) in enumerate(self.wild):
+            if other.name == model.name:
+                self.wild[number] = (pattern, model)
+                return
+        self.put_last(model)
+
+    def put_last(self, model: OverrideModel) -> None:
+        """Add a row with wildcards behind all others, also behind one of the same name."""
+        self.wild.append((re.compile(translate(model.name)), model))
 
     def __iter__(self) -> Iterator[OverrideModel]:
         yield from self.exact.values()
@@ -70,97 +88,188 @@ class OverrideProvider:
         return any(below(url.lower(), pattern) for pattern in self.urls)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Overrides:
     """The content of a user's price file."""
 
     path: Path | None = None
     book: Path | None = None
     """A compiled book that replaces the bundled one."""
-    providers: Mapping[str, OverrideProvider] = field(default_factory=dict[str, OverrideProvider])
+    providers: dict[str, OverrideProvider] = field(default_factory=dict[str, OverrideProvider])
     models: OverrideModels = field(default_factory=OverrideModels)
+    problems: list[PriceFileError] = field(default_factory=list[PriceFileError])
+    """A sentence for each row that cannot be understood."""
+    doubt: str | None = None
+    """Why any price of the book may be wrong: a part of the file whose models have no readable name."""
+    unaddressed: str | None = None
+    """Why calls to unknown addresses are unpriced: an address of the file cannot be read, and can be theirs."""
+
+    def reject(self, provider: str, name: str, problem: str) -> OverrideModel:
+        """Note a row that cannot be used, and return it as a row without a price.
+
+        Args:
+            provider: The provider that it belongs to; "any" for all.
+            name: The name of the model, in lower case, with wildcards; "*" for all models of the provider.
+            problem: The mistake, as a clause without a full stop.
+        """
+        owner = f"{provider}/" if provider != "any" else ""
+        concerned = f"Calls of {owner}{name}" + (" without another row" if name == "*" else "")
+        self._note(problem, f"{concerned} are unpriced (agentcost.unpriced); {_REST}")
+        return OverrideModel(name=name, problem=self.reason(problem))
+
+    def reject_part(self, problem: str) -> None:
+        """Note a part of the file that cannot be read, so that it is unknown which models it names."""
+        self.doubt = self.doubt or self.reason(problem)
+        consequence = "agentcost.unpriced marks the costs of all models without a row in the file"
+        self._note(problem, f"{consequence}; {_REST}")
+
+    def reject_address(self, provider: str, problem: str) -> None:
+        """Note an address that cannot be read."""
+        self.unaddressed = self.unaddressed or self.reason(problem)
+        concerned = f"Calls to addresses that identify no provider are unpriced, as they can be calls to {provider}"
+        self._note(problem, f"{concerned}; {_REST}")
+
+    def reject_uplift(self, provider: str, written: object, problem: str) -> Uplift:
+        """Note an uplift that cannot be used, and return one that makes the calls which it concerns unpriced."""
+        self._note(problem, f"The calls to {provider} that it concerns are unpriced (agentcost.unpriced); {_REST}")
+        return unclear_uplift(written, self.reason(problem))
+
+    def reason(self, problem: str) -> str:
+        """Return a mistake as the reason why a call has no price."""
+        return f"{problem}; correct it in {self.path.name if self.path is not None else 'the price file'}"
+
+    def _note(self, problem: str, consequence: str) -> None:
+        if self.path is not None:
+            self.problems.append(PriceFileError(self.path, problem, consequence=consequence))
+
+
+_REST: Final = "all other rows apply"
 
 
 def read_overrides(path: Path) -> Overrides:
     """Read the user's price file `path`: JSON if its name ends in .json, else YAML.
 
+    Returns:
+        All rows; those that cannot be understood have no price, and are in `problems`.
+
     Raises:
-        PriceFileError: The file cannot be read, or one of its entries is wrong.
+        PriceFileError: The file cannot be read, or is not a mapping in YAML or JSON.
     """
     written = read_text(path)
-    _known(path, "the file", written, {"book", "providers", "models"})
+    read = Overrides(path=path)
+    for problem in _unknown("the file", written, {"book", "providers", "models"}):
+        read.reject_part(problem)
     book = written.get("book")
-    if book is not None and not isinstance(book, str):
-        raise PriceFileError(path, f"book is {book!r:.80}, which is not the name of a file")
-    providers: dict[str, OverrideProvider] = {}
-    for name, entry in _mapping(path, "providers", written.get("providers")).items():
-        provider = _provider(path, canonical(name), entry)
-        if provider.id in providers:
-            raise PriceFileError(path, f"provider {provider.id} occurs twice, the second time as {name!r:.80}")
-        providers[provider.id] = provider
-    models = _models(path, "any", _mapping(path, "models", written.get("models")))
-    return Overrides(path=path, book=path.parent / book if book else None, providers=providers, models=models)
+    if book is None or isinstance(book, str):
+        read.book = path.parent / book if book else None
+    else:
+        read.reject_part(f"book is {book!r:.80}, which is not the name of a file")
+    for name, entry in _section(read, "providers", written).items():
+        _add_provider(read, canonical(name), entry, name)
+    read.models = _models(read, "any", _section(read, "models", written))
+    return read
 
 
-def _provider(path: Path, name: str, entry: object) -> OverrideProvider:
-    fields = _mapping(path, f"provider {name}", entry)
-    _known(path, f"provider {name}", fields, {"base_url", "like", "models", "uplifts"})
-    written = fields.get("base_url", [])
-    urls = [written] if isinstance(written, str) else as_list(written)
-    if urls is None or not all(isinstance(url, str) and url for url in urls):
-        raise PriceFileError(path, f"base_url of provider {name} is {written!r:.80}, which is not an address")
+class _Mistake(ValueError):
+    """A row cannot be understood; the text quotes it."""
+
+
+def _section(read: Overrides, name: str, written: Mapping[str, Any]) -> Mapping[str, Any]:
+    try:
+        return _mapping(name, written.get(name))
+    except _Mistake as error:
+        read.reject_part(str(error))
+        return {}
+
+
+def _add_provider(read: Overrides, name: str, entry: object, written: str) -> None:
+    """Add a provider. One mistake in it leaves its readable rows as they are, and all its other models unpriced."""
+    if (other := read.providers.get(name)) is not None:
+        models = OverrideModels()
+        models.put(read.reject(name, "*", f"provider {name} occurs twice, the second time as {written!r:.80}"))
+        urls = (*other.urls, *_urls(read, name, as_mapping(entry) or {}))
+        read.providers[name] = OverrideProvider(id=name, urls=urls, like=None, models=models)
+        return
+    mistakes: list[str] = []
+    fields: Mapping[str, Any] = {}
+    try:
+        fields = _mapping(f"provider {name}", entry)
+        mistakes += _unknown(f"provider {name}", fields, {"base_url", "like", "models", "uplifts"})
+    except _Mistake as error:
+        mistakes.append(str(error))
     like = fields.get("like")
     if like is not None and not isinstance(like, str):
-        raise PriceFileError(path, f"like of provider {name} is {like!r:.80}, which is not the name of a provider")
-    return OverrideProvider(
-        id=name,
-        urls=tuple(url.lower().rstrip("/") for url in urls),
-        like=like,
-        models=_models(path, name, _mapping(path, f"models of {name}", fields.get("models"))),
-        uplifts=_uplifts(path, name, fields.get("uplifts")),
-    )
+        mistakes.append(f"like of provider {name} is {like!r:.80}, which is not the name of a provider")
+        like = None
+    rows: Mapping[str, Any] = {}
+    try:
+        rows = _mapping(f"models of {name}", fields.get("models"))
+    except _Mistake as error:
+        mistakes.append(str(error))
+    models = _models(read, name, rows)
+    for mistake in mistakes:
+        models.put_last(read.reject(name, "*", mistake))
+    uplifts = _uplifts(read, name, fields.get("uplifts"))
+    urls = _urls(read, name, fields)
+    read.providers[name] = OverrideProvider(id=name, urls=urls, like=like, models=models, uplifts=uplifts)
 
 
-def _uplifts(path: Path, name: str, written: object) -> tuple[Uplift, ...]:
+def _urls(read: Overrides, name: str, fields: Mapping[str, Any]) -> tuple[str, ...]:
+    written = fields.get("base_url", [])
+    urls: Sequence[Any] | None = [written] if isinstance(written, str) else as_list(written)
+    readable = [url for url in urls or [] if isinstance(url, str) and url]
+    if urls is None or len(readable) < len(urls):
+        read.reject_address(name, f"base_url of provider {name} is {written!r:.80}, which is not an address")
+    return tuple(url.lower().rstrip("/") for url in readable)
+
+
+def _uplifts(read: Overrides, name: str, written: object) -> tuple[Uplift, ...]:
     rows = [] if written is None else as_list(written)
     if rows is None:
-        raise PriceFileError(path, f"uplifts of provider {name} is {written!r:.80}, which is not a list of uplifts")
-    try:
-        return tuple(read_uplift(row) for row in rows)
-    except PriceError as error:
-        raise PriceFileError(path, f"provider {name}: {error}") from None
+        problem = f"uplifts of provider {name} is {written!r:.80}, which is not a list of uplifts"
+        return (read.reject_uplift(name, written, problem),)
+    found: list[Uplift] = []
+    for row in rows:
+        try:
+            found.append(read_uplift(row))
+        except PriceError as error:  # noqa: PERF203 (a few rows, once)
+            found.append(read.reject_uplift(name, row, f"provider {name}: {error}"))
+    return tuple(found)
 
 
-def _models(path: Path, provider: str, written: Mapping[str, Any]) -> OverrideModels:
+def _models(read: Overrides, provider: str, written: Mapping[str, Any]) -> OverrideModels:
     models = OverrideModels()
+    named: set[str] = set()
     for name, entry in written.items():
-        model = _model(path, provider, name.lower(), entry)
-        if model.name in models.exact or any(model.name == other.name for _, other in models.wild):
-            raise PriceFileError(path, f"{name!r:.80} is written twice: the case of model names does not matter")
-        if WILD.search(name):
-            models.wild.append((re.compile(translate(model.name)), model))
-        else:
-            models.exact[model.name] = model
+        lower = name.lower()
+        if lower in named:
+            problem = f"{name!r:.80} is written twice: the case of model names does not matter"
+            models.put(read.reject(provider, lower, problem))
+            continue
+        try:
+            models.put(_model(provider, lower, entry))
+        except (_Mistake, InconsistentPrices) as error:
+            models.put(read.reject(provider, lower, str(error)))
+        named.add(lower)
     return models
 
 
-def _model(path: Path, provider: str, name: str, entry: object) -> OverrideModel:
+def _model(provider: str, name: str, entry: object) -> OverrideModel:
     if isinstance(entry, str) and entry.lower() == "free":
         return OverrideModel(name=name, prices=ModelPrices(f"{provider}/{name}", _FREE.lists))
-    fields = dict(_mapping(path, f"model {name}", entry))
+    row = f"model {name}" if provider == "any" else f"model {provider}/{name}"
+    fields = dict(_mapping(row, entry))
     if not fields:
-        raise PriceFileError(path, f"model {name} has no prices: write free if it costs nothing")
+        raise _Mistake(f"{row} has no prices: write free if it costs nothing")
     if "alias" in fields:
         alias = fields.pop("alias")
         if fields or not isinstance(alias, str) or not alias:
-            raise PriceFileError(
-                path, f"model {name} has an alias {alias!r:.80}: an alias must be a name, and the only field"
-            )
+            raise _Mistake(f"{row} has an alias {alias!r:.80}: an alias must be a name, and the only field")
         return OverrideModel(name=name, alias=alias.lower())
     try:
         return OverrideModel(name=name, prices=_prices(f"{provider}/{name}", fields))
     except (PriceError, InconsistentPrices) as error:
-        raise PriceFileError(path, f"model {name}: {error}") from None
+        raise _Mistake(f"{row}: {error}") from None
 
 
 def _prices(name: str, fields: dict[str, Any]) -> ModelPrices:
@@ -182,17 +291,19 @@ def _prices(name: str, fields: dict[str, Any]) -> ModelPrices:
     return prices
 
 
-def _mapping(path: Path, what: str, value: object) -> Mapping[str, Any]:
+def _mapping(what: str, value: object) -> Mapping[str, Any]:
     if value is None:
         return {}
     mapping = as_mapping(value)
     if mapping is None:
-        raise PriceFileError(path, f"{what} is {value!r:.80}, which is not a mapping")
+        no_mapping = "" if isinstance(value, WrittenTwice) else ", which is not a mapping"
+        raise _Mistake(f"{what} is {value!r:.80}{no_mapping}")
     return mapping
 
 
-def _known(path: Path, what: str, fields: Mapping[str, Any], known: set[str]) -> None:
+def _unknown(what: str, fields: Mapping[str, Any], known: set[str]) -> Iterator[str]:
+    """Yield a mistake for each field that has no meaning."""
     for key in fields:
         if key not in known:
             hint = " (prices belong below models)" if key in PRICE_KEYS else ""
-            raise PriceFileError(path, f"{what} has a field {key!r:.80}, which is not one of {sorted(known)}{hint}")
+            yield f"{what} has a field {key!r:.80}, which is not one of {sorted(known)}{hint}"

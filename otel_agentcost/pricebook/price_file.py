@@ -22,20 +22,31 @@ _CONSEQUENCE = (
 
 
 class PriceFileError(AgentCostError):
-    """A user's price file cannot be used. The text quotes the mistake, its consequence and the remedy."""
+    """A user's price file, or a row of it, cannot be used. The text quotes the mistake, and says what to do."""
 
-    def __init__(self, path: Path, problem: str, remedy: str = "") -> None:
+    def __init__(self, path: Path, problem: str, remedy: str = "", consequence: str = _CONSEQUENCE) -> None:
         """Build the text.
 
         Args:
             path: The file.
             problem: The mistake, as a clause without a full stop.
             remedy: A sentence, if correcting the file is not the remedy.
+            consequence: What the mistake turns off, as a sentence without a full stop.
         """
         self.path = path
         self.problem = problem
         remedy = remedy or f"Correct the file and try: agentcost prices check {path}"
-        super().__init__(f"{path}: {problem}. {_CONSEQUENCE}. {remedy}")
+        super().__init__(f"{path}: {problem}. {consequence}. {remedy}")
+
+
+class WrittenTwice:
+    """The value of a name that is written twice in one place: nothing says which of the two applies."""
+
+    def __init__(self, where: str = "") -> None:
+        self._where = where
+
+    def __repr__(self) -> str:
+        return f"written twice in one place{self._where}"
 
 
 def unreadable(path: Path, error: OSError) -> PriceFileError:
@@ -65,11 +76,9 @@ def read_text(path: Path) -> Mapping[str, Any]:
 
 def _json(path: Path, content: str) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        mapping = dict(pairs)
-        if len(mapping) < len(pairs):
-            names = [name for name, _ in pairs]
-            twice = next(name for name in names if names.count(name) > 1)
-            raise PriceFileError(path, f"{twice!r:.80} is written twice in one place")
+        mapping: dict[str, Any] = {}
+        for name, value in pairs:
+            mapping[name] = WrittenTwice() if name in mapping else value
         return mapping
 
     try:
@@ -110,9 +119,8 @@ def _plain(path: Path, node: Any, above: set[int]) -> Any:
             line = key_node.start_mark.line + 1
             if not isinstance(key, Hashable) or not isinstance(key, str):
                 raise PriceFileError(path, f"line {line}: {key!r:.80} is not a name")
-            if key in mapping:
-                raise PriceFileError(path, f"line {line}: {key!r:.80} is written twice in one place")
-            mapping[key] = _plain(path, value_node, above)
+            value = _plain(path, value_node, above)
+            mapping[key] = WrittenTwice(f" (line {line})") if key in mapping else value
         return mapping
     empty = node.style is None and node.value in {"", "~", "null"}
     return None if empty else node.value

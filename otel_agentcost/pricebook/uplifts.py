@@ -40,6 +40,8 @@ class Uplift:
     """The first second of the epoch."""
     factor: Decimal | None = None
     """None if the price differs and is not known."""
+    problem: str | None = None
+    """Why a row of the user's price file cannot be used: the factor is then not known."""
 
     def concerns(self, model: str) -> bool:
         """Return whether the model with this id has the uplift."""
@@ -120,6 +122,31 @@ def read_uplift(written: object) -> Uplift:
         unless=_texts(fields, "except"),
         start=None if start is None else start_of(start),
         factor=factor,
+    )
+
+
+def unclear_uplift(written: object, problem: str) -> Uplift:
+    """Return a row without a factor for one that cannot be understood: with the conditions that can be read.
+
+    Args:
+        written: The row.
+        problem: The reason why the calls that it concerns are unpriced.
+    """
+    fields = as_mapping(written) or {}
+
+    def texts(key: str) -> tuple[str, ...]:
+        try:
+            return _texts(fields, key)
+        except PriceError:
+            return ()
+
+    terms = as_mapping(fields.get("when")) or {}
+    return Uplift(
+        addresses=tuple(address.rstrip("/") for address in texts("address")),
+        when={key: value for key, value in terms.items() if isinstance(value, str)},
+        models=texts("models") or ("*",),
+        unless=texts("except"),
+        problem=problem,
     )
 
 

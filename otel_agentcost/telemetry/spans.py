@@ -47,6 +47,7 @@ class Record:
         "span",
         "started",
         "tally",
+        "trace",
     )
 
     def __init__(
@@ -58,6 +59,8 @@ class Record:
         self.tally = tally
         self.alone = alone
         """True if the call has no parent span, so that its trace has this one call only."""
+        self.trace: str | None = None
+        """The name of its trace in ledgers; None until it is needed."""
         self.runs: tuple[Run, ...] = run_context.current(ctx)
         """The open runs of the call, innermost first."""
         self.content: Mapping[str, str] | None = None
@@ -79,7 +82,7 @@ class Record:
 
     def account_of(self, begun: Record) -> None:
         """Take the runs and the attribution of the call that began this answer."""
-        self.runs, self.attribution = begun.runs, begun.attribution
+        self.runs, self.attribution, self.trace = begun.runs, begun.attribution, begun.trace
         if self.attribution:
             self.span.set_attributes(self.attribution)
 

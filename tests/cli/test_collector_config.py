@@ -53,9 +53,12 @@ def test_what_was_written_is_replaced_and_what_was_changed_is_not(
 
 
 def test_a_bad_price_file_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A mistake in the own prices ends the command, and nothing is written."""
-    (tmp_path / "prices.yaml").write_text("models: {gpt-4o: {input_mtok: many}}", encoding="utf-8")
+    """Mistakes in the own prices are all named and end the command; nothing is written, so a fleet keeps its prices."""
+    rows = "models: {gpt-4o: {input_mtok: many}, house: free, gpt-5: {output_mtok: few}}"
+    (tmp_path / "prices.yaml").write_text(rows, encoding="utf-8")
     folder = tmp_path / "out"
     assert main(["collector-config", "--write", str(folder), "--prices", str(tmp_path / "prices.yaml")]) == 2
-    assert "many" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "many" in said
+    assert "few" in said
     assert not folder.exists()

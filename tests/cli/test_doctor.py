@@ -8,6 +8,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta, timezone
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -273,6 +274,27 @@ def test_frameworks_whose_tools_are_watched_are_named(examine: Examine) -> None:
         assert framework.distribution in section
     assert section.count("every tool call is a span") >= 1
     assert "!" not in section
+
+
+def test_each_bad_row_of_the_price_file_is_named(examine: Examine, tmp_path: Path) -> None:
+    """One line for each mistake, and the report does not pass."""
+    file = tmp_path / "prices.json"
+    file.write_text('{"models": {"a": {"input_mtok": "much"}, "b": {}, "c": "free"}}', encoding="utf-8")
+    examined = examine(PRICES=str(file))
+    assert examined.code == 1
+    lines = [line for line in examined.report.splitlines() if line.startswith("! price file")]
+    assert ["model a: input_mtok is 'much'" in lines[0], "model b has no prices" in lines[1]] == [True, True]
+    assert len(lines) == 2
+
+
+def test_the_units_of_work_and_what_applies_to_the_rest_are_said(examine: Examine) -> None:
+    """With a budget per trace, the report says what counts as a trace where no span is open; without one, nothing."""
+    examined = examine(TRACE_BUDGET_USD="1")
+    (said,) = examined.said("under no span")
+    assert f"each web request (starlette {version('starlette')})" in said
+    assert "renewed an hour after its first call" in said
+    assert 'with otel_agentcost.run("job"):' in said
+    assert examine(TRACE_BUDGET_USD="", BUDGETS="user/day:usd=1").said("under no span") == []
 
 
 def test_frameworks_whose_agents_are_watched_are_named(examine: Examine) -> None:

@@ -165,6 +165,22 @@ def test_what_cannot_be_understood_is_one_sentence(
     assert said in shown
 
 
+def test_check_names_each_bad_row_and_shows_the_others(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Each mistake is one line, the readable rows are shown as ever, and the exit code is 1."""
+    file = tmp_path / "own.yaml"
+    file.write_text("models: {a: {input_mtok: much}, b: {input_mtok: 2}, c: {input: 1}}", encoding="utf-8")
+    code, shown = run(capsys, "check", str(file))
+    assert code == 1
+    first, *lines = shown.splitlines()
+    assert first.startswith(f"{file} can be used except for 2 rows: 1 model. ")
+    assert lines[0].startswith(
+        f"! {file}: model a: input_mtok is 'much', which is not an amount of dollars. Calls of a "
+    )
+    assert lines[1].startswith(f"! {file}: model c: 'input' is not a price key")
+    assert lines[2].startswith("  b: ")
+    assert len(lines) == 3
+
+
 def test_check_and_show_read_own_prices(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,7 +66,8 @@ def test_one_setting_stops_an_unchanged_script(model_server: ModelServer, tmp_pa
     ):
         assert words in told
         assert words in shown
-    assert told.endswith("Raise the limit, or use a shorter prompt, a lower output limit or a cheaper model.")
+    remedy = "Raise the limit, or use a shorter prompt, a lower output limit or a cheaper model."
+    assert f"{remedy} The allowance is renewed at " in told
     made = len(model_server.requests)
     assert made * 0.000045 <= 0.001 < (made + 2) * 0.000045
 

@@ -151,7 +151,7 @@ def test_json_says_the_same(tmp_path: Path) -> None:
         ("models: {m: {alias: gpt-99}}", "model m is an alias for 'gpt-99', which the price book does not have"),
         ("models: {m: {alias: gpt-4o, input_mtok: 1}}", "an alias must be a name, and the only field"),
         ("models: {m: {input_mtok: 1}, M: {input_mtok: 2}}", "'M' is written twice"),
-        ("models: {m: {input_mtok: 1}, m: {input_mtok: 2}}", "line 1: 'm' is written twice"),
+        ("models: {m: {input_mtok: 1}, m: {input_mtok: 2}}", "model m is written twice in one place (line 1)."),
         ("models: [m]", "models is ['m'], which is not a mapping"),
         ("model: {m: free}", "the file has a field 'model', which is not one of ['book', 'models', 'providers']"),
         ("providers: {p: {input_mtok: 1}}", "prices belong below models"),
@@ -160,22 +160,17 @@ def test_json_says_the_same(tmp_path: Path) -> None:
         ("providers: {aws: {models: {}}, bedrock: {models: {}}}", "provider aws occurs twice"),
         ("book: [x]", "book is ['x']"),
         ("book: nowhere.jsonl", "nowhere.jsonl cannot be read (No such file or directory)"),
-        ("- a", "it holds ['a'], not a mapping"),
-        ("a: [", "it is not YAML"),
-        ("models: &m {x: *m}", "it contains itself"),
-        ("? [a]\n: b", "line 1: ['a'] is not a name"),
     ],
 )
 def test_each_mistake_has_its_sentence(tmp_path: Path, written: str, said: str) -> None:
-    """A mistake refuses the whole file, quoted, with what happens now and what to do."""
+    """A mistake refuses its row, quoted, with what happens now and what to do; no other price changes in silence."""
     file = tmp_path / "prices.yaml"
     file.write_text(written, encoding="utf-8")
-    with pytest.raises(PriceFileError) as refused:
-        open_book(file)
-    assert said in str(refused.value)
-    assert str(refused.value).startswith(f"{file}: ")
-    assert "and marks every cost with agentcost.unpriced. Correct the file and try: " in str(refused.value)
-    assert str(refused.value).endswith(f"agentcost prices check {file}")
+    (problem,) = open_book(file).problems
+    assert said in str(problem)
+    assert str(problem).startswith(f"{file}: ")
+    assert "; all other rows apply. Correct the file and try: " in str(problem)
+    assert str(problem).endswith(f"agentcost prices check {file}")
 
 
 @pytest.mark.parametrize(
@@ -184,7 +179,10 @@ def test_each_mistake_has_its_sentence(tmp_path: Path, written: str, said: str) 
         ("absent.yaml", None, "it cannot be read"),
         ("latin.yaml", b"models: {caf\xe9: free}", "it is not text in UTF-8"),
         ("broken.json", b"{", "it is not JSON"),
-        ("twice.json", b'{"models": {"a": "free", "a": "free"}}', "'a' is written twice"),
+        ("list.yaml", b"- a", r"it holds \['a'\], not a mapping"),
+        ("broken.yaml", b"a: [", "it is not YAML"),
+        ("circle.yaml", b"models: &m {x: *m}", "it contains itself"),
+        ("keys.yaml", b"? [a]\n: b", r"line 1: \['a'\] is not a name"),
         ("deep.json", b"[" * 100_000, "it is not JSON"),
     ],
 )
@@ -225,20 +223,29 @@ def test_a_file_that_is_not_there_is_named_once(tmp_path: Path) -> None:
     assert "OTEL_AGENTCOST_PRICES" in said
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (
+            '{"models": {"m": {"input_mtok": "two dollars"}, "n": "free", "n": "free"}}',
+            ["Calls of m are unpriced (agentcost.unpriced); all other rows apply", "model n is written twice in one"],
+        ),
+        ("{", ["uses list prices alone, and marks every cost with agentcost.unpriced"]),
+    ],
+)
 def test_a_broken_file_turns_off_no_more_than_its_prices(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, content: str, words: list[str]
 ) -> None:
-    """One log line says what follows: the application is measured, and no dollar passes for the user's own price."""
+    """A log line for each mistake says what follows: the application is measured, and no dollar passes for its own."""
     file = tmp_path / "prices.json"
-    file.write_text('{"models": {"m": {"input_mtok": "two dollars"}}}', encoding="utf-8")
+    file.write_text(content, encoding="utf-8")
     monkeypatch.setenv("OTEL_AGENTCOST_PRICES", str(file))
     otel_agentcost.instrument()
     instrumented = runtime.running()
     otel_agentcost.uninstrument()
     assert instrumented
-    (record,) = caplog.records
-    assert "which is not an amount of dollars" in record.getMessage()
-    assert "uses list prices alone, and marks every cost with agentcost.unpriced" in record.getMessage()
+    for record, said in zip(caplog.records, words, strict=True):
+        assert said in record.getMessage()
     monkeypatch.setenv("OTEL_AGENTCOST_STRICT", "true")
     with pytest.raises(SystemExit):
         otel_agentcost.instrument()
