@@ -88,7 +88,9 @@ LONGER_FUNCTIONS: dict[str, str] = {}
 LONGER_MODULES: dict[str, str] = {
     "otel_agentcost/calls/admission.py": "the gate and the admission that it returns are one step of a call",
     "otel_agentcost/calls/pipeline.py": "the life of a call, read from top to bottom",
+    "otel_agentcost/cli/doctor.py": "one section of the report after the other",
     "otel_agentcost/guard/guard.py": "each decision, and the verbs that settle it, over one lock",
+    "otel_agentcost/settings/parsers.py": "one parser for each kind of value",
     "otel_agentcost/settings/table.py": "one row for each setting",
     "otel_agentcost/wire/anthropic_messages/__init__.py": "a format's request, response and stream belong together",
     "tests/collector/test_parity.py": "one real Collector, started once, for all comparisons",

@@ -100,7 +100,8 @@ def test_plug_ins_are_found_beside_what_is_built_in(tmp_path: Path) -> None:
     """The SDKs and frameworks of a distribution that can be used come after those of this package."""
     acme = PluginDistribution(tmp_path, "acme", MODULES, ENTRY_POINTS)
     names, frameworks, agents = json.loads(acme.run(FIND).stdout)
-    assert names == ["anthropic", "google_genai", "openai", "acme"]
+    assert names[-1] == "acme"
+    assert {"anthropic", "google_genai", "openai"} <= set(names)
     assert frameworks[-1] == "acme"
     assert frameworks.count("langchain") == 1
     assert agents[-1] == "acme"

@@ -515,7 +515,8 @@ def _read_body(call: ActiveCall, body: Any) -> Answer:
     request, form = call.request.call, call.request.format
     # mypy bars the cast
     chunks: list[Any] = body if isinstance(body, list) else []  # pyright: ignore[reportUnknownVariableType]
-    if chunks and all(isinstance(chunk, dict) for chunk in chunks):  # Gemini, if not asked for server-sent events
+    # Gemini, if not asked for server-sent events
+    if request.stream and chunks and all(isinstance(chunk, dict) for chunk in chunks):
         reader = form.open_stream(request)
         for chunk in chunks:
             reader.feed(chunk)

@@ -92,6 +92,8 @@ class Partial(NamedTuple):
     """Why list prices do not apply (capacity paid in advance); None if they do."""
     empty: bool = False
     """True for a usage without any count."""
+    absent: bool = False
+    """True if there is no usage. The answer may then be estimated, but it contradicts nothing."""
 
 
 class Answer(NamedTuple):

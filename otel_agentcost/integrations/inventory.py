@@ -42,7 +42,9 @@ def packages() -> Iterator[Package]:
     for folder in iter_modules([str(Path(__file__).parent)]):
         discover = getattr(import_module(f"{__package__}.{folder.name}"), "discover", None) if folder.ispkg else None
         for each in discover() if discover is not None else ():
-            patches: tuple[Any, ...] = each.sends if hasattr(each, "sends") else each.patches
+            patches: tuple[Any, ...] | None = getattr(each, "sends", getattr(each, "patches", None))
+            if patches is None:  # a unit of work, which calls no models
+                continue
             targets = tuple(getattr(patch, "checked", patch.target) for patch in patches)
             yield Package(folder.name, each.distribution, each.oldest, targets)
 

@@ -60,6 +60,11 @@ WORK: Final[Mapping[str, _Work]] = {
     "/fine_tuning/jobs": _TUNING,
     "/graders/run": _EVAL,
     "/evals/*/runs": _EVAL,
+    "/batch/jobs": _BATCH,  # Mistral
+    "/batches": _BATCH,  # Cohere
+    "/embed-jobs": _BATCH,
+    "/finetuned-models": _TUNING,
+    "/fine-tunes": _TUNING,  # Together
     "/agents/*/text": _AGENT,  # Amazon Bedrock
     "/agents/*": _AGENT,
     "/flows/*/aliases/*": _HOSTED,
@@ -85,7 +90,7 @@ class BilledLater(Format):
         """Read a request. Gemini's paths have the model; otherwise the body has it, or nothing."""
         place = path.partition("?")[0].rstrip("/")
         resource, _, verb = place.rpartition(":")
-        work = WORK.get(f":{verb}") or _work_at(place.split("/"))
+        work = WORK.get(f":{verb}") or WORK.get(place) or _work_at(place.split("/"))
         named = text(body, "model") or text(body, "baseModel") or (resource if work in (_BATCH, _VIDEO) else "")
         model = named.rpartition("/")[2] if named.startswith(_RESOURCES) else named
         terms = (("processing", "batch"),) if work is _BATCH else ()
@@ -101,6 +106,9 @@ class BilledLater(Format):
         """Return a reader with the answer: the events of a run are not read."""
         return NotStreamed(Answer(missing=_REASONS.get(call.operation, _OTHER.reason)))
 
+
+STARTED: Final[Mapping[str, str]] = {"/v1/sessions": "initial_events", "/agents/sessions": "input"}
+"""Fields of a body by path ending. Without this field, such a request starts nothing that is billed."""
 
 _RESOURCES: Final = ("models/", "publishers/", "projects/", "tunedModels/")
 """How the resource names of Google's models begin."""

@@ -56,7 +56,7 @@ class Embeddings(Format):
         try:
             counted = inside(found, "usage")
             if counted is None:
-                partial = Partial(unpriced=missing) if items(response, "data") else None
+                partial = Partial(unpriced=missing, absent=True) if items(response, "data") else None
                 missing = error_text(response) or "the response has no usage"
             else:
                 usage, uncounted = embedding_usage(counted)

@@ -112,7 +112,9 @@ def without_usage(response: Any, unpriced: str | None) -> tuple[str, Partial | N
         unpriced: Why list prices do not apply to the call, if so.
     """
     error = error_text(response)
-    return error or "the response has no usage", Partial(unpriced=unpriced, empty=True) if error is None else None
+    return error or "the response has no usage", Partial(
+        unpriced=unpriced, empty=True, absent=True
+    ) if error is None else None
 
 
 def _sides(usage: Any, given: Given, input_name: str, output_name: str) -> tuple[int, int]:

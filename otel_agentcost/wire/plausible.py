@@ -153,7 +153,7 @@ def _estimated(call: Call, form: Format, answer: Answer, said: Sequence[str], he
         _replace(counts, OUTPUT_TOKENS, "output_tokens", produced)
     # A total leaves nothing to estimate if one of the two is known.
     exact = told.total is not None and (told.input is None) is not (told.output is None)
-    if not exact:
+    if not exact and not told.absent:  # an answer without counts contradicts nothing, just as a stream without them
         _warn(call, answer)
     usage = Usage(counts=counts, estimated=not exact)
     return answer._replace(usage=usage, missing=told.unpriced, partial=None)
@@ -208,14 +208,10 @@ def usage_in_headers(headers: Headers) -> Usage | None:
 def _warn(call: Call, answer: Answer) -> None:
     tokens = answer.tokens()
     why = answer.missing if answer.usage is None else f"{tokens.input} tokens of input, {tokens.output} of output"
-    if answer.partial is not None and answer.partial.empty:
-        what = f"a response of {call.model!r:.120} has no token counts"
-    else:
-        what = f"the token counts in a response of {call.model!r:.120} contradict what was sent or received"
     warn_once(
         f"counts not believed: {call.model}",
-        f"otel-agentcost: {what} ({why:.200}). The tokens are estimated from the texts, and the span has "
-        f"{semconv.ESTIMATED}.",
+        f"otel-agentcost: the token counts in a response of {call.model!r:.120} contradict what was sent or received "
+        f"({why:.200}). The tokens are estimated from the texts, and the span has {semconv.ESTIMATED}.",
     )
 
 

@@ -35,7 +35,7 @@ def record(telemetry: Telemetry) -> None:
     """One of everything."""
     with instrumented(telemetry), otel_agentcost.attribute(user="u1", feature="support", conversation="c1"):
         ask()
-        ask(client(chat(None)))
+        ask(client(chat(None, text="")))
 
 
 def test_names_and_units(telemetry: Telemetry) -> None:

@@ -20,7 +20,8 @@ from otel_agentcost.integrations.endpoints import DEPLOYMENT, endpoint
 from otel_agentcost.integrations.http._addresses import Addresses, Place
 from otel_agentcost.integrations.http._multipart import fields_in
 from otel_agentcost.wire import CannotRewrite, Change, load
-from otel_agentcost.wire.fields import parsed
+from otel_agentcost.wire.billed_later import STARTED
+from otel_agentcost.wire.fields import get, parsed
 from otel_agentcost.wire.format import ModelRequest
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
@@ -72,6 +73,9 @@ class HttpSeam(ABC):
         if place is None:
             return None
         body, form = _body(sent), load(place.format)
+        field = STARTED.get(place.ending) if place.format == "billed_later" else None
+        if field is not None and get(body, field) is None:
+            return None
         target = _endpoint(place)
         call = form.read_request(body, unquote(_path(sent.url, place, target)))
         if call.model is None and body is not None and place.format not in _WITHOUT_MODEL:

@@ -27,7 +27,7 @@ _SERVICES: Final = frozenset({"bedrock-runtime", "bedrock-agent-runtime"})
 _CONVERSE: Final = {"Converse": "converse", "ConverseStream": "converse-stream"}
 _INVOKE: Final = {"InvokeModel": "invoke", "InvokeModelWithResponseStream": "invoke-with-response-stream"}
 """Operations, and the end of their paths."""
-_LATER: Final = {
+LATER: Final = {
     "StartAsyncInvoke": "/async-invoke",
     "InvokeAgent": "/agents/*/text",
     "InvokeInlineAgent": "/agents/*",
@@ -56,15 +56,15 @@ class BedrockSeam:
         elif operation in _INVOKE:
             body = _parsed_body(params)
             form, path = _form_of(body), _path(params, _INVOKE[operation])
-        elif operation in _LATER:
-            form, body, path = load("billed_later"), params, _LATER[operation]
+        elif operation in LATER:
+            form, body, path = load("billed_later"), params, LATER[operation]
         else:
             return None
         call = form.read_request(body, path)
         if operation in _INVOKE:
             asked = served_terms(params.get("serviceTier"), params.get("performanceConfigLatency"))
             call = call._replace(asked_terms=(*call.asked_terms, *asked)) if asked else call
-        elif operation in _LATER and (name := params.get("modelId")):
+        elif operation in LATER and (name := params.get("modelId")):
             call = call._replace(model=plain_name(name))
         return ModelRequest(call=call, endpoint=target, format=form)
 

@@ -53,7 +53,9 @@ def _patches(module: str, provider: str) -> tuple[Patchable, ...]:
     seam = HttpxSeam(provider, FORMATS, _sent, _changed)
 
     def patch(method: str, through: Any) -> Patchable:
-        return Patchable(target=Target(module=module, owner="BaseSDK", method=method, optional=True), seam=seam, through=through)
+        return Patchable(
+            target=Target(module=module, owner="BaseSDK", method=method, optional=True), seam=seam, through=through
+        )
 
     return patch("do_request", Pipeline.call), patch("do_request_async", Pipeline.call_async)
 

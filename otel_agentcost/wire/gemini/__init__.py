@@ -301,7 +301,7 @@ def _embeddings(response: Any) -> Answer:
         else:
             statistics = [get(get(item, "embeddings"), "statistics") for item in items(response, "predictions")]
             if not statistics or any(each is None for each in statistics):
-                partial = Partial() if any(get(response, name) for name in _EMBEDDED) else None
+                partial = Partial(absent=True) if any(get(response, name) for name in _EMBEDDED) else None
                 return Answer(missing=error_text(response) or "the response has no usage", partial=partial)
             put(counts, "input_tokens", sum(count(each, "token_count") for each in statistics))
             characters = either(get(response, "metadata"), "billableCharacterCount")

@@ -162,7 +162,7 @@ SHAPES = [
             name="embeddings gemini-embedding-001",
             operation="embeddings",
             provider="gcp.gemini",
-            unpriced="the response has no usage",
+            estimated=True,
         ),
     ),
     shape("count_tokens", lambda c: c.models.count_tokens(**ASK), [json_reply({"totalTokens": 8})]),

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib import import_module
 from typing import Any
 
 import anthropic
@@ -16,9 +17,8 @@ from google.oauth2.credentials import Credentials
 from openai import OpenAI
 
 from otel_agentcost.core import semconv
-from otel_agentcost.integrations.sdks import anthropic as anthropic_sdk
-from otel_agentcost.integrations.sdks import google_genai, match_path
-from otel_agentcost.integrations.sdks import openai as openai_sdk
+from otel_agentcost.integrations.sdks import discover, match_path
+from otel_agentcost.integrations.sdks._bedrock import LATER
 from otel_agentcost.wire import load
 from otel_agentcost.wire.billed_later import WORK
 from tests.support.call_shapes import instrumented
@@ -165,13 +165,17 @@ def test_reading_and_cancelling_such_work_is_not_a_call(telemetry: Telemetry) ->
 
 def test_no_row_of_the_table_is_dead() -> None:
     """Every row is a path of an SDK, and every such path has a reason of its own."""
-    formats = {**openai_sdk.FORMATS, **anthropic_sdk.FORMATS, **google_genai.FORMATS}
+    bedrock = {path: "billed_later" for path in LATER.values() if path in WORK}
+    modules = (import_module(f"otel_agentcost.integrations.sdks.{sdk.name}") for sdk in discover())
     seen = set()
-    for ending, form in formats.items():
-        if form == "billed_later":
-            path = f"https://host/v1/{ending.lstrip('/').replace('*', 'id_1')}?beta=true"
-            assert match_path(path, formats) == "billed_later"
-            call = load(form).read_request({}, path)
-            assert call.operation != "start_work", ending
-            seen.add(call.operation)
+    for formats in (bedrock, *(getattr(module, "FORMATS", {}) for module in modules)):
+        for ending, form in formats.items():
+            if form == "billed_later":
+                path = ending  # botocore names its operations, and has no paths
+                if formats is not bedrock:
+                    path = f"https://host/v1/{ending.lstrip('/').replace('*', 'id_1')}?beta=true"
+                    assert match_path(path, formats) == "billed_later"
+                call = load(form).read_request({}, path)
+                assert call.operation != "start_work", ending
+                seen.add(call.operation)
     assert seen == {work.operation for work in WORK.values()}

@@ -73,12 +73,21 @@ def ask(server: ModelServer, *replies: Reply, using: Any = search) -> Any:
     return client.models.generate_content(model=MODEL, contents="?", config=config)
 
 
+async def closed(client: Any) -> None:
+    """Closes the connections of an asynchronous client, which older releases cannot."""
+    close = getattr(client.aio, "aclose", None)
+    if close is not None:
+        await close()
+
+
 async def ask_async(server: ModelServer, *replies: Reply, using: Any = search) -> Any:
     """The same of an asynchronous client."""
     server.replies(*(replies or (CALL, DONE)))
     config = {"tools": [using]}
     client = client_of(server)
-    return await client.aio.models.generate_content(model=MODEL, contents="?", config=config)
+    answer = await client.aio.models.generate_content(model=MODEL, contents="?", config=config)
+    await closed(client)
+    return answer
 
 
 def test_a_function_that_the_model_called_is_one_span(telemetry: Telemetry, model_server: ModelServer) -> None:
@@ -121,6 +130,7 @@ async def chat(client: Any, config: Any) -> None:
     talk = client.aio.chats.create(model=MODEL, config=config)
     async for _ in await talk.send_message_stream("?"):
         pass
+    await closed(client)
 
 
 async def stream(client: Any, config: Any) -> None:

@@ -31,14 +31,14 @@ def application(openai: Any) -> Any:
         except BudgetExceeded as error:
             yield f"{made} {error}"
 
-    @app.get("/<int:most>")
     def whole(most: int) -> str:
         return "".join(calls(most))
 
-    @app.get("/stream/<int:most>")
     def stream(most: int) -> Any:
         return flask.Response(calls(most))
 
+    app.get("/<int:most>")(whole)
+    app.get("/stream/<int:most>")(stream)
     return app
 
 
