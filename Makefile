@@ -36,7 +36,8 @@ test-all: $(VENV)/.test
 # one for instructor, which does not admit the newest SDKs.
 neighbours:
 	@$(MAKE) --no-print-directory $(VENV)-neighbours/.coexist VENV=$(VENV)-neighbours
-	$(VENV)-neighbours/bin/python -m pytest $(PARALLEL) tests/coexistence tests/calls/budgets/frameworks $(ARGS)
+	$(VENV)-neighbours/bin/python -m pytest $(PARALLEL) tests/coexistence tests/calls/budgets/frameworks \
+		tests/integrations/sdks/test_mistralai.py $(ARGS)
 	@$(MAKE) --no-print-directory $(VENV)-instructor/.instructor VENV=$(VENV)-instructor
 	$(VENV)-instructor/bin/python -m pytest tests/calls/budgets/frameworks/test_instructor.py $(ARGS)
 

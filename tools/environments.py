@@ -68,7 +68,7 @@ ROWS: dict[str, Row] = {
     "google_genai": Row(("google-genai==1.32.0", "mcp==1.10.0", "pydantic<2.12"), ("google-genai", "mcp")),
     "aws_lambda": Row((), ("awslambdaric", "openai"), ("integrations/work",)),
     "django": Row(("django==4.2", "openai"), ("django", "openai"), ("integrations/work",)),
-    "flask": Row(("flask==2.3.0", "openai"), ("flask", "openai"), ("integrations/work",)),
+    "flask": Row(("flask==2.3.0", "werkzeug<3", "openai"), ("flask", "openai"), ("integrations/work",)),
     "ipython": Row(("ipython==8.18.0", "openai"), ("ipython", "openai"), ("integrations/work",)),
     "jobs": Row(
         ("celery==5.4.0", "dramatiq==1.17.0", "rq==1.16.0", "redis", "openai"),

@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, Call, Partial
 from otel_agentcost.core.usage import DIMENSIONS, INPUT_TOKENS, OUTPUT_TOKENS, Kind, Usage
-from otel_agentcost.diagnostics import warn_once
+from otel_agentcost.diagnostics import reraise_foreign, warn_once
 from otel_agentcost.wire.fields import get
 from otel_agentcost.wire.format import Format
 from otel_agentcost.wire.prompt_tokens import MESSAGES, prompt_tokens_of
@@ -220,11 +220,13 @@ def texts_of(form: Format, response: Any) -> list[str]:
     texts: list[str] = []
     if form.content is None:
         return texts
-    with suppress(Exception):  # whatever the provider sent: the check is optional
+    try:
         for message in form.content.output_messages(response):
             for part in cast("list[dict[str, Any]]", message.get("parts") or ()):
                 values = (part.get("content"), part.get("name"), part.get("arguments"))
                 texts += [
                     value if isinstance(value, str) else json.dumps(value, default=str) for value in values if value
                 ]
+    except Exception as error:  # whatever the provider sent: the check is optional
+        reraise_foreign(error)
     return texts

@@ -14,6 +14,7 @@ from typing import Any
 
 from otel_agentcost.calls import streams
 from otel_agentcost.calls.seam import HttpReply
+from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.integrations.http._base import HttpClient, Method, Net, Sending, held
 from otel_agentcost.integrations.http._multipart import as_value
 from otel_agentcost.integrations.http._seam import Arguments, HttpSeam, Outgoing, as_json
@@ -53,7 +54,8 @@ def _sync(send: Method, net: Net) -> Method:
     def patched(self: Any, request: Any, **kwargs: Any) -> Any:
         try:
             ours = request.method == "POST" and hosts[request.url.host] and not held()
-        except Exception:  # no request: the client says so
+        except Exception as error:  # no request: the client says so
+            reraise_foreign(error)
             ours = False
         return call(seam, send, self, (self, request), kwargs) if ours else send(self, request, **kwargs)
 
@@ -66,7 +68,8 @@ def _async(send: Method, net: Net) -> Method:
     async def patched(self: Any, request: Any, **kwargs: Any) -> Any:
         try:
             ours = request.method == "POST" and hosts[request.url.host] and not held()
-        except Exception:  # no request: the client says so
+        except Exception as error:  # no request: the client says so
+            reraise_foreign(error)
             ours = False
         return await (call(seam, send, self, (self, request), kwargs) if ours else send(self, request, **kwargs))
 

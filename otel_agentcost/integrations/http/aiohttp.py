@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from otel_agentcost.calls.seam import HttpReply
+from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.integrations.http import _aiohttp
 from otel_agentcost.integrations.http._base import HttpClient, Method, Net, Sending, held
 from otel_agentcost.integrations.http._multipart import as_value
@@ -58,7 +59,8 @@ def _async(request: Method, net: Net) -> Method:
     async def patched(self: Any, method: Any, str_or_url: Any, **kwargs: Any) -> Any:
         try:
             ours = method == "POST" and is_known(self, str_or_url) and not held()
-        except Exception:  # no request: the client says so
+        except Exception as error:  # no request: the client says so
+            reraise_foreign(error)
             ours = False
         if ours:
             return await call(seam, request, self, (self, method, str_or_url), kwargs)

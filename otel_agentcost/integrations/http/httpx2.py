@@ -4,4 +4,4 @@ from __future__ import annotations
 
 from otel_agentcost.integrations.http._httpx import client
 
-CLIENT = client("httpx2", "2.16")
+CLIENT = client("httpx2", "2.14")

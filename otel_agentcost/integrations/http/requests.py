@@ -14,6 +14,7 @@ from functools import partial
 from typing import Any
 
 from otel_agentcost.calls.seam import HttpReply
+from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.integrations.http import _urllib3
 from otel_agentcost.integrations.http._base import HttpClient, Method, Net, Sending, held
 from otel_agentcost.integrations.http._multipart import as_value
@@ -58,7 +59,8 @@ def _sync(request: Method, net: Net) -> Method:
     def patched(self: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             ours = method in _POST and origins[url[: url.find("/", 8)]] and not held()
-        except Exception:  # no request: the client says so
+        except Exception as error:  # no request: the client says so
+            reraise_foreign(error)
             ours = False
         if ours:
             kwargs = {**dict(zip(_POSITIONS, args, strict=False)), **kwargs}

@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 from otel_agentcost.calls.seam import HttpReply
+from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.integrations.http import _urllib3
 from otel_agentcost.integrations.http._base import HttpClient, Method, Net, Sending, held
 from otel_agentcost.integrations.http._seam import Arguments, HttpSeam, Outgoing, as_json
@@ -50,7 +51,8 @@ def _of_a_manager(urlopen: Method, net: Net) -> Method:
     def patched(self: Any, method: Any, url: Any, redirect: Any = True, **kwargs: Any) -> Any:  # noqa: FBT002
         try:
             ours = method in _POST and origins[url[: url.find("/", 8)]] and not held()
-        except Exception:  # no request: the client says so
+        except Exception as error:  # no request: the client says so
+            reraise_foreign(error)
             ours = False
         if ours:
             return call(seam, urlopen, self, (self, method, url), {**kwargs, "redirect": redirect})
@@ -65,7 +67,8 @@ def _of_a_pool(urlopen: Method, net: Net) -> Method:
     def patched(self: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
         try:
             ours = method in _POST and hosts[self.host] and not held()
-        except Exception:  # no request: the client says so
+        except Exception as error:  # no request: the client says so
+            reraise_foreign(error)
             ours = False
         if ours:
             return call(

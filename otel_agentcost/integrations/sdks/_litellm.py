@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import Mapping
-from contextlib import suppress
 from contextvars import ContextVar, Token
 from dataclasses import replace
 from functools import partial
@@ -19,6 +18,7 @@ from otel_agentcost.calls.call import ActiveCall
 from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.calls.seam import Body, Reply, Seam, Watched
 from otel_agentcost.core.call import Endpoint
+from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.errors import BudgetExceeded, LoopDetected
 from otel_agentcost.integrations.endpoints import endpoint
 from otel_agentcost.wire import Change, Format
@@ -121,10 +121,12 @@ def _endpoint(model: Any, kwargs: Mapping[str, Any]) -> Endpoint:
     """Return the provider of a model, and the address if the caller names one: LiteLLM knows both."""
     address, named = kwargs.get("api_base") or kwargs.get("base_url"), kwargs.get("custom_llm_provider")
     provider = named
-    with suppress(Exception):  # LiteLLM raises for a model whose provider it does not know
+    try:
         known: Any = sys.modules["litellm"]
         _, provider, _, default = known.get_llm_provider(model=model, custom_llm_provider=named, api_base=address)
         address = address or default
+    except Exception as error:  # LiteLLM does not know the model's provider
+        reraise_foreign(error)
     location = kwargs.get("vertex_location") or kwargs.get("vertex_ai_location")
     if not address and location and str(provider).startswith("vertex_ai"):
         host = "aiplatform" if location == "global" else f"{location}-aiplatform"

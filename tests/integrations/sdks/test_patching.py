@@ -357,7 +357,7 @@ THREE = "['chat claude-opus-4-6', 'chat gpt-4o-mini', 'generate_content gemini-2
 def test_sdk_imported_before_or_after(before: str, after: str, model_server: ModelServer) -> None:
     """SDKs that were imported before `instrument()`, after it, or by the code that calls them are all patched."""
     said = python(CALL.format(before=before, after=after), AT=model_server.url)
-    assert said.strip().splitlines()[-1] == THREE
+    assert THREE in said.splitlines()
 
 
 UNTOUCHED = """

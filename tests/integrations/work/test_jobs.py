@@ -69,6 +69,8 @@ def test_a_celery_task_is_never_refused_for_another() -> None:
     assert until_refused(CALL[0])[0] == 3
 
 
+@pytest.mark.filterwarnings("ignore:The `push_connection` function:DeprecationWarning")  # of rq 1.16 itself
+@pytest.mark.filterwarnings("ignore:The `pop_connection` function:DeprecationWarning")
 def test_an_rq_job_is_never_refused_for_another(tmp_path: Path) -> None:
     """A worker that runs its jobs in its own process, with a real server."""
     rq = pytest.importorskip("rq", reason="rq is not here: `make frameworks`")
