@@ -11,15 +11,17 @@ used is logged once, in one sentence, and ignored: neither the application nor a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
+from importlib import import_module
 from importlib.metadata import Distribution, EntryPoint, distributions
+from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any, TypeVar
 
 from otel_agentcost.diagnostics import report, warn_once
 
-__all__ = ["PREFIX", "Unusable", "entry_points", "find", "load"]
+__all__ = ["PREFIX", "Unusable", "entry_points", "find", "listed", "load"]
 
 PREFIX = "otel_agentcost."
 """The beginning of the names of all groups."""
@@ -29,6 +31,19 @@ _T = TypeVar("_T")
 
 class Unusable(Exception):
     """An entry point names an object that is no plug-in of its group; the text says why."""
+
+
+def listed(package: str, path: Iterable[str], constant: str) -> Iterator[Any]:
+    """Yield the `constant` of each module in a folder of this package, in the order of the modules' names.
+
+    Args:
+        package: The dotted name of the folder.
+        path: Its `__path__`.
+        constant: The name of the constant. Modules whose name begins with an underscore have none.
+    """
+    for module in iter_modules(path):
+        if not module.name.startswith("_"):
+            yield getattr(import_module(f"{package}.{module.name}"), constant)
 
 
 def find(group: str, kind: type[_T], constant: str, check: Callable[[_T], object]) -> Iterator[_T]:

@@ -86,7 +86,7 @@ class AgentRun(AbstractContextManager["AgentRun"]):
             running = active.active()
             if running is not None:
                 self._begin(running)
-        except BaseException as bug:
+        except BaseException as bug:  # of others too: it may arrive anywhere in here
             complete(partial(end_started, bug, trace.get_current_span(before.context)))
             complete(partial(self.__exit__, None, None, None))
             complete(partial(blocks.move_to, before))
@@ -199,12 +199,7 @@ class AgentRun(AbstractContextManager["AgentRun"]):
         return {semconv.OPERATION: operation, **who, **{key: str(value) for key, value in own.items() if value}}
 
     def __del__(self) -> None:
-        # The end of a generator that is never closed, or where a signal handler's exception came before `__exit__`.
-        entered, span = getattr(self, "_entered", None), getattr(self, "_span", None)
-        if entered is not None:
-            entered.leave()
-        if span is not None and span.is_recording():
-            finalize.settle_when_safe(span.end)
+        finalize.abandoned(getattr(self, "_entered", None), getattr(self, "_span", None))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, place: object) -> Literal[False]:
         self._opened = False
@@ -218,7 +213,7 @@ class AgentRun(AbstractContextManager["AgentRun"]):
                 entered.leave()
             if span is not None and span.is_recording():
                 self._end(span, error)
-        except BaseException as bug:
+        except BaseException as bug:  # of others too: it may arrive anywhere in here
             if span is not None and span.is_recording():
                 complete(span.end)
             report("ending the run of an agent", bug)
@@ -234,7 +229,7 @@ class AgentRun(AbstractContextManager["AgentRun"]):
     def _is_no_error(self, error: BaseException) -> bool:
         try:
             return self._no_error is not None and self._no_error(error)
-        except Exception as bug:
+        except Exception as bug:  # the exception is of any framework
             report("reading the exception of an agent", bug)
             return False
 

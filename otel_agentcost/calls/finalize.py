@@ -17,7 +17,10 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, Protocol
 
+from opentelemetry.trace import Span
+
 from otel_agentcost.diagnostics import apart, report
+from otel_agentcost.telemetry.blocks import Entered
 from otel_agentcost.telemetry.held_span import end_held
 from otel_agentcost.telemetry.rollup import Tally
 
@@ -57,6 +60,19 @@ def settle_when_safe(settle: Callable[[], None]) -> None:
         PENDING.put(settle)
     else:
         apart(settle)
+
+
+def abandoned(entered: Entered | None, span: Span | None) -> None:
+    """End a block in its finalizer: it was never closed, or a signal handler's exception arrived before its exit.
+
+    Args:
+        entered: The block's place in the context, if it has one.
+        span: The block's span, if it has one.
+    """
+    if entered is not None:
+        entered.leave()
+    if span is not None and span.is_recording():
+        settle_when_safe(span.end)
 
 
 def settle_pending() -> None:

@@ -181,7 +181,7 @@ class Pipeline:
             at = self._clock()
             record = self._spans.open(request.call, request.endpoint.attributes)
             call = self._begin(request, record, instance, at, nested=current is not None)
-        except BaseException as error:
+        except BaseException as error:  # of others too: it may arrive anywhere in here
             if record is not None:  # the call is not made: its span must not stay open
                 complete(record.abandon)
             report("reading a request", error)

@@ -199,12 +199,7 @@ class _Scope(AbstractContextManager[None]):
         self._entered = Entered(ctx, self.outer)
 
     def __del__(self) -> None:
-        # The exception of a signal handler can arrive where the block's exit begins: then this is the end.
-        entered, span = getattr(self, "_entered", None), getattr(self, "_span", None)
-        if entered is not None:
-            entered.leave()
-        if span is not None and span.is_recording():
-            finalize.settle_when_safe(span.end)
+        finalize.abandoned(getattr(self, "_entered", None), getattr(self, "_span", None))
 
     def is_current(self) -> bool:
         """Return True if this is the innermost open run of the running code."""

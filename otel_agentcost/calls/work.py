@@ -163,7 +163,7 @@ class Work:
                 continue
             try:
                 identity = source.current(module)
-            except Exception as bug:
+            except Exception as bug:  # a library of the application may raise anything
                 report(f"asking for the current {source.unit}", bug)
                 continue
             if identity is not None:

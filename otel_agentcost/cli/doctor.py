@@ -330,34 +330,36 @@ def _frameworks(checks: SelfChecks, *, in_use: bool) -> Iterator[Finding]:
     """Report the frameworks whose tool calls are measured."""
     from otel_agentcost.integrations import tools  # noqa: PLC0415 (keeps the command line quick to start)
 
-    absent: list[str] = []
-    for framework in tools.discover():
-        measured = "every tool call is a span" if in_use else "not measured, see above"
+    measured = "every tool call is a span" if in_use else "not measured, see above"
+
+    def found(framework: tools.Framework) -> Finding | str:
         installed = tested.installed(framework.distribution)
         if installed and framework.tools_since_oldest and tested.release(installed) < tested.release(framework.oldest):
-            yield Finding(framework.distribution, f"{installed}: does not call tools itself")
-            continue
+            return Finding(framework.distribution, f"{installed}: does not call tools itself")
         targets = [patch.checked for patch in framework.patches]
-        found = _patched(checks, framework.distribution, framework.oldest, targets, measured)
-        if found is not None:
-            yield found
-        else:
-            absent.append(framework.distribution)
-    if absent:
-        yield Finding("not installed", ", ".join(absent))
+        return _patched(checks, framework.distribution, framework.oldest, targets, measured) or framework.distribution
+
+    yield from _installed_and_not(map(found, tools.discover()))
 
 
 def _agents(checks: SelfChecks, *, in_use: bool) -> Iterator[Finding]:
     """Report the frameworks whose agents are runs."""
     from otel_agentcost.integrations import agents  # noqa: PLC0415 (keeps the command line quick to start)
 
+    measured = "every run of an agent is a span" if in_use else "not measured, see above"
+    yield from _installed_and_not(
+        _patched(checks, each.distribution, each.oldest, [patch.target for patch in each.patches], measured)
+        or each.distribution
+        for each in agents.discover()
+    )
+
+
+def _installed_and_not(findings: Iterable[Finding | str]) -> Iterator[Finding]:
+    """Yield the findings, and one line with the names of all packages that are not installed."""
     absent: list[str] = []
-    for framework in agents.discover():
-        measured = "every run of an agent is a span" if in_use else "not measured, see above"
-        targets = [patch.target for patch in framework.patches]
-        found = _patched(checks, framework.distribution, framework.oldest, targets, measured)
-        if found is None:
-            absent.append(framework.distribution)
+    for found in findings:
+        if isinstance(found, str):
+            absent.append(found)
         else:
             yield found
     if absent:

@@ -149,7 +149,7 @@ def _terminate(wrapped: Callable[..., None], pool: Any, args: Any, kwargs: Any) 
         if _is_idle(pool):
             pool.close()
             _wait_for(pool._pool, LONGEST_FLUSH)
-    except Exception as error:
+    except Exception as error:  # the pool of another Python
         report("letting the workers of a pool end", error)
     finally:
         wrapped(*args, **kwargs)

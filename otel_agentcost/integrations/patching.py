@@ -70,7 +70,7 @@ class Patch:
         if self.active:
             try:
                 self._check.look_for(self.target)
-            except Exception as error:
+            except Exception as error:  # an import system of the application may raise anything
                 report(f"looking for {self.target.module}", error)
 
     def _imported(self, module: Any) -> None:

@@ -29,7 +29,7 @@ def patches() -> tuple[Patch, ...]:
 def _unwrapping(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     try:
         return wrapped(*args, **kwargs)
-    except Exception as error:
+    except Exception as error:  # of the library: it may have a refusal within it
         if (refusal := _refusal(error)) is None:
             raise
         raise refusal from None
@@ -38,7 +38,7 @@ def _unwrapping(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dic
 async def _unwrapping_async(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     try:
         return await wrapped(*args, **kwargs)
-    except Exception as error:
+    except Exception as error:  # of the library: it may have a refusal within it
         if (refusal := _refusal(error)) is None:
             raise
         raise refusal from None

@@ -102,7 +102,7 @@ class HeldEnd:
             _shadow(self._span, self._end)
             try:
                 self._write()
-            except Exception as error:
+            except Exception as error:  # the span ends all the same
                 report("writing a span's totals", error)
             self._end(end_time=self._end_time)
         with _lock:

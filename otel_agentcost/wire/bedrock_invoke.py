@@ -18,13 +18,12 @@ from otel_agentcost.wire import anthropic_messages, bedrock_converse, bedrock_te
 from otel_agentcost.wire.anthropic_messages import Messages
 from otel_agentcost.wire.bedrock_converse import Converse
 from otel_agentcost.wire.bedrock_models import GUARDRAIL, in_path, is_stream, plain_name, prepaid, with_model
-from otel_agentcost.wire.bedrock_text import Text
 from otel_agentcost.wire.fields import Malformed, count, get, items, need
 from otel_agentcost.wire.format import AnswerReader, CannotRewrite, Change, Format, Rewriting, Rewritten, SoFar
-from otel_agentcost.wire.openai_chat import Chat
 from otel_agentcost.wire.provider_tools import both, unknown
 from otel_agentcost.wire.rewriting import FieldRewriting
 from otel_agentcost.wire.token_split import Counts, put
+from otel_agentcost.wire.within import Within
 
 __all__ = ["form_of"]
 
@@ -36,20 +35,12 @@ _GUARDED: Final = "amazon-bedrock-guardrailAction"
 (https://docs.aws.amazon.com/bedrock/latest/userguide/guardrails-test.html)."""
 
 
-class _Invoked(Format):
+class _Invoked(Within):
     """The format of a family, within InvokeModel."""
-
-    def __init__(self, family: Format) -> None:
-        """Create the format.
-
-        Args:
-            family: The format of the family's bodies, whose facets this format has too.
-        """
-        self._family = family
 
     def read_request(self, body: Any, path: str) -> Call:
         """Read a request. The address names the model, and whether the response is streamed."""
-        call = self._family.read_request(body, path)
+        call = self.inner.read_request(body, path)
         name, known = plain_name(in_path(path)), dict(call.parameters)
         if streamed := is_stream(path):
             known[semconv.REQUEST_STREAM] = True
@@ -57,11 +48,11 @@ class _Invoked(Format):
 
     def read_response(self, call: Call, response: Any) -> Answer:
         """Read a whole response. One without counts is counted by its headers, or else estimated."""
-        return _answered(call, self._family.read_response(call, response), guarded=_is_guarded(response))
+        return _answered(call, self.inner.read_response(call, response), guarded=_is_guarded(response))
 
     def open_stream(self, call: Call) -> _Reader:
         """Return a reader for the events of the answer to `call`."""
-        return _Reader(call, self._family.open_stream(call))
+        return _Reader(call, self.inner.open_stream(call))
 
 
 class _Rewriting:
@@ -90,42 +81,10 @@ def _maker(name: str) -> str:
     return ".".join(family[-2:])
 
 
-class _InvokedMessages(_Invoked):
-    content = Messages.content
-    conversation = Messages.conversation
-    input_bound = Messages.input_bound
-    prompt_tokens = Messages.prompt_tokens
-    rewriting = _Rewriting(cast("Rewriting", Messages.rewriting))
-
-
-class _InvokedConverse(_Invoked):
-    content = Converse.content
-    conversation = Converse.conversation
-    input_bound = Converse.input_bound
-    prompt_tokens = Converse.prompt_tokens
-    rewriting = _Rewriting(cast("Rewriting", Converse.rewriting))
-
-
-class _InvokedChat(_Invoked):
-    content = Chat.content
-    conversation = Chat.conversation
-    input_bound = Chat.input_bound
-    prompt_tokens = Chat.prompt_tokens
-    rewriting = _Rewriting(FieldRewriting(("max_tokens", "max_completion_tokens")))
-
-
-class _InvokedText(_Invoked):
-    content = Text.content
-    conversation = Text.conversation
-    input_bound = Text.input_bound
-    prompt_tokens = Text.prompt_tokens
-    rewriting = Text.rewriting
-
-
-_MESSAGES: Final = _InvokedMessages(anthropic_messages.FORMAT)
-_CONVERSE: Final = _InvokedConverse(bedrock_converse.FORMAT)
-_CHAT: Final = _InvokedChat(openai_chat.FORMAT)
-_TEXT: Final = _InvokedText(bedrock_text.FORMAT)
+_MESSAGES: Final = _Invoked(anthropic_messages.FORMAT, _Rewriting(cast("Rewriting", Messages.rewriting)))
+_CONVERSE: Final = _Invoked(bedrock_converse.FORMAT, _Rewriting(cast("Rewriting", Converse.rewriting)))
+_CHAT: Final = _Invoked(openai_chat.FORMAT, _Rewriting(FieldRewriting(("max_tokens", "max_completion_tokens"))))
+_TEXT: Final = _Invoked(bedrock_text.FORMAT)
 
 
 def form_of(body: Any) -> Format:

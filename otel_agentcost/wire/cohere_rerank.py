@@ -34,7 +34,7 @@ class Rerank(Format):
         """Read a request."""
         return Call(operation=RERANK, model=text(body, "model"), max_output_tokens=0, body=body)
 
-    def read_response(self, call: Call, response: Any) -> Answer:  # noqa: ARG002
+    def read_response(self, call: Call, response: Any) -> Answer:  # noqa: ARG002 (every format has the same methods)
         """Read a response."""
         named = text(response, "id")
         try:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from otel_agentcost.core.call import Answer, Call, Endpoint
 from otel_agentcost.core.loops import Item, ToolCall
@@ -290,11 +290,11 @@ class Format(ABC):
     logged.
     """
 
-    content: ClassVar[Content | None] = None
-    conversation: ClassVar[Conversation | None] = None
-    input_bound: ClassVar[InputBound | None] = None
-    prompt_tokens: ClassVar[PromptTokens | None] = None
-    rewriting: ClassVar[Rewriting | None] = None
+    content: Content | None = None
+    conversation: Conversation | None = None
+    input_bound: InputBound | None = None
+    prompt_tokens: PromptTokens | None = None
+    rewriting: Rewriting | None = None
 
     @abstractmethod
     def read_request(self, body: Any, path: str) -> Call:

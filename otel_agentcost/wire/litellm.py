@@ -12,9 +12,7 @@ from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.wire import openai_chat, openai_embeddings, openai_responses
 from otel_agentcost.wire.fields import get, text
 from otel_agentcost.wire.format import AnswerReader, Format, SoFar
-from otel_agentcost.wire.openai_chat import Chat
-from otel_agentcost.wire.openai_embeddings import Embeddings
-from otel_agentcost.wire.openai_responses import Responses
+from otel_agentcost.wire.within import Within
 
 __all__ = ["FORMAT", "form_of", "is_cached"]
 
@@ -31,54 +29,22 @@ def is_cached(response: Any) -> bool:
     return get(notes, "cache_hit") is True or get(response, "custom_llm_provider") == "cached_response"
 
 
-class _Noted(Format):
+class _Noted(Within):
     """The format of one kind of calls."""
-
-    def __init__(self, form: Format) -> None:
-        """Create the format.
-
-        Args:
-            form: OpenAI's format of the same kind of calls, whose facets this format has too.
-        """
-        self._form = form
 
     def read_request(self, body: Any, path: str) -> Call:
         """Read a request."""
-        return self._form.read_request(body, path)
+        return self.inner.read_request(body, path)
 
     def read_response(self, call: Call, response: Any) -> Answer:
         """Read a whole response."""
         if is_cached(response):
             return Answer(free=True, model=text(response, "model"), response_id=text(response, "id"))
-        return _priced_here(call, self._form.read_response(call, response))
+        return _priced_here(call, self.inner.read_response(call, response))
 
     def open_stream(self, call: Call) -> _Reader:
         """Return a reader for the chunks of the answer to `call`."""
-        return _Reader(call, self._form.open_stream(call))
-
-
-class _NotedChat(_Noted):
-    content = Chat.content
-    conversation = Chat.conversation
-    input_bound = Chat.input_bound
-    prompt_tokens = Chat.prompt_tokens
-    rewriting = Chat.rewriting
-
-
-class _NotedResponse(_Noted):
-    content = Responses.content
-    conversation = Responses.conversation
-    input_bound = Responses.input_bound
-    prompt_tokens = Responses.prompt_tokens
-    rewriting = Responses.rewriting
-
-
-class _NotedEmbeddings(_Noted):
-    content = Embeddings.content
-    conversation = Embeddings.conversation
-    input_bound = Embeddings.input_bound
-    prompt_tokens = Embeddings.prompt_tokens
-    rewriting = Embeddings.rewriting
+        return _Reader(call, self.inner.open_stream(call))
 
 
 class _Reader:
@@ -124,11 +90,11 @@ def _priced_here(call: Call, answer: Answer) -> Answer:
     return answer if (call.model or "").startswith("openrouter/") else answer._replace(reported=())
 
 
-FORMAT: Final = _NotedChat(openai_chat.FORMAT)
+FORMAT: Final = _Noted(openai_chat.FORMAT)
 _FORMATS: Final[Mapping[str, Format]] = {
     "chat": FORMAT,
-    "responses": _NotedResponse(openai_responses.FORMAT),
-    "embeddings": _NotedEmbeddings(openai_embeddings.FORMAT),
+    "responses": _Noted(openai_responses.FORMAT),
+    "embeddings": _Noted(openai_embeddings.FORMAT),
 }
 
 

@@ -1,4 +1,5 @@
-"""HTTP clients beside OpenTelemetry's own instrumentations of them: their span is the child of ours, in any order."""
+"""HTTP clients beside OpenTelemetry's own instrumentations of them: their span is a child of the call's,
+in any order."""
 
 from __future__ import annotations
 
@@ -61,7 +62,7 @@ def ours(telemetry: Telemetry) -> Any:
 def test_their_span_is_a_child_of_ours(
     name: str, theirs_first: bool, model_server: ModelServer, telemetry: Telemetry
 ) -> None:
-    """One call, charged once. Whoever goes leaves the other as it was."""
+    """One call, charged once. The instrumentation that is removed leaves the other as it was."""
     url = f"{model_server.url}/v1/chat/completions"
     model_server.responder = lambda _: replies.chat_reply()
     blocks: list[Callable[[], Any]] = [lambda: ours(telemetry), lambda: beside(name, telemetry)]

@@ -1,4 +1,4 @@
-"""Spans that a provider's servers send into an application's trace: the call is counted once, whoever comes first.
+"""Spans that a provider's servers send into an application's trace: the call is counted once, in any order.
 
 They are as https://platform.claude.com/docs/en/api/opentelemetry/spans describes them.
 """

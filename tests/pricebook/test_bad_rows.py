@@ -22,7 +22,7 @@ providers:
       same: {input_mtok: 1}
     uplifts:
       - {address: "https://eu.acme.example", models: gpt-4o-mini, factor: much}
-  mistral: {like: nobody, models: {mistral-large-latest: {input_mtok: 1, output_mtok: 1}}}
+  mistral: {like: nosuch, models: {mistral-large-latest: {input_mtok: 1, output_mtok: 1}}}
   acme: {base_url: "https://llm.acme.example", moddels: {}, models: {acme-large: {input_mtok: 3}, "*": free}}
   groq: [gpt-oss]
 models:
@@ -42,7 +42,7 @@ models:
         ("gpt-4o", "azure", 12.5),
         ("gpt-4.1", "openai", 10),
         ("mistral-large-latest", "mistral", 2),
-        ("mistral-small-latest", "mistral", "provider mistral is like 'nobody'"),
+        ("mistral-small-latest", "mistral", "provider mistral is like 'nosuch'"),
         ("acme-large", "acme", 3),
         ("acme-small", "acme", 0),
         ("openai/gpt-oss-120b", "groq", "provider groq is ['gpt-oss'], which is not a mapping"),

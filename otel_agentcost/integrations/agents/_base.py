@@ -82,7 +82,7 @@ def _turn_wrapper(framework: str, patch: TurnPatch) -> Wrapper:
     async def around(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         try:
             acting = turn(patch.read_agent(instance, args, kwargs), framework)
-        except Exception as bug:
+        except Exception as bug:  # a framework of another version
             report(f"reading a turn of an agent of {framework}", bug)
             return await wrapped(*args, **kwargs)
         with acting:
@@ -96,7 +96,7 @@ def _wrapper(framework: str, patch: AgentPatch) -> Wrapper:
         try:
             agent = patch.read_agent(instance, args, kwargs)
             return AgentRun(agent, framework, patch.no_error) if agent is not None else None
-        except Exception as bug:
+        except Exception as bug:  # a framework of another version
             report(f"reading an agent of {framework}", bug)
             return None
 
@@ -208,7 +208,7 @@ def _end_with(opened: AgentRun, result: Any) -> None:
     try:
         future = result if hasattr(result, "add_done_callback") else result._result_task
         future.add_done_callback(ended)
-    except Exception as bug:
+    except Exception as bug:  # a framework of another version
         opened.__exit__(None, None, None)
         report("waiting for the end of an agent", bug)
 

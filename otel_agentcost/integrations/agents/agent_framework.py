@@ -14,7 +14,7 @@ from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch,
 from otel_agentcost.integrations.patching import Target
 
 
-def _agent(agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent | None:  # noqa: ARG001
+def _agent(agent: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent | None:
     session = kwargs.get("session")
     conversation = getattr(session, "service_session_id", None) or getattr(session, "session_id", None)
     traced = sys.modules["agent_framework.observability"].OBSERVABILITY_SETTINGS.ENABLED and makes_spans()

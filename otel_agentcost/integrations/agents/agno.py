@@ -12,7 +12,7 @@ from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch,
 from otel_agentcost.integrations.patching import Target
 
 
-def _agent(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:  # noqa: ARG001
+def _agent(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:
     agent: Any = args[0] if args else kwargs.get("agent", kwargs.get("team"))
     session = argument(args, kwargs, 3, "session_id")
     return Agent(

@@ -17,11 +17,11 @@ _CHATS = "autogen_agentchat.teams._group_chat"
 _CONTAINER = f"{_CHATS}._chat_agent_container"
 
 
-def _agent(agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:  # noqa: ARG001
+def _agent(agent: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Agent:
     return _of(agent, _AGENTS)
 
 
-def _member(container: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent | None:  # noqa: ARG001
+def _member(container: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Agent | None:
     agent = container._agent
     if not hasattr(agent, "on_messages"):  # a team within a team, which has a run of its own
         return None
@@ -33,7 +33,7 @@ def _of(agent: Any, module: str) -> Agent:
     return Agent(name=agent.name, description=agent.description, key=id(agent), create_span=not makes_span)
 
 
-def _team(team: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:  # noqa: ARG001
+def _team(team: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Agent:
     name = getattr(team, "name", None) or type(team).__name__
     return Agent(name=str(name), workflow=True, description=getattr(team, "description", None), key=id(team))
 

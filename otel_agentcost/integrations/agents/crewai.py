@@ -14,18 +14,18 @@ from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch,
 from otel_agentcost.integrations.patching import Target
 
 
-def _crew(crew: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent | None:  # noqa: ARG001
+def _crew(crew: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Agent | None:
     return None if getattr(crew, "stream", False) else Agent(name=crew.name or "crew", workflow=True, key=id(crew))
 
 
-def _flow(flow: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent | None:  # noqa: ARG001
+def _flow(flow: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Agent | None:
     if getattr(flow, "stream", False) or type(flow).__module__.startswith("crewai."):  # such as an agent's own loop
         return None
     name = getattr(flow, "name", None) or type(flow).__name__
     return Agent(name=name, workflow=True, key=id(flow))
 
 
-def _agent(agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:  # noqa: ARG001
+def _agent(agent: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Agent:
     role = str(agent.role).strip()
     return Agent(name=role, agent_id=str(agent.id), description=str(agent.goal).strip(), key=id(agent))
 

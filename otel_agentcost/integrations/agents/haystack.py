@@ -12,11 +12,11 @@ from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch,
 from otel_agentcost.integrations.patching import Target
 
 
-def _agent(agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:  # noqa: ARG001
+def _agent(agent: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Agent:
     return Agent(name=getattr(agent, "__component_name__", None) or "Agent", key=id(agent))
 
 
-def _pipeline(pipeline: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:  # noqa: ARG001
+def _pipeline(pipeline: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Agent:
     metadata: Any = getattr(pipeline, "metadata", None) or {}
     return Agent(name=str(metadata.get("name") or type(pipeline).__name__), workflow=True, key=id(pipeline))
 

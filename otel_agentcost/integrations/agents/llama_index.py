@@ -21,7 +21,7 @@ def _run(workflow: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:
     return Agent(name=type(workflow).__name__, workflow=True, key=id(workflow))
 
 
-def _acting(agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:  # noqa: ARG001
+def _acting(agent: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Agent:
     return Agent(name=agent.name, description=agent.description, key=id(agent))
 
 

@@ -15,17 +15,17 @@ from otel_agentcost.integrations.patching import Target
 _LOOP = "agents.run_internal.run_loop"
 
 
-def _agent(runner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:  # noqa: ARG001
+def _agent(_runner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:
     started = argument(args, kwargs, 1, "input")  # a state, if a run goes on that was interrupted
     return _of(getattr(started, "_current_agent", None) or argument(args, kwargs, 0, "starting_agent"), kwargs)
 
 
-def _streamed(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:  # noqa: ARG001
+def _streamed(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:
     acting = getattr(kwargs.get("run_state"), "_current_agent", None)
     return _of(acting or argument(args, kwargs, 2, "starting_agent"), kwargs)
 
 
-def _acting(instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent | None:  # noqa: ARG001
+def _acting(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent | None:
     bindings = next((each for each in args if hasattr(each, "public_agent")), kwargs.get("bindings"))
     agent = getattr(bindings, "public_agent", None) or kwargs.get("agent")
     agent = agent or next((each for each in args if type(each).__name__ in ("Agent", "SandboxAgent")), None)

@@ -16,7 +16,7 @@ from otel_agentcost.integrations.patching import Target
 _OURS = __name__.partition(".")[0]
 
 
-def _agent(agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:  # noqa: ARG001
+def _agent(agent: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:
     if agent.name is None and kwargs.get("infer_name", True):
         _infer_name(agent)
     conversation = kwargs.get("conversation_id") or getattr(kwargs.get("conversation"), "id", None)

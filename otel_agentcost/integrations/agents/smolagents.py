@@ -9,7 +9,7 @@ from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch
 from otel_agentcost.integrations.patching import Target
 
 
-def _agent(agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:  # noqa: ARG001
+def _agent(agent: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Agent:
     name = getattr(agent, "name", None) or type(agent).__name__
     return Agent(name=name, description=getattr(agent, "description", None))
 

@@ -9,7 +9,7 @@ from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch,
 from otel_agentcost.integrations.patching import Target
 
 
-def _agent(agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:  # noqa: ARG001
+def _agent(agent: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Agent:
     session = getattr(getattr(agent, "_session_manager", None), "session_id", None)
     return Agent(
         name=agent.name,

@@ -10,9 +10,8 @@ reads them.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import import_module
-from pkgutil import iter_modules
 
+from otel_agentcost import plugins
 from otel_agentcost.integrations.http._addresses import Addresses
 from otel_agentcost.integrations.http._base import HttpClient, Net, patches_of
 
@@ -21,7 +20,4 @@ __all__ = ["Addresses", "HttpClient", "Net", "discover", "patches_of"]
 
 def discover() -> Iterator[HttpClient]:
     """Yield the clients of this folder."""
-    for module in iter_modules(__path__):
-        if not module.name.startswith("_"):
-            client: HttpClient = import_module(f"{__name__}.{module.name}").CLIENT
-            yield client
+    yield from plugins.listed(__name__, __path__, "CLIENT")

@@ -63,7 +63,7 @@ class _Tap:
         """Read from the stream `inner`. A read that is cancelled, or finds no line end, leaves the stream as it is."""
         try:
             data = await read(*args, **kwargs)
-        except BaseException:
+        except BaseException:  # also a cancellation, after which the stream may be read on
             self._failed(inner)
             raise
         return self.taken(inner, data)

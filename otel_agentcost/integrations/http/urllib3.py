@@ -48,7 +48,7 @@ class _Seam(HttpSeam):
 def _of_a_manager(urlopen: Method, net: Net) -> Method:
     origins, call, seam = net.addresses.origins, net.pipeline.call, _Seam(net.addresses)
 
-    def patched(self: Any, method: Any, url: Any, redirect: Any = True, **kwargs: Any) -> Any:  # noqa: FBT002
+    def patched(self: Any, method: Any, url: Any, redirect: Any = True, **kwargs: Any) -> Any:  # noqa: FBT002 (as urllib3 has it)
         try:
             ours = method in _POST and origins[url[: url.find("/", 8)]] and not held()
         except Exception as error:  # no request: the client says so

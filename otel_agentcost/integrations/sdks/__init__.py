@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import cast
 
 from otel_agentcost import plugins
@@ -51,12 +49,9 @@ __all__ = [
 
 def discover() -> Iterator[Sdk]:
     """Yield the SDKs of this folder, then those of plug-ins. An unusable plug-in is logged and ignored."""
-    names: set[str] = set()
-    for module in iter_modules(__path__):
-        if not module.name.startswith("_"):
-            sdk: Sdk = import_module(f"{__name__}.{module.name}").SDK
-            names.add(sdk.name)
-            yield sdk
+    own: list[Sdk] = list(plugins.listed(__name__, __path__, "SDK"))
+    yield from own
+    names = {sdk.name for sdk in own}
     yield from plugins.find("sdks", Sdk, "SDK", partial(_check, names))
 
 

@@ -74,8 +74,9 @@ class LiteLLMSeam:
         self._kind = kind
         self._names = _POSITIONS[kind]
 
-    def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ModelRequest | None:  # noqa: ARG002
+    def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ModelRequest | None:
         """Read the request; None if the call of a model is another one."""
+        del instance  # every seam has the same arguments
         if any(kwargs.get(name) for name in _INNER):
             return None
         body = {name: value for name, value in kwargs.items() if value is not None and name not in _OTHERS}
@@ -147,7 +148,7 @@ def call(pipeline: Pipeline, seam: Seam, wrapped: Any, instance: Any, args: Any,
     refusals, token = _noted()
     try:
         return pipeline.call(seam, wrapped, instance, args, kwargs)
-    except Exception as error:
+    except Exception as error:  # of LiteLLM: it may stand for a refusal
         if (refusal := _refusal(error, refusals, outermost=token is not None)) is None:
             raise
         raise refusal from None
@@ -161,7 +162,7 @@ async def call_async(pipeline: Pipeline, seam: Seam, wrapped: Any, instance: Any
     refusals, token = _noted()
     try:
         return await pipeline.call_async(seam, wrapped, instance, args, kwargs)
-    except Exception as error:
+    except Exception as error:  # of LiteLLM: it may stand for a refusal
         if (refusal := _refusal(error, refusals, outermost=token is not None)) is None:
             raise
         raise refusal from None
@@ -255,6 +256,6 @@ def _seen(call: ActiveCall, event: Any) -> Any:
     except BudgetExceeded as error:
         call.end(error, complete=False)
         raise
-    except Exception as bug:
+    except Exception as bug:  # the chunk makes no sense: the application gets it all the same
         call.unreadable(bug)
     return event

@@ -20,6 +20,7 @@ from otel_agentcost.integrations.endpoints import DEPLOYMENT, endpoint, match_pa
 from otel_agentcost.integrations.patching import Target, argument, with_argument
 from otel_agentcost.integrations.sdks._base import Patchable, Sdk, Through
 from otel_agentcost.wire import CannotRewrite, Change, Format, load
+from otel_agentcost.wire.billed_later import STARTED
 from otel_agentcost.wire.format import ModelRequest
 
 _MAX_CACHED = 1000
@@ -58,7 +59,6 @@ class StainlessSeam:
         *,
         addressed: Collection[str] = (),
         deployed: Collection[str] = (),
-        started: Mapping[str, str] | None = None,
     ) -> None:
         """Create the seam of one SDK.
 
@@ -70,14 +70,12 @@ class StainlessSeam:
             addressed: Names of client classes that put the model of the body that a method builds into the address,
                 which decides: a model in `extra_body` is ignored there.
             deployed: Paths that Azure serves at a deployment.
-            started: Fields of a body by path ending. Without this field, such a request starts nothing that is billed.
         """
         self._default = default_provider
         self._formats = formats
         self._providers = providers
         self._addressed = frozenset(addressed)
         self._deployed = frozenset(deployed)
-        self._started = started or {}
         self._starts: dict[str, str] = {}
         self._by_path: dict[str, Format | None] = {}
         self._by_client: dict[tuple[type, int], tuple[Any, Endpoint]] = {}
@@ -143,7 +141,7 @@ class StainlessSeam:
         form: Format | None = load(name) if name else None
         if len(self._by_path) < _MAX_CACHED:
             self._by_path[url] = form
-            if (field := match_path(url, self._started)) is not None:
+            if (field := match_path(url, STARTED)) is not None:
                 self._starts[url] = field
         return form
 

@@ -14,7 +14,6 @@ from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.integrations.patching import Target
 from otel_agentcost.integrations.sdks._base import Patchable, Sdk, Through
 from otel_agentcost.integrations.sdks._stainless import StainlessSeam
-from otel_agentcost.wire.billed_later import STARTED
 
 FORMATS = {
     "/v1/messages": "anthropic_messages",
@@ -39,7 +38,6 @@ _SEAM = StainlessSeam(
     FORMATS,
     PROVIDERS,
     addressed=("BaseBedrockClient", "BaseVertexClient"),
-    started=STARTED,
 )
 
 

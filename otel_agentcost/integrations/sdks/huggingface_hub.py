@@ -47,8 +47,9 @@ class _Lines:
 class _Seam:
     """Reads calls of `_inner_post(request_parameters, *, stream)`."""
 
-    def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ModelRequest | None:  # noqa: ARG002
+    def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ModelRequest | None:
         """Read the request; None if its path calls no model that is known."""
+        del instance  # every seam has the same arguments
         sent = argument(args, kwargs, 0, "request_parameters")
         name = match_path(sent.url, FORMATS)
         if name is None or not isinstance(sent.json, dict):

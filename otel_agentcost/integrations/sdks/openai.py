@@ -5,7 +5,6 @@ from __future__ import annotations
 from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.integrations.sdks._base import Sdk
 from otel_agentcost.integrations.sdks._stainless import StainlessSeam
-from otel_agentcost.wire.billed_later import STARTED
 
 FORMATS = {
     "/chat/completions": "openai_chat",
@@ -65,7 +64,6 @@ _SEAM = StainlessSeam(
     PROVIDERS,
     addressed=("BaseAzureClient",),
     deployed=DEPLOYED,
-    started=STARTED,
 )
 
 SDK = Sdk(

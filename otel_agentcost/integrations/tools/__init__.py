@@ -11,8 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
-from importlib import import_module
-from pkgutil import iter_modules
 from typing import cast
 
 from otel_agentcost import plugins
@@ -24,12 +22,9 @@ __all__ = ["FailurePatch", "Framework", "Target", "ToolPatch", "ToolRequest", "T
 
 def discover() -> Iterator[Framework]:
     """Yield the frameworks of this folder, then those of plug-ins. An unusable plug-in is logged and ignored."""
-    names: set[str] = set()
-    for module in iter_modules(__path__):
-        if not module.name.startswith("_"):
-            framework: Framework = import_module(f"{__name__}.{module.name}").FRAMEWORK
-            names.add(framework.name)
-            yield framework
+    own: list[Framework] = list(plugins.listed(__name__, __path__, "FRAMEWORK"))
+    yield from own
+    names = {framework.name for framework in own}
     yield from plugins.find("tools", Framework, "FRAMEWORK", partial(_check, names))
 
 

@@ -7,9 +7,8 @@ lists the folder. No module imports its library.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from importlib import import_module
-from pkgutil import iter_modules
 
+from otel_agentcost import plugins
 from otel_agentcost.integrations.patching import Patch
 from otel_agentcost.integrations.work._base import UnitOfWork, patch
 
@@ -18,10 +17,7 @@ __all__ = ["UnitOfWork", "discover", "patches"]
 
 def discover() -> Iterator[UnitOfWork]:
     """Yield the units of this folder."""
-    for module in iter_modules(__path__):
-        if not module.name.startswith("_"):
-            unit: UnitOfWork = import_module(f"{__name__}.{module.name}").UNIT
-            yield unit
+    yield from plugins.listed(__name__, __path__, "UNIT")
 
 
 def patches() -> tuple[Patch, ...]:

@@ -13,7 +13,7 @@ from otel_agentcost.integrations.patching import Patch, Target, Wrapper
 Arguments = tuple[Any, ...]
 
 
-def _new(args: Arguments, kwargs: dict[str, Any]) -> str | None:  # noqa: ARG001 (as the type of `Entry.identity` says)
+def _new(_args: Arguments, _kwargs: dict[str, Any]) -> str | None:
     return ""
 
 
@@ -52,7 +52,7 @@ def patch(name: str, entered: Entry) -> Patch:
 
 
 def _sync(name: str, entered: Entry) -> Wrapper:
-    def around(wrapped: Any, instance: Any, args: Arguments, kwargs: dict[str, Any]) -> Any:  # noqa: ARG001
+    def around(wrapped: Any, _instance: Any, args: Arguments, kwargs: dict[str, Any]) -> Any:
         unit = _enter(name, entered, args, kwargs)
         try:
             return wrapped(*args, **kwargs)
@@ -63,7 +63,7 @@ def _sync(name: str, entered: Entry) -> Wrapper:
 
 
 def _async(name: str, entered: Entry) -> Wrapper:
-    async def around(wrapped: Any, instance: Any, args: Arguments, kwargs: dict[str, Any]) -> Any:  # noqa: ARG001
+    async def around(wrapped: Any, _instance: Any, args: Arguments, kwargs: dict[str, Any]) -> Any:
         unit = _enter(name, entered, args, kwargs)
         try:
             return await wrapped(*args, **kwargs)
@@ -74,7 +74,7 @@ def _async(name: str, entered: Entry) -> Wrapper:
 
 
 def _wsgi(name: str, entered: Entry) -> Wrapper:
-    def around(wrapped: Any, instance: Any, args: Arguments, kwargs: dict[str, Any]) -> Any:  # noqa: ARG001
+    def around(wrapped: Any, _instance: Any, args: Arguments, kwargs: dict[str, Any]) -> Any:
         unit, body = _enter(name, entered, args, kwargs), None
         try:
             body = wrapped(*args, **kwargs)
@@ -89,7 +89,7 @@ def _enter(name: str, entered: Entry, args: Arguments, kwargs: dict[str, Any]) -
     try:
         identity = entered.identity(args, kwargs)
         return None if identity is None else enter(name, identity or None)
-    except Exception as bug:
+    except Exception as bug:  # a library of another version
         report(f"entering a {name}", bug)
         return None
 
@@ -98,5 +98,5 @@ def _leave(unit: Unit | None, answer: object = None) -> None:
     try:
         if unit is not None:
             unit.leave(answer)
-    except Exception as bug:
+    except Exception as bug:  # a library of another version
         report("leaving a unit of work", bug)

@@ -112,7 +112,7 @@ def test_the_soft_limit_is_told_once(
     assert telemetry.total("agentcost.budget.warnings", agentcost__budget__level="soft") == 1
 
 
-def test_an_answer_without_usage_and_text_is_told(
+def test_an_answer_without_usage_and_text_is_logged(
     telemetry: Telemetry, model_server: ModelServer, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It moves no budget of dollars, because there is nothing to estimate from: log, span and metric say so."""

@@ -152,7 +152,7 @@ def test_objects_are_of_the_same_types(model_server: ModelServer, telemetry: Tel
 
 
 @pytest.mark.parametrize("name", CLIENTS)
-def test_our_own_bugs_reach_nobody(
+def test_failures_of_the_package_do_not_reach_the_application(
     name: str, model_server: ModelServer, telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A request whose reading fails is sent as it is."""
