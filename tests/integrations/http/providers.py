@@ -36,8 +36,8 @@ class Provider:
 
 def _chat(path: str) -> Callable[[str, Mapping[str, Any]], Any]:
     def call(url: str, body: Mapping[str, Any]) -> Any:
-        made = OpenAI(base_url=url + path.removesuffix("/chat/completions"), api_key="none", max_retries=0)
-        return _read(made.chat.completions.create(**body))
+        with OpenAI(base_url=url + path.removesuffix("/chat/completions"), api_key="none", max_retries=0) as made:
+            return _read(made.chat.completions.create(**body))
 
     return call
 
@@ -47,27 +47,29 @@ def _read(result: Any) -> Any:
 
 
 def _responses(url: str, body: Mapping[str, Any]) -> Any:
-    return _read(OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0).responses.create(**body))
+    with OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as made:
+        return _read(made.responses.create(**body))
 
 
 def _embeddings(url: str, body: Mapping[str, Any]) -> Any:
-    made = OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0)
-    return made.embeddings.create(**body, encoding_format="float")
+    with OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0) as made:
+        return made.embeddings.create(**body, encoding_format="float")
 
 
 def _messages(url: str, body: Mapping[str, Any]) -> Any:
-    return _read(Anthropic(base_url=url, api_key="none", max_retries=0).messages.create(**body))
+    with Anthropic(base_url=url, api_key="none", max_retries=0) as made:
+        return _read(made.messages.create(**body))
 
 
 def _azure(url: str, body: Mapping[str, Any]) -> Any:
-    made = AzureOpenAI(azure_endpoint=url, api_key="none", api_version="2024-10-21", max_retries=0)
-    return _read(made.chat.completions.create(**body))
+    with AzureOpenAI(azure_endpoint=url, api_key="none", api_version="2024-10-21", max_retries=0) as made:
+        return _read(made.chat.completions.create(**body))
 
 
 def _gemini(url: str, body: Mapping[str, Any]) -> Any:
-    made = genai.Client(api_key="none", http_options={"base_url": url, "api_version": "v1beta"})
-    method = made.models.generate_content_stream if body.get("stream") else made.models.generate_content
-    return _read(method(model="gemini-2.5-flash", contents=body["contents"]))
+    with genai.Client(api_key="none", http_options={"base_url": url, "api_version": "v1beta"}) as made:
+        method = made.models.generate_content_stream if body.get("stream") else made.models.generate_content
+        return _read(method(model="gemini-2.5-flash", contents=body["contents"]))
 
 
 def _compatible(name: str, address: str, path: str, model: str) -> Provider:

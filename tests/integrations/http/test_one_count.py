@@ -48,16 +48,16 @@ def test_calls_of_sdks_are_counted_once(model_server: ModelServer, telemetry: Te
     """Although the SDK's address is one of the settings', and a retry is sent in between."""
     chat = f"{model_server.url}/v1"
     model_server.replies(json_reply({}, status=500), replies.chat_reply())
-    OpenAI(base_url=chat, api_key="none", max_retries=1).chat.completions.create(**BODY)
-    model_server.replies(replies.chat_stream(replies.PLAIN))
-    list(OpenAI(base_url=chat, api_key="none").chat.completions.create(**BODY, stream=True))
+    with OpenAI(base_url=chat, api_key="none", max_retries=1) as openai:
+        openai.chat.completions.create(**BODY)
+        model_server.replies(replies.chat_stream(replies.PLAIN))
+        list(openai.chat.completions.create(**BODY, stream=True))
     model_server.replies(json_reply(replies.message()))
-    Anthropic(base_url=model_server.url, api_key="none").messages.create(
-        model="claude-sonnet-4-6", max_tokens=9, messages=ASK
-    )
+    with Anthropic(base_url=model_server.url, api_key="none") as claude:
+        claude.messages.create(model="claude-sonnet-4-6", max_tokens=9, messages=ASK)
     model_server.replies(json_reply(replies.content()))
-    google = genai.Client(api_key="none", http_options={"base_url": model_server.url})
-    google.models.generate_content(model="gemini-2.5-flash", contents="What?")
+    with genai.Client(api_key="none", http_options={"base_url": model_server.url}) as gemini:
+        gemini.models.generate_content(model="gemini-2.5-flash", contents="What?")
 
     async def asynchronous() -> None:
         model_server.replies(replies.chat_reply())
@@ -70,8 +70,8 @@ def test_calls_of_sdks_are_counted_once(model_server: ModelServer, telemetry: Te
         ):
             await stream.get_final_message()
         model_server.replies(json_reply(replies.content()))
-        await google.aio.models.generate_content(model="gemini-2.5-flash", contents="What?")
-        await google.aio.aclose()
+        async with genai.Client(api_key="none", http_options={"base_url": model_server.url}).aio as google:
+            await google.models.generate_content(model="gemini-2.5-flash", contents="What?")
 
     asyncio.run(asynchronous())
     names = [span.name for span in telemetry.spans if span.attributes and "agentcost.cost.usd" in span.attributes]
@@ -81,9 +81,9 @@ def test_calls_of_sdks_are_counted_once(model_server: ModelServer, telemetry: Te
 def test_other_requests_of_sdks_are_no_calls(model_server: ModelServer, telemetry: Telemetry) -> None:
     """Files, lists of models."""
     model_server.responder = lambda _: json_reply({"id": "file-1", "object": "file", "data": []})
-    made = OpenAI(base_url=f"{model_server.url}/v1", api_key="none")
-    made.files.create(file=b"{}", purpose="batch")
-    made.models.list()
+    with OpenAI(base_url=f"{model_server.url}/v1", api_key="none") as made:
+        made.files.create(file=b"{}", purpose="batch")
+        made.models.list()
     assert telemetry.spans == ()
 
 
