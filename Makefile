@@ -9,6 +9,7 @@
 #   make collector    builds the OpenTelemetry Collector that tests use (needs Go; kept in the user's cache)
 #   make check   linters and type checkers
 #   make bench   the benchmarks
+#   make bench-peers   this package and others, side by side, for 20 minutes           (ARGS="--quick", ARGS="--write")
 #   make boards  rewrites the boards and alerts for Grafana and vendors from the table of signals
 #   make preview   serves the boards over sample data, without Grafana (needs Prometheus 2.42 or newer on the path)
 #   make walk    how many files and functions of the package one call walks through              (ARGS="--files")
@@ -20,7 +21,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := $(VENV)/bin
 PARALLEL := -n auto --dist worksteal
 
-.PHONY: demo test test-all neighbours frameworks upstream collector check lint types docs boards preview bench walk clean
+.PHONY: demo test test-all neighbours frameworks upstream collector check lint types docs boards preview bench bench-peers walk clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/agentcost demo $(ARGS)
@@ -70,6 +71,9 @@ boards: $(VENV)/.test
 
 bench: $(VENV)/.test
 	$(BIN)/python -m benchmarks $(ARGS)
+
+bench-peers: $(VENV)/.test
+	$(BIN)/python -m benchmarks.peers $(ARGS)
 
 walk:
 	@$(MAKE) --no-print-directory $(VENV)-walk/.walk VENV=$(VENV)-walk

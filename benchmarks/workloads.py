@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
 
 import anthropic
-import httpx2
 import openai
+
+# openai before 3 and anthropic before 2, which some of the peers need, use httpx.
+if TYPE_CHECKING or find_spec("httpx2"):
+    import httpx2 as httpx
+else:
+    import httpx
 
 MESSAGES = [
     {"role": "system", "content": "You are a helpful assistant. " * 20},
@@ -20,7 +27,7 @@ MESSAGES = [
 CHUNKS = 200
 
 _CHAT = {
-    "id": "chatcmpl-1",
+    "id": "chatcmpl_1",
     "object": "chat.completion",
     "created": 1,
     "model": "gpt-4o-mini-2024-07-18",
@@ -94,7 +101,7 @@ def _sse(events: list[tuple[str | None, Any]], *, done: bool = False) -> bytes:
 
 
 def _chat_stream() -> bytes:
-    base = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o-mini-2024-07-18"}
+    base = {"id": "chatcmpl_1", "object": "chat.completion.chunk", "created": 1, "model": "gpt-4o-mini-2024-07-18"}
 
     def chunk(delta: dict[str, Any], finish: str | None = None) -> dict[str, Any]:
         return {**base, "choices": [{"index": 0, "delta": delta, "finish_reason": finish}], "usage": None}
@@ -147,11 +154,15 @@ _BODIES = {
     ("/v1/messages", True): _message_stream(),
 }
 
+_NUMBERS = itertools.count(10**6)
 
-def _answer(request: httpx2.Request) -> httpx2.Response:
+
+def _answer(request: httpx.Request) -> httpx.Response:
     stream = b'"stream":true' in request.content or b'"stream": true' in request.content
     kind = "text/event-stream" if stream else "application/json"
-    return httpx2.Response(200, headers={"content-type": kind}, content=_BODIES[request.url.path, stream])
+    # Each answer has an id of its own, as a provider's have: some instrumentations keep state by it.
+    content = _BODIES[request.url.path, stream].replace(b'_1"', b'_%d"' % next(_NUMBERS))
+    return httpx.Response(200, headers={"content-type": kind}, content=content)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,8 +200,8 @@ def _gather(call: Callable[[], Any]) -> Callable[[int], None]:
 
 def workloads() -> list[Workload]:
     """Everything that is measured."""
-    http = httpx2.Client(transport=httpx2.MockTransport(_answer))
-    http_async = httpx2.AsyncClient(transport=httpx2.MockTransport(_answer))
+    http = httpx.Client(transport=httpx.MockTransport(_answer))
+    http_async = httpx.AsyncClient(transport=httpx.MockTransport(_answer))
     oai = openai.OpenAI(api_key="none", http_client=http)
     oai_async = openai.AsyncOpenAI(api_key="none", http_client=http_async)
     ant = anthropic.Anthropic(api_key="none", http_client=http)

@@ -82,6 +82,8 @@ class Suite(NamedTuple):
     """Paths below `tests` that need a server, or assert what this package must change."""
     quick: tuple[str, ...] = ()
     """Paths below `tests` that `--quick` runs."""
+    plugins: tuple[str, ...] = ()
+    """Modules of the tests that pytest has to load first, as the SDK's own options do."""
     in_place: bool = False
     """True if the tests are modules of the SDK's package, so that they run in its source tree."""
 
@@ -103,6 +105,7 @@ SUITES: dict[str, Suite] = {
         # The SDK's own spans have our attributes: that is what its tests of them do not expect.
         ("api_resources", "test_open_telemetry.py", "test_tracing.py"),
         ("test_response.py", "test_streaming.py"),
+        plugins=("tests._alias_httpx",),
     ),
     "google-genai": Suite(
         "google-genai",
@@ -158,6 +161,7 @@ def run(suite: Suite, tests: list[str], *, instrumented: bool) -> dict[str, bool
         certificate.write_text(one_certificate(), encoding="ascii")
         command = [str(python), "-m", "pytest", *PYTEST, "-p", "agentcost_upstream", f"@{place / 'chosen'}"]
         command += [f"--ignore={suite.tests}/{path}" for path in suite.left_out]
+        command += [option for plugin in suite.plugins for option in ("-p", plugin)]
         command += [] if tests else ["-n", "2"]
         variables = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
         variables |= {
