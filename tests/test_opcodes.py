@@ -10,19 +10,47 @@ import pytest
 
 from tools.documents import ROOT
 
-MEASURED = 14_900
-"""Instructions that an OpenAI chat adds, by `python -m tools.opcodes`, with the versions below."""
-MEASURED_WITH = {"python": "3.11", "opentelemetry-sdk": "1.45.1", "openai": "3.57.0"}
+MEASURED = {
+    "openai chat sync": 11_290,
+    "openai chat sync with budgets": 15_220,
+    "openai chat async x50": 11_290,
+    "openai chat async x50 with budgets": 15_220,
+    "openai chat stream 200 chunks": 27_750,
+    "openai chat stream 200 chunks with budgets": 31_930,
+    "openai responses sync": 12_000,
+    "openai responses sync with budgets": 15_930,
+    "openai responses stream 200 chunks": 20_910,
+    "openai responses stream 200 chunks with budgets": 24_910,
+    "anthropic messages sync": 13_380,
+    "anthropic messages sync with budgets": 16_980,
+    "anthropic messages async x50": 13_380,
+    "anthropic messages async x50 with budgets": 16_980,
+    "anthropic messages stream 200 chunks": 25_400,
+    "anthropic messages stream 200 chunks with budgets": 29_060,
+}
+"""Instructions that a call adds, by `python -m tools.opcodes`, with the versions below."""
+MEASURED_WITH = {"python": "3.11", "opentelemetry-sdk": "1.45.1", "openai": "3.57.0", "anthropic": "2.14.0"}
 
 
-def test_a_chat_never_gets_much_slower_unnoticed() -> None:
-    """At most 5 % above the last measurement: a change that costs more is one to decide on."""
-    here = {name: version(name) for name in ("opentelemetry-sdk", "openai")}
+@pytest.fixture(scope="module")
+def counts() -> dict[str, int]:
+    """What each workload adds here."""
+    here = {name: version(name) for name in MEASURED_WITH if name != "python"}
     here["python"] = f"{sys.version_info.major}.{sys.version_info.minor}"
     if here != MEASURED_WITH:
-        pytest.skip(f"the limit is for {MEASURED_WITH}, here are {here}")
-    command = [sys.executable, "-m", "tools.opcodes", "openai chat sync"]
+        pytest.skip(f"the limits are for {MEASURED_WITH}, here are {here}")
+    command = [sys.executable, "-m", "tools.opcodes"]
     printed = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, timeout=300).stdout
-    name, _, count = printed.splitlines()[0].rpartition(" ")
-    assert name.strip() == "openai chat sync"
-    assert MEASURED / 2 < int(count) <= MEASURED * 1.05
+    rows = [line.rpartition(" ") for line in printed.splitlines()]
+    return {name.strip(): int(count) for name, _, count in rows}
+
+
+@pytest.mark.parametrize("workload", MEASURED)
+def test_a_call_never_gets_much_slower_unnoticed(counts: dict[str, int], workload: str) -> None:
+    """At most 3 % above the last measurement: a change that costs more is one to decide on."""
+    assert MEASURED[workload] / 2 < counts[workload] <= MEASURED[workload] * 1.03
+
+
+def test_every_workload_has_a_limit(counts: dict[str, int]) -> None:
+    """A new workload of the benchmarks is measured, too."""
+    assert counts.keys() == MEASURED.keys()

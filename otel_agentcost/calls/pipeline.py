@@ -42,8 +42,9 @@ from otel_agentcost.core.cost import Cost
 from otel_agentcost.diagnostics import complete, foreign, report, reraise_foreign
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry import spans
-from otel_agentcost.telemetry.recorder import Labels, Recorder
-from otel_agentcost.telemetry.spans import Record, Spans, called_from
+from otel_agentcost.telemetry.metrics import ModelLabels
+from otel_agentcost.telemetry.recorder import Recorder
+from otel_agentcost.telemetry.spans import CalledFrom, Record, Spans
 from otel_agentcost.wire.fields import parsed
 from otel_agentcost.wire.format import ModelRequest
 from otel_agentcost.wire.plausible import checked, texts_of, usage_in_headers
@@ -247,12 +248,12 @@ class Pipeline:
 
     def around(self, _seam: Seam, wrapped: Wrapped, _instance: Any, args: Any, kwargs: Any) -> Any:
         """Record the parent of the span that an SDK opens itself, before its call arrives at the seam."""
-        with called_from():
+        with CalledFrom():
             return wrapped(*args, **kwargs)
 
     async def around_async(self, _seam: Seam, wrapped: Wrapped, _instance: Any, args: Any, kwargs: Any) -> Any:
         """Do the same as `around`, for an async method."""
-        with called_from():
+        with CalledFrom():
             return await wrapped(*args, **kwargs)
 
     # --- 5 usage: from a whole response now, from a stream at its end ---
@@ -505,7 +506,7 @@ class Pipeline:
             if saved is not None and not ending.recorded:
                 self._recorder.saved_by_downgrade(saved.usd, self._labels(call, saved.requested, saved.served))
 
-    def _labels(self, call: ActiveCall, requested: str | None, served: str | None) -> Labels:
+    def _labels(self, call: ActiveCall, requested: str | None, served: str | None) -> ModelLabels:
         request = call.request
         return self._recorder.model_labels(request.call.operation, request.endpoint.provider, requested, served)
 

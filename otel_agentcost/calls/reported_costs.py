@@ -53,7 +53,12 @@ def believed(answer: Answer, endpoint: Endpoint, model: str | None, by_book: Cal
 
 def has_headers(endpoint: Endpoint) -> bool:
     """Return True if a response header of this address can be believed."""
-    return any(row.header for row in _rows(endpoint.base_url, known=endpoint.known))
+    return _has_headers(endpoint.base_url, known=endpoint.known)
+
+
+@lru_cache(maxsize=1000)
+def _has_headers(base_url: str, *, known: bool) -> bool:
+    return any(row.header for row in _rows(base_url, known=known))
 
 
 @lru_cache(maxsize=1000)

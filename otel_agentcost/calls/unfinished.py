@@ -16,7 +16,8 @@ from otel_agentcost.calls.seam import Body, RawResponse, Reply
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue
 from otel_agentcost.core.cost import Cost
-from otel_agentcost.telemetry.recorder import Labels, Recorder
+from otel_agentcost.telemetry.metrics import ModelLabels
+from otel_agentcost.telemetry.recorder import Recorder
 from otel_agentcost.telemetry.spans import Record, answer_attributes, error_type
 from otel_agentcost.wire.fields import parsed
 from otel_agentcost.wire.format import ModelRequest
@@ -97,7 +98,7 @@ class UnfinishedAnswers:
         self,
         begun: Unfinished,
         record: Record,
-        labels: Labels,
+        labels: ModelLabels,
         answer: Answer,
         cost: Cost,
         error: BaseException | None,

@@ -11,6 +11,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
+from functools import cached_property
 from itertools import compress
 from operator import add, not_
 from typing import Any, Literal, TypeAlias
@@ -22,6 +23,7 @@ from otel_agentcost.core import money, semconv
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Tokens
 from otel_agentcost.telemetry import signals
+from otel_agentcost.telemetry.series import Series
 from otel_agentcost.telemetry.signals import Signal
 
 Attributes = Mapping[str, str]
@@ -31,6 +33,8 @@ _MAX_SETS = 1900  # below the SDK's own limit of 2000 attribute sets for each in
 _ONE = Decimal(1)
 Key = tuple[tuple[str, Any], ...]
 _OVERFLOW: Key = (("otel.metric.overflow", True),)
+OTHER = "_OTHER"
+"""A value beyond the limit of an attribute."""
 _TOKEN_TYPES = ("input", "cache_read", "cache_write", "output", "reasoning")
 
 
@@ -106,7 +110,7 @@ class TokenSums:
 
 
 class Bounded:
-    """Limits the distinct values of an attribute: the first ones pass, and all later ones become `_OTHER`."""
+    """Limits the distinct values of an attribute: the first ones pass, and all later ones become `OTHER`."""
 
     def __init__(self, limit: int = 200) -> None:
         self._limit = limit
@@ -117,7 +121,7 @@ class Bounded:
         if value in known:
             return value
         if len(known) >= self._limit or len(value) > 200:
-            return "_OTHER"
+            return OTHER
         known.add(value)
         return value
 
@@ -165,6 +169,27 @@ def whose_of(base: Attributes, who: Attributes) -> Key:
     return (*base.items(), *[item for item in who.items() if item[0] != semconv.CONVERSATION])
 
 
+class ModelLabels:
+    """The metric attributes of model calls, with the histogram series that have them."""
+
+    __slots__ = ("attributes", "cost", "duration", "input", "output")
+
+    def __init__(self, attributes: Attributes, tokens: Histogram, duration: Histogram, cost: Histogram) -> None:
+        """Create the object.
+
+        Args:
+            attributes: Operation, provider and models. They must not change.
+            tokens: The histogram of tokens by type.
+            duration: The histogram of seconds.
+            cost: The histogram of US dollars.
+        """
+        self.attributes = attributes
+        self.input = Series(tokens, {**attributes, semconv.TOKEN_TYPE: "input"})
+        self.output = Series(tokens, {**attributes, semconv.TOKEN_TYPE: "output"})
+        self.duration = Series(duration, attributes)
+        self.cost = Series(cost, attributes)
+
+
 class Metrics:
     """The instruments of one meter for model calls, tool calls and traces. Thread-safe."""
 
@@ -182,33 +207,40 @@ class Metrics:
         self.bounded_model = Bounded()
         self._bounded_reason = Bounded(50)
 
-    def tokens(self, input_tokens: int, output_tokens: int, base: Attributes, ctx: Context) -> None:
+    def labelled(self, attributes: Attributes) -> ModelLabels:
+        """Return `attributes`, those of a model call, with the histogram series that have them."""
+        return ModelLabels(attributes, self._tokens, self._duration, self._operation_cost)
+
+    def tokens(self, input_tokens: int, output_tokens: int, labels: ModelLabels, ctx: Context) -> None:
         """Record the tokens of one model call in the histogram of the conventions.
 
         Args:
             input_tokens: Input tokens, including cached ones.
             output_tokens: Output tokens, including reasoning tokens. No point is recorded for 0.
-            base: Attributes of the call.
+            labels: Attributes of the call.
             ctx: Context of the call, for exemplars.
         """
-        self._tokens.record(input_tokens, {**base, semconv.TOKEN_TYPE: "input"}, ctx)
+        labels.input.record(input_tokens, ctx)
         if output_tokens:
-            self._tokens.record(output_tokens, {**base, semconv.TOKEN_TYPE: "output"}, ctx)
+            labels.output.record(output_tokens, ctx)
 
-    def duration(self, seconds: float, base: Attributes, ctx: Context) -> None:
-        """Record the duration of one model call, in seconds."""
-        self._duration.record(seconds, base, ctx)
+    def duration(self, seconds: float, labels: ModelLabels, error: str | None, ctx: Context) -> None:
+        """Record the duration of one model call, in seconds; `error` is the `error.type` with which it ended."""
+        if error is None:
+            labels.duration.record(seconds, ctx)
+        else:
+            self._duration.record(seconds, {**labels.attributes, semconv.ERROR_TYPE: error}, ctx)
 
     def used(self, tokens: Tokens, whose: Key) -> None:
         """Add the tokens of one model call to the running sums by type; `whose` is from `whose_of`."""
         self._token_sums.add_to(whose, tokens)
 
-    def cost(self, cost: Cost, base: Attributes, whose: Key, error: str | None, ctx: Context) -> None:
+    def cost(self, cost: Cost, labels: ModelLabels, whose: Key, error: str | None, ctx: Context) -> None:
         """Record the cost of one model call. A cost without a price records nothing.
 
         Args:
             cost: The cost, in US dollars, with the savings of the provider's prompt cache.
-            base: Attributes of the call.
+            labels: Attributes of the call.
             whose: Attribute set of the running sum, from `whose_of`.
             error: The `error.type` with which the call ended, or None.
             ctx: Context of the call, for exemplars.
@@ -216,10 +248,10 @@ class Metrics:
         usd = cost.usd
         if usd is None:
             return
-        self._operation_cost.record(money.to_float(usd), base, ctx)
+        labels.cost.record(money.to_float(usd), ctx)
         self._spend(usd, whose, error)
         if cost.cache_savings_usd:
-            self.saved("cache", cost.cache_savings_usd, base)
+            self.saved("cache", cost.cache_savings_usd, labels.attributes)
 
     def spent(self, usd: Decimal, base: Attributes, who: Attributes, error: str | None = None) -> None:
         """Add the cost of one tool call, in US dollars; `error` is the `error.type` of a failed call."""
@@ -245,6 +277,12 @@ class Metrics:
             llm_calls: Number of model calls.
             ctx: Context of the root span, for exemplars.
         """
+        trace_cost, trace_llm_calls = self._of_traces
         if usd is not None:
-            self._trace_cost.record(money.to_float(usd), None, ctx)
-        self._trace_llm_calls.record(llm_calls, None, ctx)
+            trace_cost.record(money.to_float(usd), ctx)
+        trace_llm_calls.record(llm_calls, ctx)
+
+    @cached_property
+    def _of_traces(self) -> tuple[Series, Series]:
+        """The series of traces. They are made when the first trace ends, because that takes longer than a start may."""
+        return Series(self._trace_cost, {}), Series(self._trace_llm_calls, {})

@@ -16,12 +16,12 @@ from opentelemetry.context import Context
 from otel_agentcost.core import semconv
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Tokens
-from otel_agentcost.telemetry.metrics import Metrics, whose_of
+from otel_agentcost.telemetry.metrics import OTHER, Metrics, ModelLabels, whose_of
 from otel_agentcost.telemetry.rollup import Tally
 from otel_agentcost.telemetry.run_context import Run
 
-Labels = dict[str, str]
-"""Metric attributes that describe a call: operation, provider, models, or the tool."""
+_MAX_LABELS = 1000
+"""Sets of metric attributes that are kept. Others are made for each call."""
 
 
 class Account(Protocol):
@@ -63,8 +63,11 @@ class Recorder:
 
     def __init__(self, metrics: Metrics) -> None:
         self._metrics = metrics
+        self._labels: dict[tuple[str, str, str | None, str | None], ModelLabels] = {}
 
-    def model_labels(self, operation: str, provider: str, requested: str | None, served: str | None = None) -> Labels:
+    def model_labels(
+        self, operation: str, provider: str, requested: str | None, served: str | None = None
+    ) -> ModelLabels:
         """Return the metric attributes of a model call.
 
         Args:
@@ -73,18 +76,27 @@ class Recorder:
             requested: The model that the request names; None where it names none.
             served: The model that answered, as the provider names it; None where it is not known.
         """
+        labels = self._labels.get((operation, provider, requested, served))
+        if labels is None:
+            labels = self._new_labels(operation, provider, requested, served)
+        return labels
+
+    def _new_labels(self, operation: str, provider: str, requested: str | None, served: str | None) -> ModelLabels:
         bounded = self._metrics.bounded_model
-        labels: Labels = {semconv.OPERATION: operation, semconv.PROVIDER: provider}
+        attributes = {semconv.OPERATION: operation, semconv.PROVIDER: provider}
         if requested is not None:
-            labels[semconv.REQUEST_MODEL] = bounded(requested)
+            attributes[semconv.REQUEST_MODEL] = bounded(requested)
         if served is not None:
-            labels[semconv.RESPONSE_MODEL] = bounded(served)
+            attributes[semconv.RESPONSE_MODEL] = bounded(served)
+        labels = self._metrics.labelled(attributes)
+        if len(self._labels) < _MAX_LABELS and OTHER not in attributes.values():
+            self._labels[operation, provider, requested, served] = labels
         return labels
 
     def charge_model_call(
         self,
         account: Account,
-        labels: Labels,
+        labels: ModelLabels,
         tokens: Tokens | None,
         cost: Cost,
         error: str | None,
@@ -103,7 +115,7 @@ class Recorder:
                 histograms of tokens and duration then come from that instrumentation.
         """
         metrics = self._metrics
-        whose = whose_of(labels, account.attribution)
+        whose = whose_of(labels.attributes, account.attribution)
         if tokens is not None:
             if seconds is not None:
                 metrics.tokens(tokens.input, tokens.output, labels, account.context)
@@ -112,11 +124,9 @@ class Recorder:
             metrics.cost(cost, labels, whose, error, account.context)
         unpriced = cost.unpriced is not None
         if cost.unpriced is not None:
-            metrics.unpriced(cost.unpriced, labels)
+            metrics.unpriced(cost.unpriced, labels.attributes)
         if seconds is not None:
-            # A copy: older SDKs keep the mapping of earlier records.
-            failed = labels if error is None else {**labels, semconv.ERROR_TYPE: error}
-            metrics.duration(seconds, failed, account.context)
+            metrics.duration(seconds, labels, error, account.context)
         input_tokens, output_tokens = (tokens.input, tokens.output) if tokens is not None else (0, 0)
         for tally in _tallies(account):
             tally.add_llm(cost.usd, input_tokens, output_tokens, unpriced=unpriced)
@@ -132,7 +142,7 @@ class Recorder:
         return Cost()
 
     def charge_finished_answer(
-        self, begun: Account, account: Account, labels: Labels, tokens: Tokens | None, cost: Cost
+        self, begun: Account, account: Account, labels: ModelLabels, tokens: Tokens | None, cost: Cost
     ) -> None:
         """Charge an answer that was not finished when its call ended. The call itself is counted already.
 
@@ -144,7 +154,7 @@ class Recorder:
             cost: The answer's cost, or the reason why it is not known.
         """
         metrics = self._metrics
-        whose = whose_of(labels, begun.attribution)
+        whose = whose_of(labels.attributes, begun.attribution)
         if tokens is not None:
             metrics.tokens(tokens.input, tokens.output, labels, account.context)
             metrics.used(tokens, whose)
@@ -171,7 +181,7 @@ class Recorder:
             error: `error.type`, where the call failed.
         """
         metrics = self._metrics
-        labels: Labels = {semconv.OPERATION: semconv.EXECUTE_TOOL, semconv.TOOL: metrics.bounded_model(tool)}
+        labels = {semconv.OPERATION: semconv.EXECUTE_TOOL, semconv.TOOL: metrics.bounded_model(tool)}
         if usd is not None:
             metrics.spent(usd, labels, account.attribution, error)
         if unpriced is not None:
@@ -179,14 +189,14 @@ class Recorder:
         for tally in _tallies(account):
             tally.add_tool(usd, unpriced=unpriced is not None)
 
-    def unended_model_call(self, tally: Tally, labels: Mapping[str, str], reason: str) -> None:
+    def unended_model_call(self, tally: Tally, labels: ModelLabels, reason: str) -> None:
         """Count a model call whose span was dropped before it ended: its usage will never be known."""
         tally.add_llm(None, 0, 0, unpriced=True)
-        self._metrics.unpriced(reason, labels)
+        self._metrics.unpriced(reason, labels.attributes)
 
-    def saved_by_downgrade(self, usd: Decimal, labels: Mapping[str, str]) -> None:
+    def saved_by_downgrade(self, usd: Decimal, labels: ModelLabels) -> None:
         """Count the US dollars that a cheaper model saved. Amounts of zero or less are ignored."""
-        self._metrics.saved("downgrade", usd, labels)
+        self._metrics.saved("downgrade", usd, labels.attributes)
 
 
 def _tallies(account: Account) -> list[Tally]:

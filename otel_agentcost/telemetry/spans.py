@@ -7,8 +7,8 @@ innermost one, so their span is current when the call arrives here. It gets the 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from contextvars import ContextVar
 from functools import partial
 from typing import Any
@@ -27,6 +27,7 @@ from otel_agentcost.telemetry import adoption, attribution, blocks, rollup, run_
 from otel_agentcost.telemetry.held_span import HeldSpan
 from otel_agentcost.telemetry.rollup import Tally
 from otel_agentcost.telemetry.run_context import Run
+from otel_agentcost.telemetry.set_at_once import set_at_once
 
 _OWN_SCOPE = "otel_agentcost"
 _OWN_PREFIXES = ("agentcost.", "gen_ai.usage.")
@@ -133,7 +134,7 @@ class Record:
             return
         try:
             if attributes:
-                self.span.set_attributes(attributes)
+                set_at_once(self.span, attributes)
             if error is not None:
                 self.span.set_status(Status(StatusCode.ERROR, _description(error)))
         finally:
@@ -224,15 +225,17 @@ def _is_open_and_own(span: SdkSpan, parent: Span) -> bool:
 _CALLED_FROM: ContextVar[Span | None] = ContextVar("agentcost_called_from", default=None)
 
 
-@contextmanager
-def called_from() -> Generator[None]:
-    """Record the current span as the caller of the SDK, which may open a span before the call arrives at the patch."""
-    token = _CALLED_FROM.set(trace.get_current_span())
-    try:
-        yield
-    finally:
+class CalledFrom:
+    """Records the current span as the caller of the SDK, which may open a span before the call arrives at the patch."""
+
+    __slots__ = ("_token",)
+
+    def __enter__(self) -> None:
+        self._token = _CALLED_FROM.set(trace.get_current_span())
+
+    def __exit__(self, *_exc: object) -> None:
         with suppress(ValueError):  # a coroutine that is closed in another context
-            _CALLED_FROM.reset(token)
+            _CALLED_FROM.reset(self._token)
 
 
 def tally_under(span: Span, parent: Span) -> Tally | None:

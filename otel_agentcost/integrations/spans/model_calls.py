@@ -37,7 +37,8 @@ from otel_agentcost.integrations.spans.sources import Source
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry import adoption, attribution, blocks, event_loops, rollup, run_context, spans
 from otel_agentcost.telemetry.held_span import before_end
-from otel_agentcost.telemetry.recorder import Labels, Recorder, SpanAccount
+from otel_agentcost.telemetry.metrics import ModelLabels
+from otel_agentcost.telemetry.recorder import Recorder, SpanAccount
 from otel_agentcost.telemetry.rollup import Tally
 
 _ATTRIBUTE = "_agentcost_foreign"
@@ -391,7 +392,7 @@ class _Call:
         if self._gate is not None and self._ticket is not None and not self._ticket.done:
             self._gate.guard.release(self._ticket, self._clock())
 
-    def _labels(self, request: Call, served: str | None = None) -> Labels:
+    def _labels(self, request: Call, served: str | None = None) -> ModelLabels:
         return self._recorder.model_labels(request.operation, self._provider(request), request.model, served)
 
     def _provider(self, request: Call) -> str:
@@ -416,7 +417,7 @@ def _settle_dropped(
     pid: int,
     recorder: Recorder,
     tally: Tally,
-    labels: Labels,
+    labels: ModelLabels,
     settle: Callable[[Ticket, Decimal | None, int, float], object] | None,
     ticket: Ticket | None,
 ) -> None:

@@ -33,6 +33,7 @@ from otel_agentcost.telemetry import adoption, rollup
 from otel_agentcost.telemetry.held_span import HeldEnd, end_held
 from otel_agentcost.telemetry.metrics import Metrics
 from otel_agentcost.telemetry.rollup import Tally
+from otel_agentcost.telemetry.set_at_once import set_at_once
 
 LONGEST_WAIT = 600.0
 """Seconds for which a span waits for calls that are still in flight: SDKs give up a request after that time."""
@@ -51,10 +52,10 @@ class SpanObservers:
     """True if a budget limits the seconds of a trace, so that its start time is needed."""
     clock: Callable[[], float] = time.time
 
-    def trace_started(self, trace_id: str) -> None:
-        """Record the start time of a trace, if a budget limits its seconds."""
+    def trace_started(self, root: Span) -> None:
+        """Record the start time of the trace that begins with `root`, if a budget limits its seconds."""
         if self.timed and (gate := self.gates.gate) is not None:
-            gate.guard.begin("trace", trace_id, self.clock())
+            gate.guard.begin("trace", trace_id_of(root), self.clock())
 
     def trace_ended(self, trace_id: str) -> None:
         """Remove the state of a trace that has ended."""
@@ -101,7 +102,7 @@ class AgentCostProcessor(SpanProcessor):
         local_root = span.parent is None or span.parent.is_remote
         agent = self._is_agent(span)
         if local_root:
-            observers.trace_started(trace_id_of(span))
+            observers.trace_started(span)
         if outer is not None and not local_root and not agent:
             rollup.attach(span, outer)
             return
@@ -123,7 +124,7 @@ class AgentCostProcessor(SpanProcessor):
             observers.trace_ended(trace_id_of(span))
         if tally.empty:
             return
-        span.set_attributes(tally.attributes())
+        set_at_once(span, tally.attributes())
         if local_root:
             ctx = trace.set_span_in_context(span, context.Context())
             observers.metrics.trace_ended(tally.known, tally.llm_calls, ctx)
