@@ -37,7 +37,7 @@ from otel_agentcost.errors import AgentCostError
 from otel_agentcost.guard import Breakers
 from otel_agentcost.guard.ledger import Ledger
 from otel_agentcost.guard.opening import open_guard, opened
-from otel_agentcost.integrations import agents, child_processes, http, refusals, sdks, threads, tools, work
+from otel_agentcost.integrations import agents, child_processes, http, refusals, sdks, sockets, threads, tools, work
 from otel_agentcost.integrations.agents._base import patches_of as agent_patches
 from otel_agentcost.integrations.patching import Patch
 from otel_agentcost.integrations.sdks._base import patches_of as sdk_patches
@@ -236,6 +236,8 @@ def _patches(settings: Settings, pipeline: Pipeline) -> tuple[Patch, ...]:
     patches += tuple(patch for framework in tools.discover() for patch in tool_patches(framework))
     patches += tuple(patch for framework in agents.discover() for patch in agent_patches(framework))
     patches += (*threads.patches(), *child_processes.patches(), *refusals.patches(), *work.patches())
+    places = sockets.Places(pipeline, settings.hosts)
+    patches += tuple(patch for client in sockets.discover() for patch in sockets.patches_of(client, places))
     if settings.http == "on":
         net = http.Net(pipeline, http.Addresses(settings.hosts))
         patches += tuple(patch for client in http.discover() for patch in http.patches_of(client, net))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import NamedTuple, NoReturn
@@ -185,6 +186,51 @@ class Gate:
         if self._circuit is not None:
             return self._circuit.admit(facts, span, wait=wait)
         return self.guard.admit(facts, wait=wait)
+
+    def fits(self, request: ModelRequest, at: float) -> bool:
+        """Return True if a call with this request would be admitted now. Reserves nothing, and waits for nothing."""
+        ctx = blocks.here()
+        span = trace.get_current_span(ctx)
+        try:
+            who = attribution.current(ctx, self._defaults, rollup.tally_of(span))
+            price = worst_case_price(self._book, request, at)
+            facts = replace(self.facts_of_span(request.call, span, ctx, who, price), format=request.format)
+            decision = self.guard.admit(facts, wait=False)
+            if isinstance(decision, Ticket):
+                self.guard.release(decision, self.clock())
+        except Exception as bug:
+            report("checking budgets", bug)
+            return True
+        return isinstance(decision, Ticket) and decision.model is None and decision.max_output_tokens is None
+
+    def admit_unasked(
+        self, request: ModelRequest, record: Record, at: float
+    ) -> tuple[Admission | None, BudgetExceeded | None]:
+        """Admit an answer that the provider has begun by itself, without waiting.
+
+        Args:
+            request: The request that the answer would have.
+            record: The span of its call.
+            at: When it began, in seconds since the epoch.
+
+        Returns:
+            The admission of the call, and the error if a budget refuses it: the call then counts without a reservation.
+        """
+        facts = self._facts_of(request, record, at, None)
+        if facts is None:
+            return None, None
+        try:
+            decision = self.ask(facts, record.span, wait=False)
+            refused = decision.error if isinstance(decision, Refused) else decision.fallback_error
+            if refused is None:
+                return self._decided(decision, facts, record.span), None
+            if isinstance(decision, Ticket):  # admitted with another model or limit: too late for that
+                self.guard.release(decision, self.clock())
+            self.reports.refused(record.span, refused, "block")
+            return Admission(self, facts, self.guard.without_reservation(facts, facts.call.model)), refused
+        except BaseException as error:  # of others too: they can interrupt a reservation
+            self._not_decided(error, facts, record.span)
+            return None, None
 
     def loop_detected(self, record: Record, at: float, *, new: bool) -> None:
         """Report a loop to the circuit breakers. `new`: the loop counts as another one."""

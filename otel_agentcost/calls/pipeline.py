@@ -25,6 +25,7 @@ from otel_agentcost.calls.loop_guard import LoopGuard
 from otel_agentcost.calls.passage import Passages
 from otel_agentcost.calls.rejections import is_rejection
 from otel_agentcost.calls.seam import (
+    Awaited,
     Body,
     EventIterator,
     EventStream,
@@ -40,6 +41,7 @@ from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, HttpStatus
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.diagnostics import complete, foreign, report, reraise_foreign
+from otel_agentcost.errors import BudgetExceeded
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry import spans
 from otel_agentcost.telemetry.metrics import ModelLabels
@@ -165,6 +167,32 @@ class Pipeline:
             if close is not None:
                 close()
 
+    # --- answers that were not asked for one by one: those of a session ---
+
+    def fits(self, request: ModelRequest) -> bool:
+        """Return True if the budgets admit `request` now, without waiting. Reserves nothing."""
+        gate = self._gates.gate
+        return gate is None or gate.fits(self._resolved(request), self._clock())
+
+    def unasked(self, seam: Seam, session: Any, event: Any) -> tuple[ActiveCall, BudgetExceeded | None] | None:
+        """Begin the call of an answer that the provider has begun by itself.
+
+        Args:
+            seam: Reads the request of the answer from the event.
+            session: The session that gets the answer.
+            event: The event that says that it has begun.
+
+        Returns:
+            The call, and the error if a budget refuses it: it counts all the same. None if nothing is measured.
+        """
+        call = self._open(seam, session, (event,), {})
+        if call is None:
+            return None
+        call.sent, refused = True, None
+        if (gate := self._gates.gate) is not None:
+            call.admission, refused = gate.admit_unasked(call.request, call.record, call.at)
+        return call, refused
+
     # --- 1 request, 2 span ---
 
     def _open(self, seam: Seam, instance: Any, args: Any, kwargs: Any) -> ActiveCall | None:
@@ -281,6 +309,8 @@ class Pipeline:
             call.attempt, call.terms = (lambda: told), reply.terms
             self.open_stream(call)
             reply.watch(call)
+        elif isinstance(reply, Awaited):
+            pass
         elif isinstance(reply, Rejected):
             self.finish(call, Answer(), HttpStatus(reply.status))
         elif isinstance(reply, HttpReply):

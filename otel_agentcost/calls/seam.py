@@ -65,6 +65,14 @@ class Watched:
 
 
 @dataclass(frozen=True, slots=True)
+class Awaited:
+    """An answer that arrives elsewhere: over a socket, where it may arrive before the patched method returns.
+
+    `Pipeline.open_stream` was called before the request was sent, and the seam ends the call.
+    """
+
+
+@dataclass(frozen=True, slots=True)
 class Rejected:
     """A response with an error, which costs nothing. The SDK raises its own exception for it later."""
 
@@ -90,7 +98,7 @@ class HttpReply:
         return str(self.response.headers.get("content-type") or "")
 
 
-Reply = Body | EventStream | EventIterator | RawResponse | Watched | Rejected | HttpReply
+Reply = Body | EventStream | EventIterator | RawResponse | Watched | Awaited | Rejected | HttpReply
 
 
 class Seam(Protocol):
