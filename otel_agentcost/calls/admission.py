@@ -33,9 +33,12 @@ from otel_agentcost.core.cost import FREE, Cost
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.diagnostics import complete, foreign, report, reraise_foreign, warn_once
 from otel_agentcost.errors import BudgetExceeded
-from otel_agentcost.guard import CallFacts, Guard, Refused, Ticket, forks
-from otel_agentcost.guard.ledger import LedgerError
+from otel_agentcost.guard import CallFacts, Guard, Refused, Ticket, both_ends, forks
+from otel_agentcost.guard.both_ends import Made
+from otel_agentcost.guard.ledger import MOST, LedgerError
+from otel_agentcost.guard.marks import Mark
 from otel_agentcost.guard.stream_meter import Meter
+from otel_agentcost.guard.types import Counted
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry import attribution, blocks, rollup, run_context
 from otel_agentcost.telemetry.budget_events import BudgetReports
@@ -152,7 +155,7 @@ class Gate:
             BudgetExceeded: The call is refused.
         """
         if self.carries and passage is not None and passage.covers and passage.mark is not None:
-            passage.proved = self.guard.confirms(passage.mark.text, at)
+            passage.confirmed(self.guard.confirms(passage.mark, passage.taker, at), self.guard.unconfirmed, at)
         facts = self._facts_of(request, record, at, passage)
         if facts is None:
             return None
@@ -167,7 +170,8 @@ class Gate:
     ) -> Admission | None:
         """Do the same as `admit`, without blocking the event loop."""
         if passage is not None and passage.mark is not None and passage.covers and self.carries:
-            passage.proved = await self.guard.confirms_async(passage.mark.text, at)
+            confirmed = await self.guard.confirms_async(passage.mark, passage.taker, at)
+            passage.confirmed(confirmed, self.guard.unconfirmed, at)
         facts = self._facts_of(request, record, at, passage)
         if facts is None:
             return None
@@ -505,7 +509,8 @@ class Admission:
         if answer.doubtful and usd is None:  # else such calls would pass every budget, without end
             reserved = self.ticket.reserved
             usd, used = Decimal(reserved.get("nano_usd", 0)).scaleb(-9), reserved.get("tokens", 0)
-        settle = partial(self._settle, record.span, usd, used, gate.clock())
+        answered = answer.usage is not None or usd is not None
+        settle = partial(self._settle, record.span, usd, used, gate.clock(), answered=answered)
         gate.guard.run_without_blocking(settle)
         self.settled = True
         if cost.usd is None and cost.unpriced is not None and not (self.ticket.unpriced or self.ticket.unenforced):
@@ -539,13 +544,49 @@ class Admission:
 
         gate.guard.run_without_blocking(correct)
 
-    def _settle(self, span: Span, usd: Decimal | None, tokens: int, now: float) -> None:
+    def _settle(self, span: Span, usd: Decimal | None, tokens: int, now: float, *, answered: bool = True) -> None:
         try:
-            for level in self._gate.guard.settle(self.ticket, usd, tokens, now):
+            for level in self._gate.guard.settle(self.ticket, usd, tokens, now, answered=answered):
                 self._gate.reports.level(span, *level)
         except Exception as bug:
             report("settling a call with its budgets", bug)
             self._release(now)  # unless it was settled, and only its report failed
+
+    # --- a call that another service makes or sends, too ---
+
+    def asks(self, passage: Passage, answer: Answer) -> bool:
+        """Return True if the ledger has to say which of two services charges the call. That may take time."""
+        return passage.proved or (self.ticket.mark is not None and answer.usage is None)
+
+    def left_upstream(self, record: Record, mark: Mark, answer: Answer, cost: Cost) -> bool:
+        """Write down for the service upstream what the call has cost. Returns False if that has ended without charging
+        it: this process then charges the call, also in the budgets that the service upstream has counted it in.
+        """
+        gate, facts, now, tokens = self._gate, self._facts, self._gate.clock(), answer.tokens()
+        if cost.usd is None:
+            return True
+        made = Made(min(MOST, max(0, money.to_nano(cost.usd))), min(MOST, tokens.input + tokens.output))
+        if both_ends.left_upstream(gate.guard.ledger, mark, facts.call_id, made, now):
+            return True
+        every = gate.guard.counted(replace(facts, held=None), facts.call.model, facts.now)
+        self._count_more(record, [each for each in every if mark.holds(each.claim.key)], made)
+        return False
+
+    def made_for(self, record: Record) -> Cost | None:
+        """Charge the budgets with what the call of the next service has cost, if that one has ended before this call,
+        which got no answer. Returns that cost; None if there is nothing to charge.
+        """
+        guard, mark = self._gate.guard, self.ticket.mark
+        made = both_ends.made_for(guard.ledger, mark, self.ticket.call_id, self._gate.clock()) if mark else None
+        if made is None:
+            return None
+        self._count_more(record, self.ticket.counted, made)
+        return Cost(usd=money.from_nano(made.nano_usd))
+
+    def _count_more(self, record: Record, counted: Sequence[Counted], made: Made) -> None:
+        gate = self._gate
+        for level in gate.guard.count_more(self.ticket.call_id, counted, made, gate.clock()):
+            gate.reports.level(record.span, *level)
 
     def _release(self, now: float) -> None:
         try:

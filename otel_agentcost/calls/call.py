@@ -175,6 +175,10 @@ class ActiveCall:
         active = self._active = _Active(self, ctx)
         return active
 
+    def asks_the_ledger(self, answer: Answer) -> bool:
+        """Return True if the ledger has to say which of two services charges this call."""
+        return self.passage is not None and self.admission is not None and self.admission.asks(self.passage, answer)
+
     def leave(self) -> None:
         """Restore the context of before `active`, if an exception of others prevented that."""
         if self._active is not None:

@@ -12,6 +12,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
+from collections.abc import Callable
+from functools import partial
 
 from opentelemetry import baggage, context
 from opentelemetry.context import Context
@@ -19,6 +21,7 @@ from opentelemetry.context import Context
 from otel_agentcost.calls.pricing import worst_case_price
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.guard import CallFacts, marks
+from otel_agentcost.guard.both_ends import Confirmed
 from otel_agentcost.guard.marks import Mark
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.settings import Upstream
@@ -32,7 +35,7 @@ _SAMPLE = Usage(counts={"input_tokens": 1_000, "output_tokens": 1_000})
 class Passage:
     """The mark that one call has received from the service upstream, and the one that it passes on."""
 
-    __slots__ = ("_known", "_passages", "covers", "mark", "proved", "token")
+    __slots__ = ("_known", "_passages", "_undo", "covers", "mark", "proved", "taker", "token")
 
     def __init__(self, passages: Passages, mark: Mark | None, token: str | None, *, covers: bool, known: bool) -> None:
         self._passages = passages
@@ -45,6 +48,9 @@ class Passage:
         """True if this is the call that the mark speaks of: the first one of its kind that is answered."""
         self.proved = False
         """True if the ledger has the reservation of the call upstream."""
+        self.taker = marks.new_token() if covers else ""
+        """The id with which the call takes its mark, over all processes of this gateway."""
+        self._undo: Callable[[], None] | None = None
 
     @property
     def charged_upstream(self) -> bool:
@@ -57,6 +63,18 @@ class Passage:
         facts.held = self.mark.holds if self.mark is not None and self.proved else None
         facts.patient = self.mark is None or self.covers  # else the call that it is made for holds the money
 
+    def confirmed(self, standing: Confirmed, undo: Callable[[Mark, str, float], None], now: float) -> None:
+        """Note what the ledger says of the mark.
+
+        Args:
+            standing: The answer of `Guard.confirms`.
+            undo: Lets another call use the mark.
+            now: The time in seconds since the epoch.
+        """
+        if self.mark is not None and standing == "first":
+            self.proved, self._undo = True, partial(undo, self.mark, self.taker, now)
+        self.covers = standing != "further"
+
     def outgoing(self, ctx: Context, own: str | None, operation: str) -> Context:
         """Return `ctx` with the mark for the next service; without any, if that is the provider.
 
@@ -67,12 +85,16 @@ class Passage:
         """
         if self.token is not None:
             return baggage.set_baggage(_BAGGAGE, own or marks.written(self.token, marks.kind_of(operation), ()), ctx)
-        return ctx if self.covers and not self._known else baggage.remove_baggage(_BAGGAGE, ctx)
+        if self.mark is not None and self.covers and not self._known:
+            return baggage.set_baggage(_BAGGAGE, marks.passed_on(self.mark), ctx)
+        return baggage.remove_baggage(_BAGGAGE, ctx)
 
     def ended(self, *, answered: bool) -> None:
         """Let another call use the mark if this one was not answered: a gateway tries several deployments."""
         if self.covers and self.mark is not None and not answered:
-            self._passages.give_back(self.mark.token)
+            self._passages.give_back(self.mark)
+            if self._undo is not None:
+                self._undo()
 
 
 class Passages:
@@ -106,7 +128,7 @@ class Passages:
         if received is None and known:
             return None
         mark = marks.read(received)
-        covers = mark is not None and mark.kind == marks.kind_of(request.call.operation) and self._take(mark.token)
+        covers = mark is not None and mark.kind == marks.kind_of(request.call.operation) and self._take(mark)
         token = None if covers or known or not self._charges(request, at) else marks.new_token()
         if received is None and token is None:
             return None
@@ -116,7 +138,8 @@ class Passages:
         cost = worst_case_price(self._book, request, at)(_SAMPLE, request.call.model)
         return bool(cost.usd)
 
-    def _take(self, token: str) -> bool:
+    def _take(self, mark: Mark) -> bool:
+        token = mark.token + mark.hop
         with self._lock:
             if token in self._taken:
                 return False
@@ -125,7 +148,7 @@ class Passages:
                 self._taken.popitem(last=False)
             return True
 
-    def give_back(self, token: str) -> None:
-        """Let another call use the mark with this token."""
+    def give_back(self, mark: Mark) -> None:
+        """Let another call use the mark."""
         with self._lock:
-            self._taken.pop(token, None)
+            self._taken.pop(mark.token + mark.hop, None)

@@ -47,6 +47,7 @@ from otel_agentcost.telemetry import spans
 from otel_agentcost.telemetry.metrics import ModelLabels
 from otel_agentcost.telemetry.recorder import Recorder
 from otel_agentcost.telemetry.spans import CalledFrom, Record, Spans
+from otel_agentcost.wire.cache_lifetimes import with_lifetime
 from otel_agentcost.wire.fields import parsed
 from otel_agentcost.wire.format import ModelRequest
 from otel_agentcost.wire.plausible import checked, texts_of, usage_in_headers
@@ -464,7 +465,11 @@ class Pipeline:
         """Price the answer, settle the budgets, charge the telemetry and end the span. Runs once a call."""
         ending = Ending(answer, error)
         try:
-            if call.ends_with(ending):
+            if not call.ends_with(ending):
+                return
+            if (gate := self._gates.gate) is not None and call.asks_the_ledger(answer):
+                gate.guard.run_without_blocking(partial(self._end, call, ending))
+            else:
                 self._end(call, ending)
         except BaseException:  # of others: it may arrive anywhere in here
             if call.ending is ending:
@@ -506,6 +511,8 @@ class Pipeline:
             return self._unfinished.charge(call.begun, record, labels, answer, cost, error)
         upstream = call.passage is not None and call.passage.charged_upstream
         self._settle_budgets(call, ending, answer, cost, upstream=upstream)
+        if call.asks_the_ledger(answer):
+            upstream, cost = _charged_where(call, answer, cost)
         if upstream:
             cost = self._recorder.left_to_upstream(record, tokens, cost)
         failure = spans.error_type(error) if error is not None else None
@@ -541,6 +548,17 @@ class Pipeline:
         return self._recorder.model_labels(request.call.operation, request.endpoint.provider, requested, served)
 
 
+def _charged_where(call: ActiveCall, answer: Answer, cost: Cost) -> tuple[bool, Cost]:
+    """Return whether the service upstream charges the call, and otherwise its cost, by the ledger of both."""
+    passage, admission = call.passage, call.admission
+    if passage is None or admission is None:
+        return False, cost
+    if passage.proved and passage.mark is not None:
+        return admission.left_upstream(call.record, passage.mark, answer, cost), cost
+    made = admission.made_for(call.record) if cost.usd is None else None
+    return passage.charged_upstream, made or cost
+
+
 def _read_body(call: ActiveCall, body: Any) -> Answer:
     """Return the answer in a whole response, without counts that contradict it."""
     request, form = call.request.call, call.request.format
@@ -563,6 +581,8 @@ def _completed(call: ActiveCall, answer: Answer) -> Answer:
     if call.terms:
         answer = answer._replace(terms=(*answer.terms, *call.terms))
     answer = pricing.within_limit(answer, call.request.call)
+    if answer.usage is not None and "cache_write_tokens" in answer.usage.counts:  # seldom: most say how long
+        answer = with_lifetime(answer, call.request.call)
     if call.earlier:
         answer = pricing.with_attempts(answer, call.earlier, call.request)
     return answer

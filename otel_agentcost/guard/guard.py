@@ -18,10 +18,12 @@ from otel_agentcost.core import money
 from otel_agentcost.core.budgets import FOREVER, Budget, Scope
 from otel_agentcost.diagnostics import complete
 from otel_agentcost.errors import BudgetExceeded
-from otel_agentcost.guard import forks, marks
+from otel_agentcost.guard import both_ends, forks, marks
 from otel_agentcost.guard.applicable import Applicable, ApplicableBudgets
+from otel_agentcost.guard.both_ends import Confirmed, Made
 from otel_agentcost.guard.executor import run_in_thread, submit
 from otel_agentcost.guard.ledger import MOST, Amounts, Claim, Ledger, LedgerError, Refusal, Unit
+from otel_agentcost.guard.marks import Mark
 from otel_agentcost.guard.outcomes import cut_off_error, exceeded, levels, refusing
 from otel_agentcost.guard.queue import AnyWaiter, Queues, Waiter, task_waiter
 from otel_agentcost.guard.reservation import ONE_CALL, Policy, Request, is_free, reservation_for, without_dollars
@@ -147,8 +149,11 @@ class Guard:
         finally:
             steps.close()
 
-    def settle(self, ticket: Ticket, usd: Decimal | None, tokens: int, now: float) -> tuple[Level, ...]:
-        """Replace the reservation by the real cost. Of an unknown cost (None) only the tokens count.
+    def settle(
+        self, ticket: Ticket, usd: Decimal | None, tokens: int, now: float, *, answered: bool = True
+    ) -> tuple[Level, ...]:
+        """Replace the reservation by the real cost. Of an unknown cost (None) only the tokens count. `answered`: the
+        call need not be charged by the service that it has sent its mark to.
 
         Returns:
             The levels of the budgets that the call counts in; nothing for a ticket that is done.
@@ -159,7 +164,7 @@ class Guard:
                 return ()
             nano = 0 if usd is None else min(MOST, max(0, money.to_nano(usd)))
             amounts: dict[Unit, int] = {"nano_usd": nano, "tokens": min(MOST, max(0, tokens)), "calls": 1}
-            return self._settle(ticket.call_id, ticket.counted, amounts, now)
+            return self._settle(ticket.call_id, ticket.counted, amounts, now, ticket.mark if answered else None)
         except BaseException:  # of others: the settlement can be repeated, as the ledger counts a call once
             ticket.done = False
             raise
@@ -226,16 +231,24 @@ class Guard:
         }
         return self._settle(f"{ticket.call_id} finished", ticket.counted, amounts, now)
 
-    def confirms(self, mark: str, now: float) -> bool:
-        """Return True if the ledger has the reservation of the call upstream that sent `mark`."""
-        standing = self.ledger.standing(marks.proof_key(mark), now)
-        return standing is not None and standing.held["calls"] > 0
+    def confirms(self, mark: Mark, taker: str, now: float) -> Confirmed:
+        """Return what the ledger knows of `mark`. `taker` is an id of the call that asks."""
+        return both_ends.confirmed(self.ledger, mark, taker, now)
 
-    async def confirms_async(self, mark: str, now: float) -> bool:
+    async def confirms_async(self, mark: Mark, taker: str, now: float) -> Confirmed:
         """Do the same as `confirms`, without blocking the event loop."""
         if self.nonblocking or event_loops.running() is None:
-            return self.confirms(mark, now)
-        return await run_in_thread(partial(self.confirms, mark, now), lambda: None)
+            return self.confirms(mark, taker, now)
+        undo = partial(both_ends.give_back, self.ledger, mark, taker, now)
+        return await run_in_thread(partial(self.confirms, mark, taker, now), undo)
+
+    def unconfirmed(self, mark: Mark, taker: str, now: float) -> None:
+        """Let another call be made for `mark`: this one was not answered."""
+        self.run_without_blocking(partial(both_ends.give_back, self.ledger, mark, taker, now))
+
+    def count_more(self, call_id: str, counted: Sequence[Counted], made: Made, now: float) -> tuple[Level, ...]:
+        """Add what a call has cost where it is counted already, without its dollars. Counts once."""
+        return self._settle(f"{call_id} late", tuple(counted), made.amounts, now)
 
     def begin(self, scope: Scope, value: str, now: float) -> None:
         """Note the start of a trace or run; without this, it starts with its first call."""
@@ -447,10 +460,14 @@ class Guard:
         limiting = next(each for each in counted if "nano_usd" in each.claim.limits)
         return Refused(action="block", error=exceeded(facts, limiting, "nano_usd", None, unpriced=why))
 
-    def _settle(self, call_id: str, counted: tuple[Counted, ...], amounts: Amounts, now: float) -> tuple[Level, ...]:
+    def _settle(
+        self, call_id: str, counted: tuple[Counted, ...], amounts: Amounts, now: float, mark: str | None = None
+    ) -> tuple[Level, ...]:
         if not counted:
             return ()
         claims = [each.claim for each in counted]
+        if mark is not None:
+            claims.append(both_ends.charging(mark, now))
         standings = self.ledger.settle(call_id, claims, amounts, now)
         self._queues.wake(claims)
         return levels(counted, standings, amounts, self.policy.soft_limit)

@@ -19,6 +19,7 @@ from otel_agentcost.guard.ledger import Claim
 _LONGEST = 2_000
 """Characters of the longest mark that is read."""
 _TOKEN = 32
+_HOP = "~"
 _ANSWERS = frozenset({semconv.CHAT, semconv.TEXT_COMPLETION, semconv.GENERATE_CONTENT})
 """Operations that a gateway may translate into each other."""
 
@@ -30,6 +31,8 @@ class Mark(NamedTuple):
     token: str
     kind: str
     digests: frozenset[str]
+    hop: str
+    """Names the gateway's call that has passed the mark on; empty if the call that made the mark sent it."""
 
     def holds(self, key: str) -> bool:
         """Return True if the call upstream has reserved in the budget `key`."""
@@ -61,11 +64,17 @@ def read(text: object) -> Mark | None:
     """Return the mark that `text` is; None if it is none. Anyone may have written it."""
     if not isinstance(text, str) or len(text) > _LONGEST:
         return None
+    text, _, hop = text.partition(_HOP)
     token, _, rest = text.partition(".")
     kind, *digests = rest.split(".")
     if len(token) != _TOKEN or not token.isalnum() or not kind:
         return None
-    return Mark(text, token, kind, frozenset(digests))
+    return Mark(text, token, kind, frozenset(digests), hop)
+
+
+def passed_on(mark: Mark) -> str:
+    """Return the text of a mark that a gateway sends to the next one, for one call."""
+    return f"{mark.text}{_HOP}{new_token()}"
 
 
 def proof(mark: str, until: float) -> Claim:

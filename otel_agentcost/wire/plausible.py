@@ -1,7 +1,8 @@
 """Counts that contradict what was sent and received are not believed: the tokens are estimated from the texts instead.
 
-Some servers report zeros for every stream, some a placeholder, some a part that is larger than its whole. A count is in
-doubt if it is 0 (or far too low) for a prompt with text, or for an answer with text. Zeros are right for an answer
+Some servers report zeros for every stream, some a placeholder, some a part that is larger than its whole, some a sum of
+running totals. A count is in doubt if it is 0 (or far too low) for a prompt with text, or for an answer with text, or
+if no call can have so many tokens. Zeros are right for an answer
 without text (a refusal), and for an answer from a gateway's cache.
 
 The usual response is checked by two comparisons; texts are looked at only if a count is very low.
@@ -42,6 +43,10 @@ _MANY_PIECES: Final = 16
 """Pieces of a stream from which on their number says how long the answer is: a piece is about a token."""
 _WITHHELD: Final = frozenset({"refusal", "content_filter", "safety", "blocklist", "prohibited_content", "error"})
 """Finish reasons of answers that were withheld: zeros are right then."""
+_TOO_MANY: Final = 100_000_000
+"""Tokens that no call can have: ten times the longest context window (10 million, Llama 4 Scout), as tools at the
+provider may read it several times over. Servers that sum up running totals come to such numbers
+(https://github.com/lemma-work/lemma-platform/pull/564)."""
 _OTHER_INPUT: Final = frozenset(
     kind
     for kind, dimensions in DIMENSIONS.items()
@@ -79,7 +84,7 @@ def checked(
         return _estimated(call, form, answer, said, headers())
     counts = usage.counts
     usual = not in_pieces and counts.get("input_tokens", 0) > _FEW and counts.get("output_tokens", 0) > _FEW
-    if usual or answer.free or usage.estimated:
+    if (usual and max(counts.values()) < _TOO_MANY) or answer.free or usage.estimated:
         return answer
     return _compared(call, form, answer, texts, headers, in_pieces=in_pieces)
 
@@ -88,15 +93,16 @@ def _compared(
     call: Call, form: Format, answer: Answer, texts: Texts, headers: Callable[[], Headers], *, in_pieces: bool
 ) -> Answer:
     tokens, unlimited = answer.tokens(), call.max_output_tokens != 0
-    enough = tokens.input > _FEW and (tokens.output > _FEW or not unlimited)
+    absurd = tokens.input >= _TOO_MANY, tokens.output >= _TOO_MANY
+    enough = tokens.input > _FEW and (tokens.output > _FEW or not unlimited) and not any(absurd)
     if enough and not in_pieces:
         return answer
     said = texts()
     if enough and len(said) >= _MANY_PIECES and tokens.output * 2 >= len(said):
         return answer
     told = Partial(
-        None if _no_input(call, form, answer, said) else tokens.input,
-        None if unlimited and _too_few(tokens.output, said) else tokens.output,
+        None if absurd[0] or _no_input(call, form, answer, said) else tokens.input,
+        None if absurd[1] or (unlimited and _too_few(tokens.output, said)) else tokens.output,
         unpriced=answer.missing,
     )
     if told.input is not None and told.output is not None:

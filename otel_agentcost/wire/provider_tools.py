@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, Final
 
+from otel_agentcost.core.call import Call
 from otel_agentcost.core.tool_counters import COUNTERS, FREE_COUNTERS
 from otel_agentcost.core.usage import Kind
 from otel_agentcost.wire.fields import MAX_COUNT, blank, entries, fields, get, items, text
@@ -165,6 +166,24 @@ def in_message(message: Any) -> list[str]:
             names.append(text(get(call, "function"), "name") or kind)
     executed = items(message, "executed_tools")  # https://console.groq.com/docs/compound
     return [*names, *(text(tool, "type") or text(tool, "name") or "executed_tools" for tool in executed)]
+
+
+_ONLINE: Final = ":online"
+_PLUGINS: Final[Mapping[str, str]] = {"web": "web search (plugin)", "file-parser": "file parser (plugin)"}
+"""OpenRouter's plugins that are billed (https://openrouter.ai/docs/features/web-search, .../features/multimodal/pdfs).
+The suffix of a model's name stands for the first."""
+
+
+def in_request(call: Call) -> list[str]:
+    """Return the names of tools that the request of a chat turns on, and that no response reports."""
+    names: list[str] = []
+    if call.model is not None and call.model.endswith(_ONLINE):
+        names.append(_PLUGINS["web"])
+    for plugin in items(call.body, "plugins"):
+        kind = text(plugin, "id")
+        if kind is not None and kind in _PLUGINS and get(plugin, "enabled") is not False:
+            names.append(_PLUGINS[kind])
+    return names
 
 
 def in_chat(completion: Any) -> list[str]:

@@ -33,7 +33,6 @@ __all__ = [
     "Row",
     "found_in",
     "has_counts",
-    "later",
     "of_choices",
     "usage_at",
     "usage_elsewhere",
@@ -424,11 +423,3 @@ def of_choices(usages: list[Any]) -> Any:
     together = {**each[0], "completion_tokens": sum(number for number in produced if number is not None)}
     together.pop("total_tokens", None)
     return together
-
-
-def later(before: Any, after: Any) -> Any:
-    """Return the usage of a stream that reports it more than once: totals never shrink, so zeros take nothing back."""
-    first, last = _mapping(before), _mapping(after)
-    if first is None or last is None:
-        return after
-    return {**first, **{name: number for name, number in last.items() if number or not first.get(name)}}

@@ -169,6 +169,16 @@ IMPOSSIBLE: list[tuple[str, Call, Reply]] = [
         json_reply(content({"trafficType": "ON_DEMAND"}, parts=[{"text": ANSWER}])),
     ),
     ("a placeholder alone", chat_call, json_reply(chat({"completion_tokens": 1}, text=ANSWER))),
+    (
+        "more tokens than a call can have",
+        chat_call,
+        json_reply(chat({**RIGHT, "prompt_tokens": 193_000_000, "total_tokens": 193_000_400}, text=ANSWER)),
+    ),
+    (
+        "more cached tokens than a call can have",
+        anthropic_call,
+        json_reply(message({"input_tokens": 10, "cache_read_input_tokens": 10**10, "output_tokens": 400}, text=ANSWER)),
+    ),
     ("completion", completions_call, json_reply({**COMPLETED, "usage": ZEROS})),
     ("response", responses_call, json_reply(response(NONE, text=ANSWER))),
     ("response streamed", responses_stream, sse_reply(spoken(response_events(NONE), "response.output_text.delta"))),
@@ -249,6 +259,40 @@ def test_zeros_after_a_right_usage_take_nothing_back(telemetry: Telemetry, model
         said = dict(span.attributes or {})
         assert (said[semconv.INPUT_TOKENS], said[semconv.OUTPUT_TOKENS]) == (17, 400)
         assert semconv.ESTIMATED not in said
+
+
+def test_a_poorer_usage_after_a_right_one_takes_nothing_back(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """Gateways send the usage twice, the second time without its details or without the output."""
+    detailed = {**RIGHT, "prompt_tokens_details": {"cached_tokens": 10}}
+    prompt = {"prompt_tokens": 17, "total_tokens": 17}
+    counted = {"promptTokenCount": 17, "candidatesTokenCount": 400, "totalTokenCount": 417}
+    model_server.replies(
+        chunks(detailed, RIGHT),
+        chunks(detailed, prompt),
+        generated({"promptTokenCount": 17, "totalTokenCount": 17}, {**counted, "cachedContentTokenCount": 10}),
+    )
+    with instrumented(telemetry):
+        for call in (chat_stream, chat_stream, gemini_stream):
+            call(model_server.url)
+    for span in telemetry.spans:
+        said = dict(span.attributes or {})
+        assert (said[semconv.INPUT_TOKENS], said[semconv.OUTPUT_TOKENS]) == (17, 400)
+        assert said[semconv.CACHE_READ_TOKENS] == 10
+        assert semconv.ESTIMATED not in said
+
+
+def test_output_that_the_start_of_a_message_counts_is_not_erased_by_its_end(
+    telemetry: Telemetry, model_server: ModelServer
+) -> None:
+    """Gateways write the whole usage into `message_start`, and zeros into `message_delta`."""
+    stream = [*message_events({"input_tokens": 17, "output_tokens": 0})]
+    stream[0]["message"]["usage"] = {"input_tokens": 17, "output_tokens": 400}
+    model_server.replies(sse_reply(stream, named=True))
+    with instrumented(telemetry):
+        anthropic_stream(model_server.url)
+    said = dict(telemetry.attributes())
+    assert (said[semconv.INPUT_TOKENS], said[semconv.OUTPUT_TOKENS]) == (17, 400)
+    assert semconv.ESTIMATED not in said
 
 
 def test_a_total_completes_the_counts_without_an_estimate(telemetry: Telemetry, model_server: ModelServer) -> None:

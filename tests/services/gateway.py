@@ -2,7 +2,8 @@
 
 It takes chats of the OpenAI format, makes them at the provider with the openai SDK, in the trace of the request, and
 passes the answers on. `GET /figures` is what its spans and metrics say so far. Headers of a request make it behave as
-gateways do: `x-calls: 2` makes a second call for the request, `x-model` is the provider's name of the model.
+gateways do: `x-calls: 2` makes a second call for the request, `x-model` is the provider's name of the model,
+`x-status: 500` answers so although the model has answered, `x-stripped: 1` has lost the baggage on its way.
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 class _Handler(BaseHTTPRequestHandler):
     telemetry: Telemetry
     client: OpenAI
+    failed: list[str]
+    """The statuses that requests have asked for."""
 
     def do_GET(self) -> None:
         """Says what the telemetry has."""
@@ -43,7 +46,8 @@ class _Handler(BaseHTTPRequestHandler):
         """Makes the call in the trace of the request, as a web framework with its instrumentation does."""
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         body["model"] = self.headers.get("x-model", body["model"])
-        token = context.attach(propagate.extract(dict(self.headers.items())))
+        lost = ("baggage",) if self.headers.get("x-stripped") else ()
+        token = context.attach(propagate.extract({k: v for k, v in self.headers.items() if k.lower() not in lost}))
         try:
             tracer = self.telemetry.tracer_provider.get_tracer("server")
             with tracer.start_as_current_span("POST", kind=SpanKind.SERVER):
@@ -57,6 +61,11 @@ class _Handler(BaseHTTPRequestHandler):
         except BudgetExceeded as error:
             self._reply(429, {"error": {"message": str(error)}})
             return
+        if (status := self.headers.get("x-status")) is not None and not self._tried(status):
+            if body.get("stream"):
+                list(answer)
+            self._reply(int(status[:3]), {"error": {"message": "after the call"}})
+            return
         if not body.get("stream"):
             self._reply(200, answer.model_dump())
             return
@@ -66,6 +75,11 @@ class _Handler(BaseHTTPRequestHandler):
         for chunk in answer:
             self.wfile.write(f"data: {chunk.model_dump_json()}\n\n".encode())
         self.wfile.write(b"data: [DONE]\n\n")
+
+    def _tried(self, status: str) -> bool:
+        """True for every request but the first, if the status is one for the first only: `500 once`."""
+        self.failed.append(status)
+        return status.endswith("once") and len(self.failed) > 1
 
     def _ask(self, body: Any) -> Any:
         try:
@@ -107,7 +121,7 @@ def gateway(provider: str, **settings: str) -> Generator[str]:
 def main() -> None:
     telemetry = Telemetry()
     client = OpenAI(base_url=f"{sys.argv[1]}/v1", api_key="none", max_retries=0)
-    handler = type("Handler", (_Handler,), {"telemetry": telemetry, "client": client})
+    handler = type("Handler", (_Handler,), {"telemetry": telemetry, "client": client, "failed": []})
     with budgeted(telemetry, **json.loads(sys.argv[2])), ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -10,7 +11,7 @@ from typing import Any
 
 import httpx2
 import pytest
-from openai import APIStatusError, OpenAI
+from openai import APIStatusError, APITimeoutError, AsyncOpenAI, OpenAI
 from opentelemetry import context, propagate
 
 from otel_agentcost import BudgetExceeded
@@ -43,10 +44,19 @@ class App:
         self.url = url
         self.sent: list[dict[str, str]] = []
         """The headers of the trace context of each request."""
-        http = httpx2.Client(event_hooks={"request": [self._inject]})
+        self.further: httpx2.URL | None = None
+        http = httpx2.Client(event_hooks={"request": [self.inject]})
         self.client = OpenAI(base_url=f"{url}/v1", api_key="none", max_retries=0, http_client=http)
 
-    def _inject(self, request: Any) -> None:
+    def then(self, url: str) -> None:
+        """Sends the second request, and those after it, to another process of the gateway."""
+        self.further = httpx2.URL(url)
+
+    def inject(self, request: Any) -> None:
+        """Sends the trace context, as an instrumentation of the client does."""
+        if self.sent and self.further is not None:
+            request.url = request.url.copy_with(port=self.further.port)
+            request.headers["x-status"] = "200 once"
         carrier: dict[str, str] = {}
         propagate.inject(carrier)
         self.sent.append(carrier)
@@ -194,6 +204,126 @@ def test_another_deployment_is_not_charged_beside_the_first(
         assert app.in_trace(ASK) == [None]
         assert len(provider.requests) == 2
         assert app.bill() == calls(1)
+
+
+def until_counted(app: App, number: int) -> None:
+    """Waits for what a gateway settles after its application has gone, or a thread after its event loop."""
+    until = time.monotonic() + 10
+    while (app.telemetry.total("agentcost.cost") + figures(app.url)["agentcost.cost"]) < (number - 0.5) * USD:
+        assert time.monotonic() < until, "the call is charged nowhere"
+        time.sleep(0.05)
+    time.sleep(0.3)  # whatever would charge it a second time
+
+
+def dollars(app: App) -> tuple[float, float]:
+    """What both services say together: the dollars on spans, and those of `agentcost.cost`."""
+    on_spans, on_metrics, _ = app.bill()
+    return on_spans, on_metrics
+
+
+@pytest.mark.parametrize("ask", [ASK, STREAM], ids=["whole", "stream"])
+def test_a_call_is_not_free_because_the_gateway_fails_after_it(
+    telemetry: Telemetry, provider: ModelServer, ledger: str, ask: dict[str, Any]
+) -> None:
+    """The model has answered, and the application gets a 500: it charges what the gateway's call has cost."""
+    with services(telemetry, provider, ledger=ledger, budgets="total:usd=1") as app:
+        (error,) = app.in_trace(ask, status="500")
+        assert isinstance(error, APIStatusError)
+        assert dollars(app) == pytest.approx((USD, USD))
+        assert spent(ledger, "total/all/") == (round(USD * 1e9), 1, 0)
+
+
+def test_calls_that_fail_after_their_gateway_was_billed_do_not_pass_a_budget(
+    telemetry: Telemetry, provider: ModelServer, ledger: str
+) -> None:
+    """Each of them has cost money: they are refused once it is spent."""
+    with services(
+        telemetry, provider, {"budgets": "total:calls=100"}, ledger=ledger, budgets="total:usd=0.0001"
+    ) as app:
+        app.in_trace(*[ASK] * 8, status="500")
+        assert len(provider.requests) <= 2
+
+
+def test_a_call_that_the_application_does_not_wait_for_is_charged_once(
+    telemetry: Telemetry, provider: ModelServer, ledger: str
+) -> None:
+    """The application gives up, and the gateway's call goes on: the gateway charges it, in both services' budgets."""
+
+    def late(_request: Request) -> Reply:
+        time.sleep(1)
+        return json_reply(chat())
+
+    provider.responder = late
+    with services(telemetry, provider, ledger=ledger, budgets="total:usd=1") as app:
+        app.client.timeout = 0.3
+        with (
+            telemetry.tracer_provider.get_tracer("application").start_as_current_span("root"),
+            pytest.raises(APITimeoutError),
+        ):
+            app.client.chat.completions.create(**ASK)
+        until_counted(app, 1)
+        assert dollars(app) == pytest.approx((USD, USD))
+        assert spent(ledger, "total/all/") == (round(USD * 1e9), 1, 0)
+
+
+def test_a_retry_after_a_billed_call_is_charged_beside_it(
+    telemetry: Telemetry, provider: ModelServer, ledger: str
+) -> None:
+    """The SDK tries again after the 500: the model is billed twice for one call of the application."""
+    with services(telemetry, provider, ledger=ledger, budgets="total:usd=1") as app:
+        app.client.max_retries = 1
+        assert app.in_trace(ASK, status="500 once") == [None]
+        assert len(provider.requests) == 2
+        assert dollars(app) == pytest.approx((2 * USD, 2 * USD))
+        assert spent(ledger, "total/all/") == (round(2 * USD * 1e9), 2, 0)
+
+
+def test_a_retry_at_another_process_of_the_gateway_is_charged_beside_the_first(
+    telemetry: Telemetry, provider: ModelServer, ledger: str
+) -> None:
+    """Two workers of one gateway: only one of them makes the application's call."""
+    with (
+        gateway(provider.url, ledger=ledger, budgets="total:usd=1", ledger_timeout="5") as other,
+        services(telemetry, provider, ledger=ledger, budgets="total:usd=1") as app,
+    ):
+        app.client.max_retries = 1
+        app.then(other)
+        assert app.in_trace(ASK, status="500 once") == [None]
+        assert len(provider.requests) == 2
+        there = figures(other)
+        assert app.telemetry.total("agentcost.cost") + figures(app.url)["agentcost.cost"] + there[
+            "agentcost.cost"
+        ] == pytest.approx(2 * USD)
+        assert spent(ledger, "total/all/") == (round(2 * USD * 1e9), 2, 0)
+
+
+async def test_an_async_call_is_not_free_because_the_gateway_fails_after_it(
+    telemetry: Telemetry, provider: ModelServer, ledger: str
+) -> None:
+    """The same without blocking the event loop."""
+    with services(telemetry, provider, ledger=ledger, budgets="total:usd=1") as app:
+
+        async def inject(request: Any) -> None:
+            app.inject(request)
+
+        http = httpx2.AsyncClient(event_hooks={"request": [inject]})
+        made = AsyncOpenAI(base_url=f"{app.url}/v1", api_key="none", max_retries=0, http_client=http)
+        root = telemetry.tracer_provider.get_tracer("application").start_as_current_span("root")
+        with root, pytest.raises(APIStatusError):
+            await made.chat.completions.create(**ASK, extra_headers={"x-status": "500"})
+        await asyncio.to_thread(until_counted, app, 1)
+        assert dollars(app) == pytest.approx((USD, USD))
+        assert spent(ledger, "total/all/") == (round(USD * 1e9), 1, 0)
+
+
+def test_a_call_whose_mark_was_lost_on_its_way_is_charged_by_both(
+    telemetry: Telemetry, provider: ModelServer, ledger: str
+) -> None:
+    """Without the baggage nothing tells it from another call: the documentation says so."""
+    with services(telemetry, provider, ledger=ledger, budgets="total:usd=1") as app:
+        assert app.in_trace(ASK, stripped="1") == [None]
+        assert app.bill() == calls(2)
+        assert spent(ledger, "total/all/") == (round(2 * USD * 1e9), 2, 0)
 
 
 def test_a_model_that_only_the_gateway_can_price_is_not_lost(

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from google.genai import types
 
+from otel_agentcost.core.usage import Usage
 from tests.wire.reading import ask, streamed, used, whole
 
 
@@ -75,6 +76,13 @@ def test_a_stream_counts_its_last_totals() -> None:
     )
     assert used(answer) == used(whole("gemini", generated()))
     assert answer.finish_reasons == ("stop",)
+
+
+def test_a_last_chunk_without_output_takes_no_counts_back() -> None:
+    """Totals never shrink: the chunk that only finishes has the prompt alone."""
+    last = generated({"promptTokenCount": 1000, "totalTokenCount": 1000})
+    usage = used(streamed("gemini", [generated({"promptTokenCount": 1000, "candidatesTokenCount": 100}), last]))
+    assert usage == Usage(counts={"input_tokens": 1000, "output_tokens": 100})
 
 
 def test_a_stream_left_early_is_estimated() -> None:

@@ -332,3 +332,19 @@ def test_names_of_a_provider_do_not_grow_without_bound() -> None:
     reason = provider_tools.unknown(["x" * 1000, *(f"tool_{number:03}" for number in range(100))])
     assert reason is not None
     assert len(reason) < 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"model": "openai/gpt-4o-mini:online"},
+        {"model": "openai/gpt-4o-mini", "plugins": [{"id": "web", "max_results": 3}]},
+        {"model": "openai/gpt-4o-mini", "plugins": [{"id": "file-parser", "pdf": {"engine": "mistral-ocr"}}]},
+    ],
+)
+def test_a_plugin_that_only_the_request_names_is_not_free(body: dict[str, Any]) -> None:
+    """OpenRouter bills it, and its response may not say so. One that is turned off, or not billed, has no name."""
+    usage = {"prompt_tokens": 1000, "completion_tokens": 100}
+    assert "(plugin) is not known" in (whole("openai_chat", chat(usage), body).uncounted or "")
+    off = {"model": "m", "plugins": [{"id": "web", "enabled": False}, {"id": "response-healing"}]}
+    assert whole("openai_chat", chat(usage), off).uncounted is None

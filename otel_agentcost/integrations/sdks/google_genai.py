@@ -10,7 +10,7 @@ make several billed calls, and the SDK returns the usage of the last one only.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any, Final, cast
@@ -71,8 +71,8 @@ class _Chunks:
 
     def answer(self, *, complete: bool) -> Answer:
         bodies = self._bodies
-        last_counts = next((n for n in range(len(bodies) - 1, -1, -1) if _COUNTS.search(bodies[n])), None)
-        first = last_counts if complete and last_counts is not None else 0
+        last = [n for n in (_last(_INPUT_COUNT, bodies), _last(_OUTPUT_COUNT, bodies)) if n is not None]
+        first = min(last) if complete and last else 0
         for n, body in enumerate(bodies):
             if n >= first or '"groundingMetadata"' in body or '"toolCall"' in body:
                 self._parse(body)
@@ -85,8 +85,13 @@ class _Chunks:
             self._reader.feed(event)
 
 
-_COUNTS: Final = re.compile(r'"promptTokenCount"\s*:\s*[1-9]')
-"""Matches a chunk with token counts: the usage of the last chunk may have a traffic type only, or zeros."""
+_INPUT_COUNT: Final = re.compile(r'"promptTokenCount"\s*:\s*[1-9]')
+_OUTPUT_COUNT: Final = re.compile(r'"(?:candidates|response)TokenCount"\s*:\s*[1-9]')
+"""Match a chunk with token counts: the usage of the last chunk may have a traffic type only, zeros, or one of both."""
+
+
+def _last(counts: re.Pattern[str], bodies: Sequence[str]) -> int | None:
+    return next((n for n in range(len(bodies) - 1, -1, -1) if counts.search(bodies[n])), None)
 
 
 def _with_headers(body: str | None, headers: Any) -> Any:

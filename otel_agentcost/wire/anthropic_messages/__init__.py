@@ -43,9 +43,10 @@ from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
 from otel_agentcost.wire.provider_tools import unknown
 from otel_agentcost.wire.reported_costs import in_body
 from otel_agentcost.wire.rewriting import FieldRewriting, unchanged
+from otel_agentcost.wire.running_totals import later
 from otel_agentcost.wire.token_split import Counts, put, rest
 from otel_agentcost.wire.tokenizers import count_text
-from otel_agentcost.wire.usage_names import later, usage_at
+from otel_agentcost.wire.usage_names import usage_at
 
 Terms = tuple[tuple[str, str], ...]
 
@@ -292,6 +293,14 @@ _COUNTS: Final = (
 _INPUTS: Final = ("input_tokens", "cache_read_input_tokens", "cache_creation_input_tokens")
 
 
+_PLACEHOLDER: Final = 8
+"""Output tokens up to which `message_start` counts nothing yet."""
+
+
+def _is_count(started: Any) -> bool:
+    return type(started) is int and started > _PLACEHOLDER
+
+
 def _merged(started: Any, ended: Any) -> dict[str, Any]:
     """Return the usage of a stream: the fields of its end, and those of its start that the end does not have.
 
@@ -302,7 +311,8 @@ def _merged(started: Any, ended: Any) -> dict[str, Any]:
     for name in _COUNTS:
         before, now = get(started, name), get(ended, name)
         of_input = name in _INPUTS or name == "cache_creation"
-        merged[name] = before if now is None or (no_input and of_input and before is not None) else now
+        lost = (no_input and of_input) or (name == "output_tokens" and not now and _is_count(before))
+        merged[name] = before if now is None or (lost and before is not None) else now
     return merged
 
 

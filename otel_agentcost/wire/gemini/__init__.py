@@ -48,10 +48,10 @@ from otel_agentcost.wire.openai_usage import error_text, without_usage
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
 from otel_agentcost.wire.provider_tools import unknown
 from otel_agentcost.wire.reported_costs import in_headers
+from otel_agentcost.wire.running_totals import later
 from otel_agentcost.wire.token_split import Counts, input_counts, input_kind, output_kind, put, rest, tool_kind
 from otel_agentcost.wire.tokenizers import count_text
 from otel_agentcost.wire.traffic_types import PREPAID, PREPAID_REASON, TIERS
-from otel_agentcost.wire.usage_names import later
 
 _EMBED: Final = ("embedContent", "batchEmbedContents")
 
@@ -332,9 +332,12 @@ class GeminiReader:
         """Read one chunk."""
         used = either(event, "usageMetadata")
         # Vertex sends a traffic type alone with every chunk, and the counts with the last.
+        tokens = 0
         if used is not None and (self._used is None or _counts(used)):
-            # Totals never shrink: zeros at the end take nothing back.
-            self._used = used if self._used is None or either(used, "promptTokenCount") else later(self._used, used)
+            tokens = _produced(used)
+            # Totals never shrink: zeros at the end, and a chunk without one of the counts, take nothing back.
+            whole = self._used is None or (tokens >= self._covered[0] and either(used, "promptTokenCount"))
+            self._used = used if whole else later(self._used, used)
         if self._last is None or texts(event, "modelVersion", "model_version") or get(event, "error") is not None:
             self._last = event
         for candidate in items(event, "candidates"):
@@ -346,7 +349,7 @@ class GeminiReader:
                     self._texts.append(f"{get(function, 'name')}{get(function, 'args')}")
                 elif (written := either(piece, "executableCode")) is not None:
                     self._texts.extend(texts(written, "code"))
-        if used is not None and used is self._used and (tokens := _produced(used)) > self._covered[0]:
+        if tokens > self._covered[0]:
             self._covered = (tokens, len(self._texts))
 
     def so_far(self) -> SoFar:

@@ -15,7 +15,7 @@ from otel_agentcost.core.call import Answer, AttributeValue, Call, Partial
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.wire import parameters, provider_tools
-from otel_agentcost.wire.fields import Malformed, fields, get, inside, items, part, text, texts
+from otel_agentcost.wire.fields import Malformed, entries, fields, get, inside, items, part, text, texts
 from otel_agentcost.wire.format import CannotRewrite, Change, Format, PromptTokens, Rewritten, SoFar
 from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.openai_chat.content import CONTENT
@@ -32,9 +32,10 @@ from otel_agentcost.wire.openai_usage import (
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
 from otel_agentcost.wire.reported_costs import in_body
 from otel_agentcost.wire.rewriting import copied, limit_name, lower_in, rename
+from otel_agentcost.wire.running_totals import later, loses
 from otel_agentcost.wire.token_split import Counts, put
 from otel_agentcost.wire.tokenizers import count_text
-from otel_agentcost.wire.usage_names import has_counts, later, of_choices, usage_at, usage_elsewhere
+from otel_agentcost.wire.usage_names import has_counts, of_choices, usage_at, usage_elsewhere
 
 _OUTPUT_TYPES: Final = {"json_object": "json", "json_schema": "json", "text": "text"}
 
@@ -164,7 +165,7 @@ def chat_answer(
     usage: Usage | None = None
     partial: Partial | None = None
     uncounted: str | None = None
-    names = [*tools, *provider_tools.in_chat(used)]
+    names = [*tools, *provider_tools.in_request(call), *provider_tools.in_chat(used)]
     try:
         missing = prepaid
         counted = inside(counted, "usage")
@@ -288,10 +289,11 @@ class ChatReader:
 
     def _count(self, event: Any, usage: Any) -> None:
         """Keep a usage: totals up to now where it comes more than once, so the last one counts."""
-        if self._used is None or (get(usage, "prompt_tokens") and get(usage, "completion_tokens")):
-            self._used = event
+        before = get(self._used, "usage") if self._used is not None else None
+        if before is not None and loses(before, usage):
+            self._used = {**entries(self._used), **entries(event), "usage": later(before, usage)}
         else:
-            self._used = {"usage": later(get(self._used, "usage"), usage)}
+            self._used = event
 
     def so_far(self) -> SoFar:
         """Return the output up to now; some servers report a usage with every chunk."""
