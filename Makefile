@@ -5,6 +5,7 @@
 #   make test-all     all tests that need no other environment                              (ARGS="-m slow")
 #   make neighbours   the tests beside other instrumentations, and under agent frameworks, in environments that have them
 #   make frameworks   the tests of frameworks' tools, each with its oldest and its newest release   (ARGS="langchain")
+#   make agent-neighbours   agents of frameworks beside other instrumentations, in environments (ARGS="langchain")
 #   make upstream     the SDKs' own offline tests, without and with this package           (ARGS="openai --quick")
 #   make collector    builds the OpenTelemetry Collector that tests use (needs Go; kept in the user's cache)
 #   make check   linters and type checkers
@@ -21,7 +22,8 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := $(VENV)/bin
 PARALLEL := -n auto --dist worksteal
 
-.PHONY: demo test test-all neighbours frameworks upstream collector check lint types docs boards preview bench bench-peers walk clean
+.PHONY: demo test test-all neighbours agent-neighbours frameworks upstream collector check lint types docs boards preview \
+	bench bench-peers walk clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/agentcost demo $(ARGS)
@@ -44,6 +46,9 @@ neighbours:
 
 frameworks: $(VENV)/.test
 	$(BIN)/python -m tools.environments $(ARGS)
+
+agent-neighbours: $(VENV)/.test
+	$(BIN)/python -m tools.neighbours $(ARGS)
 
 upstream: $(VENV)/.test
 	$(BIN)/python -m tools.upstream $(ARGS)

@@ -58,7 +58,7 @@ ROWS: dict[str, Row] = {
         (TOOLS, AGENTS),
     ),
     "anthropic": Row(("anthropic==0.68.0",), ("anthropic", "mcp")),
-    "agno": Row((), ("agno", "openai"), (AGENTS,)),
+    "agno": Row((), ("agno", "openai"), (TOOLS, AGENTS)),
     "autogen": Row(
         ("autogen-agentchat==0.4.2", "autogen-core==0.4.2", "autogen-ext[openai]==0.4.2"),
         ("autogen-agentchat", "autogen-core", "autogen-ext[mcp,openai]", "mcp<2"),
@@ -77,7 +77,7 @@ ROWS: dict[str, Row] = {
     ),
     "celery": Row(("celery==5.4.0", "openai"), ("celery", "openai"), ("services",)),
     "crewai": Row(("crewai==0.95.0",), ("crewai",), (TOOLS, AGENTS)),
-    "haystack": Row((), ("haystack-ai",), (AGENTS,)),
+    "haystack": Row((), ("haystack-ai",), (TOOLS, AGENTS)),
     "langchain": Row(("langchain-core==0.3.0",), ("langchain", "langchain-openai", "langgraph"), (TOOLS, AGENTS)),
     "langgraph": Row(  # an old graph needs a newer langchain-core than the oldest one whose tools are tested
         ("langgraph==0.3.0", "langgraph-prebuilt==0.1.1", "langchain-openai<0.4"), (), (AGENTS,), "langchain"
@@ -94,7 +94,7 @@ ROWS: dict[str, Row] = {
         ("pydantic-ai-slim[openai,mcp]",),
         (TOOLS, AGENTS),
     ),
-    "smolagents": Row((), ("smolagents[openai]",), (AGENTS,)),
+    "smolagents": Row((), ("smolagents[openai]",), (TOOLS, AGENTS)),
     "strands": Row((), ("strands-agents[openai]",), (AGENTS,)),
     "mcp": Row(("mcp==1.10.0", "pydantic<2.12"), ("mcp",)),
     "refusals": Row(  # the newest of each: some admit no openai 3

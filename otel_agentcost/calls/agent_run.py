@@ -26,7 +26,7 @@ from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.diagnostics import complete, report
 from otel_agentcost.telemetry import agent_spans, attribution, blocks, rollup
 from otel_agentcost.telemetry.blocks import Entered, Place
-from otel_agentcost.telemetry.held_span import HeldEnd
+from otel_agentcost.telemetry.held_span import HeldEnd, before_end
 from otel_agentcost.telemetry.rollup import Tally
 from otel_agentcost.telemetry.spans import end_started, error_type
 
@@ -69,7 +69,10 @@ class AgentRun(AbstractContextManager["AgentRun"]):
         self._no_error = no_error
         self._span: Span | None = None
         """The span to end; None if other code ends it."""
+        self._own_span: weakref.ref[Span] | None = None
         self._awaits_span = not agent.create_span
+        self._outer: Context | None = None
+        """The context in which the run was opened, until it is over."""
         self._entered: Entered | None = None
         self._place: Place | None = None
         """The context of the run, while it is paused."""
@@ -94,7 +97,7 @@ class AgentRun(AbstractContextManager["AgentRun"]):
         return self
 
     def _begin(self, running: Instrumentation) -> None:
-        outer = blocks.here()
+        outer = self._outer = agent_spans.outside_of_ended(blocks.here())
         self._within = open_call(outer)
         if self._is_open_in(outer):
             return
@@ -109,6 +112,7 @@ class AgentRun(AbstractContextManager["AgentRun"]):
         elif agent.create_span:
             who = attribution.current(ctx, running.attribution, tally)
             self._span = self._start_span(running, outer, who)
+            self._own_span = weakref.ref(self._span)
             ctx = trace.set_span_in_context(self._span, ctx)
         self._opened = True
         self._entered = Entered(context.set_value(_OPEN_RUN, weakref.ref(self), ctx), outer)
@@ -117,7 +121,20 @@ class AgentRun(AbstractContextManager["AgentRun"]):
         """Use `span`, which other code has opened for this agent, as the span of the run."""
         self._awaits_span = False
         agent_spans.claim(span)
+        self._own_span = weakref.ref(span)
         _adopt(span, self._attributes({}))
+
+    @property
+    def own_span(self) -> Span | None:
+        """The span of the run, which was opened here or adopted."""
+        return self._own_span() if self._own_span is not None else None
+
+    def is_shown_by(self, span: SdkSpan, ctx: Context) -> bool:
+        """Return True if `span`, which other code has opened in `ctx`, represents this run too.
+
+        An agent that a tool of this run has started is another run.
+        """
+        return open_call(ctx) is self._within and agent_spans.shows(span, self.agent.name, self.own_span)
 
     @property
     def awaits_span(self) -> bool:
@@ -211,6 +228,9 @@ class AgentRun(AbstractContextManager["AgentRun"]):
         try:
             if entered is not None:
                 entered.leave()
+            if self._outer is not None and (own := self.own_span) is not None:
+                agent_spans.note_end(own, self._outer)
+            self._outer = None
             if span is not None and span.is_recording():
                 self._end(span, error)
         except BaseException as bug:  # of others too: it may arrive anywhere in here
@@ -246,10 +266,35 @@ def turn(agent: Agent | None, source: str) -> AbstractContextManager[None]:
 
 
 def adopt_span(span: SdkSpan, ctx: Context | None) -> None:
-    """Let the innermost agent run adopt `span`, which has just started in `ctx`, if it waits for such a span."""
-    run = _open_run(blocks.here(ctx))
-    if run is not None and run.awaits_span and agent_spans.span_of(span, run.agent.name, workflow=run.agent.workflow):
+    """Let the innermost agent run adopt `span`, which has just started in `ctx`, if it waits for such a span.
+
+    If the run has a span already, and `span` turns out to represent the same run, it is marked when it ends.
+    """
+    run = _open_run(blocks.here(ctx)) or _open_run(context.get_current())
+    if run is None:
+        return
+    if not run.awaits_span:
+        if run.own_span is not span:
+            before_end(span, partial(_mark_duplicate, span, run.agent.name, run.own_span))
+    elif agent_spans.span_of(span, run.agent.name, workflow=run.agent.workflow):
         run.adopt(span)
+
+
+def is_duplicate(span: SdkSpan, ctx: Context | None) -> bool:
+    """Return True if `span` of an agent, which has just started in `ctx`, represents a run that has a span already."""
+    if not agent_spans.is_foreign(span):
+        return False
+    here = blocks.here(ctx)
+    run = _open_run(here) or _open_run(context.get_current())
+    return run is not None and not run.awaits_span and run.is_shown_by(span, here)
+
+
+def _mark_duplicate(span: SdkSpan, name: str | None, own: Span | None) -> None:
+    if not agent_spans.is_foreign(span) or not agent_spans.is_agent(span):
+        return
+    tally = rollup.tally_of(span)
+    if (tally is None or not tally.is_of(span)) and agent_spans.shows(span, name, own):
+        span.set_attribute(semconv.DUPLICATE, True)
 
 
 def _open_run(ctx: Context) -> AgentRun | None:

@@ -228,7 +228,18 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             return False
         if not same_id and None not in (self._call_id, inner._call_id):
             return False  # two calls of the model, one inside the other
-        return _is_same_name(self.name, inner.name)
+        return is_same_name(self.name, inner.name)
+
+    def is_shown_by(self, tool: str, call_id: object) -> bool:
+        """Return whether a span of another instrumentation that starts while this call is open is of the same call.
+
+        Args:
+            tool: The tool's name by the span.
+            call_id: The id of the model's call by the span; None if it has none.
+        """
+        if self._running is None or (call_id is not None and self._call_id not in (None, call_id)):
+            return False
+        return is_same_name(self.name, tool) or is_same_name(tool, self.name)
 
     def _span_attributes(self) -> dict[str, str]:
         attributes = {
@@ -415,7 +426,7 @@ def _message_of(error: Exception) -> str:
         return ""
 
 
-def _is_same_name(outer: str, inner: str) -> bool:
+def is_same_name(outer: str, inner: str) -> bool:
     """Return whether two layers mean the same tool: the outer name may have the MCP server's name as a prefix."""
     outer, inner = _normalized_name(outer), _normalized_name(inner)
     prefix = outer.removesuffix(inner)

@@ -9,19 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from opentelemetry import context, trace
+from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.trace import Span
 
 from otel_agentcost.core import semconv
+from otel_agentcost.telemetry import blocks
 from otel_agentcost.telemetry.adoption import unwrapped
 
 _CLAIMED = "_agentcost_agent"
+_ENDED = "_agentcost_ended"
 _OWN_SCOPE = "otel_agentcost"
 _KINDS = ("openinference.span.kind", "traceloop.span.kind")
 _PYDANTIC_AI = "agent_name"
 """The attribute by which pydantic-ai before 1.0 marked the span of an agent."""
 _AGENT_KINDS = frozenset({"agent"})
 _WORKFLOW_KINDS = frozenset({"workflow", "chain"})
+_DUPLICATES = frozenset({"agent", "workflow"})
+_NAMES = (semconv.AGENT, semconv.WORKFLOW, "traceloop.entity.name")
 
 
 def claim(span: Span) -> None:
@@ -56,6 +62,8 @@ def span_of(current: Span, name: str | None, *, workflow: bool) -> SdkSpan | Non
     operation = attributes.get(semconv.OPERATION)
     if operation is not None:
         fits = operation == (semconv.INVOKE_WORKFLOW if workflow else semconv.INVOKE_AGENT)
+        if workflow and operation == semconv.INVOKE_AGENT:  # of OpenLLMetry, whose crews are agents without a name
+            fits = semconv.AGENT not in attributes
     else:
         kind = str(next((attributes[key] for key in _KINDS if key in attributes), "")).lower()
         fits = kind in (_WORKFLOW_KINDS if workflow else _AGENT_KINDS)
@@ -63,3 +71,61 @@ def span_of(current: Span, name: str | None, *, workflow: bool) -> SdkSpan | Non
             fits = _PYDANTIC_AI in attributes or span.name in (f"invoke_agent {name}", f"agent_run [{name}]")
     named = attributes.get(semconv.WORKFLOW if workflow else semconv.AGENT)
     return span if fits and (named is None or name is None or named == name) else None
+
+
+def shows(span: SdkSpan, name: str | None, around: Span | None = None) -> bool:
+    """Return True if `span`, which other code has opened inside the run of an agent, represents the same run.
+
+    Args:
+        span: The span, of an agent or a workflow by its attributes.
+        name: The name of the agent or workflow that runs.
+        around: The span of the run; None if it is not known.
+    """
+    attributes: Mapping[str, Any] = span.attributes or {}
+    named = next((attributes[key] for key in _NAMES if attributes.get(key)), None)
+    if named is not None or name is None:
+        return named == name
+    if _mentions(span.name, name):
+        return True
+    outer = around.get_span_context().span_id if around is not None else None
+    return span.parent is not None and span.parent.span_id == outer  # the outermost span, which is of all of the run
+
+
+def is_agent(span: SdkSpan) -> bool:
+    """Return True if the attributes of `span` say that it is of an agent or a workflow."""
+    attributes: Mapping[str, Any] = span.attributes or {}
+    operation = attributes.get(semconv.OPERATION)
+    if operation is not None:
+        return operation in (semconv.INVOKE_AGENT, semconv.INVOKE_WORKFLOW)
+    return any(str(attributes[key]).lower() in _DUPLICATES for key in _KINDS if key in attributes)
+
+
+def _mentions(text: str, name: str) -> bool:
+    """Return True if `text` has `name` as a word of its own, as in `researcher.agent`."""
+    before, found, after = text.partition(name)
+    return bool(found) and not before[-1:].isalnum() and not after[:1].isalnum()
+
+
+def note_end(span: Span, outer: Context) -> None:
+    """Note that the run of `span`, which was opened in `outer`, is over in the running code."""
+    setattr(span, _ENDED, (blocks.running_code(), outer))
+
+
+def outside_of_ended(ctx: Context) -> Context:
+    """Return the context around the runs of `ctx` that are over, where it is still current.
+
+    Another instrumentation that attaches a context inside of a run and detaches it later makes the run current again:
+    the next run would be in the trace of the last one. Tasks and threads that a run has started stay in its trace.
+    """
+    around = ctx
+    while (ended := getattr(trace.get_current_span(around), _ENDED, None)) and _is_here(*ended[0]):
+        around = ended[1]
+    if around is not ctx:
+        context.attach(around)
+    return around
+
+
+def _is_here(thread: int, task: int) -> bool:
+    """Return True if the running code is that place, or a task that code without an event loop there has started."""
+    here = blocks.running_code()
+    return here == (thread, task) or (here[0] == thread and task == id(None))

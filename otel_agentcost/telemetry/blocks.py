@@ -125,12 +125,13 @@ def _still_open(block: Block | None) -> Block | None:
 
     Tasks and threads that were started in a block keep it after it was left: they work for the same user and run.
     """
-    while block is not None and block.left and block.place == _place():
+    while block is not None and block.left and block.place == running_code():
         block = block.outer
     return block
 
 
-def _place() -> tuple[int, int]:
+def running_code() -> tuple[int, int]:
+    """Return the thread and the task of the running code."""
     return threading.get_ident(), id(event_loops.current_task())
 
 
@@ -150,7 +151,7 @@ class Entered:
         self._before = context.get_current()
         self._context = ctx
         for block in self._own_blocks():
-            block.place = _place()
+            block.place = running_code()
         context.attach(ctx)
         self._token = _innermost.set(self._block)
 

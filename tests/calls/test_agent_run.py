@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 from openai import OpenAI
+from opentelemetry import context, trace
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import otel_agentcost
@@ -141,6 +142,52 @@ def test_a_span_that_others_have_opened_is_adopted(
     assert (agent[semconv.AGENT], agent[semconv.CONVERSATION]) == ("researcher", "c-1")
     assert agents(telemetry)[-1] == "researcher"
     assert "invoke_agent researcher" not in [span.name for span in telemetry.spans]
+
+
+@pytest.mark.parametrize("named_at", ["its start", "its end"])
+def test_a_span_that_others_open_inside_is_no_second_agent(
+    telemetry: Telemetry, model_server: ModelServer, named_at: str
+) -> None:
+    """It gets no totals, and is marked: the run has a span with the totals."""
+    names = {semconv.OPERATION: semconv.INVOKE_AGENT, semconv.AGENT: "researcher"}
+    tracer = telemetry.tracer_provider.get_tracer("theirs")
+    with asking(telemetry, model_server) as made, run():
+        given = names if named_at == "its start" else {}
+        with tracer.start_as_current_span("researcher.agent", attributes=given) as span:
+            ask(made)
+            span.set_attributes(names)
+    inner = telemetry.attributes("researcher.agent")
+    assert inner[semconv.DUPLICATE] is True
+    assert semconv.TRACE_COST not in inner
+    assert telemetry.attributes("invoke_agent researcher")[semconv.TRACE_LLM_CALLS] == 1
+
+
+def test_a_context_that_others_leave_behind_does_not_join_two_runs(
+    telemetry: Telemetry, model_server: ModelServer
+) -> None:
+    """An instrumentation has attached it inside the run, and restores what was current there after its end."""
+    with asking(telemetry, model_server) as made:
+        with run():
+            inside = context.get_current()
+            ask(made)
+        token = context.attach(inside)
+        with run():
+            ask(made)
+        assert not trace.get_current_span().get_span_context().is_valid
+        context.detach(token)
+    runs = [span for span in telemetry.spans if span.name == "invoke_agent researcher"]
+    assert [span.parent for span in runs] == [None, None]
+
+
+def test_a_span_of_another_agent_inside_is_an_agent(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """It has totals of its own, and is no duplicate."""
+    names = {semconv.OPERATION: semconv.INVOKE_AGENT, semconv.AGENT: "writer"}
+    tracer = telemetry.tracer_provider.get_tracer("theirs")
+    with asking(telemetry, model_server) as made, run(), tracer.start_as_current_span("writer", attributes=names):
+        ask(made)
+    inner = telemetry.attributes("writer")
+    assert semconv.DUPLICATE not in inner
+    assert inner[semconv.TRACE_LLM_CALLS] == 1
 
 
 def test_a_span_of_another_agent_is_not_adopted(telemetry: Telemetry, model_server: ModelServer) -> None:

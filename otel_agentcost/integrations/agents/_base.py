@@ -6,12 +6,20 @@ An agent is observed and never changed: its results, its streams and its excepti
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, ExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
+from contextlib import (
+    AbstractAsyncContextManager,
+    AbstractContextManager,
+    ExitStack,
+    asynccontextmanager,
+    contextmanager,
+)
+from contextvars import Context
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from opentelemetry import trace
+from opentelemetry import context, trace
+from opentelemetry.trace import Span
 
 from otel_agentcost.calls.agent_run import Agent, AgentRun, turn
 from otel_agentcost.diagnostics import report
@@ -48,6 +56,19 @@ class TurnPatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StepPatch:
+    """One function that returns a context manager of the `contextvars.Context` in which a step of a run takes place.
+
+    Another instrumentation may have a span of the run that it does not make current. It becomes the current one there,
+    so that the calls of the step are in its trace.
+    """
+
+    target: Target
+    read_span: Callable[[tuple[Any, ...], dict[str, Any]], Span | None]
+    """Reads the positional and the keyword arguments. Returns the span of the run; None if there is none."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentFramework:
     """One framework: its distribution and where it runs agents."""
 
@@ -55,7 +76,7 @@ class AgentFramework:
     title: str
     """The name in documentation and messages."""
     distribution: str
-    patches: tuple[AgentPatch | TurnPatch, ...]
+    patches: tuple[AgentPatch | TurnPatch | StepPatch, ...]
     runs: str = ""
     """What is a run, for the documentation."""
     refusal: str = "`BudgetExceeded`"
@@ -71,11 +92,52 @@ def patches_of(framework: AgentFramework) -> tuple[Patch, ...]:
     return tuple(
         Patch(
             patch.target,
-            _turn_wrapper(framework.name, patch) if isinstance(patch, TurnPatch) else _wrapper(framework.name, patch),
+            _wrapper_of(framework.name, patch),
             check,
         )
         for patch in framework.patches
     )
+
+
+def _wrapper_of(framework: str, patch: AgentPatch | TurnPatch | StepPatch) -> Wrapper:
+    if isinstance(patch, TurnPatch):
+        return _turn_wrapper(framework, patch)
+    return _step_wrapper(framework, patch) if isinstance(patch, StepPatch) else _wrapper(framework, patch)
+
+
+def _step_wrapper(framework: str, patch: StepPatch) -> Wrapper:
+    def around(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG001
+        manager = wrapped(*args, **kwargs)
+        try:
+            span = patch.read_span(args, kwargs)
+        except Exception as bug:  # a framework, or an instrumentation, of another version
+            report(f"reading the span of a step of {framework}", bug)
+            return manager
+        return manager if span is None else _with_span(manager, span)
+
+    return around
+
+
+@contextmanager
+def _with_span(manager: AbstractContextManager[Context], span: Span) -> Generator[Context]:
+    with manager as place:
+        try:
+            place.run(_make_current, span)
+        except Exception as bug:  # the manager of another version
+            report("entering the span of a step", bug)
+        yield place
+
+
+def _make_current(span: Span) -> None:
+    """Make `span` the current one, unless the application has opened a span of its own inside the run.
+
+    It is never detached: the context of a step is a copy.
+    """
+    current = trace.get_current_span()
+    parent = getattr(span, "parent", None)
+    around = current.get_span_context()
+    if not around.is_valid or (parent is not None and parent.span_id == around.span_id):
+        context.attach(trace.set_span_in_context(span))
 
 
 def _turn_wrapper(framework: str, patch: TurnPatch) -> Wrapper:

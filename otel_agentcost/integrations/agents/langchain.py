@@ -3,6 +3,9 @@
 `create_agent` of langchain, `create_react_agent` of langgraph and others compile such a graph. A graph with a name, and
 one that `create_agent` has made, is an agent; any other graph is a workflow. The thread of the graph's configuration is
 the conversation.
+
+OpenInference has a span of each run of a chain, by the run's id, and does not make it current. The steps of the chain
+run inside that span, so that their calls are in the trace of the chain.
 """
 
 from __future__ import annotations
@@ -13,10 +16,11 @@ from typing import Any, cast
 
 from otel_agentcost.calls.agent_run import Agent
 from otel_agentcost.calls.tool_call import open_call
-from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch, argument
+from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch, StepPatch, argument
 from otel_agentcost.integrations.patching import Target
 
 _MODULE = "langgraph.pregel"
+_OPENINFERENCE = "openinference.instrumentation.langchain"
 _UNNAMED = "LangGraph"
 _CREATED = "langchain_create_agent"
 
@@ -60,6 +64,17 @@ def _is_interruption(error: BaseException) -> bool:
     return any(each.__name__ == "GraphBubbleUp" for each in type(error).__mro__)
 
 
+def _span_of_run(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return the span that OpenInference has made of the run to which the configuration of a step belongs."""
+    module: Any = sys.modules.get(_OPENINFERENCE)
+    if module is None:
+        return None
+    run = getattr(argument(args, kwargs, 0, "config").get("callbacks"), "parent_run_id", None)
+    instrumentor = module.LangChainInstrumentor()
+    span = instrumentor.get_span(run) if run is not None and instrumentor.is_instrumented_by_opentelemetry else None
+    return span if span is not None and span.is_recording() else None
+
+
 FRAMEWORK = AgentFramework(
     name="langchain",
     title="LangChain, LangGraph",
@@ -81,6 +96,10 @@ FRAMEWORK = AgentFramework(
             read_agent=_agent,
             kind="async generator",
             no_error=_is_interruption,
+        ),
+        StepPatch(
+            target=Target(module="langchain_core.runnables.config", method="set_config_context", optional=True),
+            read_span=_span_of_run,
         ),
     ),
 )

@@ -19,7 +19,7 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor
 from opentelemetry.trace import SpanKind
 
 from otel_agentcost.calls.admission import Gates
-from otel_agentcost.calls.agent_run import adopt_span
+from otel_agentcost.calls.agent_run import adopt_span, is_duplicate
 from otel_agentcost.calls.finalize import settle_pending, wait_for
 from otel_agentcost.calls.loop_guard import LoopGuard
 from otel_agentcost.calls.scopes import trace_id_of
@@ -100,7 +100,7 @@ class AgentCostProcessor(SpanProcessor):
         parent = trace.get_current_span(parent_context)
         outer = rollup.tally_of(parent)
         local_root = span.parent is None or span.parent.is_remote
-        agent = self._is_agent(span)
+        agent = self._is_agent(span) and not is_duplicate(span, parent_context)
         if local_root:
             observers.trace_started(span)
         if outer is not None and not local_root and not agent:

@@ -1,14 +1,18 @@
-"""Tool call spans of frameworks (pydantic-ai, google-adk), MCP and OpenInference: each call is counted once.
+"""Tool call spans of frameworks (pydantic-ai, google-adk), MCP and other instrumentations: each call is counted once.
 
-A call may have several nested spans: of the framework, of the MCP client, of this package. A span of this package
-counts the call, because it has more information; without one, the outermost span counts it. Spans of servers do not
-count: their client has a span of the same call. Called by `processor.py`.
+A call may have several spans: of the framework, of the MCP client, of other instrumentations, of this package. They may
+be nested or lie side by side, because some instrumentations do not make their spans current. Spans are of one call if
+they are open at the same time in the same running code, have the same tool's name, and have no different call ids. A
+span of this package counts the call, because it has more information; without one, the outermost span counts it. Spans
+of servers do not count: their client has a span of the same call. Called by `processor.py`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
 from decimal import Decimal
 from typing import Any, Final
 
@@ -19,8 +23,8 @@ from opentelemetry.trace import SpanKind
 
 from otel_agentcost.calls import active
 from otel_agentcost.calls.active import Instrumentation
-from otel_agentcost.calls.tool_call import TOOL_MARK, ToolCall, open_call
-from otel_agentcost.core import money, semconv
+from otel_agentcost.calls.tool_call import TOOL_MARK, ToolCall, is_same_name, open_call
+from otel_agentcost.core import aliases, money, semconv
 from otel_agentcost.integrations.spans.sources import failure
 from otel_agentcost.telemetry import attribution, blocks, rollup, run_context
 from otel_agentcost.telemetry.held_span import before_end
@@ -28,30 +32,40 @@ from otel_agentcost.telemetry.recorder import SpanAccount
 
 _OWN: Final = "otel_agentcost"
 _KIND: Final = "openinference.span.kind"
-_OPENINFERENCE_NAME: Final = "tool.name"
 _CALL: Final = "tools/call"
 _FAILED_AT: Final = "pydantic_ai.tool.failure_stage"
 _REFUSAL: Final = "pydantic_ai.exceptions.ToolRetryError"
 _PREFIX: Final = f"{semconv.EXECUTE_TOOL} "
+_MOST_OPEN: Final = 64
+"""The number of tool spans before this one that are searched for a span of the same call."""
+
+_latest: ContextVar[weakref.ref[Span] | None] = ContextVar("agentcost_latest_tool_span", default=None)
+"""The last tool span of another instrumentation that started in this context and is to be counted."""
 
 
 class _Mark:
     """One tool call, referenced by its span and by the spans inside it."""
 
-    __slots__ = ("call", "call_id", "counted", "tool")
+    __slots__ = ("before", "call", "call_id", "counted", "inside", "scope", "tool")
 
-    def __init__(self, tool: str, call_id: object, *, counted: bool) -> None:
+    def __init__(self, tool: str, call_id: object, scope: str, *, counted: bool) -> None:
         self.tool = tool
         self.call_id = call_id
         """The id that the model gave the call, if the span has it."""
+        self.scope = scope
+        """The name of the instrumentation that made the span."""
         self.counted = counted
-        """True if a span of this package counts the call."""
+        """True if another span counts the call: one of this package, or of another instrumentation."""
         self.call: ToolCall | None = None
         """The `ToolCall` for the same call inside the span, which has more information."""
+        self.inside: list[str] = []
+        """The tools of other names that this package counted inside the span, which may get its tool's name later."""
+        self.before: weakref.ref[Span] | None = None
+        """The tool span that started before this one in the same context."""
 
     def is_of(self, tool: str, call_id: object) -> bool:
-        """Return True if a span inside this call is of the same call. One with another id is a call within the call."""
-        return self.tool == tool and (call_id is None or self.call_id in (None, call_id))
+        """Return True if another span is of the same call. One with another id is a call within the call."""
+        return is_same_name(self.tool, tool) and (call_id is None or self.call_id in (None, call_id))
 
 
 class ToolCallSpans:
@@ -74,17 +88,35 @@ class ToolCallSpans:
             if outer is not None and attributes.get(semconv.OPERATION) not in semconv.AGENT_OPERATIONS:
                 setattr(span, TOOL_MARK, outer)
             return
-        scope = span.instrumentation_scope
-        own = scope is not None and scope.name == _OWN
+        scope = span.instrumentation_scope.name if span.instrumentation_scope is not None else ""
         call_id = attributes.get(semconv.TOOL_CALL_ID)
         if outer is not None and outer.is_of(tool, call_id):
-            outer.counted = outer.counted or own
             setattr(span, TOOL_MARK, outer)
+            if scope == _OWN:
+                outer.counted = True
+            else:
+                span.set_attribute(semconv.DUPLICATE, True)
             return
-        mark = _Mark(tool, call_id, counted=own)
+        mark = _Mark(tool, call_id, scope, counted=scope == _OWN)
         setattr(span, TOOL_MARK, mark)
-        if not own and not self._adopt_framework_span(span, mark, ctx):
-            before_end(span, lambda: self._count(span, mark, ctx))
+        if scope == _OWN:
+            _tell_open_spans(mark, outer)
+        elif not self._adopt_framework_span(span, mark, ctx):
+            self._count_at_end(span, mark, ctx)
+
+    def _count_at_end(self, span: Span, mark: _Mark, ctx: Context) -> None:
+        """Count the call of `span` when it ends, unless an open call, or an open span, is the same call."""
+        call = open_call(ctx) or open_call(None)
+        others = (each for each in _open_marks() if each.scope != mark.scope)
+        if (call is not None and call.is_shown_by(mark.tool, mark.call_id)) or any(
+            each.is_of(mark.tool, mark.call_id) for each in others
+        ):
+            mark.counted = True
+            span.set_attribute(semconv.DUPLICATE, True)
+            return
+        mark.before = _latest.get()
+        _latest.set(weakref.ref(span))
+        before_end(span, lambda: self._count(span, mark, ctx))
 
     def _adopt_framework_span(self, span: Span, mark: _Mark, ctx: Context) -> bool:
         """Let an open `ToolCall` adopt `span`, if it left the span to the framework. Return True if it did."""
@@ -105,7 +137,11 @@ class ToolCallSpans:
 
     def _count(self, span: Span, mark: _Mark, ctx: Context) -> None:
         running = self._instrumentation
-        if mark.counted or not active.is_active(running):
+        if not active.is_active(running):
+            return
+        named = _named(span.attributes or {})
+        if mark.counted or any(named is None or is_same_name(named, each) for each in mark.inside):
+            span.set_attribute(semconv.DUPLICATE, True)
             return
         mark.counted = True
         call, mark.call = mark.call, None
@@ -114,7 +150,8 @@ class ToolCallSpans:
             return
         if _never_ran(span):
             return
-        price = running.tool_prices.find(mark.tool)
+        tool = named or mark.tool
+        price = running.tool_prices.find(tool)
         usd: Decimal | None = None
         parent_tally = rollup.tally_of(trace.get_current_span(ctx))
         if price is not None:
@@ -122,9 +159,49 @@ class ToolCallSpans:
             span.set_attribute(semconv.COST, money.to_float(usd))
         running.tool_used(span, ctx, usd)
         attributed = attribution.current(ctx, running.attribution, parent_tally)
+        present: Mapping[str, Any] = span.attributes or {}
+        span.set_attributes({name: value for name, value in attributed.items() if name not in present})
         tally = rollup.tally_of(span) or parent_tally
         account = SpanAccount(attributed, ctx, run_context.current(ctx), tally)
-        running.recorder.charge_tool_call(account, mark.tool, usd, None, failure(span))
+        running.recorder.charge_tool_call(account, tool, usd, None, failure(span))
+
+
+def _open_marks() -> Iterator[_Mark]:
+    """Yield the marks of the tool spans that started in this context and are open, the last one first.
+
+    Each of them is to be counted, and no other span counts it so far.
+    """
+    reference = _latest.get()
+    for _ in range(_MOST_OPEN):
+        span = reference() if reference is not None else None
+        if span is None:
+            return
+        mark: _Mark = getattr(span, TOOL_MARK)
+        if span.is_recording() and not mark.counted:
+            yield mark
+        reference = mark.before
+
+
+def _tell_open_spans(own: _Mark, outer: _Mark | None) -> None:
+    """Let the open spans of the call that a span of this package counts know that: one of each instrumentation.
+
+    Args:
+        own: The mark of the span of this package.
+        outer: The mark of the enclosing tool span, which is of another name.
+    """
+    told: set[str] = set()
+    for mark in _open_marks():
+        if mark.scope not in told and mark is not outer and mark.is_of(own.tool, own.call_id):
+            told.add(mark.scope)
+            mark.counted = True
+    if outer is not None and outer.scope != _OWN:
+        outer.inside.append(own.tool)
+
+
+def _named(attributes: Mapping[str, Any]) -> str | None:
+    """Return the name of the tool, if the attributes have it."""
+    name = next((attributes[key] for key in aliases.TOOL_NAME if attributes.get(key)), None)
+    return str(name) if name is not None else None
 
 
 def _tool_of(span: Span, attributes: Mapping[str, Any]) -> str | None:
@@ -140,7 +217,7 @@ def _tool_of(span: Span, attributes: Mapping[str, Any]) -> str | None:
         return None
     if span.kind in (SpanKind.SERVER, SpanKind.CONSUMER):
         return None
-    tool = str(tool_name or attributes.get(_OPENINFERENCE_NAME) or span.name.removeprefix(_PREFIX))
+    tool = _named(attributes) or span.name.removeprefix(_PREFIX)
     return None if tool.startswith("(") else tool  # "(merged tools)" of google-adk: each call has its own span too
 
 

@@ -6,6 +6,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from opentelemetry import trace
 from opentelemetry.trace import SpanKind
 
 import otel_agentcost
@@ -133,3 +134,76 @@ def test_what_was_refused_was_not_called(telemetry: Telemetry) -> None:
             raise refusal
     assert telemetry.total("agentcost.cost") == 0
     assert not totals(telemetry)[0]
+
+
+def beside(telemetry: Telemetry, scope: str, **attributes: str) -> Any:
+    """A span of the tool `search`, below the current span, that its instrumentation does not make current."""
+    given = {semconv.OPERATION: "execute_tool", semconv.TOOL: "search"}
+    given |= {key.replace("__", "."): value for key, value in attributes.items()}
+    return telemetry.tracer_provider.get_tracer(scope).start_span(f"search of {scope}", attributes=given)
+
+
+@pytest.mark.parametrize("ours_first", [True, False])
+def test_spans_side_by_side_are_no_second_call(telemetry: Telemetry, *, ours_first: bool) -> None:
+    """The span of another instrumentation starts inside the call or before it, with another parent."""
+    with instrumented(telemetry, settings=Settings(tool_prices=PRICES)), theirs(telemetry, "agent"):
+        if ours_first:
+            above = trace.set_span_in_context(trace.get_current_span())
+            with otel_agentcost.tool_call("search"):
+                tracer = telemetry.tracer_provider.get_tracer("acme")
+                tracer.start_span("execute_tool search", context=above).end()
+        else:
+            span = beside(telemetry, "acme")
+            with otel_agentcost.tool_call("search"):
+                pass
+            span.end()
+    assert totals(telemetry) == (1, 0.25)
+    assert sum(semconv.DUPLICATE in (span.attributes or {}) for span in telemetry.spans) == 1
+
+
+def test_spans_of_two_instrumentations_side_by_side_are_one_call(telemetry: Telemetry) -> None:
+    """They are open at the same time, in the same running code."""
+    with instrumented(telemetry, settings=Settings(tool_prices=PRICES)), theirs(telemetry, "agent"):
+        first, second = beside(telemetry, "acme"), beside(telemetry, "other")
+        second.end()
+        first.end()
+    assert totals(telemetry) == (1, 0.25)
+    assert telemetry.attributes("search of other")[semconv.DUPLICATE] is True
+
+
+def test_calls_of_one_tool_at_a_time_count_each(telemetry: Telemetry) -> None:
+    """By the ids that the model gave them, or since one instrumentation makes one span of a call."""
+    with instrumented(telemetry, settings=Settings(tool_prices=PRICES)), theirs(telemetry, "agent"):
+        spans = [beside(telemetry, "acme"), beside(telemetry, "acme")]
+        spans += [beside(telemetry, "other", gen_ai__tool__call__id=each) for each in ("1", "2")]
+        for span in spans:
+            span.end()
+        beside(telemetry, "acme").end()
+        beside(telemetry, "other").end()  # later
+    assert totals(telemetry)[0] == 4
+
+
+def test_a_span_that_gets_its_tools_name_at_its_end_is_no_second_call(telemetry: Telemetry) -> None:
+    """OpenInference's spans of CrewAI are called `search.run` when they start."""
+    with (
+        instrumented(telemetry, settings=Settings(tool_prices=PRICES)),
+        theirs(telemetry, "agent"),
+        theirs(telemetry, "search.run", openinference__span__kind="TOOL") as outer,
+    ):
+        with otel_agentcost.tool_call("search"):
+            pass
+        outer.set_attribute("tool.name", "search")
+    assert totals(telemetry) == (1, 0.25)
+
+
+def test_a_span_that_turns_out_to_be_of_another_tool_counts(telemetry: Telemetry) -> None:
+    """Its tool has called the other one."""
+    with (
+        instrumented(telemetry, settings=Settings(tool_prices=PRICES)),
+        theirs(telemetry, "agent"),
+        theirs(telemetry, "slow.run", openinference__span__kind="TOOL") as outer,
+    ):
+        with otel_agentcost.tool_call("search"):
+            pass
+        outer.set_attribute("tool.name", "other")
+    assert totals(telemetry) == (2, 0.25)

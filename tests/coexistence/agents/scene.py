@@ -1,0 +1,152 @@
+"""One scene: an agent of one framework, beside one family of instrumentations, in a process of its own.
+
+`python -m tests.coexistence.agents.scene langchain openllmetry "theirs first"` prints as JSON what came of each way to
+run it. Instrumentations can't be removed cleanly, so that each scene needs a new process.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan
+
+import otel_agentcost
+from otel_agentcost import Settings
+from otel_agentcost.core import semconv
+from tests.coexistence.agents.neighbours import ANY, NEIGHBOURS
+from tests.coexistence.agents.programs import PROGRAMS, Program, served
+from tests.integrations.agents.agent_runs import PRICES
+from tests.support.in_memory import Telemetry
+
+THEIRS_FIRST, OURS_FIRST = "theirs first", "ours first"
+_CALLS = "gen_ai.client.operation.duration"
+
+
+def play(program: Program, kind: str, order: str, telemetry: Telemetry) -> Iterator[dict[str, Any]]:
+    """Run the agent in each way, and under two budgets."""
+    with instrumented(program, kind, order, telemetry), served(program) as url:
+        for way, form in program.ways.items():
+            yield {"way": way, "form": form, **run(program, way, url, telemetry)}
+    way = next(iter(program.ways))
+    for name, settings in (
+        ("agent budget", {"budgets": f"agent={program.agent_name}/day:calls=1"}),
+        ("tool limit", {"trace_max_tool_calls": program.tool_calls + 1}),
+    ):
+        with ours(telemetry, **settings), served(program) as url:
+            yield {"way": way, "form": name, **run(program, way, url, telemetry)}
+
+
+@contextmanager
+def instrumented(program: Program, kind: str, order: str, telemetry: Telemetry) -> Iterator[None]:
+    """Instrument both. The other instrumentations stay."""
+    theirs = [each for each in NEIGHBOURS if each.kind == kind and each.framework in (program.name, ANY)]
+    elsewhere = Telemetry()
+    if order == THEIRS_FIRST:
+        for neighbour in theirs:
+            if neighbour.installed:
+                neighbour.instrument(telemetry, elsewhere)
+    with ours(telemetry):
+        if order == OURS_FIRST:
+            for neighbour in theirs:
+                if neighbour.installed:
+                    neighbour.instrument(telemetry, elsewhere)
+        yield
+
+
+@contextmanager
+def ours(telemetry: Telemetry, **settings: Any) -> Iterator[None]:
+    """Instrument with this package, with a price for the tool."""
+    otel_agentcost.instrument(
+        tracer_provider=telemetry.tracer_provider,
+        meter_provider=telemetry.meter_provider,
+        settings=Settings(tool_prices=PRICES, **settings),
+    )
+    try:
+        yield
+    finally:
+        otel_agentcost.uninstrument()
+
+
+def run(program: Program, way: str, url: str, telemetry: Telemetry) -> dict[str, Any]:
+    """Run the agent once, and return what was counted."""
+    telemetry.clear()
+    before = _counted(telemetry)
+    error: str | None = None
+    try:
+        program.run(way, url)
+    except Exception as raised:  # a framework may raise an error of its own for a refusal
+        error = type(raised).__name__
+    gc.collect()
+    calls, usd, runs, refusals = (now - then for now, then in zip(_counted(telemetry), before, strict=True))
+    return {
+        "model_calls": calls,
+        "usd": round(usd, 9),
+        "runs": runs,
+        "refusals": refusals,
+        "error": error,
+        **_seen(program, telemetry.spans),
+    }
+
+
+def _counted(telemetry: Telemetry) -> tuple[float, float, float, float]:
+    points: Any = telemetry.points
+    return (
+        sum(point.count for point in points(_CALLS)),
+        telemetry.total("agentcost.cost"),
+        sum(point.count for point in points("agentcost.trace.cost")),
+        telemetry.total("agentcost.budget.refusals"),
+    )
+
+
+def _seen(program: Program, spans: Sequence[ReadableSpan]) -> dict[str, Any]:
+    given: list[dict[str, Any]] = [dict(span.attributes or {}) for span in spans]
+    agents = [
+        span
+        for span, said in zip(spans, given, strict=True)
+        if said.get(semconv.AGENT) == program.agent_name
+        and semconv.TRACE_LLM_CALLS in said
+        and semconv.COST not in said
+        and said.get(semconv.OPERATION) != semconv.INVOKE_WORKFLOW
+    ]
+    totals: list[dict[str, Any]] = [dict(span.attributes or {}) for span in agents]
+    dollars = [span for span, said in zip(spans, given, strict=True) if semconv.COST in said]
+    return {
+        "agents": len(agents),
+        "tool_calls": sum(said[semconv.TRACE_TOOL_CALLS] for said in totals),
+        "total_usd": round(sum(said.get(semconv.TRACE_COST, 0.0) for said in totals), 9),
+        "traces": len({span.context.trace_id for span in dollars if span.context is not None}),
+        "outside": [span.name for span in dollars if not _is_below(span, agents, spans)],
+        "unnamed": [span.name for span in dollars if (span.attributes or {}).get(semconv.AGENT) != program.agent_name],
+    }
+
+
+def _is_below(span: ReadableSpan, agents: Sequence[ReadableSpan], spans: Sequence[ReadableSpan]) -> bool:
+    by_id = {each.context.span_id: each for each in spans if each.context is not None}
+    above: ReadableSpan | None = span
+    while above is not None and above not in agents:
+        above = by_id.get(above.parent.span_id) if above.parent is not None else None
+    return above is not None
+
+
+def main() -> None:
+    """Play the scene of the arguments."""
+    warnings.simplefilter("ignore")
+    os.environ.setdefault("OPENAI_API_KEY", "none")
+    framework, kind, order = sys.argv[1:]
+    telemetry = Telemetry()
+    trace.set_tracer_provider(telemetry.tracer_provider)
+    found = list(play(PROGRAMS[framework], kind, order, telemetry))
+    print(f"\n{json.dumps(found)}", flush=True)
+    os._exit(0)  # frameworks leave threads behind
+
+
+if __name__ == "__main__":
+    main()
