@@ -40,7 +40,9 @@ test-all: $(VENV)/.test
 neighbours:
 	@$(MAKE) --no-print-directory $(VENV)-neighbours/.coexist VENV=$(VENV)-neighbours
 	$(VENV)-neighbours/bin/python -m pytest $(PARALLEL) tests/coexistence tests/calls/budgets/frameworks \
-		tests/integrations/sdks/test_mistralai.py $(ARGS)
+		tests/integrations/sdks/test_azure_ai_inference.py tests/integrations/sdks/test_mistralai.py \
+		tests/integrations/sdks/test_openrouter.py tests/integrations/sdks/test_voyageai.py \
+		tests/integrations/sdks/test_xai_sdk.py $(ARGS)
 	@$(MAKE) --no-print-directory $(VENV)-instructor/.instructor VENV=$(VENV)-instructor
 	$(VENV)-instructor/bin/python -m pytest tests/calls/budgets/frameworks/test_instructor.py $(ARGS)
 

@@ -48,7 +48,7 @@ class Row(NamedTuple):
     """The name in `test_<name>.py`, if it is another one."""
 
 
-TOOLS, AGENTS, SDKS = "integrations/tools", "integrations/agents", "integrations/sdks"
+TOOLS, AGENTS, SDKS, NET = "integrations/tools", "integrations/agents", "integrations/sdks", "integrations/http"
 
 
 ROWS: dict[str, Row] = {
@@ -77,6 +77,7 @@ ROWS: dict[str, Row] = {
     ),
     "celery": Row(("celery==5.4.0", "openai"), ("celery", "openai"), ("services",)),
     "crewai": Row(("crewai==0.95.0",), ("crewai",), (TOOLS, AGENTS)),
+    "dspy": Row(("dspy==3.4.0",), ("dspy",), (NET,)),
     "haystack": Row((), ("haystack-ai",), (TOOLS, AGENTS)),
     "langchain": Row(("langchain-core==0.3.0",), ("langchain", "langchain-openai", "langgraph"), (TOOLS, AGENTS)),
     "langgraph": Row(  # an old graph needs a newer langchain-core than the oldest one whose tools are tested
@@ -96,6 +97,7 @@ ROWS: dict[str, Row] = {
     ),
     "smolagents": Row((), ("smolagents[openai]",), (TOOLS, AGENTS)),
     "strands": Row((), ("strands-agents[openai]",), (AGENTS,)),
+    "watsonx": Row((), ("ibm-watsonx-ai", "openai"), (NET,)),
     "mcp": Row(("mcp==1.10.0", "pydantic<2.12"), ("mcp",)),
     "refusals": Row(  # the newest of each: some admit no openai 3
         ("crewai", "instructor", "llama-index-core", "llama-index-llms-openai", "tenacity"),

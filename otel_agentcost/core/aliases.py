@@ -153,7 +153,7 @@ UNMARKED_CALLS: Final = {
 }
 """Scopes whose spans have the attribute that marks a model call only when they end, and how their names begin."""
 
-PATCHED_SDK_SCOPES: Final = "openai|anthropic|google.?gen_?ai|bedrock|mistralai|cohere|ollama|groq|together"
+PATCHED_SDK_SCOPES: Final = "openai|anthropic|google.?gen_?ai|bedrock|mistralai|cohere|ollama|groq|together|xai_sdk"
 """A pattern for the scopes of instrumentations of the SDKs that this package patches."""
 
 VENDOR_SCOPES: Final = ("com.anthropic.claude-platform",)

@@ -69,6 +69,8 @@ def _part(kind: Kind) -> int:
     return cache.get(dimensions.get("token_type", ""), _INPUT)
 
 
+_BESIDE = frozenset({"requests", "compute_seconds"})
+"""Kinds that a price list need not have: what they count is paid for by the other kinds."""
 _MTOK = 1_000_000
 _BY_DIMENSIONS: Mapping[Dimensions, Kind] = {dimensions: kind for kind, dimensions in DIMENSIONS.items()}
 _FRESH: Mapping[Kind, Kind] = {
@@ -147,8 +149,8 @@ class Card:
         self._rates: tuple[dict[Kind, tuple[Decimal, int]], ...] = tuple({} for _ in range(len(tiers) + 1))
         # For each tier: the savings in US dollars for one token of each kind used so far that is read from a cache.
         self._saved: tuple[dict[Kind, Decimal], ...] = tuple({} for _ in range(len(tiers) + 1))
-        # With a fee for each request or a minimum duration, the cost is not a sum of rates.
-        self._rounds = "requests" in prices or minimum_seconds > 0
+        # With a fee for each request, a minimum duration or a price of computing, the cost is not a sum of rates.
+        self._rounds = "requests" in prices or "compute_seconds" in prices or minimum_seconds > 0
 
     def cost(self, usage: Usage) -> Cost:
         """Return the cost of `usage`, or the reason why this list does not determine it."""
@@ -251,13 +253,15 @@ class Card:
             if unit is not None:
                 parts = billed.setdefault(unit, {})
                 parts[_part(kind)] = plus(parts.get(_part(kind), 0), count)
-            elif count and kind != "requests" and not self._free(kind):
+            elif count and kind not in _BESIDE and not self._free(kind):
                 missing.append(f"{kind} ({count})")
+        if "compute_seconds" in self.prices and not counts.get("compute_seconds"):
+            missing.append("compute_seconds (the response does not count them)")
         return billed, missing
 
     def _free(self, kind: Kind) -> bool:
-        """Return whether `kind` is free: the list of a free model has no prices at all."""
-        return not self.prices and ("family", "tokens") in DIMENSIONS[kind]
+        """Return whether `kind` is free: the list of a free model has no prices, or only one of computing."""
+        return not self.prices.keys() - {"compute_seconds"} and ("family", "tokens") in DIMENSIONS[kind]
 
     def _remember(self, usage: Usage, input_tokens: Count) -> None:
         rates = self._rates[self._tier(input_tokens)]

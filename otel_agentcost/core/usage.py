@@ -5,7 +5,8 @@ them: here every token, second, image or search is counted under exactly one `Ki
 means "of this kind, and of no more special one": `input_tokens` are the input tokens that are neither cached, nor
 audio, nor of any other special kind.
 
-The names are those of the genai-prices unit registry (a test holds the two equal), with disjoint meaning.
+The names are those of the genai-prices unit registry (a test holds the two equal), with disjoint meaning. The seconds
+that a machine of the user's own computes are not in it.
 """
 
 from __future__ import annotations
@@ -77,6 +78,7 @@ Kind = Literal[
     "storage_searches",
     "code_executions",
     "requests",
+    "compute_seconds",
 ]
 
 Count = int | Decimal
@@ -120,8 +122,9 @@ _PROVIDER_TOOLS: Mapping[str, Dimensions] = {
     "social_searches": frozenset({("family", "tool_calls"), ("tool_type", "social_search")}),
     "storage_searches": frozenset({("family", "tool_calls"), ("tool_type", "storage_search")}),
     "code_executions": frozenset({("family", "tool_calls"), ("tool_type", "code_execution")}),
+    "compute_seconds": frozenset({("family", "compute")}),
 }
-"""Kinds that count what a provider executed: their names are not made of the words above."""
+"""Kinds that count what a provider executed, or how long: their names are not made of the words above."""
 
 
 def _dimensions(kind: Kind) -> Dimensions:

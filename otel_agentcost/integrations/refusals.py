@@ -1,6 +1,7 @@
 """Let a refusal come out of libraries that wrap it, as the `BudgetExceeded` or `LoopDetected` that it is.
 
-Only where nothing else is lost: the exception of instructor has the refusal as its cause and no more to say about it.
+Only where nothing else is lost: the exceptions of instructor and of DSPy have the refusal as their cause and no more to
+say about it.
 Those of Haystack's pipelines (their state, to continue from) and of tenacity (which the application asked for) stay.
 docs/refusals.md lists what is seen of each library.
 """
@@ -23,7 +24,14 @@ def patches() -> tuple[Patch, ...]:
     sync = Target(module=_RETRIES, method="retry_sync_v2", optional=True, asynchronous=False)
     asynchronous = Target(module=_RETRIES, method="retry_async_v2", optional=True, asynchronous=True)
     check = SelfCheck((sync, asynchronous), "instructor", calls="refusals")
-    return Patch(sync, _unwrapping, check), Patch(asynchronous, _unwrapping_async, check)
+    wrap = Target(module="dspy.clients.errors", method="wrap_error", reads=("exc",), optional=True, asynchronous=False)
+    return Patch(sync, _unwrapping, check), Patch(asynchronous, _unwrapping_async, check), Patch(wrap, _not_wrapping)
+
+
+def _not_wrapping(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return a refusal itself: DSPy raises an exception again that it does not need to wrap."""
+    error = args[0] if args else kwargs.get("exc")
+    return error if isinstance(error, BudgetExceeded | LoopDetected) else wrapped(*args, **kwargs)
 
 
 def _unwrapping(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

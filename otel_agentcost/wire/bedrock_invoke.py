@@ -18,14 +18,14 @@ from otel_agentcost.wire import anthropic_messages, bedrock_converse, bedrock_te
 from otel_agentcost.wire.anthropic_messages import Messages
 from otel_agentcost.wire.bedrock_converse import Converse
 from otel_agentcost.wire.bedrock_models import GUARDRAIL, in_path, is_stream, plain_name, prepaid, with_model
-from otel_agentcost.wire.fields import Malformed, count, get, items, need
+from otel_agentcost.wire.fields import Malformed, count, get, items, need, parsed
 from otel_agentcost.wire.format import AnswerReader, CannotRewrite, Change, Format, Rewriting, Rewritten, SoFar
 from otel_agentcost.wire.provider_tools import both, unknown
 from otel_agentcost.wire.rewriting import FieldRewriting
 from otel_agentcost.wire.token_split import Counts, put
 from otel_agentcost.wire.within import Within
 
-__all__ = ["form_of"]
+__all__ = ["FORMAT", "form_of"]
 
 _METRICS: Final = "amazon-bedrock-invocationMetrics"
 """Counts in the last event of a stream
@@ -100,6 +100,29 @@ def form_of(body: Any) -> Format:
     return _CONVERSE if blocks and isinstance(blocks[0], Mapping) and get(blocks[0], "type") is None else _CHAT
 
 
+class _Bodies(Within):
+    """The format of InvokeModel's path: that of each body is another one (`of`)."""
+
+    def of(self, body: Any) -> Format:
+        """Return the format of the family of models that a body is for."""
+        return form_of(body)
+
+    def read_request(self, body: Any, path: str) -> Call:
+        """Read a request."""
+        return form_of(body).read_request(body, path)
+
+    def read_response(self, call: Call, response: Any) -> Answer:
+        """Read a whole response."""
+        return form_of(call.body).read_response(call, response)
+
+    def open_stream(self, call: Call) -> AnswerReader:
+        """Return a reader for the events of the answer to `call`."""
+        return form_of(call.body).open_stream(call)
+
+
+FORMAT: Final = _Bodies(_TEXT)
+
+
 def _is_guarded(response: Any) -> bool:
     return get(response, _GUARDED) is not None
 
@@ -135,7 +158,9 @@ class _Reader:
         self._guarded = False
 
     def feed(self, event: Any) -> None:
-        """Read one event."""
+        """Read one event: that of a family, or a frame that has it, as an HTTP client sees it."""
+        if (chunk := get(event, "chunk")) is not None and (framed := get(chunk, "bytes")) is not None:
+            event = parsed(framed)
         if (counted := get(event, _METRICS)) is not None:
             self._counted = counted
         self._guarded = self._guarded or _is_guarded(event)

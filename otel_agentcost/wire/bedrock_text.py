@@ -21,6 +21,7 @@ from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.no_facets import NO_CONTENT, NO_CONVERSATION
 from otel_agentcost.wire.openai_usage import error_text
 from otel_agentcost.wire.prompt_tokens import PromptFields
+from otel_agentcost.wire.provider_tools import unknown
 from otel_agentcost.wire.rewriting import NO_OTHER_VECTORS, copied, lower
 from otel_agentcost.wire.token_split import Counts, put
 from otel_agentcost.wire.tokenizers import count_text
@@ -103,8 +104,9 @@ class Text(Format):
 
 
 def _choices(body: Any) -> int:
-    number = get(body, "num_generations")
-    return number if type(number) is int and number > 1 else 1
+    """Return the number of answers: Cohere's name for it, and Jurassic's."""
+    numbers = (get(body, name) for name in ("num_generations", "numResults"))
+    return max((number for number in numbers if type(number) is int), default=1) or 1
 
 
 def _operation(name: str) -> str:
@@ -119,13 +121,20 @@ _OUTPUT_NAMES: Final = ("totalOutputTextTokenCount", "generation_token_count")
 """The output up to now."""
 _TEXTS: Final = ("outputText", "generation", "completion", "text")
 _PARTS: Final = ("results", "outputs", "generations", "choices")
+_PICTURES: Final = ("images", "artifacts")
+"""Responses of Titan, Nova Canvas and Stability AI, which are billed by the image
+(https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-image.html,
+https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-stability-diffusion.html)."""
+_EMBEDDED: Final = ("inputImage", "images")
+"""Images in a request for embeddings of Titan or Cohere, which are billed by the image
+(https://docs.aws.amazon.com/bedrock/latest/userguide/model-parameters-titan-embed-mm.html)."""
 _REASONS: Final = ("completionReason", "stop_reason", "finish_reason", "stopReason")
 
 
 class TextReader:
     """Reads the events of one answer; a whole response is the only event of its own."""
 
-    __slots__ = ("_call", "_counts", "_error", "_reason", "_texts")
+    __slots__ = ("_call", "_counts", "_error", "_pictures", "_reason", "_texts")
 
     def __init__(self, call: Call) -> None:
         """Create a reader of the answer to `call`."""
@@ -134,6 +143,7 @@ class TextReader:
         self._counts: dict[str, Any] = {}
         self._reason: str | None = None
         self._error: Any = None
+        self._pictures = False
 
     def feed(self, event: Any) -> None:
         """Read one event."""
@@ -145,6 +155,7 @@ class TextReader:
         for name in (*_INPUT_NAMES, *_OUTPUT_NAMES):
             if (number := get(event, name)) is not None:
                 self._counts[name] = number
+        self._pictures = self._pictures or any(items(event, name) for name in _PICTURES)
         if error_text(event) is not None:
             self._error = event
 
@@ -155,6 +166,8 @@ class TextReader:
     def answer(self, *, complete: bool) -> Answer:
         """Return the answer that the events up to now amount to."""
         unpriced = prepaid(self._call.model or "")
+        if self._pictures:
+            return Answer(missing=unpriced or "images are billed by the image, and the response has no cost")
         partial: Partial | None = None
         usage: Usage | None = None
         missing = unpriced
@@ -173,7 +186,9 @@ class TextReader:
         except Malformed as problem:
             missing, partial = str(problem), Partial(unpriced=unpriced)
         reasons = (self._reason,) if self._reason else ()
-        return Answer(usage=usage, missing=missing, partial=partial, finish_reasons=reasons)
+        embedded = self._call.operation == semconv.EMBEDDINGS and any(get(self._call.body, name) for name in _EMBEDDED)
+        uncounted = unknown(["the images"]) if embedded else None
+        return Answer(usage=usage, missing=missing, partial=partial, uncounted=uncounted, finish_reasons=reasons)
 
     def _counted(self) -> tuple[int | None, int | None]:
         """Return the tokens of the input and of the output, as far as they are counted. Raises `Malformed`."""
@@ -199,6 +214,9 @@ def _parts(event: Any) -> Iterator[Any]:
     yield event
     for name in _PARTS:
         yield from items(event, name)
+    for completion in items(event, "completions"):  # Jurassic
+        yield get(completion, "data")
+        yield {"finish_reason": text(get(completion, "finishReason"), "reason")}
     if isinstance(delta := get(event, "delta"), Mapping):
         yield delta
 

@@ -36,6 +36,7 @@ _VIDEO: Final = _Work("generate_video", "a video is billed as it is made, after 
 _TUNING: Final = _Work("tune_model", "tuning a model is billed as it runs, after it was started")
 _EVAL: Final = _Work("run_eval", "an evaluation is billed as it runs, after it was started")
 _HOSTED: Final = _Work("query_models", "the response does not say which models ran, and how many tokens they used")
+_ANSWER: Final = _Work("start_answer", "the answer is made after the response, and retrieved later")
 _OTHER: Final = _Work("start_work", "what the call starts is billed as it runs, after the response")
 
 WORK: Final[Mapping[str, _Work]] = {
@@ -65,6 +66,14 @@ WORK: Final[Mapping[str, _Work]] = {
     "/embed-jobs": _BATCH,
     "/finetuned-models": _TUNING,
     "/fine-tunes": _TUNING,  # Together
+    "/batchInferenceJobs": _BATCH,  # Fireworks
+    "/evaluationJobs": _EVAL,
+    "/supervisedFineTuningJobs": _TUNING,
+    "/reinforcementFineTuningJobs": _TUNING,
+    "/dpoJobs": _TUNING,
+    "/chat/completions": _ANSWER,  # `/async/chat/completions` of Perplexity and of Z.ai
+    "/images/generations": _ANSWER,
+    "/videos/generations": _VIDEO,
     "/agents/*/text": _AGENT,  # Amazon Bedrock
     "/agents/*": _AGENT,
     "/flows/*/aliases/*": _HOSTED,

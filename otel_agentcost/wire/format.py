@@ -296,6 +296,18 @@ class Format(ABC):
     prompt_tokens: PromptTokens | None = None
     rewriting: Rewriting | None = None
 
+    def of(self, body: Any) -> Format:  # noqa: ARG002 (most formats have one form)
+        """Return the format of a request: another one where a path takes bodies of several formats.
+
+        Args:
+            body: The JSON body of the request.
+
+        Returns:
+            The format that reads the request and its response.
+
+        """
+        return self
+
     @abstractmethod
     def read_request(self, body: Any, path: str) -> Call:
         """Read a request.

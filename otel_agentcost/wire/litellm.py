@@ -9,9 +9,20 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from otel_agentcost.core.call import Answer, Call
-from otel_agentcost.wire import openai_chat, openai_embeddings, openai_responses
-from otel_agentcost.wire.fields import get, text
+from otel_agentcost.core.usage import Usage
+from otel_agentcost.wire import (
+    cohere_rerank,
+    openai_audio,
+    openai_chat,
+    openai_completions,
+    openai_embeddings,
+    openai_images,
+    openai_moderations,
+    openai_responses,
+)
+from otel_agentcost.wire.fields import Malformed, count, get, text
 from otel_agentcost.wire.format import AnswerReader, Format, SoFar
+from otel_agentcost.wire.token_split import Counts, put
 from otel_agentcost.wire.within import Within
 
 __all__ = ["FORMAT", "form_of", "is_cached"]
@@ -85,6 +96,31 @@ class _Reader:
         return _priced_here(self._call, self._reader.answer(complete=complete))
 
 
+class _Rerank(Within):
+    """Reranking, which some providers bill by the search and others by the token."""
+
+    def read_request(self, body: Any, path: str) -> Call:
+        """Read a request."""
+        return self.inner.read_request(body, path)
+
+    def read_response(self, call: Call, response: Any) -> Answer:
+        """Read a response."""
+        meta = get(response, "meta")
+        try:
+            tokens = count(get(meta, "billed_units"), "total_tokens") or count(get(meta, "tokens"), "input_tokens")
+        except Malformed as problem:
+            return Answer(missing=str(problem))
+        if not tokens or get(get(meta, "billed_units"), "search_units"):
+            return self.inner.read_response(call, response)
+        counts: Counts = {}
+        put(counts, "input_tokens", tokens)
+        return Answer(usage=Usage(counts=counts), response_id=text(response, "id"))
+
+    def open_stream(self, call: Call) -> AnswerReader:
+        """Return a reader with the answer: rerank is not streamed."""
+        return self.inner.open_stream(call)
+
+
 def _priced_here(call: Call, answer: Answer) -> Answer:
     """Return `answer` without the cost that LiteLLM has worked out itself. OpenRouter's is that of the provider."""
     return answer if (call.model or "").startswith("openrouter/") else answer._replace(reported=())
@@ -95,9 +131,16 @@ _FORMATS: Final[Mapping[str, Format]] = {
     "chat": FORMAT,
     "responses": _Noted(openai_responses.FORMAT),
     "embeddings": _Noted(openai_embeddings.FORMAT),
+    "completions": _Noted(openai_completions.FORMAT),
+    "rerank": _Noted(_Rerank(cohere_rerank.FORMAT)),
+    "images": _Noted(openai_images.FORMAT),
+    "edits": _Noted(openai_images.FORMAT),
+    "transcriptions": _Noted(openai_audio.FORMAT),
+    "speech": _Noted(openai_audio.FORMAT),
+    "moderations": _Noted(openai_moderations.FORMAT),
 }
 
 
 def form_of(kind: str) -> Format:
-    """Return the format of a kind of calls: `chat`, `responses` or `embeddings`."""
+    """Return the format of a kind of calls: `chat`, `responses`, `embeddings` and so on."""
     return _FORMATS[kind]

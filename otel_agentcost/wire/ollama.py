@@ -6,11 +6,12 @@ The last event of a stream has the counts. Versions before 2025 leave out the co
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from decimal import Decimal
 from typing import Any, Final
 
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, Call, Partial
-from otel_agentcost.core.usage import Usage
+from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.fields import Malformed, count, entries, get, items, text, texts
 from otel_agentcost.wire.format import Change, Format, Message, Part, Rewritten, SoFar
@@ -156,7 +157,7 @@ def _answer(call: Call, response: Any) -> Answer:
         put(counts, "input_tokens", count(response, "prompt_eval_count"))
         put(counts, "output_tokens", count(response, "eval_count"))
         if prompt is not None and (produced is not None or embeds):
-            usage = Usage(counts=counts)
+            usage = Usage(counts={**counts, **_computed(response)})
         else:
             missing = error_text(response) or "the response has no usage"
             partial = Partial(prompt, produced) if error_text(response) is None else None
@@ -170,6 +171,12 @@ def _answer(call: Call, response: Any) -> Answer:
         model=text(response, "model"),
         finish_reasons=(reason,) if reason else (),
     )
+
+
+def _computed(response: Any) -> Mapping[Kind, Decimal]:
+    """Return the seconds that the machine took, with loading the model. A price file can have a price for them."""
+    nanoseconds = count(response, "total_duration")
+    return {"compute_seconds": Decimal(nanoseconds).scaleb(-9)} if nanoseconds else {}
 
 
 class OllamaReader:

@@ -147,7 +147,7 @@ def _estimated(call: Call, form: Format, answer: Answer, said: Sequence[str], he
         told = told._replace(output=None)
     if any(each.cached for each in in_headers(headers)):  # from a gateway's cache, which uses no tokens
         return answer._replace(partial=None)
-    if (usage := usage_in_headers(headers)) is not None:
+    if (usage := usage_in_headers(headers, output=call.operation != semconv.EMBEDDINGS)) is not None:
         return answer._replace(usage=usage, missing=told.unpriced, partial=None)
     prompt, produced = _completed(call, form, told, said, answer.model or call.model)
     if not prompt and not produced:  # there is nothing to estimate from
@@ -201,14 +201,20 @@ _HEADER_KINDS: Final[Mapping[str, Kind]] = {
 }
 
 
-def usage_in_headers(headers: Headers) -> Usage | None:
-    """Return the usage in response headers; None if they do not count input and output."""
+def usage_in_headers(headers: Headers, *, output: bool = True) -> Usage | None:
+    """Return the usage in response headers; None if they do not count input and output.
+
+    Args:
+        headers: The headers.
+        output: False for embeddings, which have no output to count.
+    """
     counts: Counts = {}
     for row in HEADERS:
         number = headers.get(row.path)
         if number is not None and number.isdecimal() and len(number) < 16:
             put(counts, _HEADER_KINDS[row.meaning], int(number))
-    return Usage(counts=counts) if INPUT_TOKENS & counts.keys() and OUTPUT_TOKENS & counts.keys() else None
+    counted = INPUT_TOKENS & counts.keys() and (not output or OUTPUT_TOKENS & counts.keys())
+    return Usage(counts=counts) if counted else None
 
 
 def _warn(call: Call, answer: Answer) -> None:

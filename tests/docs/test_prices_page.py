@@ -23,6 +23,7 @@ WORDS = {
     "tune_model": "tuning",
     "run_eval": "evaluations",
     "query_models": "flows and knowledge bases",
+    "start_answer": "answers that are retrieved later",
 }
 """How the pages call each kind of work that is billed later."""
 

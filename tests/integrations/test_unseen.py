@@ -29,25 +29,25 @@ def test_an_installed_client_that_is_not_seen_is_not_passed_over(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The doctor says that its calls have no cost and no budget, and why; or that its requests are seen."""
-    installed(monkeypatch, tmp_path, "claude-agent-sdk", "assemblyai", "openrouter")
+    installed(monkeypatch, tmp_path, "claude-agent-sdk", "assemblyai", "ai21")
     main(["doctor", "--no-imports"])
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
     told = lines["claude-agent-sdk"]
     assert "1.2.3: calls of Claude Code are NOT SEEN: no span, no cost, no budget (its calls are made by a" in told
     assert "NOT SEEN" in lines["assemblyai"]
-    assert "its HTTP requests are seen, and priced" in lines["openrouter"]
+    assert "its HTTP requests are seen, and priced" in lines["ai21"]
 
 
 def test_without_the_http_net_such_clients_are_not_seen(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The doctor says so."""
-    installed(monkeypatch, tmp_path, "openrouter")
+    installed(monkeypatch, tmp_path, "ai21")
     monkeypatch.setenv("OTEL_AGENTCOST_HTTP", "off")
     main(["doctor", "--no-imports"])
     out = capsys.readouterr().out
     assert "OTEL_AGENTCOST_HTTP is off: only calls of the SDKs above are measured" in out
-    assert "calls of OpenRouter are NOT SEEN" in out
+    assert "calls of AI21 are NOT SEEN" in out
 
 
 def test_no_patched_package_is_said_to_be_unseen() -> None:

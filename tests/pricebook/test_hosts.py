@@ -103,7 +103,8 @@ def test_every_provider_of_a_host_has_prices_or_is_known_to_have_none() -> None:
     unknown = {rule.owner for rule in host_rules()} - BOOK.book.providers.keys()
     assert unknown == {
         "ai21", "chutes", "clarifai", "dashscope", "deepinfra", "featherless", "friendli", "github", "huggingface",
-        "hyperbolic", "ibm.watsonx.ai", "lambda", "meta_llama", "morph", "nano-gpt", "nebius", "nscale", "nvidia",
+        "hyperbolic", "ibm.watsonx.ai", "inception", "lambda", "meta_llama", "mixedbread", "morph", "nano-gpt",
+        "nebius", "nscale", "nvidia",
         "poe", "publicai", "sambanova", "siliconflow", "synthetic", "v0", "volcengine", "wandb",
     }  # fmt: skip
 

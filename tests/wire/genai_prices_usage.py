@@ -39,13 +39,17 @@ PROVIDERS = {
 }
 
 
-def recordings() -> list[dict[str, Any]]:
-    """All recordings of the providers above; none where there is no folder of them."""
+def all_recordings() -> list[dict[str, Any]]:
+    """All recordings; none where there is no folder of them."""
     folder = os.environ.get("AGENTCOST_CORPORA")
     if not folder:
         return []
-    lines = (Path(folder) / "recordings.jsonl").read_text(encoding="utf-8").splitlines()
-    return [line for line in map(json.loads, lines) if provider_of(line) and format_of(line)]
+    return [json.loads(line) for line in (Path(folder) / "recordings.jsonl").read_text(encoding="utf-8").splitlines()]
+
+
+def recordings() -> list[dict[str, Any]]:
+    """The recordings of the providers above."""
+    return [line for line in all_recordings() if provider_of(line) and format_of(line)]
 
 
 def provider_of(line: Mapping[str, Any]) -> str | None:
@@ -140,8 +144,4 @@ MORE = {
 
 def more_recordings() -> list[dict[str, Any]]:
     """The recordings of these providers."""
-    folder = os.environ.get("AGENTCOST_CORPORA")
-    if not folder:
-        return []
-    lines = (Path(folder) / "recordings.jsonl").read_text(encoding="utf-8").splitlines()
-    return [line for line in map(json.loads, lines) if any(line["host"].endswith(host) for host in MORE)]
+    return [line for line in all_recordings() if any(line["host"].endswith(host) for host in MORE)]

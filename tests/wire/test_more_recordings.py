@@ -37,6 +37,10 @@ def form_at(line: dict[str, Any]) -> Format:
         return load("bedrock_converse")
     if path.endswith("/invoke"):
         return form_of(json.loads(line["request"]))
+    if ":" in line["host"]:
+        return load("ollama")
+    if path.endswith("/rerank") and "voyage" in line["host"]:
+        return load("token_rerank")
     if "cohere" in line["host"]:
         return load("cohere_rerank" if path.endswith("/rerank") else "cohere")
     return load("openai_embeddings" if path.endswith("/embeddings") else "openai_chat")
@@ -54,19 +58,20 @@ def read(line: dict[str, Any]) -> tuple[Call, Answer, Any]:
     """The call, our answer, and the response as the oracle can read it."""
     form = form_at(line)
     call = form.read_request(json.loads(line["request"]), line["path"])
-    if "stream" not in (line["content_type"] or ""):
+    if not any(name in (line["content_type"] or "") for name in ("stream", "ndjson")):
         response = json.loads(line["response"])
         return call, form.read_response(call, response), response
     reader, seen = form.open_stream(call), list(events(line))
     for event in seen:
         reader.feed(event)
-    ended = [event.get("delta") or event.get("response") or event for event in seen]
+    inner = [event.get("delta") or event.get("response") for event in seen]
+    ended = [found if isinstance(found, dict) else event for found, event in zip(inner, seen, strict=True)]
     response = next((each for each in reversed(ended) if each.get("usage") or each.get("meta")), {})
     return call, reader.answer(complete=True), response
 
 
 def flavor(line: dict[str, Any], response: Any) -> str:
-    provider, usual = next(known for host, known in MORE.items() if line["host"].endswith(host))
+    provider, usual = next((known for host, known in MORE.items() if line["host"].endswith(host)), ("", "default"))
     if provider == "aws" and "input_tokens" in (response.get("usage") or {}):
         return "anthropic"
     return "embeddings" if line["path"].endswith("/embed") else usual

@@ -72,7 +72,8 @@ class HttpSeam(ABC):
         place = self._addresses.place(sent.url)
         if place is None:
             return None
-        body, form = _body(sent), load(place.format)
+        body = _body(sent)
+        form = load(place.format).of(body)
         field = STARTED.get(place.ending) if place.format == "billed_later" else None
         if field is not None and get(body, field) is None:
             return None

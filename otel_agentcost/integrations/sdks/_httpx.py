@@ -8,6 +8,7 @@ A module of an SDK says where its method has the address and the body of a reque
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncGenerator, Callable, Generator, Mapping
 from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -17,10 +18,13 @@ from urllib.parse import urlsplit
 from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.calls.seam import RawResponse, Rejected, Reply, Seam
 from otel_agentcost.integrations.endpoints import endpoint, match_path
+from otel_agentcost.integrations.patching import Target, argument, with_argument
+from otel_agentcost.integrations.sdks._base import Patchable, Through
 from otel_agentcost.wire import Change, Format, load
+from otel_agentcost.wire.fields import parsed
 from otel_agentcost.wire.format import ModelRequest
 
-__all__ = ["Arguments", "HttpxSeam", "Sent", "enter", "enter_async"]
+__all__ = ["Arguments", "HttpxSeam", "Sent", "enter", "enter_async", "speakeasy"]
 
 Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 """The positional and the keyword arguments of a call."""
@@ -129,3 +133,47 @@ def enter_async(pipeline: Pipeline, seam: Seam, wrapped: Any, instance: Any, arg
             yield await pipeline.call_async(seam, send, instance, args, kwargs)
 
     return opened()
+
+
+# --- SDKs that Speakeasy generates: `BaseSDK.do_request(hook_ctx, request, ...)` --------------------------------------
+
+
+def speakeasy(
+    module: str, provider: str, formats: Mapping[str, str], *, optional: bool = False, no_call: str = ""
+) -> tuple[Patchable, Patchable]:
+    """Return the patches of `BaseSDK`, which sees every request of the SDK, above its retries and below its parsing.
+
+    Args:
+        module: The dotted name of the module that has the class.
+        provider: The provider, as `gen_ai.provider.name`.
+        formats: Names of wire formats by path ending.
+        optional: True if another version of the SDK has the class in another module.
+        no_call: A part of paths that call no model, although they end as others do.
+    """
+
+    def sent(client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sent | None:
+        found = _sent(client, args, kwargs)
+        return None if no_call and no_call in found.url else found
+
+    seam = HttpxSeam(provider, formats, sent, _changed)
+
+    def patch(method: str, through: Through) -> Patchable:
+        target = Target(module=module, owner="BaseSDK", method=method, reads=("", "request"), optional=optional)
+        return Patchable(target=target, seam=seam, through=through)
+
+    return patch("do_request", Pipeline.call), patch("do_request_async", Pipeline.call_async)
+
+
+def _sent(_client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sent:
+    request = argument(args, kwargs, 1, "request")
+    is_json = "json" in request.headers.get("content-type", "")
+    address = str(request.url).partition("#")[0]  # streams have a path of their own: `/v1/chat/completions#stream`
+    return Sent(request.method, address, parsed(request.content) if is_json else None)
+
+
+def _changed(args: tuple[Any, ...], kwargs: dict[str, Any], body: Mapping[str, Any]) -> Arguments:
+    request = argument(args, kwargs, 1, "request")
+    headers = [(name, value) for name, value in request.headers.multi_items() if name.lower() != "content-length"]
+    content, extensions = json.dumps(body).encode(), request.extensions
+    other = type(request)(request.method, request.url, headers=headers, content=content, extensions=extensions)
+    return with_argument(args, kwargs, 1, "request", other)

@@ -6,23 +6,28 @@
 from __future__ import annotations
 
 import sys
-import weakref
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextvars import ContextVar, Token
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
+from itertools import chain, islice
+from types import AsyncGeneratorType, GeneratorType
 from typing import Any, Final
 
+from otel_agentcost.calls import finalize, streams
 from otel_agentcost.calls.call import ActiveCall
 from otel_agentcost.calls.pipeline import Pipeline
-from otel_agentcost.calls.seam import Body, Reply, Seam, Watched
+from otel_agentcost.calls.seam import Body, EventIterator, Reply, Seam, Watched
 from otel_agentcost.core.call import Endpoint
 from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.errors import BudgetExceeded, LoopDetected
 from otel_agentcost.integrations.endpoints import endpoint
+from otel_agentcost.integrations.sdks._next_events import watch_next
 from otel_agentcost.wire import Change, Format
 from otel_agentcost.wire.format import ModelRequest
+
+finalize.FINALIZERS.add(__name__)
 
 _PROVIDERS: Final = {
     "azure": "azure.ai.openai",
@@ -50,13 +55,35 @@ _PROVIDERS: Final = {
 """LiteLLM's names of providers (https://docs.litellm.ai/docs/providers), and those of the GenAI conventions. Others are
 the same, or their names in the price book."""
 
-_INNER: Final = ("acompletion", "aembedding", "aresponses", "fallbacks", "mock_response", "mock_tool_calls")
+_INNER: Final = (
+    *(
+        "acompletion",
+        "aembedding",
+        "aresponses",
+        "arerank",
+        "aimg_generation",
+        "async_call",
+        "atranscription",
+        "aspeech",
+    ),
+    *("fallbacks", "mock_response", "mock_tool_calls"),
+)
 """Arguments of a call that is no call of a model itself: LiteLLM's own, one that tries several models, or a mock."""
 _OTHERS: Final = frozenset({"api_key", "api_base", "base_url", "timeout", "extra_headers", "headers", "metadata"})
 """Arguments that are no fields of the request."""
-_POSITIONS: Final = {"chat": ("model", "messages"), "embeddings": ("model", "input"), "responses": ("input", "model")}
+_POSITIONS: Final = {
+    "chat": ("model", "messages"),
+    "embeddings": ("model", "input"),
+    "responses": ("input", "model"),
+    "completions": ("prompt", "model"),
+    "rerank": ("model", "query", "documents"),
+    "images": ("prompt", "model"),
+    "edits": ("image", "prompt", "model"),
+    "transcriptions": ("model", "file"),
+    "speech": ("model", "input"),
+    "moderations": ("input", "model"),
+}
 """The names of the first positional arguments."""
-_CALL: Final = "_agentcost_call"
 
 
 class LiteLLMSeam:
@@ -69,7 +96,7 @@ class LiteLLMSeam:
         """Create the seam.
 
         Args:
-            kind: `chat`, `responses` or `embeddings`.
+            kind: The name of its format in `wire.litellm`.
         """
         self._kind = kind
         self._names = _POSITIONS[kind]
@@ -108,8 +135,12 @@ class LiteLLMSeam:
 
     def unwrap(self, result: Any) -> Reply:
         """Return what came back: a response, or a stream."""
-        streamed = hasattr(type(result), "__next__") or hasattr(type(result), "__anext__")
-        return Watched(partial(_watch, result)) if streamed else Body(result)
+        if not hasattr(type(result), "__next__") and not hasattr(type(result), "__anext__"):
+            return Body(result)
+        if type(result).__name__ == "TextCompletionStreamWrapper":
+            return Watched(partial(_watch_text, result))
+        # Of the streams of openai's completions, LiteLLM makes a plain generator.
+        return Watched(partial(_watch, result)) if hasattr(result, "__dict__") else EventIterator(result)
 
 
 def _form_of(kind: str) -> Format:
@@ -132,7 +163,7 @@ def _endpoint(model: Any, kwargs: Mapping[str, Any]) -> Endpoint:
     if not address and location and str(provider).startswith("vertex_ai"):
         host = "aiplatform" if location == "global" else f"{location}-aiplatform"
         address = f"https://{host}.googleapis.com/v1/locations/{location}"
-    name = str(provider or "litellm")
+    name = str(provider or named or "litellm")
     return endpoint(address if isinstance(address, str) else "", _PROVIDERS.get(name, name))
 
 
@@ -147,7 +178,7 @@ def call(pipeline: Pipeline, seam: Seam, wrapped: Any, instance: Any, args: Any,
     """Make one synchronous call. A refusal comes out as itself."""
     refusals, token = _noted()
     try:
-        return pipeline.call(seam, wrapped, instance, args, kwargs)
+        return pipeline.call(seam, _sent(wrapped), instance, args, kwargs)
     except Exception as error:  # of LiteLLM: it may stand for a refusal
         if (refusal := _refusal(error, refusals, outermost=token is not None)) is None:
             raise
@@ -161,7 +192,7 @@ async def call_async(pipeline: Pipeline, seam: Seam, wrapped: Any, instance: Any
     """Do the same as `call`, for an asynchronous function."""
     refusals, token = _noted()
     try:
-        return await pipeline.call_async(seam, wrapped, instance, args, kwargs)
+        return await pipeline.call_async(seam, _sent_async(wrapped), instance, args, kwargs)
     except Exception as error:  # of LiteLLM: it may stand for a refusal
         if (refusal := _refusal(error, refusals, outermost=token is not None)) is None:
             raise
@@ -195,67 +226,62 @@ def _watch(stream: Any, call: ActiveCall) -> None:
     """Let `call` see the chunks of a stream: the methods that return them find it in the stream."""
     reader: Any = call.reader
     reader.cached = getattr(stream, "custom_llm_provider", None) == "cached_response"
-    stream.__dict__[_CALL] = call
-    # LiteLLM's threads for logs keep copies of the context, and with it the call: it must not wait for them.
-    weakref.finalize(stream, call.dropped).atexit = False
+    watch_next(stream, call)
 
 
-def next_event(_pipeline: Pipeline, _seam: Seam, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-    """Return the next chunk of a stream, after its call has seen it."""
-    call: ActiveCall | None = instance.__dict__.get(_CALL)
-    if call is None or call.settled:
-        return wrapped(*args, **kwargs)
-    try:
-        if call.record.first_chunk is None:  # some providers get their request with the first chunk
-            with call.active():
-                event = wrapped(*args, **kwargs)
-        else:
-            event = wrapped(*args, **kwargs)
-    except StopIteration:
-        call.end(complete=True)
-        raise
-    except BaseException as error:  # however the reading fails, the call ends
-        call.end(error, complete=False)
-        raise
-    return _seen(call, event)
+def _watch_text(stream: Any, call: ActiveCall) -> None:
+    """Let `call` see the chunks of the stream in a stream of text, whose own chunks leave out the usage."""
+    inner = stream.completion_stream
+    if hasattr(inner, "__dict__"):
+        _watch(inner, call)
+    elif hasattr(inner, "__anext__"):
+        stream.completion_stream = streams.tapped(_begun_async(inner, call), call)
+    else:
+        stream.completion_stream = streams.tapped(_begun(inner, call), call)
 
 
-async def next_event_async(
-    _pipeline: Pipeline, _seam: Seam, wrapped: Any, instance: Any, args: Any, kwargs: Any
-) -> Any:
-    """Do the same as `next_event`, for an asynchronous stream."""
-    call: ActiveCall | None = instance.__dict__.get(_CALL)
-    if call is None or call.settled:
-        return await wrapped(*args, **kwargs)
-    try:
-        if call.record.first_chunk is None:
-            with call.active():
-                event = await wrapped(*args, **kwargs)
-        else:
-            event = await wrapped(*args, **kwargs)
-    except StopAsyncIteration:
-        call.end(complete=True)
-        raise
-    except BaseException as error:  # however the reading fails, the call ends
-        call.end(error, complete=False)
-        raise
-    return _seen(call, event)
+def _begun(events: Iterator[Any], call: ActiveCall) -> Iterator[Any]:
+    """Yield the events of a generator, which sends its request with the first one: that request is the call's."""
+    with call.active():
+        first = list(islice(events, 1))
+    yield from first
+    yield from events
 
 
-def close(_pipeline: Pipeline, _seam: Seam, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-    """Close a stream early, which ends its call."""
-    if (call := instance.__dict__.get(_CALL)) is not None:
-        call.close()
-    return wrapped(*args, **kwargs)
+async def _begun_async(events: AsyncIterator[Any], call: ActiveCall) -> AsyncIterator[Any]:
+    """Do the same as `_begun`, for an asynchronous generator."""
+    with call.active():
+        first = await anext(events, None)
+    async for event in _chained(first, events):
+        yield event
 
 
-def _seen(call: ActiveCall, event: Any) -> Any:
-    call.first_chunk()
-    try:
-        call.feed(event)
-    except BudgetExceeded as error:
-        call.end(error, complete=False)
-        raise
-    except Exception as bug:  # the chunk makes no sense: the application gets it all the same
-        call.unreadable(bug)
-    return event
+def _sent(wrapped: Any) -> Any:
+    """Return `wrapped`, which sends the request at once if it returns a plain generator: a call has no place in one."""
+
+    def send(*args: Any, **kwargs: Any) -> Any:
+        result = wrapped(*args, **kwargs)
+        return chain(list(islice(result, 1)), result) if isinstance(result, GeneratorType) else result
+
+    return send
+
+
+def _sent_async(wrapped: Any) -> Any:
+    """Do the same as `_sent`, for an asynchronous function."""
+
+    async def send(*args: Any, **kwargs: Any) -> Any:
+        result = await wrapped(*args, **kwargs)
+        if not isinstance(result, AsyncGeneratorType):
+            return result
+        first = await anext(result, None)
+        return _chained(first, result)
+
+    return send
+
+
+async def _chained(first: Any, events: AsyncIterator[Any]) -> AsyncIterator[Any]:
+    if first is None:
+        return
+    yield first
+    async for event in events:
+        yield event

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from otel_agentcost.integrations.patching import Target
 from otel_agentcost.integrations.sdks._base import Patchable, Sdk, Through
-from otel_agentcost.integrations.sdks._litellm import LiteLLMSeam, call, call_async, close, next_event, next_event_async
+from otel_agentcost.integrations.sdks._litellm import LiteLLMSeam, call, call_async
+from otel_agentcost.integrations.sdks._next_events import close, next_event, next_event_async
 
 _STREAMS = (
     ("litellm.litellm_core_utils.streaming_handler", "CustomStreamWrapper"),
@@ -49,6 +50,13 @@ SDK = Sdk(
         *_functions(("litellm.chat_completions.dispatch", "litellm.main"), "completion", LiteLLMSeam("chat")),
         *_functions(("litellm.embeddings.dispatch", "litellm.main"), "embedding", LiteLLMSeam("embeddings")),
         *_functions(("litellm.responses.dispatch", "litellm.responses.main"), "responses", LiteLLMSeam("responses")),
+        *_functions(("litellm.main",), "text_completion", LiteLLMSeam("completions")),
+        *_functions(("litellm.rerank_api.main",), "rerank", LiteLLMSeam("rerank")),
+        *_functions(("litellm.images.main",), "image_generation", LiteLLMSeam("images")),
+        *_functions(("litellm.images.main",), "image_edit", LiteLLMSeam("edits")),
+        *_functions(("litellm.main",), "transcription", LiteLLMSeam("transcriptions")),
+        *_functions(("litellm.main",), "speech", LiteLLMSeam("speech")),
+        *_functions(("litellm.main",), "moderation", LiteLLMSeam("moderations")),
         *(_stream(module, owner, "__next__", next_event) for module, owner in _STREAMS),
         *(_stream(module, owner, name, close) for module, owner in _STREAMS for name in ("close", "aclose")),
         *(_stream(module, owner, "__anext__", next_event_async) for module, owner in _STREAMS),

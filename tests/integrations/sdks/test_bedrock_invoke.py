@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from botocore.response import StreamingBody
 
+from otel_agentcost import BudgetExceeded
 from otel_agentcost.core import semconv
 from tests.integrations.sdks.bedrock import (
     CLAUDE,
@@ -130,6 +131,26 @@ FAMILIES: list[Any] = [
         id="ai21, which the book has no price for",
     ),
     pytest.param(
+        "ai21.j2-mid-v1",
+        {"prompt": "Hi", "maxTokens": 60, "numResults": 2},
+        {
+            "id": 1,
+            "prompt": {"text": "Hi", "tokens": [{}]},
+            "completions": [{"data": {"text": "Hello", "tokens": [{}]}, "finishReason": {"reason": "endoftext"}}],
+        },
+        HEADERS,
+        (33, 44, None),
+        id="ai21 before jamba, which the book has no price for",
+    ),
+    pytest.param(
+        "cohere.embed-english-v3",
+        {"texts": ["some text"], "input_type": "search_query"},
+        {"id": "e1", "embeddings": [[0.1]], "texts": ["some text"]},
+        {"X-Amzn-Bedrock-Input-Token-Count": "33"},
+        (33, None, None),
+        id="cohere embeddings",
+    ),
+    pytest.param(
         "mistral.pixtral-large-2502-v1:0",
         {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 60},
         {"choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "stop_reason": "stop"}]},
@@ -180,3 +201,33 @@ def test_a_file_is_not_read_away(telemetry: Telemetry, model_server: ModelServer
         client.invoke_model(modelId=CLAUDE, body=file)["body"].read()
     assert model_server.requests[0].json == CLAUDE_BODY
     assert spent(telemetry) == (200, 20, 0.00099)
+
+
+def test_images_are_not_priced_as_text(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """They are billed by the image, which no field counts: those that are made, and those in a request for vectors."""
+    drawn = {"taskType": "TEXT_IMAGE", "textToImageParams": {"text": "a cat"}}
+    model_server.replies(
+        json_reply({"images": ["aaaa"], "error": None}),
+        json_reply({"images": ["aaaa"], "seeds": [1], "finish_reasons": [None]}),
+        json_reply({"embedding": [0.1], "inputTextTokenCount": 3}),
+    )
+    with bedrock(model_server) as client, budgeted(telemetry):
+        invoked(client, drawn, "amazon.nova-canvas-v1:0")["body"].read()
+        invoked(client, {"prompt": "a cat"}, "stability.sd3-5-large-v1:0")["body"].read()
+        body = {"inputText": "a cat", "inputImage": "aaaa"}
+        invoked(client, body, "amazon.titan-embed-image-v1")["body"].read()
+    first, second, third = (dict(span.attributes or {}) for span in telemetry.spans)
+    for said in (first, second):
+        assert semconv.COST not in said
+        assert semconv.ESTIMATED not in said
+        assert "billed by the image" in str(said[semconv.UNPRICED])
+    assert "the images" in str(third[semconv.UNPRICED])
+
+
+def test_the_answers_of_a_request_are_not_reserved_as_one(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """Jurassic's `numResults`, as Cohere's `num_generations`: each has the whole limit."""
+    with bedrock(model_server) as client, budgeted(telemetry, budgets="total:tokens=1000"):
+        body = {"prompt": "Hi", "maxTokens": 300, "numResults": 4}
+        with pytest.raises(BudgetExceeded):
+            invoked(client, body, "ai21.j2-mid-v1")
+    assert model_server.requests == []

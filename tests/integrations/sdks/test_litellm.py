@@ -11,6 +11,7 @@ import pytest
 
 from otel_agentcost import BudgetExceeded
 from otel_agentcost.core import semconv
+from tests.integrations.sdks.litellm_kinds import KINDS, Kind, respond
 from tests.support.budgeted_calls import budgeted
 from tests.support.in_memory import Telemetry
 from tests.support.model_server import ModelServer, json_reply, sse_reply
@@ -239,3 +240,67 @@ def test_an_error_is_litellm_s_own(telemetry: Telemetry, model_server: ModelServ
     said = telemetry.attributes()
     assert said[semconv.ERROR_TYPE] == "litellm.exceptions.BadRequestError"
     assert semconv.UNPRICED not in said
+
+
+async def run(kind: Kind, server: ModelServer, of: Any, *, asynchronous: bool, **more: Any) -> Any:
+    """Call a function of LiteLLM, or of a router, and read its answer to the end."""
+    if of is litellm:
+        address = server.url + ("/v2/rerank" if kind.function == "rerank" else "/v1")
+        more = {"model": kind.model, "api_base": address, "api_key": "none", "max_retries": 0, **more}
+    made = getattr(of, ("a" if asynchronous else "") + kind.function)(**kind.arguments, **more)
+    result = await made if asynchronous else made
+    if kind.streamed:
+        _ = [each async for each in result] if asynchronous else list(result)
+    return result
+
+
+def judge_kind(kind: Kind, telemetry: Telemetry) -> None:
+    """One span, with the dollars, or with the reason why there are none."""
+    said = telemetry.attributes()
+    if kind.usd is not None:
+        assert said[semconv.COST] == pytest.approx(kind.usd)
+    else:
+        assert said.get(semconv.COST) or said.get(semconv.UNPRICED)
+    telemetry.clear()
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+async def test_no_other_function_is_missed_or_doubled(
+    telemetry: Telemetry, model_server: ModelServer, name: str, *, asynchronous: bool
+) -> None:
+    """Each is one call, whatever is below it."""
+    model_server.responder = respond
+    with budgeted(telemetry):
+        await run(KINDS[name], model_server, litellm, asynchronous=asynchronous)
+        judge_kind(KINDS[name], telemetry)
+
+
+@pytest.mark.parametrize("name", KINDS)
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+async def test_no_other_function_overspends(
+    telemetry: Telemetry, model_server: ModelServer, name: str, *, asynchronous: bool
+) -> None:
+    """What is refused is not sent, and comes out as itself."""
+    model_server.responder = respond
+    with budgeted(telemetry, budgets="total:calls=1"):
+        await run(KINDS["rerank"], model_server, litellm, asynchronous=asynchronous)
+        with pytest.raises(BudgetExceeded):
+            await run(KINDS[name], model_server, litellm, asynchronous=asynchronous)
+    assert len(model_server.requests) == 1
+
+
+@pytest.mark.parametrize("name", ["text", "rerank", "image", "transcription", "speech"])
+async def test_no_function_of_a_router_is_missed(telemetry: Telemetry, model_server: ModelServer, name: str) -> None:
+    """A router calls the functions of LiteLLM; a refusal comes out of it as itself, and it does not retry it."""
+    kind = KINDS[name]
+    model_server.responder = respond
+    address = model_server.url + ("/v2/rerank" if name == "rerank" else "/v1")
+    params = {"model": kind.model, "api_base": address, "api_key": "none", "max_retries": 0}
+    router = litellm.Router(model_list=[{"model_name": "fast", "litellm_params": params}], num_retries=2)
+    with budgeted(telemetry, budgets="total:calls=1"):
+        await run(kind, model_server, router, asynchronous=True, model="fast")
+        judge_kind(kind, telemetry)
+        with pytest.raises(BudgetExceeded):
+            await run(kind, model_server, router, asynchronous=True, model="fast")
+    assert len(model_server.requests) == 1

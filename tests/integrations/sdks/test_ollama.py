@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Generator
 from pathlib import Path
 from typing import Any
@@ -131,3 +132,42 @@ def test_no_budget_of_tokens_is_overspent(
     with budgeted(telemetry, budgets="total:tokens=500,on_exceed=clamp"):
         client.chat(**ASK, options={"num_predict": 1000})
     assert 0 < model_server.requests[0].json["options"]["num_predict"] < 500
+
+
+COMPUTED = {"total_duration": 5_000_000_000, "load_duration": 1_000_000_000}
+
+
+def test_a_machine_has_a_price_by_the_hour(
+    telemetry: Telemetry, model_server: ModelServer, client: ollama.Client, tmp_path: Path
+) -> None:
+    """`compute_hours` in a price file prices the seconds that the machine took, and its tokens cost nothing."""
+    prices = tmp_path / "prices.json"
+    prices.write_text(json.dumps({"models": {"llama3": {"compute_hours": 1.8}}}))
+    model_server.replies(*[json_reply({**WHOLE, **COMPUTED})] * 2, json_reply(WHOLE))
+    with budgeted(telemetry, prices=str(prices)):
+        client.chat(**ASK)
+    said = telemetry.attributes()
+    assert said[semconv.COST] == pytest.approx(5 * 1.8 / 3600)
+    assert semconv.UNPRICED not in said
+    telemetry.clear()
+    with budgeted(telemetry):  # without a price of the machine, the seconds change nothing
+        client.chat(**ASK)
+    assert "compute" not in str(telemetry.attributes()[semconv.UNPRICED])
+    telemetry.clear()
+    with budgeted(telemetry, prices=str(prices)):  # a response that does not say how long it took
+        client.chat(**ASK)
+    assert "compute_seconds" in str(telemetry.attributes()[semconv.UNPRICED])
+
+
+def test_seconds_of_a_machine_count_in_a_budget(
+    telemetry: Telemetry, model_server: ModelServer, client: ollama.Client, tmp_path: Path
+) -> None:
+    """Nothing bounds them before a call: the call after the limit is refused."""
+    prices = tmp_path / "prices.json"
+    prices.write_text(json.dumps({"models": {"llama3": {"compute_hours": 1.8}}}))
+    model_server.replies(*[json_reply({**WHOLE, **COMPUTED})] * 2)
+    with budgeted(telemetry, prices=str(prices), budgets="total:usd=0.002"):
+        client.chat(**ASK)
+        with pytest.raises(BudgetExceeded):
+            client.chat(**ASK)
+    assert len(model_server.requests) == 1
