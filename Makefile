@@ -6,6 +6,7 @@
 #   make neighbours   the tests beside other instrumentations, and under agent frameworks, in environments that have them
 #   make frameworks   the tests of frameworks' tools, each with its oldest and its newest release   (ARGS="langchain")
 #   make agent-neighbours   agents of frameworks beside other instrumentations, in environments (ARGS="langchain")
+#   make matrix  all SDKs, HTTP clients and frameworks, oldest and newest, for docs/support.md   (ARGS="sdk-ollama")
 #   make upstream     the SDKs' own offline tests, without and with this package           (ARGS="openai --quick")
 #   make collector    builds the OpenTelemetry Collector that tests use (needs Go; kept in the user's cache)
 #   make check   linters and type checkers
@@ -22,29 +23,38 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11 p
 BIN := $(VENV)/bin
 PARALLEL := -n auto --dist worksteal
 
-.PHONY: demo test test-all neighbours agent-neighbours frameworks upstream collector check lint types docs boards preview \
-	bench bench-peers walk clean
+# Tests start many interpreters. Without bytecode, each would compile the SDKs anew: for a second or more of CPU time.
+# It is kept in the environment's folder, also where PYTHONDONTWRITEBYTECODE is set. A shell sets these two variables, and
+# not `export`: frameworks' environments are temporary, and a benchmark of the start has bytecode of its own.
+KEEP_BYTECODE = PYTHONDONTWRITEBYTECODE= PYTHONPYCACHEPREFIX=$(abspath $(1))/bytecode
+
+.PHONY: demo test test-all neighbours agent-neighbours frameworks matrix upstream collector check lint types docs boards \
+	preview bench bench-peers walk clean
 
 demo: $(VENV)/.demo
 	@$(BIN)/agentcost demo $(ARGS)
 
 # Which tests are slow, the table in tests/conftest.py says.
 test: $(VENV)/.test
-	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(ARGS)
+	$(call KEEP_BYTECODE,$(VENV)) $(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(ARGS)
 
 test-all: $(VENV)/.test
-	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
+	$(call KEEP_BYTECODE,$(VENV)) $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 # An environment of its own: whatever is installed, `opentelemetry-instrument` loads, in all other tests too. Another
 # one for instructor, which does not admit the newest SDKs.
 neighbours:
 	@$(MAKE) --no-print-directory $(VENV)-neighbours/.coexist VENV=$(VENV)-neighbours
-	$(VENV)-neighbours/bin/python -m pytest $(PARALLEL) tests/coexistence tests/calls/budgets/frameworks \
+	$(call KEEP_BYTECODE,$(VENV)-neighbours) $(VENV)-neighbours/bin/python -m pytest $(PARALLEL) tests/coexistence tests/calls/budgets/frameworks \
 		tests/integrations/sdks/test_azure_ai_inference.py tests/integrations/sdks/test_mistralai.py \
 		tests/integrations/sdks/test_openrouter.py tests/integrations/sdks/test_voyageai.py \
 		tests/integrations/sdks/test_xai_sdk.py $(ARGS)
 	@$(MAKE) --no-print-directory $(VENV)-instructor/.instructor VENV=$(VENV)-instructor
-	$(VENV)-instructor/bin/python -m pytest tests/calls/budgets/frameworks/test_instructor.py $(ARGS)
+	$(call KEEP_BYTECODE,$(VENV)-instructor) $(VENV)-instructor/bin/python -m pytest tests/calls/budgets/frameworks/test_instructor.py $(ARGS)
+
+# What passed is written into otel_agentcost/integrations/tested.json, from which `make docs` makes docs/support.md.
+matrix: $(VENV)/.test
+	$(BIN)/python -m tools.environments --matrix $(ARGS)
 
 frameworks: $(VENV)/.test
 	$(BIN)/python -m tools.environments $(ARGS)

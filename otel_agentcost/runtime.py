@@ -23,6 +23,8 @@ from otel_agentcost._version import __version__
 from otel_agentcost.calls import active
 from otel_agentcost.calls.active import Instrumentation
 from otel_agentcost.calls.admission import Gate, Gates
+from otel_agentcost.calls.batch_settlement import Books
+from otel_agentcost.calls.batches import Batches
 from otel_agentcost.calls.circuit import Breaking
 from otel_agentcost.calls.loop_guard import LoopGuard
 from otel_agentcost.calls.named_rules import PricedTools
@@ -200,6 +202,7 @@ def _start(
     instrumentation = Instrumentation(
         tracer=tracer,
         recorder=recorder,
+        book=book,
         gates=gates,
         loops=loops,
         tool_prices=PricedTools(cast("ToolPrices", settings.tool_prices)),
@@ -208,7 +211,8 @@ def _start(
     )
     spans = Spans(tracer, settings.attribution, _adder(provider, processor))
     content, passages = _content(settings, logger_provider), Passages(book, settings.upstream)
-    pipeline = Pipeline(book, spans, recorder, gates, loops, content, passages, clock=clock.wall)
+    batches = _batches(settings, ledger, gates, book, spans, recorder, clock)
+    pipeline = Pipeline(book, spans, recorder, gates, loops, content, passages, batches, clock=clock.wall)
     patches = _patches(settings, pipeline)
     if settings.rules or settings.breakers or ledger.shared:
         gates.open()  # also without rules for a shared ledger: requests may carry runs of other services
@@ -228,6 +232,17 @@ def _start(
     child_processes.flush_at_end(lambda: _in_use(tracer_provider, meter_provider, logger_provider))
     return Runtime(
         settings=settings, instrumentation=instrumentation, pipeline=pipeline, processor=processor, patches=patches
+    )
+
+
+def _batches(
+    settings: Settings, ledger: Ledger, gates: Gates, book: PriceBook, spans: Spans, recorder: Recorder, clock: Clock
+) -> Batches:
+    reserves = settings.reserve_batches and bool(settings.rules)
+    return Batches(
+        Books(
+            ledger=ledger, gates=gates, book=book, spans=spans, recorder=recorder, clock=clock.wall, reserves=reserves
+        )
     )
 
 

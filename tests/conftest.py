@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.in_memory import Telemetry
 from tests.support.model_server import ModelServer
+from tests.support.record import Recorder
 from tests.support.redis_server import Server, binary
 
 # Before any test module imports it: its assertions are to be explained when they fail.
@@ -38,6 +39,7 @@ SLOW = (
     "tests/calls/test_loop_guard.py::test_memory_at_worst",
     "tests/cli/demo/test_demo.py::test_what_cannot_run_is_said_in_one_sentence",
     "tests/cli/test_collector_config.py",
+    "tests/cli/test_commands.py::test_the_doctor_names_what_it_can_t_patch_and_survives_it",
     "tests/coexistence/test_one_charge.py",
     "tests/collector/test_bad_input.py",
     "tests/collector/test_coding_agents.py",
@@ -60,7 +62,9 @@ SLOW = (
     "tests/dashboards/boards/test_figures.py",
     "tests/dashboards/boards/test_panels.py",
     "tests/dashboards/boards/test_pictures.py",
+    "tests/docs/test_budgets_page.py::test_the_sdks_own_span_is_no_trace_of_its_own[always_on]",
     "tests/integrations/sdks/test_fuzz.py",
+    "tests/integrations/sdks/test_patching.py::test_sdk_imported_before_or_after[all ",
     "tests/integrations/sdks/test_patching.py::test_setting_that_cannot_be_understood_is_one_line",
     "tests/integrations/spans/test_memory.py",
     "tests/overspend/",
@@ -74,6 +78,17 @@ SLOW = (
     "tests/wire/test_conversation_fuzz.py",
     "tests/wire/test_fuzz.py",
 )
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the option of `make matrix`."""
+    parser.addoption("--record-support", action="store_true", help="write what tests/proofs.py names as tested")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Records what the tests prove, if that is asked for."""
+    if config.getoption("--record-support"):
+        config.pluginmanager.register(Recorder())
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest looks at `-m`

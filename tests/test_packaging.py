@@ -27,6 +27,8 @@ DATA = (
     | {f"otel_agentcost/integrations/{name}.json" for name in ("tested", "unseen_clients")}
     | {"otel_agentcost/integrations/http/packages.json", "otel_agentcost/integrations/http/paths.json"}
     | {f"otel_agentcost/guard/ledger/{name}.lua" for name in ("_common", "reserve", "settle", "release", "standing")}
+    | {f"otel_agentcost/guard/ledger/{name}_batch.lua" for name in ("keep", "name", "find", "close")}
+    | {f"otel_agentcost/guard/ledger/{name}.lua" for name in ("open_batches", "count_lines")}
 )
 BOARDS = {f"otel_agentcost/boards_data/{name}" for name in dashboards.files()}
 

@@ -74,7 +74,7 @@ REASONS = (
     ("tools", "twin", "there is a framework with the name 'langchain' already"),
     ("tools", "broken", NO_MODULE),
     ("agents", "twin", "there is a framework with the name 'crewai' already"),
-    ("agents", "odd", "its patches include 'run', which is neither an AgentPatch nor a TurnPatch"),
+    ("agents", "odd", "its patches include 'run', which is neither an AgentPatch nor a TurnPatch nor an OwnPatch"),
     ("agents", "kind", KINDS),
 )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from otel_agentcost.integrations import agents, tools, unseen
+from otel_agentcost.integrations import agents, inventory, tested, tools, unseen
 from otel_agentcost.settings import ROWS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -17,6 +17,7 @@ SETTINGS = ROOT / "docs" / "settings.md"
 USAGE = ROOT / "docs" / "usage.md"
 TOOLS = ROOT / "docs" / "tools.md"
 AGENTS = ROOT / "docs" / "agents.md"
+SUPPORT = ROOT / "docs" / "support.md"
 LOOPS = ROOT / "docs" / "loops.md"
 PERFORMANCE = ROOT / "docs" / "performance.md"
 
@@ -70,11 +71,34 @@ def unseen_table() -> str:
     return "\n".join(lines) + "\n"
 
 
+COLUMNS = ("sync", "async", "stream", "tools", "agents", "budgets")
+SEEN = {"sdks": "its SDK", "http": "HTTP", "agents": "its agents", "tools": "its tools"}
+
+
+def support_table() -> str:
+    """The table of docs/support.md: every package with an integration, and what the tests prove of it."""
+    seen: dict[str, list[str]] = {}
+    claimed: dict[str, str] = {}
+    for package in inventory.packages():
+        seen.setdefault(package.distribution, []).append(SEEN.get(package.kind, package.kind))
+        claimed.setdefault(package.distribution, package.oldest)
+    head = ("package", "claimed from", "tested", "seen by", *COLUMNS)
+    lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
+    for name in sorted(seen):
+        releases = {release: cells for release, cells in tested.table().get(name, {}).items() if cells}
+        cells = releases.get(tested.newest().get(name, ""), [])
+        marks = ["yes" if column in cells else "" for column in COLUMNS]
+        row = (f"`{name}`", claimed[name], ", ".join(releases), ", ".join(sorted(set(seen[name]))), *marks)
+        lines.append(f"| {' | '.join(row)} |")
+    return "\n".join(lines) + "\n"
+
+
 def main() -> None:
     """Rewrite all of them."""
     SETTINGS.write_text(
         with_block(SETTINGS.read_text(encoding="utf-8"), "settings", settings_table()), encoding="utf-8"
     )
+    SUPPORT.write_text(with_block(SUPPORT.read_text(encoding="utf-8"), "support", support_table()), encoding="utf-8")
     USAGE.write_text(with_block(USAGE.read_text(encoding="utf-8"), "unseen", unseen_table()), encoding="utf-8")
     AGENTS.write_text(with_block(AGENTS.read_text(encoding="utf-8"), "agents", agents_table()), encoding="utf-8")
     TOOLS.write_text(with_block(TOOLS.read_text(encoding="utf-8"), "frameworks", frameworks_table()), encoding="utf-8")

@@ -1,6 +1,7 @@
-"""Runs the tests of every framework in environments of their own: its oldest release that we know, and its newest.
+"""Runs the tests of every package in environments of their own: its oldest release that we claim, and its newest.
 
-    python -m tools.environments              every row
+    python -m tools.environments              every framework (`make frameworks`)
+    python -m tools.environments --matrix     every SDK and HTTP client as well, and records what passed (`make matrix`)
     python -m tools.environments langchain    some rows
     python -m tools.environments --list
 
@@ -46,6 +47,8 @@ class Row(NamedTuple):
     """The folders of its tests: all of them run in the same environment."""
     tests: str = ""
     """The name in `test_<name>.py`, if it is another one."""
+    files: tuple[str, ...] = ()
+    """The tests, if they are not found by a name."""
 
 
 TOOLS, AGENTS, SDKS, NET = "integrations/tools", "integrations/agents", "integrations/sdks", "integrations/http"
@@ -76,8 +79,10 @@ ROWS: dict[str, Row] = {
         ("integrations/work",),
     ),
     "celery": Row(("celery==5.4.0", "openai"), ("celery", "openai"), ("services",)),
+    # The newest one has Claude Code with it (400 MB), which the tests run against a local model.
+    "claude_agent_sdk": Row(("claude-agent-sdk==0.1.0", "mcp<2"), ("claude-agent-sdk", "anthropic"), (AGENTS,)),
     "crewai": Row(("crewai==0.95.0",), ("crewai",), (TOOLS, AGENTS)),
-    "dspy": Row(("dspy==3.4.0",), ("dspy",), (NET,)),
+    "dspy": Row(("dspy==3.0.0",), ("dspy", "litellm"), (TOOLS, AGENTS, NET)),
     "haystack": Row((), ("haystack-ai",), (TOOLS, AGENTS)),
     "langchain": Row(("langchain-core==0.3.0",), ("langchain", "langchain-openai", "langgraph"), (TOOLS, AGENTS)),
     "langgraph": Row(  # an old graph needs a newer langchain-core than the oldest one whose tools are tested
@@ -107,13 +112,52 @@ ROWS: dict[str, Row] = {
 }
 
 
+FAMILY = ("tests/coexistence/test_stainless_family.py",)
+HTTP_TESTS = tuple(f"tests/integrations/http/test_{name}.py" for name in ("bodies", "budgets", "clients"))
+SENDERS = ("httpx", "httpx2", "requests", "aiohttp", "urllib3", "openai", "anthropic", "google-genai")
+"""What the tests of HTTP clients import: all clients, and the SDKs that they are compared with."""
+
+
+def _sdk(oldest: str, *tests: str) -> Row:
+    """Return the row of an SDK, beside openai, which what the tests share imports."""
+    return Row((oldest, "openai"), (oldest.partition("==")[0], "openai"), files=tests)
+
+
+def _http(oldest: str) -> Row:
+    """Return the row of an HTTP client, beside the newest of the others."""
+    others = tuple(name for name in SENDERS if name != oldest.partition("==")[0])
+    return Row((oldest, *others), (), files=HTTP_TESTS)  # `make test` runs the newest
+
+
+SDK_ROWS: dict[str, Row] = {
+    "sdk-mistralai": _sdk("mistralai==2.0.0", f"tests/{SDKS}/test_mistralai.py"),
+    "sdk-cohere": Row(  # its client for Bedrock needs boto3
+        ("cohere==6.0.0", "boto3", "openai"), ("cohere", "boto3", "openai"), files=(f"tests/{SDKS}/test_cohere.py",)
+    ),
+    "sdk-ollama": _sdk("ollama==0.4.0", f"tests/{SDKS}/test_ollama.py"),
+    "sdk-huggingface-hub": _sdk("huggingface-hub==2.4.0", f"tests/{SDKS}/test_huggingface_hub.py"),
+    "sdk-boto3": _sdk("boto3==1.44.0", f"tests/{SDKS}/test_bedrock.py"),
+    "sdk-groq": _sdk("groq==1.7.0", *FAMILY),
+    "sdk-together": _sdk("together==3.1.1", *FAMILY),
+    "sdk-cerebras": _sdk("cerebras-cloud-sdk==1.91.0", *FAMILY),
+    "sdk-writer": _sdk("writer-sdk==3.0.0", *FAMILY),
+    "sdk-zhipuai": _sdk("zhipuai==2.1.*", *FAMILY),  # does not admit the pyjwt of zai-sdk
+    "http-aiohttp": _http("aiohttp==3.10.0"),
+    "http-requests": _http("requests==2.31.0"),
+    "http-urllib3": _http("urllib3==1.26.15"),
+}
+"""The SDKs and HTTP clients that `make matrix` adds to the frameworks."""
+ALL = {**ROWS, **SDK_ROWS}
+
+
 def environments(names: list[str]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Each as the framework's name, which release it is, and what to install."""
     for name in names:
-        if ROWS[name].oldest:
-            yield name, "oldest", ROWS[name].oldest
-        if ROWS[name].newest:
-            yield name, "newest", ROWS[name].newest
+        row = ALL[name]
+        if row.oldest:
+            yield name, "oldest", row.oldest
+        if row.newest:
+            yield name, "newest", row.newest
 
 
 def run(folder: Path, name: str, install: tuple[str, ...], pytest: list[str]) -> tuple[bool, str]:
@@ -122,10 +166,13 @@ def run(folder: Path, name: str, install: tuple[str, ...], pytest: list[str]) ->
         python = packages.create(folder, ("--editable", str(ROOT), *OURS, *install))
     except packages.InstallationFailed as error:
         return False, str(error)
-    tests = [str(ROOT / "tests" / each / f"test_{ROWS[name].tests or name}.py") for each in ROWS[name].folders]
+    row = ALL[name]
+    named = [f"tests/{folder}/test_{row.tests or name}.py" for folder in row.folders]
+    tests = [str(ROOT / each) for each in row.files or named]
     # Where everything is skipped (pytest exits with 5 then), the framework was not there, or could not be imported.
     # Clients of frameworks outlive the event loop of a test, and warn of that when they are collected.
-    quiet = ("-W", "ignore::pytest.PytestUnraisableExceptionWarning")
+    # Old releases use what newer dependencies deprecate.
+    quiet = ("-W", "ignore::pytest.PytestUnraisableExceptionWarning", "-W", "ignore::DeprecationWarning")
     command = [str(python), "-m", "pytest", "-q", "-p", "no:cacheprovider", *quiet, *tests, *pytest]
     done = subprocess.run(command, cwd=ROOT, check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     return done.returncode == 0, done.stdout
@@ -145,12 +192,21 @@ def title(name: str, release: str, install: tuple[str, ...]) -> str:
     return f"--- {name}, {release}: {' '.join(install)}"
 
 
+LARGE = ("claude_agent_sdk", "watsonx")
+"""Frameworks that take minutes to download, which `--quick` leaves out."""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Runs the tests of frameworks' tools and agents.")
-    parser.add_argument("names", nargs="*", choices=[*ROWS, []], help="which frameworks; all without")
+    parser.add_argument("names", nargs="*", choices=[*ALL, []], help="which packages; all frameworks without")
+    parser.add_argument("--matrix", action="store_true", help="all SDKs and HTTP clients too, and record what passed")
+    parser.add_argument("--quick", action="store_true", help=f"without {', '.join(LARGE)}")
     parser.add_argument("--list", action="store_true", help="say what would be installed, and stop")
     arguments, pytest = parser.parse_known_args()
-    chosen = list(environments(arguments.names or list(ROWS)))
+    names = arguments.names or list(ALL if arguments.matrix else ROWS)
+    chosen = list(environments([name for name in names if not (arguments.quick and name in LARGE)]))
+    if arguments.matrix:
+        pytest.append("--record-support")
     if arguments.list:
         print(*(title(*each) for each in chosen), sep="\n")
         return 0

@@ -17,15 +17,18 @@ from opentelemetry.trace import Span, Tracer
 from otel_agentcost.calls.admission import Gates
 from otel_agentcost.calls.loop_guard import LoopGuard
 from otel_agentcost.calls.named_rules import PricedTools
+from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry.recorder import Recorder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Instrumentation:
-    """The parts of one `instrument()` that tool calls and runs use."""
+    """The parts of one `instrument()` that tool calls, runs and reported turns use."""
 
     tracer: Tracer
     recorder: Recorder
+    book: PriceBook
+    """The price book."""
     gates: Gates
     loops: LoopGuard | None
     """None if loop detection is disabled."""

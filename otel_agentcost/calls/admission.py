@@ -18,6 +18,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
+from otel_agentcost.calls.batch_reservation import Uploads, reserve_batch
 from otel_agentcost.calls.circuit import Breaking
 from otel_agentcost.calls.named_rules import NamedRules
 from otel_agentcost.calls.passage import Passage
@@ -131,6 +132,8 @@ class Gate:
         self.clock = clock
         self._circuit = circuit
         self._book = book
+        self.uploads: Uploads = {}
+        """The worst cases of the files that this process has uploaded for batches, by the id of the file."""
         self._defaults = defaults
         self._call_ids = call_ids
         self._work = work
@@ -176,11 +179,7 @@ class Gate:
         if facts is None:
             return None
         try:
-            if self._circuit is not None:
-                decision = await self._circuit.admit_async(facts, record.span)
-            else:
-                decision = await self.guard.admit_async(facts)
-            return self._decided(decision, facts, record.span)
+            return self._decided(await self.ask_async(facts, record.span), facts, record.span)
         except BaseException as error:  # of others too: they can interrupt a reservation
             self._not_decided(error, facts, record.span)
             return None
@@ -190,6 +189,12 @@ class Gate:
         if self._circuit is not None:
             return self._circuit.admit(facts, span, wait=wait)
         return self.guard.admit(facts, wait=wait)
+
+    async def ask_async(self, facts: CallFacts, span: Span) -> Ticket | Refused:
+        """Return the decision of the circuit breakers and the budgets, without blocking the event loop."""
+        if self._circuit is not None:
+            return await self._circuit.admit_async(facts, span)
+        return await self.guard.admit_async(facts)
 
     def fits(self, request: ModelRequest, at: float) -> bool:
         """Return True if a call with this request would be admitted now. Reserves nothing, and waits for nothing."""
@@ -261,6 +266,8 @@ class Gate:
                 allowances=self._allowances(record.runs, record.context, record.attribution),
                 trace_id=trace_id,
             )
+            if request.format.batches is not None:
+                reserve_batch(facts, request, self._book, self.guard.policy, self.uploads)
             if passage is not None:
                 passage.tell(facts, shared=self.carries)
         except Exception as bug:
@@ -273,6 +280,11 @@ class Gate:
         if self._of_agents:
             own += self._of_enclosing_agents(ctx, who)
         return (*own, *run_context.carried(ctx, around)) if self.carries else own
+
+    def whose(self, record: Record) -> tuple[Mapping[Scope, str], Allowances]:
+        """Return the scopes of a call and the budgets of its runs and agents, for what it starts and others bill."""
+        own = self._allowances(record.runs, record.context, record.attribution)
+        return scopes_of(self._work.trace_of(record), record.attribution), own
 
     def _of_enclosing_agents(self, ctx: Context, who: Mapping[str, str]) -> Allowances:
         """Return the budgets of the agents around the one that makes the call: it shares their allowances."""
@@ -494,6 +506,14 @@ class Admission:
         except Exception as bug:
             report("reporting a stream that was cut off", bug)
         return error
+
+    def keep(self) -> str | None:
+        """Keep the reservation of a batch until its lines are settled. Returns its id; None if it is not to be kept."""
+        facts = self._facts
+        if facts.lease is None or not self.ticket.counted or self.ticket.unenforced is not None:
+            return None
+        self.ticket.done = self.settled = True
+        return facts.call_id
 
     def settle(self, record: Record, model: str | None, answer: Answer, cost: Cost) -> Saved | None:
         """Replace the reservation by the real cost. Returns what a downgrade saved, if it was one.

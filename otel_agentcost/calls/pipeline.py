@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 from otel_agentcost.calls import finalize, pricing, streams
 from otel_agentcost.calls.admission import Gates
+from otel_agentcost.calls.batches import Batches
 from otel_agentcost.calls.call import CURRENT, ActiveCall, CallContent, Ending
 from otel_agentcost.calls.framing import is_json
 from otel_agentcost.calls.loop_guard import LoopGuard
@@ -30,6 +31,7 @@ from otel_agentcost.calls.seam import (
     EventIterator,
     EventStream,
     HttpReply,
+    ReadsBatches,
     Rejected,
     Reply,
     Retrieves,
@@ -69,7 +71,7 @@ class ContentCapture(Protocol):
 class Pipeline:
     """Takes model calls from a patched SDK to their settlement. One for each `instrument()`."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (one argument for each part)
         self,
         book: PriceBook,
         spans: Spans,
@@ -78,6 +80,7 @@ class Pipeline:
         loops: LoopGuard | None = None,
         content: ContentCapture | None = None,
         passages: Passages | None = None,
+        batches: Batches | None = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -91,9 +94,11 @@ class Pipeline:
             loops: Detects loops; None if loop detection is disabled.
             content: Captures messages; None if content is not captured.
             passages: Recognizes calls that another service charges; None if every call is charged.
+            batches: Keeps and settles batches; None if they are not kept.
             clock: Returns the time in seconds since the epoch.
         """
         self._book = book
+        self._batches = batches
         self._spans = spans
         self._recorder = recorder
         self._gates = gates
@@ -105,6 +110,11 @@ class Pipeline:
         self.active = True
         """False after `uninstrument`: a wrapper that other code still holds then passes calls through."""
 
+    @property
+    def follows_batches(self) -> bool:
+        """True if results of batches may be read."""
+        return self.active and bool(self._batches)
+
     # --- a call, sync and async ---
 
     def call(self, seam: Seam, wrapped: Wrapped, instance: Any, args: Any, kwargs: Any) -> Any:
@@ -112,7 +122,9 @@ class Pipeline:
         call = self._open(seam, instance, args, kwargs)
         if call is None:
             result = wrapped(*args, **kwargs)
-            return self._retrieved(seam, instance, args, kwargs, result) if self._unfinished else result
+            if self._unfinished or self._batches:
+                return self._retrieved(seam, instance, args, kwargs, result)
+            return result
         try:
             self._check_loops(call)
             if (gate := self._gates.gate) is not None:
@@ -130,7 +142,9 @@ class Pipeline:
         call = self._open(seam, instance, args, kwargs)
         if call is None:
             result = await wrapped(*args, **kwargs)
-            return self._retrieved(seam, instance, args, kwargs, result) if self._unfinished else result
+            if self._unfinished or self._batches:
+                return self._retrieved(seam, instance, args, kwargs, result)
+            return result
         try:
             self._check_loops(call)
             if (gate := self._gates.gate) is not None:
@@ -336,6 +350,8 @@ class Pipeline:
 
     def _retrieved(self, seam: Seam, instance: Any, args: Any, kwargs: Any, result: Any) -> Any:
         """Return what the SDK returned: settled, or tapped, if it is an answer that went on after its call."""
+        if self._batches:
+            self._follow_batch(self._batches, seam, instance, args, kwargs, result)
         try:
             begun = self._unfinished.find(seam.answer_id(args, kwargs)) if isinstance(seam, Retrieves) else None
             if begun is None or not self.active or begun.goes_on(seam.unwrap(result)):
@@ -348,6 +364,15 @@ class Pipeline:
         call = ActiveCall(begun.request, record, instance, begun.at, None, self.settle_stream, begun)
         call.sent = True
         return self._deliver(call, seam, result)
+
+    def _follow_batch(self, batches: Batches, seam: Seam, instance: Any, args: Any, kwargs: Any, result: Any) -> None:
+        """Settle the results of a batch that the application reads."""
+        try:
+            read = seam.batch_read(instance, args, kwargs) if isinstance(seam, ReadsBatches) else None
+            if read is not None and self.active:
+                batches.read(read, seam.unwrap(result))
+        except Exception as error:
+            report("reading a batch", error)
 
     def _read_whole(self, call: ActiveCall, content_type: str, content: bytes) -> None:
         """Read an HTTP response that the client, or a hook of the application, has read completely."""
@@ -536,6 +561,13 @@ class Pipeline:
 
     def _settle_budgets(self, call: ActiveCall, ending: Ending, answer: Answer, cost: Cost, *, upstream: bool) -> None:
         """Settle the reservation first, so that a later error does not lose the cost."""
+        if (
+            self._batches is not None
+            and call.request.format.batches is not None
+            and ending.error is None
+            and self._batches.created(call, answer)
+        ):
+            return
         if answer.goes_on and not upstream:
             self._unfinished.add(call.request, call.record, call.admission, call.at, answer.response_id)
         elif call.admission is not None:

@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from otel_agentcost.calls.streams import RawReader, StreamListener
-from otel_agentcost.wire import AnswerReader
+from otel_agentcost.core.call import Endpoint
+from otel_agentcost.wire import AnswerReader, Format
+from otel_agentcost.wire.batch_api import Reading
 from otel_agentcost.wire.format import ModelRequest
 
 
@@ -150,6 +152,34 @@ class Retrieves(Protocol):
         """Return the id of the answer that a call of the patched method may retrieve or cancel; None for other calls.
 
         Args:
+            args: The positional arguments of a call that `Seam.read` takes for no model call.
+            kwargs: The keyword arguments of the call.
+        """
+        ...
+
+
+class BatchRead(NamedTuple):
+    """A request that reads a batch or its results."""
+
+    format: Format
+    """The wire format of the batch, with the facet `batches`."""
+    endpoint: Endpoint
+    kind: Reading
+    id: str
+    """The id in its path: of the batch, or of the file."""
+    content: Callable[[], bytes | None] = bytes
+    """Returns the bytes that an upload has sent; None if they cannot be read again."""
+
+
+@runtime_checkable
+class ReadsBatches(Protocol):
+    """Facet of a seam whose SDK reads the results of batches."""
+
+    def batch_read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BatchRead | None:
+        """Return what a call of the patched method reads of a batch; None for other calls.
+
+        Args:
+            instance: The object whose method is called.
             args: The positional arguments of a call that `Seam.read` takes for no model call.
             kwargs: The keyword arguments of the call.
         """

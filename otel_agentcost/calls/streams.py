@@ -350,9 +350,16 @@ class RawReader:
         return self._splitter is not None
 
 
-def watch_bytes(response: Any, listener: StreamListener) -> RawReader:
-    """Tap an HTTP response that the application reads itself (`with_streaming_response`, raw streams)."""
-    content_type = str(response.headers.get("content-type", ""))
+def watch_bytes(response: Any, listener: StreamListener, content_type: str | None = None) -> RawReader:
+    """Tap an HTTP response that the application reads itself (`with_streaming_response`, raw streams).
+
+    Args:
+        response: The response.
+        listener: The receiver of its events.
+        content_type: What its bytes are; None: what its header says.
+    """
+    if content_type is None:
+        content_type = str(response.headers.get("content-type", ""))
     reader = RawReader(listener, content_type, _decoder(response))
     reference = weakref.ref(response)
 

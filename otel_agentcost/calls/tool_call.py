@@ -177,6 +177,15 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
     ) -> Literal[False]:
         return self.__exit__(kind, error, place)
 
+    @property
+    def inside(self) -> Context:
+        """The context of what the tool does, while the call is open."""
+        return self._inner
+
+    def has_arguments(self, arguments: Mapping[str, Any]) -> bool:
+        """Return True if the call is made with these arguments."""
+        return self._arguments_by_name() == arguments
+
     def add_item(self, item: Any) -> None:
         """Add an item that a generator yielded: the result of a generator is the list of its items."""
         if self._running is None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import NamedTuple, cast
 
 from otel_agentcost.core import money
+from otel_agentcost.core.batch import total
 from otel_agentcost.core.budgets import FOREVER, Budget, Scope
 from otel_agentcost.diagnostics import complete
 from otel_agentcost.errors import BudgetExceeded
@@ -50,6 +51,7 @@ class _Reserve(NamedTuple):
     claims: Sequence[Claim]
     amounts: Amounts
     now: float
+    lease: float
 
 
 class _Wait(NamedTuple):
@@ -184,6 +186,34 @@ class Guard:
         self.ledger.release(facts.call_id, facts.now)
         self._queues.wake([each.claim for each in self.counted(facts, facts.call.model, facts.now)])
 
+    async def left_async(self, facts: CallFacts, *, windows: bool) -> int | None:
+        """Return the nano-dollars that the tightest budget of the call leaves, at least 0, without blocking the loop.
+
+        Args:
+            facts: The call.
+            windows: False to ignore budgets that begin anew after a time.
+
+        Returns:
+            None if no budget in dollars refuses calls, or if the ledger does not answer.
+        """
+        counted = self.counted(facts, facts.call.model, facts.now)
+        claims = [each.claim for each in counted if windows or each.budget.window is None]
+        claims = [claim for claim in claims if "nano_usd" in claim.limits]
+
+        def left() -> int | None:
+            least: int | None = None
+            for claim in claims:
+                standing = self.ledger.standing(claim.key, facts.now)
+                if standing is None:
+                    return None
+                rest = claim.limits["nano_usd"] - standing.spent["nano_usd"] - standing.held["nano_usd"]
+                least = max(0, rest if least is None else min(least, rest))
+            return least
+
+        if self.nonblocking or event_loops.running() is None:
+            return left()
+        return await run_in_thread(left, lambda: None)
+
     def run_without_blocking(self, action: Callable[[], object]) -> None:
         """Run `action` (a settlement, a release) now, or soon in a thread if it could block an event loop."""
         if self.nonblocking or event_loops.running() is None:
@@ -213,6 +243,34 @@ class Guard:
         """
         amounts: dict[Unit, int] = {"nano_usd": max(-MOST, min(MOST, money.to_nano(usd)))}
         return self._settle(facts.call_id, self.counted(facts, facts.call.model, facts.now), amounts, facts.now)
+
+    def count_lines(
+        self, key: str, facts: CallFacts, lines: Mapping[str, Amounts], now: float
+    ) -> tuple[frozenset[str], tuple[Level, ...]]:
+        """Count the lines of a batch that were not counted before, in the budgets of the batch.
+
+        Args:
+            key: The key of the batch in the ledger.
+            facts: The batch, with the model that answered the lines.
+            lines: The cost of each line by its id.
+            now: Epoch seconds.
+
+        Returns:
+            The lines that are counted now, and the levels of their budgets.
+
+        Raises:
+            LedgerError: The ledger is down. Nothing is counted.
+        """
+        counted = self.counted(facts, facts.call.model, now)
+        claims = [each.claim for each in counted]
+        found = self.ledger.ask(lambda ledger: ledger.count_lines(key, claims, lines, now=now))
+        if not found.lines:
+            return found.lines, ()
+        return found.lines, levels(counted, found.standings, total(lines, found.lines), self.policy.soft_limit)
+
+    def end_hold(self, call_id: str, facts: CallFacts, now: float) -> None:
+        """Replace the reservation of a batch that is closed by the one call that it was: its lines are counted."""
+        self._settle(call_id, self.counted(facts, facts.call.model, now), {"calls": 1}, now)
 
     def correct(self, ticket: Ticket, usd: Decimal | None, tokens: int, now: float) -> tuple[Level, ...]:
         """Replace the worst case that was counted for a call by its real cost, which was not known then. Counts once.
@@ -295,7 +353,8 @@ class Guard:
         if (unpriced is not None and policy.unpriced == "refuse") or self._queues.busy(applicable.claims) is not None:
             return None
         try:
-            refusal = self.ledger.reserve(facts.call_id, applicable.claims, wanted.amounts, facts.now, policy.lease)
+            lease = facts.lease or policy.lease
+            refusal = self.ledger.reserve(facts.call_id, applicable.claims, wanted.amounts, facts.now, lease)
         except LedgerError as error:
             return self._without_ledger(facts, applicable, error)
         if refusal is not None:
@@ -386,7 +445,7 @@ class Guard:
             mark = marks.written(facts.token, marks.kind_of(facts.call.operation), claims)
             claims = (*claims, marks.proof(mark, now + self.policy.lease))
         while True:  # each refusal lowers an amount, and none is lowered below the minimum
-            answer = yield _Reserve(facts.call_id, claims, amounts, now)
+            answer = yield _Reserve(facts.call_id, claims, amounts, now, facts.lease or self.policy.lease)
             if answer is None:
                 return Ticket(facts.call_id, applicable.counted, amounts, wanted, shortfalls, mark)
             if isinstance(answer, LedgerError):
@@ -435,7 +494,7 @@ class Guard:
 
     def _reserve(self, step: _Reserve) -> Refusal | LedgerError | None:
         try:
-            return self.ledger.reserve(step.call_id, step.claims, step.amounts, step.now, self.policy.lease)
+            return self.ledger.reserve(step.call_id, step.claims, step.amounts, step.now, step.lease)
         except LedgerError as error:
             return error
 

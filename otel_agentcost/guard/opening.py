@@ -6,10 +6,11 @@ Called by `runtime.py` at start-up if budgets are set, otherwise by the first ru
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
+from otel_agentcost.core.batch import BatchVerbs, KeptBatch, LinesCounted, batch_verbs
 from otel_agentcost.diagnostics import alarm, logger, report
 from otel_agentcost.guard.guard import Guard
 from otel_agentcost.guard.ledger import Amounts, Claim, Ledger, LedgerError, Refusal, Standing, open_ledger
@@ -91,7 +92,7 @@ def completed(ledger: Ledger) -> Ledger:
     return ledger if complete and not ledger.blocking else _Uninstrumented(ledger)
 
 
-class _Uninstrumented(Ledger):
+class _Uninstrumented(Ledger, BatchVerbs):
     """Calls a ledger with instrumentation suppressed: its queries are no work of the application.
 
     A member of `Ledger` that the wrapped object lacks has its default.
@@ -104,6 +105,7 @@ class _Uninstrumented(Ledger):
         self.blocking = getattr(ledger, "blocking", True)
         self.has_timeout = getattr(ledger, "has_timeout", True)
         self._ledger = ledger
+        self._batches = batch_verbs(ledger)
         self._suppressed = suppress_instrumentation
 
     def reserve(
@@ -131,6 +133,32 @@ class _Uninstrumented(Ledger):
             with self._suppressed():
                 self._ledger.ended(key)
 
+    def keep_batch(self, key: str, record: str, *, now: float, until: float) -> bool:
+        with self._suppressed():
+            return self._batches.keep_batch(key, record, now=now, until=until)
+
+    def name_batch(self, key: str, names: Collection[str], *, now: float) -> None:
+        with self._suppressed():
+            self._batches.name_batch(key, names, now=now)
+
+    def find_batch(self, name: str, *, now: float) -> KeptBatch | None:
+        with self._suppressed():
+            return self._batches.find_batch(name, now=now)
+
+    def open_batches(self, *, now: float) -> Sequence[KeptBatch]:
+        with self._suppressed():
+            return self._batches.open_batches(now=now)
+
+    def count_lines(
+        self, key: str, claims: Sequence[Claim], lines: Mapping[str, Amounts], *, now: float
+    ) -> LinesCounted:
+        with self._suppressed():
+            return self._batches.count_lines(key, claims, lines, now=now)
+
+    def close_batch(self, key: str, *, now: float) -> bool:
+        with self._suppressed():
+            return self._batches.close_batch(key, now=now)
+
     def caution(self) -> str | None:
         if not hasattr(self._ledger, "caution"):
             return None
@@ -154,6 +182,7 @@ class _Unavailable(Ledger):
         raise LedgerError(self._reason)
 
     reserve = settle = release = standing = _fail
+    keep_batch = name_batch = find_batch = open_batches = count_lines = close_batch = _fail
 
 
 def unanswered(ledger: Ledger, now: float) -> str | None:

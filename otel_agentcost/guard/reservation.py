@@ -41,6 +41,8 @@ class Policy:
     """Output tokens of one choice that no model exceeds; with `unlimited_output="assume"`, the assumed ones."""
     max_output: Callable[[str | None], int | None] = _unknown
     """Returns the documented output limit of a model."""
+    reserve_batches: bool = False
+    """True if a batch reserves its worst case until it is settled."""
     useful_answer: int = 64
     """Output tokens below which no call is clamped: it is refused instead."""
     lease: float = 900.0
@@ -96,6 +98,8 @@ def reservation_for(
         clamp: Accept a lower output limit.
 
     """
+    if facts.fixed is not None:
+        return facts.fixed
     call = facts.call if model == facts.call.model else facts.call._replace(model=model)
     shape = shape_of(call, facts.format)
     bound = shape.bound

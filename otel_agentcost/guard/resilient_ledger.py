@@ -10,7 +10,9 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import TypeVar
 
+from otel_agentcost.core.batch import BatchVerbs, batch_verbs
 from otel_agentcost.diagnostics import alarm, alarm_once, reraise_foreign
 from otel_agentcost.guard import forks
 from otel_agentcost.guard.ledger import Amounts, Claim, Ledger, LedgerError, Refusal, Standing
@@ -24,6 +26,7 @@ UNRELEASED_AT_MOST = 1_000
 AT_ONCE = 20
 """Queued settlements that are repeated with each call that the ledger answers."""
 
+_T = TypeVar("_T")
 _Settlement = tuple[str, Sequence[Claim], Amounts, float]
 
 
@@ -118,6 +121,21 @@ class ResilientLedger:
             return None
         self._record_success()
         return standing
+
+    def ask(self, verb: Callable[[BatchVerbs], _T]) -> _T:
+        """Return the answer of a verb for batches.
+
+        Raises:
+            LedgerError: The ledger is down. What was not kept or counted stays so, and is done with a later reading.
+        """
+        self._check_pause()
+        try:
+            answer = verb(batch_verbs(self.wrapped))
+        except Exception as error:
+            reraise_foreign(error)
+            raise self._record_failure(error) from error
+        self._record_success()
+        return answer
 
     def close(self) -> None:
         """Close the ledger at the end of the process or of the instrumentation. Queued settlements are tried once more;

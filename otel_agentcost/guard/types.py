@@ -40,6 +40,10 @@ class CallFacts:
     """Returns True for the keys of budgets that count the call already, for a service upstream."""
     patient: bool = True
     """False if the call must not wait for reserved budget, because a call that waits for this one has reserved it."""
+    fixed: Reservation | None = None
+    """What the call reserves, if that is not the worst case of its request."""
+    lease: float | None = None
+    """Seconds after which its reservation expires; None: those of the policy."""
     format: Format | None = None
     """The wire format of the request, whose facets bound its input; None for a call known only from its span."""
 

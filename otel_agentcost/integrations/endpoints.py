@@ -8,6 +8,8 @@ from urllib.parse import urlsplit
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import AttributeValue, Endpoint
 from otel_agentcost.pricebook.hosts import find_host
+from otel_agentcost.wire import Format, load
+from otel_agentcost.wire.batch_api import Reading
 
 _ENDPOINTS: dict[tuple[str, str], Endpoint] = {}
 _MOST_ENDPOINTS = 1000
@@ -93,4 +95,36 @@ def _ends(path: str, ending: str) -> bool:
     head, wildcard, tail = ending.partition("*")
     if not wildcard:
         return path.endswith(ending)
-    return path.endswith(tail) and f"{path[: -len(tail)].rpartition('/')[0]}/".endswith(head)
+    return path.endswith(tail) and f"{path[: len(path) - len(tail)].rpartition('/')[0]}/".endswith(head)
+
+
+class BatchPaths:
+    """Finds the requests of an SDK that read batches and their results."""
+
+    def __init__(self, formats: Mapping[str, str]) -> None:
+        """Create the object. `formats` has the names of wire formats by path ending."""
+        self._names = tuple(dict.fromkeys(name for name in formats.values() if name.endswith("batches")))
+        self._rows: tuple[tuple[str, Reading, Format], ...] | None = None
+
+    def find(self, method: str, path: str) -> tuple[Format, Reading, str] | None:
+        """Return the format, what is read, and the id in the path; None for any other request.
+
+        Args:
+            method: The method of HTTP.
+            path: A path or URL; its query string is ignored.
+        """
+        path = path.partition("?")[0].rstrip("/")
+        verb = method.upper()
+        for ending, kind, form in self._table():
+            posts = kind == "upload" or ending.endswith("cancel")
+            if verb == ("POST" if posts else "GET") and _ends(path, ending):
+                tail = ending.partition("*")[2]
+                return form, kind, path[: len(path) - len(tail)].rpartition("/")[2]
+        return None
+
+    def _table(self) -> tuple[tuple[str, Reading, Format], ...]:
+        if self._rows is None:
+            forms = [load(name) for name in self._names]
+            rows = [(*row, form) for form in forms if form.batches is not None for row in form.batches.reads.items()]
+            self._rows = tuple(sorted(rows, key=lambda row: -len(row[0])))
+        return self._rows

@@ -1,7 +1,8 @@
 """The releases of packages that the tests of their integrations have run with.
 
-Each integration declares the oldest one. `tested.json` has the newest: the release that was installed when the tests
-last ran. A newer one may well work; `agentcost doctor` says whether its shape is the one that is patched.
+Each integration declares the oldest one. `tested.json` has those that the tests ran with last, oldest and newest, and
+what passed there (tests/proofs.py). A newer release may well work; `agentcost doctor` says whether its shape is the one
+that is patched.
 """
 
 from __future__ import annotations
@@ -14,10 +15,18 @@ from pathlib import Path
 
 
 @cache
+def table() -> dict[str, dict[str, list[str]]]:
+    """Return what passed, as distribution to release to the names of the kinds of calls."""
+    text = (Path(__file__).parent / "tested.json").read_text(encoding="utf-8")
+    found: dict[str, dict[str, list[str]]] = json.loads(text)
+    return found
+
+
+@cache
 def newest() -> dict[str, str]:
-    """Return the newest tested release of each distribution."""
-    table: dict[str, str] = json.loads((Path(__file__).parent / "tested.json").read_text(encoding="utf-8"))
-    return table
+    """Return the newest tested release of each distribution, of those in which anything passed."""
+    passed = {name: [each for each, cells in releases.items() if cells] for name, releases in table().items()}
+    return {name: max(releases, key=release) for name, releases in passed.items() if releases}
 
 
 def releases(distribution: str, oldest: str) -> str:

@@ -209,6 +209,17 @@ class Settings:
             "assume": "a call without an output limit reserves the longest answer, or is refused",
         }.__getitem__,
     )
+    reserve_batches: bool = setting(
+        False,
+        to_boolean,
+        values="`true`, `false`",
+        meaning="`true` reserves the worst case of a batch, at batch prices, from its creation until its results are "
+        "settled.",
+        budget=True,
+        effect=lambda reserve: (
+            f"a batch {'reserves its worst case' if reserve else 'reserves nothing'} until it is settled"
+        ),
+    )
     longest_answer: int = setting(
         128_000,
         to_count,

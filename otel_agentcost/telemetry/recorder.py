@@ -6,7 +6,7 @@ the same way. The recorder knows no budget and no price: it receives the cost. T
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
@@ -102,6 +102,7 @@ class Recorder:
         error: str | None,
         *,
         seconds: float | None = None,
+        calls: int = 1,
     ) -> None:
         """Charge one model call.
 
@@ -113,6 +114,7 @@ class Recorder:
             error: `error.type`, where the call failed.
             seconds: The call's duration. None for a call that another instrumentation records: the conventions'
                 histograms of tokens and duration then come from that instrumentation.
+            calls: The number of calls that one report is of.
         """
         metrics = self._metrics
         whose = whose_of(labels.attributes, account.attribution)
@@ -129,7 +131,7 @@ class Recorder:
             metrics.duration(seconds, labels, error, account.context)
         input_tokens, output_tokens = (tokens.input, tokens.output) if tokens is not None else (0, 0)
         for tally in _tallies(account):
-            tally.add_llm(cost.usd, input_tokens, output_tokens, unpriced=unpriced)
+            tally.add_llm(cost.usd, input_tokens, output_tokens, unpriced=unpriced, calls=calls)
 
     def left_to_upstream(self, account: Account, tokens: Tokens, cost: Cost) -> Cost:
         """Count a call that the service upstream charges in the runs that this service has opened around it.
@@ -167,6 +169,41 @@ class Recorder:
         tally = begun.tally if same else account.tally
         if tally is not None:
             tally.finish_llm(cost.usd, into, out, resolves=same and cost.unpriced is None)
+
+    def charge_batch(
+        self,
+        account: Account,
+        runs: Sequence[Run],
+        labels: ModelLabels,
+        tokens: Tokens | None,
+        cost: Cost,
+        *,
+        resolves: bool,
+    ) -> None:
+        """Charge lines of a batch, whose creation was counted as one call.
+
+        Args:
+            account: Where the results were read; its attribution is that of the batch.
+            runs: The runs that the batch was created in.
+            labels: The metric attributes of the lines, from `model_labels`.
+            tokens: The tokens of the lines together; None where no line has a usage.
+            cost: Their cost, or the reason why it is not known.
+            resolves: True if the whole cost of the batch is known now.
+        """
+        metrics = self._metrics
+        whose = whose_of(labels.attributes, account.attribution)
+        if tokens is not None:
+            metrics.tokens(tokens.input, tokens.output, labels, account.context)
+            metrics.used(tokens, whose)
+        if cost.usd is not None:
+            metrics.cost(cost, labels, whose, None, account.context)
+        if cost.unpriced is not None:
+            metrics.unpriced(cost.unpriced, labels.attributes)
+        into, out = (tokens.input, tokens.output) if tokens is not None else (0, 0)
+        for run in runs:
+            run.tally.finish_llm(cost.usd, into, out, resolves=resolves)
+        if account.tally is not None:
+            account.tally.finish_llm(cost.usd, into, out, resolves=False)
 
     def charge_tool_call(
         self, account: Account, tool: str, usd: Decimal | None, unpriced: str | None, error: str | None

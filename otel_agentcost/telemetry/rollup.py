@@ -88,7 +88,9 @@ class Tally:
             act()
             self._when_settled = None
 
-    def add_llm(self, usd: Decimal | None, input_tokens: int, output_tokens: int, *, unpriced: bool) -> None:
+    def add_llm(
+        self, usd: Decimal | None, input_tokens: int, output_tokens: int, *, unpriced: bool, calls: int = 1
+    ) -> None:
         """Add a model call to these totals and to all outer ones.
 
         Args:
@@ -96,18 +98,19 @@ class Tally:
             input_tokens: Input tokens, with cached ones.
             output_tokens: Output tokens, with reasoning.
             unpriced: True if the cost is unknown in whole or in part.
+            calls: The number of calls that these figures are of.
         """
         with self.lock:
             llm_usd = self.llm_usd if usd is None else money.add(self.llm_usd, usd)
             # No function is called from here on, so that the exception of a signal handler can't come between.
             self.llm_usd = llm_usd
-            self.llm_calls += 1
+            self.llm_calls += calls
             self.unpriced_calls += unpriced
             self.input_tokens += input_tokens
             self.output_tokens += output_tokens
             self._priced_calls += usd is not None
         if self.outer is not None:
-            self.outer.add_llm(usd, input_tokens, output_tokens, unpriced=unpriced)
+            self.outer.add_llm(usd, input_tokens, output_tokens, unpriced=unpriced, calls=calls)
 
     def finish_llm(self, usd: Decimal | None, input_tokens: int, output_tokens: int, *, resolves: bool) -> None:
         """Add what a model call turned out to cost after it had ended, to these totals and to all outer ones.

@@ -16,7 +16,7 @@ from typing import Any
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace import Span as SdkSpan
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode, Tracer
+from opentelemetry.trace import Link, Span, SpanContext, SpanKind, Status, StatusCode, TraceFlags, Tracer
 
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call, HttpStatus
@@ -140,6 +140,17 @@ class Record:
         finally:
             self.span.end()
 
+    def close_batch(self, answer: Answer, tokens: Tokens, cost: Cost, lines: int) -> None:
+        """End the span of a settlement.
+
+        Args:
+            answer: The id of the batch and the model that served it.
+            tokens: The tokens of the settled lines together.
+            cost: Their cost.
+            lines: Their number.
+        """
+        self.close({semconv.BATCH_LINES: lines, **answer_attributes(answer, tokens, cost)}, None)
+
     def _write_on_adopted(self, attributes: dict[str, AttributeValue]) -> None:
         """Set the attributes on an adopted span. Tokens and costs override the owner's values; others do not."""
         span: Any = self.span
@@ -203,6 +214,34 @@ class Spans:
             complete(record.abandon if record is not None else partial(end_started, error, parent))
             raise
         return record
+
+    def settling(
+        self,
+        call: Call,
+        endpoint: Mapping[str, AttributeValue],
+        attributed: Mapping[str, str],
+        begun: tuple[int, int],
+    ) -> Record:
+        """Return the record of a settlement: a span of its own, with a link to that of what it settles.
+
+        Args:
+            call: The operation, and the model.
+            endpoint: The span attributes of the provider.
+            attributed: Whose it is.
+            begun: The trace id and the span id of the call that has begun it.
+        """
+        creation = SpanContext(*begun, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
+        ctx = blocks.here()
+        parent = trace.get_current_span(ctx)
+        name = f"{call.operation} {call.model}" if call.model is not None else call.operation
+        attributes = request_attributes(call, endpoint, attributed)
+        links = (Link(creation),) if creation.is_valid else ()
+        span = self._tracer.start_span(name, ctx, SpanKind.CLIENT, attributes, links)
+        tally = tally_under(span, parent)
+        if tally is None and span.is_recording():
+            self._unprocessed()
+        alone = not parent.get_span_context().is_valid
+        return Record(span, trace.set_span_in_context(span, ctx), attributed, tally, alone=alone)
 
 
 def end_started(error: BaseException, parent: Span) -> None:

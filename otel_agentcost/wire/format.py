@@ -1,9 +1,9 @@
 """The interface of a wire format: what it reads from requests and responses, and its facets.
 
 A facet is an optional object that a format carries for one use: `content` for content capture, `conversation` for loop
-detection, `input_bound` and `prompt_tokens` for estimates before the call, `rewriting` for changed requests. The code
-that needs a facet takes it from the format; it never asks which format that is. A format without a facet is still
-priced; `without_facet` logs once what is not available for it.
+detection, `input_bound` and `prompt_tokens` for estimates before the call, `rewriting` for changed requests,
+`batches` for what a provider does later. The code that needs a facet takes it from the format; it never asks which
+format that is. A format without a facet is still priced; `without_facet` logs once what is not available for it.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 from otel_agentcost.core.call import Answer, Call, Endpoint
 from otel_agentcost.core.loops import Item, ToolCall
 from otel_agentcost.diagnostics import warn_once
+from otel_agentcost.wire.batch_api import BatchApi
 
 __all__ = [
     "UNBOUNDED",
@@ -295,6 +296,7 @@ class Format(ABC):
     input_bound: InputBound | None = None
     prompt_tokens: PromptTokens | None = None
     rewriting: Rewriting | None = None
+    batches: BatchApi | None = None
 
     def of(self, body: Any) -> Format:  # noqa: ARG002 (most formats have one form)
         """Return the format of a request: another one where a path takes bodies of several formats.

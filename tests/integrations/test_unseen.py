@@ -29,11 +29,11 @@ def test_an_installed_client_that_is_not_seen_is_not_passed_over(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """The doctor says that its calls have no cost and no budget, and why; or that its requests are seen."""
-    installed(monkeypatch, tmp_path, "claude-agent-sdk", "assemblyai", "ai21")
+    installed(monkeypatch, tmp_path, "github-copilot-sdk", "assemblyai", "ai21")
     main(["doctor", "--no-imports"])
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line.strip()}
-    told = lines["claude-agent-sdk"]
-    assert "1.2.3: calls of Claude Code are NOT SEEN: no span, no cost, no budget (its calls are made by a" in told
+    told = lines["github-copilot-sdk"]
+    assert "1.2.3: calls of GitHub Copilot are NOT SEEN: no span, no cost, no budget (its calls are made by a" in told
     assert "NOT SEEN" in lines["assemblyai"]
     assert "its HTTP requests are seen, and priced" in lines["ai21"]
 

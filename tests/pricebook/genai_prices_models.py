@@ -52,6 +52,10 @@ def registry() -> Mapping[str, Any]:
     return units
 
 
+OWN_KINDS = ("requests", "compute_seconds")
+"""Kinds of usage that the library does not have: it counts requests itself, and sells no machines."""
+
+
 def inclusive(usage: Usage) -> dict[str, Count]:
     """`usage` as the library wants it: each count with all that is a special case of it, zeros included.
 
@@ -59,7 +63,7 @@ def inclusive(usage: Usage) -> dict[str, Count]:
     """
     counts: dict[str, Count] = {}
     for kind, dimensions in DIMENSIONS.items():
-        if kind != "requests" and kind not in usage.unsplit:
+        if kind not in OWN_KINDS and kind not in usage.unsplit:
             counts[kind] = sum((n for other, n in usage.counts.items() if DIMENSIONS[other] >= dimensions), start=0)
     return counts
 
@@ -135,7 +139,7 @@ def usages(rng: random.Random, amount: int) -> Iterator[Usage]:
         "output_reasoning_tokens",
         "web_searches",
     ]
-    every: list[Kind] = [kind for kind in DIMENSIONS if kind != "requests"]
+    every: list[Kind] = [kind for kind in DIMENSIONS if kind not in OWN_KINDS]
     for _ in range(amount):
         kinds = rng.sample(common, rng.randint(1, len(common)))
         if rng.random() < 0.5:

@@ -33,6 +33,7 @@ ENVIRONMENT = {
     "WAIT_SECONDS": "0",
     "UNPRICED": "refuse",
     "UNLIMITED_OUTPUT": "assume",
+    "RESERVE_BATCHES": "true",
     "LONGEST_ANSWER": "64000",
     "TIME_ZONE": "Europe/Berlin",
     "BREAKERS": "agent:trips=5/10m,open=15m",
@@ -58,6 +59,7 @@ soft_limit: 0.9
 wait_seconds: 0
 unpriced: refuse
 unlimited_output: assume
+reserve_batches: true
 longest_answer: 64000
 time_zone: Europe/Berlin
 breakers:
@@ -92,6 +94,7 @@ def test_every_setting_of_budgets_is_read_from_its_variable() -> None:
         "wait_seconds": 0.0,
         "unpriced": "refuse",
         "unlimited_output": "assume",
+        "reserve_batches": True,
         "longest_answer": 64000,
         "time_zone": ZoneInfo("Europe/Berlin"),
         "breakers": breakers.parse("agent:trips=5/10m,open=15m"),

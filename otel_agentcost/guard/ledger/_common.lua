@@ -1,4 +1,4 @@
--- Shared by all verbs: each script is the constants GRACE and KEEP, this file, and the file of the verb.
+-- Shared by all verbs: each script is the constants GRACE, KEEP and BATCH, this file, and the file of the verb.
 --
 -- {agentcost}:key:<key>    hash   the spend in each unit, the reserved amounts as "held:" and the unit, and "until"
 -- {agentcost}:holds:<key>  zset   "<nano_usd> <tokens> <calls> <tool_calls> <call id>", scored by the expiry time

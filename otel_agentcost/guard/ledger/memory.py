@@ -32,6 +32,7 @@ from otel_agentcost.guard.ledger import (
     refusal,
 )
 from otel_agentcost.guard.ledger._forks import ForkSafe
+from otel_agentcost.guard.ledger._memory_batches import MemoryBatches
 
 __all__ = ["MemoryLedger", "open_ledger"]
 
@@ -139,8 +140,8 @@ class _Settlement(_Amounts):
             self.added += 1
 
 
-class MemoryLedger(ForkSafe):
-    """Implements `Ledger`."""
+class MemoryLedger(ForkSafe, MemoryBatches):
+    """Implements `Ledger` and `BatchVerbs`."""
 
     shared = False
     blocking = False
@@ -160,6 +161,7 @@ class MemoryLedger(ForkSafe):
         """Keys of traces and runs, the least recently used first."""
         self._ended: OrderedDict[str, None] = OrderedDict()
         """Keys of those that have ended, the first one first."""
+        self._without_batches()
         super().__init__()
 
     def reserve(
@@ -229,10 +231,11 @@ class MemoryLedger(ForkSafe):
         """See `Ledger`. There is nothing to close."""
 
     def after_fork(self) -> None:
-        """Drop the reservations of the parent's calls."""
+        """Drop the reservations of the parent's calls, and its batches."""
         for call_id in list(self._holds):
             self._drop(call_id)
         self._expiries.clear()
+        self._without_batches()
 
     # --- under the lock ---
 
@@ -249,6 +252,9 @@ class MemoryLedger(ForkSafe):
                         first = refusal(claim, spent, held, amounts)
                     break
         return first
+
+    def _spending(self, claims: Sequence[Claim], amounts: Amounts, now: float) -> _Settlement:
+        return _Settlement(self._open(claims, now, 0.0), amounts)
 
     def _standing(self, key: str) -> Standing:
         account = self._accounts.get(key) or _NEW

@@ -31,6 +31,7 @@ from otel_agentcost.guard.ledger import (
     ends,
 )
 from otel_agentcost.guard.ledger._forks import ForkSafe
+from otel_agentcost.guard.ledger._redis_batches import BATCH_SCRIPTS, RedisBatches, constants
 
 __all__ = ["RedisLedger", "open_ledger"]
 
@@ -40,7 +41,7 @@ KEY = b"{agentcost}:key:"
 CONNECT_SECONDS = 0.5
 """Timeout for connecting, which happens once and takes several round trips over TLS: longer than for an answer."""
 
-_CONSTANTS = f"local GRACE, KEEP = {GRACE!r}, {KEEP!r}\n"
+_CONSTANTS = f"local GRACE, KEEP = {GRACE!r}, {KEEP!r}\n{constants()}"
 _INHERITED: list[Any] = []
 """Connections of a parent process: never used and never closed."""
 
@@ -79,8 +80,8 @@ def open_ledger(url: str, *, timeout: float) -> RedisLedger:
     return RedisLedger(url, library, make)
 
 
-class RedisLedger(ForkSafe):
-    """Implements `Ledger`."""
+class RedisLedger(ForkSafe, RedisBatches):
+    """Implements `Ledger` and `BatchVerbs`."""
 
     shared = True
     blocking = True
@@ -92,7 +93,7 @@ class RedisLedger(ForkSafe):
         self._make_pool = make_pool
         self._node: dict[str, Any] = {}
         """Host and port of the node, once a cluster has redirected the ledger."""
-        self._sources = {verb: _script(verb) for verb in _VERBS}
+        self._sources = {verb: _script(verb) for verb in (*_VERBS, *BATCH_SCRIPTS)}
         self._connect()
         super().__init__()
 
@@ -125,8 +126,7 @@ class RedisLedger(ForkSafe):
         """See `Ledger`."""
         words = [now, now + REMEMBER, *_counts(amounts, -MOST), *map(ends, claims)]
         counts: list[bytes] = self._run("settle", _keys(call_id, claims), [_joined(words)]).split()
-        width = 2 * len(UNITS)
-        return [(claim, _standing(counts[i * width : (i + 1) * width])) for i, claim in enumerate(claims)]
+        return self._standings(claims, counts)
 
     def release(self, call_id: str, *, now: float) -> None:  # noqa: ARG002 - the server drops what has expired
         """See `Ledger`."""
@@ -166,6 +166,14 @@ class RedisLedger(ForkSafe):
         """Make new connections. The pool of redis-py does so too, but keeps the lock of the parent."""
         _INHERITED.append(self._pool)
         self._connect()
+
+    def _claimed(self, claims: Sequence[Claim]) -> list[bytes]:
+        return [KEY + encoded(claim.key) for claim in claims]
+
+    def _standings(self, claims: Sequence[Claim], words: Sequence[bytes]) -> Sequence[tuple[Claim, Standing]]:
+        """Return the standings in the words of an answer."""
+        width = 2 * len(UNITS)
+        return [(claim, _standing(words[i * width : (i + 1) * width])) for i, claim in enumerate(claims)]
 
     def _connect(self) -> None:
         pool = self._make_pool()

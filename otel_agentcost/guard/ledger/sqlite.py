@@ -35,6 +35,7 @@ from otel_agentcost.guard.ledger import (
     refusal,
 )
 from otel_agentcost.guard.ledger._forks import ForkSafe
+from otel_agentcost.guard.ledger._sqlite_batches import SqliteBatches
 
 __all__ = ["SqliteLedger", "open_ledger"]
 
@@ -124,8 +125,8 @@ def open_ledger(url: str, *, timeout: float) -> SqliteLedger:
         raise LedgerError(f"The ledger {url!r:.120} is in a home directory that is not known.") from error
 
 
-class SqliteLedger(ForkSafe):
-    """Implements `Ledger`."""
+class SqliteLedger(ForkSafe, SqliteBatches):
+    """Implements `Ledger` and `BatchVerbs`."""
 
     shared = True
     blocking = True
@@ -221,6 +222,16 @@ class SqliteLedger(ForkSafe):
         self._connection = None
 
     # --- under the lock ---
+
+    def _spend(
+        self, connection: sqlite3.Connection, claims: Sequence[Claim], amounts: Amounts, now: float
+    ) -> Sequence[tuple[Claim, Standing]]:
+        """Add amounts to the accounts of `claims`, in the transaction that is open."""
+        keys = dict.fromkeys(encoded(claim.key) for claim in claims)
+        _open(connection, claims, _rows(connection, keys, now), 0.0)
+        connection.executemany(_SPEND, [(*_counts(amounts), key) for key in keys])
+        rows = _rows(connection, keys, float("-inf"))
+        return [(claim, rows.get(encoded(claim.key), _NEW).standing()) for claim in claims]
 
     def _transact(self, now: float, verb: Callable[[sqlite3.Connection], _T]) -> _T:
         """Run a verb in one transaction, after expired reservations are deleted.

@@ -15,10 +15,10 @@ from typing import cast, get_args
 
 from otel_agentcost import plugins
 from otel_agentcost.calls.agent_run import Agent
-from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch, Kind, TurnPatch
+from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch, Kind, OwnPatch, TurnPatch
 from otel_agentcost.integrations.patching import Target
 
-__all__ = ["Agent", "AgentFramework", "AgentPatch", "Target", "TurnPatch", "discover"]
+__all__ = ["Agent", "AgentFramework", "AgentPatch", "OwnPatch", "Target", "TurnPatch", "discover"]
 
 
 def discover() -> Iterator[AgentFramework]:
@@ -34,8 +34,10 @@ def _check(names: set[str], framework: AgentFramework) -> None:
     if framework.name in names:
         raise plugins.Unusable(f"there is a framework with the name {framework.name!r} already")
     for patch in cast("Iterable[object]", framework.patches):  # in a plug-in they may be anything
-        if not isinstance(patch, AgentPatch | TurnPatch):
-            raise plugins.Unusable(f"its patches include {patch!r}, which is neither an AgentPatch nor a TurnPatch")
+        if not isinstance(patch, AgentPatch | TurnPatch | OwnPatch):
+            raise plugins.Unusable(
+                f"its patches include {patch!r}, which is neither an AgentPatch nor a TurnPatch nor an OwnPatch"
+            )
         if isinstance(patch, AgentPatch) and patch.kind not in get_args(Kind):
             raise plugins.Unusable(
                 f"the kind {patch.kind!r} of one of its patches is none of {', '.join(get_args(Kind))}"

@@ -69,6 +69,14 @@ class StepPatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OwnPatch:
+    """One method with a wrapper of its own, in a framework whose runs are no calls of a method."""
+
+    target: Target
+    wrapper: Wrapper
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AgentFramework:
     """One framework: its distribution and where it runs agents."""
 
@@ -76,7 +84,7 @@ class AgentFramework:
     title: str
     """The name in documentation and messages."""
     distribution: str
-    patches: tuple[AgentPatch | TurnPatch | StepPatch, ...]
+    patches: tuple[AgentPatch | TurnPatch | StepPatch | OwnPatch, ...]
     runs: str = ""
     """What is a run, for the documentation."""
     refusal: str = "`BudgetExceeded`"
@@ -89,17 +97,12 @@ def patches_of(framework: AgentFramework) -> tuple[Patch, ...]:
     """Return the patches to install for `framework`."""
     targets = tuple(patch.target for patch in framework.patches)
     check = SelfCheck(targets, framework.distribution, framework.oldest, "its runs of agents", since_oldest=True)
-    return tuple(
-        Patch(
-            patch.target,
-            _wrapper_of(framework.name, patch),
-            check,
-        )
-        for patch in framework.patches
-    )
+    return tuple(Patch(patch.target, _wrapper_of(framework.name, patch), check) for patch in framework.patches)
 
 
-def _wrapper_of(framework: str, patch: AgentPatch | TurnPatch | StepPatch) -> Wrapper:
+def _wrapper_of(framework: str, patch: AgentPatch | TurnPatch | StepPatch | OwnPatch) -> Wrapper:
+    if isinstance(patch, OwnPatch):
+        return patch.wrapper
     if isinstance(patch, TurnPatch):
         return _turn_wrapper(framework, patch)
     return _step_wrapper(framework, patch) if isinstance(patch, StepPatch) else _wrapper(framework, patch)

@@ -30,7 +30,9 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 LARGEST_BODY: Final = 32 * 1024 * 1024
 """Bytes. The body of a larger request is not read; no provider takes a larger one in JSON."""
 
-_WITHOUT_MODEL: Final = frozenset({"billed_later", "openai_batches", "anthropic_batches", "no_reader"})
+_WITHOUT_MODEL: Final = frozenset(
+    {"billed_later", "openai_batches", "anthropic_batches", "gemini_batches", "mistral_batches", "no_reader"}
+)
 """Formats whose requests need not name a model."""
 
 

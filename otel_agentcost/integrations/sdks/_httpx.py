@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from otel_agentcost.calls.pipeline import Pipeline
-from otel_agentcost.calls.seam import RawResponse, Rejected, Reply, Seam
-from otel_agentcost.integrations.endpoints import endpoint, match_path
+from otel_agentcost.calls.seam import BatchRead, RawResponse, Rejected, Reply, Seam
+from otel_agentcost.integrations.endpoints import BatchPaths, endpoint, match_path
 from otel_agentcost.integrations.patching import Target, argument, with_argument
 from otel_agentcost.integrations.sdks._base import Patchable, Through
 from otel_agentcost.wire import Change, Format, load
@@ -65,6 +65,16 @@ class HttpxSeam:
         self._sent = sent
         self._changed = changed
         self._loaded: dict[str, Format] = {}
+        self._batches = BatchPaths(formats)
+
+    def batch_read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BatchRead | None:
+        """Return what a request reads of a batch; None for any other one."""
+        sent = self._sent(instance, args, kwargs)
+        found = self._batches.find(sent.method, urlsplit(sent.url).path) if sent is not None else None
+        if sent is None or found is None:
+            return None
+        form, kind, named = found
+        return BatchRead(form, endpoint(sent.url.partition("?")[0], sent.provider or self._default), kind, named)
 
     def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ModelRequest | None:
         """Read the request; None if its path calls no model."""

@@ -11,16 +11,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from otel_agentcost.calls.pipeline import Pipeline
-from otel_agentcost.calls.seam import Body, EventStream, RawResponse, Reply
+from otel_agentcost.calls.seam import BatchRead, Body, EventStream, RawResponse, Reply
 from otel_agentcost.core.call import Endpoint
-from otel_agentcost.integrations.endpoints import DEPLOYMENT, endpoint, match_path, with_location
+from otel_agentcost.integrations.endpoints import DEPLOYMENT, BatchPaths, endpoint, match_path, with_location
 from otel_agentcost.integrations.patching import Target, argument, with_argument
 from otel_agentcost.integrations.sdks._base import Patchable, Sdk, Through
 from otel_agentcost.wire import CannotRewrite, Change, Format, load
 from otel_agentcost.wire.billed_later import STARTED
+from otel_agentcost.wire.fields import get
 from otel_agentcost.wire.format import ModelRequest
 
 _MAX_CACHED = 1000
@@ -76,6 +78,7 @@ class StainlessSeam:
         self._providers = providers
         self._addressed = frozenset(addressed)
         self._deployed = frozenset(deployed)
+        self._batches = BatchPaths(formats)
         self._starts: dict[str, str] = {}
         self._by_path: dict[str, Format | None] = {}
         self._by_client: dict[tuple[type, int], tuple[Any, Endpoint]] = {}
@@ -182,6 +185,19 @@ class StainlessSeam:
         path: str = options.url.partition("?")[0].rstrip("/")
         return path.removesuffix("/cancel").rpartition("/")[2]
 
+    def batch_read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BatchRead | None:
+        options = argument(args, kwargs, 1, "options")
+        found = self._batches.find(options.method, options.url)
+        if found is None:
+            return None
+        form, kind, named = found
+        target = self._endpoint(instance, options.url)
+        if kind != "upload":
+            return BatchRead(form, target, kind, named)
+        if get(options.json_data, "purpose") != "batch":
+            return None
+        return BatchRead(form, target, kind, "", partial(_uploaded, options.files))
+
     def unwrap(self, result: Any) -> Reply:
         kind = self._kinds.get(type(result)) or self._classify(result)
         if kind == "body":
@@ -202,6 +218,25 @@ class StainlessSeam:
             reply = "body"
         self._kinds[kind] = reply
         return reply
+
+
+def _uploaded(files: Any) -> bytes | None:
+    """Return the bytes of the one file that a request has sent. A file of the application is read from its start."""
+    entries = list(files.items()) if isinstance(files, Mapping) else list(files or ())
+    content: Any = entries[0][1] if len(entries) == 1 else None
+    if isinstance(content, tuple):
+        content = content[1]
+    if isinstance(content, (bytes, bytearray)):
+        return bytes(content)
+    if not hasattr(content, "seek") or not hasattr(content, "read") or getattr(content, "closed", False):
+        return None
+    at = content.tell()
+    content.seek(0)
+    try:
+        read = content.read()
+        return read if isinstance(read, bytes) else None
+    finally:
+        content.seek(at)
 
 
 def _path(target: Endpoint, url: str) -> str:

@@ -67,7 +67,7 @@ def _patch(owner: str, method: str, through: Any) -> Patchable:
 SDK = Sdk(
     name="cohere",
     distribution="cohere",
-    oldest="5.13",
+    oldest="6.0",
     patches=(
         _patch("HttpClient", "request", Pipeline.call),
         _patch("HttpClient", "stream", enter),

@@ -13,12 +13,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any, Final, cast
 
 from otel_agentcost.calls.pipeline import Pipeline
-from otel_agentcost.calls.seam import Body, EventIterator, Reply
-from otel_agentcost.core.call import Answer
-from otel_agentcost.integrations.endpoints import endpoint, match_path, with_location
+from otel_agentcost.calls.seam import BatchRead, Body, EventIterator, Reply, Seam
+from otel_agentcost.core.call import Answer, Endpoint
+from otel_agentcost.integrations.endpoints import BatchPaths, endpoint, match_path, with_location
 from otel_agentcost.integrations.patching import Target, argument, with_argument
 from otel_agentcost.integrations.sdks._base import Patchable, Sdk, Through
 from otel_agentcost.wire import AnswerReader, CannotRewrite, Change, Format, SoFar, load
@@ -28,10 +29,10 @@ from otel_agentcost.wire.format import ModelRequest
 PATHS = (":generateContent", ":streamGenerateContent", ":embedContent", ":batchEmbedContents", ":predict")
 FORMATS: dict[str, str] = {
     **dict.fromkeys(PATHS, "gemini"),
-    ":batchGenerateContent": "billed_later",
-    ":asyncBatchEmbedContent": "billed_later",
+    ":batchGenerateContent": "gemini_batches",
+    ":asyncBatchEmbedContent": "gemini_batches",
     ":predictLongRunning": "billed_later",
-    "batchPredictionJobs": "billed_later",
+    "batchPredictionJobs": "gemini_batches",
     "tuningJobs": "billed_later",
     "tunedModels": "billed_later",
 }
@@ -130,14 +131,11 @@ class _Seam:
         extra = _extra_body(instance, options)
         if extra:
             body = _merge(body, extra)
-        base_url = get(options, "base_url") or get(options, "baseUrl") or instance._http_options.base_url or ""
-        default = "gcp.gemini"
-        if instance.vertexai:
-            default, base_url = "gcp.vertex_ai", with_location(base_url, instance.location)
+        target = _endpoint(instance, options)
         form = self._formats.get(name)
         if form is None:
             form = self._formats[name] = load(name)
-        return ModelRequest(call=form.read_request(body, path), endpoint=endpoint(base_url, default), format=form)
+        return ModelRequest(call=form.read_request(body, path), endpoint=target, format=form)
 
     def rewrite(
         self,
@@ -157,12 +155,33 @@ class _Seam:
         args, kwargs = with_argument(args, kwargs, 2, "request_dict", body)
         return replace(request, call=request.format.read_request(body, path)), args, kwargs
 
+    def batch_read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BatchRead | None:
+        method, path = argument(args, kwargs, 0, "http_method"), argument(args, kwargs, 1, "path")
+        return self.batch_at(instance, method, path, args[3] if len(args) > 3 else kwargs.get("http_options"))
+
+    def batch_at(self, instance: Any, method: str, path: str, options: Any) -> BatchRead | None:
+        """Return what a request reads of a batch; None for any other one."""
+        found = _BATCHES.find(method, path)
+        if found is None:
+            return None
+        form, kind, named = found
+        if kind == "state":  # the name of a batch has its collection
+            named = path.partition("?")[0]
+        return BatchRead(form, _endpoint(instance, options), kind, named)
+
     def unwrap(self, result: Any) -> Reply:
         if hasattr(result, "__anext__"):
             return EventIterator(result, _Chunks, partial(_close, result))
         if hasattr(result, "__next__"):
             return EventIterator(result, _Chunks)
         return Body(_with_headers(result.body, result.headers))
+
+
+def _endpoint(client: Any, options: Any) -> Endpoint:
+    base_url = get(options, "base_url") or get(options, "baseUrl") or client._http_options.base_url or ""
+    if client.vertexai:
+        return endpoint(with_location(base_url, client.location), "gcp.vertex_ai")
+    return endpoint(base_url, "gcp.gemini")
 
 
 def _extra_body(client: Any, options: Any) -> Mapping[str, Any] | None:
@@ -186,6 +205,67 @@ def _merge(body: Mapping[str, Any], extra: Mapping[str, Any]) -> dict[str, Any]:
     return merged
 
 
+class _Written:
+    """Keeps what is written to a stream of the application, if it may be the results of a batch."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._kept: list[bytes] | None = []
+
+    def write(self, chunk: bytes) -> Any:
+        """Write to the stream of the application."""
+        if self._kept == [] and not chunk.startswith(b"{"):
+            self._kept = None
+        if self._kept is not None:
+            self._kept.append(chunk)
+        return self._stream.write(chunk)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def content(self) -> bytes:
+        """Return what was written."""
+        return b"".join(self._kept or ())
+
+
+class _Download:
+    """Reads one download of `download_file(path, http_options, destination)`, which may be the results of a batch."""
+
+    def __init__(self, destination: Any) -> None:
+        self._destination = destination
+
+    def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Return None: a download is no model call."""
+
+    def rewrite(self, *_: object, **__: object) -> Any:
+        raise CannotRewrite("it is a download")
+
+    def batch_read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BatchRead | None:
+        return _SEAM.batch_at(instance, "get", argument(args, kwargs, 0, "path"), kwargs.get("http_options"))
+
+    def unwrap(self, result: Any) -> Reply:
+        if isinstance(self._destination, _Written):
+            return Body(self._destination.content())
+        if self._destination is None:
+            return Body(result)
+        with Path(self._destination).open("rb") as written:
+            return Body(written.read() if written.peek(1)[:1] == b"{" else b"")
+
+
+def _download(through: Through) -> Through:
+    """Return what runs in place of `download_file`: the destination of its bytes decides how they are read."""
+
+    def run(pipeline: Pipeline, _seam: Seam, wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        destination = kwargs.get("destination")
+        if hasattr(destination, "write") and pipeline.follows_batches:
+            destination = _Written(destination)
+            kwargs = {**kwargs, "destination": destination}
+        return through(pipeline, _Download(destination), wrapped, instance, args, kwargs)
+
+    return run
+
+
+_BATCHES: Final = BatchPaths(FORMATS)
 _SEAM = _Seam()
 
 
@@ -193,6 +273,11 @@ def _patch(method: str, through: Through) -> Patchable:
     reads = ("http_method", "path", "request_dict", "http_options")
     target = Target(module="google.genai._api_client", owner="BaseApiClient", method=method, reads=reads)
     return Patchable(target=target, seam=_SEAM, through=through)
+
+
+def _patch_of_download(method: str, through: Through) -> Patchable:
+    target = Target(module="google.genai._api_client", owner="BaseApiClient", method=method, optional=True)
+    return Patchable(target=target, seam=_Download(None), through=_download(through))
 
 
 SDK = Sdk(
@@ -204,5 +289,7 @@ SDK = Sdk(
         _patch("async_request", Pipeline.call_async),
         _patch("request_streamed", Pipeline.generate),
         _patch("async_request_streamed", Pipeline.call_async),
+        _patch_of_download("download_file", Pipeline.call),
+        _patch_of_download("async_download_file", Pipeline.call_async),
     ),
 )

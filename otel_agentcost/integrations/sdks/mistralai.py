@@ -16,7 +16,7 @@ FORMATS = {
     "/conversations": "mistral_conversations",
     "/conversations/*": "mistral_conversations",
     "/conversations/*/restart": "mistral_conversations",
-    "/batch/jobs": "billed_later",
+    "/batch/jobs": "mistral_batches",
     "/fine_tuning/jobs": "billed_later",
 }
 
@@ -24,7 +24,7 @@ FORMATS = {
 SDK = Sdk(
     name="mistralai",
     distribution="mistralai",
-    oldest="1.5",
+    oldest="2.0",
     patches=(
         *speakeasy("mistralai.client.basesdk", "mistral_ai", FORMATS, optional=True),
         *speakeasy("mistralai.azure.client.basesdk", "azure.ai.inference", FORMATS, optional=True),

@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from otel_agentcost.integrations.patching import Target
 from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, ToolResponse
@@ -18,8 +18,12 @@ def _request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRe
 
 def _model_arguments(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Mapping[str, Any]:
     """Return the arguments by name. A single mapping may hold all of them."""
-    if len(args) == 1 and isinstance(args[0], dict) and all(name in tool.inputs for name in args[0]):
-        return args[0]  # pyright: ignore[reportUnknownVariableType] (the model may have sent anything)
+    if (
+        len(args) == 1
+        and isinstance(args[0], dict)
+        and all(name in tool.inputs for name in cast("dict[str, Any]", args[0]))
+    ):
+        return cast("dict[str, Any]", args[0])  # the model may have sent anything
     named = dict(zip(tool.inputs, args, strict=False))
     return {**named, **{name: value for name, value in kwargs.items() if name in tool.inputs}}
 

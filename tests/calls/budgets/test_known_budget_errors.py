@@ -163,8 +163,8 @@ def test_concurrent_first_requests_of_an_unknown_user_have_one_default(
 def test_one_mispriced_call_locks_nobody_else_out_and_can_be_taken_back(
     telemetry: Telemetry, sdk: openai.OpenAI, model_server: ModelServer
 ) -> None:
-    """An answer that claims a billion tokens uses up its own user's budget, and no other; a refund makes it good."""
-    absurd = {"prompt_tokens": 10**9, "completion_tokens": 20, "total_tokens": 10**9 + 20}
+    """An answer that claims ten million tokens uses up its own user's budget, and no other; a refund makes it good."""
+    absurd = {"prompt_tokens": 10**7, "completion_tokens": 20, "total_tokens": 10**7 + 20}
     with budgeted(telemetry, budgets="user:usd=0.01"):
         with otel_agentcost.attribute(user="u1"):
             model_server.replies(json_reply(chat(absurd)))
@@ -173,7 +173,7 @@ def test_one_mispriced_call_locks_nobody_else_out_and_can_be_taken_back(
                 ask(sdk)
             with otel_agentcost.attribute(user="u2"):
                 ask(sdk)
-            otel_agentcost.refund("150.000012", reason="the provider reported a billion tokens")
+            otel_agentcost.refund("1.500012", reason="the provider reported ten million tokens")
             ask(sdk)
         assert standing("user/all/u1").spent["nano_usd"] == NANO
 

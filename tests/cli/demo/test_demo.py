@@ -60,8 +60,9 @@ def summary(run: subprocess.CompletedProcess[str]) -> dict[str, Decimal]:
 
 @pytest.fixture(scope="module")
 def replay() -> subprocess.CompletedProcess[str]:
-    """The replay, run once."""
-    return demo("--replay")
+    """The replay, run once, in an environment that names a proxy, which does not exist."""
+    nowhere = "http://127.0.0.1:9"
+    return demo("--replay", HTTP_PROXY=nowhere, http_proxy=nowhere, ALL_PROXY=nowhere)
 
 
 def test_the_replay_costs_what_the_example_costs(replay: subprocess.CompletedProcess[str]) -> None:
@@ -171,41 +172,34 @@ def _attributes(span: Span) -> dict[str, object]:
     return attributes(span.attributes)
 
 
-@pytest.mark.parametrize("sdk", ["openai", "anthropic", "google"])
-def test_real_asks_the_provider_that_the_environment_names(sdk: str) -> None:
-    """With `--real` the SDK's own configuration decides about key and address; no local server is started."""
-    with ModelServer(script.TOUR) as provider:
-        run = demo(
-            "--real",
-            "--sdk",
-            sdk,
-            OPENAI_API_KEY="k",
-            OPENAI_BASE_URL=f"{provider.url}/v1",
-            ANTHROPIC_API_KEY="k",
-            ANTHROPIC_BASE_URL=provider.url,
-            GEMINI_API_KEY="k",
-            GOOGLE_GEMINI_BASE_URL=provider.url,
-            NO_PROXY="127.0.0.1",
-        )
-    assert summary(run)["calls"] == (12 if sdk == "openai" else 6)
-    assert "on the real providers" in run.stdout
-
-
-def test_a_provider_that_refuses_is_named() -> None:
-    """What a real provider answers with an error is one line on stderr, after the bill of the other runs."""
+@pytest.fixture(scope="module")
+def real() -> subprocess.CompletedProcess[str]:
+    """The demo with `--real`, run once: OpenAI's and Google's addresses answer, Anthropic's is no model provider."""
     with ModelServer(script.TOUR) as provider, OtlpReceiver() as no_provider:
-        run = demo(
+        return demo(
             "--real",
             OPENAI_API_KEY="k",
             OPENAI_BASE_URL=f"{provider.url}/v1",
             ANTHROPIC_API_KEY="k",
             ANTHROPIC_BASE_URL=no_provider.url,
+            GEMINI_API_KEY="k",
+            GOOGLE_GEMINI_BASE_URL=provider.url,
             NO_PROXY="127.0.0.1",
         )
-    assert run.returncode == 1
-    assert "12 model calls" not in run.stdout  # the refused call is one more
-    assert re.search(r"gpt-4o\W+6\W+7\W", run.stdout)
-    assert "anthropic SDK, messages, streamed, prompt cached: NotFoundError: " in run.stderr
+
+
+def test_real_asks_the_providers_that_the_environment_names(real: subprocess.CompletedProcess[str]) -> None:
+    """With `--real` the SDK's own configuration decides about key and address; no local server is started."""
+    assert "on the real providers" in real.stdout
+    for model in ("gpt-4o", "gpt-4o-mini", "gemini-2.5-flash"):
+        assert re.search(rf"(?m)^{model}\W+6\W+7\W", real.stdout), real.stdout
+
+
+def test_a_provider_that_refuses_is_named(real: subprocess.CompletedProcess[str]) -> None:
+    """What a real provider answers with an error is one line on stderr, after the bill of the other runs."""
+    assert real.returncode == 1
+    assert "18 model calls" not in real.stdout  # the refused call is one more
+    assert "anthropic SDK, messages, streamed, prompt cached: NotFoundError: " in real.stderr
 
 
 def test_a_collector_that_takes_nothing_is_named() -> None:
@@ -256,11 +250,9 @@ def test_a_missing_extra_is_named(package: str, arguments: tuple[str, ...], inst
     assert run.stderr.endswith(f"pip install '{install}'\n")
 
 
-def test_a_proxy_of_the_environment_is_left_out() -> None:
-    """The local server is reached although the environment names a proxy, here one that does not exist."""
-    nowhere = "http://127.0.0.1:9"
-    run = demo("--sdk", "openai", HTTP_PROXY=nowhere, http_proxy=nowhere, ALL_PROXY=nowhere)
-    assert summary(run)["calls"] == 12
+def test_a_proxy_of_the_environment_is_left_out(replay: subprocess.CompletedProcess[str]) -> None:
+    """The local server is reached although the environment names a proxy that does not exist."""
+    assert summary(replay)["calls"] == 10
 
 
 def test_spans_that_are_switched_off_are_missed() -> None:

@@ -127,7 +127,7 @@ PROGRAMS: dict[str, Program] = {
         ),
         Program(
             name="google_adk",
-            package="google",
+            package="google.adk",
             usd=TOOL_USD + 2 * 0.000155,
             agent=_adk,
             ways={"run_async": "stream"},

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -45,7 +45,7 @@ def play(program: Program, kind: str, order: str, telemetry: Telemetry) -> Itera
 
 
 @contextmanager
-def instrumented(program: Program, kind: str, order: str, telemetry: Telemetry) -> Iterator[None]:
+def instrumented(program: Program, kind: str, order: str, telemetry: Telemetry) -> Generator[None]:
     """Instrument both. The other instrumentations stay."""
     theirs = [each for each in NEIGHBOURS if each.kind == kind and each.framework in (program.name, ANY)]
     elsewhere = Telemetry()
@@ -62,7 +62,7 @@ def instrumented(program: Program, kind: str, order: str, telemetry: Telemetry) 
 
 
 @contextmanager
-def ours(telemetry: Telemetry, **settings: Any) -> Iterator[None]:
+def ours(telemetry: Telemetry, **settings: Any) -> Generator[None]:
     """Instrument with this package, with a price for the tool."""
     otel_agentcost.instrument(
         tracer_provider=telemetry.tracer_provider,

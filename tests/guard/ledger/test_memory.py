@@ -8,12 +8,13 @@ import pytest
 
 from otel_agentcost.guard.ledger import memory
 from otel_agentcost.guard.ledger.memory import MemoryLedger
+from tests.guard.ledger.batches_contract import BatchesContract
 from tests.guard.ledger.calls import NOW, admitted, amounts, claim, in_a_child, stands
 from tests.guard.ledger.contract import LedgerContract
 from tests.support.memory import objects
 
 
-class TestMemory(LedgerContract):
+class TestMemory(LedgerContract, BatchesContract):
     """In dictionaries."""
 
     @pytest.fixture

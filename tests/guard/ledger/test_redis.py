@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
+from tests.guard.ledger.batches_contract import BatchesContract, SharedBatchesContract
 from tests.guard.ledger.contract import LedgerContract
 from tests.guard.ledger.shared_contract import SharedContract
 from tests.support.redis_server import Server
 
 
-class TestRedis(LedgerContract, SharedContract):
+class TestRedis(LedgerContract, SharedContract, BatchesContract, SharedBatchesContract):
     """On a real Redis."""
 
     @pytest.fixture

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.guard.ledger.batches_contract import BatchesContract, SharedBatchesContract
 from tests.guard.ledger.contract import LedgerContract
 from tests.guard.ledger.shared_contract import SharedContract
 
 
-class TestSqlite(LedgerContract, SharedContract):
+class TestSqlite(LedgerContract, SharedContract, BatchesContract, SharedBatchesContract):
     """In one SQLite file."""
 
     @pytest.fixture

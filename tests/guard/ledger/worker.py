@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 import time
 
+from otel_agentcost.core.batch import batch_verbs
 from otel_agentcost.guard.ledger import Ledger, open_ledger
 from tests.guard.ledger.calls import NOW, admitted, amounts, claim
 
@@ -47,6 +49,15 @@ def endless(ledger: Ledger, name: str) -> None:
         print(i, flush=True)
 
 
+def lines(ledger: Ledger, name: str) -> None:
+    """Reads the thousand lines of a batch and closes it; prints how many lines it counted, and if it closed it."""
+    batches, taken = batch_verbs(ledger), 0
+    for start in range(0, 1000, 50):
+        found = {f"line {number}": amounts(1) for number in range(start, start + 50)}
+        taken += len(batches.count_lines("openai batch_1", [BUDGET], found, now=NOW).lines)
+    print(json.dumps([taken, batches.close_batch("openai batch_1", now=NOW)]))
+
+
 if __name__ == "__main__":
     url, task, name = sys.argv[1:]
-    {"race": race, "hold": hold, "endless": endless}[task](open_ledger(url), name)
+    {"race": race, "hold": hold, "endless": endless, "lines": lines}[task](open_ledger(url), name)

@@ -15,7 +15,10 @@ from tests.support.model_server import ModelServer, json_reply, sse_reply
 
 dspy: Any = pytest.importorskip("dspy", reason="dspy is not here: `make frameworks ARGS=dspy`")
 
-pytestmark = pytest.mark.filterwarnings("ignore")  # DSPy's own
+pytestmark = [
+    pytest.mark.filterwarnings("ignore"),  # DSPy's own
+    pytest.mark.skipif(not hasattr(dspy, "lm15"), reason="DSPy before 3.4 has no client of its own"),
+]
 
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 200, "total_tokens": 1200}
 USD = (1000 * 0.15 + 200 * 0.6) / 1e6

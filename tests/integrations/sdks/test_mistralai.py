@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+import otel_agentcost
 from otel_agentcost import BudgetExceeded
 from otel_agentcost.core import semconv
+from tests.support.batch_provider import BatchProvider
 from tests.support.budgeted_calls import budgeted
 from tests.support.in_memory import Telemetry
 from tests.support.model_server import ModelServer, json_reply, sse_reply
@@ -19,6 +21,8 @@ SDKError: Any = import_module("mistralai.client.errors").SDKError
 EventStream: Any = import_module("mistralai.client.utils.eventstreaming").EventStream
 
 MODEL = "mistral-small-2506"
+BATCHED = "mistral-small-latest"
+"""A model whose price for batches is in the book: $0.075 and $0.30 a million."""
 ASK: dict[str, Any] = {"model": MODEL, "messages": [{"role": "user", "content": "How are you today?"}]}
 USAGE = {"prompt_tokens": 1000, "completion_tokens": 200, "total_tokens": 1200}
 USD = 0.00016
@@ -143,3 +147,38 @@ def test_a_conversation_that_is_stored_is_not_bounded(telemetry: Telemetry, mode
         mistral.beta.conversations.start(model=MODEL, inputs="How are you today?")
     assert spent(telemetry) == (1000, 200, USD)
     assert "connector tokens" in str(telemetry.attributes()[semconv.UNPRICED])
+
+
+def batch_results(mistral: Any, *, inline: bool) -> str:
+    """The results of a batch as text, read in one of two ways."""
+    if inline:
+        return str(mistral.batch.jobs.get(job_id="job_1", inline=True).outputs)
+    job = mistral.batch.jobs.get(job_id="job_1")
+    return str(mistral.files.download(file_id=job.output_file).read())
+
+
+@pytest.mark.parametrize("inline", [False, True], ids=["in a file", "in the job"])
+def test_a_batch_is_settled_once(telemetry: Telemetry, model_server: ModelServer, *, inline: bool) -> None:
+    """Three lines at half the price of chats; the two that failed are free, and so is a second reading."""
+    provider = model_server.responder = BatchProvider()
+    provider.inlined = inline
+    with client(model_server) as mistral, budgeted(telemetry, budgets="user:usd=1"):
+        with otel_agentcost.attribute(user="u1"):
+            mistral.batch.jobs.create(endpoint="/v1/chat/completions", model=BATCHED, input_files=["file-in"])
+        mistral.batch.jobs.get(job_id="job_1")
+        provider.finish()
+        first, second = (batch_results(mistral, inline=inline) for _ in range(2))
+    assert first == second
+    settled = telemetry.attributes(f"settle_batch {BATCHED}")
+    assert settled[semconv.COST] == pytest.approx(3 * (1000 * 0.075 + 100 * 0.30) / 1e6)
+    assert settled[semconv.USER] == "u1"
+
+
+def test_a_conversation_that_goes_on_is_not_missed(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """Its path ends with its id."""
+    usage = {"prompt_tokens": 1000, "completion_tokens": 200, "total_tokens": 1200}
+    entry = {"type": "message.output", "role": "assistant", "content": "Well.", "model": MODEL}
+    model_server.replies(json_reply({"conversation_id": "c1", "outputs": [entry], "usage": usage}))
+    with client(model_server) as mistral, budgeted(telemetry):
+        mistral.beta.conversations.append(conversation_id="c1", inputs="And today?")
+    assert spent(telemetry)[:2] == (1000, 200)

@@ -1,0 +1,30 @@
+"""dspy: `Tool.__call__` and `acall` call the tools of its agents, also those of MCP servers and LangChain."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from otel_agentcost.integrations.patching import Target
+from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest
+
+_OWN = "dspy.predict."
+"""The module of functions that an agent of DSPy adds to its tools, to end its run."""
+
+
+def _request(tool: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:
+    if str(getattr(tool.func, "__module__", "")).startswith(_OWN):
+        return None
+    return ToolRequest(tool.name or type(tool).__name__, lambda: kwargs)
+
+
+def _patch(method: str) -> ToolPatch:
+    return ToolPatch(
+        target=Target(module="dspy.adapters.types.tool", owner="Tool", method=method),
+        read_request=_request,
+        asynchronous=method == "acall",
+    )
+
+
+FRAMEWORK = Framework(
+    name="dspy", title="DSPy", distribution="dspy", oldest="3.0.0", patches=(_patch("__call__"), _patch("acall"))
+)
