@@ -167,6 +167,7 @@ GPT: dict[str, Any] = {"create": openai_create, "poll": openai_poll, "usd": 0.00
 """Three times 1,000 tokens at $0.075 and 100 at $0.30 a million."""
 HAIKU: dict[str, Any] = {"create": claude_create, "poll": claude_poll, "usd": 0.00225, "model": "claude-haiku-4-5"}
 """Three times 1,000 tokens at $0.50 and 100 at $2.50 a million."""
+BETA: dict[str, Any] = {**HAIKU, "create": claude_beta_create}
 FLASH: dict[str, Any] = {"create": gemini_create, "poll": gemini_poll, "usd": 0.000825, "model": "gemini-2.5-flash"}
 """Three times 1,000 tokens at $0.15 and 100 at $1.25 a million."""
 PROGRAMS = {
@@ -176,7 +177,7 @@ PROGRAMS = {
     "openai async": Program(**GPT, read=openai_async),
     "anthropic": Program(**HAIKU, read=claude_read),
     "anthropic async": Program(**HAIKU, read=claude_async),
-    "anthropic beta": Program(**{**HAIKU, "create": claude_beta_create}, read=claude_beta_read),
+    "anthropic beta": Program(**BETA, read=claude_beta_read),
     "gemini inlined": Program(**FLASH, read=gemini_inlined, inlined=True),
     "gemini file": Program(**FLASH, read=gemini_file),
     "gemini into a stream": Program(**FLASH, read=gemini_into_a_stream),
