@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 from opentelemetry.trace import SpanKind
 
 import otel_agentcost
+from benchmarks.no_metrics import NoMetrics
 from benchmarks.workloads import Workload, workloads
 from otel_agentcost.calls import streams
 from otel_agentcost.calls.admission import Gates
@@ -42,17 +43,6 @@ class _NoSpans(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-class _NoMetrics(MetricExporter):
-    def export(self, metrics_data: Any, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
-        return MetricExportResult.SUCCESS
-
-    def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        return True
-
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        pass
-
-
 @dataclass
 class Sdk:
     """A tracer and a meter provider that throw away what they get."""
@@ -64,7 +54,7 @@ class Sdk:
     def fresh(cls) -> Sdk:
         tracers = TracerProvider(shutdown_on_exit=False)
         tracers.add_span_processor(BatchSpanProcessor(_NoSpans()))
-        reader = PeriodicExportingMetricReader(_NoMetrics(), export_interval_millis=60_000)
+        reader = PeriodicExportingMetricReader(NoMetrics(), export_interval_millis=60_000)
         return cls(tracers, MeterProvider([reader], shutdown_on_exit=False))
 
     def trace(self) -> AbstractContextManager[Any]:

@@ -12,6 +12,7 @@ import hashlib
 import html
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -96,6 +97,27 @@ def create(folder: Path, packages: Sequence[str]) -> Path:
     python = folder / "bin" / "python"
     uv("pip", "install", "--quiet", "--python", str(python), *packages)
     return python
+
+
+def kept(folder: Path, packages: Sequence[str]) -> Path:
+    """Makes an environment in the user's cache, unless it is there already.
+
+    Args:
+        folder: Where. Its name must change with what is installed.
+        packages: See `create`.
+
+    Returns:
+        The environment's Python.
+
+    Raises:
+        InstallationFailed: uv failed.
+    """
+    done = folder / ".installed"
+    if not done.exists():
+        shutil.rmtree(folder, ignore_errors=True)
+        create(folder, packages)
+        done.touch()
+    return folder / "bin" / "python"
 
 
 def _read(url: str) -> bytes:

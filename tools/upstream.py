@@ -145,12 +145,7 @@ def environment(suite: Suite) -> Path:
         needs += ("--group", f"{source(suite) / 'pyproject.toml'}:{suite.group}")
     key = hashlib.sha256(repr((needs, sys.version)).encode()).hexdigest()[:12]
     folder = CACHE / f"environment-{suite.distribution}-{key}"
-    done = folder / ".installed"
-    if not done.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        packages.create(folder, needs)
-        done.touch()
-    return folder / "bin" / "python"
+    return packages.kept(folder, needs)
 
 
 def run(suite: Suite, tests: list[str], *, instrumented: bool) -> dict[str, bool]:

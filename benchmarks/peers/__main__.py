@@ -11,7 +11,6 @@ import argparse
 import hashlib
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -22,10 +21,10 @@ from typing import Any
 
 from benchmarks.peers.table import BARE, PEERS, SDKS, Peer
 from tools import packages
+from tools.documents import PERFORMANCE, with_block
 
 ROOT = Path(__file__).resolve().parents[2]
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "otel-agentcost" / "peers"
-PAGE = ROOT / "docs" / "performance.md"
 CALLS = {
     "openai chat sync": 40,
     "openai chat async x50": 50,
@@ -44,12 +43,7 @@ def environment(peer: Peer) -> Path:
     own = () if peer.packages else ("--editable", str(ROOT))
     needs = (*SDKS, *peer.packages, *own)
     folder = CACHE / hashlib.sha256(repr((needs, sys.version)).encode()).hexdigest()[:12]
-    done = folder / ".installed"
-    if not done.exists():
-        shutil.rmtree(folder, ignore_errors=True)
-        packages.create(folder, needs)
-        done.touch()
-    return folder / "bin" / "python"
+    return packages.kept(folder, needs)
 
 
 class Worker:
@@ -147,9 +141,7 @@ def rows(added: dict[str, dict[str, list[float]]], peers: list[Peer]) -> str:
 
 def write(table: str) -> None:
     """Writes the table into docs/performance.md."""
-    page = PAGE.read_text(encoding="utf-8")
-    begin, end = "<!-- peers -->\n", "<!-- /peers -->"
-    PAGE.write_text(f"{page.partition(begin)[0]}{begin}{table}{end}{page.partition(end)[2]}", encoding="utf-8")
+    PERFORMANCE.write_text(with_block(PERFORMANCE.read_text(encoding="utf-8"), "peers", table), encoding="utf-8")
 
 
 def main() -> int:

@@ -17,10 +17,11 @@ from typing import Any
 
 from opentelemetry import metrics, trace
 from opentelemetry.sdk.metrics import MeterProvider
-from opentelemetry.sdk.metrics.export import MetricExporter, MetricExportResult, PeriodicExportingMetricReader
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
+from benchmarks.no_metrics import NoMetrics
 from benchmarks.peers.table import Peer, Telemetry, named
 from benchmarks.workloads import workloads
 
@@ -35,21 +36,10 @@ class _Spans(SpanExporter):
         return SpanExportResult.SUCCESS
 
 
-class _NoMetrics(MetricExporter):
-    def export(self, metrics_data: Any, timeout_millis: float = 10_000, **kwargs: Any) -> MetricExportResult:
-        return MetricExportResult.SUCCESS
-
-    def force_flush(self, timeout_millis: float = 10_000) -> bool:
-        return True
-
-    def shutdown(self, timeout_millis: float = 30_000, **kwargs: Any) -> None:
-        pass
-
-
 def instrument(peer: Peer, exporter: SpanExporter) -> Telemetry:
     """Makes the providers as an application does, and switches the peer on."""
     processor = BatchSpanProcessor(exporter)
-    reader = PeriodicExportingMetricReader(_NoMetrics())
+    reader = PeriodicExportingMetricReader(NoMetrics())
     tracers, meters = None, None
     if not peer.own_providers:
         tracers = TracerProvider()

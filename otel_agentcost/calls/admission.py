@@ -207,7 +207,7 @@ class Gate:
             decision = self.guard.admit(facts, wait=False)
             if isinstance(decision, Ticket):
                 self.guard.release(decision, self.clock())
-        except Exception as bug:
+        except Exception as bug:  # of a ledger: the input is sent, as without budgets
             report("checking budgets", bug)
             return True
         return isinstance(decision, Ticket) and decision.model is None and decision.max_output_tokens is None

@@ -270,7 +270,7 @@ def adopt_span(span: SdkSpan, ctx: Context | None) -> None:
 
     If the run has a span already, and `span` turns out to represent the same run, it is marked when it ends.
     """
-    run = _open_run(blocks.here(ctx)) or _open_run(context.get_current())
+    run = _run_around(blocks.here(ctx))
     if run is None:
         return
     if not run.awaits_span:
@@ -285,7 +285,7 @@ def is_duplicate(span: SdkSpan, ctx: Context | None) -> bool:
     if not agent_spans.is_foreign(span):
         return False
     here = blocks.here(ctx)
-    run = _open_run(here) or _open_run(context.get_current())
+    run = _run_around(here)
     return run is not None and not run.awaits_span and run.is_shown_by(span, here)
 
 
@@ -295,6 +295,11 @@ def _mark_duplicate(span: SdkSpan, name: str | None, own: Span | None) -> None:
     tally = rollup.tally_of(span)
     if (tally is None or not tally.is_of(span)) and agent_spans.shows(span, name, own):
         span.set_attribute(semconv.DUPLICATE, True)
+
+
+def _run_around(ctx: Context) -> AgentRun | None:
+    """Return the open run in `ctx`, or else in the current context: some instrumentations make contexts anew."""
+    return _open_run(ctx) or _open_run(context.get_current())
 
 
 def _open_run(ctx: Context) -> AgentRun | None:

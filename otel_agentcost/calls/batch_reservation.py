@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from otel_agentcost.calls.pricing import worst_case_price
+from otel_agentcost.core.batch import TERMS
 from otel_agentcost.guard.ledger import MOST, Unit
 from otel_agentcost.guard.reservation import Policy, reservation_for
 from otel_agentcost.guard.types import CallFacts, Reservation
@@ -28,8 +29,6 @@ Uploads = dict[str, Reservation]
 
 UPLOADS_AT_MOST = 1_000
 """Uploaded files that are remembered."""
-
-_TERMS = (("processing", "batch"),)
 
 
 def reserve_batch(facts: CallFacts, request: ModelRequest, book: PriceBook, policy: Policy, uploads: Uploads) -> None:
@@ -80,7 +79,7 @@ def worst_case_of(
     unpriced: str | None = None
     for each in requests:
         form = load(format_of_line(each.path))
-        call = form.read_request(each.body, each.path)._replace(terms=_TERMS, asked_terms=())
+        call = form.read_request(each.body, each.path)._replace(terms=TERMS, asked_terms=())
         line = replace(request, call=call, format=form)
         line = replace(line, endpoint=book.resolve(line.endpoint, call.model))
         price = worst_case_price(book, line, now)

@@ -17,7 +17,7 @@ from otel_agentcost.calls import pricing
 from otel_agentcost.calls.admission import Gates
 from otel_agentcost.calls.scopes import new_id
 from otel_agentcost.core import money
-from otel_agentcost.core.batch import BatchVerbs, KeptBatch, batch_verbs
+from otel_agentcost.core.batch import TERMS, BatchVerbs, KeptBatch, batch_verbs
 from otel_agentcost.core.batch_record import BatchRecord
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.cost import FREE, Cost
@@ -40,7 +40,6 @@ _T = TypeVar("_T")
 OPERATION = "settle_batch"
 """`gen_ai.operation.name` of a settlement."""
 
-_TERMS = (("processing", "batch"),)
 _OF_THE_BATCH = ("processing", "service_tier")
 """Terms that a line may state too. Its price is that of the batch."""
 
@@ -120,7 +119,7 @@ def _guarded(action: Callable[[], object]) -> None:
             f"otel-agentcost: the ledger does not answer ({error!s:.200}), so a batch was not kept, or its results are "
             "not counted yet. They are when they are read again, or with `agentcost batches settle`.",
         )
-    except Exception as bug:
+    except Exception as bug:  # the application reads its results all the same
         report("settling a batch", bug)
 
 
@@ -261,7 +260,7 @@ class Settlement:
             call = call._replace(model=requested, body=None)
         terms = tuple(term for term in answer.terms if term[0] not in _OF_THE_BATCH)
         answer = answer._replace(terms=terms)
-        request = ModelRequest(call=call._replace(terms=_TERMS, asked_terms=()), endpoint=record.endpoint, format=form)
+        request = ModelRequest(call=call._replace(terms=TERMS, asked_terms=()), endpoint=record.endpoint, format=form)
         cost = pricing.cost_of(self._books.book, request, answer, at=record.at, failed=False)
         return _Priced(requested or answer.model, answer.model, answer.tokens(), answer.usage is not None, cost)
 

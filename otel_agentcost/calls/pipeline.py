@@ -371,7 +371,7 @@ class Pipeline:
             read = seam.batch_read(instance, args, kwargs) if isinstance(seam, ReadsBatches) else None
             if read is not None and self.active:
                 batches.read(read, seam.unwrap(result))
-        except Exception as error:
+        except Exception as error:  # the application gets what it reads all the same
             report("reading a batch", error)
 
     def _read_whole(self, call: ActiveCall, content_type: str, content: bytes) -> None:

@@ -8,7 +8,7 @@ report at the end of the turn replaces that, and becomes one span for each model
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from typing import Final, NamedTuple
@@ -27,6 +27,7 @@ from otel_agentcost.core.usage import NO_TOKENS, Usage
 from otel_agentcost.diagnostics import report
 from otel_agentcost.guard import CallFacts, Refused, Ticket
 from otel_agentcost.guard.ledger import Unit
+from otel_agentcost.guard.types import Level
 from otel_agentcost.telemetry import attribution, rollup, run_context, spans
 from otel_agentcost.telemetry.recorder import SpanAccount
 from otel_agentcost.telemetry.rollup import InFlight
@@ -105,7 +106,7 @@ class ReportedTurn:
         try:
             facts = self._facts = self._facts_of(gate)
             decision = await gate.ask_async(facts, self._around)
-        except Exception as bug:
+        except Exception as bug:  # of a ledger: the call is made, as without budgets
             report("checking budgets", bug)
             return
         if isinstance(decision, Ticket) and (decision.model is not None or decision.max_output_tokens is not None):
@@ -126,10 +127,9 @@ class ReportedTurn:
 
     def _refuse(self, gate: Gate, refused: Refused) -> None:
         """Raise the refusal, on a span of its own like that of any refused model call."""
-        name = "chat" if self._model is None else f"chat {self._model}"
         call = Call(operation="chat", model=self._model)
         attributes = spans.request_attributes(call, {semconv.PROVIDER: self._provider}, self._who)
-        span = self._running.tracer.start_span(name, self._context, SpanKind.CLIENT, attributes)
+        span = self._running.tracer.start_span(spans.name_of(call), self._context, SpanKind.CLIENT, attributes)
         try:
             gate.refuse(span, refused)
         finally:
@@ -161,17 +161,20 @@ class ReportedTurn:
 
     def _settle(self, gate: Gate, usd: Decimal | None, tokens: int) -> None:
         ticket, self._admitted = self._admitted, None
-        if ticket is None:
-            return
+        if ticket is not None:
+            self._count(gate, lambda: gate.guard.settle(ticket, usd, tokens, gate.clock()))
 
-        def settle() -> None:
+    def _count(self, gate: Gate, count: Callable[[], Sequence[Level]]) -> None:
+        """Run `count`, which changes the ledger, and report the levels of the budgets that it returns."""
+
+        def counted() -> None:
             try:
-                for level in gate.guard.settle(ticket, usd, tokens, gate.clock()):
+                for level in count():
                     gate.reports.level(self._around, *level)
-            except Exception as bug:
-                report("settling a call with its budgets", bug)
+            except Exception as bug:  # of a ledger: the turn goes on
+                report("settling a turn with its budgets", bug)
 
-        gate.guard.run_without_blocking(settle)
+        gate.guard.run_without_blocking(counted)
 
     def _list_price(self, model: str, usage: Usage, terms: tuple[tuple[str, str], ...] = ()) -> Cost:
         return self._running.book.price(
@@ -190,7 +193,7 @@ class ReportedTurn:
         priced = [(each, self._cost_of(each)) for each in reports]
         try:
             self._settle_all(priced)
-        except Exception as bug:
+        except Exception as bug:  # the telemetry must have the dollars all the same
             report("settling a turn with its budgets", bug)
         for each, cost in priced:
             self._charge_safely(each, cost, error)
@@ -199,7 +202,7 @@ class ReportedTurn:
     def _charge_safely(self, reported: ModelReport, cost: Cost, error: str | None) -> None:
         try:
             self._charge(reported, cost, error)
-        except Exception as bug:
+        except Exception as bug:  # another model may still be charged
             report("charging a turn", bug)
 
     def _cost_of(self, reported: ModelReport) -> Cost:
@@ -227,22 +230,14 @@ class ReportedTurn:
         if not priced:
             return
         counted = Ticket(facts.call_id, gate.guard.counted(facts, self._model, facts.now), dict(self._counted))
-
-        def correct() -> None:
-            try:
-                for level in gate.guard.correct(counted, usd, tokens, gate.clock()):
-                    gate.reports.level(self._around, *level)
-            except Exception as bug:
-                report("settling a turn with its budgets", bug)
-
-        gate.guard.run_without_blocking(correct)
+        self._count(gate, lambda: gate.guard.correct(counted, usd, tokens, gate.clock()))
 
     def _charge(self, reported: ModelReport, cost: Cost, error: str | None) -> None:
         running, answer = self._running, reported.answer._replace(model=reported.model)
         call = Call(operation="chat", model=reported.model)
         attributes = spans.request_attributes(call, {semconv.PROVIDER: reported.provider}, self._who)
         span = running.tracer.start_span(
-            f"chat {reported.model}", self._context, SpanKind.CLIENT, attributes, start_time=self._started_ns
+            spans.name_of(call), self._context, SpanKind.CLIENT, attributes, start_time=self._started_ns
         )
         tokens = answer.tokens()
         span.set_attributes(spans.answer_attributes(answer, tokens, cost))
@@ -289,7 +284,7 @@ async def usd_left(running: Instrumentation, ctx: Context, model: str | None, *,
         if lasting and not around.get_span_context().is_valid:
             facts.scopes = {scope: value for scope, value in facts.scopes.items() if scope != "trace"}
         nano = await gate.guard.left_async(facts, windows=not lasting)
-    except Exception as bug:
+    except Exception as bug:  # of a ledger: the program runs without a limit of its own
         report("reading what budgets leave", bug)
         return None
     return None if nano is None else money.from_nano(nano)

@@ -61,6 +61,36 @@ class StreamListener(Protocol):
         ...
 
 
+class Relay:
+    """A listener that reads the events in another way, and passes everything else to the listener of the call."""
+
+    def __init__(self, listener: StreamListener, feed: Feed) -> None:
+        """Create the object.
+
+        Args:
+            listener: The receiver of the stream's end.
+            feed: Processes one event.
+        """
+        self._listener = listener
+        self.feed = feed
+
+    def first_chunk(self) -> None:
+        """See `StreamListener`."""
+        self._listener.first_chunk()
+
+    def unreadable(self, bug: Exception) -> Feed:
+        """See `StreamListener`."""
+        return self._listener.unreadable(bug)
+
+    def end(self, error: BaseException | None = None, *, complete: bool) -> None:
+        """See `StreamListener`."""
+        self._listener.end(error, complete=complete)
+
+    def dropped(self) -> None:
+        """See `StreamListener`."""
+        self._listener.dropped()
+
+
 def _stopped(listener: StreamListener, error: BaseException) -> None:
     """Inform the listener that `error` has ended the stream."""
     if isinstance(error, GeneratorExit):

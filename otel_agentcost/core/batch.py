@@ -18,6 +18,9 @@ from otel_agentcost.core.ledger import UNITS, Amounts, Claim, Standing, Unit
 BATCH_DAYS = 60
 """Days for which a batch is remembered after its creation. Providers keep results for about thirty days."""
 
+TERMS: Final = (("processing", "batch"),)
+"""The terms of the price of a batch's requests (`core.call.Call.terms`)."""
+
 LINES_AT_ONCE = 500
 """The most lines that one step counts, so that a server which serves others is not blocked."""
 

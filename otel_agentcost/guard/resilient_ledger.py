@@ -131,7 +131,7 @@ class ResilientLedger:
         self._check_pause()
         try:
             answer = verb(batch_verbs(self.wrapped))
-        except Exception as error:
+        except Exception as error:  # of the ledger, which may be one of another distribution
             reraise_foreign(error)
             raise self._record_failure(error) from error
         self._record_success()

@@ -13,7 +13,8 @@ from __future__ import annotations
 import inspect
 import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import WRAPPER_ASSIGNMENTS, update_wrapper
 from types import MethodType, ModuleType
 from typing import Any, NamedTuple
 
@@ -27,7 +28,7 @@ from otel_agentcost.integrations.targets import LAYER, Holder, Target, defining_
 Wrapper = Callable[[Callable[..., Any], Any, tuple[Any, ...], dict[str, Any]], Any]
 """Called as `wrapper(wrapped, instance, args, kwargs)` in place of the method; a function has no instance."""
 
-__all__ = ["Patch", "Target", "Wrapper", "argument", "with_argument"]
+__all__ = ["FunctionPatch", "Patch", "Target", "Wrapper", "argument", "optional_argument", "with_argument"]
 
 
 class Patch:
@@ -155,6 +156,33 @@ class Patch:
                         _unwrap(each, placed.name, other)
 
 
+class FunctionPatch(Patch):
+    """A patch whose wrapper is a plain function: the least that a patched method can cost."""
+
+    def __init__(
+        self, target: Target, make: Callable[[Callable[..., Any]], Callable[..., Any]], check: SelfCheck | None = None
+    ) -> None:
+        """Create the patch, which is not installed yet.
+
+        Args:
+            target: The method.
+            make: Makes the function in place of the method, with the same arguments.
+            check: See `Patch`.
+        """
+        super().__init__(target, _unused, check)
+        self._make = make
+
+    def wrapper_of(self, method: Any, holder: Holder, name: str) -> Any:
+        """Return the function in place of `method`."""
+        del holder, name
+        # Without the attributes of `method`: they may say that another instrumentation has wrapped it.
+        return update_wrapper(self._make(method), method, WRAPPER_ASSIGNMENTS, ())
+
+
+def _unused(*_: object) -> None:
+    """Stand for the wrapper that a `FunctionPatch` does not have."""
+
+
 class _Placed(NamedTuple):
     """A wrapper that was put in place. Weak references: a module that was purged and imported again can be freed."""
 
@@ -254,6 +282,13 @@ def argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name:
         KeyError: The call has no such argument.
     """
     return args[position] if len(args) > position else kwargs[name]
+
+
+def optional_argument(
+    args: tuple[Any, ...], kwargs: Mapping[str, Any], position: int, name: str, default: Any = None
+) -> Any:
+    """Return the argument at `position` (from 0), or else the keyword argument `name`, or else `default`."""
+    return args[position] if len(args) > position else kwargs.get(name, default)
 
 
 def with_argument(

@@ -1,9 +1,8 @@
 """Let a refusal come out of libraries that wrap it, as the `BudgetExceeded` or `LoopDetected` that it is.
 
 Only where nothing else is lost: the exceptions of instructor and of DSPy have the refusal as their cause and no more to
-say about it.
-Those of Haystack's pipelines (their state, to continue from) and of tenacity (which the application asked for) stay.
-docs/refusals.md lists what is seen of each library.
+say about it. Those of Haystack's pipelines (their state, to continue from) and of tenacity (which the application asked
+for) stay. docs/refusals.md lists what is seen of each library.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 from otel_agentcost.errors import BudgetExceeded, LoopDetected
-from otel_agentcost.integrations.patching import Patch, Target
+from otel_agentcost.integrations.patching import Patch, Target, optional_argument
 from otel_agentcost.integrations.self_check import SelfCheck
 
 _RETRIES = "instructor.v2.core.retry"
@@ -30,7 +29,7 @@ def patches() -> tuple[Patch, ...]:
 
 def _not_wrapping(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Return a refusal itself: DSPy raises an exception again that it does not need to wrap."""
-    error = args[0] if args else kwargs.get("exc")
+    error = optional_argument(args, kwargs, 0, "exc")
     return error if isinstance(error, BudgetExceeded | LoopDetected) else wrapped(*args, **kwargs)
 
 

@@ -102,12 +102,8 @@ def _following(wrapped: Callable[..., Any], args: Any, kwargs: Any) -> Any:
 
 def _in_thread(ctx: Context, function: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
     """Call `function` in `ctx`. The thread serves others afterwards."""
-    before = blocks.place()
-    blocks.move_to(blocks.place_of(ctx))
-    try:
+    with blocks.moved_to(blocks.place_of(ctx)):
         return function(*args, **kwargs)
-    finally:
-        blocks.move_to(before)
 
 
 # --- And back ---

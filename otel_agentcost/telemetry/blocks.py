@@ -8,7 +8,8 @@ restores the OpenTelemetry context after a dependency, but not this variable. `h
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
@@ -232,6 +233,17 @@ def move_to(there: Place) -> None:
     if context.get_current() is not there.context:
         context.attach(there.context)
     take_over(there.block)
+
+
+@contextmanager
+def moved_to(there: Place) -> Generator[None]:
+    """Make the context and the block of `there` current, for a block of code."""
+    before = place()
+    move_to(there)
+    try:
+        yield
+    finally:
+        move_to(before)
 
 
 def innermost() -> Block | None:

@@ -155,13 +155,7 @@ class Recorder:
             tokens: The answer's tokens; None where the usage is not known.
             cost: The answer's cost, or the reason why it is not known.
         """
-        metrics = self._metrics
-        whose = whose_of(labels.attributes, begun.attribution)
-        if tokens is not None:
-            metrics.tokens(tokens.input, tokens.output, labels, account.context)
-            metrics.used(tokens, whose)
-        if cost.usd is not None:
-            metrics.cost(cost, labels, whose, None, account.context)
+        self._record_later(labels, begun.attribution, tokens, cost, account.context)
         into, out = (tokens.input, tokens.output) if tokens is not None else (0, 0)
         for run in begun.runs:
             run.tally.finish_llm(cost.usd, into, out, resolves=cost.unpriced is None)
@@ -190,20 +184,25 @@ class Recorder:
             cost: Their cost, or the reason why it is not known.
             resolves: True if the whole cost of the batch is known now.
         """
-        metrics = self._metrics
-        whose = whose_of(labels.attributes, account.attribution)
-        if tokens is not None:
-            metrics.tokens(tokens.input, tokens.output, labels, account.context)
-            metrics.used(tokens, whose)
-        if cost.usd is not None:
-            metrics.cost(cost, labels, whose, None, account.context)
+        self._record_later(labels, account.attribution, tokens, cost, account.context)
         if cost.unpriced is not None:
-            metrics.unpriced(cost.unpriced, labels.attributes)
+            self._metrics.unpriced(cost.unpriced, labels.attributes)
         into, out = (tokens.input, tokens.output) if tokens is not None else (0, 0)
         for run in runs:
             run.tally.finish_llm(cost.usd, into, out, resolves=resolves)
         if account.tally is not None:
             account.tally.finish_llm(cost.usd, into, out, resolves=False)
+
+    def _record_later(
+        self, labels: ModelLabels, who: Mapping[str, str], tokens: Tokens | None, cost: Cost, ctx: Context
+    ) -> None:
+        """Record the tokens and the cost of what is known after its call, which was counted without them."""
+        whose = whose_of(labels.attributes, who)
+        if tokens is not None:
+            self._metrics.tokens(tokens.input, tokens.output, labels, ctx)
+            self._metrics.used(tokens, whose)
+        if cost.usd is not None:
+            self._metrics.cost(cost, labels, whose, None, ctx)
 
     def charge_tool_call(
         self, account: Account, tool: str, usd: Decimal | None, unpriced: str | None, error: str | None

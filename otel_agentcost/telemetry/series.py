@@ -109,7 +109,7 @@ def _resolvable_kind() -> type[Any] | None:
 
 def _comparison() -> type[Any] | None:
     """Record the same values in both ways. Returns the histograms' class if readers collect the same points."""
-    from opentelemetry.sdk.metrics.export import AggregationTemporality as Temporality  # noqa: PLC0415
+    from opentelemetry.sdk.metrics.export import AggregationTemporality as Temporality  # noqa: PLC0415 (it is loaded)
 
     kinds = [_compared(temporality) for temporality in (Temporality.CUMULATIVE, Temporality.DELTA)]
     return kinds[0] if kinds[0] is kinds[1] else None
@@ -117,8 +117,8 @@ def _comparison() -> type[Any] | None:
 
 def _compared(temporality: Any) -> type[Any] | None:
     from opentelemetry.sdk import metrics  # noqa: PLC0415 (it is loaded: the histogram is of this package)
-    from opentelemetry.sdk.metrics import export, view  # noqa: PLC0415
-    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415
+    from opentelemetry.sdk.metrics import export, view  # noqa: PLC0415 (it is loaded)
+    from opentelemetry.sdk.resources import Resource  # noqa: PLC0415 (it is loaded)
 
     reader = export.InMemoryMetricReader({metrics.Histogram: temporality})
     views = [view.View(instrument_name="*_some", attribute_keys={"a"})]

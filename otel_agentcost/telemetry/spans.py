@@ -196,7 +196,7 @@ class Spans:
         record: Record | None = None
         try:
             span = adopted or self._tracer.start_span(
-                f"{call.operation} {call.model}" if call.model is not None else call.operation,
+                name_of(call),
                 context=ctx,
                 kind=SpanKind.CLIENT,
                 attributes=attributes,
@@ -233,15 +233,19 @@ class Spans:
         creation = SpanContext(*begun, is_remote=True, trace_flags=TraceFlags(TraceFlags.SAMPLED))
         ctx = blocks.here()
         parent = trace.get_current_span(ctx)
-        name = f"{call.operation} {call.model}" if call.model is not None else call.operation
         attributes = request_attributes(call, endpoint, attributed)
         links = (Link(creation),) if creation.is_valid else ()
-        span = self._tracer.start_span(name, ctx, SpanKind.CLIENT, attributes, links)
+        span = self._tracer.start_span(name_of(call), ctx, SpanKind.CLIENT, attributes, links)
         tally = tally_under(span, parent)
         if tally is None and span.is_recording():
             self._unprocessed()
         alone = not parent.get_span_context().is_valid
         return Record(span, trace.set_span_in_context(span, ctx), attributed, tally, alone=alone)
+
+
+def name_of(call: Call) -> str:
+    """Return the name of a call's span, by the conventions: the operation, and the model where one is known."""
+    return f"{call.operation} {call.model}" if call.model is not None else call.operation
 
 
 def end_started(error: BaseException, parent: Span) -> None:

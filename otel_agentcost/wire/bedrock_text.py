@@ -106,7 +106,7 @@ class Text(Format):
 def _choices(body: Any) -> int:
     """Return the number of answers: Cohere's name for it, and Jurassic's."""
     numbers = (get(body, name) for name in ("num_generations", "numResults"))
-    return max((number for number in numbers if type(number) is int), default=1) or 1
+    return max([1, *(number for number in numbers if type(number) is int)])
 
 
 def _operation(name: str) -> str:

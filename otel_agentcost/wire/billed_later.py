@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
+from otel_agentcost.core import batch
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.wire.fields import text
 from otel_agentcost.wire.format import Format
@@ -102,7 +103,7 @@ class BilledLater(Format):
         work = WORK.get(f":{verb}") or WORK.get(place) or _work_at(place.split("/"))
         named = text(body, "model") or text(body, "baseModel") or (resource if work in (_BATCH, _VIDEO) else "")
         model = named.rpartition("/")[2] if named.startswith(_RESOURCES) else named
-        terms = (("processing", "batch"),) if work is _BATCH else ()
+        terms = batch.TERMS if work is _BATCH else ()
         return Call(operation=work.operation, model=model or None, terms=terms, body=body)
 
     def read_response(self, call: Call, response: Any) -> Answer:

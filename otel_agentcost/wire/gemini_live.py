@@ -20,12 +20,9 @@ from otel_agentcost.wire.gemini import generate_usage
 from otel_agentcost.wire.gemini.grounding import Grounding
 from otel_agentcost.wire.gemini.requests import TABLE, either, last_segment, requested_terms, word
 from otel_agentcost.wire.no_facets import NO_CONTENT, NO_CONVERSATION
-from otel_agentcost.wire.openai_chat import joined
-from otel_agentcost.wire.openai_realtime import SOUND, Context, by_medium
 from otel_agentcost.wire.provider_tools import unknown
 from otel_agentcost.wire.rewriting import NoRewriting
-from otel_agentcost.wire.token_split import output_kind, put
-from otel_agentcost.wire.tokenizers import count_text
+from otel_agentcost.wire.session_context import CONTEXT_TOKENS, SOUND, Context, by_medium, estimated
 from otel_agentcost.wire.traffic_types import PREPAID, PREPAID_REASON, TIERS
 
 
@@ -40,15 +37,6 @@ class _Bound:
 
     def image_count(self, body: Any) -> int:
         return 0
-
-
-class _PromptTokens:
-    """The facet `prompt_tokens`."""
-
-    def count(self, body: Any, model: str | None, *, raw: bool = False) -> int:
-        """Estimate the input. `raw` doubts a count of zero, which a turn that was interrupted at once may have."""
-        context: Context = get(body, "context") or Context()
-        return 0 if raw else int(sum(context.estimate().values()))
 
 
 def _setting(body: Any, name: str) -> Any:
@@ -69,7 +57,7 @@ class GeminiLive(Format):
     content = NO_CONTENT
     conversation = NO_CONVERSATION
     input_bound = _Bound()
-    prompt_tokens = _PromptTokens()
+    prompt_tokens = CONTEXT_TOKENS
     rewriting = NoRewriting("the model of a session cannot be changed")
 
     def read_request(self, body: Any, path: str) -> Call:
@@ -203,7 +191,7 @@ class LiveReader:
         missing = missing or self._error
         usage, partly = self._past, self._used is None
         if self._used is None:
-            usage = self._estimated()
+            usage = estimated(self._call, self._texts, self._sound)
         else:
             try:
                 usage = usage + generate_usage(self._used)
@@ -220,13 +208,6 @@ class LiveReader:
             terms=terms,
             attributes={**by_medium(usage), **({semconv.SERVED_TIER: tier} if tier else {})},
         )
-
-    def _estimated(self) -> Usage:
-        context: Context = get(self._call.body, "context") or Context()
-        counts = context.estimate()
-        put(counts, "output_tokens", count_text(joined(self._texts), self._call.model))
-        put(counts, output_kind("audio"), self._sound)
-        return Usage(counts=counts, estimated=True)
 
 
 def _total(used: Any) -> int:

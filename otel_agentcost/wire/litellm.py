@@ -43,10 +43,6 @@ def is_cached(response: Any) -> bool:
 class _Noted(Within):
     """The format of one kind of calls."""
 
-    def read_request(self, body: Any, path: str) -> Call:
-        """Read a request."""
-        return self.inner.read_request(body, path)
-
     def read_response(self, call: Call, response: Any) -> Answer:
         """Read a whole response."""
         if is_cached(response):
@@ -99,10 +95,6 @@ class _Reader:
 class _Rerank(Within):
     """Reranking, which some providers bill by the search and others by the token."""
 
-    def read_request(self, body: Any, path: str) -> Call:
-        """Read a request."""
-        return self.inner.read_request(body, path)
-
     def read_response(self, call: Call, response: Any) -> Answer:
         """Read a response."""
         meta = get(response, "meta")
@@ -115,10 +107,6 @@ class _Rerank(Within):
         counts: Counts = {}
         put(counts, "input_tokens", tokens)
         return Answer(usage=Usage(counts=counts), response_id=text(response, "id"))
-
-    def open_stream(self, call: Call) -> AnswerReader:
-        """Return a reader with the answer: rerank is not streamed."""
-        return self.inner.open_stream(call)
 
 
 def _priced_here(call: Call, answer: Answer) -> Answer:

@@ -32,6 +32,7 @@ class _Content(ChatContent):
         """Return the message of a response."""
         return list(super().output_messages(_whole(response)))
 
+    # OpenAI's own returns a class of its own, where any collector will do.
     def transcript(self) -> Transcript:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return a new collector for events."""
         return _Transcript(CHAT_CONTENT.transcript())
@@ -63,6 +64,7 @@ class LlamaChat(openai_chat.Chat):
         """Read a whole response."""
         return super().read_response(call, _whole(response))
 
+    # OpenAI's own returns a class of its own, where any reader will do.
     def open_stream(self, call: Call) -> _Reader:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
         """Return a reader for the events of the answer to `call`."""
         return _Reader(super().open_stream(call))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
+from otel_agentcost.core import batch
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.wire.batch_api import Batch, BatchApi, BatchRequest, JsonLines, Reading, listed
 from otel_agentcost.wire.fields import get, items, text
@@ -66,7 +67,7 @@ class Batches(Format):
         """Read a request. The model is that of the first request in the batch, if the body contains the requests."""
         first = next(iter(items(body, "requests")), None)
         model = text(body, "model") or text(get(first, "params"), "model")
-        return Call(operation="create_batch", model=model, terms=(("processing", "batch"),), body=body)
+        return Call(operation="create_batch", model=model, terms=batch.TERMS, body=body)
 
     def read_response(self, call: Call, response: Any) -> Answer:
         """Read a response: it has an id and no usage."""

@@ -10,7 +10,7 @@ from otel_agentcost.core.call import Answer, Call, Partial
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.fields import Malformed, inside, items, text
-from otel_agentcost.wire.format import Format
+from otel_agentcost.wire.format import Format, Rewriting
 from otel_agentcost.wire.input_bound import INPUT_BOUND
 from otel_agentcost.wire.no_facets import NO_CONTENT, NO_CONVERSATION
 from otel_agentcost.wire.openai_chat import ChatReader, model_in
@@ -33,7 +33,7 @@ class Embeddings(Format):
     conversation = NO_CONVERSATION
     input_bound = INPUT_BOUND
     prompt_tokens = PROMPT_TOKENS
-    rewriting = NoRewriting(NO_OTHER_VECTORS)
+    rewriting: Rewriting | None = NoRewriting(NO_OTHER_VECTORS)
 
     def read_request(self, body: Any, path: str) -> Call:
         """Read a request."""

@@ -9,7 +9,7 @@ usage comes with its modalities, also that of the cached tokens.
 from __future__ import annotations
 
 import json
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call
@@ -18,48 +18,8 @@ from otel_agentcost.wire import parameters
 from otel_agentcost.wire.fields import Malformed, count, get, items, need, part, text
 from otel_agentcost.wire.format import CannotRewrite, Change, Format, Rewritten, Shape, SoFar
 from otel_agentcost.wire.no_facets import NO_CONTENT, NO_CONVERSATION
-from otel_agentcost.wire.openai_chat import joined
+from otel_agentcost.wire.session_context import CONTEXT_TOKENS, SOUND, Context, by_medium, estimated
 from otel_agentcost.wire.token_split import Counts, input_counts, input_kind, output_kind, put, rest
-from otel_agentcost.wire.tokenizers import count_text
-
-PER_CALL: Final = 64
-"""Tokens around the whole conversation: OpenAI says that special tokens add a few to each message."""
-PER_IMAGE: Final = 50_000
-"""The allowance for an image of any size, as in `input_bound`."""
-_BYTES_PER_TOKEN: Final = 4
-
-
-class Context(NamedTuple):
-    """The conversation that a response gets as its input, as far as the session has shown it."""
-
-    text: int = 0
-    """Text tokens that the last response has counted."""
-    audio: int = 0
-    image: int = 0
-    added_bytes: int = 0
-    """Bytes of text that are not counted yet: instructions, tools, items."""
-    added_audio: int = 0
-    """Tokens of sound that are not counted yet."""
-    added_images: int = 0
-
-    @property
-    def bound(self) -> int:
-        """The tokens that the provider cannot exceed: a token of text is at least a byte."""
-        images = self.image + self.added_images * PER_IMAGE
-        return PER_CALL + self.text + self.audio + self.added_bytes + self.added_audio + images
-
-    @property
-    def sounds(self) -> bool:
-        """True if there is sound in the conversation."""
-        return self.audio + self.added_audio > 0
-
-    def estimate(self) -> Counts:
-        """Return the tokens by kind, of which none is taken for cached."""
-        counts: Counts = {}
-        put(counts, "input_tokens", self.text + -(-self.added_bytes // _BYTES_PER_TOKEN))
-        put(counts, "input_audio_tokens", self.audio + self.added_audio)
-        put(counts, "input_image_tokens", self.image)
-        return counts
 
 
 class _Bound:
@@ -74,15 +34,6 @@ class _Bound:
 
     def image_count(self, body: Any) -> int:
         return 0
-
-
-class _PromptTokens:
-    """The facet `prompt_tokens`."""
-
-    def count(self, body: Any, model: str | None, *, raw: bool = False) -> int:
-        """Estimate the input. A count of zero is right for a response that was cancelled at once: `raw` doubts it."""
-        context: Context = get(body, "context") or Context()
-        return 0 if raw else int(sum(context.estimate().values()))
 
 
 class _Rewriting:
@@ -132,7 +83,7 @@ class Realtime(Format):
     content = NO_CONTENT
     conversation = NO_CONVERSATION
     input_bound = _Bound()
-    prompt_tokens = _PromptTokens()
+    prompt_tokens = CONTEXT_TOKENS
     rewriting = _Rewriting()
 
     def read_request(self, body: Any, path: str) -> Call:
@@ -213,17 +164,6 @@ def _input(counts: Counts, usage: Any) -> tuple[Kind, ...]:
     return ()
 
 
-def by_medium(usage: Usage | None) -> dict[str, AttributeValue]:
-    """Return the span attributes with the tokens of sound, images and video, by kind."""
-    if usage is None:
-        return {}
-    return {
-        f"{semconv.USAGE_OF_KIND}{kind}": int(number)
-        for kind, number in usage.counts.items()
-        if "tokens" in kind and ("audio" in kind or "image" in kind or "video" in kind)
-    }
-
-
 def context_after(usage: Any) -> Context | None:
     """Return the conversation after a response, which becomes the input of the next; None without readable counts."""
     try:
@@ -257,8 +197,6 @@ def _finish_reasons(response: Any) -> tuple[str, ...]:
     return (text(get(response, "status_details"), "reason") or str(status),)
 
 
-SOUND: Final = "agentcost.sound"
-"""The field of the event that stands for sound, which is measured and not kept: its tokens."""
 _WORDS: Final = (".text.delta", "_text.delta", "transcript.delta", "arguments.delta")
 
 
@@ -303,11 +241,7 @@ class RealtimeReader:
         failed = text(self._ended, "status") == "failed" and not self._texts and not self._sound
         if answer.usage is not None or answer.doubtful or failed:
             return answer
-        context: Context = get(self._call.body, "context") or Context()
-        counts = context.estimate()
-        put(counts, "output_tokens", count_text(joined(self._texts), self._call.model))
-        put(counts, output_kind("audio"), self._sound)
-        usage = Usage(counts=counts, estimated=True)
+        usage = estimated(self._call, self._texts, self._sound)
         return answer._replace(usage=usage, missing=None, attributes=by_medium(usage))
 
 

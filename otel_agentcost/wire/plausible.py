@@ -2,8 +2,8 @@
 
 Some servers report zeros for every stream, some a placeholder, some a part that is larger than its whole, some a sum of
 running totals. A count is in doubt if it is 0 (or far too low) for a prompt with text, or for an answer with text, or
-if no call can have so many tokens. Zeros are right for an answer
-without text (a refusal), and for an answer from a gateway's cache.
+if no call can have so many tokens. Zeros are right for an answer without text (a refusal), and for an answer from a
+gateway's cache.
 
 The usual response is checked by two comparisons; texts are looked at only if a count is very low.
 """

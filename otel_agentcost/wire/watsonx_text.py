@@ -11,6 +11,7 @@ from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, Call, Partial
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import parameters
+from otel_agentcost.wire.cohere_rerank import RERANK
 from otel_agentcost.wire.fields import Malformed, count, get, items, text
 from otel_agentcost.wire.format import Change, Format, Rewritten, SoFar
 from otel_agentcost.wire.input_bound import INPUT_BOUND
@@ -34,7 +35,7 @@ _TABLE: Final[parameters.Table] = {
 }
 _DEFAULT_LIMIT: Final = 20
 """The output tokens of a request without a limit."""
-_OPERATIONS: Final = {"embeddings": semconv.EMBEDDINGS, "rerank": "rerank"}
+_OPERATIONS: Final = {"embeddings": semconv.EMBEDDINGS, "rerank": RERANK}
 
 
 class _Rewriting:

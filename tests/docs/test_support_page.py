@@ -31,7 +31,7 @@ def test_a_cell_with_a_failed_test_is_not_claimed() -> None:
     tests = PROOFS["openai"]["sync"]
     for test, outcome in zip(tests, ("passed", "failed"), strict=True):
         recorder.pytest_runtest_logreport(
-            pytest.TestReport(test, ("", 0, ""), {}, outcome, None, "call")  # type: ignore[arg-type]
+            pytest.TestReport(test, ("", 0, ""), {}, outcome, None, "call")  # type: ignore[arg-type] # `outcome` is any text for mypy
         )
     table: Table = {}
     recorder.merge(table)

@@ -113,3 +113,9 @@ local function remember(call, state, ends, now, ...)
   redis.call('RPUSH', call, state, ends, ...)
   redis.call('PEXPIRE', call, string.format('%.0f', (math.max(tonumber(ends) - now, 0) + GRACE) * 1000))
 end
+
+-- Returns a batch as an answer has it.
+local function shown(key)
+  local found = redis.call('HMGET', BATCH .. key, 'record', 'open', 'lines', 'nano_usd')
+  return {key, found[1], found[2], found[3], found[4]}
+end

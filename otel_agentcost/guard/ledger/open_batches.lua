@@ -1,9 +1,4 @@
 -- KEYS: the zset of open batches. ARGV: now. Returns the batches one after the other, the oldest first.
-local function shown(key)
-  local found = redis.call('HMGET', BATCH .. key, 'record', 'open', 'lines', 'nano_usd')
-  return {key, found[1], found[2], found[3], found[4]}
-end
-
 local all = {}
 for _, key in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   local ends = redis.call('HGET', BATCH .. key, 'until')

@@ -109,7 +109,7 @@ def _wrapper_of(framework: str, patch: AgentPatch | TurnPatch | StepPatch | OwnP
 
 
 def _step_wrapper(framework: str, patch: StepPatch) -> Wrapper:
-    def around(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:  # noqa: ARG001
+    def around(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         manager = wrapped(*args, **kwargs)
         try:
             span = patch.read_span(args, kwargs)
@@ -292,8 +292,3 @@ _AROUND: dict[Kind, Callable[[_Open], Wrapper]] = {
 def makes_spans() -> bool:
     """Return True if spans that a framework starts with the global tracer provider are more than a fiction."""
     return not isinstance(trace.get_tracer_provider(), trace.ProxyTracerProvider | trace.NoOpTracerProvider)
-
-
-def argument(args: tuple[Any, ...], kwargs: dict[str, Any], position: int, name: str, default: Any = None) -> Any:
-    """Return the argument at `position` (from 0), or else the keyword argument `name`, or else `default`."""
-    return args[position] if len(args) > position else kwargs.get(name, default)

@@ -9,8 +9,7 @@ read here are the JSON messages of its protocol, which are the same for all rele
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
 
@@ -112,18 +111,11 @@ class Session:
             self._place = place
         elif self._run is None and self._place is None:
             self._run = AgentRun(self.agent(), SOURCE)
-            with self._run_opened(self._run):
-                self._place = blocks.place()
+            self._run.__enter__()
+            self._place = blocks.place()
+            self._run.pause()
         if self._place is not None:
             self._turn = ReportedTurn(running, self._place.context, "anthropic", self.model)
-
-    @contextmanager
-    def _run_opened(self, run: AgentRun) -> Generator[None]:
-        run.__enter__()
-        try:
-            yield
-        finally:
-            run.pause()
 
     async def admit(self) -> None:
         """Reserve for the next model call of the turn.
@@ -253,15 +245,11 @@ class Session:
         if identity in self._tools or self._place is None:
             return
         outer = self._tools.get(parent or "")
-        before = blocks.place()
-        blocks.move_to(self._place if outer is None else blocks.place_of(outer.inside))
-        try:
+        with blocks.moved_to(self._place if outer is None else blocks.place_of(outer.inside)):
             given: dict[str, Any] = dict(arguments) if isinstance(arguments, Mapping) else {}
             call = ToolCall(name, lambda: given, call_id=identity, source=SOURCE)
             call.__enter__()
             self._tools[identity] = call
-        finally:
-            blocks.move_to(before)
 
     def _result(self, message: Mapping[str, Any]) -> None:
         reports = self._reports(message)

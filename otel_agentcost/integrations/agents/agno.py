@@ -8,13 +8,13 @@ from __future__ import annotations
 from typing import Any
 
 from otel_agentcost.calls.agent_run import Agent
-from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch, Kind, argument
-from otel_agentcost.integrations.patching import Target
+from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch, Kind
+from otel_agentcost.integrations.patching import Target, optional_argument
 
 
 def _agent(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:
     agent: Any = args[0] if args else kwargs.get("agent", kwargs.get("team"))
-    session = argument(args, kwargs, 3, "session_id")
+    session = optional_argument(args, kwargs, 3, "session_id")
     return Agent(
         name=agent.name or type(agent).__name__,
         agent_id=agent.id,

@@ -13,7 +13,7 @@ from __future__ import annotations
 import sys
 import weakref
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Awaitable, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from contextlib import nullcontext as unchanged
 from dataclasses import replace
 from typing import Any, cast
@@ -23,9 +23,9 @@ from opentelemetry import context
 from otel_agentcost.calls.agent_run import AgentRun
 from otel_agentcost.diagnostics import report, reraise_foreign
 from otel_agentcost.errors import BudgetExceeded
-from otel_agentcost.integrations.agents._base import AgentFramework, OwnPatch, argument
+from otel_agentcost.integrations.agents._base import AgentFramework, OwnPatch
 from otel_agentcost.integrations.agents._claude_session import SOURCE, Session
-from otel_agentcost.integrations.patching import Target, with_argument
+from otel_agentcost.integrations.patching import Target, optional_argument, with_argument
 from otel_agentcost.telemetry import blocks
 from otel_agentcost.telemetry.generators import generating_async
 
@@ -61,7 +61,7 @@ async def _limited(session: Session, options: Any, *, lasting: bool) -> Any:
 
 def _around_query(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     try:
-        options = argument(args, kwargs, 1, "options")
+        options = optional_argument(args, kwargs, 1, "options")
         session = _session_of(options)
         opened = AgentRun(session.agent(), SOURCE)
     except Exception as bug:  # a release of another shape
@@ -92,7 +92,7 @@ async def _prepared(
     session: Session, options: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
     """Return the arguments of `process_query` with what the budgets leave, and with prompts that they admit."""
-    prompt = argument(args, kwargs, 0, "prompt")
+    prompt = optional_argument(args, kwargs, 0, "prompt")
     several = isinstance(prompt, AsyncIterable)
     args, kwargs = with_argument(args, kwargs, 1, "options", await _limited(session, options, lasting=several))
     if several:
@@ -126,7 +126,7 @@ async def _around_connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kw
         report(f"reading an agent of {SOURCE}", bug)
         return await wrapped(*args, **kwargs)
     try:
-        if argument(args, kwargs, 0, "prompt") is not None:
+        if optional_argument(args, kwargs, 0, "prompt") is not None:
             session.begin()
             await session.admit()
         instance.options = await _limited(session, options, lasting=True)
@@ -137,7 +137,7 @@ async def _around_connect(wrapped: Any, instance: Any, args: tuple[Any, ...], kw
         finally:
             context.attach(outer)
             instance.options = options
-    except BaseException as error:
+    except BaseException as error:  # however it fails, the turn ends
         session.end(error)
         raise
 
@@ -150,7 +150,7 @@ async def _around_prompt(wrapped: Any, instance: Any, args: tuple[Any, ...], kwa
         session.begin()
         await session.admit()
         return await wrapped(*args, **kwargs)
-    except BaseException as error:
+    except BaseException as error:  # however it fails, the turn ends
         session.end(error)
         raise
 
@@ -202,7 +202,7 @@ async def _stop(session: Session, connection: Any, messages: Any) -> None:
                 _received(session, message)
                 if message.get("type") == "result":
                     return
-    except Exception as error:
+    except Exception as error:  # of the SDK
         reraise_foreign(error)  # else: the SDK has closed the program's input, as `query` does after a single prompt
     try:
         connection.transport._process.terminate()
@@ -211,7 +211,7 @@ async def _stop(session: Session, connection: Any, messages: Any) -> None:
 
 
 async def _around_request(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    with _place_of(_SESSIONS.get(instance), argument(args, kwargs, 0, "request")):
+    with _place_of(_SESSIONS.get(instance), optional_argument(args, kwargs, 0, "request")):
         return await wrapped(*args, **kwargs)
 
 
@@ -228,17 +228,7 @@ def _place_of(session: Session | None, request: Any) -> AbstractContextManager[N
     except Exception as bug:  # a program of another version
         report(f"reading a request of {SOURCE}", bug)
         place = None
-    return unchanged() if place is None else _moved_to(place)
-
-
-@contextmanager
-def _moved_to(place: blocks.Place) -> Any:
-    before = blocks.place()
-    blocks.move_to(place)
-    try:
-        yield
-    finally:
-        blocks.move_to(before)
+    return unchanged() if place is None else blocks.moved_to(place)
 
 
 async def _around_close(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -8,14 +8,14 @@ from __future__ import annotations
 from typing import Any
 
 from otel_agentcost.calls.agent_run import Agent
-from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch, argument, makes_spans
-from otel_agentcost.integrations.patching import Target
+from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch, makes_spans
+from otel_agentcost.integrations.patching import Target, optional_argument
 
 _MODULE = "google.adk.agents.base_agent"
 
 
 def _agent(agent: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:
-    session = getattr(argument(args, kwargs, 0, "parent_context"), "session", None)
+    session = getattr(optional_argument(args, kwargs, 0, "parent_context"), "session", None)
     return Agent(
         name=agent.name,
         description=agent.description or None,

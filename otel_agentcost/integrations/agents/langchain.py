@@ -16,8 +16,8 @@ from typing import Any, cast
 
 from otel_agentcost.calls.agent_run import Agent
 from otel_agentcost.calls.tool_call import open_call
-from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch, StepPatch, argument
-from otel_agentcost.integrations.patching import Target
+from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch, StepPatch
+from otel_agentcost.integrations.patching import Target, optional_argument
 
 _MODULE = "langgraph.pregel"
 _OPENINFERENCE = "openinference.instrumentation.langchain"
@@ -26,7 +26,7 @@ _CREATED = "langchain_create_agent"
 
 
 def _agent(graph: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:
-    configs = list(_configs(graph, argument(args, kwargs, 1, "config")))
+    configs = list(_configs(graph, optional_argument(args, kwargs, 1, "config")))
     name = _name(getattr(graph, "name", None))
     if name is None and open_call(None) is None:  # a graph that is a node of another one; a tool runs in a node too
         name = _name(_first(configs, "metadata", "langgraph_node"))
@@ -69,7 +69,7 @@ def _span_of_run(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     module: Any = sys.modules.get(_OPENINFERENCE)
     if module is None:
         return None
-    run = getattr(argument(args, kwargs, 0, "config").get("callbacks"), "parent_run_id", None)
+    run = getattr(optional_argument(args, kwargs, 0, "config").get("callbacks"), "parent_run_id", None)
     instrumentor = module.LangChainInstrumentor()
     span = instrumentor.get_span(run) if run is not None and instrumentor.is_instrumented_by_opentelemetry else None
     return span if span is not None and span.is_recording() else None

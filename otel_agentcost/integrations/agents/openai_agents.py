@@ -9,20 +9,20 @@ from __future__ import annotations
 from typing import Any
 
 from otel_agentcost.calls.agent_run import Agent
-from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch, TurnPatch, argument
-from otel_agentcost.integrations.patching import Target
+from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch, TurnPatch
+from otel_agentcost.integrations.patching import Target, optional_argument
 
 _LOOP = "agents.run_internal.run_loop"
 
 
 def _agent(_runner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:
-    started = argument(args, kwargs, 1, "input")  # a state, if a run goes on that was interrupted
-    return _of(getattr(started, "_current_agent", None) or argument(args, kwargs, 0, "starting_agent"), kwargs)
+    started = optional_argument(args, kwargs, 1, "input")  # a state, if a run goes on that was interrupted
+    return _of(getattr(started, "_current_agent", None) or optional_argument(args, kwargs, 0, "starting_agent"), kwargs)
 
 
 def _streamed(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:
     acting = getattr(kwargs.get("run_state"), "_current_agent", None)
-    return _of(acting or argument(args, kwargs, 2, "starting_agent"), kwargs)
+    return _of(acting or optional_argument(args, kwargs, 2, "starting_agent"), kwargs)
 
 
 def _acting(_instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent | None:

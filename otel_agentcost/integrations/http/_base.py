@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import WRAPPER_ASSIGNMENTS, update_wrapper
+from functools import partial
 from typing import Any
 
 from otel_agentcost.calls.call import CURRENT
 from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.integrations.http._addresses import Addresses
-from otel_agentcost.integrations.patching import Patch, Target
+from otel_agentcost.integrations.patching import FunctionPatch, Patch, Target
 from otel_agentcost.integrations.spans import model_calls
 
 Method = Callable[..., Any]
@@ -51,7 +51,11 @@ class HttpClient:
 
 def patches_of(client: HttpClient, net: Net) -> tuple[Patch, ...]:
     """Return the patches of a client."""
-    return tuple(_Sent(sending, net) for sending in client.sends)
+    return tuple(FunctionPatch(sending.target, partial(_made, sending, net)) for sending in client.sends)
+
+
+def _made(sending: Sending, net: Net, method: Method) -> Method:
+    return sending.patched(method, net)
 
 
 def held() -> bool:
@@ -62,21 +66,3 @@ def held() -> bool:
     """
     call = CURRENT.get()
     return (call is not None and not call.settled) or model_calls.in_flight()
-
-
-class _Sent(Patch):
-    """A patch whose wrapper is a plain function."""
-
-    def __init__(self, sending: Sending, net: Net) -> None:
-        super().__init__(sending.target, _unused)
-        self._make = sending.patched
-        self._net = net
-
-    def wrapper_of(self, method: Any, holder: Any, name: str) -> Any:
-        del holder, name
-        # Without the attributes of `method`: they may say that another instrumentation has wrapped it.
-        return update_wrapper(self._make(method, self._net), method, WRAPPER_ASSIGNMENTS, ())
-
-
-def _unused(*_: object) -> None:
-    """Stand for the wrapper that this kind of patch does not have."""

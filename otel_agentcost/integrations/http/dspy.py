@@ -12,17 +12,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
-from otel_agentcost.calls import finalize, streams
+from otel_agentcost.calls import streams
 from otel_agentcost.calls.seam import HttpReply
-from otel_agentcost.calls.streams import RawReader, StreamListener
+from otel_agentcost.calls.streams import RawReader, Relay, StreamListener
 from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.integrations.http._base import HttpClient, Method, Net, Sending, held
 from otel_agentcost.integrations.http._seam import Arguments, HttpSeam, Outgoing, as_json
 from otel_agentcost.integrations.patching import Target
-
-finalize.FINALIZERS.add(__name__)
 
 _PLACE: Final = "dspy._vendor.lm15.transports"
 
@@ -53,30 +51,10 @@ class _Seam(HttpSeam):
         return HttpReply(received, result.status, None, partial(_tap, result))
 
 
-class _Bytes:
-    """Passes the bytes of a response to a reader, and their end to a call."""
-
-    def __init__(self, reader: RawReader, call: StreamListener) -> None:
-        self._call = call
-        self.feed = reader.feed
-
-    def first_chunk(self) -> None:
-        self._call.first_chunk()
-
-    def unreadable(self, bug: Exception) -> streams.Feed:
-        return self._call.unreadable(bug)
-
-    def end(self, error: BaseException | None = None, *, complete: bool) -> None:
-        self._call.end(error, complete=complete)
-
-    def dropped(self) -> None:
-        self._call.dropped()
-
-
 def _tap(response: Any, call: StreamListener) -> RawReader:
     """Let `call` see the bytes that DSPy reads: its client has decompressed them."""
     reader = RawReader(call, response._agentcost_headers.headers.get("content-type") or "")
-    response._chunks = streams.tapped(response._chunks, cast("StreamListener", _Bytes(reader, call)))
+    response._chunks = streams.tapped(response._chunks, Relay(call, reader.feed))
     return reader
 
 

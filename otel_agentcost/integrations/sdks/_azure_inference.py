@@ -13,7 +13,7 @@ from typing import Any, Final
 from otel_agentcost.calls.call import ActiveCall
 from otel_agentcost.calls.seam import Body, Reply, Watched
 from otel_agentcost.integrations.endpoints import DEPLOYMENT, endpoint
-from otel_agentcost.integrations.patching import with_argument
+from otel_agentcost.integrations.patching import optional_argument, with_argument
 from otel_agentcost.integrations.sdks._next_events import watch_next
 from otel_agentcost.wire import CannotRewrite, Change, load
 from otel_agentcost.wire.fields import parsed
@@ -65,7 +65,7 @@ class AzureInferenceSeam:
         change = Change(model=model, max_output_tokens=max_output_tokens, provider=target.provider, known=target.known)
         body, path = request.format.rewrite(request.call, self._path, change)
         changed = {name: value for name, value in body.items() if name not in before or before[name] is not value}
-        given = args[0] if args else kwargs.get("body")
+        given = optional_argument(args, kwargs, 0, "body")
         if given is None:
             extras = {name: value for name, value in changed.items() if name not in _SETTINGS}
             known = {name: value for name, value in changed.items() if name in _SETTINGS}
@@ -92,7 +92,7 @@ def _watch(stream: Any, call: ActiveCall) -> None:
 
 def _body(client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Return the body of a request as the SDK puts it together."""
-    given: Any = args[0] if args else kwargs.get("body")
+    given: Any = optional_argument(args, kwargs, 0, "body")
     if isinstance(given, (bytes, str)):
         return parsed(given)
     if hasattr(given, "read"):  # a file, which is left at the place where it was

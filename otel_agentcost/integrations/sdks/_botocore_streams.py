@@ -14,7 +14,7 @@ import weakref
 from base64 import b64decode
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 from otel_agentcost.calls import finalize, streams
 from otel_agentcost.calls.call import ActiveCall
@@ -29,31 +29,17 @@ finalize.FINALIZERS.add(__name__)
 # --- frames of an event stream ----------------------------------------------------------------------------------------
 
 
-class _Decoded:
-    """Passes frames to a call as the events that its wire format reads."""
+def _decoded(call: ActiveCall) -> streams.Relay:
+    """Return what passes frames to `call` as the events that its wire format reads."""
 
-    def __init__(self, call: ActiveCall) -> None:
-        self._call = call
-
-    def feed(self, frame: Any) -> None:
-        """Process one frame. Raises `BudgetExceeded` if the application must not get it."""
+    def feed(frame: Any) -> None:
         event = event_of(frame)
         if event is not None:
-            self._call.feed(event)
+            call.feed(event)
         if (kind := frame.headers.get(":exception-type")) is not None:  # botocore raises it to the application
-            self._call.end(_failure(kind), complete=False)
+            call.end(_failure(kind), complete=False)
 
-    def first_chunk(self) -> None:
-        self._call.first_chunk()
-
-    def unreadable(self, bug: Exception) -> streams.Feed:
-        return self._call.unreadable(bug)
-
-    def end(self, error: BaseException | None = None, *, complete: bool) -> None:
-        self._call.end(error, complete=complete)
-
-    def dropped(self) -> None:
-        self._call.dropped()
+    return streams.Relay(call, feed)
 
 
 def event_of(frame: Any) -> Any:
@@ -72,7 +58,7 @@ def event_of(frame: Any) -> Any:
 
 def watch_events(stream: Any, call: ActiveCall) -> None:
     """Let `call` see the frames that the application reads from an `EventStream`, and its end."""
-    raw, listener = stream._raw_stream, _listener(_Decoded(call))
+    raw, listener = stream._raw_stream, _decoded(call)
     frames = _own_frames(stream, raw)
     if hasattr(frames, "__anext__"):
         tapped: Any = streams.tap_async(frames, listener, _closer(raw))
@@ -82,11 +68,6 @@ def watch_events(stream: Any, call: ActiveCall) -> None:
         running = _running(tapped, "gi_running")
     stream._event_generator = tapped
     stream._raw_stream = _Closed(raw, weakref.ref(call), running)
-
-
-def _listener(listener: _Decoded) -> streams.StreamListener:
-    """Return the listener as `tap` takes it, which never sets its method `feed`."""
-    return cast("Any", listener)  # type: ignore[no-any-return]
 
 
 def _own_frames(stream: Any, raw: Any) -> Any:
@@ -176,10 +157,10 @@ class _Bytes:
         return read
 
     def stream(self, *args: Any, **kwargs: Any) -> Iterator[Any]:
-        return streams.tap(self._raw.stream(*args, **kwargs), _listener(_BytesListener(self._call, self._reader)))
+        return streams.tap(self._raw.stream(*args, **kwargs), streams.Relay(self._call, self._reader.feed))
 
     def __iter__(self) -> Iterator[Any]:
-        return streams.tap(iter(self._raw), _listener(_BytesListener(self._call, self._reader)))
+        return streams.tap(iter(self._raw), streams.Relay(self._call, self._reader.feed))
 
     def __next__(self) -> Any:
         return self._passed(lambda: next(self._raw))
@@ -210,17 +191,6 @@ class _Bytes:
         if whole or (asked and not data):
             self._call.end(complete=True)
         return result
-
-
-class _BytesListener(_Decoded):
-    """Passes bytes to the reader of a call."""
-
-    def __init__(self, call: ActiveCall, reader: streams.RawReader) -> None:
-        super().__init__(call)
-        self._reader = reader
-
-    def feed(self, frame: Any) -> None:
-        self._reader.feed(frame)
 
 
 def _watch_async(body: Any, call: ActiveCall, reader: streams.RawReader) -> None:

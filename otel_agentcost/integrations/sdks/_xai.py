@@ -50,7 +50,7 @@ def _retrieved(read: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
 _CHAT = _Rpc(
     "openai_chat", lambda protos, sent: protos.chat_request(sent), lambda protos, got: protos.chat_response(got)
 )
-_VIDEO = _Rpc(
+_MEDIA = _Rpc(
     "xai_media", lambda protos, sent: protos.media_request(sent), lambda protos, got: protos.media_response(got)
 )
 METHODS: Final = {
@@ -64,9 +64,9 @@ METHODS: Final = {
     ),
     "GetDeferredCompletion": _Rpc(response=_retrieved(lambda protos, got: protos.chat_response(got))),
     "CompactContext": _CHAT._replace(request=lambda protos, sent: protos.compaction_request(sent)),
-    "GenerateImage": _VIDEO,
-    "GenerateVideo": _VIDEO,
-    "ExtendVideo": _VIDEO,
+    "GenerateImage": _MEDIA,
+    "GenerateVideo": _MEDIA,
+    "ExtendVideo": _MEDIA,
     "GetDeferredVideo": _Rpc(response=_retrieved(lambda protos, got: protos.media_response(got))),
     "AddBatchRequests": _Rpc("billed_later", lambda _protos, _sent: {}, lambda _protos, _got: None),
 }

@@ -20,7 +20,7 @@ from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.calls.seam import BatchRead, Body, EventIterator, Reply, Seam
 from otel_agentcost.core.call import Answer, Endpoint
 from otel_agentcost.integrations.endpoints import BatchPaths, endpoint, match_path, with_location
-from otel_agentcost.integrations.patching import Target, argument, with_argument
+from otel_agentcost.integrations.patching import Target, argument, optional_argument, with_argument
 from otel_agentcost.integrations.sdks._base import Patchable, Sdk, Through
 from otel_agentcost.wire import AnswerReader, CannotRewrite, Change, Format, SoFar, load
 from otel_agentcost.wire.fields import get, parsed
@@ -127,7 +127,7 @@ class _Seam:
         if name is None:
             return None
         body = argument(args, kwargs, 2, "request_dict")
-        options = args[3] if len(args) > 3 else kwargs.get("http_options")
+        options = optional_argument(args, kwargs, 3, "http_options")
         extra = _extra_body(instance, options)
         if extra:
             body = _merge(body, extra)
@@ -157,7 +157,7 @@ class _Seam:
 
     def batch_read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BatchRead | None:
         method, path = argument(args, kwargs, 0, "http_method"), argument(args, kwargs, 1, "path")
-        return self.batch_at(instance, method, path, args[3] if len(args) > 3 else kwargs.get("http_options"))
+        return self.batch_at(instance, method, path, optional_argument(args, kwargs, 3, "http_options"))
 
     def batch_at(self, instance: Any, method: str, path: str, options: Any) -> BatchRead | None:
         """Return what a request reads of a batch; None for any other one."""

@@ -14,7 +14,7 @@ from typing import Any
 from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.calls.seam import Body, Reply
 from otel_agentcost.integrations.endpoints import endpoint, match_path
-from otel_agentcost.integrations.patching import Target, argument, with_argument
+from otel_agentcost.integrations.patching import Target, argument, optional_argument, with_argument
 from otel_agentcost.integrations.sdks._base import Patchable, Sdk, Through
 from otel_agentcost.wire import Change, load
 from otel_agentcost.wire.format import ModelRequest
@@ -34,7 +34,7 @@ class _Seam:
 
     def read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ModelRequest | None:
         """Read the request; None if its path calls no model."""
-        url, body = argument(args, kwargs, 1, "url"), args[_BODY] if len(args) > _BODY else kwargs.get("params")
+        url, body = argument(args, kwargs, 1, "url"), optional_argument(args, kwargs, _BODY, "params")
         name = match_path(url, FORMATS)
         if name is None or not isinstance(body, dict):
             return None

@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from functools import WRAPPER_ASSIGNMENTS, update_wrapper
+from functools import partial
 from typing import Any, Final
 
 from otel_agentcost.diagnostics import report
-from otel_agentcost.integrations.patching import Patch, Target
+from otel_agentcost.integrations.patching import FunctionPatch, Patch, Target
 from otel_agentcost.integrations.self_check import SelfCheck
 from otel_agentcost.integrations.sockets._places import Places
-from otel_agentcost.integrations.sockets._session import Session
+from otel_agentcost.integrations.sockets._session import Session, is_closed
 
 Method = Callable[..., Any]
 """The client's method, not bound to an object."""
@@ -60,24 +60,11 @@ def patches_of(client: SocketClient, places: Places) -> tuple[Patch, ...]:
     """Return the patches of a client, whose sessions `places` finds."""
     targets = tuple(each.target for each in client.patches)
     check = SelfCheck(targets, client.distribution, client.oldest, "the model calls of sessions")
-    return tuple(_Function(each, places, check) for each in client.patches)
+    return tuple(FunctionPatch(each.target, partial(_made, each, places), check) for each in client.patches)
 
 
-class _Function(Patch):
-    """A patch whose wrapper is a plain function."""
-
-    def __init__(self, patched: Patched, places: Places, check: SelfCheck) -> None:
-        super().__init__(patched.target, _unused, check)
-        self._make = patched.function
-        self._places = places
-
-    def wrapper_of(self, method: Any, holder: Any, name: str) -> Any:
-        del holder, name
-        return update_wrapper(self._make(method, self._places), method, WRAPPER_ASSIGNMENTS, ())
-
-
-def _unused(*_: object) -> None:
-    """Stand for the wrapper that this kind of patch does not have."""
+def _made(patched: Patched, places: Places, method: Method) -> Method:
+    return patched.function(method, places)
 
 
 def _session(connection: Any) -> Session | None:
@@ -92,7 +79,7 @@ def _session_for(connection: Any, message: Any, places: Places) -> Session | Non
         return session
     try:
         session = places.session_of_message(connection.protocol, message)
-    except Exception as error:
+    except Exception as error:  # a client of another version
         report("looking at a socket", error)
         return None
     if session is not None:
@@ -109,7 +96,7 @@ def _open(original: Method, places: Places) -> Method:
                 self.__dict__[_SESSION] = session
             else:
                 self.__dict__[_UNKNOWN] = True
-        except Exception as error:
+        except Exception as error:  # a client of another version
             report("looking at a socket", error)
 
     return __init__
@@ -128,7 +115,7 @@ def _send(original: Method, places: Places) -> Method:
             call = session.asked()
             try:
                 return original(self, *args, **kwargs)
-            except BaseException as error:
+            except BaseException as error:  # however the sending fails, the call ends
                 session.not_sent(call, error)
                 raise
 
@@ -145,7 +132,7 @@ def _receive(original: Method, _places: Places) -> Method:
         while True:
             try:
                 message = original(self, *args, **kwargs)
-            except BaseException as error:
+            except BaseException as error:  # also a cancellation, which ends nothing
                 session.failed(error)
                 raise
             hidden = session.received(message)
@@ -160,7 +147,7 @@ def _receive(original: Method, _places: Places) -> Method:
 def _in_foreground(connection: Any, message: str) -> None:
     try:
         connection.send(message)
-    except Exception as error:
+    except Exception as error:  # of the client: the application did not send this
         _not_cancelled(error)
 
 
@@ -190,7 +177,7 @@ def _send_async(original: Method, places: Places) -> Method:
             call = session.asked()
             try:
                 return await original(self, *args, **kwargs)
-            except BaseException as error:
+            except BaseException as error:  # however the sending fails, the call ends
                 session.not_sent(call, error)
                 raise
 
@@ -207,7 +194,7 @@ def _receive_async(original: Method, _places: Places) -> Method:
         while True:
             try:
                 message = await original(self, *args, **kwargs)
-            except BaseException as error:
+            except BaseException as error:  # also a cancellation, which ends nothing
                 session.failed(error)
                 raise
             # Nothing is awaited from here on: a reader that is cancelled must not lose its message.
@@ -250,5 +237,5 @@ def _done(task: asyncio.Task[Any]) -> None:
 
 
 def _not_cancelled(error: BaseException) -> None:
-    if "ConnectionClosed" not in type(error).__name__:  # nothing is left to cancel then
+    if not is_closed(error):  # nothing is left to cancel then
         report("cancelling an answer that a budget refuses", error)

@@ -19,14 +19,14 @@ from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.core.call import Endpoint
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.integrations.endpoints import endpoint, with_location
-from otel_agentcost.integrations.sockets._session import Message, Session, Turn, parsed_event
+from otel_agentcost.integrations.sockets._session import Message, Session, Turn, head_of, parsed_event
 from otel_agentcost.wire import load
 from otel_agentcost.wire.fields import Malformed, get, text
 from otel_agentcost.wire.format import ModelRequest
 from otel_agentcost.wire.gemini import generate_usage
 from otel_agentcost.wire.gemini.requests import either
 from otel_agentcost.wire.gemini_live import context_after, usage_of
-from otel_agentcost.wire.openai_realtime import Context
+from otel_agentcost.wire.session_context import Context
 
 _KEYS: Final = 60
 """Characters in which the first key of a message is."""
@@ -96,7 +96,7 @@ class GeminiSession(Session):
             self.endpoint = replace(located, provider=self.endpoint.provider, attributes=self.endpoint.attributes)
 
     def _notes_input(self, message: Message) -> bool:
-        head = message[:200] if isinstance(message, str) else message[:200].decode("ascii", "replace")
+        head = head_of(message, 200)
         if '"video"' in head or '"image/' in head:
             self._images += 1
         elif '"text"' in head:
@@ -195,8 +195,7 @@ class GeminiSession(Session):
         if self._turn is None:
             self._turn = self.next_waiting()
             if self._turn is None:
-                found = self.begun_by_server({"serverContent": {}} if not isinstance(event, dict) else event)
-                self._turn = found[0] if found is not None else None
+                self._turn = self.seen_begun({"serverContent": {}} if not isinstance(event, dict) else event)
             self._fed = False
             if self._turn is not None:
                 self.belongs_to(self._turn, self._id)
@@ -240,8 +239,7 @@ class GeminiSession(Session):
 
 def _first_key(message: Message) -> str:
     """Return the first key of a message, in lower case without `_`: clients write it in two ways."""
-    head = message[:_KEYS] if isinstance(message, str) else message[:_KEYS].decode("ascii", "replace")
-    return head.partition('"')[2].partition('"')[0].replace("_", "").lower()
+    return head_of(message, _KEYS).partition('"')[2].partition('"')[0].replace("_", "").lower()
 
 
 def _generates(message: Message) -> bool:
@@ -252,7 +250,7 @@ def _generates(message: Message) -> bool:
 
 
 def _has_sound(message: Message) -> bool:
-    head = message[:400] if isinstance(message, str) else message[:400].decode("ascii", "replace")
+    head = head_of(message, 400)
     return '"inlineData"' in head and '"text"' not in head
 
 

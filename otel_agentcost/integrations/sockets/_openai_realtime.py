@@ -30,7 +30,8 @@ from otel_agentcost.integrations.sockets._session import (
 from otel_agentcost.wire import load
 from otel_agentcost.wire.fields import get, text
 from otel_agentcost.wire.format import ModelRequest
-from otel_agentcost.wire.openai_realtime import Context, context_after
+from otel_agentcost.wire.openai_realtime import context_after
+from otel_agentcost.wire.session_context import Context
 
 _CANCELS: Final = "agentcost-cancel-"
 """The beginning of the ids of events that cancel a response. An error that answers one is hidden."""
@@ -77,7 +78,7 @@ class RealtimeSession(Session):
         kind = kind_of(message)
         if kind in ("input_audio_buffer.append", b"input_audio_buffer.append"):
             self._sound += max(0, len(message) - _ENVELOPE)
-            return not self._fed and self._leads_by_itself(message)
+            return not self._fed and self._leads_by_itself()
         if kind in ("response.create", b"response.create"):
             return True
         if kind in ("conversation.item.create", b"conversation.item.create"):
@@ -107,7 +108,7 @@ class RealtimeSession(Session):
         if (said := _instructions(self._config)) != before:
             self._added += len(said.encode("utf-8", "surrogatepass"))
 
-    def _leads_by_itself(self, message: Message) -> bool:
+    def _leads_by_itself(self) -> bool:
         """Return True if the budgets may refuse what the server will do with the input."""
         event = {"type": "response.create"} if self._responds() else {"type": _TRANSCRIBED}
         request = self.request(event)
@@ -115,7 +116,6 @@ class RealtimeSession(Session):
             self._fed = True
             return False
         self._feeding = True
-        del message
         return True
 
     def _responds(self) -> bool:
@@ -151,12 +151,10 @@ class RealtimeSession(Session):
             asked = get(event, "response") or {}
             settings = {name: asked[name] for name in ("max_output_tokens", "output_modalities") if name in asked}
             event = {"type": "response.create", "response": settings}
-        elif kind == "response.done":
+        elif kind in ("response.done", "input_audio_buffer.append"):
             event = {"type": "response.create"}
-        elif kind not in ("response.create", "input_audio_buffer.append"):
-            return None
         elif kind != "response.create":
-            event = {"type": "response.create"}
+            return None
         form = load("openai_realtime")
         body = {
             "event": event,
@@ -242,16 +240,13 @@ class RealtimeSession(Session):
         """Begin a response."""
         event = parsed_event(message)
         response = get(event, "response")
-        turn = self.next_waiting()
-        if turn is None:
-            found = self.begun_by_server(event)
-            if found is None:
-                return False
-            turn, refused = found
-            self._turns[text(response, "id") or ""] = turn
-            if refused is not None:
-                self.cancel(turn)
+        found = (waiting, None) if (waiting := self.next_waiting()) is not None else self.begun_by_server(event)
+        if found is None:
+            return False
+        turn, refused = found
         self._turns[text(response, "id") or ""] = turn
+        if refused is not None:
+            self.cancel(turn)
         self.feed_parsed(turn, event)
         self._note_conversation(turn, response)
         self._fed = False
@@ -263,11 +258,9 @@ class RealtimeSession(Session):
         event = parsed_event(message)
         response = get(event, "response")
         turn = self._turns.pop(text(response, "id") or "", None) or self.next_waiting()
-        if turn is None:  # its begin was not seen
-            found = self.begun_by_server(event)
-            if found is None:
-                return False
-            turn, _ = found
+        turn = turn or self.seen_begun(event)  # if its begin was not seen
+        if turn is None:
+            return False
         self.feed_parsed(turn, event)
         self._note_conversation(turn, response)
         context = context_after(get(response, "usage"))
@@ -300,11 +293,10 @@ class RealtimeSession(Session):
     def on_transcribed(self, message: Message) -> bool:
         """Count a transcription of input, which is billed by the price of its own model."""
         event = parsed_event(message) or {}
-        found = self.begun_by_server({"usage": None, **event})
+        turn = self.seen_begun({"usage": None, **event})
         self._fed = False
-        if found is None:
+        if turn is None:
             return False
-        turn, _ = found
         done = {"type": "transcript.text.done", "usage": event.get("usage"), "text": event.get("transcript")}
         self.feed_parsed(turn, done)
         turn.call.end(complete=True)

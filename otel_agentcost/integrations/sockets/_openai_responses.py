@@ -89,20 +89,17 @@ class ResponsesSession(Session):
             self.feed(turn, message)
         return False
 
-    def on_large(self, _message: Message) -> bool:
-        """Leave out sound and images, which no estimate needs."""
+    def on_unneeded(self, _message: Message) -> bool:
+        """Leave out sound, images and answers to steering, which no estimate needs."""
         return False
 
     def on_created(self, message: Message) -> bool:
         """Begin a response."""
         event = parsed_event(message)
         lane = _lane(event)
-        turn = self._waiting_in(lane)
+        turn = self._waiting_in(lane) or self.seen_begun(event)
         if turn is None:
-            found = self.begun_by_server(event)
-            if found is None:
-                return False
-            turn, _ = found
+            return False
         if (before := self._turns.get(lane)) is not None:
             before.call.end(complete=False)
         self._turns[lane] = turn
@@ -114,11 +111,9 @@ class ResponsesSession(Session):
         event = parsed_event(message)
         lane = _lane(event)
         turn = self._turns.pop(lane, None) or self._waiting_in(lane)
-        if turn is None:  # its begin was not seen
-            found = self.begun_by_server(event)
-            if found is None:
-                return False
-            turn, _ = found
+        turn = turn or self.seen_begun(event)  # if its begin was not seen
+        if turn is None:
+            return False
         if _prepared_only(turn, get(event, "response")):
             turn.call.unread = "the provider does not say what preparing a request (generate: false) costs"
         self.feed_parsed(turn, event)
@@ -170,11 +165,11 @@ _ACTIONS: Final[dict[Message, Action]] = by_kind(
         "response.incomplete": ResponsesSession.on_end,
         "response.failed": ResponsesSession.on_end,
         "response.cancelled": ResponsesSession.on_end,
-        "response.audio.delta": ResponsesSession.on_large,
-        "response.image_generation_call.partial_image": ResponsesSession.on_large,
-        "response.steer.accepted": ResponsesSession.on_large,
-        "response.steer.pending": ResponsesSession.on_large,
-        "response.steer.failed": ResponsesSession.on_large,
+        "response.audio.delta": ResponsesSession.on_unneeded,
+        "response.image_generation_call.partial_image": ResponsesSession.on_unneeded,
+        "response.steer.accepted": ResponsesSession.on_unneeded,
+        "response.steer.pending": ResponsesSession.on_unneeded,
+        "response.steer.failed": ResponsesSession.on_unneeded,
         "error": ResponsesSession.on_error,
     }
 )

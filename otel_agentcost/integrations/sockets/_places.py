@@ -20,7 +20,7 @@ from otel_agentcost.integrations.endpoints import endpoint
 from otel_agentcost.integrations.sockets._gemini_live import GeminiSession
 from otel_agentcost.integrations.sockets._openai_realtime import RealtimeSession
 from otel_agentcost.integrations.sockets._openai_responses import ResponsesSession
-from otel_agentcost.integrations.sockets._session import Session
+from otel_agentcost.integrations.sockets._session import Session, head_of
 from otel_agentcost.settings.hosts import OwnHost
 from otel_agentcost.wire.fields import get, parsed, text
 
@@ -73,9 +73,8 @@ class Places:
         """
         if not isinstance(message, (str, bytes)):
             return None
-        head = message[:_HEAD] if isinstance(message, str) else message[:_HEAD].decode("ascii", "replace")
         uri = getattr(protocol, "uri", None) or getattr(protocol, "wsuri", None)
-        if uri is None or not _SETUP.match(head):
+        if uri is None or not _SETUP.match(head_of(message, _HEAD)):
             return None
         model = text(get(parsed(message), "setup"), "model")
         if model is None:

@@ -29,7 +29,7 @@ from otel_agentcost.wire import AnswerReader, CannotRewrite, Change, SoFar
 from otel_agentcost.wire.fields import get, parsed
 from otel_agentcost.wire.fields import text as text_in
 from otel_agentcost.wire.format import ModelRequest
-from otel_agentcost.wire.openai_realtime import SOUND
+from otel_agentcost.wire.session_context import SOUND
 
 Message = str | bytes
 Action = Callable[[Any, Message], bool]
@@ -50,6 +50,16 @@ def kind_of(message: Message) -> Message:
     at = message.find('"type"')
     start = message.find('"', at + 6) + 1
     return message[start : message.find('"', start)] if at >= 0 and start else ""
+
+
+def head_of(message: Message, characters: int) -> str:
+    """Return the beginning of an event as text: it is ASCII there."""
+    return message[:characters] if isinstance(message, str) else message[:characters].decode("ascii", "replace")
+
+
+def is_closed(error: BaseException) -> bool:
+    """Return True if an exception of the client says that the connection is closed."""
+    return "ConnectionClosed" in type(error).__name__
 
 
 def is_whole(kind: Message) -> bool:
@@ -173,7 +183,7 @@ class Session(ABC):
         """Return True if `message` asks the model for a turn, so that it has to go through the pipeline."""
         try:
             return isinstance(message, (str, bytes)) and self.notes(message)
-        except Exception as error:
+        except Exception as error:  # an event of another version: it is sent all the same
             report("reading what is sent over a socket", error)
             return False
 
@@ -233,7 +243,7 @@ class Session(ABC):
             fed, self._feeding = self._feeding, False
             event_id = text_in(get(call.request.call.body, "event"), "event_id")
             self.waiting.append(Turn(call, fed=fed, event_id=event_id))
-        except Exception as bug:
+        except Exception as bug:  # the event is sent all the same
             report("waiting for an answer over a socket", bug)
         return call
 
@@ -242,7 +252,7 @@ class Session(ABC):
         turn = next((turn for turn in tuple(self.waiting) if turn.call is call), None)
         if turn is None or not self.forget(turn):
             return
-        if "ConnectionClosed" in type(error).__name__:
+        if is_closed(error):
             self.pipeline.finish(turn.call, Answer(), error)
 
     def forget(self, turn: Turn) -> bool:
@@ -259,7 +269,7 @@ class Session(ABC):
         """Read what the server sends. Returns True if the application must not see it: it did not ask for it."""
         try:
             return isinstance(message, (str, bytes)) and self.reads(message)
-        except Exception as error:
+        except Exception as error:  # an event of another version: the application gets it all the same
             report("reading what arrives over a socket", error)
             return False
 
@@ -275,6 +285,11 @@ class Session(ABC):
         call, refused = found
         self.pipeline.open_stream(call, DEFERRED)
         return Turn(call), refused
+
+    def seen_begun(self, event: Any) -> Turn | None:
+        """Begin such a turn where a refusal changes nothing: it is over, or the protocol cannot cancel it."""
+        found = self.begun_by_server(event)
+        return found[0] if found is not None else None
 
     def next_waiting(self) -> Turn | None:
         """Return the oldest turn that was asked for and has not begun, and forget it."""
@@ -325,7 +340,7 @@ class Session(ABC):
 
     def failed(self, error: BaseException) -> None:
         """End the session if `error` says that its connection is closed. A time limit or cancellation ends nothing."""
-        if "ConnectionClosed" in type(error).__name__:
+        if is_closed(error):
             self.closed(error)
 
     def closed(self, error: BaseException | None) -> None:
@@ -340,7 +355,7 @@ class Session(ABC):
                     failure = error if call.record.first_chunk is not None and _is_failure(error) else None
                     call.end(failure, complete=False)
             self.waiting.clear()
-        except Exception as bug:
+        except Exception as bug:  # the connection is closed all the same
             report("ending a session", bug)
 
     @abstractmethod

@@ -16,7 +16,7 @@ from typing import Any, cast
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.trace import StatusCode
 
-from otel_agentcost.core import aliases, semconv
+from otel_agentcost.core import aliases, batch, semconv
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.usage import Count, Kind, Usage
 
@@ -137,7 +137,7 @@ def response_of(span: ReadableSpan, source: Source) -> Answer:
 def _terms(tier: str | None) -> tuple[tuple[str, str], ...]:
     if tier is None:
         return ()
-    return (("processing", "batch"),) if tier == "batch" else (("service_tier", tier),)
+    return batch.TERMS if tier == "batch" else (("service_tier", tier),)
 
 
 def address(span: ReadableSpan) -> str | None:

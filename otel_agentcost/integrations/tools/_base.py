@@ -170,11 +170,6 @@ def _set_result(call: ToolCall, patch: ToolPatch, result: Any) -> None:
         report(f"reading the result of the tool {call.name}", bug)
 
 
-def argument(args: tuple[Any, ...], kwargs: Mapping[str, Any], position: int, name: str, default: Any = None) -> Any:
-    """Return the argument at `position` (from 0), or else the keyword argument `name`, or else `default`."""
-    return args[position] if len(args) > position else kwargs.get(name, default)
-
-
 def as_mapping(arguments: Any) -> Mapping[str, Any]:
     """Return `arguments` by name: a mapping as it is, nothing for None, any other value under the name `input`."""
     if isinstance(arguments, Mapping):

@@ -9,13 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from otel_agentcost.integrations.patching import Target
+from otel_agentcost.integrations.patching import Target, optional_argument
 from otel_agentcost.integrations.tools._base import (
     Framework,
     ToolPatch,
     ToolRequest,
     ToolResponse,
-    argument,
     as_mapping,
 )
 
@@ -31,15 +30,15 @@ def _from_block(block: Any) -> ToolRequest:
 
 
 def _of_runner(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
-    return _from_block(argument(args, kwargs, 1, "tool_use"))
+    return _from_block(optional_argument(args, kwargs, 1, "tool_use"))
 
 
 def _of_toolset(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
-    return _from_block(argument(args, kwargs, 0, "tool_use"))
+    return _from_block(optional_argument(args, kwargs, 0, "tool_use"))
 
 
 def _of_tool(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
-    arguments = argument(args, kwargs, 0, "input")
+    arguments = optional_argument(args, kwargs, 0, "input")
     return ToolRequest(tool.name, lambda: as_mapping(arguments))
 
 

@@ -8,15 +8,15 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, argument, as_mapping
+from otel_agentcost.integrations.patching import Target, optional_argument
+from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, as_mapping
 
 _MODULE = "autogen_core.tools._base"
 
 
 def _request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
-    arguments = argument(args, kwargs, 0, "args")
-    call_id = argument(args, kwargs, 2, "call_id")
+    arguments = optional_argument(args, kwargs, 0, "args")
+    call_id = optional_argument(args, kwargs, 2, "call_id")
     create_span = not hasattr(sys.modules.get(_MODULE), "trace_tool_span")
     return ToolRequest(tool.name, lambda: as_mapping(arguments), call_id, create_span=create_span)
 

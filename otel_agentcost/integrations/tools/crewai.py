@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any
 
-from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, ToolResponse, argument
+from otel_agentcost.integrations.patching import Target, optional_argument
+from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, ToolResponse
 
 _ReadRequest = Callable[[Any, tuple[Any, ...], dict[str, Any]], ToolRequest | None]
 
@@ -27,7 +27,7 @@ _current_call: ContextVar[tuple[str, str] | None] = ContextVar("agentcost-crewai
 def _keep_id(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Keep the id of the model's tool call. Returns None, because crewai may still refuse to run the tool."""
     read = getattr(sys.modules[_UTILITIES], "extract_tool_call_info", None)
-    info = read(argument(args, kwargs, 0, "tool_call")) if read is not None else None
+    info = read(optional_argument(args, kwargs, 0, "tool_call")) if read is not None else None
     _current_call.set((str(info[0]), str(info[1])) if info else None)
 
 
@@ -40,7 +40,7 @@ def _request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRe
 
 
 def _invoke_request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:
-    arguments = argument(args, kwargs, 0, "input")
+    arguments = optional_argument(args, kwargs, 0, "input")
     return _to_request(tool, lambda: json.loads(arguments) if isinstance(arguments, str) else arguments)
 
 

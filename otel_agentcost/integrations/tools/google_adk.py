@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, argument, as_mapping
+from otel_agentcost.integrations.patching import Target, optional_argument
+from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, as_mapping
 
 _FLOWS = "google.adk.flows.llm_flows"
 
 
 def _request(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
-    arguments = argument(args, kwargs, 1, "args")
-    context = argument(args, kwargs, 2, "tool_context")
+    arguments = optional_argument(args, kwargs, 1, "args")
+    context = optional_argument(args, kwargs, 2, "tool_context")
     call_id = getattr(context, "function_call_id", None)
-    return ToolRequest(argument(args, kwargs, 0, "tool").name, lambda: as_mapping(arguments), call_id)
+    return ToolRequest(optional_argument(args, kwargs, 0, "tool").name, lambda: as_mapping(arguments), call_id)
 
 
 def _step(module: str, function: str) -> ToolPatch:

@@ -10,8 +10,8 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
-from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, argument, as_mapping
+from otel_agentcost.integrations.patching import Target, optional_argument
+from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, as_mapping
 
 _MODULE = "google.genai._extra_utils"
 _READS = ("args", "function_to_invoke")
@@ -22,15 +22,15 @@ _ids: ContextVar[list[tuple[str, str]] | None] = ContextVar("agentcost-google-ge
 
 def _keep_ids(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
     """Keep the ids of the response's tool calls. Returns None, because this function calls no tool itself."""
-    candidates = argument(args, kwargs, 0, "response").candidates or ()
+    candidates = optional_argument(args, kwargs, 0, "response").candidates or ()
     parts = getattr(candidates[0].content, "parts", None) or () if candidates else ()
     calls = [part.function_call for part in parts if part.function_call is not None]
     _ids.set([(call.name, call.id) for call in calls if call.id])
 
 
 def _request(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
-    arguments = argument(args, kwargs, 0, "args")
-    tool = argument(args, kwargs, 1, "function_to_invoke").__name__
+    arguments = optional_argument(args, kwargs, 0, "args")
+    tool = optional_argument(args, kwargs, 1, "function_to_invoke").__name__
     pending = _ids.get() or []
     index = next((index for index, (name, _) in enumerate(pending) if name == tool), None)
     return ToolRequest(tool, lambda: as_mapping(arguments), pending.pop(index)[1] if index is not None else None)

@@ -9,13 +9,12 @@ import sys
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from otel_agentcost.integrations.patching import Target
+from otel_agentcost.integrations.patching import Target, optional_argument
 from otel_agentcost.integrations.tools._base import (
     Framework,
     ToolPatch,
     ToolRequest,
     ToolResponse,
-    argument,
     as_mapping,
 )
 
@@ -27,7 +26,7 @@ _model_argument_names: WeakKeyDictionary[type, frozenset[str]] = WeakKeyDictiona
 
 
 def _request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
-    arguments = argument(args, kwargs, 0, "tool_input")
+    arguments = optional_argument(args, kwargs, 0, "tool_input")
     return ToolRequest(tool.name, lambda: as_mapping(_model_arguments(tool, arguments)), kwargs.get("tool_call_id"))
 
 

@@ -9,13 +9,12 @@ from __future__ import annotations
 import sys
 from typing import Any
 
-from otel_agentcost.integrations.patching import Target
+from otel_agentcost.integrations.patching import Target, optional_argument
 from otel_agentcost.integrations.tools._base import (
     Framework,
     ToolPatch,
     ToolRequest,
     ToolResponse,
-    argument,
     as_mapping,
 )
 
@@ -23,9 +22,11 @@ from otel_agentcost.integrations.tools._base import (
 def _request(session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:  # noqa: ARG001
     if kwargs.get("input_responses") is not None:
         return None  # a reply within a call that is measured already
-    arguments = argument(args, kwargs, 1, "arguments")
+    arguments = optional_argument(args, kwargs, 1, "arguments")
     create_span = "mcp.shared._otel" not in sys.modules
-    return ToolRequest(argument(args, kwargs, 0, "name"), lambda: as_mapping(arguments), create_span=create_span)
+    return ToolRequest(
+        optional_argument(args, kwargs, 0, "name"), lambda: as_mapping(arguments), create_span=create_span
+    )
 
 
 def _response(result: Any) -> ToolResponse:

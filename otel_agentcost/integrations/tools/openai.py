@@ -9,13 +9,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from otel_agentcost.integrations.patching import Target
+from otel_agentcost.integrations.patching import Target, optional_argument
 from otel_agentcost.integrations.tools._base import (
     Framework,
     ToolPatch,
     ToolRequest,
     ToolResponse,
-    argument,
     as_mapping,
 )
 
@@ -24,19 +23,19 @@ _COMPUTER = "computer"
 
 
 def _function(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
-    item = argument(args, kwargs, 1, "item")
+    item = optional_argument(args, kwargs, 1, "item")
     return ToolRequest(item.name, lambda: as_mapping(json.loads(item.arguments)), item.call_id)
 
 
 def _browser(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:
-    call = argument(args, kwargs, 0, "call")
+    call = optional_argument(args, kwargs, 0, "call")
     if kwargs.get("skip"):
         return None  # an earlier call failed: the SDK answers this one without running it
     return ToolRequest(call.name, lambda: as_mapping(json.loads(call.arguments)), call.call_id)
 
 
 def _computer(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
-    call = argument(args, kwargs, 0, "call")
+    call = optional_argument(args, kwargs, 0, "call")
     return ToolRequest(_COMPUTER, lambda: _actions(call), call.call_id)
 
 

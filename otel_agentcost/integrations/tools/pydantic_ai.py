@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from otel_agentcost.integrations.patching import Target
+from otel_agentcost.integrations.patching import Target, optional_argument
 from otel_agentcost.integrations.tools._base import (
     Framework,
     ToolPatch,
     ToolRequest,
     ToolResponse,
-    argument,
     as_mapping,
 )
 
@@ -23,12 +22,12 @@ _DEFERRED = ("ApprovalRequired", "CallDeferred")
 
 
 def _request(toolset: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:  # noqa: ARG001
-    tool = argument(args, kwargs, 3, "tool")
+    tool = optional_argument(args, kwargs, 3, "tool")
     if tool.tool_def.kind == "output":
         return None  # a pseudo tool by which the model returns its result
-    arguments = argument(args, kwargs, 1, "tool_args")
-    context = argument(args, kwargs, 2, "ctx")
-    return ToolRequest(argument(args, kwargs, 0, "name"), lambda: as_mapping(arguments), context.tool_call_id)
+    arguments = optional_argument(args, kwargs, 1, "tool_args")
+    context = optional_argument(args, kwargs, 2, "ctx")
+    return ToolRequest(optional_argument(args, kwargs, 0, "name"), lambda: as_mapping(arguments), context.tool_call_id)
 
 
 def _response(result: Any) -> ToolResponse:

@@ -1,4 +1,4 @@
-"""Batches and their budgets: charged once, whoever reads and wherever, to those whose they are."""
+"""Batches and their budgets: charged once, to the user, run or trace that created them, in whichever process."""
 
 from __future__ import annotations
 
@@ -159,7 +159,7 @@ def test_results_of_an_unknown_batch_are_not_charged(
 
 
 class _Failing(MemoryLedger):
-    """A ledger that is down when it is told to be."""
+    """A ledger that is down while `down` is true."""
 
     down = False
 

@@ -40,7 +40,7 @@ class Neighbour:
             return False
 
     def instrument(self, telemetry: Telemetry, theirs: Telemetry) -> None:
-        """Switch it on: its spans go to `telemetry`, with ours; its metrics, which have the names of ours, do not."""
+        """Switch it on: its spans go to `telemetry`. Its metrics do not, which share names with this package's."""
         made: Any = getattr(importlib.import_module(self.module), self.instrumentor)()
         if self.processor:
             telemetry.tracer_provider.add_span_processor(made)

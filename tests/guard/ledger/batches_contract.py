@@ -35,7 +35,7 @@ class BatchesContract:
             assert batches.find_batch(f"{key} file_3", now=NOW) is None
 
     def test_a_batch_that_is_kept_twice_stays_as_it_was(self, ledger: Ledger) -> None:
-        """A repeated request, or another process that is told of it, does not change whose it is."""
+        """A repeated request, or one by another process, does not change the record."""
         batches = kept(ledger, record="mine")
         assert not batches.keep_batch("openai batch_1", "yours", now=NOW + 1, until=UNTIL)
         (found,) = batches.open_batches(now=NOW + 1)

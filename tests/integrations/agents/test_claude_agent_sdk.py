@@ -251,7 +251,7 @@ def claude_code_options(telemetry: Telemetry, tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(trace, "_TRACER_PROVIDER", telemetry.tracer_provider)  # the MCP server makes spans with it
     with FakeModel(searching).server() as server:
 
-        @sdk.tool("search", "Find pages.", {"query": str})  # type: ignore[untyped-decorator]
+        @sdk.tool("search", "Find pages.", {"query": str})  # type: ignore[untyped-decorator] # the framework is no dependency
         async def search(arguments: Any) -> Any:
             client = anthropic.AsyncAnthropic(base_url=server.url, api_key="none")
             asked: Any = [{"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": "b"}]}]

@@ -67,11 +67,11 @@ def an_agent(request: pytest.FixtureRequest) -> Iterator[Callable[[], Any]]:
         yield lambda: researcher(sdk.Signature("question -> answer"), tools=[search])
 
 
-class researcher(sdk.ReAct):  # type: ignore[misc] # noqa: N801 (the name of the agent)
+class researcher(sdk.ReAct):  # type: ignore[misc] # no dependency # noqa: N801 (the agent's name)
     """An agent with a name."""
 
 
-class Newsroom(sdk.Module):  # type: ignore[misc]
+class Newsroom(sdk.Module):  # type: ignore[misc] # the framework is no dependency
     """A program of the application."""
 
     def __init__(self) -> None:

@@ -141,25 +141,32 @@ def gemini_inlined(url: str) -> str:
     return " ".join(str(each.response is not None) for each in destination.inlined_responses)
 
 
+def file_of(client: Any) -> str:
+    """The file with the results."""
+    name = client.batches.get(name="batches/1").dest.file_name
+    assert isinstance(name, str)
+    return name
+
+
 def gemini_file(url: str) -> str:
     with gemini(url) as client:
-        name = client.batches.get(name="batches/1").dest.file_name  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
-        return client.files.download(file=name or "").decode()
+        name = file_of(client)
+        return client.files.download(file=name).decode()
 
 
 def gemini_into_a_stream(url: str) -> str:
     stream = io.BytesIO()
     with gemini(url) as client:
-        name = client.batches.get(name="batches/1").dest.file_name  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
-        client.files.download(file=name or "", destination=stream)
+        name = file_of(client)
+        client.files.download(file=name, destination=stream)
     return stream.getvalue().decode()
 
 
 def gemini_into_a_file(url: str) -> str:
     with TemporaryDirectory() as folder, gemini(url) as client:
         path = Path(folder) / "results.jsonl"
-        name = client.batches.get(name="batches/1").dest.file_name  # type: ignore[union-attr]  # pyright: ignore[reportOptionalMemberAccess]
-        client.files.download(file=name or "", destination=path)
+        name = file_of(client)
+        client.files.download(file=name, destination=path)
         return path.read_text(encoding="utf-8")
 
 

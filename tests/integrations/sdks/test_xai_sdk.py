@@ -75,7 +75,7 @@ class Service:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no")
         return self._whole()
 
-    def GetCompletionChunk(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802
+    def GetCompletionChunk(self, request: Any, context: Any) -> Iterator[Any]:  # noqa: N802 (as gRPC has it)
         self.requests.append(request)
         if self.refuses:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "no")
@@ -86,32 +86,32 @@ class Service:
             used = usage_pb2.SamplingUsage(**self.usage) if last else None
             yield chat_pb2.GetChatCompletionChunk(id="c1", model=MODEL, outputs=[piece], usage=used)
 
-    def StartDeferredCompletion(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def StartDeferredCompletion(self, request: Any, context: Any) -> Any:  # noqa: N802 (as gRPC has it)
         self.requests.append(request)
         return deferred_pb2.StartDeferredResponse(request_id="d1")
 
-    def GetDeferredCompletion(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GetDeferredCompletion(self, request: Any, context: Any) -> Any:  # noqa: N802 (as gRPC has it)
         self.polls += 1
         if self.polls < 3:
             return chat_pb2.GetDeferredCompletionResponse(status=deferred_pb2.DeferredStatus.PENDING)
         return chat_pb2.GetDeferredCompletionResponse(status=deferred_pb2.DeferredStatus.DONE, response=self._whole())
 
-    def CompactContext(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def CompactContext(self, request: Any, context: Any) -> Any:  # noqa: N802 (as gRPC has it)
         self.requests.append(request)
         return chat_pb2.CompactContextResponse(
             id="x1", encrypted_content="e", usage=usage_pb2.SamplingUsage(**self.usage)
         )
 
-    def GenerateImage(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GenerateImage(self, request: Any, context: Any) -> Any:  # noqa: N802 (as gRPC has it)
         self.requests.append(request)
         made = [image_pb2.GeneratedImage(url="https://example.com/1.png", respect_moderation=True)]
         return image_pb2.ImageResponse(images=made, model=request.model, usage=usage_pb2.SamplingUsage(**self.usage))
 
-    def GenerateVideo(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GenerateVideo(self, request: Any, context: Any) -> Any:  # noqa: N802 (as gRPC has it)
         self.requests.append(request)
         return deferred_pb2.StartDeferredResponse(request_id="v1")
 
-    def GetDeferredVideo(self, request: Any, context: Any) -> Any:  # noqa: N802
+    def GetDeferredVideo(self, request: Any, context: Any) -> Any:  # noqa: N802 (as gRPC has it)
         self.polls += 1
         if self.polls < 3:
             return video_pb2.GetDeferredVideoResponse(status=deferred_pb2.DeferredStatus.PENDING)

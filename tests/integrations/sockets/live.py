@@ -57,7 +57,7 @@ def tool_call(usage: dict[str, Any] | None = USAGE) -> dict[str, Any]:
 class Provider:
     """Answers each turn; sound too, if it detects speech."""
 
-    def __init__(self, *turn: dict[str, Any], speech: bool = False) -> None:
+    def __init__(self, *turn: dict[str, Any] | None, speech: bool = False) -> None:
         self.turn = turn or (sound(100), sound(100), complete())
         self.speech = speech
 

@@ -47,7 +47,8 @@ def client(server: SocketServer, **more: Any) -> genai.Client:
 def talk(server: SocketServer, conversation: Talk, config: dict[str, Any] | None = None, **more: Any) -> None:
     async def main() -> None:
         made = client(server, **more)
-        async with made.aio.live.connect(model=live.MODEL, config=config or {"response_modalities": ["AUDIO"]}) as it:  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        asked: Any = config or {"response_modalities": ["AUDIO"]}
+        async with made.aio.live.connect(model=live.MODEL, config=asked) as it:
             await conversation(it)
 
     asyncio.run(main())
@@ -197,11 +198,9 @@ def test_turns_that_the_server_begins_are_counted_under_who_opened(start: Start,
     server = start(live.Provider(speech=True), budgets="total:usd=0.9")
 
     async def main() -> None:
+        config: Any = {"response_modalities": ["AUDIO"], "max_output_tokens": 100}
         with otel_agentcost.attribute(user="opener"):
-            manager = client(server).aio.live.connect(
-                model=live.MODEL,
-                config={"response_modalities": ["AUDIO"], "max_output_tokens": 100},  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
-            )
+            manager = client(server).aio.live.connect(model=live.MODEL, config=config)
             session = await manager.__aenter__()
         with otel_agentcost.attribute(user="another"):
             for _ in range(2):
@@ -219,7 +218,7 @@ def test_turns_that_the_server_begins_are_counted_under_who_opened(start: Start,
 @pytest.mark.parametrize("broken", [False, True])
 def test_an_unfinished_turn_is_estimated_and_says_so(broken: bool, start: Start, telemetry: Telemetry) -> None:
     """By the length of its sound."""
-    server = start(live.Provider(live.sound(1000), live.sound(1000), *([None] if broken else [])))  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+    server = start(live.Provider(live.sound(1000), live.sound(1000), *([None] if broken else [])))
 
     async def conversation(session: Any) -> None:
         await session.send_client_content(turns={"role": "user", "parts": [{"text": "Hello"}]})
@@ -227,9 +226,9 @@ def test_an_unfinished_turn_is_estimated_and_says_so(broken: bool, start: Start,
         await session._receive()
 
     talk(server, conversation)
-    attributes = telemetry.attributes()
+    attributes: Any = telemetry.attributes()
     assert attributes["agentcost.usage.estimated"] is True
-    assert 49 <= attributes["agentcost.usage.output_audio_tokens"] <= 52  # type: ignore[operator]  # pyright: ignore[reportOperatorIssue]
+    assert 49 <= attributes["agentcost.usage.output_audio_tokens"] <= 52
 
 
 def test_capacity_paid_in_advance_has_no_price(start: Start, telemetry: Telemetry) -> None:
