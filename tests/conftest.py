@@ -36,6 +36,7 @@ FOREIGN_SUFFIXES = ("_API_KEY", "_PROXY")
 SLOW = (
     "tests/calls/budgets/test_across_processes.py",
     "tests/calls/test_foreign_exceptions.py::test_ten_thousand_interrupted_calls",
+    "tests/calls/test_interrupted_anywhere.py::test_no_place_leaves_a_reservation_or_half_a_cost[each place",
     "tests/calls/test_loop_guard.py::test_memory_at_worst",
     "tests/cli/demo/test_demo.py::test_what_cannot_run_is_said_in_one_sentence",
     "tests/cli/test_collector_config.py",

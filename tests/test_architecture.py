@@ -87,6 +87,7 @@ LONGER_FUNCTIONS: dict[str, str] = {}
 
 LONGER_MODULES: dict[str, str] = {
     "otel_agentcost/calls/admission.py": "the gate and the admission that it returns are one step of a call",
+    "otel_agentcost/calls/tool_call.py": "one tool call, from its start to its end",
     "otel_agentcost/calls/pipeline.py": "the life of a call, read from top to bottom",
     "otel_agentcost/cli/doctor.py": "one section of the report after the other",
     "otel_agentcost/guard/guard.py": "each decision, and the verbs that settle it, over one lock",

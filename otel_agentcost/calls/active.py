@@ -39,16 +39,17 @@ class Instrumentation:
     content: bool
     """True if spans may have the arguments and results of tools."""
 
-    def tool_used(self, span: Span, ctx: Context, usd: Decimal | None) -> None:
+    def tool_used(self, span: Span, ctx: Context, usd: Decimal | None, charge_id: str | None = None) -> None:
         """Count a tool call in the budgets, and its cost in the cost of its trace's loops.
 
         Args:
             span: A span of the call's trace.
             ctx: The context that the tool was called in.
             usd: US dollars; None for a tool without a price.
+            charge_id: An id with which the budgets count the call once, if this is repeated; None makes a new one.
         """
         if (gate := self.gates.gate) is not None:
-            gate.tool_used(span, ctx, usd)
+            gate.tool_used(span, ctx, usd, charge_id)
         if self.loops is not None and usd:
             alone = not trace.get_current_span(ctx).get_span_context().is_valid
             self.loops.spent(span, usd, ctx, alone=alone)

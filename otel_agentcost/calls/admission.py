@@ -18,6 +18,7 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
+from otel_agentcost.calls import finalize
 from otel_agentcost.calls.batch_reservation import Uploads, reserve_batch
 from otel_agentcost.calls.circuit import Breaking
 from otel_agentcost.calls.named_rules import NamedRules
@@ -47,6 +48,8 @@ from otel_agentcost.telemetry.run_context import Run
 from otel_agentcost.telemetry.spans import Record
 from otel_agentcost.wire import AnswerReader
 from otel_agentcost.wire.format import ModelRequest
+
+finalize.FINALIZERS.add(__name__)
 
 _FREE_OPERATIONS = frozenset({"moderation"})
 """Operations that no provider charges for: they are always admitted."""
@@ -382,9 +385,9 @@ class Gate:
 
     # --- spend that is not refused ---
 
-    def tool_used(self, span: Span, ctx: Context, usd: Decimal | None) -> None:
-        """Count a tool call, which is never refused: the next model call is."""
-        facts = self._facts_in(span, ctx)
+    def tool_used(self, span: Span, ctx: Context, usd: Decimal | None, charge_id: str | None) -> None:
+        """Count a tool call, which is never refused: the next model call is. Counts once for each `charge_id`."""
+        facts = self._facts_in(span, ctx, charge_id)
 
         def count() -> None:
             try:
@@ -420,16 +423,16 @@ class Gate:
             report("reading what a run has spent", bug)
             return None
 
-    def _facts_in(self, span: Span, ctx: Context) -> CallFacts:
+    def _facts_in(self, span: Span, ctx: Context, call_id: str | None = None) -> CallFacts:
         around = trace.get_current_span(ctx)
         who = attribution.current(ctx, self._defaults, rollup.tally_of(around))
         alone = not around.get_span_context().is_valid
         within = self._work.trace(trace_id_of(span), ctx, alone=alone)
-        return self._facts(scopes_of(within, who), self._allowances(run_context.current(ctx), ctx, who))
+        return self._facts(scopes_of(within, who), self._allowances(run_context.current(ctx), ctx, who), call_id)
 
-    def _facts(self, scopes: Mapping[Scope, str], allowances: Allowances) -> CallFacts:
+    def _facts(self, scopes: Mapping[Scope, str], allowances: Allowances, call_id: str | None = None) -> CallFacts:
         return CallFacts(
-            call_id=self._call_ids(),
+            call_id=call_id or self._call_ids(),
             call=_NO_CALL,
             scopes=scopes,
             price=lambda _usage, _model: FREE,
@@ -449,6 +452,12 @@ class Admission:
         self.ticket = ticket
         self.settled = False
         """True if the reservation is settled or released, or a thread was asked to do so."""
+
+    def __del__(self) -> None:
+        # The finalizer of the call has settled it. The exception of a signal handler can arrive where that one begins.
+        if getattr(self, "settled", True) or self.ticket.done:
+            return
+        finalize.settle_when_safe(partial(self._gate.guard.settle, self.ticket, None, 0, self._gate.clock()))
 
     @property
     def rewrites(self) -> bool:

@@ -275,9 +275,13 @@ class ActiveCall:
             finalize.settle_when_safe(self.close)
 
     def __del__(self) -> None:
-        if not hasattr(self, "attempt") or (self.settled and self.record.ended):
-            return
-        finalize.settle_when_safe(self.lost)
+        try:
+            over = not hasattr(self, "attempt") or (self.settled and self.record.ended)
+        except BaseException:  # of others
+            finalize.settle_when_safe(self.lost)
+            raise
+        if not over:
+            finalize.settle_when_safe(self.lost)
 
     # --- settled once ---
 
@@ -298,6 +302,8 @@ class ActiveCall:
     def disown(self) -> None:
         """Leave the call to another process: its copy in a forked child must not settle it."""
         self._ending.setdefault("", None)
+        if self.admission is not None:
+            self.admission.settled = True
 
 
 CURRENT: ContextVar[ActiveCall | None] = ContextVar("agentcost_call", default=None)

@@ -12,19 +12,19 @@ import os
 import sys
 import weakref
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import Any, Protocol
 
 from opentelemetry.trace import Span
 
-from otel_agentcost.diagnostics import apart, report
+from otel_agentcost.diagnostics import apart, complete, foreign, report
 from otel_agentcost.telemetry.blocks import Entered
 from otel_agentcost.telemetry.held_span import end_held
 from otel_agentcost.telemetry.rollup import Tally
 
-PENDING: SimpleQueue[Callable[[], None]] = SimpleQueue()
+PENDING: SimpleQueue[Callable[[], object]] = SimpleQueue()
 """Settlements that wait for a safe moment."""
 
 FINALIZERS: set[str] = {__name__}
@@ -54,8 +54,23 @@ def watch(stream: OpenStream) -> None:
     settle_at_exit()
 
 
-def settle_when_safe(settle: Callable[[], None]) -> None:
-    """Run `settle` from a finalizer: now where that is safe, else at the next safe moment."""
+def settle_when_safe(settle: Callable[[], object]) -> None:
+    """Run `settle` from a finalizer: now where that is safe, else at the next safe moment.
+
+    Python drops the exception of a signal handler that arrives in a finalizer, so nothing else would settle then.
+
+    Args:
+        settle: Has no effect when it is run again after its end.
+    """
+    try:
+        _settle_when_safe(settle)
+    except BaseException as error:
+        if foreign(error):
+            complete(partial(_settle_when_safe, settle))
+        raise
+
+
+def _settle_when_safe(settle: Callable[[], object]) -> None:
     if inside_telemetry():
         PENDING.put(settle)
     else:
@@ -71,8 +86,13 @@ def abandoned(entered: Entered | None, span: Span | None) -> None:
     """
     if entered is not None:
         entered.leave()
-    if span is not None and span.is_recording():
-        settle_when_safe(span.end)
+    if span is not None:
+        settle_when_safe(partial(_end_span, span))
+
+
+def _end_span(span: Span) -> None:
+    if span.is_recording():
+        span.end()
 
 
 def settle_pending() -> None:

@@ -24,6 +24,7 @@ from otel_agentcost.calls import active, finalize
 from otel_agentcost.calls.active import Instrumentation
 from otel_agentcost.calls.jsonable import Plain, plain
 from otel_agentcost.calls.loop_guard import ToolUse
+from otel_agentcost.calls.scopes import new_id
 from otel_agentcost.calls.tool_cost import NO_RESULT, Price, ToolCost, tool_cost
 from otel_agentcost.core import money, semconv
 from otel_agentcost.diagnostics import complete, foreign, report, reraise_foreign
@@ -99,6 +100,10 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         self._inner_view: ToolCall | None = None
         """The `ToolCall` of an inner layer for the same call: its price may be more specific."""
         self._settled = False
+        self._charge_id: str | None = None
+        """Names the charge of this call in the ledger, which counts it once however often its settlement begins."""
+        self._recorded = False
+        """True if metrics and totals have the call, or are about to."""
         self._in_foreign_span = False
         """True if the enclosing span of another instrumentation represents the call, and settles it when it ends."""
         self._nanoseconds: int | None = None
@@ -322,20 +327,27 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             self._outer_view.add_inner_view(self)
             return
         try:
-            raised = failure if failure is not None else self._handled
-            if raised is not None and self._deferred is not None and self._deferred(raised):
-                self._settled = True
-                return
-            if self._in_foreign_span:
-                self._failure = failure
-            elif not self._settled:
-                if not self._create_span:  # the framework made no span after all
-                    self._create_span = True
-                    self._span = self._start_span(running, time.time_ns() - nanoseconds)
-                self._settle(running, nanoseconds, failure)
-            self._report_to_loop_guard(running, failure)
-        finally:
-            self._end_span()
+            self._count(running, nanoseconds, failure)
+        except BaseException as error:
+            if not foreign(error):  # of others: this is repeated
+                self._end_span()
+            raise
+        self._end_span()
+
+    def _count(self, running: Instrumentation, nanoseconds: int, failure: BaseException | None) -> None:
+        """Settle the call and report it to loop detection, unless it did not run or another span counts it."""
+        raised = failure if failure is not None else self._handled
+        if raised is not None and self._deferred is not None and self._deferred(raised):
+            self._settled = True
+            return
+        if self._in_foreign_span:
+            self._failure = failure
+        elif not self._settled:
+            if not self._create_span:  # the framework made no span after all
+                self._create_span = True
+                self._span = self._start_span(running, time.time_ns() - nanoseconds)
+            self._settle(running, nanoseconds, failure)
+        self._report_to_loop_guard(running, failure)
 
     def note_failure(self, call_id: str, error: BaseException) -> None:
         """Record that the framework turned `error` into a response, if `call_id` is the id of this call."""
@@ -349,7 +361,6 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             self._inner_view = inner
 
     def _settle(self, running: Instrumentation, nanoseconds: int, failure: BaseException | None) -> None:
-        self._settled = True
         error: str | None = None
         if failure is not None or self.failed:
             error = error_type(failure) if failure is not None else _TOOL_ERROR
@@ -357,6 +368,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             self._span.set_status(Status(StatusCode.ERROR))
         usd, unpriced = self.cost(running, nanoseconds, failure)
         self._charge(running, usd, unpriced, error)
+        self._settled = True
         if _captures_content(running, self._span):
             self._capture_content()
 
@@ -376,9 +388,14 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             span.set_attribute(semconv.COST, money.to_float(usd))
         if unpriced is not None:
             span.set_attribute(semconv.UNPRICED, unpriced)
-        running.tool_used(self._span_of_trace, self._outer, usd)
+        if self._charge_id is None:
+            self._charge_id = new_id()
+        running.tool_used(self._span_of_trace, self._outer, usd, self._charge_id)
+        if self._recorded:  # telemetry rather misses a call than counts it twice
+            return
         tally = rollup.tally_of(span) or self._parent_tally
         account = SpanAccount(self._attribution, self._outer, run_context.current(self._outer), tally)
+        self._recorded = True
         running.recorder.charge_tool_call(account, self.name, usd, unpriced, error)
 
     def _capture_content(self) -> None:

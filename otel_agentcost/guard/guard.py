@@ -527,7 +527,12 @@ class Guard:
         claims = [each.claim for each in counted]
         if mark is not None:
             claims.append(both_ends.charging(mark, now))
-        standings = self.ledger.settle(call_id, claims, amounts, now)
+        settle = partial(self.ledger.settle, call_id, claims, amounts, now)
+        try:
+            standings = settle()
+        except BaseException:  # of others: no cost must stay half counted, and the ledger counts a call once
+            complete(settle)
+            raise
         self._queues.wake(claims)
         return levels(counted, standings, amounts, self.policy.soft_limit)
 
