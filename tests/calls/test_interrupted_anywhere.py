@@ -121,21 +121,16 @@ def test_no_place_leaves_a_reservation_or_half_a_cost(
         made, outside = client(Answers()), context.get_current()
         BEGUN.clear()
         shape(made)
-        gc.collect()
-        gc.freeze()  # so that the collections below are quick
-        try:
-            at = 1
-            while (interruption := interrupted(shape, made, at)).where is not None:
-                assert CURRENT.get() is None, interruption.where
-                context.attach(outside)
-                settle()
-                assert held_and_spent()[0] == {"nano_usd": 0, "calls": 0, "holds": 0}, interruption.where
-                assert [span.name for span in watch.started if span.end_time is None] == [], interruption.where
-                watch.started.clear()
-                assert held_and_spent()[1]["tool_calls"] == len(BEGUN), interruption.where
-                at += every
-        finally:
-            gc.unfreeze()
+        at = 1
+        while (interruption := interrupted(shape, made, at)).where is not None:
+            assert CURRENT.get() is None, interruption.where
+            context.attach(outside)
+            settle()
+            assert held_and_spent()[0] == {"nano_usd": 0, "calls": 0, "holds": 0}, interruption.where
+            assert [span.name for span in watch.started if span.end_time is None] == [], interruption.where
+            watch.started.clear()
+            assert held_and_spent()[1]["tool_calls"] == len(BEGUN), interruption.where
+            at += every
     assert interruption.places > 300  # it has found the places
 
 
