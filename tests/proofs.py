@@ -125,6 +125,13 @@ PROOFS: dict[str, Proofs] = {
     "agno": _agent("agno", "run stream", sync="run", asynchronous="arun"),
     "autogen-agentchat": _agent("autogen", "run_stream", asynchronous="run"),
     "autogen-core": {"tools": (f"{TOOLS}autogen.py::test_a_tool_that_an_agent_calls_is_one_span",)},
+    "browser-use": {
+        "sync": (f"{AGENTS}browser_use.py::test_a_run_is_one_trace[run_sync]",),
+        "async": (f"{AGENTS}browser_use.py::test_a_run_is_one_trace[run]",),
+        "tools": (f"{AGENTS}browser_use.py::test_an_action_on_the_browser_is_a_tool",),
+        "agents": (f"{AGENTS}browser_use.py::test_a_run_is_one_trace",),
+        "budgets": (f"{AGENTS}browser_use.py::test_budgets_hold",),
+    },
     "crewai": {
         "sync": (f"{AGENTS}crewai.py::test_a_crew_is_a_workflow_of_its_agents",),
         "async": (f"{AGENTS}crewai.py::test_so_is_one_that_runs_in_an_event_loop",),
@@ -150,8 +157,20 @@ PROOFS: dict[str, Proofs] = {
     },
     "openai-agents": _agent("openai_agents", "run_streamed", asynchronous="run", tools="test_a_call_is_one_span"),
     "pydantic-ai-slim": _agent("pydantic_ai", "run_stream", asynchronous="run", tools="test_a_call_is_one_span"),
+    "semantic-kernel": _agent(
+        "semantic_kernel",
+        "our spans-invoke_stream",
+        asynchronous="our spans-get_response",
+        tools="test_a_function_that_the_model_calls_is_one_span",
+    ),
     "smolagents": _agent("smolagents", "stream", sync="run"),
-    "strands-agents": _agent("strands", "stream_async", sync="call", asynchronous="invoke_async"),
+    "strands-agents": _agent(
+        "strands",
+        "stream_async",
+        sync="call",
+        asynchronous="invoke_async",
+        tools="test_a_tool_that_the_model_called_is_one_span",
+    ),
 }
 
 

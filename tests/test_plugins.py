@@ -23,9 +23,10 @@ FRAMEWORK = Framework(name="acme", title="Acme", distribution="acme-tools", patc
 TWIN = Framework(name="langchain", title="Acme", distribution="acme-tools", patches=())
 """,
     "acme_agents": """
-from otel_agentcost.integrations.agents import AgentFramework, AgentPatch, Target
+from otel_agentcost.integrations.agents import AgentFramework, AgentPatch, StepPatch, Target
 
-FRAMEWORK = AgentFramework(name="acme", title="Acme", distribution="acme-agents", patches=())
+STEP = StepPatch(target=Target(module="acme", method="step"), read_span=print)
+FRAMEWORK = AgentFramework(name="acme", title="Acme", distribution="acme-agents", patches=(STEP,))
 TWIN = AgentFramework(name="crewai", title="Acme", distribution="acme-agents", patches=())
 ODD = AgentFramework(name="odd", title="Acme", distribution="acme-agents", patches=("run",))
 RUN = AgentPatch(target=Target(module="acme", method="run"), read_agent=print, kind="thread")
@@ -74,7 +75,7 @@ REASONS = (
     ("tools", "twin", "there is a framework with the name 'langchain' already"),
     ("tools", "broken", NO_MODULE),
     ("agents", "twin", "there is a framework with the name 'crewai' already"),
-    ("agents", "odd", "its patches include 'run', which is neither an AgentPatch nor a TurnPatch nor an OwnPatch"),
+    ("agents", "odd", "its patches include 'run', which is no AgentPatch, TurnPatch, StepPatch or OwnPatch"),
     ("agents", "kind", KINDS),
 )
 

@@ -67,6 +67,7 @@ ROWS: dict[str, Row] = {
         ("autogen-agentchat", "autogen-core", "autogen-ext[mcp,openai]", "mcp<2"),
         (TOOLS, AGENTS),
     ),
+    "browser_use": Row((), ("browser-use",), (TOOLS, AGENTS)),  # its tests need a Chromium on the path
     "google_adk": Row(("google-adk==1.10.0",), ("google-adk",), (TOOLS, AGENTS)),
     "google_genai": Row(("google-genai==1.32.0", "mcp==1.10.0", "pydantic<2.12"), ("google-genai", "mcp")),
     "aws_lambda": Row((), ("awslambdaric", "openai"), ("integrations/work",)),
@@ -100,13 +101,16 @@ ROWS: dict[str, Row] = {
         ("pydantic-ai-slim[openai,mcp]",),
         (TOOLS, AGENTS),
     ),
+    "semantic_kernel": Row(  # which imports more than it requires
+        ("semantic-kernel==1.35.0", "protobuf", "httpx"), ("semantic-kernel", "protobuf"), (TOOLS, AGENTS)
+    ),
     "smolagents": Row((), ("smolagents[openai]",), (TOOLS, AGENTS)),
-    "strands": Row((), ("strands-agents[openai]",), (AGENTS,)),
+    "strands": Row(("strands-agents[openai]==1.30.0",), ("strands-agents[openai]",), (TOOLS, AGENTS)),
     "watsonx": Row((), ("ibm-watsonx-ai", "openai"), (NET,)),
     "mcp": Row(("mcp==1.10.0", "pydantic<2.12"), ("mcp",)),
     "refusals": Row(  # the newest of each: some admit no openai 3
         ("crewai", "instructor", "llama-index-core", "llama-index-llms-openai", "tenacity"),
-        ("haystack-ai", "langchain-openai", "openai-agents", "pydantic-ai-slim[openai]", "tenacity"),
+        ("haystack-ai", "langchain-openai", "openai-agents", "pydantic-ai-slim[openai]", "semantic-kernel", "tenacity"),
         ("integrations/refusals",),
     ),
 }

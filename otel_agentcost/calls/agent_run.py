@@ -159,6 +159,10 @@ class AgentRun(AbstractContextManager["AgentRun"]):
             self._place = blocks.place()
             entered.leave()
 
+    def resumed(self) -> AbstractContextManager[None]:
+        """Return a context manager that makes the context of the paused run current again for a while."""
+        return blocks.moved_to(self._place) if self._place is not None else nullcontext()
+
     def turn_of(self, agent: Agent | None) -> AbstractContextManager[None]:
         """Return a context manager for a turn of `agent`, to which the first agent of the run may have handed over.
 
@@ -263,6 +267,12 @@ def turn(agent: Agent | None, source: str) -> AbstractContextManager[None]:
     """
     run = _open_run(blocks.here())
     return run.turn_of(agent) if run is not None and run.source == source else nullcontext()
+
+
+def place_in_run(source: str) -> Place | None:
+    """Return the place of the running code if `source` has opened an agent run here, else None."""
+    run = _open_run(blocks.here())
+    return blocks.place() if run is not None and run.source == source else None
 
 
 def adopt_span(span: SdkSpan, ctx: Context | None) -> None:

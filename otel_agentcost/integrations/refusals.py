@@ -1,8 +1,8 @@
 """Let a refusal come out of libraries that wrap it, as the `BudgetExceeded` or `LoopDetected` that it is.
 
-Only where nothing else is lost: the exceptions of instructor and of DSPy have the refusal as their cause and no more to
-say about it. Those of Haystack's pipelines (their state, to continue from) and of tenacity (which the application asked
-for) stay. docs/refusals.md lists what is seen of each library.
+Only where nothing else is lost: the exceptions of instructor, of DSPy and of Semantic Kernel's clients of OpenAI have
+the refusal as their cause and no more to say about it. Those of Haystack's pipelines (their state, to continue from)
+and of tenacity (which the application asked for) stay. docs/refusals.md lists what is seen of each library.
 """
 
 from __future__ import annotations
@@ -15,6 +15,10 @@ from otel_agentcost.integrations.self_check import SelfCheck
 
 _RETRIES = "instructor.v2.core.retry"
 """The module of the functions that every call of an instructor client goes through."""
+_KERNEL = "semantic_kernel"
+_COMPLETIONS = f"{_KERNEL}.connectors.ai.open_ai.services.open_ai_handler"
+_RESPONSES = f"{_KERNEL}.agents.open_ai.responses_agent_thread_actions"
+"""The modules of the methods that every completion and response of Semantic Kernel's clients of OpenAI goes through."""
 _MAX_CAUSES = 10
 
 
@@ -24,7 +28,21 @@ def patches() -> tuple[Patch, ...]:
     asynchronous = Target(module=_RETRIES, method="retry_async_v2", optional=True, asynchronous=True)
     check = SelfCheck((sync, asynchronous), "instructor", calls="refusals")
     wrap = Target(module="dspy.clients.errors", method="wrap_error", reads=("exc",), optional=True, asynchronous=False)
-    return Patch(sync, _unwrapping, check), Patch(asynchronous, _unwrapping_async, check), Patch(wrap, _not_wrapping)
+    kernel = (
+        _of_kernel(_COMPLETIONS, "OpenAIHandler", "_send_completion_request"),
+        _of_kernel(_RESPONSES, "ResponsesAgentThreadActions", "_get_response"),
+    )
+    kernel_check = SelfCheck(kernel, "semantic-kernel", calls="refusals")
+    return (
+        Patch(sync, _unwrapping, check),
+        Patch(asynchronous, _unwrapping_async, check),
+        Patch(wrap, _not_wrapping),
+        *(Patch(target, _unwrapping_async, kernel_check) for target in kernel),
+    )
+
+
+def _of_kernel(module: str, owner: str, method: str) -> Target:
+    return Target(module=module, owner=owner, method=method, optional=True, asynchronous=True)
 
 
 def _not_wrapping(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -15,10 +15,10 @@ from typing import cast, get_args
 
 from otel_agentcost import plugins
 from otel_agentcost.calls.agent_run import Agent
-from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch, Kind, OwnPatch, TurnPatch
+from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch, Kind, OwnPatch, StepPatch, TurnPatch
 from otel_agentcost.integrations.patching import Target
 
-__all__ = ["Agent", "AgentFramework", "AgentPatch", "OwnPatch", "Target", "TurnPatch", "discover"]
+__all__ = ["Agent", "AgentFramework", "AgentPatch", "OwnPatch", "StepPatch", "Target", "TurnPatch", "discover"]
 
 
 def discover() -> Iterator[AgentFramework]:
@@ -34,9 +34,9 @@ def _check(names: set[str], framework: AgentFramework) -> None:
     if framework.name in names:
         raise plugins.Unusable(f"there is a framework with the name {framework.name!r} already")
     for patch in cast("Iterable[object]", framework.patches):  # in a plug-in they may be anything
-        if not isinstance(patch, AgentPatch | TurnPatch | OwnPatch):
+        if not isinstance(patch, AgentPatch | TurnPatch | StepPatch | OwnPatch):
             raise plugins.Unusable(
-                f"its patches include {patch!r}, which is neither an AgentPatch nor a TurnPatch nor an OwnPatch"
+                f"its patches include {patch!r}, which is no AgentPatch, TurnPatch, StepPatch or OwnPatch"
             )
         if isinstance(patch, AgentPatch) and patch.kind not in get_args(Kind):
             raise plugins.Unusable(

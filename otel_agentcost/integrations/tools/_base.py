@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from otel_agentcost.calls.tool_call import ToolCall, open_call
 from otel_agentcost.diagnostics import report
 from otel_agentcost.integrations.patching import Patch, Target, Wrapper
 from otel_agentcost.integrations.self_check import SelfCheck
+from otel_agentcost.telemetry.generators import generating_async
 
 
 class ToolRequest(NamedTuple):
@@ -42,12 +44,17 @@ class ToolPatch:
     target: Target
     read_request: Callable[[Any, tuple[Any, ...], dict[str, Any]], ToolRequest | None]
     """Reads the instance, the positional and the keyword arguments of a call. Returns None if it calls no tool."""
-    read_response: Callable[[Any], ToolResponse] = ToolResponse
-    """Reads the return value of the method."""
+    read_response: Callable[[Any], ToolResponse | None] = ToolResponse
+    """Reads the return value of the method, or an item of an async generator. Returns None for any item but the result.
+    """
     deferred: Callable[[BaseException], bool] | None = None
     """Returns True if the exception means that the tool did not run, for example because it needs approval first."""
     asynchronous: bool = False
     """True if the method is `async`."""
+    streams: bool = False
+    """True if the method is an async generator, which yields the result. The call ends with it: frameworks may read no
+    further, and then the generator is closed much later.
+    """
     inner: bool = False
     """True if another patch of the framework may already measure the call. Both then count as one call."""
 
@@ -138,7 +145,20 @@ def _wrapper(framework: str, patch: ToolPatch) -> Wrapper:
             _set_result(call, patch, result)
         return result
 
+    def around_stream(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        call = _open(framework, patch, instance, args, kwargs)
+        if call is None:
+            return wrapped(*args, **kwargs)
+        return generating_async(wrapped, lambda *_args, **_kwargs: call, partial(_read_item, patch))(*args, **kwargs)
+
+    if patch.streams:
+        return around_stream
     return around_async if patch.asynchronous else around
+
+
+def _read_item(patch: ToolPatch, call: ToolCall, item: Any) -> None:
+    if _set_result(call, patch, item):
+        call.__exit__(None, None, None)
 
 
 def _open(
@@ -162,12 +182,18 @@ def _open(
         return None
 
 
-def _set_result(call: ToolCall, patch: ToolPatch, result: Any) -> None:
+def _set_result(call: ToolCall, patch: ToolPatch, result: Any) -> bool:
+    """Set the result of `call`. Return True if `result` is one."""
     try:
-        call.result, failed = patch.read_response(result)
-        call.failed = call.failed or bool(failed)
+        response = patch.read_response(result)
+        if response is None:
+            return False
+        call.result = response.result
+        call.failed = call.failed or bool(response.failed)
     except Exception as bug:
         report(f"reading the result of the tool {call.name}", bug)
+        return False
+    return True
 
 
 def as_mapping(arguments: Any) -> Mapping[str, Any]:

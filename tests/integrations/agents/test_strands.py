@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from opentelemetry import trace
 
-from tests.integrations.agents.agent_runs import MODEL, finish, model, refused, spent, tree, watched
+from tests.integrations.agents.agent_runs import MODEL, RUN_USD, finish, model, refused, spent, tree, watched
 from tests.support.in_memory import Telemetry
 
 sdk: Any = pytest.importorskip("strands", reason="strands is not here: `make frameworks`")
@@ -68,7 +68,8 @@ def test_a_run_is_one_trace(telemetry: Telemetry, agent: Any, way: str) -> None:
     assert lines[0] == "invoke_agent researcher"
     assert lines.count("invoke_agent researcher") == 1
     assert len({span.context.trace_id for span in telemetry.spans if span.context is not None}) == 1
-    assert spent(telemetry)[0] == 2
+    assert spent(telemetry) == (2, 1, pytest.approx(RUN_USD))
+    assert lines.count("execute_tool search") == 1
     assert sum(line.startswith("chat") for line in lines) == 2  # the spans of model calls are those of Strands too
 
 

@@ -160,6 +160,21 @@ def of_pydantic_ai_fallback(url: str) -> Any:
     return of("pydantic_ai").Agent(of("pydantic_ai.models.fallback").FallbackModel(model, model)).run_sync("Hi")
 
 
+def kernel_chat(url: str) -> Any:
+    """A client of OpenAI of Semantic Kernel."""
+    chat = of("semantic_kernel.connectors.ai.open_ai").OpenAIChatCompletion
+    return chat(ai_model_id=MODEL, async_client=openai(url, "AsyncOpenAI"))
+
+
+def of_semantic_kernel(url: str) -> Any:
+    agent = of("semantic_kernel.agents").ChatCompletionAgent(service=kernel_chat(url))
+    return asyncio.run(agent.get_response("Hi"))
+
+
+def of_semantic_kernel_prompt(url: str) -> Any:
+    return asyncio.run(of("semantic_kernel").Kernel(services=kernel_chat(url)).invoke_prompt("Hi"))
+
+
 class Row(NamedTuple):
     """A way to call a model, and what its user sees."""
 
@@ -192,6 +207,10 @@ ROWS: dict[str, Row] = {
     "openai-agents": Row("agents", of_openai_agents, Seen("BudgetExceeded", 1)),
     "pydantic-ai": Row("pydantic_ai", of_pydantic_ai, Seen("BudgetExceeded", 1)),
     "pydantic-ai, fallback": Row("pydantic_ai", of_pydantic_ai_fallback, Seen("BudgetExceeded", 1)),
+    "semantic-kernel": Row("semantic_kernel", of_semantic_kernel, Seen("BudgetExceeded", 1)),
+    "semantic-kernel, invoke_prompt": Row(
+        "semantic_kernel", of_semantic_kernel_prompt, Seen("KernelInvokeException", 1, wrapped=True, text=False)
+    ),
 }
 
 

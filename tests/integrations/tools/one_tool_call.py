@@ -23,10 +23,10 @@ PRICES: Any = {"search": "0.25"}
 
 
 @contextmanager
-def priced(telemetry: Telemetry, **settings: Any) -> Generator[None]:
-    """Instrumented, with a price for the tool `search`, under an agent's span."""
+def priced(telemetry: Telemetry, prices: Any = PRICES, **settings: Any) -> Generator[None]:
+    """Instrumented, with a price for the tool `search`, or with `prices`, under an agent's span."""
     tracer = telemetry.tracer_provider.get_tracer("application")
-    given = Settings(tool_prices=PRICES, **settings)
+    given = Settings(tool_prices=prices, **settings)
     with instrumented(telemetry, settings=given), tracer.start_as_current_span("agent"):
         yield
 
