@@ -11,22 +11,22 @@ import pytest
 from tools.documents import ROOT
 
 MEASURED = {
-    "openai chat sync": 11_290,
-    "openai chat sync with budgets": 15_220,
-    "openai chat async x50": 11_290,
-    "openai chat async x50 with budgets": 15_220,
-    "openai chat stream 200 chunks": 27_750,
-    "openai chat stream 200 chunks with budgets": 31_930,
-    "openai responses sync": 12_000,
-    "openai responses sync with budgets": 15_930,
-    "openai responses stream 200 chunks": 20_910,
-    "openai responses stream 200 chunks with budgets": 24_910,
-    "anthropic messages sync": 13_380,
-    "anthropic messages sync with budgets": 16_980,
-    "anthropic messages async x50": 13_380,
-    "anthropic messages async x50 with budgets": 16_980,
-    "anthropic messages stream 200 chunks": 25_400,
-    "anthropic messages stream 200 chunks with budgets": 29_060,
+    "openai chat sync": 9_470,
+    "openai chat sync with budgets": 13_450,
+    "openai chat async x50": 9_480,
+    "openai chat async x50 with budgets": 13_460,
+    "openai chat stream 200 chunks": 25_780,
+    "openai chat stream 200 chunks with budgets": 30_000,
+    "openai responses sync": 10_560,
+    "openai responses sync with budgets": 14_540,
+    "openai responses stream 200 chunks": 19_450,
+    "openai responses stream 200 chunks with budgets": 23_490,
+    "anthropic messages sync": 12_080,
+    "anthropic messages sync with budgets": 15_710,
+    "anthropic messages async x50": 12_080,
+    "anthropic messages async x50 with budgets": 15_730,
+    "anthropic messages stream 200 chunks": 24_160,
+    "anthropic messages stream 200 chunks with budgets": 27_860,
 }
 """Instructions that a call adds, by `python -m tools.opcodes`, with the versions below."""
 MEASURED_WITH = {"python": "3.11", "opentelemetry-sdk": "1.45.1", "openai": "3.57.0", "anthropic": "2.14.0"}

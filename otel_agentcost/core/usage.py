@@ -208,6 +208,13 @@ class Usage:
     _tokens: Tokens | None = field(default=None, init=False, repr=False, compare=False)
     """The sums, once they are needed: a stream with a budget needs them several times."""
 
+    @classmethod
+    def summed(cls, counts: Mapping[Kind, Count], sums: Tokens) -> Usage:
+        """Return the usage with these counts, whose sums the caller knows: `tokens` need not add them up."""
+        usage = cls(counts=counts)
+        object.__setattr__(usage, "_tokens", sums)
+        return usage
+
     def total(self, kinds: Iterable[Kind]) -> Count:
         """Return the sum over `kinds`."""
         counts = self.counts

@@ -14,7 +14,7 @@ from decimal import Decimal
 from functools import cached_property
 from itertools import compress
 from operator import add, not_
-from typing import Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 from opentelemetry.context import Context
 from opentelemetry.metrics import CallbackOptions, Histogram, Meter, Observation
@@ -23,7 +23,7 @@ from otel_agentcost.core import money, semconv
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Tokens
 from otel_agentcost.telemetry import signals
-from otel_agentcost.telemetry.series import Series
+from otel_agentcost.telemetry.series import Series, record_all
 from otel_agentcost.telemetry.signals import Signal
 
 Attributes = Mapping[str, str]
@@ -172,7 +172,7 @@ def whose_of(base: Attributes, who: Attributes) -> Key:
 class ModelLabels:
     """The metric attributes of model calls, with the histogram series that have them."""
 
-    __slots__ = ("attributes", "cost", "duration", "input", "output")
+    __slots__ = ("attributes", "cost", "duration", "input", "output", "saved_by_cache", "whose")
 
     def __init__(self, attributes: Attributes, tokens: Histogram, duration: Histogram, cost: Histogram) -> None:
         """Create the object.
@@ -184,6 +184,9 @@ class ModelLabels:
             cost: The histogram of US dollars.
         """
         self.attributes = attributes
+        self.whose: Key = tuple(attributes.items())
+        """The attribute set of the running sums, for calls without an attribution."""
+        self.saved_by_cache: Key = (*self.whose, (semconv.SAVINGS_KIND, "cache"))
         self.input = Series(tokens, {**attributes, semconv.TOKEN_TYPE: "input"})
         self.output = Series(tokens, {**attributes, semconv.TOKEN_TYPE: "output"})
         self.duration = Series(duration, attributes)
@@ -211,47 +214,57 @@ class Metrics:
         """Return `attributes`, those of a model call, with the histogram series that have them."""
         return ModelLabels(attributes, self._tokens, self._duration, self._operation_cost)
 
-    def tokens(self, input_tokens: int, output_tokens: int, labels: ModelLabels, ctx: Context) -> None:
-        """Record the tokens of one model call in the histogram of the conventions.
+    def call(
+        self,
+        labels: ModelLabels,
+        tokens: Tokens | None,
+        cost: Cost,
+        seconds: float | None,
+        error: str | None,
+        ctx: Context,
+    ) -> None:
+        """Record one model call in the histograms.
 
         Args:
-            input_tokens: Input tokens, including cached ones.
-            output_tokens: Output tokens, including reasoning tokens. No point is recorded for 0.
             labels: Attributes of the call.
+            tokens: Its tokens, for the histogram of the conventions. None if they are not known, or if another
+                instrumentation records them. No point is recorded for an output of 0.
+            cost: Its cost, in US dollars. A cost without a price records nothing.
+            seconds: Its duration. None if another instrumentation records it.
+            error: The `error.type` with which it ended, or None.
             ctx: Context of the call, for exemplars.
         """
-        labels.input.record(input_tokens, ctx)
-        if output_tokens:
-            labels.output.record(output_tokens, ctx)
-
-    def duration(self, seconds: float, labels: ModelLabels, error: str | None, ctx: Context) -> None:
-        """Record the duration of one model call, in seconds; `error` is the `error.type` with which it ended."""
-        if error is None:
-            labels.duration.record(seconds, ctx)
-        else:
+        records: list[tuple[Series, float]] = []
+        if tokens is not None:
+            records.append((labels.input, tokens.input))
+            if tokens.output:
+                records.append((labels.output, tokens.output))
+        if cost.usd is not None:
+            records.append((labels.cost, money.to_float(cost.usd)))
+        if seconds is not None and error is None:
+            records.append((labels.duration, seconds))
+        record_all(records, ctx)
+        if seconds is not None and error is not None:
             self._duration.record(seconds, {**labels.attributes, semconv.ERROR_TYPE: error}, ctx)
 
     def used(self, tokens: Tokens, whose: Key) -> None:
         """Add the tokens of one model call to the running sums by type; `whose` is from `whose_of`."""
         self._token_sums.add_to(whose, tokens)
 
-    def cost(self, cost: Cost, labels: ModelLabels, whose: Key, error: str | None, ctx: Context) -> None:
-        """Record the cost of one model call. A cost without a price records nothing.
+    def cost(self, cost: Cost, labels: ModelLabels, whose: Key, error: str | None) -> None:
+        """Add the cost of one model call to the running sums. A cost without a price adds nothing.
 
         Args:
             cost: The cost, in US dollars, with the savings of the provider's prompt cache.
             labels: Attributes of the call.
             whose: Attribute set of the running sum, from `whose_of`.
             error: The `error.type` with which the call ended, or None.
-            ctx: Context of the call, for exemplars.
         """
-        usd = cost.usd
-        if usd is None:
+        if cost.usd is None:
             return
-        labels.cost.record(money.to_float(usd), ctx)
-        self._spend(usd, whose, error)
-        if cost.cache_savings_usd:
-            self.saved("cache", cost.cache_savings_usd, labels.attributes)
+        self._spend(cost.usd, whose, error)
+        if cost.cache_savings_usd > 0:
+            self._savings.add_to(labels.saved_by_cache, cost.cache_savings_usd)
 
     def spent(self, usd: Decimal, base: Attributes, who: Attributes, error: str | None = None) -> None:
         """Add the cost of one tool call, in US dollars; `error` is the `error.type` of a failed call."""
@@ -260,10 +273,10 @@ class Metrics:
     def _spend(self, usd: Decimal, whose: Key, error: str | None) -> None:
         self._cost.add_to(whose if error is None else (*whose, (semconv.ERROR_TYPE, error)), usd)
 
-    def saved(self, kind: Literal["cache", "downgrade"], usd: Decimal, base: Attributes) -> None:
-        """Add US dollars that a cache or a cheaper model saved. Amounts of 0 or less are ignored."""
+    def saved(self, usd: Decimal, base: Attributes) -> None:
+        """Add US dollars that a cheaper model saved. Amounts of 0 or less are ignored."""
         if usd > 0:
-            self._savings.add(usd, {**base, semconv.SAVINGS_KIND: kind})
+            self._savings.add(usd, {**base, semconv.SAVINGS_KIND: "downgrade"})
 
     def unpriced(self, reason: str, base: Attributes) -> None:
         """Count one call whose cost is unknown or only partly known."""
@@ -278,9 +291,8 @@ class Metrics:
             ctx: Context of the root span, for exemplars.
         """
         trace_cost, trace_llm_calls = self._of_traces
-        if usd is not None:
-            trace_cost.record(money.to_float(usd), ctx)
-        trace_llm_calls.record(llm_calls, ctx)
+        calls: tuple[Series, float] = (trace_llm_calls, llm_calls)
+        record_all(((trace_cost, money.to_float(usd)), calls) if usd is not None else (calls,), ctx)
 
     @cached_property
     def _of_traces(self) -> tuple[Series, Series]:

@@ -117,21 +117,20 @@ class Recorder:
             calls: The number of calls that one report is of.
         """
         metrics = self._metrics
-        whose = whose_of(labels.attributes, account.attribution)
+        who = account.attribution
+        whose = whose_of(labels.attributes, who) if who else labels.whose
+        metrics.call(labels, tokens if seconds is not None else None, cost, seconds, error, account.context)
         if tokens is not None:
-            if seconds is not None:
-                metrics.tokens(tokens.input, tokens.output, labels, account.context)
             metrics.used(tokens, whose)
-        if cost.usd is not None:
-            metrics.cost(cost, labels, whose, error, account.context)
+        metrics.cost(cost, labels, whose, error)
         unpriced = cost.unpriced is not None
         if cost.unpriced is not None:
             metrics.unpriced(cost.unpriced, labels.attributes)
-        if seconds is not None:
-            metrics.duration(seconds, labels, error, account.context)
         input_tokens, output_tokens = (tokens.input, tokens.output) if tokens is not None else (0, 0)
-        for tally in _tallies(account):
-            tally.add_llm(cost.usd, input_tokens, output_tokens, unpriced=unpriced, calls=calls)
+        for run in account.runs:
+            run.tally.add_llm(cost.usd, input_tokens, output_tokens, unpriced=unpriced, calls=calls)
+        if account.tally is not None:
+            account.tally.add_llm(cost.usd, input_tokens, output_tokens, unpriced=unpriced, calls=calls)
 
     def left_to_upstream(self, account: Account, tokens: Tokens, cost: Cost) -> Cost:
         """Count a call that the service upstream charges in the runs that this service has opened around it.
@@ -198,11 +197,10 @@ class Recorder:
     ) -> None:
         """Record the tokens and the cost of what is known after its call, which was counted without them."""
         whose = whose_of(labels.attributes, who)
+        self._metrics.call(labels, tokens, cost, None, None, ctx)
         if tokens is not None:
-            self._metrics.tokens(tokens.input, tokens.output, labels, ctx)
             self._metrics.used(tokens, whose)
-        if cost.usd is not None:
-            self._metrics.cost(cost, labels, whose, None, ctx)
+        self._metrics.cost(cost, labels, whose, None)
 
     def charge_tool_call(
         self, account: Account, tool: str, usd: Decimal | None, unpriced: str | None, error: str | None
@@ -232,7 +230,7 @@ class Recorder:
 
     def saved_by_downgrade(self, usd: Decimal, labels: ModelLabels) -> None:
         """Count the US dollars that a cheaper model saved. Amounts of zero or less are ignored."""
-        self._metrics.saved("downgrade", usd, labels.attributes)
+        self._metrics.saved(usd, labels.attributes)
 
 
 def _tallies(account: Account) -> list[Tally]:

@@ -1,7 +1,8 @@
 """Histogram records whose attribute set is resolved once, and not at each record.
 
 For each record, the SDK copies, cleans, sorts and hashes the attributes to find the aggregation that has them: two
-thirds of what a record costs, and a call makes four. A `Series` finds the aggregation once and adds to it. That takes
+thirds of what a record costs, and a call makes four. A `Series` finds the aggregation once and adds to it. The records
+of a call also share the answer of the exemplar filter, and find the bucket of an exemplar by bisection. That takes
 private parts of the SDK, so `_comparison` records both ways first and compares what a reader collects. Where that
 differs, and for histograms of other implementations, each record goes the public way.
 """
@@ -9,7 +10,8 @@ differs, and for histograms of other implementations, each record goes the publi
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Collection, Mapping, Sequence
 from functools import cache
 from time import time_ns
 from typing import Any, NamedTuple
@@ -35,7 +37,7 @@ class _Measurement(NamedTuple):
 class Series:
     """The records of one histogram that have the same attributes. Thread-safe."""
 
-    __slots__ = ("_attributes", "_consumer", "_histogram", "_resolved")
+    __slots__ = ("attributes", "consumer", "histogram", "resolved", "sampled_by_context")
 
     def __init__(self, histogram: Histogram, attributes: Mapping[str, str], *, resolve: bool | None = None) -> None:
         """Create the object. The first record finds the aggregations.
@@ -48,44 +50,86 @@ class Series:
         if resolve is None:
             resolve = _is_resolvable(histogram)
         recorder: Any = histogram
-        self._histogram = recorder
-        self._attributes = attributes
-        self._consumer: Any = recorder._measurement_consumer if resolve else None
-        self._resolved: tuple[Any, tuple[Any, ...]] = (None, ())
+        self.histogram = recorder
+        self.attributes = attributes
+        self.consumer: Any = recorder._measurement_consumer if resolve else None
+        self.sampled_by_context = False
+        """True if exemplars are chosen by the context of a record, and not by its value."""
+        self.resolved: tuple[Any, tuple[tuple[Any, Any], ...]] = (None, ())
         """The SDK's table of metric readers, and the aggregations there. A changed set of readers is another table."""
 
     def record(self, amount: float, ctx: Context) -> None:
         """Record one value; `ctx` is the context of the call, for exemplars."""
-        consumer, histogram = self._consumer, self._histogram
-        if consumer is None:
-            histogram.record(amount, self._attributes, ctx)
-            return
-        readers, aggregations = self._resolved
-        if consumer._reader_storages is not readers or not 0 <= amount < math.inf or not histogram._is_enabled():
-            histogram.record(amount, self._attributes, ctx)  # makes the aggregations, and refuses what is no amount
+        record_all(((self, amount),), ctx)
+
+    def record_publicly(self, amount: float, ctx: Context) -> None:
+        """Record one value as applications do: this makes the aggregations, and refuses what is no amount."""
+        self.histogram.record(amount, self.attributes, ctx)
+        if self.consumer is not None:
             self._resolve()
-            return
-        measurement = _Measurement(amount, time_ns(), self._attributes, ctx)
-        sampled = consumer._sdk_config.exemplar_filter.should_sample(*measurement)
-        for aggregation in aggregations:
-            aggregation.aggregate(measurement, sampled)
 
     def _resolve(self) -> None:
         """Find the aggregations, after a record has made them. While one is missing, records go the public way."""
-        readers = self._consumer._reader_storages
+        self.sampled_by_context = _is_one_of(_BY_CONTEXT, self.consumer._sdk_config.exemplar_filter)
+        readers = self.consumer._reader_storages
         tables = [storage._instrument_view_instrument_matches for storage in readers.values()]
-        if all(self._histogram in table for table in tables):
-            found = tuple(self._aggregation(view) for table in tables for view in table[self._histogram])
+        if all(self.histogram in table for table in tables):
+            found = [self._aggregation(view) for table in tables for view in table[self.histogram]]
             if None not in found:
-                self._resolved = readers, found
+                self.resolved = readers, tuple((each, _reservoir_of_buckets(each)) for each in found)
 
     def _aggregation(self, view: Any) -> Any:
         if getattr(view, "_reset_on_collect", False):  # for readers of deltas, since 1.45.2: it drops its aggregations
             return None
         kept = view._view._attribute_keys
-        attributes = {key: self._attributes[key] for key in self._attributes if kept is None or key in kept}
+        attributes = {key: self.attributes[key] for key in self.attributes if kept is None or key in kept}
         series = tuple(view._attributes_aggregation.values())  # in one step: other threads add to it
         return next((each for each in series if each._attributes == attributes), None)
+
+
+def record_all(records: Sequence[tuple[Series, float]], ctx: Context) -> None:
+    """Record values of one call, or of one trace, all at this time.
+
+    Args:
+        records: The values, each with its series. All are of histograms of one meter.
+        ctx: The context of the call, for exemplars.
+    """
+    now, enabled, sampled = time_ns(), None, None
+    for series, amount in records:
+        consumer, (readers, aggregations) = series.consumer, series.resolved
+        if consumer is None or consumer._reader_storages is not readers or not 0 <= amount < math.inf:
+            series.record_publicly(amount, ctx)
+            continue
+        if enabled is None:
+            enabled = series.histogram._is_enabled()
+        if not enabled:
+            continue
+        measurement = _new(_Measurement, (amount, now, series.attributes, ctx))
+        if sampled is None or not series.sampled_by_context:
+            sampled = consumer._sdk_config.exemplar_filter.should_sample(*measurement)
+        for aggregation, reservoir in aggregations:
+            aggregation.aggregate(measurement, sampled and reservoir is None)
+            if sampled and reservoir is not None:
+                with reservoir._lock:
+                    reservoir._reservoir_storage[bisect_left(reservoir._boundaries, amount)].offer(*measurement)
+
+
+def _reservoir_of_buckets(aggregation: Any) -> Any:
+    """Return the reservoir that keeps one exemplar for each bucket, and looks at each to find it; None for others."""
+    reservoir = getattr(aggregation, "_reservoir", None)
+    return reservoir if _is_one_of(_OF_BUCKETS, reservoir) else None
+
+
+def _is_one_of(names: Collection[str], value: object) -> bool:
+    """Return True if `value` is of a class of the SDK with one of these names."""
+    kind = type(value)
+    return kind.__name__ in names and kind.__module__.startswith(_SDK)
+
+
+_new: Any = tuple[Any, ...].__new__  # without the Python function that makes a named tuple
+_OF_BUCKETS = frozenset({"AlignedHistogramBucketExemplarReservoir"})
+_BY_CONTEXT = frozenset({"TraceBasedExemplarFilter", "AlwaysOnExemplarFilter", "AlwaysOffExemplarFilter"})
+"""Filters that look at the context of a measurement alone, so that their answer is the same for all of a call."""
 
 
 # --- The comparison with the public way ---

@@ -8,8 +8,9 @@ attribute is not clean, and where a limit may apply, the attributes go the publi
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from opentelemetry.sdk.resources import Resource
@@ -22,6 +23,7 @@ from otel_agentcost.diagnostics import logger, reraise_foreign
 
 _CLEAN = frozenset({str, bool, int, float})
 _NAMES = frozenset({str})
+_IS_TUPLE = tuple.__instancecheck__
 
 
 def set_at_once(span: Span, attributes: Mapping[str, AttributeValue]) -> None:
@@ -52,8 +54,8 @@ def _are_clean(attributes: Mapping[str, AttributeValue]) -> bool:
     kinds = {*map(type, attributes.values())}
     if tuple in kinds:
         kinds.remove(tuple)
-        for items in [each for each in attributes.values() if type(each) is tuple]:
-            kinds.update(map(type, items))
+        tuples: Iterable[Any] = filter(_IS_TUPLE, attributes.values())
+        kinds.update(map(type, chain.from_iterable(tuples)))
     return kinds <= _CLEAN and _NAMES.issuperset(map(type, attributes)) and "" not in attributes
 
 

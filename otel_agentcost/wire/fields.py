@@ -77,6 +77,16 @@ def fields(value: Any) -> Any:
     if value is None:  # a field that is missing, as most are
         return None
     try:
+        if not getattr(value, "__pydantic_extra__", _NOT_PYDANTIC) and type(known := value.__dict__) is dict:
+            return known  # pyright: ignore[reportUnknownVariableType] (as of nearly every object of an SDK)
+    except Exception as error:  # an object of another library
+        reraise_foreign(error)
+    return _fields_of_another(value)
+
+
+def _fields_of_another(value: Any) -> Any:
+    """Return the fields of an object that is neither a dict nor an object of pydantic with the usual fields alone."""
+    try:
         if isinstance(value, dict):  # its `__dict__` need not have the items
             return {**value}  # pyright: ignore[reportUnknownVariableType]
         known = value.__dict__

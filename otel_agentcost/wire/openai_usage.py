@@ -9,12 +9,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import AttributeValue, Partial
-from otel_agentcost.core.usage import Kind, Usage
-from otel_agentcost.wire.fields import Malformed, count, get, lacks_fields, measure, need, part, quote, text
+from otel_agentcost.core.usage import Kind, Tokens, Usage
+from otel_agentcost.wire.fields import (
+    MAX_COUNT,
+    Malformed,
+    count,
+    fields,
+    get,
+    lacks_fields,
+    measure,
+    need,
+    part,
+    quote,
+    text,
+)
 from otel_agentcost.wire.token_split import Counts, input_counts, output_kind, put, rest
 from otel_agentcost.wire.traffic_types import PREPAID, PREPAID_REASON, TIERS
 from otel_agentcost.wire.usage_names import Given, Meaning, found_in
@@ -24,6 +36,8 @@ ERROR_TEXT = 120
 
 def chat_usage(usage: Any, model: str | None) -> tuple[Usage, str | None]:
     """Return the usage of a chat completion or a legacy completion, and what it counts besides. Raises `Malformed`."""
+    if (plain := plain_usage(usage, CHAT)) is not None:
+        return plain, None
     given, others = found_in(usage)
     prompt, completion = _sides(usage, given, "prompt_tokens", "completion_tokens")
     counts: Counts = {}
@@ -31,6 +45,68 @@ def chat_usage(usage: Any, model: str | None) -> tuple[Usage, str | None]:
     _chat_output(counts, given, prompt, completion, model)
     _units(counts, given)
     return Usage(counts=counts, unsplit=unsplit), _unknown(others)
+
+
+class Spelling(NamedTuple):
+    """The names of the fields of a usage as OpenAI writes it."""
+
+    input: str
+    output: str
+    total: str
+    input_details: str
+    output_details: str
+
+
+CHAT: Final = Spelling(
+    "prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details"
+)
+RESPONSES: Final = Spelling(
+    "input_tokens", "output_tokens", "total_tokens", "input_tokens_details", "output_tokens_details"
+)
+_NO_DETAILS: Final[dict[str, Any]] = {}
+_INTEGERS: Final = frozenset({int, type(None)})
+
+
+def plain_usage(usage: Any, names: Spelling) -> Usage | None:
+    """Return a usage as OpenAI writes it, in one step: tokens that add up, of which some were cached or reasoning.
+
+    Nearly every usage is one. The result is the same as that of the rules below, which know all names and deviations.
+
+    Returns:
+        None for any other usage.
+    """
+    found: Any = fields(usage)
+    if type(found) is not dict:
+        return None
+    given: dict[str, Any] = found  # pyright: ignore[reportUnknownVariableType] (no cast: hot)
+    if not given.keys() <= {*names}:
+        return None
+    values: list[Any] = [*map(given.get, names)]
+    prompt, produced, total, within, without = values
+    within = _NO_DETAILS if within is None else fields(within)
+    without = _NO_DETAILS if without is None else fields(without)
+    if not (type(prompt) is type(produced) is type(total) is int and type(within) is type(without) is dict):
+        return None
+    details = (*within.values(), *without.values())
+    read, thought = within.get("cached_tokens") or 0, without.get("reasoning_tokens") or 0
+    if (
+        not 0 < prompt <= prompt + produced == total <= MAX_COUNT
+        or not _INTEGERS.issuperset(map(type, details))
+        or sum(map(bool, details)) != bool(read) + bool(thought)  # else there is another count
+        or not 0 <= read <= prompt
+        or not 0 <= thought <= produced
+    ):
+        return None
+    counts: Counts = {}
+    if prompt > read:
+        counts["input_tokens"] = prompt - read
+    if read:
+        counts["cache_read_tokens"] = read
+    if produced > thought:
+        counts["output_tokens"] = produced - thought
+    if thought:
+        counts["output_reasoning_tokens"] = thought
+    return Usage.summed(counts, Tokens(prompt, produced, read, 0, thought))
 
 
 def _chat_output(counts: Counts, given: Given, prompt: int, completion: int, model: str | None) -> None:
@@ -57,6 +133,8 @@ def _chat_output(counts: Counts, given: Given, prompt: int, completion: int, mod
 
 def responses_usage(usage: Any) -> tuple[Usage, str | None, str | None]:
     """Return the usage of a response, why list prices do not apply, and what it counts besides. Raises `Malformed`."""
+    if (plain := plain_usage(usage, RESPONSES)) is not None:
+        return plain, None, None
     given, others = found_in(usage)
     prompt, produced = _sides(usage, given, "input_tokens", "output_tokens")
     counts: Counts = {}

@@ -71,7 +71,7 @@ def test_the_sdk_of_the_tests_is_resolved() -> None:
     """The comparison with the public way finds no difference, so the other tests here test resolved series."""
     series = Series(histogram(provider_of(InMemoryMetricReader())), ATTRIBUTES)
     series.record(2, SAMPLED)
-    assert len(series._resolved[1]) == 1
+    assert len(series.resolved[1]) == 1
 
 
 @RESOLVABLE
@@ -91,6 +91,33 @@ def test_both_ways_collect_the_same(views: str, temporality: AggregationTemporal
         collected.append(rounds)
     assert collected[0] == collected[1]
     assert any(collected[0]) == (views != "dropped")
+
+
+class Large(metrics.ExemplarFilter):
+    """A filter that looks at the value, as none of the SDK does."""
+
+    def should_sample(self, value: float, time_unix_nano: int, attributes: Any, context: Any) -> bool:
+        return value > 2
+
+
+@RESOLVABLE
+@pytest.mark.parametrize("chosen_by", [None, Large()])
+@pytest.mark.parametrize("ctx", [SAMPLED, Context()])
+def test_records_of_one_call_are_as_one_by_one(chosen_by: Any, ctx: Context) -> None:
+    """They share a time and, unless a filter looks at values, the choice of exemplars."""
+    collected: list[Any] = []
+    for resolve in (False, True):
+        reader = InMemoryMetricReader()
+        provider = metrics.MeterProvider(
+            [reader], Resource.get_empty(), shutdown_on_exit=False, exemplar_filter=chosen_by
+        )
+        made = histogram(provider)
+        series = [Series(made, {**ATTRIBUTES, "type": kind}, resolve=resolve) for kind in ("input", "output")]
+        for amounts in ((2, 0.5), (30, 10), (1, 2), (-1, 5)):
+            resolving.record_all(tuple(zip(series, amounts, strict=True)), ctx)
+        collected.append(points(reader))
+    assert collected[0] == collected[1]
+    assert any(exemplars for _, _, exemplars in collected[1]) == (chosen_by is not None or ctx is SAMPLED)
 
 
 @RESOLVABLE
@@ -144,7 +171,7 @@ def test_another_sdk_records_the_public_way(monkeypatch: pytest.MonkeyPatch) -> 
     series = Series(histogram(provider_of(reader)), ATTRIBUTES)
     for _ in range(2):
         series.record(2, SAMPLED)
-    assert series._resolved == (None, ())
+    assert series.resolved == (None, ())
     ((_, point, exemplars),) = points(reader)
     assert (point["count"], exemplars) == (2, [])
 
@@ -183,7 +210,7 @@ def test_an_sdk_without_the_private_parts_records_the_public_way(monkeypatch: py
         broken.setattr(Aggregation, "aggregate", aggregate)
         series = Series(made, ATTRIBUTES)
     series.record(2, SAMPLED)
-    assert series._resolved == (None, ())
+    assert series.resolved == (None, ())
     assert points(reader)[0][1]["count"] == 1
 
 

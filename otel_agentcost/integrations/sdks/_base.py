@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 from otel_agentcost.calls.pipeline import Pipeline
@@ -61,9 +62,5 @@ def patches_of(sdk: Sdk, pipeline: Pipeline) -> tuple[Patch, ...]:
 
 
 def _patch(patchable: Patchable, pipeline: Pipeline, check: SelfCheck) -> Patch:
-    through, seam = patchable.through, patchable.seam
-
-    def wrapper(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
-        return through(pipeline, seam, wrapped, instance, args, kwargs)
-
+    wrapper = partial(patchable.through, pipeline, patchable.seam)  # no function of its own: every call passes it
     return Patch(patchable.checked, wrapper, check)

@@ -19,6 +19,7 @@ from otel_agentcost.wire import parameters
 from otel_agentcost.wire.anthropic_messages.content import CONTENT
 from otel_agentcost.wire.anthropic_messages.conversation import CONVERSATION
 from otel_agentcost.wire.anthropic_messages.other_names import own_names
+from otel_agentcost.wire.anthropic_messages.plain_usage import plain_usage
 from otel_agentcost.wire.anthropic_messages.server_tools import billed_tools, is_server_tool, other_counters
 from otel_agentcost.wire.fields import (
     Malformed,
@@ -198,6 +199,8 @@ def _requested_terms(body: Any) -> Terms:
 
 def message_usage(usage: Any) -> Usage:
     """Return the usage of one iteration, or of a message without iterations. Raises `Malformed`."""
+    if (plain := plain_usage(usage)) is not None:
+        return plain
     need(usage, "input_tokens", "output_tokens")
     counts: Counts = {}
     put(counts, "input_tokens", count(usage, "input_tokens"))
