@@ -16,11 +16,48 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import copy_context
 from types import CodeType, FrameType
 from typing import Any
 
-logger = logging.getLogger("otel_agentcost")
+
+class _Log:
+    """The log of this package. A log handler or filter of the application that raises does not fail a call."""
+
+    def __init__(self, name: str) -> None:
+        self._logger = logging.getLogger(name)
+
+    def debug(self, message: str, *args: object) -> None:
+        self._log(logging.DEBUG, message, args)
+
+    def info(self, message: str, *args: object) -> None:
+        self._log(logging.INFO, message, args)
+
+    def warning(self, message: str, *args: object) -> None:
+        self._log(logging.WARNING, message, args)
+
+    def error(self, message: str, *args: object) -> None:
+        self._log(logging.ERROR, message, args)
+
+    def is_shown(self) -> bool:
+        """Return True if a record reaches a handler that writes to a standard stream, or Python's last resort."""
+        current: logging.Logger | None = self._logger
+        handlers: list[logging.Handler] = []
+        while current is not None:
+            handlers += current.handlers
+            current = current.parent if current.propagate else None
+        streams = (getattr(handler, "stream", None) for handler in handlers)
+        return not self._logger.disabled and (not handlers or any(each in (sys.stderr, sys.stdout) for each in streams))
+
+    def _log(self, level: int, message: str, args: tuple[object, ...]) -> None:
+        try:
+            self._logger.log(level, message, *args, stacklevel=3)  # as if the caller had called the logger
+        except Exception as error:
+            reraise_foreign(error)
+
+
+logger = _Log("otel_agentcost")
 
 _MAX_CAUSES = 500
 _seen: set[str] = set()
@@ -97,14 +134,9 @@ def alarm(sentence: str) -> None:
     A budget that is not enforced must be visible whatever the application's logging configuration is.
     """
     logger.error("%s", sentence)
-    current: logging.Logger | None = logger
-    handlers: list[logging.Handler] = []
-    while current is not None:
-        handlers += current.handlers
-        current = current.parent if current.propagate else None
-    shown = not handlers or any(getattr(handler, "stream", None) in (sys.stderr, sys.stdout) for handler in handlers)
-    if (logger.disabled or not shown) and sys.stderr is not None:
-        sys.stderr.write(f"{sentence}\n")
+    if sys.stderr is not None and not logger.is_shown():
+        with suppress(OSError, ValueError):  # it is closed
+            sys.stderr.write(f"{sentence}\n")
 
 
 def apart(act: Callable[[], object]) -> None:

@@ -108,6 +108,12 @@ ROWS: dict[str, Row] = {
     "strands": Row(("strands-agents[openai]==1.30.0",), ("strands-agents[openai]",), (TOOLS, AGENTS)),
     "watsonx": Row((), ("ibm-watsonx-ai", "openai"), (NET,)),
     "mcp": Row(("mcp==1.10.0", "pydantic<2.12"), ("mcp",)),
+    "surroundings": Row(
+        (),
+        ("boto3", "gevent", "gunicorn", "moto", "openai", "uvloop"),
+        ("integrations",),
+        "schedulers",
+    ),
     "refusals": Row(  # the newest of each: some admit no openai 3
         ("crewai", "instructor", "llama-index-core", "llama-index-llms-openai", "tenacity"),
         ("haystack-ai", "langchain-openai", "openai-agents", "pydantic-ai-slim[openai]", "semantic-kernel", "tenacity"),

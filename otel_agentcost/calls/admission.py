@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from decimal import Decimal
 from functools import partial
@@ -124,9 +125,14 @@ class Gate:
         """
         attributed = {scope for _, scope in SCOPES}
         self._rules: tuple[Budget | Breaker, ...] = (*guard.budgets, *breakers)
-        self._named = NamedRules(self._rules)
+        downgrades = any(guard.policy.action(budget) == "downgrade" for budget in guard.budgets)
+        self._named = NamedRules(self._rules, guard.policy.downgrade if downgrades else None)
         self._each = {rule.scope for rule in self._rules if rule.scope in attributed and rule.name is None}
         """Scopes in which each value has a budget or a breaker, and all calls so far had a value."""
+        self._each_of_tools = {
+            rule.scope for rule in guard.budgets if rule.scope in self._each and "tool_calls" in rule.limits
+        }
+        """Those among them in which each value has a limit of tool calls."""
         self.carries = guard.ledger.wrapped.shared
         """True if other processes share the ledger, so that runs count there too."""
         self._of_agents = tuple(rule for rule in guard.budgets if rule.scope in _AGENT_SCOPES)
@@ -320,7 +326,7 @@ class Gate:
             self.refuse(span, decision)
         try:
             if self._each and not self._each <= facts.scopes.keys():
-                self._warn_of_missing_scopes(facts)
+                self._warn_of_missing_scopes(self._each - facts.scopes.keys())
             if decision.unpriced or decision.unenforced or decision.waited or decision.over:
                 self._report_decision(span, decision, facts)
         except Exception as bug:
@@ -335,9 +341,8 @@ class Gate:
             report("reporting a refusal", bug)
         raise refused.error
 
-    def _warn_of_missing_scopes(self, facts: CallFacts) -> None:
+    def _warn_of_missing_scopes(self, unnamed: AbstractSet[Scope]) -> None:
         """Warn, once, of calls without a user (agent, tenant ...) where each user has a budget or a breaker."""
-        unnamed = self._each - facts.scopes.keys()
         self._each = self._each - unnamed  # warned once: nothing more to look for
         for scope in unnamed:
             rules = "; ".join(rule.text for rule in self._rules if rule.scope == scope)
@@ -388,6 +393,10 @@ class Gate:
     def tool_used(self, span: Span, ctx: Context, usd: Decimal | None, charge_id: str | None) -> None:
         """Count a tool call, which is never refused: the next model call is. Counts once for each `charge_id`."""
         facts = self._facts_in(span, ctx, charge_id)
+        if self._named.open:
+            self._named.tool_used(facts.scopes, [budget for budget, _ in facts.allowances])
+        if unnamed := (self._each & self._each_of_tools) - facts.scopes.keys():
+            self._warn_of_missing_scopes(unnamed)
 
         def count() -> None:
             try:

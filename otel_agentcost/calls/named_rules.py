@@ -1,11 +1,13 @@
-"""Tell of named rules (`agent=researcher`, `user=bob`) and of prices of tools that no call has matched: a misspelt name
-limits nothing, and prices nothing.
+"""Tell of rules that nothing has matched: a misspelt name limits nothing and prices nothing.
+
+These are named rules (`agent=researcher`, `user=bob`), limits of tool calls where no tool call is seen, models that
+`DOWNGRADE` replaces, and prices of tools.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.core.budgets import Budget, Scope
@@ -15,41 +17,110 @@ from otel_agentcost.diagnostics import warn_once
 CALLS = 100
 """The number of calls after which the log reports a rule without a match, once."""
 _NAMES = 5
-"""The number of other names of a scope that the log lists."""
+"""The number of other names that the log lists."""
+_UNLESS = "unless such calls are still to come"
 
 
 class NamedRules:
     """Watches the first calls for the names of the rules. Thread-safe."""
 
-    def __init__(self, rules: Sequence[Budget | Breaker]) -> None:
-        """Watch for the rules that have a name."""
-        self.open: tuple[Budget | Breaker, ...] = tuple(rule for rule in rules if rule.name is not None)
-        """The rules without a call so far. Empty once the log has reported them."""
-        self._calls = 0
+    def __init__(self, rules: Sequence[Budget | Breaker], downgrade: Mapping[str, str] | None = None) -> None:
+        """Watch for what the rules need to have an effect.
+
+        Args:
+            rules: The budgets and circuit breakers.
+            downgrade: The cheaper model for each model, if a budget uses them.
+        """
+        self._rules: tuple[Budget | Breaker, ...] = tuple(rule for rule in rules if rule.name is not None)
+        self._of_tools: tuple[Budget | Breaker, ...] = tuple(rule for rule in rules if _counts_tools(rule))
+        cheaper = downgrade or {}
+        self._replaced = tuple(model for model in cheaper if model not in cheaper.values())
+        self._calls = self._tool_calls = 0
         self._seen: dict[Scope, dict[str, None]] = {}
+        self._models: dict[str, None] = {}
         self._lock = threading.Lock()
+        self.open = bool(self._rules or self._of_tools or self._replaced)
+        """False once each rule has had a call, or the log has reported it."""
 
     def called(self, scopes: Mapping[Scope, str], model: str | None, around: Sequence[Budget] = ()) -> None:
         """Take note of a call, admitted or not. `around`: further budgets that it counts in, of enclosing agents."""
         with self._lock:
-            known: Mapping[Scope, str] = scopes if model is None else {**scopes, "model": model}
-            self.open = tuple(rule for rule in self.open if rule.value(known) is None and rule not in around)
+            self._note(scopes if model is None else {**scopes, "model": model}, around)
+            self._replaced = tuple(each for each in self._replaced if each != model)
+            if model is not None and len(self._models) < _NAMES:
+                self._models[model] = None
             self._calls += 1
-            for rule in self.open:
-                seen = self._seen.setdefault(rule.scope, {})
-                if rule.scope in known and len(seen) < _NAMES:
-                    seen[known[rule.scope]] = None
+            self._close()
             if self._calls < CALLS or not self.open:
                 return
-            unmatched, self.open = self.open, ()
-        for rule in unmatched:
-            names = ", ".join(f"{name:.40}" for name in self._seen.get(rule.scope, ()))
+            rules, of_tools, replaced = self._rules, self._of_tools, self._replaced
+            self._rules, self._of_tools, self._replaced = (), (), ()
+            self._close()
+        self._tell(rules, "calls")
+        _tell_of_tools(rule for rule in of_tools if rule not in rules)
+        if replaced:
+            self._tell_of_models(replaced)
+
+    def tool_used(self, scopes: Mapping[Scope, str], around: Sequence[Budget] = ()) -> None:
+        """Take note of a tool call. `around`: as for `called`."""
+        with self._lock:
+            self._of_tools = ()
+            self._note(scopes, around)
+            self._tool_calls += 1
+            unmatched: tuple[Budget | Breaker, ...] = ()
+            if self._tool_calls >= CALLS:
+                unmatched = tuple(rule for rule in self._rules if _counts_tools(rule))
+                self._rules = tuple(rule for rule in self._rules if rule not in unmatched)
+            self._close()
+        self._tell(unmatched, "tool calls")
+
+    def _note(self, known: Mapping[Scope, str], around: Sequence[Budget]) -> None:
+        self._rules = tuple(rule for rule in self._rules if rule.value(known) is None and rule not in around)
+        for rule in self._rules:
+            seen = self._seen.setdefault(rule.scope, {})
+            if rule.scope in known and len(seen) < _NAMES:
+                seen[known[rule.scope]] = None
+
+    def _close(self) -> None:
+        self.open = bool(self._rules or self._of_tools or self._replaced)
+
+    def _tell(self, rules: Iterable[Budget | Breaker], calls: str) -> None:
+        for rule in rules:
+            names = _listed(self._seen.get(rule.scope, ()))
             others = f"They were made for {rule.scope} {names}" if names else f"None had a {rule.scope}"
             warn_once(
                 f"unmatched: {rule.text}",
-                f"otel-agentcost: the rule {rule.text:.200} has matched none of the first {CALLS} calls: none had the "
-                f"{rule.scope} {rule.name!r:.80}. {others}. Correct the name, unless such calls are still to come.",
+                f"otel-agentcost: the rule {rule.text:.200} has matched none of the first {CALLS} {calls}: none had "
+                f"the {rule.scope} {rule.name!r:.80}. {others}. Correct the name, {_UNLESS}.",
             )
+
+    def _tell_of_models(self, replaced: tuple[str, ...]) -> None:
+        names = ", ".join(replaced)
+        warn_once(
+            f"unmatched models: {names}",
+            f"otel-agentcost: OTEL_AGENTCOST_DOWNGRADE replaces {names:.200}, but none of the first {CALLS} calls had "
+            f"such a model. They were made for {_listed(self._models) or 'no model by name'}. Write the name as the "
+            f"calls do, {_UNLESS}.",
+        )
+
+
+def _tell_of_tools(rules: Iterable[Budget | Breaker]) -> None:
+    texts = "; ".join(rule.text for rule in rules)
+    if texts:
+        warn_once(
+            f"no tool call: {texts}",
+            f"otel-agentcost: the limit of tool calls in {texts:.200} has counted nothing: the first {CALLS} model "
+            "calls were made without a tool call. Tools of frameworks are seen if docs/tools.md lists the framework; "
+            "mark your own functions with @otel_agentcost.tool.",
+        )
+
+
+def _counts_tools(rule: Budget | Breaker) -> bool:
+    return isinstance(rule, Budget) and "tool_calls" in rule.limits
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(f"{name:.40}" for name in names)
 
 
 class PricedTools:

@@ -178,10 +178,18 @@ def _doubts(settings: Settings) -> Iterator[Finding]:
     for sentence in futile_rules(settings, book):
         yield Finding("no effect", sentence, fine=False)
     rules: tuple[Budget | Breaker, ...] = (*settings.rules, *settings.breakers)
-    named = (rule for rule in rules if rule.name is not None)
-    if names := ", ".join(dict.fromkeys(f"{rule.scope}={rule.name}" for rule in named)):
-        text = f"{names}: only calls tell if there are such names; the log names those that 100 calls have not had"
+    names = [f"{rule.scope}={rule.name}" for rule in rules if rule.name is not None]
+    if any((rule.on_exceed or settings.on_exceed) == "downgrade" for rule in settings.rules):
+        names += (f"model {model} to replace" for model in settings.downgrade)
+    names += (f"tool {tool}" for tool in settings.tool_prices)
+    names += (f"host {str(host).rpartition('=')[0]}" for host in settings.hosts if settings.http == "on")
+    if names:
+        listed = ", ".join(dict.fromkeys(names))
+        text = f"{listed}: only calls tell if there are such names; the log names those that 100 calls have not had"
         yield Finding("names", text)
+    if limits := [rule.text for rule in settings.rules if "tool_calls" in rule.limits]:
+        text = f"{'; '.join(limits)}: only tools that are seen count; the log tells if 100 model calls came without one"
+        yield Finding("limits of tools", text)
 
 
 def _whose(rule: Budget | Breaker) -> str:

@@ -218,6 +218,8 @@ class _Wrapper(_FunctionWrapper):  # type: ignore[misc] # without the stub's typ
         if not self._self_is_method or not args:
             return super().__call__(*args, **kwargs)
         instance = args[0]
+        if instance is None:  # nothing can be bound to it: the method says so
+            return self.__wrapped__(*args, **kwargs)
         return self._self_wrapper(MethodType(self.__wrapped__, instance), instance, args[1:], kwargs)
 
     def __reduce_ex__(self, _protocol: Any) -> Any:

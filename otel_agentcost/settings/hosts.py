@@ -86,7 +86,7 @@ def _rule(item: object) -> OwnHost:
         raise InvalidValue(f"where {quoted(provider)} is not the name of a provider: write {_EXAMPLE.format(address)}")
     try:
         parts = urlsplit(address if "//" in address else f"//{address}")
-        host, port, path = (parts.hostname or "").removesuffix("."), parts.port, parts.path.rstrip("/")
+        host, port, path = (parts.hostname or "").strip("."), parts.port, parts.path.rstrip("/")
     except ValueError as error:
         raise InvalidValue(f"where {quoted(address)} is not an address ({error})") from error
     if parts.scheme not in ("", "http", "https"):

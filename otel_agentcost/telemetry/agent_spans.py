@@ -7,7 +7,7 @@ next one that starts below is another agent, unless it has a span of its own too
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from opentelemetry import context, trace
 from opentelemetry.context import Context
@@ -106,9 +106,22 @@ def _mentions(text: str, name: str) -> bool:
     return bool(found) and not before[-1:].isalnum() and not after[:1].isalnum()
 
 
+class _Ended(NamedTuple):
+    """The end of a run."""
+
+    place: tuple[int, int]
+    """The thread and the task in which it ended."""
+    outer: Context
+    """The context in which it was opened."""
+
+
 def note_end(span: Span, outer: Context) -> None:
-    """Note that the run of `span`, which was opened in `outer`, is over in the running code."""
-    setattr(span, _ENDED, (blocks.running_code(), outer))
+    """Note that the run of `span`, which was opened in `outer`, is over in the running code.
+
+    Without an SDK, a new span is the one around it: the run has none of its own, and nothing is noted.
+    """
+    if span is not trace.get_current_span(outer):
+        setattr(span, _ENDED, _Ended(blocks.running_code(), outer))
 
 
 def outside_of_ended(ctx: Context) -> Context:
@@ -118,8 +131,8 @@ def outside_of_ended(ctx: Context) -> Context:
     the next run would be in the trace of the last one. Tasks and threads that a run has started stay in its trace.
     """
     around = ctx
-    while (ended := getattr(trace.get_current_span(around), _ENDED, None)) and _is_here(*ended[0]):
-        around = ended[1]
+    while isinstance(ended := getattr(trace.get_current_span(around), _ENDED, None), _Ended) and _is_here(*ended.place):
+        around = ended.outer
     if around is not ctx:
         context.attach(around)
     return around

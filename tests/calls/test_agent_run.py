@@ -252,3 +252,22 @@ def test_nothing_happens_without_instrumentation(telemetry: Telemetry) -> None:
     with run():
         pass
     assert telemetry.spans == ()
+
+
+@pytest.mark.parametrize("remote", [False, True])
+def test_runs_after_one_another_do_not_hang_without_an_sdk(model_server: ModelServer, remote: bool) -> None:
+    """Without an SDK a new span is the one around it, which another run may have ended in: once this never returned."""
+    parent = trace.NonRecordingSpan(trace.SpanContext(1, 2, is_remote=True)) if remote else trace.INVALID_SPAN
+    answering(model_server)
+    settings: Any = {"budgets": "agent=researcher:calls=3"}
+    otel_agentcost.instrument(tracer_provider=trace.NoOpTracerProvider(), settings=otel_agentcost.Settings(**settings))
+    try:
+        with trace.use_span(parent), client(model_server) as made:
+            for _ in range(3):
+                with run():
+                    ask(made)
+            with pytest.raises(BudgetExceeded), run():
+                ask(made)
+    finally:
+        otel_agentcost.uninstrument()
+    assert not vars(trace.INVALID_SPAN).keys() - {"_context"}, "a mark on the span that all programs share"

@@ -303,3 +303,17 @@ def test_frameworks_whose_agents_are_watched_are_named(examine: Examine) -> None
     for framework in agents.discover():
         assert framework.distribution in section
     assert "!" not in section
+
+
+def test_names_that_only_calls_can_have_are_listed(examine: Examine) -> None:
+    """Those of rules, of models that are replaced, of tools and of hosts; and limits of tools, which may be unseen."""
+    examined = examine(
+        BUDGETS="agent=researcher/day:usd=5;agent=researcher:tool_calls=9;total:usd=9,on_exceed=downgrade",
+        DOWNGRADE="gpt-4o=gpt-4o-mini",
+        TOOL_PRICES="search=0.01",
+        HOSTS="llm.internal:8000/v2=openai",
+    )
+    (names,) = examined.said("names")
+    assert names.startswith("agent=researcher, model gpt-4o to replace, tool search, host llm.internal:8000/v2: only")
+    (limits,) = examined.said("limits of tools")
+    assert limits.startswith("agent=researcher:tool_calls=9: only tools that are seen count")

@@ -17,11 +17,13 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from otel_agentcost.integrations import sdks
+from otel_agentcost.integrations.http._own_hosts import OwnHostsWatch
 from otel_agentcost.pricebook.hosts import find_host, host_rules
 from otel_agentcost.settings.hosts import OwnHost
 from otel_agentcost.wire import UnknownFormat, load
 
 _MOST: Final = 1000
+_PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 
 
 class Place(NamedTuple):
@@ -40,14 +42,23 @@ class Place(NamedTuple):
 class Candidates(dict[str, bool]):
     """For hosts that occurred: True if a model may be there. A look-up takes a fraction of a microsecond."""
 
-    def __init__(self, own: tuple[OwnHost, ...]) -> None:
+    def __init__(self, own: tuple[OwnHost, ...], watch: OwnHostsWatch) -> None:
         super().__init__()
         self._own = own
+        self._watch = watch
 
     def __missing__(self, host: str) -> bool:
         if len(self) >= _MOST:
             self.clear()
-        found = self[host] = any(each.covers_host(host.lower()) for each in self._own) or _is_provider(host.lower())
+        if any(each.covers_host(host.lower()) for each in self._own):
+            self._watch.asked(host.lower())
+            self[host] = True
+            return True
+        found = _is_provider(host.lower())
+        if self._watch.counts_others:
+            self._watch.other(host)
+            return found  # not kept yet: the watch counts each request
+        self[host] = found
         return found
 
 
@@ -61,7 +72,10 @@ class Origins(dict[str, bool]):
     def __missing__(self, origin: str) -> bool:
         if len(self) >= _MOST:
             self.clear()
-        found = self[origin] = self._hosts[_split(origin).hostname or ""]
+        host = _split(origin).hostname or ""
+        found = self._hosts[host]
+        if host in self._hosts:
+            self[origin] = found
         return found
 
 
@@ -102,7 +116,8 @@ class Addresses:
         Args:
             own: The hosts of the setting `hosts`. They come before those of the price book.
         """
-        self.hosts = Candidates(own)
+        self._watch = OwnHostsWatch(own)
+        self.hosts = Candidates(own, self._watch)
         self.origins = Origins(self.hosts)
         self._own = own
         self._places: dict[str, Place | None] = {}
@@ -110,6 +125,8 @@ class Addresses:
     def place(self, url: str) -> Place | None:
         """Return the place of a model call at `url`; None if no known one is there."""
         address = url.partition("?")[0].partition("#")[0]
+        if self._watch.open:
+            self._watched(address)
         if address in self._places:
             return self._places[address]
         if len(self._places) >= _MOST:
@@ -117,10 +134,24 @@ class Addresses:
         found = self._places[address] = self._find(address)
         return found
 
+    def _watched(self, address: str) -> None:
+        """Tell the watch of own hosts of a request."""
+        parts = _split(address)
+        host = parts.hostname or ""
+        own = self._own_at(parts)
+        if own is not None and _format(parts.path.rstrip("/"), own.provider) is not None:
+            self._watch.found(own)
+        elif any(each.covers_host(host) for each in self._own):
+            self._watch.no_call(host, f"{parts.netloc.rpartition('@')[2]}{parts.path}")
+
+    def _own_at(self, parts: SplitResult) -> OwnHost | None:
+        host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
+        return next((each for each in self._own if each.covers(host, port, parts.path)), None)
+
     def _find(self, address: str) -> Place | None:
         parts = _split(address)
         host, path = parts.hostname or "", parts.path
-        own = next((each for each in self._own if each.covers(host, parts.port, path)), None)
+        own = self._own_at(parts)
         rule = None if own is not None else find_host(host, path)
         provider = own.provider if own is not None else rule.provider if rule is not None else None
         if provider is None:

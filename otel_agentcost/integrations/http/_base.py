@@ -58,6 +58,19 @@ def _made(sending: Sending, net: Net, method: Method) -> Method:
     return sending.patched(method, net)
 
 
+def by_name(names: tuple[str, ...], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, Any] | None:
+    """Return all arguments by name; None if there are too many, or one twice: the client refuses such a call.
+
+    Args:
+        names: The names of the parameters that `args` begins with.
+        args: The positional arguments.
+        kwargs: The keyword arguments.
+    """
+    if len(args) > len(names) or not kwargs.keys().isdisjoint(names[: len(args)]):
+        return None
+    return {**dict(zip(names, args, strict=False)), **kwargs}
+
+
 def held() -> bool:
     """Return True if the request that is about to be sent belongs to a call that is counted above.
 

@@ -84,7 +84,9 @@ def client(name: str, oldest: str) -> HttpClient:
         distribution=name,
         oldest=oldest,
         sends=(
-            Sending(target=Target(module=module, owner="Client", method="send"), patched=_sync),
-            Sending(target=Target(module=module, owner="AsyncClient", method="send"), patched=_async),
+            Sending(target=Target(module=module, owner="Client", method="send", reads=("request",)), patched=_sync),
+            Sending(
+                target=Target(module=module, owner="AsyncClient", method="send", reads=("request",)), patched=_async
+            ),
         ),
     )

@@ -17,6 +17,9 @@ from otel_agentcost.integrations.http._multipart import as_value
 from otel_agentcost.integrations.http._seam import Arguments, HttpSeam, Outgoing, as_json
 from otel_agentcost.integrations.patching import Target, argument, with_argument
 
+_POST = frozenset({"POST", "post", "Post"})
+"""aiohttp sends the method in capitals. Mixed ones that nobody writes are not looked for."""
+
 
 class _Seam(HttpSeam):
     """Reads calls of `_request(method, str_or_url, *, data, json, headers, ...)`."""
@@ -58,7 +61,7 @@ def _async(request: Method, net: Net) -> Method:
 
     async def patched(self: Any, method: Any, str_or_url: Any, **kwargs: Any) -> Any:
         try:
-            ours = method == "POST" and is_known(self, str_or_url) and not held()
+            ours = method in _POST and is_known(self, str_or_url) and not held()
         except Exception as error:  # no request: the client says so
             reraise_foreign(error)
             ours = False
@@ -73,5 +76,12 @@ CLIENT = HttpClient(
     name="aiohttp",
     distribution="aiohttp",
     oldest="3.10",
-    sends=(Sending(target=Target(module="aiohttp.client", owner="ClientSession", method="_request"), patched=_async),),
+    sends=(
+        Sending(
+            target=Target(
+                module="aiohttp.client", owner="ClientSession", method="_request", reads=("method", "str_or_url")
+            ),
+            patched=_async,
+        ),
+    ),
 )

@@ -93,11 +93,19 @@ CLIENT = HttpClient(
     oldest="3.4",
     sends=(
         Sending(
-            target=Target(module=f"{_PLACE}._sync", owner="StdlibTransport", method="stream", optional=True),
+            target=Target(
+                module=f"{_PLACE}._sync", owner="StdlibTransport", method="stream", optional=True, reads=("request",)
+            ),
             patched=_sync,
         ),
         Sending(
-            target=Target(module=f"{_PLACE}._async", owner="StdlibAsyncTransport", method="_do_stream", optional=True),
+            target=Target(
+                module=f"{_PLACE}._async",
+                owner="StdlibAsyncTransport",
+                method="_do_stream",
+                optional=True,
+                reads=("request",),
+            ),
             patched=_async,
         ),
     ),

@@ -16,7 +16,7 @@ from typing import Any
 from otel_agentcost.calls.seam import HttpReply
 from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.integrations.http import _urllib3
-from otel_agentcost.integrations.http._base import HttpClient, Method, Net, Sending, held
+from otel_agentcost.integrations.http._base import HttpClient, Method, Net, Sending, by_name, held
 from otel_agentcost.integrations.http._multipart import as_value
 from otel_agentcost.integrations.http._seam import Arguments, HttpSeam, Outgoing, as_json
 from otel_agentcost.integrations.patching import Target
@@ -62,9 +62,8 @@ def _sync(request: Method, net: Net) -> Method:
         except Exception as error:  # no request: the client says so
             reraise_foreign(error)
             ours = False
-        if ours:
-            kwargs = {**dict(zip(_POSITIONS, args, strict=False)), **kwargs}
-            return call(seam, request, self, (self, method, url), kwargs)
+        if ours and (named := by_name(_POSITIONS, args, kwargs)) is not None:
+            return call(seam, request, self, (self, method, url), named)
         return request(self, method, url, *args, **kwargs)
 
     return patched
@@ -74,5 +73,10 @@ CLIENT = HttpClient(
     name="requests",
     distribution="requests",
     oldest="2.31",
-    sends=(Sending(target=Target(module="requests.sessions", owner="Session", method="request"), patched=_sync),),
+    sends=(
+        Sending(
+            target=Target(module="requests.sessions", owner="Session", method="request", reads=("method", "url")),
+            patched=_sync,
+        ),
+    ),
 )

@@ -14,13 +14,16 @@ from typing import Any
 from otel_agentcost.calls.seam import HttpReply
 from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.integrations.http import _urllib3
-from otel_agentcost.integrations.http._base import HttpClient, Method, Net, Sending, held
+from otel_agentcost.integrations.http._base import HttpClient, Method, Net, Sending, by_name, held
 from otel_agentcost.integrations.http._seam import Arguments, HttpSeam, Outgoing, as_json
 from otel_agentcost.integrations.patching import Target
 
 _POST = frozenset({"POST", "post"})
-_POSITIONS = ("body", "headers", "retries", "redirect", "assert_same_host", "timeout", "pool_timeout", "release_conn")
-"""The names of what follows the address. No caller passes more of them by position."""
+_POSITIONS = (
+    *("body", "headers", "retries", "redirect", "assert_same_host", "timeout", "pool_timeout", "release_conn"),
+    *("chunked", "body_pos"),
+)
+"""The names of what follows the address, in all releases. A call with more of them by position is left alone."""
 
 
 class _Seam(HttpSeam):
@@ -70,10 +73,8 @@ def _of_a_pool(urlopen: Method, net: Net) -> Method:
         except Exception as error:  # no request: the client says so
             reraise_foreign(error)
             ours = False
-        if ours:
-            return call(
-                seam, urlopen, self, (self, method, url), {**dict(zip(_POSITIONS, args, strict=False)), **kwargs}
-            )
+        if ours and (named := by_name(_POSITIONS, args, kwargs)) is not None:
+            return call(seam, urlopen, self, (self, method, url), named)
         return urlopen(self, method, url, *args, **kwargs)
 
     return patched
@@ -85,10 +86,15 @@ CLIENT = HttpClient(
     oldest="1.26.15",
     sends=(
         Sending(
-            target=Target(module="urllib3.poolmanager", owner="PoolManager", method="urlopen"), patched=_of_a_manager
+            target=Target(
+                module="urllib3.poolmanager", owner="PoolManager", method="urlopen", reads=("method", "url", "redirect")
+            ),
+            patched=_of_a_manager,
         ),
         Sending(
-            target=Target(module="urllib3.connectionpool", owner="HTTPConnectionPool", method="urlopen"),
+            target=Target(
+                module="urllib3.connectionpool", owner="HTTPConnectionPool", method="urlopen", reads=("method", "url")
+            ),
             patched=_of_a_pool,
         ),
     ),

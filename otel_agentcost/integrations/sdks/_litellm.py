@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextvars import ContextVar, Token
 from dataclasses import replace
@@ -149,13 +150,30 @@ def _form_of(kind: str) -> Format:
     return form
 
 
+_ASKING = threading.Lock()
+
+
+def _provider_of(model: Any, named: Any, address: Any) -> tuple[Any, Any]:
+    """Ask LiteLLM for the provider and the address of a model, without what it prints if it knows none."""
+    known: Any = sys.modules["litellm"]
+    with _ASKING:
+        prints = getattr(known, "suppress_debug_info", True) is False
+        try:
+            if prints:
+                known.suppress_debug_info = True
+            _, provider, _, default = known.get_llm_provider(model=model, custom_llm_provider=named, api_base=address)
+        finally:
+            if prints:
+                known.suppress_debug_info = False
+    return provider, default
+
+
 def _endpoint(model: Any, kwargs: Mapping[str, Any]) -> Endpoint:
     """Return the provider of a model, and the address if the caller names one: LiteLLM knows both."""
     address, named = kwargs.get("api_base") or kwargs.get("base_url"), kwargs.get("custom_llm_provider")
     provider = named
     try:
-        known: Any = sys.modules["litellm"]
-        _, provider, _, default = known.get_llm_provider(model=model, custom_llm_provider=named, api_base=address)
+        provider, default = _provider_of(model, named, address)
         address = address or default
     except Exception as error:  # LiteLLM does not know the model's provider
         reraise_foreign(error)

@@ -22,7 +22,6 @@ from otel_agentcost.integrations.sockets._session import (
     Message,
     Session,
     Turn,
-    by_kind,
     is_whole,
     kind_of,
     parsed_event,
@@ -76,14 +75,14 @@ class RealtimeSession(Session):
     def notes(self, message: Message) -> bool:
         """Note what the application sends."""
         kind = kind_of(message)
-        if kind in ("input_audio_buffer.append", b"input_audio_buffer.append"):
+        if kind == "input_audio_buffer.append":
             self._sound += max(0, len(message) - _ENVELOPE)
             return not self._fed and self._leads_by_itself()
-        if kind in ("response.create", b"response.create"):
+        if kind == "response.create":
             return True
-        if kind in ("conversation.item.create", b"conversation.item.create"):
+        if kind == "conversation.item.create":
             self._note_item(message)
-        elif kind in ("session.update", b"session.update"):
+        elif kind == "session.update":
             self._note_update(get(parsed_event(message), "session"))
         elif not is_whole(kind):  # the type is behind other fields
             event = parsed_event(message)
@@ -341,19 +340,17 @@ _WORDS: Final = (
     "response.function_call_arguments.delta",
     "response.mcp_call_arguments.delta",
 )
-_ACTIONS: Final[dict[Message, Action]] = by_kind(
-    {
-        **dict.fromkeys(_WORDS, RealtimeSession.on_words),
-        "response.audio.delta": RealtimeSession.on_sound,
-        "response.output_audio.delta": RealtimeSession.on_sound,
-        "session.created": RealtimeSession.on_session,
-        "session.updated": RealtimeSession.on_session,
-        "transcription_session.created": RealtimeSession.on_session,
-        "transcription_session.updated": RealtimeSession.on_session,
-        "conversation.created": RealtimeSession.on_conversation,
-        "response.created": RealtimeSession.on_created,
-        "response.done": RealtimeSession.on_done,
-        "error": RealtimeSession.on_error,
-        _TRANSCRIBED: RealtimeSession.on_transcribed,
-    }
-)
+_ACTIONS: Final[Mapping[str, Action]] = {
+    **dict.fromkeys(_WORDS, RealtimeSession.on_words),
+    "response.audio.delta": RealtimeSession.on_sound,
+    "response.output_audio.delta": RealtimeSession.on_sound,
+    "session.created": RealtimeSession.on_session,
+    "session.updated": RealtimeSession.on_session,
+    "transcription_session.created": RealtimeSession.on_session,
+    "transcription_session.updated": RealtimeSession.on_session,
+    "conversation.created": RealtimeSession.on_conversation,
+    "response.created": RealtimeSession.on_created,
+    "response.done": RealtimeSession.on_done,
+    "error": RealtimeSession.on_error,
+    _TRANSCRIBED: RealtimeSession.on_transcribed,
+}

@@ -17,7 +17,6 @@ from otel_agentcost.integrations.sockets._session import (
     Message,
     Session,
     Turn,
-    by_kind,
     is_whole,
     kind_of,
     parsed_event,
@@ -41,7 +40,7 @@ class ResponsesSession(Session):
 
     def notes(self, message: Message) -> bool:
         """Note what the application sends."""
-        if kind_of(message) in ("response.create", b"response.create"):
+        if kind_of(message) == "response.create":
             return True
         # The type may be behind the input, whose items have types of their own.
         marked = b'"response.create"' in message if isinstance(message, bytes) else '"response.create"' in message
@@ -74,7 +73,7 @@ class ResponsesSession(Session):
         action = _ACTIONS.get(kind)
         if action is not None:
             return action(self, message)
-        if kind[:9] in ("response.", b"response."):
+        if kind[:9] == "response.":
             return self.on_piece(message)
         if not is_whole(kind) and (found := _ACTIONS.get(text(parsed_event(message), "type") or "")) is not None:
             return found(self, message)  # the type is behind other fields
@@ -158,18 +157,16 @@ def _prepared_only(turn: Turn, response: Any) -> bool:
     return get(turn.call.request.call.body, "generate") is False and get(response, "usage") is None
 
 
-_ACTIONS: Final[dict[Message, Action]] = by_kind(
-    {
-        "response.created": ResponsesSession.on_created,
-        "response.completed": ResponsesSession.on_end,
-        "response.incomplete": ResponsesSession.on_end,
-        "response.failed": ResponsesSession.on_end,
-        "response.cancelled": ResponsesSession.on_end,
-        "response.audio.delta": ResponsesSession.on_unneeded,
-        "response.image_generation_call.partial_image": ResponsesSession.on_unneeded,
-        "response.steer.accepted": ResponsesSession.on_unneeded,
-        "response.steer.pending": ResponsesSession.on_unneeded,
-        "response.steer.failed": ResponsesSession.on_unneeded,
-        "error": ResponsesSession.on_error,
-    }
-)
+_ACTIONS: Final[Mapping[str, Action]] = {
+    "response.created": ResponsesSession.on_created,
+    "response.completed": ResponsesSession.on_end,
+    "response.incomplete": ResponsesSession.on_end,
+    "response.failed": ResponsesSession.on_end,
+    "response.cancelled": ResponsesSession.on_end,
+    "response.audio.delta": ResponsesSession.on_unneeded,
+    "response.image_generation_call.partial_image": ResponsesSession.on_unneeded,
+    "response.steer.accepted": ResponsesSession.on_unneeded,
+    "response.steer.pending": ResponsesSession.on_unneeded,
+    "response.steer.failed": ResponsesSession.on_unneeded,
+    "error": ResponsesSession.on_error,
+}

@@ -38,15 +38,15 @@ _MOST_KEPT: Final = 50_000
 """Events of one turn that are kept until they are needed."""
 
 
-def kind_of(message: Message) -> Message:
-    """Return the first `type` in an event, in the kind of text that the event is; empty without one.
+def kind_of(message: Message) -> str:
+    """Return the first `type` in an event, as text: bytes and text must not be compared. Empty without one.
 
     Events begin with their type, and those with sound are long: nothing else of them is looked at.
     """
     if isinstance(message, bytes):
         at = message.find(b'"type"')
         start = message.find(b'"', at + 6) + 1
-        return message[start : message.find(b'"', start)] if at >= 0 and start else b""
+        return message[start : message.find(b'"', start)].decode("latin-1") if at >= 0 and start else ""
     at = message.find('"type"')
     start = message.find('"', at + 6) + 1
     return message[start : message.find('"', start)] if at >= 0 and start else ""
@@ -62,16 +62,9 @@ def is_closed(error: BaseException) -> bool:
     return "ConnectionClosed" in type(error).__name__
 
 
-def is_whole(kind: Message) -> bool:
+def is_whole(kind: str) -> bool:
     """Return True if `kind` is the type of an event, and not that of an object in it: those have no dots."""
-    return (b"." in kind) if isinstance(kind, bytes) else "." in kind
-
-
-def by_kind(actions: Mapping[str, Action]) -> dict[Message, Action]:
-    """Return `actions` by the name of an event as text and as bytes."""
-    known: dict[Message, Action] = dict(actions.items())
-    known.update((name.encode(), action) for name, action in actions.items())
-    return known
+    return "." in kind
 
 
 class Deferred:

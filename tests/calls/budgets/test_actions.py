@@ -248,3 +248,60 @@ def test_a_name_that_no_call_has_is_told_after_a_hundred_calls(
     ]
     assert "none had the agent 'reseacher'. They were made for agent researcher, writer." in said[1]
     assert "None had a user." in said[3]
+
+
+def told(caplog: pytest.LogCaptureFixture, words: str) -> list[str]:
+    return [record.getMessage() for record in caplog.records if words in record.getMessage()]
+
+
+def test_a_rule_about_tools_is_not_silent_where_only_tools_are_called(
+    telemetry: Telemetry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A name that no tool call has, and tool calls without a user where each user has a limit of them."""
+
+    @otel_agentcost.tool
+    def search() -> None:
+        pass
+
+    rules = "agent=reseacher:tool_calls=3;agent=researcher:tool_calls=900;user:tool_calls=3;team:usd=1;model=m:usd=1"
+    with budgeted(telemetry, budgets=rules), caplog.at_level("WARNING", "otel_agentcost"):
+        for number in range(130):
+            with otel_agentcost.attribute(agent="researcher"):
+                search()
+            assert (number < 99) == (not told(caplog, "has matched none"))
+    (said,) = told(caplog, "has matched none")
+    assert "the rule agent=reseacher:tool_calls=3 has matched none of the first 100 tool calls" in said
+    assert "They were made for agent researcher." in said
+    (said,) = told(caplog, "calls without a")
+    assert "calls without a user are not covered by a budget per user (user:tool_calls=3)" in said
+
+
+@pytest.mark.parametrize("used", [False, True])
+def test_a_limit_of_tool_calls_that_counts_nothing_is_told(
+    telemetry: Telemetry, openai: OpenAI, caplog: pytest.LogCaptureFixture, used: bool
+) -> None:
+    """A loop of one's own calls its tools unseen."""
+    with budgeted(telemetry, trace_max_tool_calls=3, budgets="total:calls=900"), caplog.at_level("WARNING"):
+        if used:
+            with otel_agentcost.tool_call("search"):
+                pass
+        for _ in range(130):
+            ask(openai)
+    said = told(caplog, "has counted nothing")
+    assert len(said) == (0 if used else 1)
+    assert used or "the limit of tool calls in trace:tool_calls=3 has counted nothing: the first 100 model" in said[0]
+
+
+def test_a_model_to_downgrade_that_no_call_has_is_told(
+    telemetry: Telemetry, openai: OpenAI, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Once, with the models that there were. The steps between two models need no call of their own."""
+    models = "openai/gpt-4o=openai/gpt-4o-mini,gpt-4.1=gpt-4.1-mini,gpt-4.1-mini=gpt-4.1-nano"
+    settings: Any = {"on_exceed": "downgrade", "downgrade": models, "budgets": "total:usd=9"}
+    with budgeted(telemetry, **settings), caplog.at_level("WARNING", "otel_agentcost"):
+        for _ in range(130):
+            ask(openai, model="gpt-4.1")
+    (said,) = told(caplog, "OTEL_AGENTCOST_DOWNGRADE replaces")
+    assert (
+        "replaces openai/gpt-4o, but none of the first 100 calls had such a model. They were made for gpt-4.1." in said
+    )

@@ -172,7 +172,9 @@ def test_what_is_no_request_fails_as_without_us(telemetry: Telemetry) -> None:
     """The client's own exception."""
 
     nothing: Any = None
-    not_prepared: Any = requests.Request("POST", "http://127.0.0.1/v1/chat/completions")
+    address = "http://127.0.0.1/v1/chat/completions"
+    not_prepared: Any = requests.Request("POST", address)
+    wrong: Any = {"bogus": 1}
 
     def failures() -> list[str]:
         found: list[str] = []
@@ -182,6 +184,12 @@ def test_what_is_no_request_fails_as_without_us(telemetry: Telemetry) -> None:
             lambda: httpx.Client().send(nothing),
             lambda: httpx.post("/v1/chat/completions", json={}),
             lambda: urllib3.PoolManager().urlopen("POST", nothing),
+            lambda: requests.Session().request("POST", address, *[nothing] * 20),
+            lambda: requests.Session().request("POST", address, nothing, {"a": 1}, data={"a": 2}),  # type: ignore[misc]
+            lambda: requests.Session().request("POST", address, **wrong),
+            lambda: urllib3.HTTPConnectionPool("127.0.0.1").urlopen("POST", "/v1/messages", *[nothing] * 20),
+            lambda: urllib3.HTTPConnectionPool("127.0.0.1").urlopen("POST", "/v1/messages", b"", body=b"{}"),  # type: ignore[misc]
+            lambda: httpx.Client().send(httpx.Request("POST", address), **wrong),
         ]
         for attempt in attempts:
             with pytest.raises(Exception) as caught:
@@ -192,6 +200,19 @@ def test_what_is_no_request_fails_as_without_us(telemetry: Telemetry) -> None:
     without = failures()
     with instrumented(telemetry, settings=OURS):
         assert failures() == without
+
+
+@pytest.mark.parametrize("method", ["POST", "post", "Post"])
+async def test_the_method_may_be_written_in_any_way(
+    method: str, model_server: ModelServer, telemetry: Telemetry
+) -> None:
+    """aiohttp sends it in capitals."""
+    model_server.replies(replies.chat_reply())
+    with instrumented(telemetry, settings=OURS):
+        async with aiohttp.ClientSession() as session, session.request(method, url_of(model_server), json=BODY) as got:
+            assert got.status == 200
+    assert model_server.requests[0].method == "POST"
+    assert len(telemetry.spans) == 1
 
 
 VERTEX = "https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/us-east5"
@@ -230,6 +251,9 @@ VERTEX = "https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/us-
         ("https://api.cloudflare.com/client/v4/accounts/a/queues/responses", None),
         ("https://llm.internal/v1/chat/completions", ("openai", "openai_chat", "https://llm.internal/v1")),
         ("http://llm.internal:8000/v1/messages", ("anthropic", "anthropic_messages", "http://llm.internal:8000")),
+        ("https://tls.internal/v1/chat/completions", ("openai", "openai_chat", "https://tls.internal/v1")),
+        ("http://tls.internal/v1/chat/completions", None),
+        ("https://a.below.internal/v1/chat/completions", ("openai", "openai_chat", "https://a.below.internal/v1")),
         ("https://other.internal/v1/chat/completions", None),
         ("https://example.com/v1/chat/completions", None),
         ("http://[broken", None),
@@ -238,7 +262,9 @@ VERTEX = "https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/us-
 )
 def test_addresses(url: str, place: tuple[str, str, str] | None) -> None:
     """The provider, the format, and the address without what names the operation."""
-    addresses = Addresses(to_hosts("llm.internal=openai,llm.internal:8000=anthropic"))
+    addresses = Addresses(
+        to_hosts("llm.internal=openai,llm.internal:8000=anthropic,tls.internal:443=openai,.below.internal=openai")
+    )
     found = addresses.place(url)
     assert (found[:3] if found is not None else None) == place
 

@@ -232,6 +232,24 @@ def test_a_limit_is_lowered_in_what_is_sent(
     assert 0 < model_server.requests[0].json["max_tokens"] < 2_000
 
 
+def test_nothing_is_printed_that_litellm_alone_would_not_print(
+    telemetry: Telemetry, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It prints a hint if it is asked for the provider of a model that it does not know: to standard output."""
+    monkeypatch.setattr(litellm, "suppress_debug_info", False)
+
+    def printed() -> str:
+        capsys.readouterr()
+        with pytest.raises(litellm.exceptions.BadRequestError):
+            litellm.completion(model="unheard-of", messages=[{"role": "user", "content": "Hi"}])
+        return capsys.readouterr().out
+
+    without = printed()
+    with budgeted(telemetry, budgets="total:usd=1"):
+        assert printed() == without != ""
+    assert litellm.suppress_debug_info is False
+
+
 def test_an_error_is_litellm_s_own(telemetry: Telemetry, model_server: ModelServer, ask: dict[str, Any]) -> None:
     """What LiteLLM raises passes unchanged, and costs nothing."""
     model_server.replies(json_reply({"error": {"message": "no"}}, status=400))

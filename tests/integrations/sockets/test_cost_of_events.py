@@ -59,5 +59,5 @@ def test_a_long_event_costs_no_more_than_a_short_one(length: int) -> None:
 
     message = json.dumps({"type": "response.output_audio.delta", "event_id": "e", "delta": "A" * length})
     assert kind_of(message) == "response.output_audio.delta"
-    assert kind_of(message.encode()) == b"response.output_audio.delta"
+    assert kind_of(message.encode()) == "response.output_audio.delta"
     assert executed(lambda: kind_of(message)).total() < 60
