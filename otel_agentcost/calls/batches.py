@@ -19,7 +19,7 @@ from otel_agentcost.calls.batch_reservation import UPLOADS_AT_MOST, requests_in,
 from otel_agentcost.calls.batch_settlement import Books, Settlement
 from otel_agentcost.calls.call import ActiveCall
 from otel_agentcost.calls.scopes import scopes_of, trace_id_of
-from otel_agentcost.calls.seam import BatchRead, Body, RawResponse, Reply
+from otel_agentcost.calls.seam import BatchRead, Body, HttpReply, RawResponse, Reply
 from otel_agentcost.core.batch import BATCH_DAYS
 from otel_agentcost.core.batch_record import BatchRecord, key_of, name_of_file
 from otel_agentcost.core.call import Answer, Call
@@ -164,8 +164,11 @@ class Batches:
             return
         said = read.endpoint.said
         reading = Reading(self.books, batches, (name_of_file(said, read.id), key_of(said, read.id)))
+        listener: Any = reading  # whose `feed` nothing sets: mypy takes a method for no variable
+        if isinstance(reply, HttpReply) and reply.body is None:
+            reading.raw = reply.tap(listener, "application/jsonl")
+            return
         if isinstance(reply, RawResponse) and not reply.response.is_closed:
-            listener: Any = reading  # whose `feed` nothing sets: mypy takes a method for no variable
             reading.raw = streams.watch_bytes(reply.response, listener, "application/jsonl")
             return
         reading.feed_bytes(_content(reply))
@@ -177,6 +180,8 @@ def _body(reply: Reply) -> Any:
         return reply.content
     if isinstance(reply, RawResponse) and reply.response.is_closed:
         return parsed(reply.response.content)
+    if isinstance(reply, HttpReply) and reply.body is not None:
+        return parsed(reply.body)
     return None
 
 
@@ -185,6 +190,8 @@ def _content(reply: Reply) -> bytes:
     content: Any = None
     if isinstance(reply, RawResponse):
         content = reply.response.content
+    elif isinstance(reply, HttpReply):
+        content = reply.body
     elif isinstance(reply, Body):
         content = reply.content
         response: Any = getattr(content, "response", None)

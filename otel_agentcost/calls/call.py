@@ -6,6 +6,7 @@ dropped or cancelled. Every end of a stream calls `ActiveCall.end`, which passes
 
 from __future__ import annotations
 
+import threading
 import time
 import weakref
 from collections.abc import Callable, Mapping
@@ -103,6 +104,7 @@ class ActiveCall:
         "request",
         "sent",
         "terms",
+        "unadmitted",
         "unread",
     )
 
@@ -140,6 +142,7 @@ class ActiveCall:
         """True if the call was admitted and the SDK was called."""
         self.admission: Admission | None = None
         """The reservation of the call; None if no budget applies."""
+        self.unadmitted: threading.Lock | None = None  # see `Pipeline.admit_unasked`
         self.passage: Passage | None = None
         """The marks that the call has received and passes on; None if there are none."""
         self.reader: AnswerReader | None = None

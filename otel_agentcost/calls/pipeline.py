@@ -10,6 +10,7 @@ call is settled at once. Both come to `finish`, which runs once a call.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -25,16 +26,25 @@ from otel_agentcost.calls.framing import is_json
 from otel_agentcost.calls.loop_guard import LoopGuard
 from otel_agentcost.calls.passage import Passages
 from otel_agentcost.calls.rejections import is_rejection
+from otel_agentcost.calls.retrieval import (
+    READING,
+    Given,
+    Looked,
+    Unwraps,
+    Whole,
+    follows,
+    has_failed,
+    is_later,
+    looked_for,
+)
 from otel_agentcost.calls.seam import (
     Awaited,
     Body,
     EventIterator,
     EventStream,
     HttpReply,
-    ReadsBatches,
     Rejected,
     Reply,
-    Retrieves,
     Seam,
     Watched,
 )
@@ -115,16 +125,26 @@ class Pipeline:
         """True if results of batches may be read."""
         return self.active and bool(self._batches)
 
+    @property
+    def awaits(self) -> bool:
+        """True if a reading may belong to an earlier call: a batch, or an answer or session that goes on."""
+        return self.active and (bool(self._batches) or bool(self._unfinished))
+
     # --- a call, sync and async ---
 
     def call(self, seam: Seam, wrapped: Wrapped, instance: Any, args: Any, kwargs: Any) -> Any:
         """Make one synchronous call."""
         call = self._open(seam, instance, args, kwargs)
         if call is None:
-            result = wrapped(*args, **kwargs)
-            if self._unfinished or self._batches:
-                return self._retrieved(seam, instance, args, kwargs, result)
-            return result
+            if not follows(seam, self._batches, self._unfinished):
+                return wrapped(*args, **kwargs)
+            outer = READING.get()
+            READING.set(True)
+            try:
+                result = wrapped(*args, **kwargs)
+            finally:
+                READING.set(outer)
+            return result if outer else self._retrieved(seam, instance, args, kwargs, result)
         try:
             self._check_loops(call)
             if (gate := self._gates.gate) is not None:
@@ -141,10 +161,15 @@ class Pipeline:
         """Make one asynchronous call."""
         call = self._open(seam, instance, args, kwargs)
         if call is None:
-            result = await wrapped(*args, **kwargs)
-            if self._unfinished or self._batches:
-                return self._retrieved(seam, instance, args, kwargs, result)
-            return result
+            if not follows(seam, self._batches, self._unfinished):
+                return await wrapped(*args, **kwargs)
+            outer = READING.get()
+            READING.set(True)
+            try:
+                result = await wrapped(*args, **kwargs)
+            finally:
+                READING.set(outer)
+            return result if outer else self._retrieved(seam, instance, args, kwargs, result)
         try:
             self._check_loops(call)
             if (gate := self._gates.gate) is not None:
@@ -184,13 +209,18 @@ class Pipeline:
 
     # --- answers that were not asked for one by one: those of a session ---
 
+    def blocks_here(self) -> bool:
+        """Return True if asking the budgets could block the event loop of this thread."""
+        gate = self._gates.gate
+        return gate is not None and gate.guard.blocks_here()
+
     def fits(self, request: ModelRequest) -> bool:
         """Return True if the budgets admit `request` now, without waiting. Reserves nothing."""
         gate = self._gates.gate
         return gate is None or gate.fits(self._resolved(request), self._clock())
 
-    def unasked(self, seam: Seam, session: Any, event: Any) -> tuple[ActiveCall, BudgetExceeded | None] | None:
-        """Begin the call of an answer that the provider has begun by itself.
+    def unasked(self, seam: Seam, session: Any, event: Any) -> ActiveCall | None:
+        """Begin the call of an answer that the provider has begun by itself. `admit_unasked` asks the budgets.
 
         Args:
             seam: Reads the request of the answer from the event.
@@ -198,15 +228,31 @@ class Pipeline:
             event: The event that says that it has begun.
 
         Returns:
-            The call, and the error if a budget refuses it: it counts all the same. None if nothing is measured.
+            The call. None if nothing is measured.
         """
         call = self._open(seam, session, (event,), {})
-        if call is None:
+        if call is not None:
+            call.sent = True
+            if self._gates.gate is not None:
+                call.unadmitted = threading.Lock()
+        return call
+
+    def admit_unasked(self, call: ActiveCall) -> BudgetExceeded | None:
+        """Ask the budgets about such a call, once. Returns the error if they refuse it: it counts all the same."""
+        lock, gate = call.unadmitted, self._gates.gate
+        if lock is None or gate is None:
             return None
-        call.sent, refused = True, None
-        if (gate := self._gates.gate) is not None:
+        with lock:
+            if call.unadmitted is None:
+                return None
             call.admission, refused = gate.admit_unasked(call.request, call.record, call.at)
-        return call, refused
+            call.unadmitted = None
+        return refused
+
+    def meter(self, call: ActiveCall) -> None:
+        """Let the budgets see the events of a stream whose call they have admitted after it was opened."""
+        if call.admission is not None and call.reader is not None and not call.settled:
+            call.feed = call.admission.metered(call.feed, call.reader, call.request.call.model, call.record.span)
 
     # --- 1 request, 2 span ---
 
@@ -301,7 +347,7 @@ class Pipeline:
 
     # --- 5 usage: from a whole response now, from a stream at its end ---
 
-    def _deliver(self, call: ActiveCall, seam: Seam, result: Any) -> Any:
+    def _deliver(self, call: ActiveCall, seam: Unwraps, result: Any) -> Any:
         """Return what the SDK returned: settled, or tapped."""
         try:
             return self._received(call, seam.unwrap(result), result)
@@ -346,15 +392,35 @@ class Pipeline:
             self._read_whole(call, reply.content_type, reply.body)
         else:
             self.open_stream(call)
-            call.raw = reply.tap(call)
+            call.raw = reply.tap(call, None)
 
     def _retrieved(self, seam: Seam, instance: Any, args: Any, kwargs: Any, result: Any) -> Any:
-        """Return what the SDK returned: settled, or tapped, if it is an answer that went on after its call."""
-        if self._batches:
-            self._follow_batch(self._batches, seam, instance, args, kwargs, result)
+        """Return what the SDK returned: settled, or tapped, if it belongs to an earlier call."""
+        if not self.active:
+            return result
         try:
-            begun = self._unfinished.find(seam.answer_id(args, kwargs)) if isinstance(seam, Retrieves) else None
-            if begun is None or not self.active or begun.goes_on(seam.unwrap(result)):
+            found = looked_for(seam, instance, args, kwargs, self._batches, self._unfinished)
+            reply = seam.unwrap(result) if found is not None else None
+            if found is None or reply is None or has_failed(reply):
+                return result
+            if isinstance(reply, HttpReply) and is_later(found, reply):
+                whole = Whole(lambda body: self._followed(found, replace(reply, body=body), instance, None))
+                whole.raw = reply.tap(whole, "application/json")
+                return result
+        except Exception as error:
+            report("reading a retrieved answer", error)
+            return result
+        return self._followed(found, reply, instance, result)
+
+    def _followed(self, found: Looked, reply: Reply, instance: Any, result: Any) -> Any:
+        """Do the same, once it is known what was read."""
+        begun = found.begun
+        try:
+            if found.batch is not None and self._batches:
+                self._batches.read(found.batch, reply)
+            if found.session is not None:
+                self._unfinished.read(found.session, reply)
+            if begun is None or self._unfinished.goes_on(begun, reply):
                 return result
             record = self._spans.open(begun.request.call, begun.request.endpoint.attributes)
             record.account_of(begun.record)
@@ -363,16 +429,7 @@ class Pipeline:
             return result
         call = ActiveCall(begun.request, record, instance, begun.at, None, self.settle_stream, begun)
         call.sent = True
-        return self._deliver(call, seam, result)
-
-    def _follow_batch(self, batches: Batches, seam: Seam, instance: Any, args: Any, kwargs: Any, result: Any) -> None:
-        """Settle the results of a batch that the application reads."""
-        try:
-            read = seam.batch_read(instance, args, kwargs) if isinstance(seam, ReadsBatches) else None
-            if read is not None and self.active:
-                batches.read(read, seam.unwrap(result))
-        except Exception as error:  # the application gets what it reads all the same
-            report("reading a batch", error)
+        return self._deliver(call, Given(reply), result)
 
     def _read_whole(self, call: ActiveCall, content_type: str, content: bytes) -> None:
         """Read an HTTP response that the client, or a hook of the application, has read completely."""
@@ -492,7 +549,7 @@ class Pipeline:
         try:
             if not call.ends_with(ending):
                 return
-            if (gate := self._gates.gate) is not None and call.asks_the_ledger(answer):
+            if (gate := self._gates.gate) is not None and (call.unadmitted or call.asks_the_ledger(answer)):
                 gate.guard.run_without_blocking(partial(self._end, call, ending))
             else:
                 self._end(call, ending)
@@ -504,6 +561,8 @@ class Pipeline:
     def _end(self, call: ActiveCall, ending: Ending) -> None:
         """Do what is left to do for a call that has ended: an exception of others may have interrupted this before."""
         try:
+            if call.unadmitted is not None:
+                self.admit_unasked(call)
             if not ending.charged:
                 ending.attributes = self._charge(call, ending) if call.sent else _not_sent(ending.error)
                 ending.charged = True
@@ -529,6 +588,8 @@ class Pipeline:
         """Price and charge a call that was made. Returns its span's attributes."""
         request, record, error = call.request, call.record, ending.error
         answer = _completed(call, ending.answer)
+        if call.begun is not None:
+            answer = self._unfinished.since(call.begun, answer)
         cost = pricing.cost_of(self._book, request, answer, at=call.at, failed=error is not None)
         tokens = answer.tokens()
         if call.begun is not None:
@@ -569,7 +630,7 @@ class Pipeline:
         ):
             return
         if answer.goes_on and not upstream:
-            self._unfinished.add(call.request, call.record, call.admission, call.at, answer.response_id)
+            self._unfinished.add(call.request, call.record, call.admission, call.at, answer)
         elif call.admission is not None:
             saved = call.admission.settle(call.record, call.request.call.model, answer, cost)
             if saved is not None and not ending.recorded:

@@ -91,8 +91,9 @@ class HttpReply:
     status: int
     body: bytes | None
     """The decompressed body, if the client has read all of it; None if the application reads it."""
-    tap: Callable[[StreamListener], RawReader]
-    """Passes the bytes that the application reads to a reader, and their end to the listener."""
+    tap: Callable[[StreamListener, str | None], RawReader]
+    """Passes the bytes that the application reads to a reader, and their end to the listener. The second argument is
+    what the bytes are, as a content type; None: what the header says."""
 
     @property
     def content_type(self) -> str:
@@ -183,4 +184,22 @@ class ReadsBatches(Protocol):
             args: The positional arguments of a call that `Seam.read` takes for no model call.
             kwargs: The keyword arguments of the call.
         """
+        ...
+
+
+@runtime_checkable
+class ReadsSessions(Protocol):
+    """Facet of a seam whose SDK reads sessions, whose usage is a running total (`Answer.total`)."""
+
+    def session_format(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Format | None:
+        """Return the wire format of the session that a call of the patched method returns; None for other calls.
+
+        Args:
+            args: The positional arguments of a call that `Seam.read` takes for no model call.
+            kwargs: The keyword arguments of the call.
+        """
+        ...
+
+    def unwrap(self, result: Any) -> Reply:
+        """Return what came back, as `Seam.unwrap` does."""
         ...

@@ -372,7 +372,12 @@ class RawReader:
 
     def body(self) -> Any:
         """Return the parsed body after it was read; None if it is not JSON or too large."""
-        return parsed(b"".join(self._body)) if self._body and self._size <= _MAX_BODY else None
+        content = self.content()
+        return parsed(content) if content is not None else None
+
+    def content(self) -> bytes | None:
+        """Return the body after it was read; None if it is not JSON or too large."""
+        return b"".join(self._body) if self._body and self._size <= _MAX_BODY else None
 
     @property
     def streamed(self) -> bool:

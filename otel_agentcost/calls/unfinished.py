@@ -2,6 +2,9 @@
 
 The call ends without a price. The application gets the usage when it retrieves the finished answer, which is not billed
 again: the pipeline charges it then, once, to whatever the call counts in.
+
+A session, such as those of Anthropic's managed agents, has one usage for all its turns. What it had used when this
+process first read it, and what was charged since, is taken off.
 """
 
 from __future__ import annotations
@@ -10,17 +13,19 @@ import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any, Final
 
 from otel_agentcost.calls.admission import Admission
-from otel_agentcost.calls.seam import Body, RawResponse, Reply
+from otel_agentcost.calls.seam import Body, HttpReply, RawResponse, Reply
 from otel_agentcost.core import semconv
-from otel_agentcost.core.call import Answer, AttributeValue
+from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.cost import Cost
+from otel_agentcost.core.usage import Count, Kind, Usage
 from otel_agentcost.telemetry.metrics import ModelLabels
 from otel_agentcost.telemetry.recorder import Recorder
 from otel_agentcost.telemetry.spans import Record, answer_attributes, error_type
 from otel_agentcost.wire.fields import parsed
-from otel_agentcost.wire.format import ModelRequest
+from otel_agentcost.wire.format import Format, ModelRequest
 
 AT_MOST = 1_000
 """Answers to wait for. Each keeps its request in memory; the oldest are given up and stay without a price."""
@@ -40,18 +45,25 @@ class Unfinished:
     process: int
     """The process that made the call: its copy in a forked child must not be charged a second time."""
 
-    def goes_on(self, reply: Reply) -> bool:
-        """Return True if `reply`, which the application has polled, says that the answer is not finished."""
-        if isinstance(reply, Body):
-            body = reply.content
-        elif isinstance(reply, RawResponse) and reply.response.is_closed:
-            kind = str(reply.response.headers.get("content-type", ""))
-            if "event-stream" in kind:
-                return False
-            body = parsed(reply.response.content) if "json" in kind else None
-        else:  # a stream, which says it at its end
-            return False
-        return self.request.format.read_response(self.request.call, body).goes_on
+
+def _body(reply: Reply) -> Any:
+    """Return the JSON of a reply; `_STREAM` for a stream, which says at its end what it is."""
+    if isinstance(reply, Body):
+        return reply.content
+    if isinstance(reply, HttpReply) and reply.body is not None:
+        kind, content = reply.content_type, reply.body
+    elif isinstance(reply, RawResponse) and reply.response.is_closed:
+        kind, content = str(reply.response.headers.get("content-type", "")), reply.response.content
+    else:
+        return _STREAM
+    if "event-stream" in kind:
+        return _STREAM
+    return parsed(content) if "json" in kind else None
+
+
+_NO_CALL: Final = Call(operation="", model=None)
+_STREAM: Final = object()
+_UNKNOWN_START: Final = "what the session had used before is not known: this process neither created nor read it then"
 
 
 class UnfinishedAnswers:
@@ -60,13 +72,15 @@ class UnfinishedAnswers:
     def __init__(self, recorder: Recorder) -> None:
         self._recorder = recorder
         self._answers: OrderedDict[str, Unfinished] = OrderedDict()
+        self._totals: OrderedDict[str, Usage] = OrderedDict()
+        """What sessions have used, as far as it is charged or was used before this process charged them."""
         self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
         return bool(self._answers)
 
     def add(
-        self, request: ModelRequest, record: Record, admission: Admission | None, at: float, answer_id: str | None
+        self, request: ModelRequest, record: Record, admission: Admission | None, at: float, answer: Answer
     ) -> None:
         """Count the worst case of a call whose answer is not finished, and wait for the answer.
 
@@ -75,12 +89,15 @@ class UnfinishedAnswers:
             record: The span of the call.
             admission: The reservation of the call; None if no budget applies.
             at: The time of the call, in seconds since the epoch.
-            answer_id: The id that retrieves the answer; None if it has not arrived.
+            answer: What has arrived of the answer. Without an id, nothing can retrieve the rest.
         """
         if admission is not None:
             admission.settle_unfinished(record)
+        answer_id = answer.response_id
         if answer_id is None:
             return
+        if answer.total is not None:
+            self._note(answer_id, answer.total, first=True)
         begun = Unfinished(
             answer_id=answer_id, request=request, record=record, admission=admission, at=at, process=os.getpid()
         )
@@ -93,6 +110,45 @@ class UnfinishedAnswers:
         """Return the answer with this id; None if it is not known, or another process waits for it."""
         answer = self._answers.get(answer_id) if answer_id is not None else None
         return answer if answer is not None and answer.process == os.getpid() else None
+
+    def goes_on(self, begun: Unfinished, reply: Reply) -> bool:
+        """Return True if `reply`, which the application has polled, says that the answer is not finished."""
+        body = _body(reply)
+        if body is _STREAM:
+            return False
+        answer = begun.request.format.read_response(begun.request.call, body)
+        return answer.goes_on or (answer.total is not None and self._totals.get(begun.answer_id) == answer.total)
+
+    def read(self, form: Format, reply: Reply) -> None:
+        """Note what a session has used that was not begun by this process, or that was created by it."""
+        body = _body(reply)
+        if body is _STREAM or body is None:
+            return
+        answer = form.read_response(_NO_CALL, body)
+        if answer.total is not None and answer.response_id is not None:
+            self._note(answer.response_id, answer.total, first=True)
+
+    def _note(self, session: str, total: Usage, *, first: bool = False) -> None:
+        with self._lock:
+            if first:
+                self._totals.setdefault(session, total)
+            else:
+                self._totals[session] = total
+            if len(self._totals) > AT_MOST:
+                self._totals.popitem(last=False)
+
+    def since(self, begun: Unfinished, answer: Answer) -> Answer:
+        """Return the answer of a session with what it has used since it was last charged; every other one as it is."""
+        if answer.total is None or answer.usage is None:
+            return answer
+        before = self._totals.get(begun.answer_id)
+        if before is None:
+            return answer._replace(usage=None, missing=_UNKNOWN_START)
+        fresh: dict[Kind, Count] = {}
+        for kind, count in answer.usage.counts.items():
+            if (more := count - before.counts.get(kind, 0)) > 0:
+                fresh[kind] = more
+        return answer._replace(usage=Usage(counts=fresh))
 
     def charge(
         self,
@@ -119,11 +175,15 @@ class UnfinishedAnswers:
             The attributes of the span.
         """
         attributes: dict[str, AttributeValue] = {} if error is None else {semconv.ERROR_TYPE: error_type(error)}
-        if not answer.goes_on and (answer.usage is not None or cost.usd is not None):
+        finished = answer.usage is not None or cost.usd is not None
+        if not answer.goes_on and (finished or answer.total is not None):
             with self._lock:
                 first = self._answers.pop(begun.answer_id, None) is not None
             if not first:
                 return attributes
+            if answer.total is not None:
+                self._note(begun.answer_id, answer.total)
+        if not answer.goes_on and finished:
             if begun.admission is not None:
                 begun.admission.finish(record, answer, cost)
             counted = answer.tokens() if answer.usage is not None else None

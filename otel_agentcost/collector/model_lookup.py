@@ -125,8 +125,9 @@ def _served(t: str, k: str, row: str, wide: int) -> Iterator[str]:
     p = cache("p")
     same = [f"{p} == {text(one)} and {matches(tier, _names(tiers))}" for one, tiers in _SAME_PRICE.items()]
     standard = " or ".join([matches(tier, _STANDARD), *same])
-    always = matches(f"{row}[3]", "a")
-    refused = (row + SAID, k2 + SAID, row2 + NIL, f"not ({standard})", f"not {always}")
+    always, but_batches = matches(f"{row}[3]", "a"), matches(f"{row}[3]", "b")
+    batch = f"({matches(tier, '(?i)^batch$')} and {but_batches})"
+    refused = (row + SAID, k2 + SAID, row2 + NIL, f"not ({standard})", f"(not {always} or {batch})")
     yield put(gap, text("the price book has no price for the service tier"), *refused)
     yield put(row, row2, row2 + SAID)
     yield from _by_time(t, k, row, wide)

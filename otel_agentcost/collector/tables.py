@@ -3,10 +3,10 @@ r"""The price book as text tables that a Collector can search: the prices of eve
 A table has a line for each name, `name|since|until|notes|tier 1|tier 2|...rates`: the seconds of the epoch between
 which it is valid (empty: no bound), notes, the numbers of input tokens above which a tier begins, and US dollars per
 million tokens of each of `KINDS` and per thousand requests (`-`: none). The notes are `a`: valid under all service
-tiers; `h`, `m`: other prices for cache writes that live for an hour, for images or audio; `u0`, `u1`: the first, second
-uplift of the provider concerns the model; `x`: unknown; `d`: the line `name\t%` is valid at the hours in the columns of
-the tiers, `3600-14400-12345-20721,20727`: seconds of the day, days of the week on which they begin (0 is Sunday), days
-of the epoch on which they do not.
+tiers; `b`: except in batches; `h`, `m`: other prices for cache writes that live for an hour, for images or audio; `u0`,
+`u1`: the first, second uplift of the provider concerns the model; `x`: unknown; `d`: the line `name\t%` is valid at the
+hours in the columns of the tiers, `3600-14400-12345-20721,20727`: seconds of the day, days of the week on which they
+begin (0 is Sunday), days of the epoch on which they do not.
 `name\t@flex` is the line under a service tier. To each of these, `\t<` appends the line that was valid before `since`,
 `\t~` the one from `until` on, `\t>1` the first tier: no name has a tab. Names that only a pattern matches are found by
 `Rule`s, whose models have the key `#id` in the table.
@@ -25,6 +25,7 @@ from otel_agentcost.core.usage import Kind
 from otel_agentcost.pricebook import PriceBook, PriceMatch
 from otel_agentcost.pricebook.overrides import OverrideModel
 from otel_agentcost.pricebook.price_lists import read_model
+from otel_agentcost.pricebook.service_tiers import lacks_batch_price
 
 KINDS: Final[tuple[Kind, ...]] = (
     "input_tokens",
@@ -172,7 +173,8 @@ def _notes(book: PriceBook, found: PriceMatch, seller: str) -> str:
     concern = book.uplifts(replace(found, seller=seller))
     uplifts = "".join(f"u{number}" for number, row in enumerate(book.uplifts_of(seller)) if row in concern)
     always = found.overridden or not any(one.prices for one in found.prices.lists)
-    return ("a" if always else "") + uplifts
+    batches = "b" if found.overridden and lacks_batch_price(found.prices) else ""
+    return (f"a{batches}" if always else "") + uplifts
 
 
 def _lines(key: str, prices: ModelPrices, at: float, *, known: str, terms: bool = True) -> list[str]:

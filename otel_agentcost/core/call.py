@@ -128,6 +128,9 @@ class Answer(NamedTuple):
     """The provider does not charge for this kind of call at all."""
     goes_on: bool = False
     """The provider works on after the call has ended: `response_id` retrieves the answer, and its usage, later."""
+    total: Usage | None = None
+    """What `response_id` has used in all its calls up to now, for a session whose usage is a running total. What was
+    charged before is taken off `usage` then (`calls.unfinished`)."""
     attributes: Mapping[str, AttributeValue] = NO_PARAMETERS
     """Further span attributes that describe the response, by their convention names."""
 

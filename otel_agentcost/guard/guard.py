@@ -214,12 +214,16 @@ class Guard:
             return left()
         return await run_in_thread(left, lambda: None)
 
+    def blocks_here(self) -> bool:
+        """Return True if asking the ledger could block the event loop of this thread."""
+        return not self.nonblocking and event_loops.running() is not None
+
     def run_without_blocking(self, action: Callable[[], object]) -> None:
         """Run `action` (a settlement, a release) now, or soon in a thread if it could block an event loop."""
-        if self.nonblocking or event_loops.running() is None:
-            action()
-        else:
+        if self.blocks_here():
             submit(action)
+        else:
+            action()
 
     def _finish(self, ticket: Ticket) -> bool:
         with self._lock:

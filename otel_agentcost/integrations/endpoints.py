@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from typing import Final
 from urllib.parse import urlsplit
 
 from otel_agentcost.core import semconv
@@ -96,6 +98,25 @@ def _ends(path: str, ending: str) -> bool:
     if not wildcard:
         return path.endswith(ending)
     return path.endswith(tail) and f"{path[: len(path) - len(tail)].rpartition('/')[0]}/".endswith(head)
+
+
+_VERBS: Final = ("cancel", "submit_tool_outputs", "archive")
+"""Last segments of paths that act on an answer or a session, and return it."""
+
+
+def answer_id_in(path: str) -> str:
+    """Return the id of the answer that a request retrieves, cancels or goes on with, by its path or URL."""
+    before, _, last = path.partition("?")[0].rstrip("/").rpartition("/")
+    return before.rpartition("/")[2] if last in _VERBS else last
+
+
+_SESSION: Final = re.compile(r"/v1/sessions(?:/[^/]+)?$")
+
+
+def session_format_at(path: str) -> Format | None:
+    """Return the wire format of the session of Anthropic's that a request creates, reads or changes, by its path."""
+    place = path.partition("?")[0].rstrip("/").removesuffix("/archive")
+    return load("anthropic_sessions") if _SESSION.search(place) is not None else None
 
 
 class BatchPaths:

@@ -21,7 +21,7 @@ from otel_agentcost.pricebook.compiled import BookFile
 from otel_agentcost.pricebook.finder import FREE_ADDRESS, REMEDY, Finder, NoPrice, PriceMatch
 from otel_agentcost.pricebook.overrides import Overrides
 from otel_agentcost.pricebook.price_file import PriceFileError
-from otel_agentcost.pricebook.service_tiers import terms_without_price
+from otel_agentcost.pricebook.service_tiers import lacks_batch_price, terms_without_price
 from otel_agentcost.pricebook.uplifts import Uplift, UpliftedCard, known_uplifts
 
 Terms = tuple[tuple[str, str], ...]
@@ -228,10 +228,14 @@ class PriceBook:
     def _terms_without_price(self, match: PriceMatch, terms: Mapping[str, str], at: float) -> dict[str, str]:
         """Return the terms for which the book has no price of the model.
 
-        A user's price applies under all terms that it does not name, and what is free is free under all terms.
+        A user's price applies under all terms that it does not name, except in batches. What is free is free under all
+        terms.
         """
-        if match.overridden or not terms or not any(one.prices for one in match.prices.lists):
+        if not terms or not any(one.prices for one in match.prices.lists):
             return {}
+        if match.overridden:
+            batch = {key: value for key, value in terms.items() if key == "processing"}
+            return batch if batch and lacks_batch_price(match.prices) else {}
         owner = match.prices.name.partition("/")[0]
         variants = match.prices.variants if match.terms_apply else ()
         return terms_without_price(terms, variants, self.book.models_of(owner).terms, match.provider, at)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from functools import cache
 
-from otel_agentcost.core.prices import PriceList
+from otel_agentcost.core.prices import ModelPrices, PriceList
 from otel_agentcost.pricebook.data_files import read_table
 
 
@@ -35,6 +35,16 @@ def is_standard(provider: str, value: str) -> bool:
     """Return whether a call of `provider` under a tier called `value` has the price of the standard list."""
     tier = value.lower()
     return tier in standard_tiers() or tier in tiers_at_the_same_price().get(provider, ())
+
+
+def lacks_batch_price(prices: ModelPrices) -> bool:
+    """Return True if a user's prices of a model say nothing of batches, which no provider sells at the standard price.
+
+    What is free is free in a batch, too, and a machine of one's own costs what it costs.
+    """
+    lists, variants = prices.lists, prices.variants
+    costs = any(kind != "compute_seconds" and price for one in lists for kind, price in one.prices.items())
+    return costs and not any("processing" in (one.terms or {}) for one in variants)
 
 
 def terms_without_price(

@@ -30,7 +30,6 @@ class _Work(NamedTuple):
 
 
 _BATCH: Final = _Work("create_batch", "a batch is billed as it runs, after it was created")
-_RUN: Final = _Work("create_run", "a run of an assistant is billed as it runs, after it was created")
 _SESSION: Final = _Work("send_session_events", "an agent's session is billed as it runs, after its events were sent")
 _AGENT: Final = _Work("run_agent", "an agent's run is billed as it runs, after it was started")
 _VIDEO: Final = _Work("generate_video", "a video is billed as it is made, after it was requested")
@@ -53,9 +52,8 @@ WORK: Final[Mapping[str, _Work]] = {
     "/deployments/*/run": _AGENT,
     "/automations/*/invocations": _AGENT,
     "/v1/dreams": _AGENT,
-    "/threads/runs": _RUN,  # OpenAI
-    "/threads/*/runs": _RUN,
-    "/videos": _VIDEO,
+    "/triggers/*/executions": _AGENT,  # Gemini API
+    "/videos": _VIDEO,  # OpenAI
     "/videos/edits": _VIDEO,
     "/videos/extensions": _VIDEO,
     "/videos/*/remix": _VIDEO,

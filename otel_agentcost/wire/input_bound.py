@@ -18,9 +18,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, cast
 
 from otel_agentcost.wire.fields import get
-from otel_agentcost.wire.format import Shape
+from otel_agentcost.wire.format import UNBOUNDED, Shape
 
-__all__ = ["INPUT_BOUND", "STORED_INPUT", "BodyBound"]
+__all__ = ["INPUT_BOUND", "NO_BOUND", "STORED_INPUT", "BodyBound"]
 
 PER_CALL: Final = 64
 """Around the whole conversation: its start, the start of the answer, a date or a line of instructions."""
@@ -294,3 +294,20 @@ def _blob(blob: Any, *, linked: bool) -> int:
 
 INPUT_BOUND: Final = BodyBound()
 """The facet with the vocabulary of all known providers."""
+
+
+class _NoBound:
+    """The facet for requests to which the provider adds what it has stored: an assistant, a conversation, an agent."""
+
+    __slots__ = ()
+
+    def shape(self, body: Any) -> Shape:  # noqa: ARG002 (whatever the request has, there is more)
+        """Return that nothing is known."""
+        return UNBOUNDED
+
+    def image_count(self, body: Any) -> int:
+        """Return the number of images in a request."""
+        return INPUT_BOUND.image_count(body)
+
+
+NO_BOUND: Final = _NoBound()

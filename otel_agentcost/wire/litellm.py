@@ -5,13 +5,15 @@ An answer from LiteLLM's cache costs nothing. The usage of a stream is among the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any, Final
 
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.wire import (
     cohere_rerank,
+    mistral_ocr,
     openai_audio,
     openai_chat,
     openai_completions,
@@ -19,6 +21,7 @@ from otel_agentcost.wire import (
     openai_images,
     openai_moderations,
     openai_responses,
+    videos,
 )
 from otel_agentcost.wire.fields import Malformed, count, get, text
 from otel_agentcost.wire.format import AnswerReader, Format, SoFar
@@ -57,7 +60,7 @@ class _Noted(Within):
 class _Reader:
     """Reads the chunks of one answer. `cached` is set if they come from LiteLLM's cache."""
 
-    __slots__ = ("_call", "_last", "_reader", "cached")
+    __slots__ = ("_call", "_last", "_reader", "cached", "received")
 
     def __init__(self, call: Call, reader: AnswerReader) -> None:
         """Create a reader.
@@ -70,6 +73,8 @@ class _Reader:
         self._reader = reader
         self._last: Any = None
         self.cached = False
+        self.received: Callable[[], Iterable[Any] | None] = _unknown
+        """Returns the chunks as they came from the provider; None if they are not known."""
 
     def feed(self, event: Any) -> None:
         """Read one chunk."""
@@ -89,7 +94,16 @@ class _Reader:
         usage = get(get(last, _NOTES), "usage")
         if usage is not None and get(last, "usage") is None:
             self._reader.feed({"choices": [], "model": text(last, "model"), "id": text(last, "id"), "usage": usage})
-        return _priced_here(self._call, self._reader.answer(complete=complete))
+        answer = _priced_here(self._call, self._reader.answer(complete=complete))
+        chunks = self.received()
+        if answer.usage is None or chunks is None or any(get(chunk, "usage") is not None for chunk in chunks):
+            return answer
+        # LiteLLM counts the tokens itself if the provider does not.
+        return answer._replace(usage=replace(answer.usage, estimated=True))
+
+
+def _unknown() -> None:
+    """Return None."""
 
 
 class _Rerank(Within):
@@ -109,6 +123,14 @@ class _Rerank(Within):
         return Answer(usage=Usage(counts=counts), response_id=text(response, "id"))
 
 
+class _Videos(Within):
+    """Videos, whose requests have no path here."""
+
+    def read_request(self, body: Any, path: str) -> Call:  # noqa: ARG002 (LiteLLM's functions have none)
+        """Read a request."""
+        return self.inner.read_request(body, "/videos")
+
+
 def _priced_here(call: Call, answer: Answer) -> Answer:
     """Return `answer` without the cost that LiteLLM has worked out itself. OpenRouter's is that of the provider."""
     return answer if (call.model or "").startswith("openrouter/") else answer._replace(reported=())
@@ -123,6 +145,10 @@ _FORMATS: Final[Mapping[str, Format]] = {
     "rerank": _Noted(_Rerank(cohere_rerank.FORMAT)),
     "images": _Noted(openai_images.FORMAT),
     "edits": _Noted(openai_images.FORMAT),
+    "variations": _Noted(openai_images.FORMAT),
+    "ocr": _Noted(mistral_ocr.FORMAT),
+    "videos": _Noted(_Videos(videos.FORMAT)),
+    "remixes": _Noted(_Videos(videos.FORMAT)),
     "transcriptions": _Noted(openai_audio.FORMAT),
     "speech": _Noted(openai_audio.FORMAT),
     "moderations": _Noted(openai_moderations.FORMAT),

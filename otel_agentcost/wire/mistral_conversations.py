@@ -8,8 +8,8 @@ from __future__ import annotations
 from typing import Any, Final
 
 from otel_agentcost.core.call import Answer, Call
-from otel_agentcost.wire.format import UNBOUNDED, Format, Shape
-from otel_agentcost.wire.input_bound import INPUT_BOUND
+from otel_agentcost.wire.format import Format
+from otel_agentcost.wire.input_bound import NO_BOUND
 from otel_agentcost.wire.no_facets import NO_CONTENT, NO_CONVERSATION
 from otel_agentcost.wire.openai_chat import FORMAT as CHAT
 from otel_agentcost.wire.openai_chat import ChatReader
@@ -22,24 +22,12 @@ __all__ = ["FORMAT"]
 PROMPT_TOKENS: Final = PromptFields(messages=("inputs",))
 
 
-class _StoredInput:
-    """The facet `input_bound`: a part of the input is stored."""
-
-    def shape(self, body: Any) -> Shape:  # noqa: ARG002 (whatever the request has, there is more)
-        """Return that nothing is known."""
-        return UNBOUNDED
-
-    def image_count(self, body: Any) -> int:
-        """Return the number of images in a request."""
-        return INPUT_BOUND.image_count(body)
-
-
 class Conversations(Format):
     """The format."""
 
     content = NO_CONTENT
     conversation = NO_CONVERSATION
-    input_bound = _StoredInput()
+    input_bound = NO_BOUND
     prompt_tokens = PROMPT_TOKENS
     rewriting = NoRewriting("its model may be that of a stored agent")
 

@@ -16,7 +16,6 @@ TELEMETRY = (documents.ROOT / "docs" / "telemetry.md").read_text(encoding="utf-8
 
 WORDS = {
     "create_batch": "batches",
-    "create_run": "runs of assistants",
     "send_session_events": "sessions",
     "run_agent": "runs of assistants and agents",
     "generate_video": "videos",

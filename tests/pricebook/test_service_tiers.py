@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
@@ -76,3 +77,51 @@ def test_inference_in_the_us_alone_costs_a_tenth_more_on_tokens_and_nothing_on_s
     assert us.usd == (plain.usd - plain.tool_usd) * Decimal("1.1") + plain.tool_usd
     assert us.usd == us.input_usd + us.output_usd + us.cache_read_usd + us.cache_write_usd + us.tool_usd
     assert us.tool_usd == plain.tool_usd == Decimal("0.02")
+
+
+SAME_IN_BATCHES = {"gpt-3.5-turbo-1106"}
+"""Models whose batches have the standard price (https://platform.openai.com/docs/pricing, 'Batch')."""
+
+
+@pytest.mark.parametrize(
+    ("listed", "provider"),
+    [("openai", "openai"), ("anthropic", "anthropic"), ("google", "gcp.gemini"), ("mistral", "mistral_ai")],
+)
+def test_a_batch_without_a_price_is_not_priced_as_standard(listed: str, provider: str) -> None:
+    """Every model of a provider whose batches are settled has a price for batches of its own, or none at all."""
+    batch, unpriced = ("processing", "batch"), 0
+    for entry in BOOK.book.models_of(listed).entries:
+        plain, cost = (price(provider, entry["id"], *terms) for terms in ((), (batch,)))
+        if not plain.usd or entry["id"] in SAME_IN_BATCHES:
+            continue
+        assert cost.usd is None or cost.usd < plain.usd, entry["id"]
+        if cost.usd is None:
+            unpriced += 1
+            assert "processing" in (cost.unpriced or ""), entry["id"]
+    assert unpriced > 5
+
+
+OWN = """
+models:
+  negotiated: {input_mtok: 1, output_mtok: 2}
+  in-batches: {input_mtok: 1, output_mtok: 2, variants: [{when: {processing: batch}, input_mtok: 0.4, output_mtok: 1}]}
+  nothing: {input_mtok: 0, output_mtok: 0}
+  given: free
+"""
+
+
+def test_own_prices_do_not_hold_in_batches_unless_they_say_so(tmp_path: Path) -> None:
+    """No provider sells batches at the standard price. What is free is free in batches, too."""
+    path = tmp_path / "prices.yaml"
+    path.write_text(OWN)
+    book = open_book(path)
+
+    def own(model: str, *terms: tuple[str, str]) -> Cost:
+        return book.price(USAGE, provider="openai", base_url=None, models=(model,), at=AT, terms=terms)
+
+    batch = ("processing", "batch")
+    assert own("negotiated", batch).usd is None
+    assert "batch" in (own("negotiated", batch).unpriced or "")
+    assert own("negotiated", ("service_tier", "flex")).usd == own("negotiated").usd == Decimal("0.0012")
+    assert own("in-batches", batch).usd == Decimal("0.0005")
+    assert [own(model, batch).usd for model in ("nothing", "given")] == [0, 0]

@@ -148,12 +148,23 @@ class Addresses:
         host, port = parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
         return next((each for each in self._own if each.covers(host, port, parts.path)), None)
 
-    def _find(self, address: str) -> Place | None:
-        parts = _split(address)
+    def anywhere(self, url: str) -> Place | None:
+        """Return the provider at `url`, whatever the path, which is the `ending` of the place; None for no provider."""
+        parts = _split(url.partition("?")[0].partition("#")[0])
+        provider = self._provider(parts)
+        if provider is None:
+            return None
+        return Place(provider, "", f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", parts.path)
+
+    def _provider(self, parts: SplitResult) -> str | None:
         host, path = parts.hostname or "", parts.path
         own = self._own_at(parts)
         rule = None if own is not None else find_host(host, path)
-        provider = own.provider if own is not None else rule.provider if rule is not None else None
+        return own.provider if own is not None else rule.provider if rule is not None else None
+
+    def _find(self, address: str) -> Place | None:
+        parts = _split(address)
+        path, provider = parts.path, self._provider(parts)
         if provider is None:
             return None
         found = _format(path.rstrip("/"), provider)

@@ -24,16 +24,18 @@ _ITERATORS = frozenset({"iter_any", "iter_chunked", "iter_chunks", "__aiter__"})
 """Methods of the stream that call those of `_READS`."""
 
 
-def tap(response: Any, compressed: bool, listener: StreamListener) -> RawReader:  # noqa: FBT001 (bound in advance)
+def tap(response: Any, compressed: bool, listener: StreamListener, content_type: str | None = None) -> RawReader:  # noqa: FBT001 (bound in advance)
     """Read the bytes of `response` while the application reads them.
 
     Args:
         response: The response.
         compressed: True if the session does not decompress.
         listener: The receiver of the events.
+        content_type: What the bytes are; None: what the header says.
     """
     decode = _decoder(response) if compressed else None
-    reader = RawReader(listener, str(response.headers.get("content-type") or ""), decode)
+    kind = str(response.headers.get("content-type") or "") if content_type is None else content_type
+    reader = RawReader(listener, kind, decode)
     response.content = _tapped_class()(response.content, _Tap(response, reader, listener))
     return reader
 

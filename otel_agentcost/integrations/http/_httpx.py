@@ -15,7 +15,7 @@ from typing import Any
 from otel_agentcost.calls import streams
 from otel_agentcost.calls.seam import HttpReply
 from otel_agentcost.diagnostics import reraise_foreign
-from otel_agentcost.integrations.http._base import HttpClient, Method, Net, Sending, held
+from otel_agentcost.integrations.http._base import HttpClient, Method, Net, Sending, held, sees
 from otel_agentcost.integrations.http._multipart import as_value
 from otel_agentcost.integrations.http._seam import Arguments, HttpSeam, Outgoing, as_json
 from otel_agentcost.integrations.patching import Target, argument, with_argument
@@ -32,7 +32,7 @@ class _Seam(HttpSeam):
             parts = getattr(request.stream, "fields", None)
             if parts is not None:  # a multipart body: text fields have a value, files do not
                 fields = {part.name: as_value(part.value) for part in parts if hasattr(part, "value")}
-        return Outgoing(str(request.url), request.headers, content, fields)
+        return Outgoing(request.method, str(request.url), request.headers, content, fields)
 
     def resent(self, args: tuple[Any, ...], kwargs: dict[str, Any], url: str, body: dict[str, Any]) -> Arguments:
         request = argument(args, kwargs, 1, "request")
@@ -49,11 +49,11 @@ class _Seam(HttpSeam):
 
 
 def _sync(send: Method, net: Net) -> Method:
-    hosts, call, seam = net.addresses.hosts, net.pipeline.call, _Seam(net.addresses)
+    hosts, pipeline, call, seam = net.addresses.hosts, net.pipeline, net.pipeline.call, _Seam(net.addresses)
 
     def patched(self: Any, request: Any, **kwargs: Any) -> Any:
         try:
-            ours = request.method == "POST" and hosts[request.url.host] and not held()
+            ours = sees(request.method, pipeline) and hosts[request.url.host] and not held()
         except Exception as error:  # no request: the client says so
             reraise_foreign(error)
             ours = False
@@ -63,11 +63,11 @@ def _sync(send: Method, net: Net) -> Method:
 
 
 def _async(send: Method, net: Net) -> Method:
-    hosts, call, seam = net.addresses.hosts, net.pipeline.call_async, _Seam(net.addresses)
+    hosts, pipeline, call, seam = net.addresses.hosts, net.pipeline, net.pipeline.call_async, _Seam(net.addresses)
 
     async def patched(self: Any, request: Any, **kwargs: Any) -> Any:
         try:
-            ours = request.method == "POST" and hosts[request.url.host] and not held()
+            ours = sees(request.method, pipeline) and hosts[request.url.host] and not held()
         except Exception as error:  # no request: the client says so
             reraise_foreign(error)
             ours = False

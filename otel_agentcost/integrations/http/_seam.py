@@ -10,16 +10,17 @@ import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import cache
 from typing import Any, Final, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
-from otel_agentcost.calls.seam import HttpReply
+from otel_agentcost.calls.seam import BatchRead, HttpReply
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Endpoint
-from otel_agentcost.integrations.endpoints import DEPLOYMENT, endpoint
+from otel_agentcost.integrations.endpoints import DEPLOYMENT, BatchPaths, answer_id_in, endpoint, session_format_at
 from otel_agentcost.integrations.http._addresses import Addresses, Place
 from otel_agentcost.integrations.http._multipart import fields_in
-from otel_agentcost.wire import CannotRewrite, Change, load
+from otel_agentcost.wire import CannotRewrite, Change, Format, load
 from otel_agentcost.wire.billed_later import STARTED
 from otel_agentcost.wire.fields import get, parsed
 from otel_agentcost.wire.format import ModelRequest
@@ -31,7 +32,18 @@ LARGEST_BODY: Final = 32 * 1024 * 1024
 """Bytes. The body of a larger request is not read; no provider takes a larger one in JSON."""
 
 _WITHOUT_MODEL: Final = frozenset(
-    {"billed_later", "openai_batches", "anthropic_batches", "gemini_batches", "mistral_batches", "no_reader"}
+    {
+        "anthropic_batches",
+        "anthropic_sessions",
+        "billed_later",
+        "gemini_batches",
+        "gemini_interactions",
+        "mistral_batches",
+        "no_reader",
+        "openai_batches",
+        "openai_runs",
+        "videos",
+    }
 )
 """Formats whose requests need not name a model."""
 
@@ -39,6 +51,7 @@ _WITHOUT_MODEL: Final = frozenset(
 class Outgoing(NamedTuple):
     """A request that is about to be sent."""
 
+    method: str
     url: str
     headers: Mapping[str, Any]
     """The headers, by names in any case."""
@@ -71,12 +84,12 @@ class HttpSeam(ABC):
         """Return the model call that a request makes; None if it makes none."""
         del instance  # the first of the arguments
         sent = self.outgoing(args, kwargs)
-        place = self._addresses.place(sent.url)
+        place = self._addresses.place(sent.url) if sent.method.upper() == "POST" else None
         if place is None:
             return None
         body = _body(sent)
         form = load(place.format).of(body)
-        field = STARTED.get(place.ending) if place.format == "billed_later" else None
+        field = STARTED.get(place.ending) if place.format in ("billed_later", "anthropic_sessions") else None
         if field is not None and get(body, field) is None:
             return None
         target = _endpoint(place)
@@ -84,6 +97,26 @@ class HttpSeam(ABC):
         if call.model is None and body is not None and place.format not in _WITHOUT_MODEL:
             return None  # a path that looks like a model's: every request to a model names one
         return ModelRequest(call=call._replace(body=body) if call.body is None else call, endpoint=target, format=form)
+
+    def batch_read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BatchRead | None:
+        """Return what a request reads of a batch; None for other requests, and for uploads."""
+        del instance
+        sent = self.outgoing(args, kwargs)
+        place = self._addresses.anywhere(sent.url)
+        found = _batches(place.provider).find(sent.method, place.ending) if place is not None else None
+        if place is None or found is None or found[1] == "upload":
+            return None
+        form, kind, named = found
+        return BatchRead(form, _endpoint(place), kind, named)
+
+    def answer_id(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+        """Return the id of the answer that a request may retrieve, cancel or go on with."""
+        return answer_id_in(urlsplit(self.outgoing(args, kwargs).url).path)
+
+    def session_format(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Format | None:
+        """Return the format of a session that a request creates or reads; None for other requests."""
+        place = self._addresses.anywhere(self.outgoing(args, kwargs).url)
+        return session_format_at(place.ending) if place is not None and place.provider == "anthropic" else None
 
     def rewrite(
         self,
@@ -111,6 +144,13 @@ class HttpSeam(ABC):
             raise CannotRewrite("its address names the model")
         url = sent.url.replace(path, new_path, 1) if new_path != path else sent.url
         return replace(request, call=call), *self.resent(args, kwargs, url, body)
+
+
+@cache
+def _batches(provider: str) -> BatchPaths:
+    """Return the paths of a provider's batches. Other providers have taken over those of OpenAI."""
+    name = {"anthropic": "anthropic_batches", "mistral_ai": "mistral_batches"}.get(provider, "openai_batches")
+    return BatchPaths({"": "gemini_batches" if provider in ("gcp.gemini", "gcp.vertex_ai") else name})
 
 
 def _endpoint(place: Place) -> Endpoint:

@@ -31,9 +31,16 @@ def body_of(response: Any) -> bytes | None:
     return content if decode is None else decode(content)
 
 
-def tap(response: Any, listener: StreamListener) -> RawReader:
-    """Read the bytes of `response` while the application reads them."""
-    reader = RawReader(listener, str(response.headers.get("content-type") or ""), _decoder(response))
+def tap(response: Any, listener: StreamListener, content_type: str | None = None) -> RawReader:
+    """Read the bytes of `response` while the application reads them.
+
+    Args:
+        response: The response.
+        listener: The receiver of the events.
+        content_type: What the bytes are; None: what the header says.
+    """
+    kind = str(response.headers.get("content-type") or "") if content_type is None else content_type
+    reader = RawReader(listener, kind, _decoder(response))
     file = response._fp
     tapped = _Tapped(file, response, reader, listener)
     response._fp = tapped

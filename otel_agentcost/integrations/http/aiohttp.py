@@ -12,13 +12,10 @@ from typing import Any
 from otel_agentcost.calls.seam import HttpReply
 from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.integrations.http import _aiohttp
-from otel_agentcost.integrations.http._base import HttpClient, Method, Net, Sending, held
+from otel_agentcost.integrations.http._base import HttpClient, Method, Net, Sending, held, sees
 from otel_agentcost.integrations.http._multipart import as_value
 from otel_agentcost.integrations.http._seam import Arguments, HttpSeam, Outgoing, as_json
 from otel_agentcost.integrations.patching import Target, argument, with_argument
-
-_POST = frozenset({"POST", "post", "Post"})
-"""aiohttp sends the method in capitals. Mixed ones that nobody writes are not looked for."""
 
 
 class _Seam(HttpSeam):
@@ -26,16 +23,17 @@ class _Seam(HttpSeam):
 
     def outgoing(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outgoing:
         url = str(args[0]._build_url(argument(args, kwargs, 2, "str_or_url")))
+        method = str(argument(args, kwargs, 1, "method"))
         headers: Mapping[str, Any] = {**dict(args[0].headers), **dict(kwargs.get("headers") or {})}
         content = kwargs.get("json")
         if content is not None:
-            return Outgoing(url, headers, content)
+            return Outgoing(method, url, headers, content)
         data = kwargs.get("data")
         parts = getattr(data, "_fields", None)
         if parts is not None:  # a form: its text fields are texts, files are not
             texts = {options.get("name"): as_value(value) for options, _, value in parts if isinstance(value, str)}
-            return Outgoing(url, headers, None, texts)
-        return Outgoing(url, headers, data if isinstance(data, (bytes, bytearray, str)) else None)
+            return Outgoing(method, url, headers, None, texts)
+        return Outgoing(method, url, headers, data if isinstance(data, (bytes, bytearray, str)) else None)
 
     def resent(self, args: tuple[Any, ...], kwargs: dict[str, Any], url: str, body: dict[str, Any]) -> Arguments:
         changed = {"data": as_json(body)} if kwargs.get("json") is None else {"json": body}
@@ -52,7 +50,7 @@ class _Seam(HttpSeam):
 
 def _async(request: Method, net: Net) -> Method:
     hosts, origins = net.addresses.hosts, net.addresses.origins
-    call, seam = net.pipeline.call_async, _Seam(net.addresses)
+    pipeline, call, seam = net.pipeline, net.pipeline.call_async, _Seam(net.addresses)
 
     def is_known(session: Any, url: Any) -> bool:
         if type(url) is not str:
@@ -61,7 +59,7 @@ def _async(request: Method, net: Net) -> Method:
 
     async def patched(self: Any, method: Any, str_or_url: Any, **kwargs: Any) -> Any:
         try:
-            ours = method in _POST and is_known(self, str_or_url) and not held()
+            ours = sees(method, pipeline) and is_known(self, str_or_url) and not held()
         except Exception as error:  # no request: the client says so
             reraise_foreign(error)
             ours = False

@@ -38,7 +38,7 @@ class _Seam(HttpSeam):
     def outgoing(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outgoing:
         del kwargs  # every seam has the same arguments
         request = args[1]
-        return Outgoing(request.url, dict(request.headers), request.body)
+        return Outgoing(request.method, request.url, dict(request.headers), request.body)
 
     def resent(self, args: tuple[Any, ...], kwargs: dict[str, Any], url: str, body: dict[str, Any]) -> Arguments:
         request, content = args[1], as_json(body)
@@ -51,9 +51,9 @@ class _Seam(HttpSeam):
         return HttpReply(received, result.status, None, partial(_tap, result))
 
 
-def _tap(response: Any, call: StreamListener) -> RawReader:
+def _tap(response: Any, call: StreamListener, content_type: str | None = None) -> RawReader:
     """Let `call` see the bytes that DSPy reads: its client has decompressed them."""
-    reader = RawReader(call, response._agentcost_headers.headers.get("content-type") or "")
+    reader = RawReader(call, content_type or response._agentcost_headers.headers.get("content-type") or "")
     response._chunks = streams.tapped(response._chunks, Relay(call, reader.feed))
     return reader
 

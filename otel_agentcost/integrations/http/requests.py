@@ -16,12 +16,11 @@ from typing import Any
 from otel_agentcost.calls.seam import HttpReply
 from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.integrations.http import _urllib3
-from otel_agentcost.integrations.http._base import HttpClient, Method, Net, Sending, by_name, held
+from otel_agentcost.integrations.http._base import HttpClient, Method, Net, Sending, by_name, held, sees
 from otel_agentcost.integrations.http._multipart import as_value
 from otel_agentcost.integrations.http._seam import Arguments, HttpSeam, Outgoing, as_json
 from otel_agentcost.integrations.patching import Target
 
-_POST = frozenset({"POST", "post"})
 _POSITIONS = (
     *("params", "data", "headers", "cookies", "files", "auth", "timeout", "allow_redirects", "proxies", "hooks"),
     *("stream", "verify", "cert", "json"),
@@ -33,15 +32,15 @@ class _Seam(HttpSeam):
     """Reads calls of `request(method, url, ..., data=..., headers=..., files=..., json=...)`."""
 
     def outgoing(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outgoing:
-        session, _, url = args
+        session, method, url = args
         headers: Mapping[str, Any] = {**session.headers, **(kwargs.get("headers") or {})}
         data, json = kwargs.get("data"), kwargs.get("json")
         if kwargs.get("files"):  # the fields beside them are those of a form
             fields = {name: as_value(value) for name, value in data.items()} if isinstance(data, Mapping) else {}
-            return Outgoing(url, headers, None, fields)
+            return Outgoing(method, url, headers, None, fields)
         if not data and json is not None:
-            return Outgoing(url, headers, json)
-        return Outgoing(url, headers, data if isinstance(data, (bytes, bytearray, str)) else None)
+            return Outgoing(method, url, headers, json)
+        return Outgoing(method, url, headers, data if isinstance(data, (bytes, bytearray, str)) else None)
 
     def resent(self, args: tuple[Any, ...], kwargs: dict[str, Any], url: str, body: dict[str, Any]) -> Arguments:
         changed = {"data": as_json(body)} if kwargs.get("data") else {"json": body}
@@ -54,11 +53,11 @@ class _Seam(HttpSeam):
 
 
 def _sync(request: Method, net: Net) -> Method:
-    origins, call, seam = net.addresses.origins, net.pipeline.call, _Seam(net.addresses)
+    origins, pipeline, call, seam = net.addresses.origins, net.pipeline, net.pipeline.call, _Seam(net.addresses)
 
     def patched(self: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            ours = method in _POST and origins[url[: url.find("/", 8)]] and not held()
+            ours = sees(method, pipeline) and origins[url[: url.find("/", 8)]] and not held()
         except Exception as error:  # no request: the client says so
             reraise_foreign(error)
             ours = False

@@ -14,11 +14,10 @@ from typing import Any
 from otel_agentcost.calls.seam import HttpReply
 from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.integrations.http import _urllib3
-from otel_agentcost.integrations.http._base import HttpClient, Method, Net, Sending, by_name, held
+from otel_agentcost.integrations.http._base import HttpClient, Method, Net, Sending, by_name, held, sees
 from otel_agentcost.integrations.http._seam import Arguments, HttpSeam, Outgoing, as_json
 from otel_agentcost.integrations.patching import Target
 
-_POST = frozenset({"POST", "post"})
 _POSITIONS = (
     *("body", "headers", "retries", "redirect", "assert_same_host", "timeout", "pool_timeout", "release_conn"),
     *("chunked", "body_pos"),
@@ -30,11 +29,11 @@ class _Seam(HttpSeam):
     """Reads calls of `urlopen(method, url, ..., body=..., headers=...)`."""
 
     def outgoing(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Outgoing:
-        pool, _, url = args
+        pool, method, url = args
         if url.startswith("/"):
             host = f"[{pool.host}]" if ":" in pool.host else pool.host
             url = f"{pool.scheme}://{host}{f':{pool.port}' if pool.port else ''}{url}"
-        return Outgoing(url, kwargs.get("headers") or pool.headers or {}, kwargs.get("body"))
+        return Outgoing(method, url, kwargs.get("headers") or pool.headers or {}, kwargs.get("body"))
 
     def resent(self, args: tuple[Any, ...], kwargs: dict[str, Any], url: str, body: dict[str, Any]) -> Arguments:
         pool, method, before = args
@@ -49,11 +48,11 @@ class _Seam(HttpSeam):
 
 
 def _of_a_manager(urlopen: Method, net: Net) -> Method:
-    origins, call, seam = net.addresses.origins, net.pipeline.call, _Seam(net.addresses)
+    origins, pipeline, call, seam = net.addresses.origins, net.pipeline, net.pipeline.call, _Seam(net.addresses)
 
     def patched(self: Any, method: Any, url: Any, redirect: Any = True, **kwargs: Any) -> Any:  # noqa: FBT002 (as urllib3 has it)
         try:
-            ours = method in _POST and origins[url[: url.find("/", 8)]] and not held()
+            ours = sees(method, pipeline) and origins[url[: url.find("/", 8)]] and not held()
         except Exception as error:  # no request: the client says so
             reraise_foreign(error)
             ours = False
@@ -65,11 +64,11 @@ def _of_a_manager(urlopen: Method, net: Net) -> Method:
 
 
 def _of_a_pool(urlopen: Method, net: Net) -> Method:
-    hosts, call, seam = net.addresses.hosts, net.pipeline.call, _Seam(net.addresses)
+    hosts, pipeline, call, seam = net.addresses.hosts, net.pipeline, net.pipeline.call, _Seam(net.addresses)
 
     def patched(self: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            ours = method in _POST and hosts[self.host] and not held()
+            ours = sees(method, pipeline) and hosts[self.host] and not held()
         except Exception as error:  # no request: the client says so
             reraise_foreign(error)
             ours = False

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 
 from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.calls.seam import BatchRead, RawResponse, Rejected, Reply, Seam
-from otel_agentcost.integrations.endpoints import BatchPaths, endpoint, match_path
+from otel_agentcost.integrations.endpoints import BatchPaths, answer_id_in, endpoint, match_path
 from otel_agentcost.integrations.patching import Target, argument, with_argument
 from otel_agentcost.integrations.sdks._base import Patchable, Through
 from otel_agentcost.wire import Change, Format, load
@@ -149,7 +149,13 @@ def enter_async(pipeline: Pipeline, seam: Seam, wrapped: Any, instance: Any, arg
 
 
 def speakeasy(
-    module: str, provider: str, formats: Mapping[str, str], *, optional: bool = False, no_call: str = ""
+    module: str,
+    provider: str,
+    formats: Mapping[str, str],
+    *,
+    optional: bool = False,
+    no_call: str = "",
+    async_owner: str = "BaseSDK",
 ) -> tuple[Patchable, Patchable]:
     """Return the patches of `BaseSDK`, which sees every request of the SDK, above its retries and below its parsing.
 
@@ -159,19 +165,31 @@ def speakeasy(
         formats: Names of wire formats by path ending.
         optional: True if another version of the SDK has the class in another module.
         no_call: A part of paths that call no model, although they end as others do.
+        async_owner: The class with the asynchronous method.
     """
 
     def sent(client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sent | None:
         found = _sent(client, args, kwargs)
         return None if no_call and no_call in found.url else found
 
-    seam = HttpxSeam(provider, formats, sent, _changed)
+    seam = _SpeakeasySeam(provider, formats, sent, _changed)
 
-    def patch(method: str, through: Through) -> Patchable:
-        target = Target(module=module, owner="BaseSDK", method=method, reads=("", "request"), optional=optional)
+    def patch(owner: str, method: str, through: Through) -> Patchable:
+        target = Target(module=module, owner=owner, method=method, reads=("", "request"), optional=optional)
         return Patchable(target=target, seam=seam, through=through)
 
-    return patch("do_request", Pipeline.call), patch("do_request_async", Pipeline.call_async)
+    return (
+        patch("BaseSDK", "do_request", Pipeline.call),
+        patch(async_owner, "do_request_async", Pipeline.call_async),
+    )
+
+
+class _SpeakeasySeam(HttpxSeam):
+    """Reads answers that were begun before, too."""
+
+    def answer_id(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+        """Return the id of the answer that a request may retrieve or cancel."""
+        return answer_id_in(str(argument(args, kwargs, 1, "request").url.path))
 
 
 def _sent(_client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sent:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import threading
+import weakref
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextvars import ContextVar, Token
 from dataclasses import replace
@@ -66,6 +67,9 @@ _INNER: Final = (
         "async_call",
         "atranscription",
         "aspeech",
+        "aocr",
+        "avideo_generation",
+        "avideo_remix",
     ),
     *("fallbacks", "mock_response", "mock_tool_calls"),
 )
@@ -80,6 +84,10 @@ _POSITIONS: Final = {
     "rerank": ("model", "query", "documents"),
     "images": ("prompt", "model"),
     "edits": ("image", "prompt", "model"),
+    "variations": ("image", "model"),
+    "ocr": ("model", "document"),
+    "videos": ("prompt", "model"),
+    "remixes": ("video_id", "prompt"),
     "transcriptions": ("model", "file"),
     "speech": ("model", "input"),
     "moderations": ("input", "model"),
@@ -244,7 +252,14 @@ def _watch(stream: Any, call: ActiveCall) -> None:
     """Let `call` see the chunks of a stream: the methods that return them find it in the stream."""
     reader: Any = call.reader
     reader.cached = getattr(stream, "custom_llm_provider", None) == "cached_response"
+    reader.received = partial(_chunks, weakref.ref(stream))
     watch_next(stream, call)
+
+
+def _chunks(stream: weakref.ref[Any]) -> list[Any] | None:
+    """Return the chunks that a stream has got from the provider; None if it does not keep them, or is gone."""
+    chunks = getattr(stream(), "chunks", None)
+    return chunks if isinstance(chunks, list) else None
 
 
 def _watch_text(stream: Any, call: ActiveCall) -> None:

@@ -17,7 +17,14 @@ from typing import Any
 from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.calls.seam import BatchRead, Body, EventStream, RawResponse, Reply
 from otel_agentcost.core.call import Endpoint
-from otel_agentcost.integrations.endpoints import DEPLOYMENT, BatchPaths, endpoint, match_path, with_location
+from otel_agentcost.integrations.endpoints import (
+    DEPLOYMENT,
+    BatchPaths,
+    answer_id_in,
+    endpoint,
+    match_path,
+    with_location,
+)
 from otel_agentcost.integrations.patching import Target, argument, with_argument
 from otel_agentcost.integrations.sdks._base import Patchable, Sdk, Through
 from otel_agentcost.wire import CannotRewrite, Change, Format, load
@@ -182,8 +189,7 @@ class StainlessSeam:
         options = argument(args, kwargs, 1, "options")
         if options.method.lower() not in ("get", "post"):
             return None
-        path: str = options.url.partition("?")[0].rstrip("/")
-        return path.removesuffix("/cancel").rpartition("/")[2]
+        return answer_id_in(options.url)
 
     def batch_read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BatchRead | None:
         options = argument(args, kwargs, 1, "options")

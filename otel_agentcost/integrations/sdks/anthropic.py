@@ -9,17 +9,20 @@ patched.
 from __future__ import annotations
 
 import inspect
+from typing import Any
 
 from otel_agentcost.calls.pipeline import Pipeline
-from otel_agentcost.integrations.patching import Target
+from otel_agentcost.integrations.endpoints import session_format_at
+from otel_agentcost.integrations.patching import Target, argument
 from otel_agentcost.integrations.sdks._base import Patchable, Sdk, Through
 from otel_agentcost.integrations.sdks._stainless import StainlessSeam
+from otel_agentcost.wire import Format
 
 FORMATS = {
     "/v1/messages": "anthropic_messages",
     "/v1/messages/batches": "anthropic_batches",
-    "/v1/sessions": "billed_later",
-    "/v1/sessions/*/events": "billed_later",
+    "/v1/sessions": "anthropic_sessions",
+    "/v1/sessions/*/events": "anthropic_sessions",
     "/v1/deployments/*/run": "billed_later",
     "/v1/dreams": "billed_later",
 }
@@ -33,7 +36,15 @@ PROVIDERS = {
 }
 
 
-_SEAM = StainlessSeam(
+class _AnthropicSeam(StainlessSeam):
+    """Reads sessions, too."""
+
+    def session_format(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Format | None:
+        """Return the format of a session that is created or read; None for other calls."""
+        return session_format_at(argument(args, kwargs, 1, "options").url)
+
+
+_SEAM = _AnthropicSeam(
     "anthropic",
     FORMATS,
     PROVIDERS,

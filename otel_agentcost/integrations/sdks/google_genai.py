@@ -22,21 +22,25 @@ from otel_agentcost.core.call import Answer, Endpoint
 from otel_agentcost.integrations.endpoints import BatchPaths, endpoint, match_path, with_location
 from otel_agentcost.integrations.patching import Target, argument, optional_argument, with_argument
 from otel_agentcost.integrations.sdks._base import Patchable, Sdk, Through
+from otel_agentcost.integrations.sdks._httpx import speakeasy
 from otel_agentcost.wire import AnswerReader, CannotRewrite, Change, Format, SoFar, load
 from otel_agentcost.wire.fields import get, parsed
 from otel_agentcost.wire.format import ModelRequest
 
 PATHS = (":generateContent", ":streamGenerateContent", ":embedContent", ":batchEmbedContents", ":predict")
+INTERACTIONS = {"/interactions": "gemini_interactions", "/triggers/*/executions": "billed_later"}
+"""The paths of the part of the SDK that has a client of its own."""
 FORMATS: dict[str, str] = {
+    **INTERACTIONS,
     **dict.fromkeys(PATHS, "gemini"),
     ":batchGenerateContent": "gemini_batches",
     ":asyncBatchEmbedContent": "gemini_batches",
-    ":predictLongRunning": "billed_later",
+    ":predictLongRunning": "videos",
+    "cachedContents": "gemini_caches",
     "batchPredictionJobs": "gemini_batches",
     "tuningJobs": "billed_later",
     "tunedModels": "billed_later",
 }
-
 
 _MAX_CHUNKS = 20_000
 
@@ -291,5 +295,12 @@ SDK = Sdk(
         _patch("async_request_streamed", Pipeline.call_async),
         _patch_of_download("download_file", Pipeline.call),
         _patch_of_download("async_download_file", Pipeline.call_async),
+        *speakeasy(
+            "google.genai._gaos.basesdk",
+            "gcp.gemini",
+            {**INTERACTIONS, "/decisions": "gemini_interactions"},
+            optional=True,
+            async_owner="AsyncBaseSDK",
+        ),
     ),
 )

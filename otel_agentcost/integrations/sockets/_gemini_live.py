@@ -63,10 +63,11 @@ class GeminiSession(Session):
 
     def notes(self, message: Message) -> bool:
         """Note what the application sends."""
-        if not self._notes(message):
+        if not self._notes(message) and self.asking is None:
             return False
         if all(turn.call.settled for turn in tuple(self.waiting)):
             return True
+        self.asking = None
         self._feeding = False  # the model answers all input that arrives before it begins by one turn
         return False
 
@@ -110,11 +111,7 @@ class GeminiSession(Session):
             return False
         if self._fed or self._manual():
             return False
-        if self.pipeline.fits(self._request({})):
-            self._fed = True
-            return False
-        self._feeding = True
-        return True
+        return self.leads_by_input(self._request({}))
 
     def _manual(self) -> bool:
         """Return True if the application says when the user has spoken."""

@@ -110,12 +110,7 @@ class RealtimeSession(Session):
     def _leads_by_itself(self) -> bool:
         """Return True if the budgets may refuse what the server will do with the input."""
         event = {"type": "response.create"} if self._responds() else {"type": _TRANSCRIBED}
-        request = self.request(event)
-        if request is None or self.pipeline.fits(request):
-            self._fed = True
-            return False
-        self._feeding = True
-        return True
+        return self.leads_by_input(self.request(event))
 
     def _responds(self) -> bool:
         """Return True if the server begins responses by itself."""

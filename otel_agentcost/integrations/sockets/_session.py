@@ -16,6 +16,7 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from otel_agentcost.calls.call import CURRENT, ActiveCall
@@ -25,6 +26,7 @@ from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, Endpoint, HttpStatus
 from otel_agentcost.diagnostics import report
 from otel_agentcost.errors import BudgetExceeded
+from otel_agentcost.guard.executor import run_in_thread
 from otel_agentcost.wire import AnswerReader, CannotRewrite, Change, SoFar
 from otel_agentcost.wire.fields import get, parsed
 from otel_agentcost.wire.fields import text as text_in
@@ -59,7 +61,7 @@ def head_of(message: Message, characters: int) -> str:
 
 def is_closed(error: BaseException) -> bool:
     """Return True if an exception of the client says that the connection is closed."""
-    return "ConnectionClosed" in type(error).__name__
+    return "ConnectionClosed" in type(error).__name__ or isinstance(error, ConnectionResetError)
 
 
 def is_whole(kind: str) -> bool:
@@ -132,7 +134,7 @@ def parsed_event(message: Message) -> dict[str, Any] | None:
 class Turn:
     """One turn in flight."""
 
-    __slots__ = ("call", "eager", "event_id", "fed")
+    __slots__ = ("call", "eager", "event_id", "fed", "refused")
 
     def __init__(self, call: ActiveCall, *, fed: bool = False, event_id: str | None = None) -> None:
         """Create the turn.
@@ -145,8 +147,16 @@ class Turn:
         self.call = call
         self.fed = fed
         self.event_id = event_id
-        self.eager = call.reader is not None and call.feed != call.reader.feed
+        self.refused = False
+        """True if the budgets refuse it, although the server has begun it."""
+        self.eager = False
         """True if a budget or a transcript looks at each event as it arrives."""
+        self.look()
+
+    def look(self) -> None:
+        """Find out whether something looks at each event."""
+        call = self.call
+        self.eager = call.reader is not None and call.feed != call.reader.feed
 
 
 class Session(ABC):
@@ -167,7 +177,17 @@ class Session(ABC):
         """Turns that were asked for and have not begun, oldest first."""
         self.outbox: deque[str] = deque()
         """Events that the session has to send: those that cancel what a budget refuses."""
+        self.asynchronous = False
+        """True if its client awaits what must not block the event loop (`leads_async`, `admit`)."""
+        self.unadmitted: deque[tuple[Turn, bool]] = deque()
+        """Turns that the server has begun and about which the budgets are not asked yet, and whether they are cancelled
+        if refused."""
+        self.kept: deque[Any] = deque()
+        """Messages that have been read and that the application has not got yet."""
+        self.asking: ModelRequest | None = None
+        """What the budgets have to be asked about before input is sent, where the ledger would block the event loop."""
         self._opener = copy_context()
+        self._fed = False
         self._feeding = False
 
     # --- what the application sends ---
@@ -183,6 +203,26 @@ class Session(ABC):
     @abstractmethod
     def notes(self, message: Message) -> bool:
         """Note what the application sends. Returns True if it asks for a turn."""
+
+    def leads_by_input(self, request: ModelRequest | None) -> bool:
+        """Return True if the budgets may refuse the turn that the server begins for input, so that it leads to one."""
+        if request is not None and self.asynchronous and self.pipeline.blocks_here():
+            self.asking = request
+            return False
+        return self.fed(fits=request is None or self.pipeline.fits(request))
+
+    def fed(self, *, fits: bool) -> bool:
+        """Note whether the budgets admit the turn for the input that is about to be sent. Returns True if not."""
+        self._fed, self._feeding = self._fed or fits, self._feeding or not fits
+        return not fits
+
+    async def leads_async(self, message: Any) -> bool:
+        """Do the same as `leads`, without blocking the event loop."""
+        leads = self.leads(message)
+        if (request := self.asking) is None:
+            return leads
+        self.asking = None
+        return self.fed(fits=await run_in_thread(partial(self.pipeline.fits, request), _nothing))
 
     @abstractmethod
     def request(self, event: Any) -> ModelRequest | None:
@@ -270,18 +310,49 @@ class Session(ABC):
     def reads(self, message: Message) -> bool:
         """Read what the server sends. Returns True if the application must not see it."""
 
-    def begun_by_server(self, event: Any) -> tuple[Turn, BudgetExceeded | None] | None:
-        """Begin a turn that nothing has asked for, under the attribution of the code that opened the connection."""
-        found = self._opener.copy().run(self.pipeline.unasked, self, self, event)
-        if found is None:
+    def begun_by_server(self, event: Any, *, cancels: bool = True) -> tuple[Turn, BudgetExceeded | None] | None:
+        """Begin a turn that nothing has asked for, under the attribution of the code that opened the connection.
+
+        Where the ledger would block the event loop, the budgets are asked afterwards (`admit`).
+
+        Args:
+            event: The event that says that it has begun.
+            cancels: True if a turn that the budgets refuse can be cancelled.
+
+        Returns:
+            The turn, and the error if a budget refuses it. None if nothing is measured.
+        """
+        call = self._opener.copy().run(self.pipeline.unasked, self, self, event)
+        if call is None:
             return None
-        call, refused = found
+        if call.unadmitted is not None and self.asynchronous and self.pipeline.blocks_here():
+            self.pipeline.open_stream(call, DEFERRED)
+            turn = Turn(call)
+            self.unadmitted.append((turn, cancels))
+            return turn, None
+        refused = self._opener.copy().run(self.pipeline.admit_unasked, call)
         self.pipeline.open_stream(call, DEFERRED)
         return Turn(call), refused
 
+    async def admit(self) -> None:
+        """Ask the budgets about the turns that the server has begun. One that ends meanwhile asks by itself."""
+        while self.unadmitted:
+            turn, cancels = self.unadmitted[0]
+            if not turn.call.settled:
+                await run_in_thread(partial(self._ask, turn), _nothing)
+            if not turn.call.settled:
+                self.pipeline.meter(turn.call)
+                turn.look()
+                if turn.refused and cancels:
+                    self.cancel(turn)
+            self.unadmitted.popleft()
+
+    def _ask(self, turn: Turn) -> None:
+        turn.refused = self.pipeline.admit_unasked(turn.call) is not None or turn.refused
+
     def seen_begun(self, event: Any) -> Turn | None:
         """Begin such a turn where a refusal changes nothing: it is over, or the protocol cannot cancel it."""
-        found = self.begun_by_server(event)
+        found = self.begun_by_server(event, cancels=False)
         return found[0] if found is not None else None
 
     def next_waiting(self) -> Turn | None:
@@ -354,6 +425,10 @@ class Session(ABC):
     @abstractmethod
     def in_flight(self) -> tuple[Turn, ...]:
         """Return the turns that have begun and have not ended, and forget them."""
+
+
+def _nothing() -> None:
+    """Undo nothing."""
 
 
 def _is_failure(error: BaseException | None) -> bool:

@@ -133,7 +133,7 @@ def _answer(call: Call, message: Any, counted: Any, reason: str | None, tools: S
     extra: tuple[Charge, ...] = ()
     names = list(tools)
     tier = text(counted, "service_tier")
-    terms, missing = _terms(counted)
+    terms, missing = service_terms(counted)
     try:
         if inside(counted, "usage") is None:
             missing, partial = without_usage(message, missing)
@@ -162,7 +162,7 @@ _UNUSUAL: Final = ("speed", "inference_geo")
 """Fields of a usage that set the price besides the tier."""
 
 
-def _terms(usage: Any) -> tuple[Terms, str | None]:
+def service_terms(usage: Any) -> tuple[Terms, str | None]:
     """Return the terms of service that set the price, and why there is no price, if so."""
     tier = text(usage, "service_tier")
     if tier in (None, "standard") and blank(usage, _UNUSUAL):
@@ -194,7 +194,7 @@ def _requested_terms(body: Any) -> Terms:
     """
     if blank(body, _UNUSUAL):
         return ()
-    return _terms({name: get(body, name) for name in _UNUSUAL})[0]
+    return service_terms({name: get(body, name) for name in _UNUSUAL})[0]
 
 
 def message_usage(usage: Any) -> Usage:

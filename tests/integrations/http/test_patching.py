@@ -233,7 +233,7 @@ VERTEX = "https://us-east5-aiplatform.googleapis.com/v1/projects/p/locations/us-
         ),
         ("https://api.anthropic.com/v1/messages/count_tokens", None),
         ("https://api.openai.com/v1/responses/resp_1/cancel", None),
-        ("https://api.openai.com/v1/threads/t/runs", ("openai", "billed_later", "https://api.openai.com/v1")),
+        ("https://api.openai.com/v1/threads/t/runs", ("openai", "openai_runs", "https://api.openai.com/v1")),
         ("https://api.openai.com/v1/threads/t/runs/r/submit_tool_outputs", None),
         (
             "https://u:p@generativelanguage.googleapis.com/v1beta/models/gemini-2.5-pro:streamGenerateContent",

@@ -53,6 +53,14 @@ KINDS = {
         {"file": ("a.wav", b"RIFF0000WAVE", "audio/wav")},
         None,
     ),
+    "image variation": Kind("image_variation", "openai/dall-e-2", {"image": b"PNG", "size": "256x256"}, None),
+    "ocr": Kind(
+        "ocr",
+        "mistral/mistral-ocr-latest",
+        {"document": {"type": "document_url", "document_url": "https://a.b/c.pdf"}},
+        None,
+    ),
+    "video": Kind("video_generation", "openai/sora-2", {"prompt": "bees", "seconds": "4"}, None),
     "speech": Kind("speech", "openai/tts-1", {"input": "hello", "voice": "alloy"}, 5 * 15 / 1e6),
 }
 
@@ -70,7 +78,7 @@ def respond(request: Request) -> Reply:
     if "rerank" in path:
         ranked = [{"index": 0, "relevance_score": 0.5}]
         return json_reply({"id": "k1", "results": ranked, "meta": {"billed_units": {"search_units": 1}}})
-    if "images" in path:
+    if "images" in path and "variations" not in path:
         details = {"text_tokens": 50, "image_tokens": 0}
         return json_reply(
             {"created": 1, "data": [{"b64_json": "aaaa"}], "usage": {**DRAWN, "input_tokens_details": details}}
@@ -78,4 +86,18 @@ def respond(request: Request) -> Reply:
     if "transcriptions" in path:
         details = {"audio_tokens": 100, "text_tokens": 0}
         return json_reply({"text": "hello", "usage": {"type": "tokens", **SPOKEN, "input_token_details": details}})
-    return Reply(content_type="audio/mpeg", body=b"abc")
+    return _without_tokens(path) or Reply(content_type="audio/mpeg", body=b"abc")
+
+
+def _without_tokens(path: str) -> Reply | None:
+    """The answers without tokens."""
+    if "variations" in path:
+        return json_reply({"created": 1, "data": [{"url": "https://a.b/c.png"}]})
+    if path.endswith("/ocr"):
+        page = {"index": 0, "markdown": "a", "images": [], "dimensions": {"dpi": 1, "height": 1, "width": 1}}
+        usage = {"pages_processed": 1, "doc_size_bytes": 1}
+        return json_reply({"pages": [page], "model": "mistral-ocr-2505", "usage_info": usage})
+    if path.endswith("/videos"):
+        made = {"id": "v1", "object": "video", "status": "queued", "created_at": 1, "progress": 0}
+        return json_reply({**made, "model": "sora-2", "seconds": "4", "size": "720x1280"})
+    return None

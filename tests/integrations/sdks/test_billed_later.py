@@ -76,7 +76,7 @@ CALLS: list[tuple[str, Callable[[], None], str]] = [
         lambda: vertex(
             lambda c: c.models.generate_videos(model="veo-3.0-generate-001", prompt="bees"), {"name": "operations/1"}
         ),
-        "a video is billed as it is made",
+        "a video is billed by the second",
     ),
     (
         "create_batch gemini-2.5-flash",
@@ -119,7 +119,7 @@ CALLS: list[tuple[str, Callable[[], None], str]] = [
     (
         "generate_video sora-2",
         lambda: openai(lambda c: c.videos.create(prompt="bees", model="sora-2"), {"id": "video_1"}),
-        "a video is billed as it is made",
+        "a video is billed by the second",
     ),
     (
         "tune_model gpt-4.1-mini",
@@ -144,6 +144,37 @@ def test_work_that_is_billed_later_is_not_passed_over(
     assert reason in str(said[semconv.UNPRICED])
     assert semconv.COST not in said
     assert telemetry.total("agentcost.unpriced.calls") == 1
+
+
+VIDEO: dict[str, Any] = {
+    "id": "video_1", "object": "video", "model": "sora-2", "seconds": "4", "size": "720x1280", "status": "queued",
+}  # fmt: skip
+VEO: Any = {"duration_seconds": 8, "resolution": "1080p", "number_of_videos": 2}
+VIDEOS: list[tuple[str, Callable[[], None], str]] = [
+    ("OpenAI", lambda: openai(lambda c: c.videos.create(prompt="bees"), VIDEO), "a video of 4 seconds at 720x1280"),
+    ("a remix", lambda: openai(lambda c: c.videos.remix("video_1", prompt="b"), VIDEO), "a video of 4 seconds at"),
+    (
+        "an extension, whose response has the seconds of the whole",
+        lambda: openai(lambda c: c.videos.extend(prompt="more", seconds="8", video=b"mp4"), {**VIDEO, "seconds": "12"}),
+        "a video of 8 seconds at 720x1280",
+    ),
+    (
+        "Gemini",
+        lambda: vertex(
+            lambda c: c.models.generate_videos(model="veo-3.0-generate-001", prompt="bees", config=VEO), {"name": "o/1"}
+        ),
+        "each of 2 videos of 8 seconds at 1080p",
+    ),
+]
+
+
+@pytest.mark.parametrize(("call", "reason"), [case[1:] for case in VIDEOS], ids=[case[0] for case in VIDEOS])
+def test_what_a_video_will_be_is_named(telemetry: Telemetry, call: Callable[[], None], reason: str) -> None:
+    """The price book has no price for seconds of video."""
+    with instrumented(telemetry):
+        call()
+    (span,) = telemetry.spans
+    assert str((span.attributes or {})[semconv.UNPRICED]).startswith(reason)
 
 
 def test_reading_and_cancelling_such_work_is_not_a_call(telemetry: Telemetry) -> None:

@@ -110,6 +110,25 @@ def test_a_stream_is_not_guessed(
     assert semconv.ESTIMATED not in telemetry.attributes()
 
 
+@pytest.mark.parametrize("options", [None, {"include_usage": True}], ids=["as it is", "with usage"])
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+async def test_a_stream_without_a_usage_is_marked_as_estimated(
+    telemetry: Telemetry, model_server: ModelServer, ask: dict[str, Any], options: Any, asynchronous: bool
+) -> None:
+    """LiteLLM counts the tokens itself, and notes its count like that of a provider."""
+    model_server.replies(sse_reply(EVENTS[:-1], done=True))
+    more: Any = {"stream": True, **({} if options is None else {"stream_options": options})}
+    with budgeted(telemetry):
+        if asynchronous:
+            async for _ in await litellm.acompletion(**ask, **more):
+                pass
+        else:
+            list(litellm.completion(**ask, **more))
+    said = telemetry.attributes()
+    assert said[semconv.ESTIMATED] is True
+    assert said[semconv.OUTPUT_TOKENS]
+
+
 @pytest.mark.parametrize("end", ["closed", "dropped"])
 def test_a_stream_that_is_not_read_is_not_forgotten(
     telemetry: Telemetry, model_server: ModelServer, ask: dict[str, Any], end: str

@@ -1,0 +1,118 @@
+"""Readings of earlier calls: batches and their results, answers that went on, and sessions.
+
+The place nearest to the application reads it: an SDK, or an HTTP client below which no SDK is. The application gets
+what it reads, whatever happens here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import Any, NamedTuple, Protocol
+
+from otel_agentcost.calls.batches import Batches
+from otel_agentcost.calls.seam import BatchRead, HttpReply, ReadsBatches, ReadsSessions, Reply, Retrieves, Seam
+from otel_agentcost.calls.streams import Feed, RawReader
+from otel_agentcost.calls.unfinished import Unfinished, UnfinishedAnswers
+from otel_agentcost.diagnostics import report
+from otel_agentcost.wire.format import Format
+
+READING: ContextVar[bool] = ContextVar("agentcost_reading", default=False)
+"""True while a place above reads: HTTP clients below it then leave the response alone."""
+
+
+class Looked(NamedTuple):
+    """The things that a request reads."""
+
+    batch: BatchRead | None = None
+    begun: Unfinished | None = None
+    session: Format | None = None
+
+
+_NOTHING = Looked()
+
+
+def follows(seam: Seam, batches: Batches | None, unfinished: UnfinishedAnswers) -> bool:
+    """Return True if a call of the method that `seam` reads may read something of an earlier call."""
+    if batches and isinstance(seam, ReadsBatches):
+        return True
+    return (bool(unfinished) and isinstance(seam, Retrieves)) or isinstance(seam, ReadsSessions)
+
+
+def looked_for(
+    seam: Seam, instance: Any, args: Any, kwargs: Any, batches: Batches | None, unfinished: UnfinishedAnswers
+) -> Looked | None:
+    """Return what a request reads; None for nothing of an earlier call."""
+    batch = seam.batch_read(instance, args, kwargs) if batches and isinstance(seam, ReadsBatches) else None
+    begun = unfinished.find(seam.answer_id(args, kwargs)) if unfinished and isinstance(seam, Retrieves) else None
+    session = seam.session_format(args, kwargs) if begun is None and isinstance(seam, ReadsSessions) else None
+    found = Looked(batch, begun, session)
+    return found if found != _NOTHING else None
+
+
+def is_later(found: Looked, reply: Reply) -> bool:
+    """Return True if the application has not read a response yet that has to be read as a whole."""
+    if not isinstance(reply, HttpReply) or reply.body is not None or "event-stream" in reply.content_type:
+        return False
+    return found.batch is None or found.batch.kind != "results"
+
+
+class Unwraps(Protocol):
+    """Says what came back: a seam, or what has asked one already."""
+
+    def unwrap(self, result: Any) -> Reply:
+        """Return what came back, from what the patched method returned."""
+        ...
+
+
+class Given:
+    """A reply that is known already."""
+
+    def __init__(self, reply: Reply) -> None:
+        """Keep the reply."""
+        self._reply = reply
+
+    def unwrap(self, result: Any) -> Reply:
+        """Return the reply."""
+        del result
+        return self._reply
+
+
+def has_failed(reply: Reply) -> bool:
+    """Return True for the response of a request that was refused. SDKs raise for one."""
+    return isinstance(reply, HttpReply) and not 200 <= reply.status < 300
+
+
+class Whole:
+    """Waits until the application has read a whole response: a `StreamListener`."""
+
+    def __init__(self, done: Callable[[bytes], object]) -> None:
+        """Begin to wait. `done` gets the body, if all of it was read."""
+        self._done: Callable[[bytes], object] | None = done
+        self.feed: Feed = self._keep
+        self.raw: RawReader | None = None
+
+    def _keep(self, _event: Any) -> None:
+        """Do nothing: a response that is read as a whole has no events."""
+
+    def first_chunk(self) -> None:
+        """Do nothing."""
+
+    def unreadable(self, bug: Exception) -> Feed:
+        """Report an error."""
+        report("reading what was retrieved", bug)
+        return self._keep
+
+    def end(self, error: BaseException | None = None, *, complete: bool) -> None:
+        """Pass the body on. A response that the application closes before its end says nothing."""
+        done, self._done = self._done, None
+        body = self.raw.content() if self.raw is not None else None
+        if done is not None and complete and error is None and body is not None:
+            try:
+                done(body)
+            except Exception as bug:
+                report("reading what was retrieved", bug)
+
+    def dropped(self) -> None:
+        """Do nothing: what was not read says nothing."""
+        self._done = None
