@@ -75,22 +75,66 @@ COLUMNS = ("sync", "async", "stream", "tools", "agents", "budgets")
 SEEN = {"sdks": "its SDK", "http": "HTTP", "agents": "its agents", "tools": "its tools"}
 
 
+def integrations() -> dict[str, list[inventory.Package]]:
+    """Every package with an integration, by its name, and its integrations."""
+    found: dict[str, list[inventory.Package]] = {}
+    for package in inventory.packages():
+        found.setdefault(package.distribution, []).append(package)
+    return dict(sorted(found.items()))
+
+
+def claimed(packages: list[inventory.Package]) -> str:
+    """The oldest release that any integration of a package names."""
+    return min((package.oldest for package in packages), key=tested.release)
+
+
 def support_table() -> str:
     """The table of docs/support.md: every package with an integration, and what the tests prove of it."""
-    seen: dict[str, list[str]] = {}
-    claimed: dict[str, str] = {}
-    for package in inventory.packages():
-        seen.setdefault(package.distribution, []).append(SEEN.get(package.kind, package.kind))
-        claimed.setdefault(package.distribution, package.oldest)
     head = ("package", "claimed from", "tested", "seen by", *COLUMNS)
     lines = [f"| {' | '.join(head)} |", "|---" * len(head) + "|"]
-    for name in sorted(seen):
-        releases = {release: cells for release, cells in tested.table().get(name, {}).items() if cells}
-        cells = releases.get(tested.newest().get(name, ""), [])
+    for name, packages in integrations().items():
+        oldest = claimed(packages)
+        seen = sorted(
+            SEEN.get(each.kind, each.kind) + ("" if each.oldest == oldest else f" (from {each.oldest})")
+            for each in packages
+        )
+        releases = tested.passed(name)
+        cells = tested.table()[name][releases[-1]] if releases else {}
         marks = ["yes" if column in cells else "" for column in COLUMNS]
-        row = (f"`{name}`", claimed[name], ", ".join(releases), ", ".join(sorted(set(seen[name]))), *marks)
+        row = (f"`{name}`", oldest, ", ".join(releases), ", ".join(seen), *marks)
         lines.append(f"| {' | '.join(row)} |")
     return "\n".join(lines) + "\n"
+
+
+SHORT = (
+    (
+        ("openai",),
+        "chat, responses, completions, embeddings, images, audio; Azure; every OpenAI-compatible `base_url`",
+    ),
+    (("anthropic",), "messages and beta messages; Bedrock, Vertex, Foundry"),
+    (("google-genai",), "generateContent and embeddings; Gemini API and Vertex"),
+    (("mistralai",), "chat, agents, conversations, embeddings, OCR, audio"),
+    (("cohere",), "chat, generate, embed, rerank"),
+    (("ollama", "huggingface-hub"), "chat, embeddings; Ollama's generate"),
+    (("boto3", "aiobotocore"), "Amazon Bedrock: Converse, InvokeModel and their streams"),
+    (("litellm",), "completion, responses, embedding, rerank, images, audio; the router; every provider"),
+)
+"""The rows of the README's table: packages, and which of their calls are covered."""
+
+
+def short_table() -> str:
+    """The table of the README: the SDKs, the oldest release of each that is claimed, and the newest that was tested."""
+    found = integrations()
+    lines = ["| SDK | versions | calls |", "|---|---|---|"]
+    for names, calls in SHORT:
+        lines.append(f"| {', '.join(names)} | {', '.join(_versions(name, found[name]) for name in names)} | {calls} |")
+    return "\n".join(lines) + "\n"
+
+
+def _versions(name: str, packages: list[inventory.Package]) -> str:
+    """The releases of a package for people, as "1.66 to 3.57"."""
+    oldest, *newer = (".".join(each.split(".")[:2]) for each in (claimed(packages), *tested.passed(name)[-1:]))
+    return oldest if [oldest] == newer or not newer else f"{oldest} to {newer[0]}"
 
 
 def main() -> None:
@@ -98,6 +142,7 @@ def main() -> None:
     SETTINGS.write_text(
         with_block(SETTINGS.read_text(encoding="utf-8"), "settings", settings_table()), encoding="utf-8"
     )
+    README.write_text(with_block(README.read_text(encoding="utf-8"), "sdks", short_table()), encoding="utf-8")
     SUPPORT.write_text(with_block(SUPPORT.read_text(encoding="utf-8"), "support", support_table()), encoding="utf-8")
     USAGE.write_text(with_block(USAGE.read_text(encoding="utf-8"), "unseen", unseen_table()), encoding="utf-8")
     AGENTS.write_text(with_block(AGENTS.read_text(encoding="utf-8"), "agents", agents_table()), encoding="utf-8")

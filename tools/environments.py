@@ -122,39 +122,105 @@ ROWS: dict[str, Row] = {
 }
 
 
-FAMILY = ("tests/coexistence/test_stainless_family.py",)
-HTTP_TESTS = tuple(f"tests/integrations/http/test_{name}.py" for name in ("bodies", "budgets", "clients"))
-SENDERS = ("httpx", "httpx2", "requests", "aiohttp", "urllib3", "openai", "anthropic", "google-genai")
-"""What the tests of HTTP clients import: all clients, and the SDKs that they are compared with."""
+FAMILY = "tests/coexistence/test_stainless_family.py"
+OLDEST = f"tests/{SDKS}/test_oldest.py"
+"""What also runs with releases that are too old for the other tests."""
+REFUSALS = "tests/calls/budgets/test_refusals.py"
+SOCKETS = "tests/integrations/sockets"
+BUDGETS = f"tests/{NET}/test_budgets.py"
+BROKEN_OFF = f"tests/{NET}/test_bodies.py::test_a_response_that_breaks_off_raises_as_without_us"
+HTTP_TESTS = tuple(f"tests/{NET}/test_{name}.py" for name in ("bodies", "budgets", "clients"))
+COMPARED = (
+    "openai",
+    "anthropic[bedrock,vertex]",
+    "google-genai",
+    "brotli",
+    "zstandard",
+    "backports.zstd; python_version < '3.14'",
+)
+"""What the tests of HTTP clients import besides: the SDKs that they are compared with, and codecs."""
 
 
-def _sdk(oldest: str, *tests: str) -> Row:
-    """Return the row of an SDK, beside openai, which what the tests share imports."""
-    return Row((oldest, "openai"), (oldest.partition("==")[0], "openai"), files=tests)
+def _sdks(*oldest: str, tests: tuple[str, ...], beside: tuple[str, ...] = ()) -> Row:
+    """Return the row of SDKs that admit each other, beside openai, which what the tests share imports."""
+    newest = (each.partition("==")[0] for each in oldest)
+    return Row((*oldest, "openai", *beside), (*newest, "openai", *beside), files=tests)
 
 
-def _http(oldest: str) -> Row:
-    """Return the row of an HTTP client, beside the newest of the others."""
-    others = tuple(name for name in SENDERS if name != oldest.partition("==")[0])
-    return Row((oldest, *others), (), files=HTTP_TESTS)  # `make test` runs the newest
+def _oldest(*install: str) -> Row:
+    """Return the row of a release that is too old for the tests of the newest one."""
+    return Row(install, (), files=(OLDEST,))
+
+
+def _newest(*install: str, tests: tuple[str, ...]) -> Row:
+    """Return the row of the newest release beside such a one."""
+    return Row((), install, files=(OLDEST, *tests))
 
 
 SDK_ROWS: dict[str, Row] = {
-    "sdk-mistralai": _sdk("mistralai==2.0.0", f"tests/{SDKS}/test_mistralai.py"),
-    "sdk-cohere": Row(  # its client for Bedrock needs boto3
-        ("cohere==6.0.0", "boto3", "openai"), ("cohere", "boto3", "openai"), files=(f"tests/{SDKS}/test_cohere.py",)
+    "oldest-openai": _oldest("openai==1.66.0"),
+    "oldest-anthropic": _oldest("anthropic==0.51.0"),
+    "oldest-google-genai": _oldest("google-genai==1.32.0"),
+    "oldest-httpx": _oldest("httpx==0.25.0", "openai<3"),
+    "newest-openai": _newest(
+        "openai", "anthropic[bedrock,vertex]", "google-genai", tests=(f"tests/{SDKS}/test_openai.py", REFUSALS)
     ),
-    "sdk-ollama": _sdk("ollama==0.4.0", f"tests/{SDKS}/test_ollama.py"),
-    "sdk-huggingface-hub": _sdk("huggingface-hub==2.4.0", f"tests/{SDKS}/test_huggingface_hub.py"),
-    "sdk-boto3": _sdk("boto3==1.44.0", f"tests/{SDKS}/test_bedrock.py"),
-    "sdk-groq": _sdk("groq==1.7.0", *FAMILY),
-    "sdk-together": _sdk("together==3.1.1", *FAMILY),
-    "sdk-cerebras": _sdk("cerebras-cloud-sdk==1.91.0", *FAMILY),
-    "sdk-writer": _sdk("writer-sdk==3.0.0", *FAMILY),
-    "sdk-zhipuai": _sdk("zhipuai==2.1.*", *FAMILY),  # does not admit the pyjwt of zai-sdk
-    "http-aiohttp": _http("aiohttp==3.10.0"),
-    "http-requests": _http("requests==2.31.0"),
-    "http-urllib3": _http("urllib3==1.26.15"),
+    "newest-anthropic": _newest(
+        "anthropic[bedrock,vertex]", "google-genai", "openai", tests=(f"tests/{SDKS}/test_anthropic.py", REFUSALS)
+    ),
+    "newest-google-genai": _newest("google-genai", "openai", tests=(f"tests/{SDKS}/test_google_genai.py",)),
+    "sdks": _sdks(
+        "azure-ai-inference==1.0.0b9",
+        "huggingface-hub==1.0.0",
+        "openrouter==1.0.0",
+        "voyageai==0.4.0",
+        "xai-sdk==1.21.0",
+        tests=tuple(
+            f"tests/{SDKS}/test_{name}.py"
+            for name in ("azure_ai_inference", "huggingface_hub", "openrouter", "voyageai", "xai_sdk")
+        ),
+        beside=("aiohttp",),
+    ),
+    "sdk-family": _sdks(
+        "cerebras-cloud-sdk==1.23.0",
+        "fireworks-ai==1.2.0",
+        "groq==0.30.0",
+        "inceptionai==0.2.0",
+        "llama-api-client==0.1.2",
+        "mixedbread==0.20.0",
+        "perplexityai==0.22.0",
+        "sambanova==1.2.0",
+        "together==2.0.0",
+        "writer-sdk==2.0.0",
+        "zai-sdk==0.1.0",
+        tests=(FAMILY,),
+    ),
+    "sdk-mistralai": _sdks("mistralai==2.0.0", tests=(f"tests/{SDKS}/test_mistralai.py",)),
+    "sdk-ollama": _sdks("ollama==0.4.0", tests=(f"tests/{SDKS}/test_ollama.py",)),  # needs an older httpx
+    "sdk-zhipuai": _sdks("zhipuai==2.1.0", tests=(FAMILY,)),  # does not admit the pyjwt of zai-sdk
+    "sdk-cohere": _sdks("cohere==6.0.0", tests=(f"tests/{SDKS}/test_cohere.py",), beside=("boto3",)),  # for Bedrock
+    "sdk-boto3": _sdks("boto3==1.44.0", tests=(f"tests/{SDKS}/test_bedrock.py",)),
+    # the newest ones are among the frameworks
+    "oldest-aiobotocore": Row(("aiobotocore==3.10.0", "openai"), (), (SDKS,), "aiobotocore"),
+    "oldest-litellm": Row(("litellm[proxy]==1.110.0", "openai"), (), (SDKS,), "litellm"),
+    "oldest-urllib3": Row(  # which has not all that the other tests call, as `read1`
+        ("urllib3==1.26.15", "requests==2.31.0", "aiohttp", "httpx", "httpx2", *COMPARED),
+        (),
+        files=(
+            f"tests/{NET}/test_budgets.py",
+            f"tests/{NET}/test_bodies.py::test_a_response_that_breaks_off_raises_as_without_us",
+        ),
+    ),
+    "http": Row(  # without the oldest httpx, which admits no openai 3: see oldest-httpx
+        ("aiohttp==3.10.0", "httpx2==2.14.0", "httpx", "requests", "urllib3", *COMPARED),
+        ("aiohttp", "httpx2", "requests", "urllib3", "httpx", *COMPARED),
+        files=HTTP_TESTS,
+    ),
+    "websockets": Row(
+        ("websockets==13.0", "openai[realtime]", "google-genai", "anthropic"),
+        ("websockets", "openai[realtime]", "google-genai", "anthropic", "cryptography"),
+        files=(SOCKETS,),
+    ),
 }
 """The SDKs and HTTP clients that `make matrix` adds to the frameworks."""
 ALL = {**ROWS, **SDK_ROWS}

@@ -1,8 +1,8 @@
 """The releases of packages that the tests of their integrations have run with.
 
 Each integration declares the oldest one. `tested.json` has those that the tests ran with last, oldest and newest, and
-what passed there (tests/proofs.py). A newer release may well work; `agentcost doctor` says whether its shape is the one
-that is patched.
+what passed or failed there (tests/proofs.py). A newer release may well work; `agentcost doctor` says whether its shape
+is the one that is patched.
 """
 
 from __future__ import annotations
@@ -13,25 +13,26 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+Table = dict[str, dict[str, dict[str, bool]]]
+"""Distribution to release to kind of call; True if its tests passed."""
+
 
 @cache
-def table() -> dict[str, dict[str, list[str]]]:
-    """Return what passed, as distribution to release to the names of the kinds of calls."""
-    text = (Path(__file__).parent / "tested.json").read_text(encoding="utf-8")
-    found: dict[str, dict[str, list[str]]] = json.loads(text)
+def table() -> Table:
+    """Return what the tests found."""
+    found: Table = json.loads((Path(__file__).parent / "tested.json").read_text(encoding="utf-8"))
     return found
 
 
-@cache
-def newest() -> dict[str, str]:
-    """Return the newest tested release of each distribution, of those in which anything passed."""
-    passed = {name: [each for each, cells in releases.items() if cells] for name, releases in table().items()}
-    return {name: max(releases, key=release) for name, releases in passed.items() if releases}
+def passed(distribution: str) -> list[str]:
+    """Return the tested releases of a distribution in which no test failed, in their order."""
+    found = table().get(distribution, {})
+    return sorted((each for each, cells in found.items() if cells and all(cells.values())), key=release)
 
 
 def releases(distribution: str, oldest: str) -> str:
     """Return the tested releases for people, as "1.66 to 3.57"; empty if none is known."""
-    last = newest().get(distribution, "")
+    last = next(reversed(passed(distribution)), "")
     if oldest and last:
         return f"{oldest} to {last}"
     return f"since {oldest}" if oldest else last

@@ -12,14 +12,12 @@ from typing import TYPE_CHECKING, TextIO
 import pytest
 
 from otel_agentcost.integrations import inventory, tested
-from tests.proofs import CELLS, cells_of
+from tests.proofs import cells_of
 
 if TYPE_CHECKING:
     from _pytest.reports import TestReport
 
 TABLE = Path(tested.__file__).with_name("tested.json")
-Table = dict[str, dict[str, list[str]]]
-"""Distribution to release to cells."""
 
 
 class Recorder:
@@ -39,22 +37,20 @@ class Recorder:
         if hasattr(session.config, "workerinput"):
             return
         with _locked(TABLE) as file:
-            table: Table = json.load(file)
+            table: tested.Table = json.load(file)
             self.merge(table)
             text = json.dumps(table, indent=1, sort_keys=True)
             file.seek(0)
             file.truncate()
             file.write(text + "\n")
 
-    def merge(self, table: Table) -> None:
+    def merge(self, table: tested.Table) -> None:
         """Put the results into `table`, for the installed releases; keep the oldest and the newest release."""
         for distribution in {distribution for distribution, _ in self._results}:
             ran = {cell: all(passed) for (name, cell), passed in self._results.items() if name == distribution}
             releases = table.setdefault(distribution, {})
             release = tested.installed(distribution)
-            cells = {cell for cell in releases.get(release, ()) if cell not in ran}
-            cells |= {cell for cell, passed in ran.items() if passed}
-            releases[release] = [cell for cell in CELLS if cell in cells]
+            releases[release] = releases.get(release, {}) | ran
             ordered = sorted(releases, key=tested.release)
             claimed = [each for each in ordered if tested.release(each) >= _oldest(distribution)] or ordered
             table[distribution] = {each: releases[each] for each in dict.fromkeys((claimed[0], claimed[-1]))}

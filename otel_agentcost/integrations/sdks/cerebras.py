@@ -6,4 +6,4 @@ from otel_agentcost.integrations.sdks._stainless import stainless_sdk
 
 FORMATS = {"/chat/completions": "openai_chat", "/completions": "openai_completions"}
 
-SDK = stainless_sdk("cerebras-cloud-sdk", "cerebras.cloud.sdk", "cerebras", FORMATS, oldest="1.91")
+SDK = stainless_sdk("cerebras-cloud-sdk", "cerebras.cloud.sdk", "cerebras", FORMATS, oldest="1.23")

@@ -13,4 +13,4 @@ FORMATS = {
     "/batches": "openai_batches",
 }
 
-SDK = stainless_sdk("groq", "groq", "groq", FORMATS, oldest="1.7")
+SDK = stainless_sdk("groq", "groq", "groq", FORMATS, oldest="0.30")

@@ -92,7 +92,7 @@ def _patch(module: str, owner: str, through: Through) -> Patchable:
 SDK = Sdk(
     name="huggingface_hub",
     distribution="huggingface-hub",
-    oldest="2.4",
+    oldest="1.0",
     patches=(
         _patch("huggingface_hub.inference._client", "InferenceClient", Pipeline.call),
         _patch("huggingface_hub.inference._generated._async_client", "AsyncInferenceClient", Pipeline.call_async),

@@ -11,4 +11,4 @@ FORMATS = {
     "/decisions": "openai_responses",
 }
 
-SDK = stainless_sdk("inceptionai", "inceptionai", "inception", FORMATS, oldest="0.3")
+SDK = stainless_sdk("inceptionai", "inceptionai", "inception", FORMATS, oldest="0.2")

@@ -6,4 +6,4 @@ from otel_agentcost.integrations.sdks._stainless import stainless_sdk
 
 FORMATS = {"/chat/completions": "llama_chat", "/moderations": "no_reader"}
 
-SDK = stainless_sdk("llama-api-client", "llama_api_client", "meta_llama", FORMATS, oldest="0.6")
+SDK = stainless_sdk("llama-api-client", "llama_api_client", "meta_llama", FORMATS, oldest="0.1.2")

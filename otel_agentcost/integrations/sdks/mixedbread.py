@@ -10,4 +10,4 @@ FORMATS = {
     "/reranking": "token_rerank",
 }
 
-SDK = stainless_sdk("mixedbread", "mixedbread", "mixedbread", FORMATS, oldest="0.54")
+SDK = stainless_sdk("mixedbread", "mixedbread", "mixedbread", FORMATS, oldest="0.20")

@@ -24,6 +24,6 @@ FORMATS = {
 SDK = Sdk(
     name="openrouter",
     distribution="openrouter",
-    oldest="1.3",
+    oldest="1.0",
     patches=speakeasy("openrouter.basesdk", "openrouter", FORMATS, no_call="/presets/"),
 )

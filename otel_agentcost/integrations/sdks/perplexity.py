@@ -15,4 +15,4 @@ FORMATS = {
     "/search": "no_reader",
 }
 
-SDK = stainless_sdk("perplexityai", "perplexity", "perplexity", FORMATS, oldest="0.46")
+SDK = stainless_sdk("perplexityai", "perplexity", "perplexity", FORMATS, oldest="0.22")

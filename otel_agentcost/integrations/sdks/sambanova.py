@@ -14,4 +14,4 @@ FORMATS = {
     "/audio/translations": "openai_audio",
 }
 
-SDK = stainless_sdk("sambanova", "sambanova", "sambanova", FORMATS, oldest="1.13")
+SDK = stainless_sdk("sambanova", "sambanova", "sambanova", FORMATS, oldest="1.2")

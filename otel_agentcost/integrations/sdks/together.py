@@ -16,4 +16,4 @@ FORMATS = {
     "/fine-tunes": "billed_later",
 }
 
-SDK = stainless_sdk("together", "together", "together", FORMATS, oldest="3.1")
+SDK = stainless_sdk("together", "together", "together", FORMATS, oldest="2.0")

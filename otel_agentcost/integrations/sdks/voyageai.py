@@ -77,6 +77,6 @@ def _patch(method: str, through: Through) -> Patchable:
 SDK = Sdk(
     name="voyageai",
     distribution="voyageai",
-    oldest="0.5",
+    oldest="0.4",
     patches=(_patch("request", Pipeline.call), _patch("arequest", Pipeline.call_async)),
 )

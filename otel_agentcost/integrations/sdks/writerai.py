@@ -6,4 +6,4 @@ from otel_agentcost.integrations.sdks._stainless import stainless_sdk
 
 FORMATS = {"/v1/chat": "openai_chat", "/v1/completions": "openai_completions"}
 
-SDK = stainless_sdk("writer-sdk", "writerai", "writer", FORMATS, oldest="3.0")
+SDK = stainless_sdk("writer-sdk", "writerai", "writer", FORMATS, oldest="2.0")

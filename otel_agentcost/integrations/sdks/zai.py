@@ -18,4 +18,4 @@ FORMATS = {
     "/web_search": "no_reader",
 }
 
-SDK = zai_sdk("zai-sdk", "zai", "zai", FORMATS, oldest="0.2")
+SDK = zai_sdk("zai-sdk", "zai", "zai", FORMATS, oldest="0.1")

@@ -31,6 +31,6 @@ FRAMEWORK = Framework(
     name="google_adk",
     title="Google ADK",
     distribution="google-adk",
-    oldest="1.10",
+    oldest="1.10.0",
     patches=(_step("tools._caller", "_call_tool_async"), _step("functions", "__call_tool_async")),
 )

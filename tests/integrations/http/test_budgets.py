@@ -114,8 +114,9 @@ def _read_requests(url: str, body: dict[str, Any]) -> None:
 
 
 def _read_urllib3(url: str, body: dict[str, Any]) -> None:
-    for _ in urllib3.request("POST", url, json=body, preload_content=False).stream(512):
-        pass
+    with urllib3.PoolManager() as pool:
+        for _ in pool.request("POST", url, body=json.dumps(body), preload_content=False).stream(512):
+            pass
 
 
 def _read_aiohttp(url: str, body: dict[str, Any]) -> None:

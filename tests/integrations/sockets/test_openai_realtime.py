@@ -11,7 +11,7 @@ from typing import Any
 
 import openai
 import pytest
-import websockets
+from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 import otel_agentcost
@@ -110,7 +110,7 @@ def test_a_socket_without_an_sdk_is_seen(start: Start, telemetry: Telemetry) -> 
 
     async def main() -> None:
         url = f"ws://127.0.0.1:{server.port}/openai/realtime?api-version=2025-04-01-preview&deployment=gpt-realtime"
-        async with websockets.connect(url) as connection:
+        async with connect(url) as connection:  # in websockets 13, `websockets.connect` is the legacy client
             await connection.send(json.dumps({"type": "response.create"}))
             async for message in connection:
                 if json.loads(message)["type"] == "response.done":

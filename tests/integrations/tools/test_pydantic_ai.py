@@ -198,7 +198,11 @@ async def test_a_tool_of_an_mcp_server_is_one_call(
     if otel is not None:
         monkeypatch.setattr(otel, "_tracer", telemetry.tracer_provider.get_tracer("mcp-python-sdk"))
     stdio = hasattr(mcp, "MCPToolset")
-    server = mcp.MCPToolset(str(SERVER)) if stdio else mcp.MCPServerStdio(sys.executable, [str(SERVER)])
+    server = (
+        mcp.MCPToolset(str(SERVER), init_timeout=60)
+        if stdio
+        else mcp.MCPServerStdio(sys.executable, [str(SERVER)], timeout=60)
+    )
     name = f"{prefix}_search" if prefix else "search"
     agent = ai.Agent(model([called(tool=name)]), toolsets=[server.prefixed(prefix) if prefix else server])
     with priced(telemetry):
