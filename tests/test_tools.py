@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tools import packages, upstream
-from tools.documents import ROOT
+from tools import neighbours, packages, upstream
+from tools.documents import ROOT, block
 
 
 class Quiet(SimpleHTTPRequestHandler):
@@ -125,3 +126,26 @@ def test_a_test_whose_fixture_fails_after_it_has_not_passed() -> None:
     """The plugin writes a line for the call and one for the fixture; the failed one decides."""
     report = "passed tests/a.py::one\npassed tests/a.py::two[x y]\nfailed tests/a.py::one\nfailed tests/b.py\n"
     assert upstream.outcomes(report) == {"tests/a.py::one": False, "tests/a.py::two[x y]": True, "tests/b.py": False}
+
+
+def scene(framework: str, kind: str = "alone") -> dict[str, Any]:
+    """What the tests of a framework beside other instrumentations have counted."""
+    run = {"form": "sync", "agents": 1, "model_calls": 2, "tool_calls": 1, "traces": 1}
+    return {"framework": framework, "kind": kind, "order": "ours first", "seen": [run, {"form": "tool limit"}]}
+
+
+def test_the_table_of_frameworks_has_what_ran() -> None:
+    """A framework that has run gets new rows, or none if it has failed; the others keep theirs."""
+    before = neighbours.content("", ["agno", "crewai"], [scene("agno"), scene("crewai")])
+    after = neighbours.content(before, ["crewai", "haystack"], [scene("haystack")])
+    assert [line for line in after.splitlines() if line.startswith("|")][2:] == [
+        "| agno | alone | 1 | 1 | 2 | 1 | 1 |",
+        "| haystack | alone | 1 | 1 | 2 | 1 | 1 |",
+    ]
+    assert "Frameworks that passed: Agno; Haystack. Without a result: AutoGen; CrewAI;" in after
+
+
+def test_the_documented_table_names_its_frameworks() -> None:
+    """The sentence below the table of agents is made from its rows."""
+    documented = block(neighbours.DOCUMENT.read_text(encoding="utf-8"), neighbours.BLOCK)
+    assert documented == neighbours.content(documented or "", (), [])

@@ -3,8 +3,8 @@
     python -m tools.neighbours              every framework
     python -m tools.neighbours langchain    some of them
 
-Environments are made by uv, in a temporary folder, with the newest release of each package. The table of
-docs/neighbours.md is written from what the tests counted, if all frameworks have run.
+Environments are made by uv, in a temporary folder, with the newest release of each package. The tests' counts replace
+the rows of these frameworks in the table of docs/neighbours.md. A framework that fails has no rows.
 """
 
 from __future__ import annotations
@@ -16,14 +16,17 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any
 
+from otel_agentcost.integrations import agents
 from tools import packages
-from tools.documents import with_block
+from tools.documents import block, with_block
 from tools.environments import OURS, ROOT, ROWS
 
 DOCUMENT = ROOT / "docs" / "neighbours.md"
+BLOCK = "agents-and-tools"
 REPORT = "AGENTCOST_NEIGHBOURS_REPORT"
 OPENAI = (
     "opentelemetry-instrumentation-openai>=0.62",
@@ -83,23 +86,53 @@ def run(name: str, folder: Path, report: Path) -> bool:
     return done.returncode == 0
 
 
-def table(scenes: list[dict[str, Any]]) -> str:
-    """The table of docs/neighbours.md, one row a framework and family."""
-    lines = [
-        "| framework | family | runs | agents | model calls | tool calls | traces |",
-        "|---|---|---|---|---|---|---|",
-    ]
+HEAD = (
+    "| framework | family | runs | agents | model calls | tool calls | traces |",
+    "|---|---|---|---|---|---|---|",
+)
+
+
+def rows(scenes: list[dict[str, Any]]) -> list[str]:
+    """The rows of the table, one a framework and family."""
     found: dict[tuple[str, str], list[dict[str, Any]]] = {}
     for scene in scenes:
         runs = [each for each in scene["seen"] if each["form"] in ("sync", "async", "stream")]
         found.setdefault((scene["framework"], scene["kind"]), []).extend(runs)
+    lines: list[str] = []
     for (framework, kind), runs in sorted(found.items()):
         counted = [
             ", ".join(sorted({str(each[key]) for each in runs}))
             for key in ("agents", "model_calls", "tool_calls", "traces")
         ]
         lines.append(f"| {' | '.join((framework, kind, str(len(runs)), *counted))} |")
-    return "\n".join(lines) + "\n"
+    return lines
+
+
+def framework_of(row: str) -> str:
+    """The framework of a row."""
+    return row.split("|")[1].strip()
+
+
+def content(before: str, ran: Collection[str], passed: list[dict[str, Any]]) -> str:
+    """The block of docs/neighbours.md: the table, and which frameworks have rows in it.
+
+    Args:
+        before: The block as it is.
+        ran: The frameworks that have run now, whose rows are replaced.
+        passed: What the tests have counted in those of them that passed.
+    """
+    others = [line for line in before.splitlines() if line.startswith("|") and framework_of(line) in NEIGHBOURS]
+    lines = sorted([*(line for line in others if framework_of(line) not in ran), *rows(passed)])
+    has = {framework_of(line) for line in lines}
+    titles = {each.name.replace("-", "_"): each.title for each in agents.discover()}
+    said = f"\nFrameworks that passed: {_listed(titles[name] for name in NEIGHBOURS if name in has)}."
+    if without := [titles[name] for name in NEIGHBOURS if name not in has]:
+        said += f" Without a result: {_listed(without)}."
+    return "\n".join([*HEAD, *lines, said]) + "\n"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return "; ".join(sorted(names, key=str.lower)) or "none"
 
 
 def main() -> int:
@@ -110,9 +143,10 @@ def main() -> int:
         report = Path(folder) / "report"
         failed = [name for name in names if not run(name, Path(folder) / name, report)]
         scenes = [json.loads(line) for line in report.read_text().splitlines()] if report.exists() else []
-    if not failed and set(names) == set(NEIGHBOURS):
-        document = DOCUMENT.read_text(encoding="utf-8")
-        DOCUMENT.write_text(with_block(document, "agents-and-tools", table(scenes)), encoding="utf-8")
+    document = DOCUMENT.read_text(encoding="utf-8")
+    passed = [scene for scene in scenes if scene["framework"] not in failed]
+    written = content(block(document, BLOCK) or "", names, passed)
+    DOCUMENT.write_text(with_block(document, BLOCK, written), encoding="utf-8")
     print(f"{len(failed)} failed" + "".join(f"\n    {each}" for each in failed))
     return 1 if failed else 0
 

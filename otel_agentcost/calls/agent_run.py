@@ -24,7 +24,7 @@ from otel_agentcost.calls.tool_call import ToolCall, open_call
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.diagnostics import complete, report
-from otel_agentcost.telemetry import agent_spans, attribution, blocks, rollup
+from otel_agentcost.telemetry import agent_spans, attribution, blocks, open_spans, rollup
 from otel_agentcost.telemetry.blocks import Entered, Place
 from otel_agentcost.telemetry.held_span import HeldEnd, before_end
 from otel_agentcost.telemetry.rollup import Tally
@@ -71,6 +71,8 @@ class AgentRun(AbstractContextManager["AgentRun"]):
         """The span to end; None if other code ends it."""
         self._own_span: weakref.ref[Span] | None = None
         self._awaits_span = not agent.create_span
+        self._beside = agent_spans.open_beside(agent.name)
+        """The span of the same run that other code has opened, in a trace of its own."""
         self._outer: Context | None = None
         """The context in which the run was opened, until it is over."""
         self._entered: Entered | None = None
@@ -113,6 +115,8 @@ class AgentRun(AbstractContextManager["AgentRun"]):
             who = attribution.current(ctx, running.attribution, tally)
             self._span = self._start_span(running, outer, who)
             self._own_span = weakref.ref(self._span)
+            if self._beside is not None:
+                self._beside.set_attribute(semconv.DUPLICATE, True)
             ctx = trace.set_span_in_context(self._span, ctx)
         self._opened = True
         self._entered = Entered(context.set_value(_OPEN_RUN, weakref.ref(self), ctx), outer)
@@ -280,6 +284,8 @@ def adopt_span(span: SdkSpan, ctx: Context | None) -> None:
 
     If the run has a span already, and `span` turns out to represent the same run, it is marked when it ends.
     """
+    if agent_spans.is_foreign(span):
+        open_spans.remember(span)
     run = _run_around(blocks.here(ctx))
     if run is None:
         return

@@ -183,6 +183,11 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         return self.__exit__(kind, error, place)
 
     @property
+    def is_open(self) -> bool:
+        """True until the call ends."""
+        return self._running is not None
+
+    @property
     def inside(self) -> Context:
         """The context of what the tool does, while the call is open."""
         return self._inner

@@ -15,7 +15,7 @@ from opentelemetry.sdk.trace import Span as SdkSpan
 from opentelemetry.trace import Span
 
 from otel_agentcost.core import semconv
-from otel_agentcost.telemetry import blocks
+from otel_agentcost.telemetry import blocks, open_spans
 from otel_agentcost.telemetry.adoption import unwrapped
 
 _CLAIMED = "_agentcost_agent"
@@ -42,6 +42,20 @@ def is_foreign(span: Span) -> bool:
     if not isinstance(span, SdkSpan) or not span.is_recording() or hasattr(span, _CLAIMED):
         return False
     return span.instrumentation_scope is None or span.instrumentation_scope.name != _OWN_SCOPE
+
+
+def open_beside(name: str | None) -> SdkSpan | None:
+    """Return the span that other code has opened for the agent `name`, and does not make current.
+
+    The caller is the agent, which the code of that span has just called. Some instrumentations of streams do that.
+    """
+    span = next(open_spans.latest(), None)
+    if span is None or name is None or not is_foreign(span) or not is_agent(span):
+        return None
+    around: Any = unwrapped(trace.get_current_span())
+    if around is span or getattr(span.parent, "span_id", 0) != around.get_span_context().span_id:
+        return None
+    return span if (span.attributes or {}).get(semconv.AGENT) == name else None
 
 
 def span_of(current: Span, name: str | None, *, workflow: bool) -> SdkSpan | None:
@@ -85,7 +99,7 @@ def shows(span: SdkSpan, name: str | None, around: Span | None = None) -> bool:
     named = next((attributes[key] for key in _NAMES if attributes.get(key)), None)
     if named is not None or name is None:
         return named == name
-    if _mentions(span.name, name):
+    if mentions(span.name, name):
         return True
     outer = around.get_span_context().span_id if around is not None else None
     return span.parent is not None and span.parent.span_id == outer  # the outermost span, which is of all of the run
@@ -100,8 +114,8 @@ def is_agent(span: SdkSpan) -> bool:
     return any(str(attributes[key]).lower() in _DUPLICATES for key in _KINDS if key in attributes)
 
 
-def _mentions(text: str, name: str) -> bool:
-    """Return True if `text` has `name` as a word of its own, as in `researcher.agent`."""
+def mentions(text: str, name: str) -> bool:
+    """Return True if the name of a span has `name` as a word of its own, as in `researcher.agent`."""
     before, found, after = text.partition(name)
     return bool(found) and not before[-1:].isalnum() and not after[:1].isalnum()
 
@@ -120,7 +134,7 @@ def note_end(span: Span, outer: Context) -> None:
 
     Without an SDK, a new span is the one around it: the run has none of its own, and nothing is noted.
     """
-    if span is not trace.get_current_span(outer):
+    if span is not trace.get_current_span(outer) or isinstance(unwrapped(span), SdkSpan):
         setattr(span, _ENDED, _Ended(blocks.running_code(), outer))
 
 
@@ -128,14 +142,36 @@ def outside_of_ended(ctx: Context) -> Context:
     """Return the context around the runs of `ctx` that are over, where it is still current.
 
     Another instrumentation that attaches a context inside of a run and detaches it later makes the run current again:
-    the next run would be in the trace of the last one. Tasks and threads that a run has started stay in its trace.
+    the next run would be in the trace of the last one. Tasks and threads that a run has started stay in its trace. A
+    span of other code that is still open encloses the next run too.
     """
-    around = ctx
-    while isinstance(ended := getattr(trace.get_current_span(around), _ENDED, None), _Ended) and _is_here(*ended.place):
-        around = ended.outer
+    around, passed = ctx, set[int]()
+    while isinstance(ended := getattr(span := trace.get_current_span(around), _ENDED, None), _Ended):
+        if id(span) in passed:  # a tracer of another kind uses its spans again
+            return ctx
+        if not _is_here(*ended.place):
+            break
+        passed.add(id(span))
+        outer = ended.outer
+        if getattr(trace.get_current_span(outer), _ENDED, None) is ended:  # the run had adopted the span around it
+            adopted: Any = trace.get_current_span(outer)
+            if adopted.is_recording() or adopted.parent is not None:
+                break
+            outer = trace.set_span_in_context(trace.INVALID_SPAN, outer)
+        around = outer
     if around is not ctx:
         context.attach(around)
     return around
+
+
+def end_left_open(before: Context) -> None:
+    """End the span of an agent that other code has left open and current, and make `before` current again."""
+    span: Any = unwrapped(trace.get_current_span())
+    if context.get_current() is before or span is unwrapped(trace.get_current_span(before)):
+        return
+    if hasattr(span, _CLAIMED) and span.is_recording():
+        span.end()
+        context.attach(before)
 
 
 def _is_here(thread: int, task: int) -> bool:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import sys
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -18,6 +20,8 @@ import otel_agentcost
 from otel_agentcost import BudgetExceeded
 from otel_agentcost.calls.agent_run import Agent, AgentRun, turn
 from otel_agentcost.core import semconv
+from otel_agentcost.integrations.agents._base import AgentFramework, LeftOpenPatch, patches_of
+from otel_agentcost.integrations.patching import Target
 from tests.support.budgeted_calls import USD, answering, ask, budgeted, client
 from tests.support.in_memory import Telemetry
 from tests.support.model_server import ModelServer
@@ -162,6 +166,23 @@ def test_a_span_that_others_open_inside_is_no_second_agent(
     assert telemetry.attributes("invoke_agent researcher")[semconv.TRACE_LLM_CALLS] == 1
 
 
+@pytest.mark.parametrize("of", ["researcher", "writer"])
+def test_a_span_that_others_have_open_beside_the_run_is_no_second_agent(
+    telemetry: Telemetry, model_server: ModelServer, of: str
+) -> None:
+    """They do not make it current. One of another agent is not of this run."""
+    with asking(telemetry, model_server) as made:
+        span = telemetry.tracer_provider.get_tracer("theirs").start_span("agent beside")
+        span.set_attributes({"traceloop.span.kind": "agent", semconv.AGENT: of})
+        with run():
+            ask(made)
+        span.end()
+    assert telemetry.attributes("invoke_agent researcher")[semconv.TRACE_LLM_CALLS] == 1
+    beside = telemetry.attributes("agent beside")
+    assert (semconv.DUPLICATE in beside) == (of == "researcher")
+    assert semconv.TRACE_COST not in beside
+
+
 def test_a_context_that_others_leave_behind_does_not_join_two_runs(
     telemetry: Telemetry, model_server: ModelServer
 ) -> None:
@@ -176,6 +197,63 @@ def test_a_context_that_others_leave_behind_does_not_join_two_runs(
         assert not trace.get_current_span().get_span_context().is_valid
         context.detach(token)
     runs = [span for span in telemetry.spans if span.name == "invoke_agent researcher"]
+    assert [span.parent for span in runs] == [None, None]
+
+
+@pytest.mark.parametrize("open_still", [True, False])
+def test_runs_below_a_span_of_others(telemetry: Telemetry, model_server: ModelServer, *, open_still: bool) -> None:
+    """The first run adopts the span. While it is open, the next one is inside; after its end, it is a trace of its own.
+
+    An instrumentation may end its span and leave it current.
+    """
+    attributes = {semconv.OPERATION: semconv.INVOKE_AGENT, semconv.AGENT: "researcher"}
+    with asking(telemetry, model_server) as made:
+        span = telemetry.tracer_provider.get_tracer("others").start_span("their agent", attributes=attributes)
+        with trace.use_span(span, end_on_exit=open_still):
+            with run():
+                ask(made)
+            if not open_still:
+                span.end()
+            with run():
+                ask(made)
+    theirs, second = telemetry.attributes("their agent"), telemetry.span("invoke_agent researcher")
+    assert theirs[semconv.TRACE_LLM_CALLS] == 1 + open_still
+    assert (second.parent is not None) == open_still
+
+
+def test_a_span_of_others_that_a_failed_run_leaves_open(
+    telemetry: Telemetry, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The span of the run ends with its totals, and the next run is a trace of its own."""
+    tracer = telemetry.tracer_provider.get_tracer("others")
+
+    def around(function: Callable[[], None]) -> None:
+        span = tracer.start_span("their agent", attributes={"openinference.span.kind": "AGENT"})
+        token = context.attach(trace.set_span_in_context(span))
+        function()
+        context.detach(token)
+        span.end()
+
+    module: Any = ModuleType("others_around")
+    module.around = around
+    monkeypatch.setitem(sys.modules, "others_around", module)
+    patch = LeftOpenPatch(target=Target(module="others_around", method="around"))
+    (installed,) = patches_of(AgentFramework(name="acme", title="Acme", distribution="acme", patches=(patch,)))
+
+    def work() -> None:
+        with run():
+            ask(made)
+            raise ValueError("the model refuses")
+
+    installed.install()
+    with asking(telemetry, model_server) as made:
+        for _ in range(2):
+            with pytest.raises(ValueError, match="refuses"):
+                module.around(work)
+        assert not trace.get_current_span().get_span_context().is_valid
+    installed.remove()
+    runs = [span for span in telemetry.spans if span.name == "their agent"]
+    assert [(span.attributes or {}).get(semconv.TRACE_LLM_CALLS) for span in runs] == [1, 1]
     assert [span.parent for span in runs] == [None, None]
 
 

@@ -16,15 +16,17 @@ from contextlib import (
 )
 from contextvars import Context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 from opentelemetry import context, trace
 from opentelemetry.trace import Span
 
 from otel_agentcost.calls.agent_run import Agent, AgentRun, turn
-from otel_agentcost.diagnostics import report
+from otel_agentcost.diagnostics import complete, report
 from otel_agentcost.integrations.patching import Patch, Target, Wrapper
 from otel_agentcost.integrations.self_check import SelfCheck
+from otel_agentcost.telemetry.agent_spans import end_left_open
 from otel_agentcost.telemetry.generators import generating, generating_async
 
 Kind = Literal["function", "coroutine", "awaitable", "generator", "async generator", "async context", "future"]
@@ -69,11 +71,24 @@ class StepPatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class LeftOpenPatch:
+    """One function of another instrumentation, around a run, that leaves its span open and current if the run fails.
+
+    The span of the run has its totals only if it ends. It ends with the function.
+    """
+
+    target: Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OwnPatch:
     """One method with a wrapper of its own, in a framework whose runs are no calls of a method."""
 
     target: Target
     wrapper: Wrapper
+
+
+AnyPatch = AgentPatch | TurnPatch | StepPatch | LeftOpenPatch | OwnPatch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +99,7 @@ class AgentFramework:
     title: str
     """The name in documentation and messages."""
     distribution: str
-    patches: tuple[AgentPatch | TurnPatch | StepPatch | OwnPatch, ...]
+    patches: tuple[AnyPatch, ...]
     runs: str = ""
     """What is a run, for the documentation."""
     refusal: str = "`BudgetExceeded`"
@@ -100,9 +115,11 @@ def patches_of(framework: AgentFramework) -> tuple[Patch, ...]:
     return tuple(Patch(patch.target, _wrapper_of(framework.name, patch), check) for patch in framework.patches)
 
 
-def _wrapper_of(framework: str, patch: AgentPatch | TurnPatch | StepPatch | OwnPatch) -> Wrapper:
+def _wrapper_of(framework: str, patch: AnyPatch) -> Wrapper:
     if isinstance(patch, OwnPatch):
         return patch.wrapper
+    if isinstance(patch, LeftOpenPatch):
+        return _around_left_open
     if isinstance(patch, TurnPatch):
         return _turn_wrapper(framework, patch)
     return _step_wrapper(framework, patch) if isinstance(patch, StepPatch) else _wrapper(framework, patch)
@@ -141,6 +158,18 @@ def _make_current(span: Span) -> None:
     around = current.get_span_context()
     if not around.is_valid or (parent is not None and parent.span_id == around.span_id):
         context.attach(trace.set_span_in_context(span))
+
+
+def _around_left_open(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    before = context.get_current()
+    try:
+        return wrapped(*args, **kwargs)
+    except BaseException:
+        try:
+            complete(partial(end_left_open, before))
+        except Exception as bug:  # of a span processor of the application, for example
+            report("ending the span of a failed run", bug)
+        raise
 
 
 def _turn_wrapper(framework: str, patch: TurnPatch) -> Wrapper:

@@ -1,11 +1,14 @@
-"""smolagents: `_run_stream` of an agent makes every run, streamed or not. A managed agent runs inside its manager."""
+"""smolagents: `_run_stream` of an agent makes every run, streamed or not. A managed agent runs inside its manager.
+
+OpenInference has a span around `run`, and leaves it open and current if a run that is not streamed fails.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from otel_agentcost.calls.agent_run import Agent
-from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch
+from otel_agentcost.integrations.agents._base import AgentFramework, AgentPatch, LeftOpenPatch
 from otel_agentcost.integrations.patching import Target
 
 
@@ -26,6 +29,14 @@ FRAMEWORK = AgentFramework(
             target=Target(module="smolagents.agents", owner="MultiStepAgent", method="_run_stream"),
             read_agent=_agent,
             kind="generator",
+        ),
+        LeftOpenPatch(
+            target=Target(
+                module="openinference.instrumentation.smolagents._wrappers",
+                owner="_RunWrapper",
+                method="__call__",
+                optional=True,
+            )
         ),
     ),
 )

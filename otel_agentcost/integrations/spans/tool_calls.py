@@ -14,6 +14,7 @@ import weakref
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
 from decimal import Decimal
+from functools import partial
 from typing import Any, Final
 
 from opentelemetry import trace
@@ -26,7 +27,8 @@ from otel_agentcost.calls.active import Instrumentation
 from otel_agentcost.calls.tool_call import TOOL_MARK, ToolCall, is_same_name, open_call
 from otel_agentcost.core import aliases, money, semconv
 from otel_agentcost.integrations.spans.sources import failure
-from otel_agentcost.telemetry import attribution, blocks, rollup, run_context
+from otel_agentcost.telemetry import agent_spans, attribution, blocks, open_spans, rollup, run_context
+from otel_agentcost.telemetry.adoption import unwrapped
 from otel_agentcost.telemetry.held_span import before_end
 from otel_agentcost.telemetry.recorder import SpanAccount
 
@@ -36,6 +38,7 @@ _CALL: Final = "tools/call"
 _FAILED_AT: Final = "pydantic_ai.tool.failure_stage"
 _REFUSAL: Final = "pydantic_ai.exceptions.ToolRetryError"
 _PREFIX: Final = f"{semconv.EXECUTE_TOOL} "
+_TOOLS: Final = "_agentcost_tools"
 _MOST_OPEN: Final = 64
 """The number of tool spans before this one that are searched for a span of the same call."""
 
@@ -85,6 +88,9 @@ class ToolCallSpans:
             return
         tool = _tool_of(span, attributes)
         if tool is None:
+            call = open_call(ctx) or open_call(None)
+            if call is not None and call.is_open and agent_spans.mentions(span.name, call.name):
+                _watch_name(span, call.name)
             if outer is not None and attributes.get(semconv.OPERATION) not in semconv.AGENT_OPERATIONS:
                 setattr(span, TOOL_MARK, outer)
             return
@@ -101,6 +107,7 @@ class ToolCallSpans:
         setattr(span, TOOL_MARK, mark)
         if scope == _OWN:
             _tell_open_spans(mark, outer)
+            _watch_names(unwrapped(parent), tool)
         elif not self._adopt_framework_span(span, mark, ctx):
             self._count_at_end(span, mark, ctx)
 
@@ -196,6 +203,33 @@ def _tell_open_spans(own: _Mark, outer: _Mark | None) -> None:
             mark.counted = True
     if outer is not None and outer.scope != _OWN:
         outer.inside.append(own.tool)
+
+
+def _watch_names(parent: Any, tool: str) -> None:
+    """Watch the open spans of other code that may turn out to be of `tool`, a call of which has just started."""
+    beside = (span for span in open_spans.latest() if agent_spans.mentions(span.name, tool))
+    for span in (parent, *beside):
+        if agent_spans.is_foreign(span) and getattr(span, TOOL_MARK, None) is None:
+            _watch_name(span, tool)
+
+
+def _watch_name(span: Span, tool: str) -> None:
+    """Mark `span` at its end if it says by then that it is of `tool`, whose call a span of this package counts.
+
+    Some instrumentations set all attributes after the start of their span, or at its end.
+    """
+    tools: set[str] | None = getattr(span, _TOOLS, None)
+    if tools is None:
+        tools = set()
+        setattr(span, _TOOLS, tools)
+        before_end(span, partial(_mark_if_of, span, tools))
+    tools.add(tool)
+
+
+def _mark_if_of(span: Span, tools: set[str]) -> None:
+    tool = _tool_of(span, span.attributes or {})
+    if tool is not None and any(is_same_name(tool, each) for each in tools):
+        span.set_attribute(semconv.DUPLICATE, True)
 
 
 def _named(attributes: Mapping[str, Any]) -> str | None:

@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any
 
+from otel_agentcost.testing import Answer, ToolCall
 from tests.integrations.agents import agent_runs
 from tests.integrations.agents.agent_runs import RUN_USD, TOOL_USD, finish, model
+
+SEARCH = ToolCall("search", {"query": "bees"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +35,8 @@ class Program:
     tool_calls: int = 1
     """The number of tools that a run calls."""
     usd: float = RUN_USD
+    result: str = "call_"
+    """What a request has in it if it has the result of the tool."""
     own_spans: bool = False
     """True if the framework makes spans itself, without another package."""
 
@@ -39,6 +44,10 @@ class Program:
     def module(self) -> ModuleType:
         """The framework's test module."""
         return importlib.import_module(f"tests.integrations.agents.test_{self.name}")
+
+    def is_answered(self, request: Any) -> bool:
+        """Return True if the model's request has the result of the tool."""
+        return self.result in str(request.body)
 
     def run(self, way: str, url: str) -> Any:
         """Run the agent to its end. Raises what the framework raises."""
@@ -129,6 +138,7 @@ PROGRAMS: dict[str, Program] = {
             name="google_adk",
             package="google.adk",
             usd=TOOL_USD + 2 * 0.000155,
+            result="functionResponse",
             agent=_adk,
             ways={"run_async": "stream"},
             own_spans=True,
@@ -155,7 +165,12 @@ PROGRAMS: dict[str, Program] = {
             agent_name="Agent",
         ),
         Program(
-            name="smolagents", package="smolagents", agent=_smol, ways={"run": "sync", "stream": "stream"}, tool_calls=2
+            name="smolagents",
+            package="smolagents",
+            agent=_smol,
+            ways={"run": "sync", "stream": "stream"},
+            tool_calls=2,
+            result="pages on",
         ),
         Program(
             name="strands",
@@ -174,20 +189,22 @@ PROGRAMS: dict[str, Program] = {
 }
 """By the name of the framework."""
 
-__all__ = ["PROGRAMS", "Program", "served"]
-
 
 @contextmanager
-def served(program: Program, *answers: Any) -> Generator[str]:
-    """A local model that the agent asks. It calls the tool once, and then says something. `answers` replace that."""
-    if program.name == "smolagents" and not answers:
-        answers = (program.module.answering,)
-    if program.name == "google_adk" and not answers:
-        answers = (_gemini_searching,)
-    with model(*answers) as url:
+def served(program: Program, *, twice: bool = False) -> Generator[str]:
+    """A local model that the agent asks. It calls the tool, and then says something.
+
+    Args:
+        program: The program.
+        twice: Let the first answer call the tool twice, with the same arguments.
+    """
+
+    def answer(request: Any) -> Any:
+        if program.is_answered(request):
+            return (
+                agent_runs.calls("final_answer", answer="Bees") if program.name == "smolagents" else agent_runs.says()
+            )
+        return Answer(tools=(SEARCH,) * (1 + twice), input_tokens=100, output_tokens=50)
+
+    with model(answer) as url:
         yield url
-
-
-def _gemini_searching(request: Any) -> Any:
-    answered = "functionResponse" in str(request.body)
-    return agent_runs.says() if answered else agent_runs.calls(query="bees")

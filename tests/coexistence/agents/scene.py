@@ -23,7 +23,7 @@ from otel_agentcost import Settings
 from otel_agentcost.core import semconv
 from tests.coexistence.agents.neighbours import ANY, NEIGHBOURS
 from tests.coexistence.agents.programs import PROGRAMS, Program, served
-from tests.integrations.agents.agent_runs import PRICES
+from tests.integrations.agents.agent_runs import PRICES, settle
 from tests.support.in_memory import Telemetry
 
 THEIRS_FIRST, OURS_FIRST = "theirs first", "ours first"
@@ -31,17 +31,19 @@ _CALLS = "gen_ai.client.operation.duration"
 
 
 def play(program: Program, kind: str, order: str, telemetry: Telemetry) -> Iterator[dict[str, Any]]:
-    """Run the agent in each way, and under two budgets."""
+    """Run the agent in each way, under two budgets, and with a model that calls the tool twice at once."""
     with instrumented(program, kind, order, telemetry), served(program) as url:
         for way, form in program.ways.items():
             yield {"way": way, "form": form, **run(program, way, url, telemetry)}
+    for way in {form: way for way, form in program.ways.items()}.values():
+        with ours(telemetry, budgets=f"agent={program.agent_name}/day:calls=1"), served(program) as url:
+            yield {"way": way, "form": "agent budget", **run(program, way, url, telemetry)}
     way = next(iter(program.ways))
-    for name, settings in (
-        ("agent budget", {"budgets": f"agent={program.agent_name}/day:calls=1"}),
-        ("tool limit", {"trace_max_tool_calls": program.tool_calls + 1}),
-    ):
-        with ours(telemetry, **settings), served(program) as url:
-            yield {"way": way, "form": name, **run(program, way, url, telemetry)}
+    with ours(telemetry, trace_max_tool_calls=program.tool_calls + 1), served(program) as url:
+        yield {"way": way, "form": "tool limit", **run(program, way, url, telemetry)}
+    for way in {form: way for way, form in program.ways.items()}.values():
+        with ours(telemetry), served(program, twice=True) as url:
+            yield {"way": way, "form": "two tools", **run(program, way, url, telemetry)}
 
 
 @contextmanager
@@ -85,6 +87,7 @@ def run(program: Program, way: str, url: str, telemetry: Telemetry) -> dict[str,
     except Exception as raised:  # a framework may raise an error of its own for a refusal
         error = type(raised).__name__
     gc.collect()
+    settle()
     calls, usd, runs, refusals = (now - then for now, then in zip(_counted(telemetry), before, strict=True))
     return {
         "model_calls": calls,
@@ -121,11 +124,32 @@ def _seen(program: Program, spans: Sequence[ReadableSpan]) -> dict[str, Any]:
     return {
         "agents": len(agents),
         "tool_calls": sum(said[semconv.TRACE_TOOL_CALLS] for said in totals),
+        "agent_spans": [span.name for span, said in zip(spans, given, strict=True) if _is_agent(said)],
+        "tool_spans": [span.name for span, said in zip(spans, given, strict=True) if _is_tool(span, said)],
         "total_usd": round(sum(said.get(semconv.TRACE_COST, 0.0) for said in totals), 9),
         "traces": len({span.context.trace_id for span in dollars if span.context is not None}),
         "outside": [span.name for span in dollars if not _is_below(span, agents, spans)],
         "unnamed": [span.name for span in dollars if (span.attributes or {}).get(semconv.AGENT) != program.agent_name],
     }
+
+
+def _is_agent(said: dict[str, Any]) -> bool:
+    """Return True for a span that a count of agents counts."""
+    operation = said.get(semconv.OPERATION)
+    agent = operation == semconv.INVOKE_AGENT or (operation is None and bool(_kinds(said) & {"agent"}))
+    # OpenLLMetry's span of a crew is of an agent by its operation: it represents the workflow.
+    return agent and semconv.DUPLICATE not in said and semconv.WORKFLOW not in said
+
+
+def _is_tool(span: ReadableSpan, said: dict[str, Any]) -> bool:
+    """Return True for a span that a count of tools counts."""
+    tool = said.get(semconv.OPERATION) == semconv.EXECUTE_TOOL or bool(_kinds(said) & {"tool"})
+    merged = "(" in span.name  # "(merged tools)" of google-adk: each call has its own span too
+    return tool and semconv.DUPLICATE not in said and not merged
+
+
+def _kinds(said: dict[str, Any]) -> set[str]:
+    return {str(said.get(name)).lower() for name in ("openinference.span.kind", "traceloop.span.kind")}
 
 
 def _is_below(span: ReadableSpan, agents: Sequence[ReadableSpan], spans: Sequence[ReadableSpan]) -> bool:

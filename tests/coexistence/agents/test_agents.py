@@ -20,6 +20,7 @@ import pytest
 from tests.coexistence.agents.neighbours import ALONE, KINDS, NEIGHBOURS
 from tests.coexistence.agents.programs import PROGRAMS, Program
 from tests.coexistence.agents.scene import OURS_FIRST, THEIRS_FIRST
+from tests.integrations.agents.agent_runs import TOOL_USD
 
 ROOT = Path(__file__).parents[3]
 REPORT = "AGENTCOST_NEIGHBOURS_REPORT"
@@ -62,7 +63,7 @@ def test_a_run_is_counted_once(framework: str, kind: str, order: str) -> None:
 def played(framework: str, kind: str, order: str) -> list[dict[str, Any]]:
     """What came of a scene, in a process of its own."""
     command = [sys.executable, "-m", "tests.coexistence.agents.scene", framework, kind, order]
-    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=170)
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True, timeout=400)
     assert done.returncode == 0, done.stderr[-3000:]
     found: list[dict[str, Any]] = json.loads(done.stdout.splitlines()[-1])
     return found
@@ -73,15 +74,17 @@ def check(program: Program, seen: Mapping[str, Any], first: Mapping[str, Any]) -
     assert seen["agents"] == 1, seen
     assert (seen["traces"], seen["runs"]) == (1, 1), seen
     assert seen["outside"] == [], seen
+    assert (len(seen["agent_spans"]), len(seen["tool_spans"])) == (1, seen["tool_calls"]), seen
     assert seen["unnamed"] == [], seen
     assert seen["total_usd"] == pytest.approx(seen["usd"]), seen
     if seen["form"] == "agent budget":
         assert seen["model_calls"] == 1, seen
         assert seen["refusals"] >= 1, seen
         return
-    assert (seen["model_calls"], seen["tool_calls"]) == (2, program.tool_calls), seen
-    assert seen["usd"] == pytest.approx(program.usd), seen
-    assert seen["usd"] == pytest.approx(first["usd"]), seen
+    more = seen["form"] == "two tools"
+    assert (seen["model_calls"], seen["tool_calls"]) == (2, program.tool_calls + more), seen
+    assert seen["usd"] == pytest.approx(program.usd + more * TOOL_USD), seen
+    assert seen["usd"] == pytest.approx(first["usd"] + more * TOOL_USD), seen
     assert (seen["error"], seen["refusals"]) == (None, 0), seen
 
 

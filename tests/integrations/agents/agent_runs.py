@@ -78,6 +78,12 @@ def finish(result: Any) -> Any:
     return _LOOP.run_until_complete(result) if inspect.iscoroutine(result) else result
 
 
+def settle() -> None:
+    """Let the event loop close the async generators that a run has left open, as it does in an application."""
+    for _ in range(3):
+        _LOOP.run_until_complete(asyncio.sleep(0))
+
+
 def tree(telemetry: Telemetry) -> list[str]:
     """The names of all spans in the order in which they started, indented by their depth."""
     below: dict[int, list[ReadableSpan]] = {}

@@ -196,6 +196,44 @@ def test_a_span_that_gets_its_tools_name_at_its_end_is_no_second_call(telemetry:
     assert totals(telemetry) == (1, 0.25)
 
 
+@pytest.mark.parametrize("place", ["around", "before", "inside"])
+def test_a_span_that_says_at_its_end_that_it_is_of_a_tool_is_a_duplicate(telemetry: Telemetry, place: str) -> None:
+    """OpenLLMetry's spans of Agno are around the call; OpenInference's of LangChain beside it, in either order."""
+    tracer = telemetry.tracer_provider.get_tracer("acme")
+    says = {"traceloop.span.kind": "tool", semconv.TOOL: "search"}
+    with instrumented(telemetry, settings=Settings(tool_prices=PRICES)), theirs(telemetry, "agent"):
+        above = trace.set_span_in_context(trace.get_current_span())
+        if place == "around":
+            with tracer.start_as_current_span("work") as span, otel_agentcost.tool_call("search"):
+                span.set_attributes(says)
+        elif place == "before":
+            span = tracer.start_span("search.tool")
+            with otel_agentcost.tool_call("search"):
+                pass
+        else:
+            with otel_agentcost.tool_call("search"):
+                span = tracer.start_span("search", context=above)
+        span.set_attributes(says)
+        span.end()
+    assert totals(telemetry) == (1, 0.25)
+    assert [span.name for span in telemetry.spans if semconv.DUPLICATE in (span.attributes or {})] == [
+        {"around": "work", "before": "search.tool", "inside": "search"}[place]
+    ]
+
+
+def test_a_span_around_a_tool_that_is_of_no_tool_is_no_duplicate(telemetry: Telemetry) -> None:
+    """Nor is one of another tool."""
+    with (
+        instrumented(telemetry, settings=Settings(tool_prices=PRICES)),
+        theirs(telemetry, "agent"),
+        theirs(telemetry, "prepare") as other,
+        theirs(telemetry, "search the web"),
+        otel_agentcost.tool_call("search"),
+    ):
+        other.set_attribute(semconv.TOOL, "prepare")
+    assert not [span for span in telemetry.spans if semconv.DUPLICATE in (span.attributes or {})]
+
+
 def test_a_span_that_turns_out_to_be_of_another_tool_counts(telemetry: Telemetry) -> None:
     """Its tool has called the other one."""
     with (
