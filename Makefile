@@ -7,7 +7,7 @@
 #   make frameworks   the tests of frameworks' tools, each with its oldest and its newest release   (ARGS="langchain")
 #   make agent-neighbours   agents of frameworks beside other instrumentations, in environments (ARGS="langchain")
 #   make matrix  all SDKs, HTTP clients and frameworks, oldest and newest, for docs/support.md   (ARGS="sdk-family")
-#   make upstream     the SDKs' own offline tests, without and with this package           (ARGS="openai --quick")
+#   make upstream     the own offline tests of SDKs and frameworks, without and with this package (ARGS="openai --quick")
 #   make collector    builds the OpenTelemetry Collector that tests use (needs Go; kept in the user's cache)
 #   make check   linters and type checkers
 #   make bench   the benchmarks

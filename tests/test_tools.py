@@ -149,3 +149,8 @@ def test_the_documented_table_names_its_frameworks() -> None:
     """The sentence below the table of agents is made from its rows."""
     documented = block(neighbours.DOCUMENT.read_text(encoding="utf-8"), neighbours.BLOCK)
     assert documented == neighbours.content(documented or "", (), [])
+
+
+def test_the_files_of_tests_are_run_once() -> None:
+    """A name of a test may have `::` in its parameters; a file that cannot be imported is its own name."""
+    assert upstream.files_of(["a.py::one", "b.py::C::two[x::y]", "a.py::three", "c.py"]) == ["a.py", "b.py", "c.py"]

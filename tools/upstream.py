@@ -1,12 +1,13 @@
-"""Runs the SDKs' own offline tests with this package, what fails also without, and prints what fails only with it.
+"""Runs the own offline tests of SDKs and frameworks with this package, what fails also without, and prints what fails
+only with it.
 
-    python -m tools.upstream                     every suite, whole: about half an hour
+    python -m tools.upstream                     every suite, whole: about two hours
     python -m tools.upstream openai              some suites
     python -m tools.upstream --quick             what takes less than a minute
     python -m tools.upstream --list
 
-The tests come from the source distributions of the releases that are installed here. Tests of API resources need a
-mock server and are left out. Downloads and environments are kept in the user's cache.
+The tests come from source distributions: of the releases that `tools/suites.py` names, else of those installed here.
+Tests of API resources need a mock server and are left out. Downloads and environments are kept in the user's cache.
 """
 
 from __future__ import annotations
@@ -19,13 +20,12 @@ import subprocess
 import sys
 import tempfile
 import time
-from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
 
 import certifi
 
 from tools import packages
+from tools.suites import SUITES, Suite
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "otel-agentcost" / "upstream"
@@ -33,13 +33,17 @@ CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "otel
 PLUGIN = """
 import os
 
-if os.environ["AGENTCOST_UPSTREAM"] == "instrumented":
+if os.environ["UPSTREAM_SIDE"] == "instrumented":
     import otel_agentcost
-    otel_agentcost.instrument()
+    from opentelemetry.sdk.metrics import MeterProvider
+    from opentelemetry.sdk.trace import TracerProvider
+
+    # Spans are recorded, as in an application; the suite may still set the global providers.
+    otel_agentcost.instrument(tracer_provider=TracerProvider(), meter_provider=MeterProvider())
 
 
 def write(report):
-    with open(os.environ["AGENTCOST_REPORT"], "a", encoding="utf-8") as file:
+    with open(os.environ["UPSTREAM_REPORT"], "a", encoding="utf-8") as file:
         file.write(f"{report.outcome} {report.nodeid}\\n")
 
 
@@ -62,73 +66,18 @@ PYTEST = (
     "-p",
     "no:cacheprovider",
     "--tb=no",
+    "--assert=plain",  # no message is read, and rewriting large suites takes a minute
     "--continue-on-collection-errors",
     "--timeout=120",
 )
+AGAIN = 2
+"""How often a test that fails with this package only is run again: it may be one that fails now and then."""
 TOOLS = ("pytest>=9", "pytest-asyncio>=1.4", "pytest-timeout>=2.4", "pytest-xdist>=3.8")
-
-
-class Suite(NamedTuple):
-    """The tests of one SDK."""
-
-    distribution: str
-    tests: str
-    """The folder of the tests in the source distribution."""
-    needs: tuple[str, ...]
-    """The SDK with its extras, and what the tests import besides."""
-    group: str = ""
-    """The dependency group of its pyproject.toml that names the rest."""
-    left_out: tuple[str, ...] = ()
-    """Files, folders and tests below `tests` that need a server, or assert what this package must change."""
-    quick: tuple[str, ...] = ()
-    """Paths below `tests` that `--quick` runs."""
-    plugins: tuple[str, ...] = ()
-    """Modules of the tests that pytest has to load first, as the SDK's own options do."""
-    in_place: bool = False
-    """True if the tests are modules of the SDK's package, so that they run in its source tree."""
-
-
-SUITES: dict[str, Suite] = {
-    "openai": Suite(
-        "openai",
-        "tests",
-        ("openai[aiohttp,realtime,bedrock]",),
-        "dev",
-        ("api_resources",),
-        ("test_legacy_response.py", "test_response.py"),
-    ),
-    "anthropic": Suite(
-        "anthropic",
-        "tests",
-        ("anthropic[aiohttp,bedrock,vertex]",),
-        "dev",
-        # The SDK's own spans have our attributes: that is what its tests of them do not expect.
-        (
-            "api_resources",
-            "test_open_telemetry.py",
-            "test_tracing.py",
-            # Expects no tokens on the span of a compaction; this package writes those of usage.iterations.
-            (
-                "lib/tools/test_open_telemetry.py::TestToolRunnerSpans"
-                "::test_a_compaction_request_is_a_child_of_the_tool_runner_span"
-            ),
-        ),
-        ("test_response.py", "test_streaming.py"),
-        plugins=("tests._alias_httpx",),
-    ),
-    "google-genai": Suite(
-        "google-genai",
-        "google/genai/tests",
-        ("google-genai[aiohttp]", "Pillow", "sentencepiece", "mcp", "websockets"),
-        quick=("afc",),
-        in_place=True,
-    ),
-}
 
 
 def source(suite: Suite) -> Path:
     """Returns the unpacked source distribution of the installed release, fetched where the cache has none."""
-    release = version(suite.distribution)
+    release = suite.release
     folder = CACHE / f"{suite.distribution}-{release}"
     if not folder.is_dir():
         packages.fetch_source(suite.distribution, release, folder)
@@ -139,8 +88,8 @@ def source(suite: Suite) -> Path:
 
 def environment(suite: Suite) -> Path:
     """Returns the Python of an environment that has the SDK, this package and what the tests need."""
-    pinned = f"{suite.needs[0]}=={version(suite.distribution)}"
-    needs = ("--editable", str(ROOT), pinned, *suite.needs[1:], *TOOLS)
+    pinned = f"{suite.needs[0]}=={suite.release}"
+    needs = ("--no-sources", "--editable", str(ROOT), pinned, *suite.needs[1:], *TOOLS)
     if suite.group:
         needs += ("--group", f"{source(suite) / 'pyproject.toml'}:{suite.group}")
     key = hashlib.sha256(repr((needs, sys.version)).encode()).hexdigest()[:12]
@@ -163,16 +112,20 @@ def run(suite: Suite, tests: list[str], *, instrumented: bool) -> dict[str, bool
         (place / "chosen").write_text("\n".join(tests or [suite.tests]), encoding="utf-8")
         report, certificate = place / "report", place / "one.pem"
         certificate.write_text(one_certificate(), encoding="ascii")
-        command = [str(python), "-m", "pytest", *PYTEST, "-p", "agentcost_upstream", f"@{place / 'chosen'}"]
+        command = [str(python), "-m", "pytest", *PYTEST, *suite.options, f"@{place / 'chosen'}"]
         command += [f"--{'deselect' if '::' in path else 'ignore'}={suite.tests}/{path}" for path in suite.left_out]
-        command += [option for plugin in suite.plugins for option in ("-p", plugin)]
+        command += [option for plugin in ("agentcost_upstream", *suite.plugins) for option in ("-p", plugin)]
         command += [] if tests else ["-n", "2"]
         variables = {name: value for name, value in os.environ.items() if not name.startswith("OTEL_")}
+        variables.pop("PYTHONDONTWRITEBYTECODE", None)  # each worker would compile the package anew
         variables |= {
+            **suite.variables,
             "PYTHONPATH": str(place),
+            "PYTHONHASHSEED": "0",  # workers must find the same tests, also those that are made from a set
+            "PYTHONPYCACHEPREFIX": str(python.parent.parent / "bytecode"),
             "SSL_CERT_FILE": str(certificate),
-            "AGENTCOST_REPORT": str(report),
-            "AGENTCOST_UPSTREAM": "instrumented" if instrumented else "bare",
+            "UPSTREAM_REPORT": str(report),
+            "UPSTREAM_SIDE": "instrumented" if instrumented else "bare",
             **(BUDGET if instrumented else {}),
         }
         where = folder if suite.in_place else place
@@ -201,8 +154,13 @@ def outcomes(report: str) -> dict[str, bool]:
     return found
 
 
+def files_of(tests: list[str]) -> list[str]:
+    """Returns the files that the tests are in, each once."""
+    return list(dict.fromkeys(test.partition("::")[0] for test in tests))
+
+
 def compare(name: str, *, quick: bool) -> list[str]:
-    """Runs a suite with this package, and what fails without it. Returns the tests that fail only with it, twice."""
+    """Runs a suite with this package, and what fails without it. Returns the tests that always fail with it only."""
     suite = SUITES[name]
     paths = [f"{suite.tests}/{path}" for path in suite.quick] if quick else []
     began = time.monotonic()
@@ -210,13 +168,14 @@ def compare(name: str, *, quick: bool) -> list[str]:
     failed = [test for test, passed in ours.items() if not passed]
     if len(failed) == len(ours):
         raise LookupError(f"all {len(ours)} tests failed: {', '.join(failed[:5])}, ...")
-    bare = run(suite, failed, instrumented=False) if failed else {}
-    new = [test for test, passed in bare.items() if passed]
-    if new:  # once more: some tests depend on the clock, or on those before them
-        again = run(suite, new, instrumented=True)
+    # Whole files, without and with: some tests pass only after those before them.
+    bare = run(suite, files_of(failed), instrumented=False) if failed else {}
+    new = [test for test in failed if bare.get(test, False)]
+    for _ in range(AGAIN):  # some tests depend on the clock
+        again = run(suite, files_of(new), instrumented=True) if new else {}
         new = [test for test in new if not again.get(test, False)]
     seconds = time.monotonic() - began
-    print(f"{name} {version(suite.distribution)}: {len(ours)} tests, {len(failed) - len(new)} fail by themselves, "
+    print(f"{name} {suite.release}: {len(ours)} tests, {len(failed) - len(new)} fail by themselves, "
           f"{len(new)} with otel-agentcost only ({seconds:.0f} s)", *new, sep="\n    ", flush=True)  # fmt: skip
     return new
 
@@ -226,21 +185,22 @@ def attempt(name: str, *, quick: bool) -> bool:
     try:
         return not compare(name, quick=quick)
     except (LookupError, OSError, packages.InstallationFailed) as error:
-        print(f"{name} {version(SUITES[name].distribution)}: FAILED, could not be run: {error}", flush=True)
+        print(f"{name} {SUITES[name].release}: FAILED, could not be run: {error}", flush=True)
         return False
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Runs the SDKs' own offline tests without and with otel-agentcost.")
+    parser = argparse.ArgumentParser(description="Runs packages' own offline tests without and with otel-agentcost.")
     parser.add_argument("names", nargs="*", choices=[[], *SUITES], metavar="suite", help=", ".join(SUITES))
     parser.add_argument("--quick", action="store_true", help="only the parts that take less than a minute")
     parser.add_argument("--list", action="store_true", help="print the suites and their quick parts")
     options = parser.parse_args()
     if options.list:
         for name, suite in SUITES.items():
-            print(f"{name} {version(suite.distribution)}: {suite.tests}; quick: {', '.join(suite.quick)}")
+            print(f"{name} {suite.release}: {suite.tests}; quick: {', '.join(suite.quick)}")
         return 0
-    good = [attempt(name, quick=options.quick) for name in options.names or SUITES]
+    names = options.names or [name for name, suite in SUITES.items() if suite.quick or not options.quick]
+    good = [attempt(name, quick=options.quick) for name in names]
     return 0 if all(good) else 1
 
 

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from itertools import cycle
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +18,7 @@ from opentelemetry import context, trace
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
 import otel_agentcost
-from otel_agentcost import BudgetExceeded
+from otel_agentcost import BudgetExceeded, Settings, runtime
 from otel_agentcost.calls.agent_run import Agent, AgentRun, turn
 from otel_agentcost.core import semconv
 from otel_agentcost.integrations.agents._base import AgentFramework, LeftOpenPatch, patches_of
@@ -257,6 +258,79 @@ def test_a_span_of_others_that_a_failed_run_leaves_open(
     assert [span.parent for span in runs] == [None, None]
 
 
+def test_runs_follow_each_other_in_one_span_of_others(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """The first one adopts it and leaves it open: it is not over, and the next one is inside of it."""
+    tracer = telemetry.tracer_provider.get_tracer("others")
+    theirs = {"gen_ai.operation.name": "invoke_agent", "gen_ai.agent.name": "researcher"}
+    with asking(telemetry, model_server) as made, tracer.start_as_current_span("theirs", attributes=theirs) as outer:
+        for _ in range(3):
+            with run():
+                ask(made)
+    assert telemetry.attributes("theirs")[semconv.TRACE_LLM_CALLS] == 3
+    assert {span.context.trace_id for span in telemetry.spans if span.context} == {outer.get_span_context().trace_id}
+
+
+@pytest.mark.parametrize(
+    "parent", [trace.INVALID_SPAN, trace.NonRecordingSpan(trace.SpanContext(1, 2, is_remote=True))]
+)
+def test_runs_follow_each_other_where_no_spans_are_made(model_server: ModelServer, parent: trace.Span) -> None:
+    """Without a provider each span is the current one again: the end of a run is not the end of that."""
+    answering(model_server)
+    runtime.start(tracer_provider=trace.NoOpTracerProvider(), settings=Settings(budgets="agent=researcher/day:calls=5"))
+    try:
+        with trace.use_span(parent), client(model_server) as made:
+            for _ in range(2):
+                with run():
+                    ask(made)
+                    with run(WRITER):
+                        ask(made)
+            with run():
+                ask(made)
+                with pytest.raises(BudgetExceeded):
+                    ask(made)
+    finally:
+        otel_agentcost.uninstrument()
+    assert not vars(trace.INVALID_SPAN).keys() - {"_context"}, "a mark on the span that all programs share"
+
+
+class TwoSpans(trace.Tracer):
+    """A tracer that uses its spans in turn."""
+
+    def __init__(self) -> None:
+        self._spans = cycle([trace.NonRecordingSpan(trace.SpanContext(1, n, is_remote=False)) for n in (1, 2)])
+
+    def start_span(self, *_: object, **__: object) -> trace.Span:
+        return next(self._spans)
+
+    start_as_current_span = trace.NoOpTracer.start_as_current_span
+
+
+class TwoSpansProvider(trace.TracerProvider):
+    """Has one tracer."""
+
+    def get_tracer(self, *_: object, **__: object) -> trace.Tracer:
+        return TwoSpans()
+
+
+def test_a_tracer_may_use_its_spans_again(model_server: ModelServer) -> None:
+    """As test doubles do: each of two spans has been opened inside the other one and is over."""
+    answering(model_server)
+    runtime.start(tracer_provider=TwoSpansProvider())
+    try:
+        with client(model_server) as made:
+            with run(), run(WRITER):  # spans 1 and 2
+                pass
+            with run(Agent(name="a", key=3)):
+                pass
+            for _ in range(3):
+                with run(), run(WRITER):  # spans 2 and 1
+                    ask(made)
+                with run(), run(WRITER), run(Agent(name="c", key=4)):
+                    ask(made)
+    finally:
+        otel_agentcost.uninstrument()
+
+
 def test_a_span_of_another_agent_inside_is_an_agent(telemetry: Telemetry, model_server: ModelServer) -> None:
     """It has totals of its own, and is no duplicate."""
     names = {semconv.OPERATION: semconv.INVOKE_AGENT, semconv.AGENT: "writer"}
@@ -330,22 +404,3 @@ def test_nothing_happens_without_instrumentation(telemetry: Telemetry) -> None:
     with run():
         pass
     assert telemetry.spans == ()
-
-
-@pytest.mark.parametrize("remote", [False, True])
-def test_runs_after_one_another_do_not_hang_without_an_sdk(model_server: ModelServer, remote: bool) -> None:
-    """Without an SDK a new span is the one around it, which another run may have ended in: once this never returned."""
-    parent = trace.NonRecordingSpan(trace.SpanContext(1, 2, is_remote=True)) if remote else trace.INVALID_SPAN
-    answering(model_server)
-    settings: Any = {"budgets": "agent=researcher:calls=3"}
-    otel_agentcost.instrument(tracer_provider=trace.NoOpTracerProvider(), settings=otel_agentcost.Settings(**settings))
-    try:
-        with trace.use_span(parent), client(model_server) as made:
-            for _ in range(3):
-                with run():
-                    ask(made)
-            with pytest.raises(BudgetExceeded), run():
-                ask(made)
-    finally:
-        otel_agentcost.uninstrument()
-    assert not vars(trace.INVALID_SPAN).keys() - {"_context"}, "a mark on the span that all programs share"

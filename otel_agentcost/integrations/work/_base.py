@@ -63,12 +63,17 @@ def _sync(name: str, entered: Entry) -> Wrapper:
 
 
 def _async(name: str, entered: Entry) -> Wrapper:
-    async def around(wrapped: Any, _instance: Any, args: Arguments, kwargs: dict[str, Any]) -> Any:
+    async def within(wrapped: Any, args: Arguments, kwargs: dict[str, Any]) -> Any:
         unit = _enter(name, entered, args, kwargs)
         try:
             return await wrapped(*args, **kwargs)
         finally:
             _leave(unit)
+
+    def around(wrapped: Any, _instance: Any, args: Arguments, kwargs: dict[str, Any]) -> Any:
+        if not args and not kwargs:  # uvicorn tries this: unless it raises at once, the application is its own factory
+            return wrapped()
+        return within(wrapped, args, kwargs)
 
     return around
 

@@ -15,6 +15,9 @@ from urllib.request import urlopen
 import pytest
 from fastapi import BackgroundTasks, FastAPI
 from fastapi.responses import StreamingResponse
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from otel_agentcost import BudgetExceeded
 from tests.support.budgeted_calls import answering, ask, async_client, budgeted, client
@@ -85,6 +88,7 @@ def serving(app: Any) -> Generator[str]:
     thread.start()
     try:
         while not server.started:
+            assert thread.is_alive(), "the server does not start"
             time.sleep(0.01)
         yield f"http://127.0.0.1:{listening.getsockname()[1]}"
     finally:
@@ -97,6 +101,16 @@ def read(url: str) -> str:
     """The text of the answer."""
     with urlopen(url) as answer:
         return str(answer.read().decode().strip('"'))
+
+
+def test_an_application_of_starlette_alone_is_served(telemetry: Telemetry) -> None:
+    """Before it starts, uvicorn calls the application without arguments: unless that raises, it is a factory."""
+
+    async def hello(_request: object) -> PlainTextResponse:
+        return PlainTextResponse("hello")
+
+    with budgeted(telemetry), serving(Starlette(routes=[Route("/", hello)])) as url:
+        assert read(url) == "hello"
 
 
 @pytest.mark.parametrize("path", PATHS)
