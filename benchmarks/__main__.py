@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import sys
 
-from benchmarks import bench_budgets, bench_http, bench_loops, bench_prices, bench_tools, calls, collector, startup
+from benchmarks import (
+    bench_budgets,
+    bench_http,
+    bench_loops,
+    bench_prices,
+    bench_store,
+    bench_tools,
+    calls,
+    collector,
+    startup,
+)
 
 
 def main() -> int:
@@ -19,6 +29,8 @@ def main() -> int:
     bench_http.table(quick=quick)
     print("\nLoops:\n")
     bench_loops.main(quick=quick)
+    print("\nSpend store:\n")
+    bench_store.table(quick=quick)
     print("\nStart-up, over the bare OpenTelemetry SDK's own:\n")
     startup.table(runs=3 if quick else 9)
     print("\nPrice lookup:\n")

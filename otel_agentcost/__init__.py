@@ -26,6 +26,7 @@ from otel_agentcost.settings import Settings
 from otel_agentcost.telemetry.attribution import attribute
 
 if TYPE_CHECKING:
+    from otel_agentcost.asking import remaining, spend
     from otel_agentcost.instrumentor import AgentCostInstrumentor
 
 __all__ = [
@@ -40,7 +41,9 @@ __all__ = [
     "attribute",
     "instrument",
     "refund",
+    "remaining",
     "run",
+    "spend",
     "tool",
     "tool_call",
     "uninstrument",
@@ -89,9 +92,14 @@ def uninstrument() -> None:
 
 
 def __getattr__(name: str) -> Any:
-    # The base class of the instrumentor takes longer to import than this whole package, so it is imported on demand.
+    # The base class of the instrumentor takes longer to import than this whole package, so it is imported on demand; so
+    # is what answers questions, which few programs ask.
     if name == "AgentCostInstrumentor":
         from otel_agentcost.instrumentor import AgentCostInstrumentor  # noqa: PLC0415
 
         return AgentCostInstrumentor
+    if name in ("remaining", "spend"):
+        from otel_agentcost import asking  # noqa: PLC0415
+
+        return getattr(asking, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

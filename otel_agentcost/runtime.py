@@ -49,6 +49,7 @@ from otel_agentcost.integrations.spans.tool_calls import ToolCallSpans
 from otel_agentcost.integrations.tools._base import patches_of as tool_patches
 from otel_agentcost.pricebook import PriceBook, open_book
 from otel_agentcost.settings import NO_BUDGET, ROWS, Settings, from_environment, on_spans
+from otel_agentcost.store.opening import open_writer
 from otel_agentcost.telemetry.breaker_events import BreakerReports
 from otel_agentcost.telemetry.budget_events import BudgetReports
 from otel_agentcost.telemetry.loop_events import LoopReports
@@ -82,7 +83,8 @@ class Runtime:
     patches: tuple[Patch, ...]
 
     def close(self) -> None:
-        """Close the ledger. A call that settles later opens it again."""
+        """Close the spend store and the ledger. A call that settles later opens them again."""
+        self.instrumentation.recorder.close()
         try:
             if (gate := self.instrumentation.gates.gate) is not None:
                 gate.guard.ledger.close()
@@ -97,6 +99,11 @@ _lock = threading.Lock()
 def running() -> bool:
     """Return True between `start` and `stop`, if `start` succeeded."""
     return bool(_running)
+
+
+def settings_in_use() -> Settings | None:
+    """Return the settings that `start` was given, or has read; None if nothing is instrumented."""
+    return _running[0].settings if _running else None
 
 
 def start(
@@ -191,10 +198,10 @@ def _start(
     book = _open_book(settings)
     _warn_of_futile_rules(settings, book)
     tracer = trace.get_tracer("otel_agentcost", __version__, tracer_provider, SCHEMA_URL)
-    telemetry = _Telemetry(meter_provider)
+    telemetry = _Telemetry(meter_provider, settings, book, clock)
     provider = tracer_provider or trace.get_tracer_provider()
     processor = _PROCESSORS.get(provider, AgentCostProcessor)
-    recorder = Recorder(telemetry.metrics)
+    recorder = Recorder(telemetry.metrics, telemetry.store)
     ledger = opened(settings.ledger, settings.ledger_timeout)  # connects with its first question, not now
     units = Work((unit.source for unit in work.discover() if unit.source is not None), clock.wall)
     gates = Gates(lambda: _open_gate(settings, ledger, book, telemetry, units, clock))
@@ -229,7 +236,7 @@ def _start(
     for patch in patches:
         patch.install()
     _close_at_exit()
-    child_processes.flush_at_end(lambda: _in_use(tracer_provider, meter_provider, logger_provider))
+    child_processes.flush_at_end(lambda: (*_in_use(tracer_provider, meter_provider, logger_provider), telemetry.store))
     return Runtime(
         settings=settings, instrumentation=instrumentation, pipeline=pipeline, processor=processor, patches=patches
     )
@@ -341,23 +348,28 @@ _BUDGET_REPORTS: _PerProvider[BudgetReports] = _PerProvider()
 
 
 class _Telemetry:
-    """The instruments of one meter provider, each created when it is first needed."""
+    """The instruments of one meter provider, each created when it is first needed, and the spend store."""
 
-    def __init__(self, meter_provider: Any) -> None:
+    def __init__(self, meter_provider: Any, settings: Settings, book: PriceBook, clock: Clock) -> None:
         self._provider = meter_provider or metrics.get_meter_provider()
         self._meter = metrics.get_meter("otel_agentcost", __version__, meter_provider, SCHEMA_URL)
         self.metrics = _METRICS.get(self._provider, lambda: Metrics(self._meter))
+        days, dropped = settings.record_days, self.metrics.dropped
+        self.store = open_writer(settings.record, book.source, dropped, days=days, clock=clock.wall)
 
     def budgets(self, settings: Settings) -> BudgetReports:
         reports = _BUDGET_REPORTS.get(self._provider, lambda: BudgetReports(self._meter))
         reports.zone = settings.time_zone
+        reports.receiver = self.store
         return reports
 
     def breakers(self) -> BreakerReports:
         return _BREAKER_REPORTS.get(self._provider, lambda: BreakerReports(self._meter))
 
     def loops(self) -> LoopReports:
-        return _LOOP_REPORTS.get(self._provider, lambda: LoopReports(self._meter))
+        reports = _LOOP_REPORTS.get(self._provider, lambda: LoopReports(self._meter))
+        reports.receiver = self.store
+        return reports
 
 
 def _open_gate(

@@ -615,7 +615,9 @@ class Pipeline:
         counted = tokens if answer.usage is not None else None
         seconds = time.perf_counter() - record.started
         ending.recorded = True
-        self._recorder.charge_model_call(record, labels, counted, cost, failure, seconds=seconds)
+        self._recorder.charge_model_call(
+            record, labels, counted, cost, failure, seconds=seconds, call=request.call, answer=answer
+        )
         if self._loops is not None:
             self._loops.settled(record, cost)
         return attributes

@@ -258,6 +258,7 @@ class ReportedTurn:
             error,
             seconds=time.perf_counter() - self._started,
             calls=max(1, self.calls.get(reported.model, 0)),
+            answer=answer,
         )
         span.end()
 

@@ -372,7 +372,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             self._span.set_attribute(semconv.ERROR_TYPE, error)
             self._span.set_status(Status(StatusCode.ERROR))
         usd, unpriced = self.cost(running, nanoseconds, failure)
-        self._charge(running, usd, unpriced, error)
+        self._charge(running, usd, unpriced, error, nanoseconds)
         self._settled = True
         if _captures_content(running, self._span):
             self._capture_content()
@@ -387,7 +387,14 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         failed = failure is not None
         return tool_cost(self.name, price, self._arguments_by_name, self.result, nanoseconds, failed=failed)
 
-    def _charge(self, running: Instrumentation, usd: Decimal | None, unpriced: str | None, error: str | None) -> None:
+    def _charge(
+        self,
+        running: Instrumentation,
+        usd: Decimal | None,
+        unpriced: str | None,
+        error: str | None,
+        nanoseconds: int,
+    ) -> None:
         span = self._span
         if usd is not None:
             span.set_attribute(semconv.COST, money.to_float(usd))
@@ -399,9 +406,9 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         if self._recorded:  # telemetry rather misses a call than counts it twice
             return
         tally = rollup.tally_of(span) or self._parent_tally
-        account = SpanAccount(self._attribution, self._outer, run_context.current(self._outer), tally)
+        account = SpanAccount(self._attribution, self._outer, run_context.current(self._outer), tally, span)
         self._recorded = True
-        running.recorder.charge_tool_call(account, self.name, usd, unpriced, error)
+        running.recorder.charge_tool_call(account, self.name, usd, unpriced, error, seconds=nanoseconds / 1e9)
 
     def _capture_content(self) -> None:
         if self._arguments_text is not None:

@@ -164,6 +164,15 @@ class Ledger(Protocol):
         """
         ...
 
+    def keys(self, *, now: float) -> Sequence[str]:  # noqa: ARG002 (for those that can list them)
+        """Return the keys that have spent or reserved something, for people to look at. The default knows none.
+
+        Args:
+            now: Epoch seconds.
+
+        """
+        return ()
+
     def ended(self, key: str) -> None:  # noqa: ARG002 (for those that need it)
         """Drop what is kept of a trace or run that has ended. The default does nothing.
 

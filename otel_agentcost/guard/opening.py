@@ -21,7 +21,7 @@ from otel_agentcost.settings import Settings
 _NEVER_SPENT = "agentcost/does-it-answer"
 """A key that no budget has."""
 
-_MEMBERS = ("shared", "blocking", "has_timeout", "ended", "caution", "close")
+_MEMBERS = ("shared", "blocking", "has_timeout", "keys", "ended", "caution", "close")
 """The members of `Ledger` that have defaults."""
 
 
@@ -128,6 +128,12 @@ class _Uninstrumented(Ledger, BatchVerbs):
         with self._suppressed():
             return self._ledger.standing(key, now=now)
 
+    def keys(self, *, now: float) -> Sequence[str]:
+        if not hasattr(self._ledger, "keys"):
+            return ()
+        with self._suppressed():
+            return self._ledger.keys(now=now)
+
     def ended(self, key: str) -> None:
         if hasattr(self._ledger, "ended"):
             with self._suppressed():
@@ -181,7 +187,7 @@ class _Unavailable(Ledger):
     def _fail(self, *_args: object, **_kwargs: object) -> Any:
         raise LedgerError(self._reason)
 
-    reserve = settle = release = standing = _fail
+    reserve = settle = release = standing = keys = _fail
     keep_batch = name_batch = find_batch = open_batches = count_lines = close_batch = _fail
 
 

@@ -251,7 +251,8 @@ def _unwrap(cls: Holder, name: str, wrapper: Any) -> None:
             outer.__wrapped__ = wrapper.__wrapped__
 
 
-_names_of: Any = ModuleType.__dict__["__dict__"].__get__
+_MODULE: Any = ModuleType
+_names_of: Any = _MODULE.__dict__["__dict__"].__get__
 """Returns the namespace of a module without an attribute access, which would load a lazy one. Takes a fifth of the time
 of `object.__getattribute__`: a program may have thousands of modules."""
 

@@ -370,6 +370,15 @@ def to_ledger(value: object) -> str | Ledger:
     return value.strip()
 
 
+def to_record(value: object) -> str:
+    """Parse the URL of a spend store. Opening it checks the rest."""
+    written = str(value).strip()
+    if not isinstance(value, (str, Path)) or not written.startswith("sqlite:///") or written == "sqlite:///":
+        is_path = written.startswith(("/", "./", "~")) or written.endswith((".db", ".sqlite"))
+        raise InvalidValue(f"which is not a spend store: write sqlite:///{written if is_path else '/path/to/file'}")
+    return written
+
+
 def _ledger_hint(value: str) -> str:
     scheme, _, rest = value.partition(":")
     meant = hints.near(scheme, ledger_schemes.built_in()).removeprefix("; did you mean ").removesuffix("?")

@@ -42,6 +42,7 @@ from otel_agentcost.settings.parsers import (
     to_downgrade,
     to_ledger,
     to_path,
+    to_record,
     to_repeats,
     to_rules,
     to_seconds,
@@ -306,6 +307,18 @@ class Settings:
         to_thresholds,
         values="`stall=12,results=0.95`",
         meaning="Overrides for the loop-detection thresholds.",
+    )
+    record: str | None = setting(
+        None,
+        to_record,
+        values="`sqlite:////path/to/file`",
+        meaning="Store of what was spent, call by call, for `agentcost spend`. Content is never stored.",
+    )
+    record_days: int = setting(
+        35,
+        to_count,
+        values="days",
+        meaning="How long the store keeps single calls. Sums of hours are kept for good.",
     )
     strict: bool = setting(
         False,

@@ -22,6 +22,7 @@ from otel_agentcost.diagnostics import logger
 from otel_agentcost.errors import BudgetExceeded, whose_budget, written
 from otel_agentcost.telemetry import signals
 from otel_agentcost.telemetry.metrics import Bounded, create_counter, create_observable
+from otel_agentcost.telemetry.receiver import Receiver
 
 _ONE = Decimal(1)
 _MAX_GAUGES = 1000
@@ -35,6 +36,8 @@ class BudgetReports:
     def __init__(self, meter: Meter) -> None:
         self.zone: tzinfo = timezone.utc
         """Time zone in which the windows of budgets begin."""
+        self.receiver: Receiver | None = None
+        """Gets each refusal and adjustment too; None if nothing keeps them."""
         self._levels: dict[tuple[str, str, Unit], tuple[Budget, int, int, float]] = {}
         self._bounded_value = Bounded()
         create_observable(meter, signals.UTILIZATION, self._observe)
@@ -53,6 +56,9 @@ class BudgetReports:
         span.add_event(semconv.E_BUDGET_EXCEEDED, _refusal(error, action))
         base = {semconv.BUDGET: error.budget, semconv.BUDGET_SCOPE: error.scope}
         self._refusals.add(_ONE, {**base, semconv.BUDGET_UNIT: error.unit, semconv.BUDGET_ACTION: action})
+        if self.receiver is not None:
+            whose = whose_budget(error.scope, error.value)
+            self.receiver.event("refusal", f"{error.budget}{whose}: {action}", span, agent=None, usd=None)
 
     def unenforced(self, span: Span, reason: str) -> None:
         """Report a call that was made without a complete budget check. The caller has logged the reason."""
@@ -103,6 +109,8 @@ class BudgetReports:
     def adjusted(self, span: Span, usd: Decimal, reason: str) -> None:
         """Report that the application adjusted the spent amount by `usd` US dollars; negative for a refund."""
         span.add_event(semconv.E_ADJUSTED, {semconv.ADJUSTED: money.to_float(usd), semconv.BUDGET_REASON: reason})
+        if self.receiver is not None:
+            self.receiver.event("adjustment", reason, span, agent=None, usd=usd)
         logger.info("otel-agentcost: spent amount adjusted by $%s; reason: %s.", f"{usd:f}", reason)
 
     def _observe(self, _options: CallbackOptions) -> Iterable[Observation]:

@@ -17,6 +17,7 @@ from otel_agentcost.diagnostics import logger
 from otel_agentcost.errors import written
 from otel_agentcost.telemetry import signals
 from otel_agentcost.telemetry.metrics import Bounded, create_counter
+from otel_agentcost.telemetry.receiver import Receiver
 
 _ONE = Decimal(1)
 
@@ -25,6 +26,8 @@ class LoopReports:
     """Reports loops through the instruments of one meter, span events and log records."""
 
     def __init__(self, meter: Meter) -> None:
+        self.receiver: Receiver | None = None
+        """Gets each loop too; None if nothing keeps them."""
         self._bounded_name = Bounded()
         self._detections = create_counter(meter, signals.LOOPS)
         self._waste = create_counter(meter, signals.LOOP_WASTE)
@@ -53,6 +56,9 @@ class LoopReports:
             attributes |= {semconv.LOOP_ARGUMENTS: loop.arguments, semconv.LOOP_RESULT: loop.result}
         span.add_event(semconv.E_LOOP, attributes)
         what = f"of {loop.tool!r:.120}" if loop.tool is not None else "without a tool"
+        if self.receiver is not None:
+            about = f"{loop.rule}, {loop.repeats} times, {what}"
+            self.receiver.event("loop", about, span, agent=agent, usd=wasted)
         trace = span.get_span_context().trace_id
         where = f" in trace {trace:032x}" if trace else ""
         cost = f": {written(wasted, 'usd')} spent since it began" if wasted else ""

@@ -27,6 +27,8 @@ from otel_agentcost.telemetry.series import Series, record_all
 from otel_agentcost.telemetry.signals import Signal
 
 Attributes = Mapping[str, str]
+Names = tuple[str, str, str | None, str | None]
+"""Operation, provider, requested model and served model of a call."""
 _Callback: TypeAlias = "Callable[[CallbackOptions], Iterable[Observation]]"
 
 _MAX_SETS = 1900  # below the SDK's own limit of 2000 attribute sets for each instrument
@@ -172,13 +174,16 @@ def whose_of(base: Attributes, who: Attributes) -> Key:
 class ModelLabels:
     """The metric attributes of model calls, with the histogram series that have them."""
 
-    __slots__ = ("attributes", "cost", "duration", "input", "output", "saved_by_cache", "whose")
+    __slots__ = ("attributes", "cost", "duration", "input", "names", "output", "saved_by_cache", "whose")
 
-    def __init__(self, attributes: Attributes, tokens: Histogram, duration: Histogram, cost: Histogram) -> None:
+    def __init__(
+        self, attributes: Attributes, names: Names, tokens: Histogram, duration: Histogram, cost: Histogram
+    ) -> None:
         """Create the object.
 
         Args:
             attributes: Operation, provider and models. They must not change.
+            names: The same, without a limit on their number.
             tokens: The histogram of tokens by type.
             duration: The histogram of seconds.
             cost: The histogram of US dollars.
@@ -187,6 +192,7 @@ class ModelLabels:
         self.whose: Key = tuple(attributes.items())
         """The attribute set of the running sums, for calls without an attribution."""
         self.saved_by_cache: Key = (*self.whose, (semconv.SAVINGS_KIND, "cache"))
+        self.names = names
         self.input = Series(tokens, {**attributes, semconv.TOKEN_TYPE: "input"})
         self.output = Series(tokens, {**attributes, semconv.TOKEN_TYPE: "output"})
         self.duration = Series(duration, attributes)
@@ -197,6 +203,7 @@ class Metrics:
     """The instruments of one meter for model calls, tool calls and traces. Thread-safe."""
 
     def __init__(self, meter: Meter) -> None:
+        self._meter = meter
         self._tokens = create_histogram(meter, signals.TOKEN_USAGE)
         self._duration = create_histogram(meter, signals.DURATION)
         self._operation_cost = create_histogram(meter, signals.OPERATION_COST)
@@ -210,9 +217,14 @@ class Metrics:
         self.bounded_model = Bounded()
         self._bounded_reason = Bounded(50)
 
-    def labelled(self, attributes: Attributes) -> ModelLabels:
-        """Return `attributes`, those of a model call, with the histogram series that have them."""
-        return ModelLabels(attributes, self._tokens, self._duration, self._operation_cost)
+    def labelled(self, attributes: Attributes, names: Names) -> ModelLabels:
+        """Return `attributes`, those of a model call, with the histogram series that have them.
+
+        Args:
+            attributes: Operation, provider and models, as metrics have them.
+            names: The same, without a limit on their number.
+        """
+        return ModelLabels(attributes, names, self._tokens, self._duration, self._operation_cost)
 
     def call(
         self,
@@ -281,6 +293,14 @@ class Metrics:
     def unpriced(self, reason: str, base: Attributes) -> None:
         """Count one call whose cost is unknown or only partly known."""
         self._unpriced.add(_ONE, {**base, semconv.REASON: self._bounded_reason(reason)})
+
+    def dropped(self, rows: int) -> None:
+        """Count rows of the spend store that are lost. The instrument is made when the first one is."""
+        self._dropped.add(Decimal(rows), {})
+
+    @cached_property
+    def _dropped(self) -> Sum:
+        return create_counter(self._meter, signals.RECORD_DROPPED)
 
     def trace_ended(self, usd: Decimal | None, llm_calls: int, ctx: Context) -> None:
         """Record the totals of a trace whose local root span has ended.

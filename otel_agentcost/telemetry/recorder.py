@@ -11,12 +11,16 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Protocol
 
+from opentelemetry import trace
 from opentelemetry.context import Context
+from opentelemetry.trace import Span
 
 from otel_agentcost.core import semconv
+from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Tokens
-from otel_agentcost.telemetry.metrics import OTHER, Metrics, ModelLabels, whose_of
+from otel_agentcost.telemetry.metrics import OTHER, Metrics, ModelLabels, Names, whose_of
+from otel_agentcost.telemetry.receiver import Receiver, Settled
 from otel_agentcost.telemetry.rollup import Tally
 from otel_agentcost.telemetry.run_context import Run
 
@@ -43,6 +47,11 @@ class Account(Protocol):
         ...
 
     @property
+    def span(self) -> Span | None:
+        """The span of the call; None for that of `context`."""
+        ...
+
+    @property
     def tally(self) -> Tally | None:
         """The totals of the nearest agent or trace; None where no span processor saw it start."""
         ...
@@ -56,13 +65,21 @@ class SpanAccount:
     context: Context
     runs: tuple[Run, ...]
     tally: Tally | None
+    span: Span | None = None
 
 
 class Recorder:
     """Charges calls to metrics, runs and totals. One for each `instrument()`."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, receiver: Receiver | None = None) -> None:
+        """Create a recorder.
+
+        Args:
+            metrics: The instruments.
+            receiver: Gets each charged call too; None if nothing else keeps them.
+        """
         self._metrics = metrics
+        self._receiver = receiver
         self._labels: dict[tuple[str, str, str | None, str | None], ModelLabels] = {}
 
     def model_labels(
@@ -88,12 +105,12 @@ class Recorder:
             attributes[semconv.REQUEST_MODEL] = bounded(requested)
         if served is not None:
             attributes[semconv.RESPONSE_MODEL] = bounded(served)
-        labels = self._metrics.labelled(attributes)
+        labels = self._metrics.labelled(attributes, (operation, provider, requested, served))
         if len(self._labels) < _MAX_LABELS and OTHER not in attributes.values():
             self._labels[operation, provider, requested, served] = labels
         return labels
 
-    def charge_model_call(
+    def charge_model_call(  # noqa: PLR0913 (the figures of a call, and what its receiver keeps beside them)
         self,
         account: Account,
         labels: ModelLabels,
@@ -103,6 +120,8 @@ class Recorder:
         *,
         seconds: float | None = None,
         calls: int = 1,
+        call: Call | None = None,
+        answer: Answer | None = None,
     ) -> None:
         """Charge one model call.
 
@@ -115,6 +134,8 @@ class Recorder:
             seconds: The call's duration. None for a call that another instrumentation records: the conventions'
                 histograms of tokens and duration then come from that instrumentation.
             calls: The number of calls that one report is of.
+            call: The request, for the receiver; None if it is not known.
+            answer: The response, for the receiver; None if it is not known.
         """
         metrics = self._metrics
         who = account.attribution
@@ -131,6 +152,10 @@ class Recorder:
             run.tally.add_llm(cost.usd, input_tokens, output_tokens, unpriced=unpriced, calls=calls)
         if account.tally is not None:
             account.tally.add_llm(cost.usd, input_tokens, output_tokens, unpriced=unpriced, calls=calls)
+        if self._receiver is not None:
+            self._receiver.settled(
+                _settled(account, labels.names, tokens, cost, error, seconds, calls=calls, call=call, answer=answer)
+            )
 
     def left_to_upstream(self, account: Account, tokens: Tokens, cost: Cost) -> Cost:
         """Count a call that the service upstream charges in the runs that this service has opened around it.
@@ -162,6 +187,9 @@ class Recorder:
         tally = begun.tally if same else account.tally
         if tally is not None:
             tally.finish_llm(cost.usd, into, out, resolves=same and cost.unpriced is None)
+        if self._receiver is not None:
+            resolves = int(cost.unpriced is None)
+            self._receiver.settled(_settled(begun, labels.names, tokens, cost, None, None, calls=0, resolves=resolves))
 
     def charge_batch(
         self,
@@ -191,6 +219,9 @@ class Recorder:
             run.tally.finish_llm(cost.usd, into, out, resolves=resolves)
         if account.tally is not None:
             account.tally.finish_llm(cost.usd, into, out, resolves=False)
+        if self._receiver is not None:
+            found = _settled(account, labels.names, tokens, cost, None, None, calls=0, resolves=int(resolves))
+            self._receiver.settled(found._replace(run=runs[0].value if runs else None))
 
     def _record_later(
         self, labels: ModelLabels, who: Mapping[str, str], tokens: Tokens | None, cost: Cost, ctx: Context
@@ -203,7 +234,14 @@ class Recorder:
         self._metrics.cost(cost, labels, whose, None)
 
     def charge_tool_call(
-        self, account: Account, tool: str, usd: Decimal | None, unpriced: str | None, error: str | None
+        self,
+        account: Account,
+        tool: str,
+        usd: Decimal | None,
+        unpriced: str | None,
+        error: str | None,
+        *,
+        seconds: float | None = None,
     ) -> None:
         """Charge one tool call.
 
@@ -213,6 +251,7 @@ class Recorder:
             usd: US dollars; None for a tool without a price.
             unpriced: Why a tool that has a price has no dollars.
             error: `error.type`, where the call failed.
+            seconds: The call's duration; None if it is not known.
         """
         metrics = self._metrics
         labels = {semconv.OPERATION: semconv.EXECUTE_TOOL, semconv.TOOL: metrics.bounded_model(tool)}
@@ -222,11 +261,29 @@ class Recorder:
             metrics.unpriced(unpriced, labels)
         for tally in _tallies(account):
             tally.add_tool(usd, unpriced=unpriced is not None)
+        if self._receiver is not None:
+            names = (semconv.EXECUTE_TOOL, "", None, None)
+            self._receiver.settled(
+                _settled(account, names, None, Cost(usd=usd, unpriced=unpriced), error, seconds, calls=0, tool=tool)
+            )
+
+    def flush(self) -> None:
+        """Let the receiver write what waits, for who wants to read it now."""
+        if self._receiver is not None:
+            self._receiver.force_flush()
+
+    def close(self) -> None:
+        """Let the receiver write what waits."""
+        if self._receiver is not None:
+            self._receiver.close()
 
     def unended_model_call(self, tally: Tally, labels: ModelLabels, reason: str) -> None:
         """Count a model call whose span was dropped before it ended: its usage will never be known."""
         tally.add_llm(None, 0, 0, unpriced=True)
         self._metrics.unpriced(reason, labels.attributes)
+        if self._receiver is not None:
+            account = SpanAccount({}, Context(), (), tally)
+            self._receiver.settled(_settled(account, labels.names, None, Cost.unknown(reason), None, None))
 
     def saved_by_downgrade(self, usd: Decimal, labels: ModelLabels) -> None:
         """Count the US dollars that a cheaper model saved. Amounts of zero or less are ignored."""
@@ -238,3 +295,38 @@ def _tallies(account: Account) -> list[Tally]:
     if account.tally is not None:
         tallies.append(account.tally)
     return tallies
+
+
+def _settled(  # noqa: PLR0913 (one argument for each figure)
+    account: Account,
+    names: Names,
+    tokens: Tokens | None,
+    cost: Cost,
+    error: str | None,
+    seconds: float | None,
+    *,
+    calls: int = 1,
+    resolves: int = 0,
+    tool: str | None = None,
+    call: Call | None = None,
+    answer: Answer | None = None,
+) -> Settled:
+    """Return the figures of a call, without what must not outlive it: its span and its context."""
+    span = account.span or trace.get_current_span(account.context)
+    where, runs = span.get_span_context(), account.runs
+    return Settled(
+        names,
+        account.attribution,
+        where.trace_id,
+        where.span_id,
+        runs[0].value if runs else None,
+        tokens,
+        cost,
+        error,
+        seconds,
+        calls,
+        resolves,
+        tool,
+        call,
+        answer,
+    )

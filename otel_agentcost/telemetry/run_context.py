@@ -53,6 +53,24 @@ class Run:
         calls = f"{self.llm_calls} model calls" + (f", {unpriced} unpriced" if unpriced else "")
         return f"<run {self.name!r}: {spent}, {calls}>"
 
+    def _repr_html_(self) -> str:
+        """Return the totals as a table, for a notebook."""
+        from html import escape  # noqa: PLC0415 (only notebooks need it)
+
+        tally, unpriced = self.tally, self.unpriced_calls
+        amounts = {"model $": tally.llm_known, "tool $": tally.tool_known, "total": self.cost_usd}
+        row = {
+            "run": escape(self.name),
+            "steps": f"{self.llm_calls:,}",
+            "tools": f"{self.tool_calls:,}",
+            "input": f"{self.input_tokens:,}",
+            "output": f"{self.output_tokens:,}",
+            **{name: "unpriced" if usd is None else f"${_plain(usd)}" for name, usd in amounts.items()},
+            **({"unpriced": f"{unpriced:,} calls"} if unpriced else {}),
+        }
+        heads = "".join(f"<th>{name}</th>" for name in row)
+        return f"<table><tr>{heads}</tr><tr>{''.join(f'<td>{cell}</td>' for cell in row.values())}</tr></table>"
+
     @property
     def cost_usd(self) -> Decimal | None:
         """US dollars spent so far; None if the only amount to report is zero, and calls of unknown cost were made.

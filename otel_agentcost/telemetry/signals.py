@@ -193,6 +193,12 @@ BREAKERS: Final = Signal(
     description="Circuit breakers that opened, half-opened or closed.",
     attributes=(semconv.BREAKER, semconv.BREAKER_SCOPE, semconv.BREAKER_VALUE, semconv.BREAKER_STATE),
 )
+RECORD_DROPPED: Final = Signal(
+    name="agentcost.record.dropped",
+    kind="counter",
+    unit="{row}",
+    description="Rows that the spend store could not take: calls whose spend it does not know.",
+)
 
 SIGNALS: Final = tuple(value for value in tuple(globals().values()) if isinstance(value, Signal))
 """All rows of this table, in their order."""

@@ -276,7 +276,8 @@ def test_runs_follow_each_other_in_one_span_of_others(telemetry: Telemetry, mode
 def test_runs_follow_each_other_where_no_spans_are_made(model_server: ModelServer, parent: trace.Span) -> None:
     """Without a provider each span is the current one again: the end of a run is not the end of that."""
     answering(model_server)
-    runtime.start(tracer_provider=trace.NoOpTracerProvider(), settings=Settings(budgets="agent=researcher/day:calls=5"))
+    settings: Any = {"budgets": "agent=researcher/day:calls=5"}
+    runtime.start(tracer_provider=trace.NoOpTracerProvider(), settings=Settings(**settings))
     try:
         with trace.use_span(parent), client(model_server) as made:
             for _ in range(2):

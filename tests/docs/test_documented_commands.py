@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from otel_agentcost.cli import _parser, main
+from tests.store.recorded import a_call, writer_of
 from tools.documents import README, ROOT
 
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
@@ -20,18 +21,24 @@ PRICES = (ROOT / "docs" / "prices.md").read_text("utf-8")
 
 
 @pytest.fixture
-def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def directory(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where a reader of docs/prices.md is, with the files of its examples."""
     examples = [part.partition("```")[0] for part in PRICES.split("```yaml\n")[1:]]
     for name, example in zip(("prices.yaml", "special.yaml"), examples, strict=True):
         (tmp_path / name).write_text(example, encoding="utf-8")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OTEL_AGENTCOST_LEDGER", f"sqlite:///{tmp_path}/ledger.db")  # as on the page of batches
+    monkeypatch.setenv("OTEL_AGENTCOST_BUDGETS", "user/day:usd=1")
+    store = tmp_path_factory.mktemp("store") / "spend.db"
+    monkeypatch.setenv("OTEL_AGENTCOST_RECORD", f"sqlite:///{store}")
+    writer = writer_of(store)
+    writer.settled(a_call())
+    writer.close()
     return tmp_path
 
 
 # These start seconds of work: their own tests, in tests/cli, run them. `doctor` stands there as it does on the pages.
-ELSEWHERE = ("demo", "doctor")
+ELSEWHERE = ("demo", "doctor", "run")
 
 
 @pytest.mark.usefixtures("directory")

@@ -34,6 +34,10 @@ def problem(environ: dict[str, str], **arguments: object) -> str:
     return " ".join(said)
 
 
+ELSEWHERE = {"http", "hosts", "record", "record_days"}
+"""Fields whose tests are in other modules."""
+
+
 def written(tmp_path: Path, name: str, content: str) -> dict[str, str]:
     file = tmp_path / name
     file.write_text(content, encoding="utf-8")
@@ -54,7 +58,7 @@ def test_an_empty_environment_gives_the_defaults() -> None:
 
 
 def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
-    """Each variable of the table lands in its field, parsed (budgets: `test_budgets`, HTTP: `test_http`)."""
+    """Each variable of the table lands in its field, parsed (budgets, HTTP and the store: elsewhere)."""
     config = tmp_path / "settings.json"
     config.write_text("{}", encoding="utf-8")
     settings = load(
@@ -99,7 +103,7 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         conversation="c1",
         capture_content="SPAN_AND_EVENT",
     )
-    assert set(settings.sources) == {row.field for row in ROWS if not row.budget} - {"http", "hosts"}
+    assert set(settings.sources) == {row.field for row in ROWS if not row.budget} - ELSEWHERE
     assert set(settings.sources.values()) == {"environment"}
     assert settings.notices == ()
 

@@ -87,6 +87,8 @@ def test_the_package_emits_what_the_table_says(
     answering(model_server, lambda request: json_reply(chat(CACHED, model=request.json["model"])))
     calls(telemetry, made, model_server)
     budgets(telemetry, made, model_server)
+    with budgeted(telemetry, record="sqlite:////dev/null/spend.db"):
+        ask(made)
     emitted = telemetry.metrics()
     assert set(emitted) == {signal.name for signal in EMITTED}
     for signal in EMITTED:

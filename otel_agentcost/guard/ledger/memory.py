@@ -214,6 +214,11 @@ class MemoryLedger(ForkSafe, MemoryBatches):
             self._forget_if_ended(key, now)
             return self._standing(key)
 
+    def keys(self, *, now: float) -> Sequence[str]:
+        """See `Ledger`."""
+        with self._lock:
+            return sorted(key for key, account in self._accounts.items() if account.until + GRACE > now)
+
     def ended(self, key: str) -> None:
         """See `Ledger`. Tasks that outlive the trace may still spend in it, so its account is kept for a while."""
         with self._lock:

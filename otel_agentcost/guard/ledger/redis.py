@@ -136,6 +136,15 @@ class RedisLedger(ForkSafe, RedisBatches):
         """See `Ledger`."""
         return _standing(self._run("standing", [KEY + encoded(key)], [repr(now)]).split())
 
+    def keys(self, *, now: float) -> Sequence[str]:  # noqa: ARG002 - the server drops what has ended
+        """See `Ledger`. The server is asked for a part at a time, so that it can serve calls meanwhile."""
+        client = self._redis.Redis(connection_pool=self._pool)
+        try:
+            found = {bytes(key) for key in client.scan_iter(match=KEY + b"*", count=1000)}
+        except (self._redis.RedisError, OSError) as error:
+            raise self._error(error) from error
+        return sorted(key[len(KEY) :].decode("utf-8", "surrogatepass") for key in found)
+
     def ended(self, key: str) -> None:
         """See `Ledger`."""
 

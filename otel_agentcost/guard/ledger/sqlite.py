@@ -195,6 +195,12 @@ class SqliteLedger(ForkSafe, SqliteBatches):
         name = encoded(key)
         return self._transact(now, lambda connection: _rows(connection, [name], now).get(name, _NEW).standing())
 
+    def keys(self, *, now: float) -> Sequence[str]:
+        """See `Ledger`."""
+        sql = "SELECT key FROM accounts WHERE until > ? ORDER BY key"
+        found = self._transact(now, lambda connection: connection.execute(sql, (now - GRACE,)).fetchall())
+        return [bytes(key).decode("utf-8", "surrogatepass") for (key,) in found]
+
     def ended(self, key: str) -> None:
         """See `Ledger`."""
 

@@ -313,7 +313,9 @@ class _Call:
         account = SpanAccount(self._attribution, ctx, run_context.current(self._context), self._tally)
         counted = tokens if answer.usage is not None else None
         labels = self._labels(request, answer.model)
-        self._recorder.charge_model_call(account, labels, counted, cost, sources.failure(span))
+        self._recorder.charge_model_call(
+            account, labels, counted, cost, sources.failure(span), call=request, answer=answer
+        )
         attributes = self._missing_attributes(span, request)
         if cost.usd is not None:
             attributes[semconv.COST_BASIS] = "span"

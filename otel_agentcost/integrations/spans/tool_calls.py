@@ -169,7 +169,7 @@ class ToolCallSpans:
         present: Mapping[str, Any] = span.attributes or {}
         span.set_attributes({name: value for name, value in attributed.items() if name not in present})
         tally = rollup.tally_of(span) or parent_tally
-        account = SpanAccount(attributed, ctx, run_context.current(ctx), tally)
+        account = SpanAccount(attributed, ctx, run_context.current(ctx), tally, span)
         running.recorder.charge_tool_call(account, tool, usd, None, failure(span))
 
 

@@ -1,0 +1,128 @@
+"""Figures as text, JSON and CSV, for the commands that read the spend store and the ledger."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from otel_agentcost.core import money
+from otel_agentcost.guard.allowances import Allowance, Amount, utc
+from otel_agentcost.store.questions import COLUMNS, Line, Spend, Sums, cells, figures, shown
+
+FORMATS = ("text", "json", "csv")
+
+
+def table(heads: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> str:
+    """Return rows below their heads; the first `words` columns are words, the others numbers."""
+    whole = [tuple(heads), *map(tuple, rows)]
+    widths = [max(len(row[column]) for row in whole) for column in range(len(heads))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if column < words else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in whole
+    ]
+    return "\n".join(lines)
+
+
+def spend_table(spend: Spend) -> str:
+    """Return the lines of an answer, their total, and why calls are unpriced."""
+    rows = [cells(line) for line in spend]
+    words = len(spend.by)
+    if words:
+        rows.append(("total", *[""] * (words - 1), *figures(spend.total)))
+    text = table((*spend.by, *COLUMNS), rows, words)
+    reasons = sorted(spend.reasons.items(), key=lambda each: -each[1])
+    return "\n".join([text, *(f"unpriced: {calls:,} calls: {reason}" for reason, calls in reasons)])
+
+
+def as_json(sums: Sums) -> dict[str, Any]:
+    """Return the figures of a line by name. Dollars that are not known are null."""
+    usd = sums.usd
+    return {
+        "calls": sums.calls,
+        "tool_calls": sums.tools,
+        "input_tokens": sums.input,
+        "cache_read_tokens": sums.cache_read,
+        "cache_write_tokens": sums.cache_write,
+        "output_tokens": sums.output,
+        "reasoning_tokens": sums.reasoning,
+        "usd": money.to_float(usd) if usd is not None else None,
+        "nano_usd": sums.nusd if usd is not None else None,
+        "unpriced_calls": max(0, sums.unpriced),
+        "saved_by_cache_usd": money.to_float(money.from_nano(sums.saved)),
+    }
+
+
+def spend_json(spend: Spend) -> dict[str, Any]:
+    """Return an answer for a program."""
+    return {
+        "by": list(spend.by),
+        "lines": [{**_keys(spend, line), **as_json(line.sums)} for line in spend],
+        "total": as_json(spend.total),
+        "unpriced": dict(spend.reasons),
+    }
+
+
+def spend_csv(spend: Spend) -> str:
+    """Return the lines of an answer for a spreadsheet. Dollars that are not known are empty."""
+    return csv_of([{**_keys(spend, line), **as_json(line.sums)} for line in spend])
+
+
+def csv_of(rows: Sequence[dict[str, Any]]) -> str:
+    """Return rows with the names of their columns above them."""
+    written = io.StringIO()
+    writer = csv.DictWriter(written, list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows({name: _shielded(value) for name, value in row.items()} for row in rows)
+    return written.getvalue().rstrip("\n")
+
+
+def _keys(spend: Spend, line: Line) -> dict[str, str]:
+    return dict(zip(spend.by, line.keys, strict=True))
+
+
+def _shielded(value: object) -> object:
+    """Return a text that no spreadsheet takes for a formula: names come from users."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value
+
+
+# --- budgets ---
+
+_OF_BUDGETS = ("budget", "whose", "unit", "spent", "reserved", "left", "limit", "resets at")
+
+
+def allowance_table(found: Sequence[Allowance]) -> str:
+    """Return budgets as text."""
+    rows = [
+        (
+            each.budget,
+            shown(each.value),
+            each.unit,
+            *(_amount(amount) for amount in (each.spent, each.reserved, each.left, each.limit)),
+            each.resets_at.strftime("%Y-%m-%d %H:%M %Z") if each.resets_at is not None else "never",
+        )
+        for each in found
+    ]
+    return table(_OF_BUDGETS, rows, 3)
+
+
+def allowance_json(each: Allowance) -> dict[str, Any]:
+    """Return a budget for a program."""
+    amounts = {"limit": each.limit, "spent": each.spent, "reserved": each.reserved, "left": each.left}
+    return {
+        "budget": each.budget,
+        "scope": each.scope,
+        "value": each.value,
+        "unit": each.unit,
+        **{name: money.to_float(value) if isinstance(value, Decimal) else value for name, value in amounts.items()},
+        "resets_at": utc(each.resets_at),
+    }
+
+
+def _amount(amount: Amount) -> str:
+    return f"${amount:.6f}" if isinstance(amount, Decimal) else f"{amount:,}"

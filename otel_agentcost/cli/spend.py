@@ -1,0 +1,69 @@
+"""`agentcost spend`: what was spent in a period, by agent, model, user or anything else that calls have."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from typing import TYPE_CHECKING
+
+from otel_agentcost.cli import _figures
+from otel_agentcost.cli._data_folder import store_url
+from otel_agentcost.errors import AgentCostError
+from otel_agentcost.settings import from_environment
+from otel_agentcost.store.periods import ALLOWED, period
+from otel_agentcost.store.questions import GROUPINGS, SINGLE, Question, groupings
+from otel_agentcost.store.sources import open_source
+
+if TYPE_CHECKING:
+    from otel_agentcost.cli import Subparsers
+
+SUMMARY = "Show what was spent, from the spend store."
+EXAMPLE = "Example: agentcost spend --since yesterday --by agent,model"
+
+
+class NothingSpent(AgentCostError):
+    """The store has no call in the period."""
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the subcommand to `agentcost`."""
+    parser = subparsers.add_parser("spend", help=SUMMARY, description=SUMMARY, epilog=EXAMPLE)
+    parser.add_argument("--since", default="today", metavar="TIME", help=f"The beginning: {ALLOWED}. Default: today.")
+    parser.add_argument("--until", metavar="TIME", help="The end; a day is included. Default: now.")
+    names = ", ".join((*GROUPINGS, *SINGLE))
+    parser.add_argument("--by", default="model", metavar="NAMES", help=f"Groupings, joined by commas, of: {names}.")
+    parser.add_argument(
+        "--source",
+        metavar="URL",
+        help="The store, such as sqlite:////path/to/file. Default: that of OTEL_AGENTCOST_RECORD, else that of "
+        "`agentcost run`.",
+    )
+    parser.add_argument("--format", choices=_figures.FORMATS, default="text", help="The form of the output.")
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the answer."""
+    settings = from_environment()
+    begins, ends = period(arguments.since, arguments.until, time.time(), settings.time_zone)
+    question = Question(by=groupings(arguments.by), since=begins, until=ends, zone=settings.time_zone)
+    url = arguments.source or settings.record or store_url()
+    source = open_source(url)
+    try:
+        spend = source.spend(question)
+    finally:
+        source.close()
+    if not spend.lines:
+        until = f" until {arguments.until}" if arguments.until else ""
+        raise NothingSpent(
+            f"No call is recorded since {arguments.since}{until} in {url}: name an earlier time, or all, and see that "
+            "OTEL_AGENTCOST_RECORD names this store where the calls are made."
+        )
+    if arguments.format == "json":
+        print(json.dumps(_figures.spend_json(spend), indent=2))
+    elif arguments.format == "csv":
+        print(_figures.spend_csv(spend))
+    else:
+        print(_figures.spend_table(spend))
+    return 0

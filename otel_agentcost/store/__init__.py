@@ -1,0 +1,13 @@
+"""The spend store: what was spent, call by call and hour by hour, in a file that survives the process.
+
+schema.py        the tables, their version, and how a file is opened
+rows.py          a settled call as a row
+fingerprints.py  fingerprints of requests: content is never stored
+opening.py       from a setting to the writer
+writer.py        the receiver of settled calls, which writes the file
+periods.py       periods such as `yesterday` and `7d`
+questions.py     questions about spend, and their answers
+sources/         where answers come from: one file for each kind of store
+
+`telemetry.recorder` passes settled calls to the writer. The commands of `cli` and `otel_agentcost.spend` read.
+"""

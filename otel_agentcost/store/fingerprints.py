@@ -1,0 +1,169 @@
+"""Fingerprints of a request and of the segments of its prompt: 8 bytes each, from which no content can be read back.
+
+Equal requests have equal fingerprints, in every process. A segment is a tool list, a system prompt or one message, in
+the order in which providers cache prompts: where the fingerprints of two requests differ first, the cache was missed.
+A short text that can be guessed can be confirmed by its fingerprint, as with any hash.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple, cast
+
+SIZE: Final = 8
+"""Bytes of a fingerprint."""
+
+_FIRST: Final = ("tools", "functions", "system", "instructions", "systemInstruction", "system_instruction", "config")
+_THEN: Final = ("messages", "input", "contents", "prompt")
+_NO_CONTENT: Final = frozenset(
+    {
+        "extra_body",
+        "extra_headers",
+        "extra_query",
+        "metadata",
+        "prompt_cache_key",
+        "prompt_cache_retention",
+        "safety_identifier",
+        "service_tier",
+        "store",
+        "stream",
+        "stream_options",
+        "timeout",
+        "user",
+    }
+)
+"""Parameters that change no answer."""
+
+_ABSENT: Final = frozenset({"NotGiven", "Omit", "NoneType"})
+"""Names of the types with which SDKs say that a parameter is not given."""
+
+
+class Fingerprints(NamedTuple):
+    """The fingerprints of one request."""
+
+    request: bytes
+    segments: tuple[bytes, ...]
+
+
+def snapshot(body: Any) -> Any:
+    """Return a body that does not change when the application appends to the lists of `body`."""
+    if type(body) is not dict:
+        return body
+    fields = cast("dict[str, Any]", body)
+    # mypy bars the cast
+    return {name: value[:] if type(value) is list else value for name, value in fields.items()}  # pyright: ignore[reportUnknownVariableType]
+
+
+def of(body: Any) -> Fingerprints | None:
+    """Return the fingerprints of a request; None if its body holds what cannot be written as JSON."""
+    if not isinstance(body, Mapping):
+        return None
+    fields = cast("Mapping[str, Any]", body)
+    try:
+        segments = [_segment(name, fields[name]) for name in _FIRST if name in fields and _is_given(fields[name])]
+        for name in _THEN:
+            value = fields.get(name)
+            if isinstance(value, (list, tuple)):
+                segments += [_segment("", message) for message in cast("list[Any]", value)]
+            elif _is_given(value):
+                segments.append(_segment("", value))
+        rest = {
+            name: value
+            for name, value in fields.items()
+            if name not in _NO_CONTENT and name not in _FIRST and name not in _THEN and _is_given(value)
+        }
+        whole = blake2b(_segment("rest", rest), digest_size=SIZE)
+    except (TypeError, ValueError, RecursionError, RuntimeError, OverflowError):
+        return None  # objects of an SDK, a circle, a change meanwhile
+    for segment in segments:
+        whole.update(segment)
+    return Fingerprints(whole.digest(), tuple(segments))
+
+
+def _is_given(value: object) -> bool:
+    return type(value).__name__ not in _ABSENT
+
+
+def _segment(name: str, value: object) -> bytes:
+    """Return the fingerprint of a part of a request. Requests repeat their history, so the latest ones are kept."""
+    mark = _mark(value)
+    key = (name, mark)
+    found = _KNOWN.get(key) if mark is not None else None
+    if found is None:
+        text = _ENCODE(value)
+        found = blake2b(f"{name}\0{text}".encode("utf-8", "surrogatepass"), digest_size=SIZE).digest()
+        if mark is not None:
+            if len(_KNOWN) >= _AT_MOST:
+                _KNOWN.clear()
+            _KNOWN[key] = found
+    return found
+
+
+_KNOWN: Final = dict[tuple[str, int | None], bytes]()
+"""Fingerprints by the name and the mark of their part: no content is kept."""
+
+_TEXTS: Final = frozenset({str, type(None)})
+
+_AT_MOST: Final = 20_000
+
+
+def _mark(value: object) -> int | None:
+    """Return a hash that stands for a value within this process; None if it has other than plain parts.
+
+    Python keeps the hash of a text with it, so a history that is sent again costs next to nothing.
+    """
+    kind = type(value)
+    if kind is dict:
+        fields = cast("dict[object, object]", value)
+        if _TEXTS.issuperset(map(type, fields.values())):  # as most messages are: no loop in Python
+            return hash(tuple(fields.items()))
+    if kind is str:
+        return hash(value)
+    if value is None or kind is int or kind is float or kind is bool:
+        return hash((kind, value))
+    marks: list[object] = [kind]
+    if kind is dict:
+        for name, item in cast("dict[object, object]", value).items():
+            marks += (name, _mark(item))
+    elif kind is list or kind is tuple:
+        marks += map(_mark, cast("list[object]", value))
+    else:
+        return None
+    return None if None in marks else hash(tuple(marks))
+
+
+def _plain(value: object) -> object:
+    """Return what an object of an SDK stands for. Raises `TypeError` for any other object."""
+    dump = getattr(value, "model_dump", None)
+    if not callable(dump):
+        raise TypeError
+    return dump(mode="json", exclude_none=True)
+
+
+_ENCODE: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=_plain).encode
+
+
+def packed(kept: int, segments: tuple[bytes, ...]) -> bytes:
+    """Return the fingerprints of segments for a row.
+
+    Args:
+        kept: The number of leading segments that are those of the row's base, which are left out.
+        segments: All segments.
+    """
+    return min(kept, 0xFFFF).to_bytes(2, "big") + b"".join(segments[min(kept, 0xFFFF) :])
+
+
+def unpacked(blob: bytes, base: tuple[bytes, ...]) -> tuple[bytes, ...]:
+    """Return the fingerprints of segments of a row, given those of its base (empty for a row without one)."""
+    kept = int.from_bytes(blob[:2], "big")
+    return (*base[:kept], *(blob[at : at + SIZE] for at in range(2, len(blob), SIZE)))
+
+
+def shared(before: tuple[bytes, ...], after: tuple[bytes, ...]) -> int:
+    """Return the number of leading segments that two requests share."""
+    for at, (one, other) in enumerate(zip(before, after, strict=False)):
+        if one != other:
+            return at
+    return min(len(before), len(after))

@@ -1,0 +1,37 @@
+"""Sources of answers about spend: each module is one kind, named after the scheme of its URLs.
+
+A module has a function `open_source(url)`, which returns a `Source`. Another kind of store is one more file here.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pkgutil import iter_modules
+
+from otel_agentcost.store.questions import Source, UnclearQuestion
+
+__all__ = ["open_source", "schemes"]
+
+
+def schemes() -> tuple[str, ...]:
+    """Return the schemes of the sources that there are."""
+    return tuple(sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_")))
+
+
+def open_source(url: str) -> Source:
+    """Open the source that `url` names.
+
+    Args:
+        url: For example `sqlite:////path/to/file`.
+
+    Raises:
+        AgentCostError: The scheme is unknown, or the source cannot be opened.
+    """
+    scheme, separator, _ = url.partition("://")
+    if not separator or scheme.lower() not in schemes():
+        raise UnclearQuestion(
+            f"{url!r:.120} is no source of spend: write sqlite:////path/to/file (the schemes are "
+            f"{', '.join(schemes())})."
+        )
+    source: Source = import_module(f"{__name__}.{scheme.lower()}").open_source(url)
+    return source

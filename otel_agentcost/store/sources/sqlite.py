@@ -1,0 +1,204 @@
+"""Answers from the store in SQLite: from the sums of hours where they suffice, else from the rows of calls."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from otel_agentcost.store import schema
+from otel_agentcost.store.periods import UnclearPeriod
+from otel_agentcost.store.questions import SINGLE, TIMES, Line, Question, Spend, Sums, UnclearQuestion, answer
+from otel_agentcost.store.schema import DIMS, SUMS, StoreError
+
+__all__ = ["SqliteSource", "open_source"]
+
+_MODEL: Final = "CASE d.served WHEN '' THEN d.requested ELSE d.served END"
+_OF_CALL: Final = {
+    "calls": "c.calls",
+    "tools": "(d.tool <> '')",
+    "priced": "(c.nusd IS NOT NULL)",
+    "unpriced": "(d.unpriced <> '') - c.resolves",
+}
+"""The sums of `hour` that a row of `call` has under another name."""
+
+_SINGLE: Final = {
+    "conversation": "ifnull(c.conversation, '')",
+    "run": "CASE typeof(c.run) WHEN 'blob' THEN lower(hex(c.run)) ELSE ifnull(c.run, '') END",
+    "trace": "lower(hex(ifnull(c.trace, '')))",
+}
+
+
+class Happened(NamedTuple):
+    """An event of the store."""
+
+    kind: str
+    what: str
+    agent: str
+    nusd: int | None
+
+
+class Called(NamedTuple):
+    """One call of the store, for a live view."""
+
+    number: int
+    operation: str
+    model: str
+    tool: str
+    agent: str
+    unpriced: str
+    error: str
+    nusd: int | None
+    input: int
+    cache_read: int
+    output: int
+
+
+def open_source(url: str) -> SqliteSource:
+    """Open the store in the file that `url` names.
+
+    Raises:
+        StoreError: There is none, or it cannot be read.
+    """
+    return SqliteSource(schema.parse_url(url).path)
+
+
+class SqliteSource:
+    """Implements `Source`. It changes nothing in the file."""
+
+    def __init__(self, path: Path) -> None:
+        """Open the store in the file `path`. Raises `StoreError` if there is none."""
+        self._path = path
+        self._connection = schema.open_for_reading(path)
+
+    def close(self) -> None:
+        """See `Source`."""
+        self._connection.close()
+
+    def spend(self, question: Question) -> Spend:
+        """See `Source`.
+
+        Raises:
+            UnclearPeriod: Nothing is that old in the rows that the question needs.
+        """
+        try:
+            return self._spend(question)
+        except sqlite3.Error as error:
+            raise StoreError(f"The store {self._path} cannot be read ({error}).") from error
+
+    def events(self, question: Question) -> Sequence[Happened]:
+        """Return the loops, refusals and adjustments of a period, in their order."""
+        where, values = self._where(question, hours=False)
+        sql = f"SELECT c.kind, c.what, c.agent, c.nusd FROM event c {where} ORDER BY c.id"  # noqa: S608 - constants
+        return [Happened(*row) for row in self._connection.execute(sql, values)]
+
+    def calls(self, session: str, after: int) -> Sequence[Called]:
+        """Return the calls of a session whose number is above `after`, in their order."""
+        sql = (
+            f"SELECT c.id, d.operation, {_MODEL}, d.tool, d.agent, d.unpriced, d.error, c.nusd, "  # noqa: S608 - constants
+            "ifnull(c.input, 0), ifnull(c.cache_read, 0), ifnull(c.output, 0) FROM call c JOIN dims d ON d.id = c.dims "
+            "WHERE c.id > ? AND c.writer IN (SELECT id FROM writer WHERE session = ?) ORDER BY c.id"
+        )
+        return [Called(*row) for row in self._connection.execute(sql, (after, session))]
+
+    def last_call(self) -> int:
+        """Return the number of the latest call; 0 if there is none."""
+        number: int = self._connection.execute("SELECT ifnull(max(id), 0) FROM call").fetchone()[0]
+        return number
+
+    def _spend(self, question: Question) -> Spend:
+        single = self._needs_calls(question)
+        if single:
+            self._check_age(question)
+        keys = [self._key(name, question, hours=not single) for name in question.by]
+        lines = [
+            Line(tuple(map(str, row[: len(keys)])), Sums(*row[len(keys) :]))
+            for row in self._connection.execute(*self._statement(question, keys, hours=not single))
+        ]
+        lines = [line for line in lines if any(line.sums)]
+        reasons: dict[str, int] = {}
+        if any(line.sums.unpriced for line in lines):
+            sql, values = self._statement(question, ["d.unpriced"], hours=not single)
+            found = {str(row[0]): Sums(*row[1:]).unpriced for row in self._connection.execute(sql, values)}
+            reasons = {reason: number for reason, number in found.items() if reason and number > 0}
+        return answer(question, lines, reasons)
+
+    def _needs_calls(self, question: Question) -> bool:
+        """Return True if the sums of hours cannot answer: by trace, for one session, or where an hour is cut."""
+        borders = [at for at in (question.since, question.until) if at is not None]
+        local = any(name in TIMES for name in question.by) and not _in_whole_hours(question)
+        single = any(name in SINGLE for name in question.by)
+        return single or local or question.session is not None or any(at % 3600 for at in borders)
+
+    def _check_age(self, question: Question) -> None:
+        """Raise `UnclearPeriod` if calls of the period are deleted, and only their hours are kept."""
+        first = self._connection.execute("SELECT min(at) FROM call").fetchone()[0]
+        hour = self._connection.execute("SELECT min(hour) FROM hour").fetchone()[0]
+        if question.session is not None or first is None or hour is None:
+            return
+        if hour * 3600 >= first // 1000 - 3600 or (question.since is not None and question.since * 1000 >= first):
+            return
+        begins = datetime.fromtimestamp(first / 1000, question.zone)
+        whole = ", ".join(SINGLE)
+        raise UnclearPeriod(
+            f"Single calls are kept since {begins:%Y-%m-%d %H:%M}, and only sums of whole hours before: begin later, "
+            f"at a full hour, or leave out {whole}."
+        )
+
+    def _key(self, name: str, question: Question, *, hours: bool) -> str:
+        if name in TIMES:
+            self._connection.create_function(name, 1, partial(_label, name, question), deterministic=True)
+            return f"{name}({'c.hour' if hours else 'c.at / 3600000.0'})"
+        if name in SINGLE:
+            return _SINGLE[name]
+        if name == "model":
+            return _MODEL
+        if name not in DIMS:
+            raise UnclearQuestion(f"{name!r} is no grouping of this store.")
+        return f"d.{name}"
+
+    def _statement(self, question: Question, keys: list[str], *, hours: bool) -> tuple[str, list[object]]:
+        where, values = self._where(question, hours=hours)
+        sums = [f"ifnull(sum({f'c.{name}' if hours else _OF_CALL.get(name, f'c.{name}')}), 0)" for name in SUMS]
+        table = "hour" if hours else "call"
+        groups = f"GROUP BY {', '.join(map(str, range(1, len(keys) + 1)))}" if keys else ""
+        return (
+            f"SELECT {', '.join((*keys, *sums))} FROM {table} c JOIN dims d ON d.id = c.dims {where} {groups}",  # noqa: S608 - constants
+            values,
+        )
+
+    def _where(self, question: Question, *, hours: bool) -> tuple[str, list[object]]:
+        column, unit = ("c.hour", 1 / 3600) if hours else ("c.at", 1000)
+        conditions: list[str] = []
+        values: list[object] = []
+        for at, compared in ((question.since, ">="), (question.until, "<")):
+            if at is not None:
+                conditions.append(f"{column} {compared} ?")
+                values.append(round(at * unit))
+        if question.session is not None:
+            conditions.append("c.writer IN (SELECT id FROM writer WHERE session = ?)")
+            values.append(question.session)
+        return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), values
+
+
+def _in_whole_hours(question: Question) -> bool:
+    """Return True if days of the zone begin at full hours of UTC, in winter and in summer."""
+    if question.zone is timezone.utc:
+        return True
+    moments = [datetime(year, month, 1, tzinfo=timezone.utc) for year in (2020, 2026) for month in (1, 7)]
+    offsets = [moment.astimezone(question.zone).utcoffset() for moment in moments]
+    return all(offset is not None and not offset % timedelta(hours=1) for offset in offsets)
+
+
+@lru_cache(maxsize=20_000)
+def _label(name: str, question: Question, hour: float) -> str:
+    """Return the hour, day, week or month that a time, in hours since the epoch, is in: sortable as text."""
+    at = datetime.fromtimestamp(hour * 3600, question.zone)
+    if name == "hour":
+        return at.strftime("%Y-%m-%dT%H:00%z")
+    if name == "week":
+        return at.strftime("%G-W%V")
+    return at.strftime("%Y-%m-%d" if name == "day" else "%Y-%m")

@@ -1,0 +1,414 @@
+"""The receiver of settled calls: a bounded queue, and a thread that writes it to the store.
+
+The application's call appends to a queue, and nothing more. A thread writes transactions of 200 rows, or of what came
+within a second. Rows wait in memory while the file is locked or full, within a bound; what is lost is counted and said
+once, never raised. A process that is killed loses what waits, which is at most the last second, and never the file.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from hashlib import blake2b
+from queue import Empty, SimpleQueue
+from typing import Any, Final
+from weakref import WeakSet
+
+from opentelemetry.trace import Span
+
+from otel_agentcost.diagnostics import report, warn_once
+from otel_agentcost.store import fingerprints, schema
+from otel_agentcost.store.rows import Dims, Event, Row, event_of, row_of, sums_of
+from otel_agentcost.store.schema import DIMS, SUMS, StoreError
+from otel_agentcost.telemetry.receiver import EventKind, Settled
+
+BATCH: Final = 200
+"""Rows of one transaction."""
+
+SECONDS: Final = 0.8
+"""The longest time that a row waits for others. With the time that writing takes, it is on disk within a second."""
+
+MOST: Final = 10_000
+"""Rows that wait in memory, in the queue and for the file."""
+
+_WITH_BODY: Final = 1_000
+"""Rows in the queue beyond which requests get no fingerprints: their bodies would take too much memory."""
+
+_PAUSE: Final = 5.0
+"""Seconds between two attempts while the file cannot be written."""
+
+_LAST: Final = 5.0
+"""The longest time that the end of a process, or a fork, waits for the writer."""
+
+_SWEEP: Final = 60.0
+"""Seconds between two deletions of rows that are too old."""
+
+_AT_ONCE: Final = 5_000
+"""Rows that one of them deletes at most."""
+
+_KNOWN: Final = 20_000
+"""Combinations of `dims` whose ids are kept."""
+
+_PROMPTS: Final = 500
+"""Traces whose latest prompt is kept, so that the next row has the new segments only."""
+
+_CALL = (
+    "INSERT INTO call (id, at, dims, writer, calls, resolves, nusd, saved, input, output, cache_read, cache_write, "
+    "reasoning, units, ms, stop, conversation, run, trace, span, request, base, segments) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
+)
+_ADD = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
+_ADDED = f"({', '.join('?' * (2 + len(SUMS)))}) ON CONFLICT (hour, dims) DO UPDATE SET {_ADD}"
+_HOUR = f"INSERT INTO hour (hour, dims, {', '.join(SUMS)}) VALUES {_ADDED}"  # noqa: S608 - constants
+_DIMS = f"INSERT INTO dims (digest, {', '.join(DIMS)}) VALUES (?, {', '.join('?' * len(DIMS))})"  # noqa: S608 - constants
+_FIND = "SELECT id FROM dims WHERE digest = ?"
+_WRITER = "INSERT INTO writer (session, pid, began) VALUES (?, ?, ?)"
+_EVENT = "INSERT INTO event (at, writer, kind, what, agent, nusd, trace) VALUES (?, ?, ?, ?, ?, ?, ?)"
+_PRUNE = "DELETE FROM {0} WHERE id IN (SELECT id FROM {0} WHERE at < ? ORDER BY at LIMIT ?)"
+
+_Item = tuple[float, Settled, Any]
+
+
+class Writer:
+    """Writes settled calls to one store. Implements `Receiver`."""
+
+    def __init__(
+        self,
+        url: str,
+        book: str,
+        dropped: Callable[[int], None],
+        *,
+        days: int = 35,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Create a writer. Nothing is opened before the first row.
+
+        Args:
+            url: The store, such as `sqlite:////path/to/file`.
+            book: The source and the date of the price book.
+            dropped: Counts rows that are lost.
+            days: The days for which rows of single calls are kept.
+            clock: Returns the time in seconds since the epoch.
+
+        Raises:
+            StoreError: The URL names no file.
+        """
+        self._address = schema.parse_url(url)
+        self._seconds = self._address.seconds if self._address.seconds is not None else SECONDS
+        self._book = book
+        self._count_dropped = dropped
+        self._days = days
+        self._clock = clock
+        self._file: _File | None = None
+        self._begin()
+        _writers.add(self)
+
+    def _begin(self) -> None:
+        """Start with nothing: no row waits, and there is no thread."""
+        self._queue: deque[_Item | Event] = deque()
+        self._pending: deque[Row | Event] = deque()
+        self._bell: SimpleQueue[bool] = SimpleQueue()  # its `put` may be interrupted by a signal handler that puts, too
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._asleep = True
+        self._retry = 0.0
+
+    # --- within the application's call ---
+
+    def settled(self, call: Settled) -> None:
+        """Take one call: append it to the queue."""
+        try:
+            queue = self._queue
+            waiting = len(queue)
+            if waiting >= MOST:
+                self._drop(1)
+                return
+            body = call.call.body if call.call is not None and waiting < _WITH_BODY else None
+            queue.append((self._clock(), call, fingerprints.snapshot(body)))
+            if self._asleep or waiting + 1 == BATCH:
+                self._wake()
+        except Exception as error:
+            report("recording a call in the spend store", error)
+
+    def event(self, kind: EventKind, what: str, span: Span, *, agent: str | None, usd: Decimal | None) -> None:
+        """Take one event."""
+        if len(self._queue) >= MOST:
+            self._drop(1)
+            return
+        self._queue.append(event_of(self._clock(), kind, what, agent, usd, span.get_span_context().trace_id))
+        if self._asleep:
+            self._wake()
+
+    def _wake(self) -> None:
+        try:
+            if self._thread is None or not self._thread.is_alive():
+                thread = threading.Thread(target=self._run, name="agentcost-store", daemon=True)
+                thread.start()
+                self._thread = thread
+            self._bell.put(True)
+            self._asleep = False
+        except Exception as error:  # no thread can start while a process ends: its end writes what waits
+            report("starting the writer of the spend store", error)
+
+    def _drop(self, rows: int) -> None:
+        try:
+            self._count_dropped(rows)
+        except Exception as error:
+            report("counting rows that the spend store has dropped", error)
+
+    # --- the thread ---
+
+    def _run(self) -> None:
+        bell = self._bell
+        while bell is self._bell:  # else this is the thread of an earlier life
+            if not self._queue and not self._pending:
+                self._asleep = True
+                if not self._queue and not bell.get():
+                    return
+                self._asleep = False
+            if len(self._queue) < BATCH:
+                try:
+                    if not bell.get(timeout=self._seconds):
+                        return
+                except Empty:
+                    pass
+            self.flush()
+
+    def flush(self, *, last: bool = False) -> bool:
+        """Write what waits.
+
+        Args:
+            last: True to try even if the file could not be written a moment ago.
+
+        Returns:
+            True if nothing waits any more.
+        """
+        if not self._lock.acquire(timeout=_LAST):
+            return False
+        try:
+            self._take()
+            if self._pending and (last or time.monotonic() >= self._retry):
+                self._write_all()
+        except Exception as error:
+            report("writing the spend store", error)
+        finally:
+            self._lock.release()
+        return not self._pending
+
+    def force_flush(self) -> bool:
+        """Write what waits, as the providers of OpenTelemetry do before a child process ends."""
+        return self.flush(last=True)
+
+    def close(self) -> None:
+        """Write what waits, and close the file. A later row opens it again."""
+        if not self.flush(last=True):
+            with self._lock:
+                self._drop_pending(len(self._pending))
+        self._bell.put(False)
+        thread, self._thread = self._thread, None
+        self._asleep = True
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_LAST)
+        self._bell = SimpleQueue()
+        self._disconnect()
+
+    def _disconnect(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            file.connection.close()
+
+    # --- under the lock ---
+
+    def _take(self) -> None:
+        """Turn what is in the queue into rows: from here on, no object of the application is kept."""
+        while self._queue:
+            item = self._queue.popleft()
+            try:
+                self._pending.append(item if isinstance(item, Event) else row_of(*item, self._book))
+            except Exception as error:
+                self._drop(1)
+                report("making a row of the spend store", error)
+        self._drop_pending(len(self._pending) - MOST)
+
+    def _drop_pending(self, rows: int) -> None:
+        if rows > 0:
+            for _ in range(rows):
+                self._pending.popleft()
+            self._drop(rows)
+
+    def _write_all(self) -> None:
+        try:
+            while self._pending:
+                if self._file is None:
+                    self._file = _File(self._address, self._clock())
+                rows = [self._pending[at] for at in range(min(BATCH, len(self._pending)))]
+                self._file.write(rows, self._clock(), self._days)
+                for _ in rows:
+                    self._pending.popleft()
+            self._retry = 0.0
+        except (sqlite3.Error, OSError, StoreError) as error:
+            self._retry = time.monotonic() + _PAUSE
+            self._disconnect()
+            if isinstance(error, StoreError):  # waiting will not help
+                self._drop_pending(len(self._pending))
+            self._say(error)
+        except BaseException:  # of others: it may arrive anywhere in here
+            self._disconnect()
+            raise
+
+    def _say(self, error: Exception) -> None:
+        reason = str(error) if isinstance(error, StoreError) else f"{error}: {self._address.path}"
+        kept = "NOTHING IS RECORDED" if isinstance(error, StoreError) else f"up to {MOST:,} rows wait in memory"
+        warn_once(
+            f"spend store: {type(error).__name__} {str(error)[:60]}",
+            f"otel-agentcost: the spend store cannot be written ({reason}). The application, its budgets and its "
+            f"telemetry go on; {kept}.",
+        )
+
+    # --- forks ---
+
+    def before_fork(self) -> bool:
+        """Close the file: a connection to SQLite must not cross a fork. Returns True if the lock was acquired."""
+        if not self._lock.acquire(timeout=_LAST):
+            return False
+        self._disconnect()
+        return True
+
+    def after_fork_in_parent(self) -> None:
+        """Go on. The next transaction opens the file again."""
+        self._lock.release()
+
+    def after_fork_in_child(self) -> None:
+        """Start with nothing: the parent writes what waits."""
+        if self._file is not None:  # the fork did not wait for a long transaction
+            _inherited.append(self._file)
+        self._file = None
+        self._begin()
+
+
+class _File:
+    """An open store, and what this process knows of it."""
+
+    def __init__(self, address: schema.Address, now: float) -> None:
+        self._path = address.path
+        self.connection = schema.open_for_writing(address.path)
+        self._began = (address.session, os.getpid(), int(now * 1000))
+        self._writer: int | None = None
+        self._dims: dict[Dims, int] = {}
+        self._prompts: OrderedDict[bytes | str, tuple[int, tuple[bytes, ...]]] = OrderedDict()
+        self._swept = 0.0
+
+    def write(self, rows: Sequence[Row | Event], now: float, days: int) -> None:
+        """Write rows, their sums, and the deletion of what is too old, in one transaction."""
+        connection = self.connection
+        connection.execute("BEGIN IMMEDIATE")  # a failure closes the connection, which rolls back
+        schema.check(connection, self._path)
+        if self._writer is None:
+            self._writer = connection.execute(_WRITER, self._began).lastrowid
+        self._insert([row for row in rows if isinstance(row, Row)])
+        events = (row for row in rows if isinstance(row, Event))
+        connection.executemany(_EVENT, [(int(each.at * 1000), self._writer, *each[1:]) for each in events])
+        if not self._swept <= now < self._swept + _SWEEP:
+            self._swept = now
+            for table in ("call", "event"):
+                connection.execute(_PRUNE.format(table), (int((now - days * 86_400) * 1000), _AT_ONCE))
+        connection.execute("COMMIT")
+
+    def _insert(self, rows: Sequence[Row]) -> None:
+        if not rows:
+            return
+        number: int = self.connection.execute("SELECT ifnull(max(id), 0) FROM call").fetchone()[0]
+        values: list[tuple[object, ...]] = []
+        hours: dict[tuple[int, int], tuple[int, ...]] = {}
+        for row in rows:
+            number += 1
+            dims = self._dims.get(row.dims)
+            if dims is None:
+                dims = self._find(row.dims)
+            values.append(self._values(number, dims, row))
+            key, sums = (int(row.at // 3600), dims), sums_of(row)
+            before = hours.get(key)
+            hours[key] = sums if before is None else tuple(map(sum, zip(before, sums, strict=True)))
+        self.connection.executemany(_CALL, values)
+        self.connection.executemany(_HOUR, [(*key, *sums) for key, sums in hours.items()])
+
+    def _find(self, dims: Dims) -> int:
+        digest = blake2b("\0".join(dims).encode(), digest_size=12).digest()
+        found = self.connection.execute(_FIND, (digest,)).fetchone()
+        number: Any = found[0] if found else self.connection.execute(_DIMS, (digest, *dims)).lastrowid
+        if len(self._dims) >= _KNOWN:
+            self._dims.clear()
+        self._dims[dims] = int(number)
+        return int(number)
+
+    def _values(self, number: int, dims: int, row: Row) -> tuple[object, ...]:
+        tokens, prints = row.tokens, row.prints
+        base = segments = None
+        if prints is not None:
+            base, segments = self._segments(number, row.trace or row.conversation, prints.segments)
+        return (
+            number,
+            int(row.at * 1000),
+            dims,
+            self._writer,
+            row.calls,
+            row.resolves,
+            row.nusd,
+            row.saved,
+            *((None,) * 5 if tokens is None else tokens),
+            row.units,
+            row.ms,
+            row.stop,
+            row.conversation,
+            row.run,
+            row.trace,
+            row.span,
+            prints.request if prints is not None else None,
+            base,
+            segments,
+        )
+
+    def _segments(
+        self, number: int, key: bytes | str | None, segments: tuple[bytes, ...]
+    ) -> tuple[int | None, bytes | None]:
+        """Return the row that the prompt of row `number` begins like, and the fingerprints of its other segments."""
+        if not segments:
+            return None, None
+        base, before = self._prompts.get(key, (None, ())) if key is not None else (None, ())
+        kept = fingerprints.shared(before, segments)
+        if key is not None:
+            self._prompts[key] = number, segments
+            self._prompts.move_to_end(key)
+            if len(self._prompts) > _PROMPTS:
+                self._prompts.popitem(last=False)
+        return (base if kept else None), fingerprints.packed(kept, segments)
+
+
+_writers: WeakSet[Writer] = WeakSet()
+_taken: list[Writer] = []
+_inherited: list[_File] = []
+"""Files of a parent process: never used and never closed."""
+
+
+def _before() -> None:
+    _taken.extend(writer for writer in list(_writers) if writer.before_fork())
+
+
+def _in_parent() -> None:
+    while _taken:
+        _taken.pop().after_fork_in_parent()
+
+
+def _in_child() -> None:
+    _taken.clear()
+    for writer in list(_writers):
+        writer.after_fork_in_child()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows, where nothing forks
+    os.register_at_fork(before=_before, after_in_parent=_in_parent, after_in_child=_in_child)
