@@ -127,9 +127,9 @@ class Gate:
         self._rules: tuple[Budget | Breaker, ...] = (*guard.budgets, *breakers)
         downgrades = any(guard.policy.action(budget) == "downgrade" for budget in guard.budgets)
         self._named = NamedRules(self._rules, guard.policy.downgrade if downgrades else None)
-        self._each = {rule.scope for rule in self._rules if rule.scope in attributed and rule.name is None}
+        self._each: set[Scope] = {rule.scope for rule in self._rules if rule.scope in attributed and rule.name is None}
         """Scopes in which each value has a budget or a breaker, and all calls so far had a value."""
-        self._each_of_tools = {
+        self._each_of_tools: set[Scope] = {
             rule.scope for rule in guard.budgets if rule.scope in self._each and "tool_calls" in rule.limits
         }
         """Those among them in which each value has a limit of tool calls."""

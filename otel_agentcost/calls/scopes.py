@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Mapping
+from typing import Any
 
 from opentelemetry.trace import Span
 
@@ -26,7 +27,7 @@ NO_TRACE = "0" * 32
 
 def trace_id_of(span: Span) -> str:
     """Return the trace id of `span` as 32 hexadecimal digits: zeros for a double of a span in a test."""
-    trace_id = span.get_span_context().trace_id
+    trace_id: Any = span.get_span_context().trace_id
     return f"{trace_id:032x}" if isinstance(trace_id, int) else NO_TRACE
 
 

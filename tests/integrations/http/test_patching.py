@@ -185,10 +185,10 @@ def test_what_is_no_request_fails_as_without_us(telemetry: Telemetry) -> None:
             lambda: httpx.post("/v1/chat/completions", json={}),
             lambda: urllib3.PoolManager().urlopen("POST", nothing),
             lambda: requests.Session().request("POST", address, *[nothing] * 20),
-            lambda: requests.Session().request("POST", address, nothing, {"a": 1}, data={"a": 2}),  # type: ignore[misc]
+            lambda: requests.Session().request("POST", address, nothing, {"a": 1}, data={"a": 2}),  # type: ignore[misc] # pyright: ignore[reportCallIssue]
             lambda: requests.Session().request("POST", address, **wrong),
             lambda: urllib3.HTTPConnectionPool("127.0.0.1").urlopen("POST", "/v1/messages", *[nothing] * 20),
-            lambda: urllib3.HTTPConnectionPool("127.0.0.1").urlopen("POST", "/v1/messages", b"", body=b"{}"),  # type: ignore[misc]
+            lambda: urllib3.HTTPConnectionPool("127.0.0.1").urlopen("POST", "/v1/messages", b"", body=b"{}"),  # type: ignore[misc] # pyright: ignore[reportCallIssue]
             lambda: httpx.Client().send(httpx.Request("POST", address), **wrong),
         ]
         for attempt in attempts:

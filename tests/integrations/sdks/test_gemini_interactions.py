@@ -138,7 +138,8 @@ async def test_an_async_client_is_charged_alike(telemetry: Telemetry, model_serv
     made = genai.Client(api_key="none", http_options=options).aio
     with budgeted(telemetry, budgets="total:usd=1"), otel_agentcost.run("job") as block:
         await made.interactions.create(**ASK)
-        async for _ in await made.interactions.create(**ASK, stream=True):
+        stream: Any = await made.interactions.create(**ASK, stream=True)
+        async for _ in stream:
             pass
         await made.interactions.create(**ASK, background=True)
         await made.interactions.get("int_1")
