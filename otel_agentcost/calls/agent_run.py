@@ -336,7 +336,7 @@ def _adopt(span: SdkSpan, attributes: Mapping[str, AttributeValue]) -> None:
     if tally is None or tally.is_of(span):  # not sampled, or the processor has seen that it is an agent
         return
     own = Tally(tally, span)
-    rollup.attach(span, own)
+    rollup.attach_own(span, own)
 
     def write() -> None:
         if not own.empty:

@@ -3,6 +3,9 @@
 A `Tally` belongs to a local root span or an agent span. It is an attribute of the span object, so that both have the
 same lifetime and no table has to be cleaned up. A call adds to the tally of its parent span, and so to those of all
 enclosing agents.
+
+A framework whose tracer has no SDK behind it makes spans that record nothing and have the ids of the span around them.
+They stand for that span.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import Span
+from opentelemetry.trace import NonRecordingSpan, Span
 
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.call import AttributeValue
@@ -27,6 +30,7 @@ class Tally:
     """The running totals of one trace or one agent. Thread-safe."""
 
     __slots__ = (
+        "__weakref__",
         "_agent_span",
         "_priced_calls",
         "_when_settled",
@@ -260,9 +264,24 @@ def tally_of(span: Span) -> Tally | None:
     A double of a span in a test has every attribute, without an end of outer totals.
     """
     tally = getattr(span, _ATTRIBUTE, None)
-    return tally if isinstance(tally, Tally) else None
+    if isinstance(tally, Tally):
+        return tally
+    if type(span) is NonRecordingSpan:
+        ids = span.get_span_context()
+        return None if ids.is_remote else _owners.get(ids.span_id)
+    return None
+
+
+_owners: weakref.WeakValueDictionary[int, Tally] = weakref.WeakValueDictionary()
+"""The totals of open spans that have their own, by the span's id."""
 
 
 def attach(span: Span, tally: Tally) -> None:
     """Let calls under `span` add to `tally`."""
     setattr(span, _ATTRIBUTE, tally)
+
+
+def attach_own(span: Span, tally: Tally) -> None:
+    """Let calls under `span`, which has these totals, add to `tally`; those under spans that stand for it, too."""
+    setattr(span, _ATTRIBUTE, tally)
+    _owners[span.get_span_context().span_id] = tally

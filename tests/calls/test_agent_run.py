@@ -405,3 +405,18 @@ def test_nothing_happens_without_instrumentation(telemetry: Telemetry) -> None:
     with run():
         pass
     assert telemetry.spans == ()
+
+
+def test_spans_of_a_framework_without_an_sdk_do_not_cost_the_totals(
+    telemetry: Telemetry, model_server: ModelServer
+) -> None:
+    """The application's provider is not the global one, so the framework's spans record nothing."""
+    theirs = trace.NoOpTracer()
+    with asking(telemetry, model_server) as made, run(), theirs.start_as_current_span("theirs"):
+        ask(made)
+        with run(WRITER), theirs.start_as_current_span("theirs"):
+            ask(made)
+    totals = [
+        telemetry.attributes(f"invoke_agent {name}")[semconv.TRACE_LLM_CALLS] for name in ("researcher", "writer")
+    ]
+    assert totals == [2, 1]

@@ -107,7 +107,7 @@ class AgentCostProcessor(SpanProcessor):
             rollup.attach(span, outer)
             return
         tally = Tally(None if local_root else outer, span if agent else None)
-        rollup.attach(span, tally)
+        rollup.attach_own(span, tally)
         HeldEnd(span, lambda: self._end(span, tally, local_root=local_root), partial(wait_for, tally))
 
     @staticmethod
