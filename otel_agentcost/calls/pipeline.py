@@ -139,8 +139,8 @@ class Pipeline:
             if not follows(seam, self._batches, self._unfinished):
                 return wrapped(*args, **kwargs)
             outer = READING.get()
-            READING.set(True)
             try:
+                READING.set(True)
                 result = wrapped(*args, **kwargs)
             finally:
                 READING.set(outer)
@@ -164,8 +164,8 @@ class Pipeline:
             if not follows(seam, self._batches, self._unfinished):
                 return await wrapped(*args, **kwargs)
             outer = READING.get()
-            READING.set(True)
             try:
+                READING.set(True)
                 result = await wrapped(*args, **kwargs)
             finally:
                 READING.set(outer)

@@ -140,7 +140,6 @@ class Recorder:
         metrics = self._metrics
         who = account.attribution
         whose = whose_of(labels.attributes, who) if who else labels.whose
-        metrics.call(labels, tokens if seconds is not None else None, cost, seconds, error, account.context)
         if tokens is not None:
             metrics.used(tokens, whose)
         metrics.cost(cost, labels, whose, error)
@@ -156,6 +155,8 @@ class Recorder:
             self._receiver.settled(
                 _settled(account, labels.names, tokens, cost, error, seconds, calls=calls, call=call, answer=answer)
             )
+        # The histograms come last: a view or a reservoir of the application may raise, and the sums must have the call.
+        metrics.call(labels, tokens if seconds is not None else None, cost, seconds, error, account.context)
 
     def left_to_upstream(self, account: Account, tokens: Tokens, cost: Cost) -> Cost:
         """Count a call that the service upstream charges in the runs that this service has opened around it.
@@ -228,10 +229,10 @@ class Recorder:
     ) -> None:
         """Record the tokens and the cost of what is known after its call, which was counted without them."""
         whose = whose_of(labels.attributes, who)
-        self._metrics.call(labels, tokens, cost, None, None, ctx)
         if tokens is not None:
             self._metrics.used(tokens, whose)
         self._metrics.cost(cost, labels, whose, None)
+        self._metrics.call(labels, tokens, cost, None, None, ctx)
 
     def charge_tool_call(
         self,

@@ -117,7 +117,7 @@ def record_all(records: Sequence[tuple[Series, float]], ctx: Context) -> None:
 def _reservoir_of_buckets(aggregation: Any) -> Any:
     """Return the reservoir that keeps one exemplar for each bucket, and looks at each to find it; None for others."""
     reservoir = getattr(aggregation, "_reservoir", None)
-    return reservoir if _is_one_of(_OF_BUCKETS, reservoir) else None
+    return reservoir if _is_one_of(_BUCKETS, aggregation) and _is_one_of(_OF_BUCKETS, reservoir) else None
 
 
 def _is_one_of(names: Collection[str], value: object) -> bool:
@@ -127,6 +127,7 @@ def _is_one_of(names: Collection[str], value: object) -> bool:
 
 
 _new: Any = tuple[Any, ...].__new__  # without the Python function that makes a named tuple
+_BUCKETS = frozenset({"_ExplicitBucketHistogramAggregation"})
 _OF_BUCKETS = frozenset({"AlignedHistogramBucketExemplarReservoir"})
 _BY_CONTEXT = frozenset({"TraceBasedExemplarFilter", "AlwaysOnExemplarFilter", "AlwaysOffExemplarFilter"})
 """Filters that look at the context of a measurement alone, so that their answer is the same for all of a call."""

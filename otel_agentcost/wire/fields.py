@@ -76,6 +76,8 @@ def fields(value: Any) -> Any:
         return value  # pyright: ignore[reportUnknownVariableType]
     if value is None:  # a field that is missing, as most are
         return None
+    if isinstance(value, dict):  # its `__dict__` need not have the items
+        return {**value}  # pyright: ignore[reportUnknownVariableType]
     try:
         if not getattr(value, "__pydantic_extra__", _NOT_PYDANTIC) and type(known := value.__dict__) is dict:
             return known  # pyright: ignore[reportUnknownVariableType] (as of nearly every object of an SDK)
@@ -87,8 +89,6 @@ def fields(value: Any) -> Any:
 def _fields_of_another(value: Any) -> Any:
     """Return the fields of an object that is neither a dict nor an object of pydantic with the usual fields alone."""
     try:
-        if isinstance(value, dict):  # its `__dict__` need not have the items
-            return {**value}  # pyright: ignore[reportUnknownVariableType]
         known = value.__dict__
         more = getattr(value, "__pydantic_extra__", _NOT_PYDANTIC)
         if type(known) is not dict or (more is _NOT_PYDANTIC and not _holds_all(value, known)):  # pyright: ignore[reportUnknownArgumentType]

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
-from opentelemetry.sdk.metrics.export import Histogram, HistogramDataPoint, Sum
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import Histogram, HistogramDataPoint, InMemoryMetricReader, Sum
+from opentelemetry.sdk.metrics.view import View
 
 import otel_agentcost
 from tests.support.call_shapes import instrumented
@@ -114,6 +118,21 @@ def test_dollars_are_summed_exactly(telemetry: Telemetry) -> None:
         for _ in range(1000):
             ask(made)
     assert telemetry.total("agentcost.cost") == 0.045
+
+
+def test_a_histogram_that_fails_does_not_lose_the_sums(telemetry: Telemetry) -> None:
+    """Views and reservoirs are the application's, and may raise."""
+
+    def failing(_: object) -> Any:
+        raise RuntimeError("no reservoir")
+
+    view = View(instrument_name="gen_ai.client.operation.duration", exemplar_reservoir_factory=failing)
+    reader = telemetry.reader = InMemoryMetricReader()
+    telemetry.meter_provider = MeterProvider([reader], views=[view], shutdown_on_exit=False)
+    with instrumented(telemetry), otel_agentcost.run("job") as run:
+        ask()
+    assert telemetry.total("agentcost.cost") == pytest.approx(USD)
+    assert float(run.cost_usd or 0) == pytest.approx(USD)
 
 
 def test_instrumenting_again_goes_on_counting(telemetry: Telemetry) -> None:

@@ -28,11 +28,25 @@ ATTRIBUTES = {"gen_ai.request.model": "gpt-4o", "gen_ai.operation.name": "chat"}
 SAMPLED = set_span_in_context(
     NonRecordingSpan(SpanContext(0xABC, 0xDEF, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED))), Context()
 )
+
+
+def by_bucket(_aggregation: object) -> Any:
+    """Makes a reservoir with one exemplar for each bucket, whatever the aggregation is."""
+    return lambda **_: metrics.AlignedHistogramBucketExemplarReservoir((1, 10))
+
+
 VIEWS = {
     "none": [],
     "fewer attributes": [View(instrument_name="h", attribute_keys={"gen_ai.operation.name"})],
     "two": [View(instrument_name="h", name="one"), View(instrument_name="h", name="two", attribute_keys=set())],
     "exponential": [View(instrument_name="h", aggregation=view.ExponentialBucketHistogramAggregation())],
+    "exponential, exemplars by bucket": [
+        View(
+            instrument_name="h",
+            aggregation=view.ExponentialBucketHistogramAggregation(),
+            exemplar_reservoir_factory=by_bucket,
+        )
+    ],
     "dropped": [View(instrument_name="h", aggregation=view.DropAggregation())],
 }
 
@@ -84,7 +98,7 @@ def test_both_ways_collect_the_same(views: str, temporality: AggregationTemporal
         reader = InMemoryMetricReader({metrics.Histogram: temporality})
         series = Series(histogram(provider_of(reader, views=VIEWS[views])), ATTRIBUTES, resolve=resolve)
         rounds: list[Any] = []
-        for amounts in ((2, 0.5), (), (30, 5, 2)):
+        for amounts in ((2, 0.5, 0), (), (30, 5, 2, 0)):
             for amount in amounts:
                 series.record(amount, SAMPLED)
             rounds.append(points(reader))

@@ -61,6 +61,13 @@ class Items(dict[str, Any]):
     """A dict of a library, with an empty `__dict__`."""
 
 
+class Attributes(dict[str, Any]):
+    """A dict whose items are attributes, and which has None for any other one."""
+
+    def __getattr__(self, name: str) -> Any:
+        return self.get(name)
+
+
 def in_slots(value: Any) -> Any:
     if isinstance(value, list):
         return [in_slots(each) for each in value]
@@ -91,7 +98,13 @@ def in_items(value: Any) -> Any:
     return Items({name: in_items(inside) for name, inside in value.items()}) if isinstance(value, dict) else value
 
 
-@pytest.mark.parametrize("shape", [in_slots, hidden, in_items])
+def in_attributes(value: Any) -> Any:
+    if isinstance(value, list):
+        return [in_attributes(each) for each in value]
+    return Attributes({name: in_attributes(each) for name, each in value.items()}) if isinstance(value, dict) else value
+
+
+@pytest.mark.parametrize("shape", [in_slots, hidden, in_items, in_attributes])
 @pytest.mark.parametrize(
     "last",
     [
