@@ -49,15 +49,29 @@ _JSON_LINES: Final = frozenset(
 )
 
 
+_LONGEST: Final = 24 * 1024 * 1024
+"""Bytes of the longest line, or frame, that is kept. A longer one is no event."""
+
+
 class _Lines:
     """Splits at line ends. Only lines that begin with `start` are events."""
 
     def __init__(self, start: bytes) -> None:
         self._start = start
-        self._rest = b""
+        self._pieces: list[bytes] = []
+        """The pieces of the line that has not ended."""
+        self._size = 0
 
     def feed(self, data: bytes) -> Iterator[Any]:
-        *lines, self._rest = (self._rest + data).split(b"\n")
+        if b"\n" not in data:  # joined once, when the line ends: a file without lines has many pieces
+            self._size += len(data)
+            if self._size <= _LONGEST:
+                self._pieces.append(data)
+            return
+        *lines, rest = b"".join((*self._pieces, data)).split(b"\n")
+        if self._size > _LONGEST:  # a part of the first one was not kept
+            del lines[0]
+        self._pieces, self._size = [rest], len(rest)
         start = self._start
         for line in lines:
             if line.startswith(start):
@@ -66,13 +80,12 @@ class _Lines:
                     yield parsed(payload)
 
     def rest(self) -> Iterator[Any]:
-        return self.feed(b"\n") if self._rest else iter(())
+        return self.feed(b"\n") if self._size else iter(())
 
 
 _STRING: Final = 7
 _SIZES: Final = {0: 0, 1: 0, 2: 1, 3: 2, 4: 4, 5: 8, 8: 8, 9: 16}
 """Bytes of the values of headers by type; those of types 6 and 7 are preceded by their size."""
-_LONGEST_FRAME: Final = 24 * 1024 * 1024
 
 
 class _Frames:
@@ -86,7 +99,7 @@ class _Frames:
         at = 0
         while len(data) - at >= 12:
             size, headers = struct.unpack_from(">II", data, at)
-            if not 16 + headers <= size <= _LONGEST_FRAME:  # no such frame: nothing after it can be found
+            if not 16 + headers <= size <= _LONGEST:  # no such frame: nothing after it can be found
                 at = len(data)
             elif len(data) - at < size:
                 break

@@ -27,9 +27,9 @@ from otel_agentcost.calls.loop_guard import LoopGuard
 from otel_agentcost.calls.passage import Passages
 from otel_agentcost.calls.rejections import is_rejection
 from otel_agentcost.calls.retrieval import (
-    READING,
     Given,
     Looked,
+    Reading,
     Unwraps,
     Whole,
     follows,
@@ -138,13 +138,9 @@ class Pipeline:
         if call is None:
             if not follows(seam, self._batches, self._unfinished):
                 return wrapped(*args, **kwargs)
-            outer = READING.get()
-            try:
-                READING.set(True)
+            with Reading() as reading:
                 result = wrapped(*args, **kwargs)
-            finally:
-                READING.set(outer)
-            return result if outer else self._retrieved(seam, instance, args, kwargs, result)
+            return result if reading.within else self._retrieved(seam, instance, args, kwargs, result)
         try:
             self._check_loops(call)
             if (gate := self._gates.gate) is not None:
@@ -163,13 +159,9 @@ class Pipeline:
         if call is None:
             if not follows(seam, self._batches, self._unfinished):
                 return await wrapped(*args, **kwargs)
-            outer = READING.get()
-            try:
-                READING.set(True)
+            with Reading() as reading:
                 result = await wrapped(*args, **kwargs)
-            finally:
-                READING.set(outer)
-            return result if outer else self._retrieved(seam, instance, args, kwargs, result)
+            return result if reading.within else self._retrieved(seam, instance, args, kwargs, result)
         try:
             self._check_loops(call)
             if (gate := self._gates.gate) is not None:

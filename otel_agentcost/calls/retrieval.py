@@ -17,8 +17,32 @@ from otel_agentcost.calls.unfinished import Unfinished, UnfinishedAnswers
 from otel_agentcost.diagnostics import report
 from otel_agentcost.wire.format import Format
 
-READING: ContextVar[bool] = ContextVar("agentcost_reading", default=False)
-"""True while a place above reads: HTTP clients below it then leave the response alone."""
+
+class Reading:
+    """A place that may read something of an earlier call, while it does: a context manager."""
+
+    __slots__ = ("_outer", "over", "within")
+
+    def __enter__(self) -> Reading:  # noqa: PYI034 (`Self` needs Python 3.11)
+        self.over = False
+        self._outer = _reading.get()
+        self.within = self._outer is not None and not self._outer.over
+        """True if a place above reads the same."""
+        _reading.set(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.over = True  # a task that was started meanwhile keeps the context
+        _reading.set(self._outer)
+
+    @classmethod
+    def is_open(cls) -> bool:
+        """Return True while a place above reads: HTTP clients below it then leave what is read alone."""
+        place = _reading.get()
+        return place is not None and not place.over
+
+
+_reading: ContextVar[Reading | None] = ContextVar("agentcost_reading", default=None)
 
 
 class Looked(NamedTuple):

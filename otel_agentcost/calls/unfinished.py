@@ -19,7 +19,7 @@ from otel_agentcost.calls.admission import Admission
 from otel_agentcost.calls.seam import Body, HttpReply, RawResponse, Reply
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, Call
-from otel_agentcost.core.cost import Cost
+from otel_agentcost.core.cost import FREE, Cost
 from otel_agentcost.core.usage import Count, Kind, Usage
 from otel_agentcost.telemetry.metrics import ModelLabels
 from otel_agentcost.telemetry.recorder import Recorder
@@ -31,7 +31,7 @@ AT_MOST = 1_000
 """Answers to wait for. Each keeps its request in memory; the oldest are given up and stay without a price."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True, eq=False)
 class Unfinished:
     """An answer that goes on elsewhere."""
 
@@ -44,6 +44,12 @@ class Unfinished:
     """The time of the call, in seconds since the epoch."""
     process: int
     """The process that made the call: its copy in a forked child must not be charged a second time."""
+    earlier: tuple[Admission, ...] = ()
+    """The reservations of earlier turns of the same session that nobody has read: this answer's usage has them, too."""
+    charged_by: Record | None = None
+    """The span of the retrieval that charges the answer."""
+    recorded: bool = False
+    """True if metrics and totals have the answer, or are about to."""
 
 
 def _body(reply: Reply) -> Any:
@@ -62,6 +68,7 @@ def _body(reply: Reply) -> Any:
 
 
 _NO_CALL: Final = Call(operation="", model=None)
+_NOTHING_MORE: Final = Answer(usage=Usage(counts={}))
 _STREAM: Final = object()
 _UNKNOWN_START: Final = "what the session had used before is not known: this process neither created nor read it then"
 
@@ -97,11 +104,14 @@ class UnfinishedAnswers:
         if answer_id is None:
             return
         if answer.total is not None:
-            self._note(answer_id, answer.total, first=True)
+            self._note(answer_id, answer.total)
         begun = Unfinished(
             answer_id=answer_id, request=request, record=record, admission=admission, at=at, process=os.getpid()
         )
         with self._lock:
+            before = self._answers.get(answer_id)
+            if before is not None and before.process == begun.process:
+                begun.earlier = before.earlier if before.admission is None else (*before.earlier, before.admission)
             self._answers[answer_id] = begun
             if len(self._answers) > AT_MOST:
                 self._answers.popitem(last=False)
@@ -126,14 +136,12 @@ class UnfinishedAnswers:
             return
         answer = form.read_response(_NO_CALL, body)
         if answer.total is not None and answer.response_id is not None:
-            self._note(answer.response_id, answer.total, first=True)
+            self._note(answer.response_id, answer.total)
 
-    def _note(self, session: str, total: Usage, *, first: bool = False) -> None:
+    def _note(self, session: str, total: Usage) -> None:
         with self._lock:
-            if first:
-                self._totals.setdefault(session, total)
-            else:
-                self._totals[session] = total
+            self._totals.setdefault(session, total)
+            self._totals.move_to_end(session)
             if len(self._totals) > AT_MOST:
                 self._totals.popitem(last=False)
 
@@ -176,16 +184,42 @@ class UnfinishedAnswers:
         """
         attributes: dict[str, AttributeValue] = {} if error is None else {semconv.ERROR_TYPE: error_type(error)}
         finished = answer.usage is not None or cost.usd is not None
-        if not answer.goes_on and (finished or answer.total is not None):
-            with self._lock:
-                first = self._answers.pop(begun.answer_id, None) is not None
-            if not first:
-                return attributes
-            if answer.total is not None:
-                self._note(begun.answer_id, answer.total)
-        if not answer.goes_on and finished:
+        if answer.goes_on or not (finished or answer.total is not None):
+            return {**answer_attributes(answer, answer.tokens(), cost), **attributes}
+        if not self._is_charged_by(begun, record, answer.total):
+            return attributes
+        if finished:
             if begun.admission is not None:
                 begun.admission.finish(record, answer, cost)
+            for admission in begun.earlier:
+                admission.finish(record, _NOTHING_MORE, FREE)
             counted = answer.tokens() if answer.usage is not None else None
-            self._recorder.charge_finished_answer(begun.record, record, labels, counted, cost)
+            if not begun.recorded:  # telemetry rather misses an answer than counts it twice
+                begun.recorded = True
+                self._recorder.charge_finished_answer(begun.record, record, labels, counted, cost)
         return {**answer_attributes(answer, answer.tokens(), cost), **attributes}
+
+    def _is_charged_by(self, begun: Unfinished, record: Record, total: Usage | None) -> bool:
+        """Return True if the retrieval of `record` charges the answer: also again, where it was interrupted.
+
+        Another retrieval may have charged it, or a later turn of its session may be charged already.
+        """
+        session = begun.answer_id
+        with self._lock:
+            if begun.charged_by is None and self._answers.get(session) is begun and not self._is_old(session, total):
+                begun.charged_by = record
+            if begun.charged_by is not record:
+                return False
+            if self._answers.get(session) is begun:
+                del self._answers[session]
+            if total is not None:
+                self._totals[session] = total
+                self._totals.move_to_end(session)
+        return True
+
+    def _is_old(self, session: str, total: Usage | None) -> bool:
+        """Return True if a session has used more than `total` already: its answer was overtaken by a later one."""
+        known = self._totals.get(session)
+        if known is None or total is None:
+            return False
+        return any(total.counts.get(kind, 0) < count for kind, count in known.counts.items())

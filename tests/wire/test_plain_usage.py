@@ -56,7 +56,7 @@ def read(by: Callable[[], tuple[Any, ...]]) -> Any:
     try:
         usage, *others = by()
     except Malformed as problem:
-        return str(problem)
+        return str(problem).partition(" in the usage ")[0]  # which it quotes, with the field that makes it long
     return list(usage.counts.items()), usage.unsplit, usage.tokens(), others
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from otel_agentcost.calls.call import CURRENT
 from otel_agentcost.calls.pipeline import Pipeline
-from otel_agentcost.calls.retrieval import READING
+from otel_agentcost.calls.retrieval import Reading
 from otel_agentcost.integrations.http._addresses import Addresses
 from otel_agentcost.integrations.patching import FunctionPatch, Patch, Target
 from otel_agentcost.integrations.spans import model_calls
@@ -76,11 +76,10 @@ def held() -> bool:
     """Return True if the request that is about to be sent belongs to a call that is counted above.
 
     Such a call is that of a patched SDK or client, with its retries and redirects, or that of another instrumentation's
-    span. A task that an SDK has started may outlive its call: then the call is settled. What an SDK reads of an earlier
-    call is left to it, too.
+    span. A task that an SDK has started may outlive its call: then the call is settled.
     """
     call = CURRENT.get()
-    return (call is not None and not call.settled) or READING.get() or model_calls.in_flight()
+    return (call is not None and not call.settled) or model_calls.in_flight()
 
 
 _POST = frozenset({"POST", "post", "Post"})
@@ -89,5 +88,8 @@ _GET = frozenset({"GET", "get", "Get"})
 
 
 def sees(method: Any, pipeline: Pipeline) -> bool:
-    """Return True if a request of this method may be a model call, or read what an earlier one has begun."""
-    return method in _POST or (method in _GET and pipeline.awaits)
+    """Return True if a request of this method may be a model call, or read what an earlier one has begun.
+
+    What an SDK above reads of an earlier call is left to it.
+    """
+    return method in _POST or (method in _GET and pipeline.awaits and not Reading.is_open())

@@ -345,7 +345,8 @@ class Session(ABC):
                 turn.look()
                 if turn.refused and cancels:
                     self.cancel(turn)
-            self.unadmitted.popleft()
+            if self.unadmitted and self.unadmitted[0][0] is turn:  # else another reader of the socket has done it
+                self.unadmitted.popleft()
 
     def _ask(self, turn: Turn) -> None:
         turn.refused = self.pipeline.admit_unasked(turn.call) is not None or turn.refused

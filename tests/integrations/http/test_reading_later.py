@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import aiohttp
+import anthropic
 import httpx
 import httpx2
 import pytest
@@ -16,6 +17,7 @@ import urllib3
 from openai import OpenAI
 
 import otel_agentcost
+from otel_agentcost import BudgetExceeded
 from otel_agentcost.core import semconv
 from otel_agentcost.settings.hosts import to_hosts
 from tests.integrations.sdks import test_batches, test_gemini_interactions, test_unfinished_answers
@@ -23,7 +25,7 @@ from tests.integrations.sdks.test_batches import TOKENS, settlements
 from tests.support.batch_provider import BatchProvider
 from tests.support.budgeted_calls import budgeted
 from tests.support.in_memory import Telemetry
-from tests.support.model_server import ModelServer, Reply, Request
+from tests.support.model_server import ModelServer, Reply, Request, json_reply
 
 Get = Callable[[str, Mapping[str, str]], bytes]
 
@@ -249,3 +251,52 @@ def test_interactions_over_http_are_priced(telemetry: Telemetry, model_server: M
         requests.post(f"{model_server.url}/v1beta/interactions", json=body, timeout=9)
         requests.get(f"{model_server.url}/v1beta/interactions/int_1", timeout=9)
     assert telemetry.total("agentcost.cost") == test_gemini_interactions.USD
+
+
+def test_a_model_call_of_an_sdk_that_cannot_read_it_is_not_missed(
+    telemetry: Telemetry, model_server: ModelServer
+) -> None:
+    """anthropic's client posts to the path of another provider: HTTP sees it, also while an SDK may read something."""
+    usage = {"prompt_tokens": 1000, "completion_tokens": 1000, "total_tokens": 2000}
+    choice = {"index": 0, "message": {"role": "assistant", "content": "a"}, "finish_reason": "stop"}
+    body = {"id": "x", "object": "chat.completion", "model": "gpt-4o-mini", "choices": [choice], "usage": usage}
+    model_server.responder = lambda _: json_reply(body)
+    ask: Any = {"model": "gpt-4o-mini", "messages": [], "max_tokens": 1000}
+    with (
+        budgeted(telemetry, hosts=to_hosts("127.0.0.1=openai"), budgets="total:usd=0.0015"),
+        anthropic.Anthropic(base_url=model_server.url, api_key="none", max_retries=0) as made,
+    ):
+        for _ in range(2):
+            made.post("/v1/chat/completions", body=ask, cast_to=object)
+        with pytest.raises(anthropic.APIConnectionError) as refused:
+            made.post("/v1/chat/completions", body=ask, cast_to=object)
+    assert isinstance(refused.value.__cause__, BudgetExceeded)
+    assert telemetry.total("agentcost.cost") == pytest.approx(2 * 0.00075)
+
+
+def test_a_task_that_begins_while_something_is_read_is_seen(telemetry: Telemetry, model_server: ModelServer) -> None:
+    """It keeps the context, and not the reading."""
+    usage = {"prompt_tokens": 1000, "completion_tokens": 1000, "total_tokens": 2000}
+    body = {"id": "x", "object": "chat.completion", "model": "gpt-4o-mini", "choices": [], "usage": usage}
+    model_server.responder = lambda _: json_reply(body)
+    later: list[asyncio.Task[Any]] = []
+
+    async def call() -> None:
+        await asyncio.sleep(0.05)
+        async with httpx.AsyncClient() as client:
+            await client.post(f"{model_server.url}/v1/chat/completions", json={"model": "gpt-4o-mini", "messages": []})
+
+    async def begins(_request: Any) -> None:
+        later.append(asyncio.create_task(call()))
+
+    async def main() -> None:
+        hooks: Any = {"request": [begins]}
+        async with anthropic.AsyncAnthropic(
+            base_url=model_server.url, api_key="none", http_client=httpx2.AsyncClient(event_hooks=hooks)
+        ) as made:
+            await made.get("/v1/models", cast_to=object)
+            await asyncio.gather(*later)
+
+    with budgeted(telemetry, hosts=to_hosts("127.0.0.1=openai")):
+        asyncio.run(main())
+    assert telemetry.total("agentcost.cost") == pytest.approx(0.00075)

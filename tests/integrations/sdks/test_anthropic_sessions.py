@@ -174,3 +174,33 @@ def test_budgets_are_checked_when_events_are_sent(
         claude.beta.sessions.retrieve("sesn_1")
         with pytest.raises(BudgetExceeded):
             claude.beta.sessions.events.send("sesn_1", events=[EVENT])
+
+
+def test_turns_that_nobody_reads_hold_no_budget(
+    telemetry: Telemetry, claude: anthropic.Anthropic, provider: Provider
+) -> None:
+    """Several events are sent before the session is read: its usage is theirs, and their worst cases are given back."""
+    del provider
+    with budgeted(telemetry, budgets="total:tokens=400000"):
+        create(claude)
+        for _ in range(12):
+            for _ in range(2):
+                claude.beta.sessions.events.send("sesn_1", events=[EVENT])
+            claude.beta.sessions.retrieve("sesn_1")
+    assert usd(telemetry) == pytest.approx(24 * TURN)
+
+
+def test_an_old_answer_of_a_session_is_not_charged(
+    telemetry: Telemetry, claude: anthropic.Anthropic, provider: Provider
+) -> None:
+    """A poll that is overtaken by a later one charges nothing again, and loses nothing."""
+    with budgeted(telemetry):
+        create(claude)
+        for turn in range(1, 5):
+            claude.beta.sessions.events.send("sesn_1", events=[EVENT])
+            if turn > 2:  # the answer to a poll of an earlier turn
+                provider.turns = turn - 2
+                claude.beta.sessions.retrieve("sesn_1")
+                provider.turns = turn
+            claude.beta.sessions.retrieve("sesn_1")
+    assert usd(telemetry) == pytest.approx(4 * TURN)
