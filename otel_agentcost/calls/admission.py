@@ -19,7 +19,6 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
-from otel_agentcost.calls import finalize
 from otel_agentcost.calls.batch_reservation import Uploads, reserve_batch
 from otel_agentcost.calls.circuit import Breaking
 from otel_agentcost.calls.named_rules import NamedRules
@@ -49,8 +48,6 @@ from otel_agentcost.telemetry.run_context import Run
 from otel_agentcost.telemetry.spans import Record
 from otel_agentcost.wire import AnswerReader
 from otel_agentcost.wire.format import ModelRequest
-
-finalize.FINALIZERS.add(__name__)
 
 _FREE_OPERATIONS = frozenset({"moderation"})
 """Operations that no provider charges for: they are always admitted."""
@@ -461,12 +458,6 @@ class Admission:
         self.ticket = ticket
         self.settled = False
         """True if the reservation is settled or released, or a thread was asked to do so."""
-
-    def __del__(self) -> None:
-        # The finalizer of the call has settled it. The exception of a signal handler can arrive where that one begins.
-        if getattr(self, "settled", True) or self.ticket.done:
-            return
-        finalize.settle_when_safe(partial(self._gate.guard.settle, self.ticket, None, 0, self._gate.clock()))
 
     @property
     def rewrites(self) -> bool:

@@ -305,8 +305,6 @@ class ActiveCall:
     def disown(self) -> None:
         """Leave the call to another process: its copy in a forked child must not settle it."""
         self._ending.setdefault("", None)
-        if self.admission is not None:
-            self.admission.settled = True
 
 
 CURRENT: ContextVar[ActiveCall | None] = ContextVar("agentcost_call", default=None)

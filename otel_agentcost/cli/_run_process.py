@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from otel_agentcost.core.budgets import Budget, to_limit
 from otel_agentcost.settings import PREFIX, Settings, from_environment
+from otel_agentcost.store.schema import parse_url
 
 LOOK: Final = 0.2
 """Seconds between two looks at what the program has recorded, and for which it lets rows wait."""
@@ -48,7 +49,8 @@ def setup(environ: Mapping[str, str], settings: Settings, record: str, max_usd: 
         max_usd: The limit of the run; None for none.
         folder: A folder for files that the run alone needs.
     """
-    session, url = uuid.uuid4().hex, record.partition("?")[0]
+    # The program may start others in other folders.
+    session, url = uuid.uuid4().hex, f"sqlite:///{parse_url(record).path.absolute()}"
     changed = {f"{PREFIX}RECORD": f"{url}?session={session}&seconds={LOOK}"}
     if not any(environ.get(name) for name in _ENDPOINTS):  # else the user has a Collector, and wants it to be used
         changed |= {name: "none" for name in _EXPORTERS if not environ.get(name)}

@@ -56,6 +56,8 @@ class LiveView:
                 self._last = call.number
                 self._total = self._total.plus(_sums(call))
                 print(self._line(call), file=self._out, flush=True)
+        except BrokenPipeError:  # nobody reads on
+            self._quiet = True
         except (AgentCostError, OSError):  # the program is still making it
             self._source = None
 

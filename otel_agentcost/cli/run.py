@@ -7,8 +7,10 @@ reads: so child processes of the program are seen, too. Everything is printed on
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import sqlite3
 import sys
 import tempfile
 import time
@@ -22,6 +24,7 @@ from otel_agentcost.cli._run_view import LiveView, Outcome, bill, outcome_of
 from otel_agentcost.core import money
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.settings import from_environment
+from otel_agentcost.store.schema import open_for_writing, parse_url
 
 if TYPE_CHECKING:
     from otel_agentcost.cli import Subparsers
@@ -67,6 +70,7 @@ def _run(arguments: argparse.Namespace, folder: Path) -> int:
     settings = from_environment()
     record = f"sqlite:///{folder / 'spend.db'}" if arguments.no_record else settings.record or store_url()
     setup = _run_process.setup(os.environ, settings, record, arguments.max_usd, folder)
+    _check(parse_url(setup.url).path, arguments.json)
     view = LiveView(setup, sys.stderr, quiet=arguments.quiet)
     began = time.time()
     try:
@@ -74,12 +78,37 @@ def _run(arguments: argparse.Namespace, folder: Path) -> int:
     except FileNotFoundError as error:
         raise CannotRun(f"There is no program {arguments.program!r:.120}: name one as your shell knows it.") from error
     view.look()
-    outcome = outcome_of(setup, command, code, time.time() - began)
+    try:
+        outcome = outcome_of(setup, command, code, time.time() - began)
+        if arguments.json is not None:
+            arguments.json.write_text(json.dumps(outcome.as_json(), indent=2) + "\n", encoding="utf-8")
+    except (AgentCostError, OSError) as error:  # the exit code is the program's, if it has failed
+        _say(f"agentcost run: {error}")
+        return code or 2
     if not arguments.quiet:
-        print(bill(outcome, setup.url if not arguments.no_record else None), file=sys.stderr)
-    if arguments.json is not None:
-        arguments.json.write_text(json.dumps(outcome.as_json(), indent=2) + "\n", encoding="utf-8")
+        _say(bill(outcome, setup.url if not arguments.no_record else None))
     return code or _over(outcome, arguments.fail_over)
+
+
+def _check(store: Path, figures: Path | None) -> None:
+    """Find out before money is spent that the figures of the run can be kept.
+
+    Raises:
+        CannotRun: They cannot.
+        StoreError: The file is no store of this version.
+    """
+    try:
+        open_for_writing(store).close()
+    except (sqlite3.Error, OSError) as error:
+        raise CannotRun(f"The spend cannot be recorded into {store} ({error}): set OTEL_AGENTCOST_RECORD.") from error
+    if figures is not None and not figures.absolute().parent.is_dir():
+        raise CannotRun(f"There is no folder {str(figures.absolute().parent)!r:.200} for --json.")
+
+
+def _say(text: str) -> None:
+    """Print on standard error, whose reader may be gone."""
+    with contextlib.suppress(BrokenPipeError):
+        print(text, file=sys.stderr, flush=True)
 
 
 def _over(outcome: Outcome, most: Decimal | None) -> int:
@@ -88,10 +117,10 @@ def _over(outcome: Outcome, most: Decimal | None) -> int:
     if most is None:
         return 0
     if outcome.total.unpriced > 0:
-        print(f"agentcost run: {outcome.total.unpriced} calls without a price are not in the sum.", file=sys.stderr)
+        _say(f"agentcost run: {outcome.total.unpriced} calls without a price are not in the sum.")
     if spent is None or spent <= most:
         return 0
-    print(f"agentcost run: ${spent.normalize():f} was spent, more than --fail-over {most:f}.", file=sys.stderr)
+    _say(f"agentcost run: ${spent.normalize():f} was spent, more than --fail-over {most:f}.")
     return OVER
 
 

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple, cast
 
+from otel_agentcost.diagnostics import reraise_foreign
+
 SIZE: Final = 8
 """Bytes of a fingerprint."""
 
@@ -75,8 +77,9 @@ def of(body: Any) -> Fingerprints | None:
             if name not in _NO_CONTENT and name not in _FIRST and name not in _THEN and _is_given(value)
         }
         whole = blake2b(_segment("rest", rest), digest_size=SIZE)
-    except (TypeError, ValueError, RecursionError, RuntimeError, OverflowError):
-        return None  # objects of an SDK, a circle, a change meanwhile
+    except Exception as error:  # objects of the application, a circle, a change meanwhile: the row goes without
+        reraise_foreign(error)
+        return None
     for segment in segments:
         whole.update(segment)
     return Fingerprints(whole.digest(), tuple(segments))

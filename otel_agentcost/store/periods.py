@@ -46,7 +46,7 @@ def start_of(written: str | date, now: float, zone: tzinfo) -> float | None:
         return max(0.0, since - since % 3600)  # whole hours, which are kept for good
     try:
         return _of_date(datetime.fromisoformat(_with_offset(written.strip())), zone)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise UnclearPeriod(f"{written!r:.80} is no time: {ALLOWED}.") from error
 
 
@@ -66,7 +66,10 @@ def end_of(written: str | date | None, now: float, zone: tzinfo) -> float | None
     day = written.strip().lower() if isinstance(written, str) else written
     whole = day in ("today", "yesterday") or (isinstance(day, date) and not isinstance(day, datetime))
     if whole or (isinstance(day, str) and re.fullmatch(r"\d{4}-\d\d-\d\d", day)):
-        return _of_date(datetime.fromtimestamp(starts, zone).date() + timedelta(days=1), zone)
+        try:
+            return _of_date(datetime.fromtimestamp(starts, zone).date() + timedelta(days=1), zone)
+        except (ValueError, OverflowError) as error:
+            raise UnclearPeriod(f"{written!r:.80} is no time: {ALLOWED}.") from error
     return starts
 
 

@@ -140,6 +140,8 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
     connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     try:
+        if not _is_store(connection) and not _is_empty(connection):
+            raise other(path)  # noqa: TRY301 (the connection is closed)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION or not _is_store(connection):
@@ -204,6 +206,15 @@ def older(path: Path, version: int) -> StoreError:
     )
 
 
+def other(path: Path) -> StoreError:
+    """Return the error for the database of another program, which is not changed."""
+    return StoreError(f"{path} is the database of another program: name a file of its own for the spend.")
+
+
+def _is_empty(connection: sqlite3.Connection) -> bool:
+    return bool(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0)
+
+
 def _is_store(connection: sqlite3.Connection) -> bool:
     return bool(connection.execute("PRAGMA application_id").fetchone()[0] == APPLICATION)
 
@@ -213,14 +224,11 @@ def _bring_forward(connection: sqlite3.Connection, path: Path) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        empty = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0] == 0
-        if empty:
+        if _is_empty(connection):
             _execute(connection, _TABLES)
             version = VERSION
         elif not _is_store(connection):
-            raise StoreError(  # noqa: TRY301 (the transaction is rolled back)
-                f"{path} is the database of another program: name a file of its own for the spend."
-            )
+            raise other(path)  # noqa: TRY301 (the transaction is rolled back)
         if version > VERSION:
             raise newer(path, version)  # noqa: TRY301
         while version < VERSION:

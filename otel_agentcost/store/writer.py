@@ -7,6 +7,7 @@ once, never raised. A process that is killed loses what waits, which is at most 
 
 from __future__ import annotations
 
+import _thread
 import os
 import sqlite3
 import threading
@@ -43,7 +44,12 @@ _PAUSE: Final = 5.0
 """Seconds between two attempts while the file cannot be written."""
 
 _LAST: Final = 5.0
-"""The longest time that the end of a process, or a fork, waits for the writer."""
+"""The longest time that the end of a process waits for the writer."""
+
+_FORK: Final = 0.2
+"""The longest time that a fork waits for the writer: a child that inherits an open file leaves it alone."""
+
+_NATIVE: Final = _thread.start_new_thread
 
 _SWEEP: Final = 60.0
 """Seconds between two deletions of rows that are too old."""
@@ -116,7 +122,7 @@ class Writer:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._asleep = True
-        self._retry = 0.0
+        self._retry = self._due = 0.0
 
     # --- within the application's call ---
 
@@ -146,6 +152,12 @@ class Writer:
 
     def _wake(self) -> None:
         try:
+            if self._thread is None and _thread.start_new_thread is not _NATIVE:
+                # gevent has replaced threads since: what would wait here is a greenlet, and holds up all others.
+                if len(self._queue) >= BATCH or time.monotonic() >= self._due:
+                    self._due = time.monotonic() + self._seconds
+                    self.flush()
+                return
             if self._thread is None or not self._thread.is_alive():
                 thread = threading.Thread(target=self._run, name="agentcost-store", daemon=True)
                 thread.start()
@@ -206,16 +218,21 @@ class Writer:
 
     def close(self) -> None:
         """Write what waits, and close the file. A later row opens it again."""
-        if not self.flush(last=True):
-            with self._lock:
+        written = self.flush(last=True)
+        if not written and self._lock.acquire(timeout=_LAST):
+            try:
                 self._drop_pending(len(self._pending))
+                written = True
+            finally:
+                self._lock.release()
         self._bell.put(False)
         thread, self._thread = self._thread, None
         self._asleep = True
         if thread is not None and thread is not threading.current_thread():
             thread.join(_LAST)
         self._bell = SimpleQueue()
-        self._disconnect()
+        if written:  # else a slow disk holds the thread in a transaction
+            self._disconnect()
 
     def _disconnect(self) -> None:
         file, self._file = self._file, None
@@ -274,7 +291,7 @@ class Writer:
 
     def before_fork(self) -> bool:
         """Close the file: a connection to SQLite must not cross a fork. Returns True if the lock was acquired."""
-        if not self._lock.acquire(timeout=_LAST):
+        if not self._lock.acquire(timeout=_FORK):
             return False
         self._disconnect()
         return True

@@ -72,7 +72,11 @@ def run_storm(storm: Storm, watch: Watch, answers: Answers, calls: int, log: pyt
     assert len(storm.raised) > calls / 10
     assert [places(error) for error in storm.swallowed() if "/otel_agentcost/" in places(error)[0]] == []
     held, spent = held_and_spent()
-    assert held == {"nano_usd": 0, "calls": 0, "holds": 0}
+    # Python drops an exception that arrives where a finalizer begins before the first instruction of it. A reservation
+    # that is lost so expires with its lease.
+    assert held["holds"] <= calls // 10_000
+    if not held["holds"]:
+        assert held == {"nano_usd": 0, "calls": 0, "holds": 0}
     assert answers.served <= spent["calls"] <= answers.served + len(storm.raised)
     assert spent["nano_usd"] <= round(answers.served * USD * 1e9) + 1e6 * calls
     # A signal may arrive between the return of a function and the assignment of its result, everywhere in Python 3.10

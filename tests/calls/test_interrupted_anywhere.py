@@ -68,7 +68,11 @@ class Interruption:
     def _is_checked(self, frame: FrameType) -> bool:
         own, instruction = id(frame), dis.opname[frame.f_code.co_code[frame.f_lasti]]
         (owner, before), self._before = self._before, (own, instruction)
-        return instruction in {"RESUME", "JUMP_BACKWARD"} or (owner == own and before in _CALLS)
+        if instruction == "RESUME":
+            # Python drops an exception that arrives where a finalizer begins before the first instruction of it. A
+            # reservation that is lost so expires with its lease.
+            return frame.f_code.co_name != "__del__"
+        return instruction == "JUMP_BACKWARD" or (owner == own and before in _CALLS)
 
     def handler(self, number: int, frame: FrameType) -> None:
         """Raise like a signal handler, from a frame that has the interrupted one among its arguments."""

@@ -172,3 +172,20 @@ def test_the_example_of_the_help_works(tmp_path: Path, server: ModelServer, monk
     monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     assert main(shlex.split(run_command.EXAMPLE.removeprefix("Example: agentcost "))) == 0
+
+
+def test_what_cannot_be_kept_is_said_before_the_program_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """No money is spent for a run whose figures would be lost."""
+    command = [sys.executable, "-c", "print('it ran')"]
+    assert main(["run", "--no-record", "--json", str(tmp_path / "none" / "figures.json"), *command]) == 2
+    assert "for --json" in capfd.readouterr().err
+    other = tmp_path / "other.db"
+    other.write_text("the notes of somebody", encoding="utf-8")
+    monkeypatch.setenv("OTEL_AGENTCOST_RECORD", f"sqlite:///{other}")
+    assert main(["run", *command]) == 2
+    streams = capfd.readouterr()
+    assert "cannot be recorded" in streams.err
+    assert "it ran" not in streams.out
+    assert other.read_text(encoding="utf-8") == "the notes of somebody"

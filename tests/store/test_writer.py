@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import os
 import signal
 import sqlite3
@@ -9,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 
@@ -347,3 +349,31 @@ print("the application goes on")
     assert err.count("the spend store cannot be written") == 1
     assert rows(path, "PRAGMA integrity_check")[0][0] == "ok"
     assert nano(path) == rows(path, "SELECT sum(nusd) AS nusd FROM hour")[0]["nusd"]
+
+
+def test_the_database_of_another_program_is_not_changed(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Not even its journal, which stays in the file."""
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as theirs:
+        theirs.execute("CREATE TABLE theirs (a)")
+    before = path.read_bytes()
+    writer = writer_of(path)
+    writer.settled(a_call())
+    writer.close()
+    assert path.read_bytes() == before
+    assert "is the database of another program" in caplog.text
+
+
+def test_a_program_whose_threads_gevent_replaces_later_does_not_wait(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A thread that waits would be a greenlet there, and nothing else would run: calls write what waits themselves."""
+    path = tmp_path / "spend.db"
+    writer = writer_of(path)
+    monkeypatch.setattr(_thread, "start_new_thread", lambda *_: pytest.fail("a thread was started"))
+    writer.settled(a_call())
+    assert len(rows(path)) == 1
+    for _ in range(3):
+        writer.settled(a_call())
+    writer.close()
+    assert len(rows(path)) == 4

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from otel_agentcost.store import schema
 from otel_agentcost.store.periods import UnclearPeriod
@@ -93,7 +93,7 @@ class SqliteSource:
         """Return the loops, refusals and adjustments of a period, in their order."""
         where, values = self._where(question, hours=False)
         sql = f"SELECT c.kind, c.what, c.agent, c.nusd FROM event c {where} ORDER BY c.id"  # noqa: S608 - constants
-        return [Happened(*row) for row in self._connection.execute(sql, values)]
+        return [Happened(*row) for row in self._rows(sql, values)]
 
     def calls(self, session: str, after: int) -> Sequence[Called]:
         """Return the calls of a session whose number is above `after`, in their order."""
@@ -102,7 +102,13 @@ class SqliteSource:
             "ifnull(c.input, 0), ifnull(c.cache_read, 0), ifnull(c.output, 0) FROM call c JOIN dims d ON d.id = c.dims "
             "WHERE c.id > ? AND c.writer IN (SELECT id FROM writer WHERE session = ?) ORDER BY c.id"
         )
-        return [Called(*row) for row in self._connection.execute(sql, (after, session))]
+        return [Called(*row) for row in self._rows(sql, (after, session))]
+
+    def _rows(self, sql: str, values: Sequence[object]) -> list[tuple[Any, ...]]:
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise StoreError(f"The store {self._path} cannot be read ({error}).") from error
 
     def last_call(self) -> int:
         """Return the number of the latest call; 0 if there is none."""
