@@ -17,24 +17,33 @@ _OURS = __name__.partition(".")[0]
 
 
 def _agent(agent: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Agent:
-    if agent.name is None and kwargs.get("infer_name", True):
-        _infer_name(agent)
+    name = agent.name
+    if name is None and kwargs.get("infer_name", True):
+        name = _inferred_name(agent)
     conversation = kwargs.get("conversation_id") or getattr(kwargs.get("conversation"), "id", None)
     description = getattr(agent, "description", None)
     return Agent(
-        name=agent.name or "agent",  # as its own spans name it
+        name=name or "agent",  # as its own spans name it
         description=description if isinstance(description, str) else None,
         conversation=conversation if isinstance(conversation, str) and conversation != "new" else None,
         create_span=not _makes_span(agent, kwargs),
     )
 
 
-def _infer_name(agent: Any) -> None:
-    """Let the agent take the name of the variable that holds it, as it does where its caller is the next frame."""
+def _inferred_name(agent: Any) -> str | None:
+    """Return the name of the variable that holds the agent, where the application calls `iter` itself.
+
+    `run` and the others give the agent that name, unless they are asked not to. `iter` leaves the agent as it is.
+    """
     frame = sys._getframe()
     while frame.f_back is not None and str(frame.f_back.f_globals.get("__name__")).startswith(_OURS):
         frame = frame.f_back
+    if frame.f_back is None or str(frame.f_back.f_globals.get("__name__")).startswith("pydantic_ai."):
+        return None
     agent._infer_name(frame)
+    name: str | None = agent.name
+    agent.name = None
+    return name
 
 
 def _makes_span(agent: Any, kwargs: dict[str, Any]) -> bool:

@@ -120,6 +120,21 @@ def test_the_name_of_an_agent_is_inferred_as_without_us(telemetry: Telemetry) ->
     assert tree(telemetry) == ["invoke_agent writer", f"  {MODEL_CALL}"]
 
 
+def test_an_agent_that_gets_no_name_without_us_gets_none(telemetry: Telemetry) -> None:
+    """`infer_name=False` and `iter` leave it as it is. The span of `iter` is named after the variable."""
+
+    async def run(url: str) -> None:
+        unnamed = sdk.Agent(chat(url))
+        await unnamed.run("Hi", infer_name=False)
+        assert unnamed.name is None
+        await iterated(unnamed)
+        assert unnamed.name is None
+
+    with model(says(), says()) as url, watched(telemetry):
+        finish(run(url))
+    assert tree(telemetry)[::2] == ["invoke_agent agent", "invoke_agent agent"]
+
+
 def test_an_agent_that_a_tool_runs_is_below_the_tool(telemetry: Telemetry) -> None:
     """It counts in its own totals and in those of the agent that uses it."""
     with model(calls("ask_writer"), says(), says()) as url:
