@@ -70,7 +70,7 @@ def _body(reply: Reply) -> Any:
 _NO_CALL: Final = Call(operation="", model=None)
 _NOTHING_MORE: Final = Answer(usage=Usage(counts={}))
 _STREAM: Final = object()
-_UNKNOWN_START: Final = "what the session had used before is not known: this process neither created nor read it then"
+_UNKNOWN_START: Final = "what the session had used before is not known: no SDK of this process created or read it then"
 
 
 class UnfinishedAnswers:

@@ -24,16 +24,18 @@ _ITERATORS = frozenset({"iter_any", "iter_chunked", "iter_chunks", "__aiter__"})
 """Methods of the stream that call those of `_READS`."""
 
 
-def tap(response: Any, compressed: bool, listener: StreamListener, content_type: str | None = None) -> RawReader:  # noqa: FBT001 (bound in advance)
+def tap(response: Any, compressed: bool | None, listener: StreamListener, content_type: str | None = None) -> RawReader:  # noqa: FBT001 (bound in advance)
     """Read the bytes of `response` while the application reads them.
 
     Args:
         response: The response.
-        compressed: True if the session does not decompress.
+        compressed: True if the session does not decompress; None if that is not known: the bytes tell.
         listener: The receiver of the events.
         content_type: What the bytes are; None: what the header says.
     """
-    decode = _decoder(response) if compressed else None
+    decode = _decoder(response) if compressed is not False else None
+    if decode is not None and compressed is None:
+        decode = _Guess(decode)
     kind = str(response.headers.get("content-type") or "") if content_type is None else content_type
     reader = RawReader(listener, kind, decode)
     response.content = _tapped_class()(response.content, _Tap(response, reader, listener))
@@ -51,6 +53,23 @@ def _decoder(response: Any) -> Callable[[bytes], bytes] | None:
         decompressor = (library.BrotliDecompressor if encoding == "br" else library.ZSTDDecompressor)()
     decode: Callable[[bytes], bytes] = decompressor.decompress_sync
     return decode
+
+
+_COMPRESSED = (b"\x1f\x8b", b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda", b"\x28\xb5\x2f\xfd")
+"""How gzip, zlib and zstd begin, and no text does. A short response has left its session when it is looked at."""
+
+
+class _Guess:
+    """Decompresses bytes that begin like compressed ones, and leaves others as they are."""
+
+    def __init__(self, decode: Callable[[bytes], bytes]) -> None:
+        self._decode = decode
+        self._compressed: bool | None = None
+
+    def __call__(self, data: bytes) -> bytes:
+        if self._compressed is None:
+            self._compressed = data.startswith(_COMPRESSED)
+        return self._decode(data) if self._compressed else data
 
 
 class _Tap:

@@ -44,7 +44,7 @@ class _Seam(HttpSeam):
 
     def unwrap(self, result: Any) -> HttpReply:
         session = result._session
-        compressed = session is not None and not session.auto_decompress
+        compressed = None if session is None else not session.auto_decompress
         return HttpReply(result, result.status, result._body, partial(_aiohttp.tap, result, compressed))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gzip
 import json
 import zlib
@@ -9,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import aiohttp
 import brotli  # type: ignore[import-untyped]
 import pytest
 import zstandard
@@ -125,6 +127,28 @@ def test_compressed_bodies_are_read_aside(
         assert send(f"{provider.address}:{port_of(model_server)}{path}", body) == bytes_of(reply), name
         (span,) = spans()
         assert span["agentcost.cost.usd"] == 0.000045, (name, span)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "deflate", "zstd"])
+def test_a_session_that_does_not_decompress_is_not_missed(
+    encoding: str, model_server: ModelServer, spans: Callable[[], list[dict[str, Any]]]
+) -> None:
+    """aiohttp has taken a short response from its session before anybody looks at it."""
+    provider = BY_NAME["openai chat"]
+    path, body, reply = request_of(provider, streamed=False)
+    packed = ENCODINGS[encoding](bytes_of(reply))
+    model_server.replies(replace(reply, headers={"Content-Encoding": encoding}, body=packed))
+
+    async def post() -> bytes:
+        async with (
+            aiohttp.ClientSession(auto_decompress=False) as session,
+            session.post(f"{provider.address}:{port_of(model_server)}{path}", json=body) as response,
+        ):
+            return await response.read()
+
+    assert asyncio.run(post()) == packed
+    (span,) = spans()
+    assert span["agentcost.cost.usd"] == 0.000045
 
 
 @pytest.mark.parametrize("name", CLIENTS)
