@@ -96,7 +96,7 @@ def _fields_of_another(value: Any) -> Any:
         return {**known, **more} if more and isinstance(more, dict) else known  # pyright: ignore[reportUnknownVariableType]
     except Exception as error:  # no object with fields
         reraise_foreign(error)
-        return value  # pyright: ignore[reportUnknownVariableType]
+        return value
 
 
 def _holds_all(value: Any, known: dict[str, Any]) -> bool:
