@@ -187,6 +187,10 @@ def test_a_refused_turn_is_not_sent(start: Start, telemetry: Telemetry) -> None:
             with pytest.raises(BudgetExceeded):
                 await send()
         await session.send_client_content(turns={"role": "user", "parts": [{"text": "a"}]}, turn_complete=False)
+        for _ in range(500):  # the server reads in a thread of its own
+            if len(server.types()) > 2:
+                break
+            await asyncio.sleep(0.01)
 
     talk(server, conversation)
     assert server.types() == ["setup", "client_content", "client_content"]
