@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import re
 import sqlite3
+import time
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
@@ -138,11 +139,11 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
     path.parent.mkdir(parents=True, exist_ok=True)
     # It has names of users: nobody else may read it. The files that SQLite adds get the same permissions.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    if _has_tables_of_another(path):
+        raise other(path)
     connection = sqlite3.connect(path, timeout=PATIENCE, isolation_level=None, check_same_thread=False)
     try:
-        if not _is_store(connection) and not _is_empty(connection):
-            raise other(path)  # noqa: TRY301 (the connection is closed)
-        connection.execute("PRAGMA journal_mode = WAL")
+        _keep_a_log(connection)
         connection.execute("PRAGMA synchronous = NORMAL")
         if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION or not _is_store(connection):
             _bring_forward(connection, path)
@@ -209,6 +210,32 @@ def older(path: Path, version: int) -> StoreError:
 def other(path: Path) -> StoreError:
     """Return the error for the database of another program, which is not changed."""
     return StoreError(f"{path} is the database of another program: name a file of its own for the spend.")
+
+
+def _keep_a_log(connection: sqlite3.Connection) -> None:
+    """Set the journal mode. SQLite does not wait by itself here, while another process makes the file."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:  # noqa: PERF203 (once a file)
+            if "locked" not in str(error) or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _has_tables_of_another(path: Path) -> bool:
+    """Return True if the file is the database of another program, by its first page (https://sqlite.org/fileformat2).
+
+    SQLite is not asked: what it reads, it locks, and another process may be making this store.
+    """
+    with path.open("rb") as file:
+        head = file.read(108)
+    if len(head) < 108 or not head.startswith(b"SQLite format 3\0"):
+        return False
+    return int.from_bytes(head[68:72], "big") != APPLICATION and int.from_bytes(head[103:105], "big") > 0
 
 
 def _is_empty(connection: sqlite3.Connection) -> bool:

@@ -46,8 +46,10 @@ _PAUSE: Final = 5.0
 _LAST: Final = 5.0
 """The longest time that the end of a process waits for the writer."""
 
-_FORK: Final = 0.2
-"""The longest time that a fork waits for the writer: a child that inherits an open file leaves it alone."""
+_FORK: Final = 2.0
+"""The longest time that a fork waits for the end of a transaction. A child that inherits an open file cannot write it:
+SQLite takes the locks of its parent for its own.
+"""
 
 _NATIVE: Final = _thread.start_new_thread
 
