@@ -99,7 +99,7 @@ def __getattr__(name: str) -> Any:
 
         return AgentCostInstrumentor
     if name in ("remaining", "spend"):
-        from otel_agentcost import asking  # noqa: PLC0415
+        from otel_agentcost import asking  # noqa: PLC0415 (imports the store, which few programs ask)
 
         return getattr(asking, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

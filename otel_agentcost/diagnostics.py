@@ -19,7 +19,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import copy_context
 from types import CodeType, FrameType
-from typing import Any
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 
 class _Log:
@@ -53,7 +55,7 @@ class _Log:
     def _log(self, level: int, message: str, args: tuple[object, ...]) -> None:
         try:
             self._logger.log(level, message, *args, stacklevel=3)  # as if the caller had called the logger
-        except Exception as error:
+        except Exception as error:  # of a handler or a filter of the application
             reraise_foreign(error)
 
 
@@ -211,17 +213,25 @@ _ATTEMPTS = 10
 """An action that is interrupted this often is left to the finalizer of its owner."""
 
 
-def complete(action: Callable[[], object]) -> None:
+def complete(action: Callable[[], _T]) -> _T:
     """Run an action that must not stay half done: again, if an exception of others interrupts it.
 
     Args:
         action: Continues where it was interrupted, or has the same effect when it is run again.
 
+    Returns:
+        What the action returns, if nothing has interrupted it.
+
     Raises:
         BaseException: The last exception that interrupted the action, which is complete now.
     """
-    interruption: BaseException | None = None
-    for _ in range(_ATTEMPTS):
+    try:
+        return action()
+    except BaseException as error:
+        if not foreign(error):
+            raise
+        interruption = error
+    for _ in range(_ATTEMPTS - 1):
         try:
             action()
             break
@@ -229,8 +239,7 @@ def complete(action: Callable[[], object]) -> None:
             if not foreign(error):
                 raise
             interruption = error
-    if interruption is not None:
-        raise interruption
+    raise interruption
 
 
 def _handlers() -> frozenset[CodeType]:

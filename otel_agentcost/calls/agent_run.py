@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Generator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from typing import Any, Final, Literal, NamedTuple, cast
 
@@ -162,6 +162,15 @@ class AgentRun(AbstractContextManager["AgentRun"]):
         if entered is not None:
             self._place = blocks.place()
             entered.leave()
+
+    @contextmanager
+    def begun(self) -> Generator[None]:
+        """Open the run for a block, and pause it at the end: it goes on elsewhere. A block that raises ends it."""
+        with ExitStack() as failing:
+            failing.enter_context(self)
+            yield
+            failing.pop_all()
+        self.pause()
 
     def resumed(self) -> AbstractContextManager[None]:
         """Return a context manager that makes the context of the paused run current again for a while."""

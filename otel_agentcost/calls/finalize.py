@@ -64,7 +64,7 @@ def settle_when_safe(settle: Callable[[], object]) -> None:
     """
     try:
         _settle_when_safe(settle)
-    except BaseException as error:
+    except BaseException as error:  # not `complete` at once: within its frame nothing is safe (`inside_telemetry`)
         if foreign(error):
             complete(partial(_settle_when_safe, settle))
         raise

@@ -27,10 +27,8 @@ from otel_agentcost.calls.loop_guard import LoopGuard
 from otel_agentcost.calls.passage import Passages
 from otel_agentcost.calls.rejections import is_rejection
 from otel_agentcost.calls.retrieval import (
-    Given,
     Looked,
     Reading,
-    Unwraps,
     Whole,
     follows,
     has_failed,
@@ -148,7 +146,7 @@ class Pipeline:
                 args, kwargs = self._rewrite(call, seam, args, kwargs)
             with call.active():
                 result = wrapped(*args, **kwargs)
-            return self._deliver(call, seam, result)
+            return self._deliver(call, seam.unwrap, result)
         except BaseException as error:
             self._stop(call, error)
             raise
@@ -169,7 +167,7 @@ class Pipeline:
                 args, kwargs = self._rewrite(call, seam, args, kwargs)
             with call.active():
                 result = await wrapped(*args, **kwargs)
-            return self._deliver(call, seam, result)
+            return self._deliver(call, seam.unwrap, result)
         except BaseException as error:
             self._stop(call, error)
             raise
@@ -188,7 +186,7 @@ class Pipeline:
             with call.active():
                 events: Iterator[Any] = iter(wrapped(*args, **kwargs))
                 first = list(islice(events, 1))
-            tapped = self._deliver(call, seam, chain(first, events))
+            tapped = self._deliver(call, seam.unwrap, chain(first, events))
         except BaseException as error:
             self._stop(call, error)
             raise
@@ -339,10 +337,10 @@ class Pipeline:
 
     # --- 5 usage: from a whole response now, from a stream at its end ---
 
-    def _deliver(self, call: ActiveCall, seam: Unwraps, result: Any) -> Any:
-        """Return what the SDK returned: settled, or tapped."""
+    def _deliver(self, call: ActiveCall, unwrap: Callable[[Any], Reply], result: Any) -> Any:
+        """Return what the SDK returned: settled, or tapped. `unwrap` is that of the seam."""
         try:
-            return self._received(call, seam.unwrap(result), result)
+            return self._received(call, unwrap(result), result)
         except Exception as error:
             report("reading a response", error)
             self.finish(call, Answer(missing=f"the response could not be read ({type(error).__name__})"))
@@ -416,12 +414,12 @@ class Pipeline:
                 return result
             record = self._spans.open(begun.request.call, begun.request.endpoint.attributes)
             record.account_of(begun.record)
-        except Exception as error:
+        except Exception as error:  # the application gets what it reads all the same
             report("reading a retrieved answer", error)
             return result
         call = ActiveCall(begun.request, record, instance, begun.at, None, self.settle_stream, begun)
         call.sent = True
-        return self._deliver(call, Given(reply), result)
+        return self._deliver(call, lambda _: reply, result)
 
     def _read_whole(self, call: ActiveCall, content_type: str, content: bytes) -> None:
         """Read an HTTP response that the client, or a hook of the application, has read completely."""

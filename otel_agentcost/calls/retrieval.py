@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 from otel_agentcost.calls.batches import Batches
 from otel_agentcost.calls.seam import BatchRead, HttpReply, ReadsBatches, ReadsSessions, Reply, Retrieves, Seam
@@ -81,27 +81,6 @@ def is_later(found: Looked, reply: Reply) -> bool:
     return found.batch is None or found.batch.kind != "results"
 
 
-class Unwraps(Protocol):
-    """Says what came back: a seam, or what has asked one already."""
-
-    def unwrap(self, result: Any) -> Reply:
-        """Return what came back, from what the patched method returned."""
-        ...
-
-
-class Given:
-    """A reply that is known already."""
-
-    def __init__(self, reply: Reply) -> None:
-        """Keep the reply."""
-        self._reply = reply
-
-    def unwrap(self, result: Any) -> Reply:
-        """Return the reply."""
-        del result
-        return self._reply
-
-
 def has_failed(reply: Reply) -> bool:
     """Return True for the response of a request that was refused. SDKs raise for one."""
     return isinstance(reply, HttpReply) and not 200 <= reply.status < 300
@@ -134,7 +113,7 @@ class Whole:
         if done is not None and complete and error is None and body is not None:
             try:
                 done(body)
-            except Exception as bug:
+            except Exception as bug:  # the application gets what it reads all the same
                 report("reading what was retrieved", bug)
 
     def dropped(self) -> None:

@@ -199,7 +199,3 @@ class ReadsSessions(Protocol):
             kwargs: The keyword arguments of the call.
         """
         ...
-
-    def unwrap(self, result: Any) -> Reply:
-        """Return what came back, as `Seam.unwrap` does."""
-        ...

@@ -333,8 +333,8 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             return
         try:
             self._count(running, nanoseconds, failure)
-        except BaseException as error:
-            if not foreign(error):  # of others: this is repeated
+        except BaseException as error:  # of others too: then the caller repeats this
+            if not foreign(error):
                 self._end_span()
             raise
         self._end_span()

@@ -531,12 +531,8 @@ class Guard:
         claims = [each.claim for each in counted]
         if mark is not None:
             claims.append(both_ends.charging(mark, now))
-        settle = partial(self.ledger.settle, call_id, claims, amounts, now)
-        try:
-            standings = settle()
-        except BaseException:  # of others: no cost must stay half counted, and the ledger counts a call once
-            complete(settle)
-            raise
+        # No cost must stay half counted, and the ledger counts a call once.
+        standings = complete(partial(self.ledger.settle, call_id, claims, amounts, now))
         self._queues.wake(claims)
         return levels(counted, standings, amounts, self.policy.soft_limit)
 

@@ -147,7 +147,7 @@ def open_for_writing(path: Path) -> sqlite3.Connection:
         connection.execute("PRAGMA synchronous = NORMAL")
         if connection.execute("PRAGMA user_version").fetchone()[0] != VERSION or not _is_store(connection):
             _bring_forward(connection, path)
-    except BaseException:
+    except BaseException:  # of others too: no connection stays open
         connection.close()
         raise
     return connection
@@ -257,13 +257,13 @@ def _bring_forward(connection: sqlite3.Connection, path: Path) -> None:
         elif not _is_store(connection):
             raise other(path)  # noqa: TRY301 (the transaction is rolled back)
         if version > VERSION:
-            raise newer(path, version)  # noqa: TRY301
+            raise newer(path, version)  # noqa: TRY301 (the same)
         while version < VERSION:
             _execute(connection, MIGRATIONS[version])
             version += 1
             connection.execute(f"PRAGMA user_version = {version}")
         connection.execute("COMMIT")
-    except BaseException:
+    except BaseException:  # of others too: no transaction stays open
         connection.execute("ROLLBACK")
         raise
 

@@ -140,7 +140,7 @@ class Writer:
             queue.append((self._clock(), call, fingerprints.snapshot(body)))
             if self._asleep or waiting + 1 == BATCH:
                 self._wake()
-        except Exception as error:
+        except Exception as error:  # the call of the application goes on
             report("recording a call in the spend store", error)
 
     def event(self, kind: EventKind, what: str, span: Span, *, agent: str | None, usd: Decimal | None) -> None:
@@ -172,7 +172,7 @@ class Writer:
     def _drop(self, rows: int) -> None:
         try:
             self._count_dropped(rows)
-        except Exception as error:
+        except Exception as error:  # a meter provider of the application may raise
             report("counting rows that the spend store has dropped", error)
 
     # --- the thread ---
@@ -208,7 +208,7 @@ class Writer:
             self._take()
             if self._pending and (last or time.monotonic() >= self._retry):
                 self._write_all()
-        except Exception as error:
+        except Exception as error:  # the thread goes on, and tries again
             report("writing the spend store", error)
         finally:
             self._lock.release()
@@ -249,7 +249,7 @@ class Writer:
             item = self._queue.popleft()
             try:
                 self._pending.append(item if isinstance(item, Event) else row_of(*item, self._book))
-            except Exception as error:
+            except Exception as error:  # one row is lost, and counted
                 self._drop(1)
                 report("making a row of the spend store", error)
         self._drop_pending(len(self._pending) - MOST)

@@ -164,7 +164,7 @@ def _around_left_open(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwarg
     before = context.get_current()
     try:
         return wrapped(*args, **kwargs)
-    except BaseException:
+    except BaseException:  # however the run fails, its span ends
         try:
             complete(partial(end_left_open, before))
         except Exception as bug:  # of a span processor of the application, for example

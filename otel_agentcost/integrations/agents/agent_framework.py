@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import sys
 import weakref
-from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -52,14 +51,11 @@ def _around_stream(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: d
         report(f"reading an agent of {_NAME}", bug)
     if opened is None:
         return wrapped(*args, **kwargs)
-    with ExitStack() as failing:
-        failing.enter_context(opened)
+    with opened.begun():
         stream = wrapped(*args, **kwargs)
-        failing.pop_all()
-    opened.pause()
     try:
         stream.with_cleanup_hook(partial(_end, opened, weakref.ref(stream))).with_pull_context_manager(opened.resumed)
-    except Exception as bug:
+    except Exception as bug:  # a stream of another shape
         opened.__exit__(None, None, None)
         report(f"following a stream of {_NAME}", bug)
     return stream

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 import sys
-from contextlib import ExitStack, nullcontext
+from contextlib import nullcontext
 from typing import Any, Final
 
 from otel_agentcost.calls.agent_run import Agent, AgentRun, place_in_run
@@ -71,14 +71,11 @@ async def _around_orchestration(wrapped: Any, instance: Any, args: tuple[Any, ..
     except Exception as bug:  # a release of another shape
         report(f"reading a workflow of {_NAME}", bug)
         return await wrapped(*args, **kwargs)
-    with ExitStack() as failing:
-        failing.enter_context(opened)
+    with opened.begun():
         result = await wrapped(*args, **kwargs)
-        failing.pop_all()
-    opened.pause()
     try:
         _end_with(opened, result)
-    except Exception as bug:
+    except Exception as bug:  # a result of another shape
         opened.__exit__(None, None, None)
         report(f"waiting for the end of a workflow of {_NAME}", bug)
     return result
@@ -105,7 +102,7 @@ def _take_along(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dic
         there = place_in_run(_NAME)
         if there is not None:
             setattr(metadata, _PLACE, there)
-    except Exception as bug:
+    except Exception as bug:  # metadata of another shape: the message is sent all the same
         report(f"keeping the context of a message of {_NAME}", bug)
     return metadata
 
