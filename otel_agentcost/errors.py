@@ -246,6 +246,9 @@ def _budget_text(error: BudgetExceeded) -> str:
 
 _USED_UP: Final = frozenset({"spent", "held", "seconds", "cut_off"})
 
+OF_AN_AGENT: Final = "run of agent"
+"""How the name of a trace begins that is none for OpenTelemetry, but the run of an agent without a span."""
+
 _UNDER_NO_SPAN: Final = re.compile(r"\(calls under no span until (.*)\)$")
 """The end of the name of a trace (`calls/work.py`) that is none for OpenTelemetry: an hour of a process."""
 
@@ -258,7 +261,9 @@ def _renewal(value: str) -> str:
     unit, space, _ = value.rpartition(" ")
     if not space:
         return ""
-    return f" The next {'run' if unit.startswith('run ') else unit} has a new allowance."
+    if unit.startswith("run ") and not unit.startswith(OF_AN_AGENT):
+        unit = "run"
+    return f" The next {unit} has a new allowance."
 
 
 def _used(error: BudgetExceeded) -> str:

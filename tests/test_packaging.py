@@ -28,7 +28,7 @@ DATA = (
     | {"otel_agentcost/integrations/http/packages.json", "otel_agentcost/integrations/http/paths.json"}
     | {f"otel_agentcost/guard/ledger/{name}.lua" for name in ("_common", "reserve", "settle", "release", "standing")}
     | {f"otel_agentcost/guard/ledger/{name}_batch.lua" for name in ("keep", "name", "find", "close")}
-    | {f"otel_agentcost/guard/ledger/{name}.lua" for name in ("open_batches", "count_lines")}
+    | {f"otel_agentcost/guard/ledger/{name}.lua" for name in ("open_batches", "count_lines", "find_note", "swap_note")}
 )
 BOARDS = {f"otel_agentcost/boards_data/{name}" for name in dashboards.files()}
 

@@ -551,12 +551,18 @@ class Admission:
             return None
         return Saved(before - cost.usd, self._facts.call.model, self.ticket.model)
 
-    def settle_unfinished(self, record: Record) -> None:
-        """Count the whole reservation as spent: the provider goes on with the answer, and may bill all of it."""
+    def unfinished(self, record: Record) -> Callable[[], None]:
+        """Return the action that counts the whole reservation as spent: the provider goes on with the answer, and may
+        bill all of it.
+        """
         gate, worst = self._gate, self.ticket.worst_case
         self.settled = True
         usd, tokens = money.from_nano(worst.get("nano_usd", 0)), worst.get("tokens", 0)
-        gate.guard.run_without_blocking(partial(self._settle, record.span, usd, tokens, gate.clock()))
+        return partial(self._settle, record.span, usd, tokens, gate.clock())
+
+    def settle_unfinished(self, record: Record) -> None:
+        """Count the whole reservation as spent, without blocking an event loop."""
+        self._gate.guard.run_without_blocking(self.unfinished(record))
 
     def finish(self, record: Record, answer: Answer, cost: Cost) -> None:
         """Replace what `settle_unfinished` has counted by the real cost. What is still unknown stays the worst case."""
@@ -585,7 +591,7 @@ class Admission:
 
     def asks(self, passage: Passage, answer: Answer) -> bool:
         """Return True if the ledger has to say which of two services charges the call. That may take time."""
-        return passage.proved or (self.ticket.mark is not None and answer.usage is None)
+        return passage.proved or (self.ticket.mark is not None and answer.usage is None and not answer.goes_on)
 
     def left_upstream(self, record: Record, mark: Mark, answer: Answer, cost: Cost) -> bool:
         """Write down for the service upstream what the call has cost. Returns False if that has ended without charging

@@ -20,10 +20,12 @@ from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 
 from otel_agentcost.calls import active, finalize
 from otel_agentcost.calls.active import Instrumentation
+from otel_agentcost.calls.scopes import new_value
 from otel_agentcost.calls.tool_call import ToolCall, open_call
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.diagnostics import complete, report
+from otel_agentcost.errors import OF_AN_AGENT
 from otel_agentcost.telemetry import agent_spans, attribution, blocks, open_spans, rollup
 from otel_agentcost.telemetry.blocks import Entered, Place
 from otel_agentcost.telemetry.held_span import HeldEnd, before_end
@@ -51,6 +53,11 @@ class Agent(NamedTuple):
     """A value that is the same for all methods through which one run passes. They then count as one run."""
     create_span: bool = True
     """False if the framework makes a span of the run, inside of it. That span is adopted."""
+
+
+def _unit_of(agent: Agent) -> str:
+    """Return a new name for a run of `agent` in ledgers, where it has no span (`work.py`)."""
+    return f"{OF_AN_AGENT} {agent.name} {new_value()}" if agent.name else f"{OF_AN_AGENT} {new_value()}"
 
 
 class AgentRun(AbstractContextManager["AgentRun"]):
@@ -107,7 +114,8 @@ class AgentRun(AbstractContextManager["AgentRun"]):
         name = None if agent.workflow else agent.name
         parent = trace.get_current_span(outer)
         tally = rollup.tally_of(parent)
-        ctx = attribution.within_agent(outer, tally, agent=name, conversation=agent.conversation)
+        unit = None if parent.get_span_context().is_valid else _unit_of(agent)
+        ctx = attribution.within_agent(outer, tally, agent=name, conversation=agent.conversation, unit=unit)
         adopted = agent_spans.span_of(parent, agent.name, workflow=agent.workflow)
         if adopted is not None:
             self.adopt(adopted)

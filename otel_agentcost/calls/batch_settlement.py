@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar, cast
 
 from otel_agentcost.calls import pricing
 from otel_agentcost.calls.admission import Gates
@@ -22,6 +22,7 @@ from otel_agentcost.core.batch_record import BatchRecord
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.cost import FREE, Cost
 from otel_agentcost.core.ledger import MOST, Amounts, Ledger
+from otel_agentcost.core.notes import NoteVerbs, keeps_notes
 from otel_agentcost.core.usage import NO_TOKENS, NOTHING, Tokens
 from otel_agentcost.diagnostics import report, warn_once
 from otel_agentcost.guard import CallFacts, forks
@@ -100,6 +101,15 @@ class Books:
         gate = self.gates.gate
         return gate.guard.ledger.ask(verb) if gate is not None else verb(batch_verbs(self.ledger))
 
+    def ask_notes(self, verb: Callable[[NoteVerbs], _T]) -> _T:
+        """Return the answer of the ledger, which keeps notes. Raises `LedgerError` if it is down."""
+        gate, ledger = self.gates.gate, cast("object", self.ledger)
+        if gate is not None:
+            return gate.guard.ledger.ask_notes(verb)
+        if not keeps_notes(ledger):
+            raise LedgerError("it keeps no notes")
+        return verb(ledger)
+
     def run(self, action: Callable[[], object]) -> None:
         """Run an action that asks the ledger, in a thread if it could block an event loop. Errors are logged."""
         self.steps.add(partial(_guarded, action))
@@ -116,8 +126,9 @@ def _guarded(action: Callable[[], object]) -> None:
     except LedgerError as error:
         warn_once(
             "batches: ledger",
-            f"otel-agentcost: the ledger does not answer ({error!s:.200}), so a batch was not kept, or its results are "
-            "not counted yet. They are when they are read again, or with `agentcost batches settle`.",
+            f"otel-agentcost: the ledger does not answer ({error!s:.200}), so a batch or an answer was not kept, or "
+            "its results are not counted yet. They are when they are read again; batches also with `agentcost batches "
+            "settle`.",
         )
     except Exception as bug:  # the application reads its results all the same
         report("settling a batch", bug)

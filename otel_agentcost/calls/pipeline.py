@@ -46,6 +46,7 @@ from otel_agentcost.calls.seam import (
     Seam,
     Watched,
 )
+from otel_agentcost.calls.shared_answers import SharedAnswers
 from otel_agentcost.calls.unfinished import UnfinishedAnswers
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, HttpStatus
@@ -114,7 +115,7 @@ class Pipeline:
         self._content = content
         self._passages = passages
         self._clock = clock
-        self._unfinished = UnfinishedAnswers(recorder)
+        self._unfinished = UnfinishedAnswers(recorder, SharedAnswers.of(batches.books if batches is not None else None))
         self.active = True
         """False after `uninstrument`: a wrapper that other code still holds then passes calls through."""
 
@@ -134,7 +135,7 @@ class Pipeline:
         """Make one synchronous call."""
         call = self._open(seam, instance, args, kwargs)
         if call is None:
-            if not follows(seam, self._batches, self._unfinished):
+            if not follows(seam, self._batches):
                 return wrapped(*args, **kwargs)
             with Reading() as reading:
                 result = wrapped(*args, **kwargs)
@@ -155,7 +156,7 @@ class Pipeline:
         """Make one asynchronous call."""
         call = self._open(seam, instance, args, kwargs)
         if call is None:
-            if not follows(seam, self._batches, self._unfinished):
+            if not follows(seam, self._batches):
                 return await wrapped(*args, **kwargs)
             with Reading() as reading:
                 result = await wrapped(*args, **kwargs)
@@ -410,6 +411,8 @@ class Pipeline:
                 self._batches.read(found.batch, reply)
             if found.session is not None:
                 self._unfinished.read(found.session, reply)
+            if found.answer is not None and found.answer.format is not None:
+                return self._unfinished.read_elsewhere(found.answer, found.answer.format, reply, result)
             if begun is None or self._unfinished.goes_on(begun, reply):
                 return result
             record = self._spans.open(begun.request.call, begun.request.endpoint.attributes)

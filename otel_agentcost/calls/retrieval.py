@@ -11,11 +11,20 @@ from contextvars import ContextVar
 from typing import Any, NamedTuple
 
 from otel_agentcost.calls.batches import Batches
-from otel_agentcost.calls.seam import BatchRead, HttpReply, ReadsBatches, ReadsSessions, Reply, Retrieves, Seam
+from otel_agentcost.calls.seam import (
+    AnswerRead,
+    BatchRead,
+    HttpReply,
+    ReadsBatches,
+    ReadsSessions,
+    Reply,
+    Retrieves,
+    Seam,
+    SessionRead,
+)
 from otel_agentcost.calls.streams import Feed, RawReader
 from otel_agentcost.calls.unfinished import Unfinished, UnfinishedAnswers
 from otel_agentcost.diagnostics import report
-from otel_agentcost.wire.format import Format
 
 
 class Reading:
@@ -50,17 +59,19 @@ class Looked(NamedTuple):
 
     batch: BatchRead | None = None
     begun: Unfinished | None = None
-    session: Format | None = None
+    answer: AnswerRead | None = None
+    """An answer that this process does not wait for, at a path that returns one."""
+    session: SessionRead | None = None
 
 
 _NOTHING = Looked()
 
 
-def follows(seam: Seam, batches: Batches | None, unfinished: UnfinishedAnswers) -> bool:
+def follows(seam: Seam, batches: Batches | None) -> bool:
     """Return True if a call of the method that `seam` reads may read something of an earlier call."""
     if batches and isinstance(seam, ReadsBatches):
         return True
-    return (bool(unfinished) and isinstance(seam, Retrieves)) or isinstance(seam, ReadsSessions)
+    return isinstance(seam, (Retrieves, ReadsSessions))
 
 
 def looked_for(
@@ -68,9 +79,13 @@ def looked_for(
 ) -> Looked | None:
     """Return what a request reads; None for nothing of an earlier call."""
     batch = seam.batch_read(instance, args, kwargs) if batches and isinstance(seam, ReadsBatches) else None
-    begun = unfinished.find(seam.answer_id(args, kwargs)) if unfinished and isinstance(seam, Retrieves) else None
-    session = seam.session_format(args, kwargs) if begun is None and isinstance(seam, ReadsSessions) else None
-    found = Looked(batch, begun, session)
+    read = seam.answer_read(instance, args, kwargs) if isinstance(seam, Retrieves) else None
+    begun = unfinished.find(read)
+    answer = read if begun is None and read is not None and read.format is not None else None
+    session = None
+    if begun is None and isinstance(seam, ReadsSessions) and not (answer is not None and unfinished.are_shared):
+        session = seam.session_read(instance, args, kwargs)
+    found = Looked(batch, begun, answer if session is None else None, session)
     return found if found != _NOTHING else None
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 from otel_agentcost.calls.streams import RawReader, StreamListener
+from otel_agentcost.core.answer_note import key_of_answer
 from otel_agentcost.core.call import Endpoint
 from otel_agentcost.wire import AnswerReader, Format
 from otel_agentcost.wire.batch_api import Reading
@@ -145,14 +146,30 @@ class Seam(Protocol):
         ...
 
 
+class AnswerRead(NamedTuple):
+    """A request that may retrieve, cancel or go on with an answer of an earlier call."""
+
+    id: str
+    """The id in its path: of the answer, or of the session."""
+    endpoint: Endpoint
+    format: Format | None = None
+    """The wire format of the answer; None if the path is not known to return one. Then only this process can say."""
+
+    @property
+    def key(self) -> str:
+        """Identifies the answer, over all providers."""
+        return key_of_answer(self.endpoint, self.id)
+
+
 @runtime_checkable
 class Retrieves(Protocol):
     """Facet of a seam whose SDK can retrieve answers that go on after their call has ended (`Answer.goes_on`)."""
 
-    def answer_id(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-        """Return the id of the answer that a call of the patched method may retrieve or cancel; None for other calls.
+    def answer_read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AnswerRead | None:
+        """Return which answer a call of the patched method may retrieve or cancel; None for other calls.
 
         Args:
+            instance: The object whose method is called.
             args: The positional arguments of a call that `Seam.read` takes for no model call.
             kwargs: The keyword arguments of the call.
         """
@@ -187,14 +204,22 @@ class ReadsBatches(Protocol):
         ...
 
 
+class SessionRead(NamedTuple):
+    """A request that creates or reads a session."""
+
+    format: Format
+    endpoint: Endpoint
+
+
 @runtime_checkable
 class ReadsSessions(Protocol):
     """Facet of a seam whose SDK reads sessions, whose usage is a running total (`Answer.total`)."""
 
-    def session_format(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Format | None:
-        """Return the wire format of the session that a call of the patched method returns; None for other calls.
+    def session_read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> SessionRead | None:
+        """Return the session that a call of the patched method returns; None for other calls.
 
         Args:
+            instance: The object whose method is called.
             args: The positional arguments of a call that `Seam.read` takes for no model call.
             kwargs: The keyword arguments of the call.
         """

@@ -13,18 +13,23 @@ import os
 import threading
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from otel_agentcost.calls.admission import Admission
-from otel_agentcost.calls.seam import Body, HttpReply, RawResponse, Reply
+from otel_agentcost.calls.following import STREAM, body_of, follow
+from otel_agentcost.calls.seam import AnswerRead, Reply, SessionRead
+from otel_agentcost.calls.session_usage import UNKNOWN_START, is_overtaken, used_since
+from otel_agentcost.calls.shared_answers import Begun, SharedAnswers
 from otel_agentcost.core import semconv
+from otel_agentcost.core.answer_note import key_of_answer
 from otel_agentcost.core.call import Answer, AttributeValue, Call
 from otel_agentcost.core.cost import FREE, Cost
-from otel_agentcost.core.usage import Count, Kind, Usage
+from otel_agentcost.core.usage import Usage
+from otel_agentcost.diagnostics import warn_once
 from otel_agentcost.telemetry.metrics import ModelLabels
 from otel_agentcost.telemetry.recorder import Recorder
 from otel_agentcost.telemetry.spans import Record, answer_attributes, error_type
-from otel_agentcost.wire.fields import parsed
 from otel_agentcost.wire.format import Format, ModelRequest
 
 AT_MOST = 1_000
@@ -35,7 +40,8 @@ AT_MOST = 1_000
 class Unfinished:
     """An answer that goes on elsewhere."""
 
-    answer_id: str
+    key: str
+    """Identifies the answer over all providers (`core.answer_note`)."""
     request: ModelRequest
     record: Record
     """The span of the call, which has ended; its runs, totals and attribution still count."""
@@ -52,39 +58,41 @@ class Unfinished:
     """True if metrics and totals have the answer, or are about to."""
 
 
-def _body(reply: Reply) -> Any:
-    """Return the JSON of a reply; `_STREAM` for a stream, which says at its end what it is."""
-    if isinstance(reply, Body):
-        return reply.content
-    if isinstance(reply, HttpReply) and reply.body is not None:
-        kind, content = reply.content_type, reply.body
-    elif isinstance(reply, RawResponse) and reply.response.is_closed:
-        kind, content = str(reply.response.headers.get("content-type", "")), reply.response.content
-    else:
-        return _STREAM
-    if "event-stream" in kind:
-        return _STREAM
-    return parsed(content) if "json" in kind else None
-
-
 _NO_CALL: Final = Call(operation="", model=None)
+_NOT_CHARGED: Final = (
+    "otel-agentcost: an answer that runs in the background was read here, and another process has begun it. It is not "
+    "charged: the ledger of this process is in memory, and does not know whose it is. Set OTEL_AGENTCOST_LEDGER to a "
+    "ledger that both processes share (sqlite:// or redis://)."
+)
 _NOTHING_MORE: Final = Answer(usage=Usage(counts={}))
-_STREAM: Final = object()
-_UNKNOWN_START: Final = "what the session had used before is not known: no SDK of this process created or read it then"
+
+
+def _tell(_answer_to: object, answer: Answer) -> None:
+    """Log once that an answer goes on which another process has begun: this one cannot charge it."""
+    if answer.goes_on and answer.total is None:
+        warn_once("answers of other processes", _NOT_CHARGED)
 
 
 class UnfinishedAnswers:
     """The answers that go on elsewhere, by their id. Thread-safe."""
 
-    def __init__(self, recorder: Recorder) -> None:
+    def __init__(self, recorder: Recorder, shared: SharedAnswers | None = None) -> None:
+        """Create the object.
+
+        Args:
+            recorder: Charges metrics, runs and totals.
+            shared: Lets other processes charge the answers, too; None if no ledger does.
+        """
         self._recorder = recorder
+        self._shared = shared
         self._answers: OrderedDict[str, Unfinished] = OrderedDict()
         self._totals: OrderedDict[str, Usage] = OrderedDict()
         """What sessions have used, as far as it is charged or was used before this process charged them."""
         self._lock = threading.Lock()
 
     def __bool__(self) -> bool:
-        return bool(self._answers)
+        """Return True if an answer may be waited for: of this process, or of one that shares the ledger."""
+        return self._shared is not None or bool(self._answers)
 
     def add(
         self, request: ModelRequest, record: Record, admission: Admission | None, at: float, answer: Answer
@@ -98,49 +106,87 @@ class UnfinishedAnswers:
             at: The time of the call, in seconds since the epoch.
             answer: What has arrived of the answer. Without an id, nothing can retrieve the rest.
         """
-        if admission is not None:
-            admission.settle_unfinished(record)
         answer_id = answer.response_id
         if answer_id is None:
+            if admission is not None:
+                admission.settle_unfinished(record)
             return
+        key = key_of_answer(request.endpoint, answer_id)
+        begun = Begun(request, record, admission, at)
+        if self._shared is not None:
+            self._shared.begun(key, begun, answer)
+            return
+        if admission is not None:
+            admission.settle_unfinished(record)
+        self._add(key, begun, answer)
+
+    def _add(self, key: str, call: Begun, answer: Answer) -> None:
+        """Wait for an answer that no other process can charge."""
         if answer.total is not None:
-            self._note(answer_id, answer.total)
-        begun = Unfinished(
-            answer_id=answer_id, request=request, record=record, admission=admission, at=at, process=os.getpid()
-        )
+            self._note(key, answer.total)
+        request, record, admission, at = call
+        begun = Unfinished(key=key, request=request, record=record, admission=admission, at=at, process=os.getpid())
         with self._lock:
-            before = self._answers.get(answer_id)
+            before = self._answers.get(key)
             if before is not None and before.process == begun.process:
                 begun.earlier = before.earlier if before.admission is None else (*before.earlier, before.admission)
-            self._answers[answer_id] = begun
+            self._answers[key] = begun
             if len(self._answers) > AT_MOST:
                 self._answers.popitem(last=False)
 
-    def find(self, answer_id: str | None) -> Unfinished | None:
-        """Return the answer with this id; None if it is not known, or another process waits for it."""
-        answer = self._answers.get(answer_id) if answer_id is not None else None
+    @property
+    def are_shared(self) -> bool:
+        """True if other processes can charge the answers, too."""
+        return self._shared is not None
+
+    def find(self, read: AnswerRead | None) -> Unfinished | None:
+        """Return the answer that `read` may retrieve; None if it is not known, or another process waits for it."""
+        answer = self._answers.get(read.key) if read is not None and self._answers else None
         return answer if answer is not None and answer.process == os.getpid() else None
 
     def goes_on(self, begun: Unfinished, reply: Reply) -> bool:
         """Return True if `reply`, which the application has polled, says that the answer is not finished."""
-        body = _body(reply)
-        if body is _STREAM:
+        body = body_of(reply)
+        if body is STREAM:
             return False
         answer = begun.request.format.read_response(begun.request.call, body)
-        return answer.goes_on or (answer.total is not None and self._totals.get(begun.answer_id) == answer.total)
+        return answer.goes_on or (answer.total is not None and self._totals.get(begun.key) == answer.total)
 
-    def read(self, form: Format, reply: Reply) -> None:
+    def read_elsewhere(self, read: AnswerRead, form: Format, reply: Reply, result: Any) -> Any:
+        """Follow an answer that this process does not wait for. Returns what the application gets.
+
+        Args:
+            read: The request.
+            form: The wire format of the answer.
+            reply: What came back.
+            result: What the method of the SDK has returned.
+        """
+        if self._shared is not None:
+            return follow(form, reply, result, partial(self._shared.read, read.key, form))
+        if body_of(reply) is not STREAM:
+            follow(form, reply, result, _tell)
+        return result
+
+    def read(self, session: SessionRead, reply: Reply) -> None:
         """Note what a session has used that was not begun by this process, or that was created by it."""
-        body = _body(reply)
-        if body is _STREAM or body is None:
+        body, form = body_of(reply), session.format
+        if body is STREAM or body is None:
             return
         answer = form.read_response(_NO_CALL, body)
-        if answer.total is not None and answer.response_id is not None:
-            self._note(answer.response_id, answer.total)
+        if answer.total is None or answer.response_id is None:
+            return
+        key = key_of_answer(session.endpoint, answer.response_id)
+        if self._shared is not None:
+            self._shared.read(key, form, lambda _: answer, answer)
+        else:
+            self._note(key, answer.total)
 
     def _note(self, session: str, total: Usage) -> None:
+        """Note what a session has used. What others have used of it is never charged here."""
         with self._lock:
-            self._totals.setdefault(session, total)
+            known = self._totals.get(session)
+            if known is None or (session not in self._answers and not is_overtaken(total, known)):
+                self._totals[session] = total
             self._totals.move_to_end(session)
             if len(self._totals) > AT_MOST:
                 self._totals.popitem(last=False)
@@ -149,14 +195,8 @@ class UnfinishedAnswers:
         """Return the answer of a session with what it has used since it was last charged; every other one as it is."""
         if answer.total is None or answer.usage is None:
             return answer
-        before = self._totals.get(begun.answer_id)
-        if before is None:
-            return answer._replace(usage=None, missing=_UNKNOWN_START)
-        fresh: dict[Kind, Count] = {}
-        for kind, count in answer.usage.counts.items():
-            if (more := count - before.counts.get(kind, 0)) > 0:
-                fresh[kind] = more
-        return answer._replace(usage=Usage(counts=fresh))
+        before = self._totals.get(begun.key)
+        return answer._replace(usage=None, missing=UNKNOWN_START) if before is None else used_since(answer, before)
 
     def charge(
         self,
@@ -204,7 +244,7 @@ class UnfinishedAnswers:
 
         Another retrieval may have charged it, or a later turn of its session may be charged already.
         """
-        session = begun.answer_id
+        session = begun.key
         with self._lock:
             if begun.charged_by is None and self._answers.get(session) is begun and not self._is_old(session, total):
                 begun.charged_by = record
@@ -220,6 +260,4 @@ class UnfinishedAnswers:
     def _is_old(self, session: str, total: Usage | None) -> bool:
         """Return True if a session has used more than `total` already: its answer was overtaken by a later one."""
         known = self._totals.get(session)
-        if known is None or total is None:
-            return False
-        return any(total.counts.get(kind, 0) < count for kind, count in known.counts.items())
+        return known is not None and total is not None and is_overtaken(total, known)

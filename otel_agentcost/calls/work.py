@@ -1,9 +1,10 @@
 """The traces of calls under no span: the unit of work that is running, or an hour of the process.
 
 Each such call is a trace of its own for OpenTelemetry, so no limit of a trace could ever stop them. They count together
-instead: those of one web request, one job of a queue, one notebook cell. Calls outside of such a unit (a script, a
-worker loop written by hand) share one allowance of the process, which is renewed an hour after its first call: a
-runaway spends one budget an hour, and a worker that runs for weeks is never refused for what it did on the first day.
+instead: those of one web request, one job of a queue, one notebook cell. Outside of such a unit, those of one run of an
+agent do, as they would under its span: without a tracer provider it has none. The rest (a script, a worker loop written
+by hand) shares one allowance of the process, which is renewed an hour after its first call: a runaway spends one budget
+an hour, and a worker that runs for weeks is never refused for what it did on the first day.
 
 Two kinds of units are known. The libraries of a `Source` say themselves which job is running. For all others a patch
 calls `enter` and `Unit.leave`; the unit is in the OpenTelemetry context, which tasks and threads follow. The files in
@@ -27,7 +28,7 @@ from opentelemetry.context import Context
 from otel_agentcost.calls.scopes import NO_TRACE, new_value, process_name, trace_id_of
 from otel_agentcost.diagnostics import report
 from otel_agentcost.guard import forks
-from otel_agentcost.telemetry import run_context
+from otel_agentcost.telemetry import attribution, run_context
 from otel_agentcost.telemetry.spans import Record
 
 RENEWED_AFTER = 3_600.0
@@ -147,13 +148,20 @@ class Work:
         """
         if not alone and trace_id != NO_TRACE:
             return trace_id
+        unit = agent = run = None
         if ctx:
             if runs := run_context.current(ctx):  # its span is invalid, because no OpenTelemetry SDK is set up
-                return f"run {runs[-1].name} {runs[-1].value}"
-            unit = ctx.get(_KEY)
-            if isinstance(unit, Unit) and unit.current:
-                return unit.value
-        return self._asked() or self._of_this_hour()
+                run = f"run {runs[-1].name} {runs[-1].value}"
+            agent = attribution.unit_of_agent(ctx)
+            if run is not None and agent is None:
+                return run
+            entered = ctx.get(_KEY)
+            if isinstance(entered, Unit) and entered.current:
+                unit = entered.value
+        unit = unit or self._asked()
+        if unit is None:
+            return agent or self._of_this_hour()
+        return run or unit
 
     def _asked(self) -> str | None:
         """Return the unit that a library says is running; None if there is none."""

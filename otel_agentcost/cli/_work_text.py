@@ -9,7 +9,7 @@ from otel_agentcost.integrations import work
 
 REST = (
     "the rest of this process is one trace, whose allowance is renewed an hour after its first call; "
-    '`with otel_agentcost.run("job"):` or a span gives each job its own'
+    'an agent, `with otel_agentcost.run("job"):` or a span gives each job its own'
 )
 
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 from otel_agentcost.core.batch import BatchVerbs, KeptBatch, LinesCounted, batch_verbs
+from otel_agentcost.core.notes import NoteVerbs, keeps_notes
 from otel_agentcost.diagnostics import alarm, logger, report
 from otel_agentcost.guard.guard import Guard
 from otel_agentcost.guard.ledger import Amounts, Claim, Ledger, LedgerError, Refusal, Standing, open_ledger
@@ -89,7 +90,9 @@ def opened(ledger: str | Ledger, timeout: float) -> Ledger:
 def completed(ledger: Ledger) -> Ledger:
     """Return a ledger with every member of `Ledger`, whose own calls other instrumentations do not see."""
     complete = all(hasattr(ledger, member) for member in _MEMBERS)
-    return ledger if complete and not ledger.blocking else _Uninstrumented(ledger)
+    if complete and not ledger.blocking:
+        return ledger
+    return _UninstrumentedNotes(ledger) if keeps_notes(cast("object", ledger)) else _Uninstrumented(ledger)
 
 
 class _Uninstrumented(Ledger, BatchVerbs):
@@ -174,6 +177,22 @@ class _Uninstrumented(Ledger, BatchVerbs):
     def close(self) -> None:
         if hasattr(self._ledger, "close"):
             self._ledger.close()
+
+
+class _UninstrumentedNotes(_Uninstrumented, NoteVerbs):
+    """The same for a ledger that keeps notes."""
+
+    def __init__(self, ledger: Ledger) -> None:
+        super().__init__(ledger)
+        self._notes = cast("NoteVerbs", ledger)
+
+    def find_note(self, key: str, *, now: float) -> str | None:
+        with self._suppressed():
+            return self._notes.find_note(key, now=now)
+
+    def swap_note(self, key: str, before: str | None, after: str | None, *, now: float, until: float) -> bool:
+        with self._suppressed():
+            return self._notes.swap_note(key, before, after, now=now, until=until)
 
 
 class _Unavailable(Ledger):

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TypeVar
 
 from otel_agentcost.core.batch import BatchVerbs, batch_verbs
+from otel_agentcost.core.notes import NoteVerbs, keeps_notes
 from otel_agentcost.diagnostics import alarm, alarm_once, reraise_foreign
 from otel_agentcost.guard import forks
 from otel_agentcost.guard.ledger import Amounts, Claim, Ledger, LedgerError, Refusal, Standing
@@ -128,9 +129,23 @@ class ResilientLedger:
         Raises:
             LedgerError: The ledger is down. What was not kept or counted stays so, and is done with a later reading.
         """
+        return self._asked(lambda: verb(batch_verbs(self.wrapped)))
+
+    def ask_notes(self, verb: Callable[[NoteVerbs], _T]) -> _T:
+        """Return the answer of a verb for notes.
+
+        Raises:
+            LedgerError: The ledger is down, or keeps no notes.
+        """
+        ledger: object = self.wrapped
+        if not keeps_notes(ledger):
+            raise LedgerError(f"{type(ledger).__name__} keeps no notes")
+        return self._asked(lambda: verb(ledger))
+
+    def _asked(self, question: Callable[[], _T]) -> _T:
         self._check_pause()
         try:
-            answer = verb(batch_verbs(self.wrapped))
+            answer = question()
         except Exception as error:  # of the ledger, which may be one of another distribution
             reraise_foreign(error)
             raise self._record_failure(error) from error

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
+from otel_agentcost.calls.seam import AnswerRead
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import AttributeValue, Endpoint
 from otel_agentcost.pricebook.hosts import find_host
@@ -104,10 +105,29 @@ _VERBS: Final = ("cancel", "submit_tool_outputs", "archive")
 """Last segments of paths that act on an answer or a session, and return it."""
 
 
-def answer_id_in(path: str) -> str:
-    """Return the id of the answer that a request retrieves, cancels or goes on with, by its path or URL."""
-    before, _, last = path.partition("?")[0].rstrip("/").rpartition("/")
-    return before.rpartition("/")[2] if last in _VERBS else last
+_ANSWERS: Final[Mapping[str, str]] = {
+    "/responses/*": "openai_responses",
+    "/runs/*": "openai_runs",
+    "/chat/deferred-completion/*": "openai_chat",
+    "/interactions/*": "gemini_interactions",
+    "/v1/sessions/*": "anthropic_sessions",
+}
+"""The wire formats of answers that are retrieved, by path ending."""
+
+
+def answer_at(path: str, target: Endpoint) -> AnswerRead:
+    """Return which answer a request may retrieve, cancel or go on with.
+
+    Args:
+        path: Its path or URL.
+        target: The endpoint that it is sent to.
+    """
+    place = path.partition("?")[0].rstrip("/")
+    before, _, last = place.rpartition("/")
+    if last in _VERBS:
+        place, last = before, before.rpartition("/")[2]
+    name = "xai_media" if target.said == "x_ai" and _ends(place, "/videos/*") else match_path(place, _ANSWERS)
+    return AnswerRead(last, target, load(name) if name is not None else None)
 
 
 _SESSION: Final = re.compile(r"/v1/sessions(?:/[^/]+)?$")

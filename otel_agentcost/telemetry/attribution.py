@@ -127,7 +127,9 @@ def within(
     return blocks.within(ctx, Block({**outer.attributes, **values}, outer.runs, outer, outer.carried))
 
 
-def within_agent(ctx: Context, tally: Tally | None, *, agent: str | None, conversation: str | None) -> Context:
+def within_agent(
+    ctx: Context, tally: Tally | None, *, agent: str | None, conversation: str | None, unit: str | None = None
+) -> Context:
     """Return `ctx` inside an agent of a framework.
 
     Args:
@@ -135,15 +137,23 @@ def within_agent(ctx: Context, tally: Tally | None, *, agent: str | None, conver
         tally: The totals that calls there add to.
         agent: The name of the agent; None if it has none.
         conversation: The id of its conversation; None if it has none.
+        unit: A new name for this run of it, where no span is open; None if one is.
     """
     values = {semconv.AGENT: agent, semconv.CONVERSATION: conversation}
     own = {name: value for name, value in values.items() if value is not None}
     outer = blocks.of(ctx)
     if outer is None:
-        return blocks.within(ctx, Block(_NO_ATTRIBUTION, (), None, agents=(AgentFrame(own, tally),)))
+        return blocks.within(ctx, Block(_NO_ATTRIBUTION, (), None, agents=(AgentFrame(own, tally, unit),)))
     around = outer.agents[0].attributes if outer.agents else _NO_ATTRIBUTION
-    agents = (AgentFrame({**around, **own}, tally), *outer.agents)
+    unit = outer.agents[0].unit if outer.agents else None if outer.runs else unit
+    agents = (AgentFrame({**around, **own}, tally, unit), *outer.agents)
     return blocks.within(ctx, Block(outer.attributes, outer.runs, outer, outer.carried, agents))
+
+
+def unit_of_agent(ctx: Context) -> str | None:
+    """Return the name of the agent's run that calls in `ctx` count in where no span is open; None if there is none."""
+    block = blocks.of(ctx)
+    return block.agents[0].unit if block is not None and block.agents else None
 
 
 def enclosing_agents(ctx: Context, tally: Tally | None) -> list[Mapping[str, str]]:

@@ -31,6 +31,8 @@ class AgentFrame(NamedTuple):
     """Its name and conversation by attribute name, with those of the enclosing agents where it has none."""
     outer: Any
     """The totals that calls outside of the agent add to; None if there are none."""
+    unit: str | None = None
+    """What its calls count in where no span is open: the name of the outermost agent's run. None if a run is around."""
 
 
 class Block:

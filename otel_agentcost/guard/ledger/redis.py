@@ -32,6 +32,7 @@ from otel_agentcost.guard.ledger import (
 )
 from otel_agentcost.guard.ledger._forks import ForkSafe
 from otel_agentcost.guard.ledger._redis_batches import BATCH_SCRIPTS, RedisBatches, constants
+from otel_agentcost.guard.ledger._redis_notes import NOTE_SCRIPTS, RedisNotes
 
 __all__ = ["RedisLedger", "open_ledger"]
 
@@ -80,8 +81,8 @@ def open_ledger(url: str, *, timeout: float) -> RedisLedger:
     return RedisLedger(url, library, make)
 
 
-class RedisLedger(ForkSafe, RedisBatches):
-    """Implements `Ledger` and `BatchVerbs`."""
+class RedisLedger(ForkSafe, RedisBatches, RedisNotes):
+    """Implements `Ledger`, `BatchVerbs` and `NoteVerbs`."""
 
     shared = True
     blocking = True
@@ -93,7 +94,7 @@ class RedisLedger(ForkSafe, RedisBatches):
         self._make_pool = make_pool
         self._node: dict[str, Any] = {}
         """Host and port of the node, once a cluster has redirected the ledger."""
-        self._sources = {verb: _script(verb) for verb in (*_VERBS, *BATCH_SCRIPTS)}
+        self._sources = {verb: _script(verb) for verb in (*_VERBS, *BATCH_SCRIPTS, *NOTE_SCRIPTS)}
         self._connect()
         super().__init__()
 

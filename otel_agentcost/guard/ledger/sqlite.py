@@ -36,6 +36,7 @@ from otel_agentcost.guard.ledger import (
 )
 from otel_agentcost.guard.ledger._forks import ForkSafe
 from otel_agentcost.guard.ledger._sqlite_batches import SqliteBatches
+from otel_agentcost.guard.ledger._sqlite_notes import SqliteNotes
 
 __all__ = ["SqliteLedger", "open_ledger"]
 
@@ -125,8 +126,8 @@ def open_ledger(url: str, *, timeout: float) -> SqliteLedger:
         raise LedgerError(f"The ledger {url!r:.120} is in a home directory that is not known.") from error
 
 
-class SqliteLedger(ForkSafe, SqliteBatches):
-    """Implements `Ledger` and `BatchVerbs`."""
+class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
+    """Implements `Ledger`, `BatchVerbs` and `NoteVerbs`."""
 
     shared = True
     blocking = True

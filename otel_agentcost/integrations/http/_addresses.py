@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -23,6 +23,8 @@ from otel_agentcost.settings.hosts import OwnHost
 from otel_agentcost.wire import UnknownFormat, load
 
 _MOST: Final = 1000
+SESSIONS_OF: Final = "anthropic"
+"""The provider whose sessions have one usage for all their turns."""
 _PORTS: Final[Mapping[str, int]] = {"http": 80, "https": 443}
 
 
@@ -40,25 +42,23 @@ class Place(NamedTuple):
 
 
 class Candidates(dict[str, bool]):
-    """For hosts that occurred: True if a model may be there. A look-up takes a fraction of a microsecond."""
+    """For hosts that occurred: True if a request there matters. A look-up takes a fraction of a microsecond."""
 
-    def __init__(self, own: tuple[OwnHost, ...], watch: OwnHostsWatch) -> None:
+    def __init__(self, matters: Callable[[str], tuple[bool, bool]]) -> None:
+        """Create the table.
+
+        Args:
+            matters: Returns for a host in lower case whether a request there matters, and whether that is kept.
+        """
         super().__init__()
-        self._own = own
-        self._watch = watch
+        self._matters = matters
 
     def __missing__(self, host: str) -> bool:
         if len(self) >= _MOST:
             self.clear()
-        if any(each.covers_host(host.lower()) for each in self._own):
-            self._watch.asked(host.lower())
-            self[host] = True
-            return True
-        found = _is_provider(host.lower())
-        if self._watch.counts_others:
-            self._watch.other(host)
-            return found  # not kept yet: the watch counts each request
-        self[host] = found
+        found, kept = self._matters(host.lower())
+        if kept:
+            self[host] = found
         return found
 
 
@@ -77,6 +77,17 @@ class Origins(dict[str, bool]):
         if host in self._hosts:
             self[origin] = found
         return found
+
+
+class Known:
+    """The hosts at which requests of one kind matter."""
+
+    __slots__ = ("hosts", "origins")
+
+    def __init__(self, matters: Callable[[str], tuple[bool, bool]]) -> None:
+        """Create the tables. `matters` is that of `Candidates`."""
+        self.hosts = Candidates(matters)
+        self.origins = Origins(self.hosts)
 
 
 def _is_provider(host: str) -> bool:
@@ -117,10 +128,32 @@ class Addresses:
             own: The hosts of the setting `hosts`. They come before those of the price book.
         """
         self._watch = OwnHostsWatch(own)
-        self.hosts = Candidates(own, self._watch)
-        self.origins = Origins(self.hosts)
+        self.posted: Final = Known(self._may_call)
+        """The hosts at which a POST request may be a model call."""
+        self.read: Final = Known(lambda host: (self._is_known(host), True))
+        """Those at which a GET request may read what an earlier call has begun."""
+        self.sessions: Final = Known(lambda host: (self._has_sessions(host), True))
+        """Those at which it may read a session, whose usage so far matters even if nothing was begun yet."""
         self._own = own
         self._places: dict[str, Place | None] = {}
+
+    def _is_known(self, host: str) -> bool:
+        return any(each.covers_host(host) for each in self._own) or _is_provider(host)
+
+    def _has_sessions(self, host: str) -> bool:
+        own = [each.provider for each in self._own if each.covers_host(host)]
+        rule = find_host(host)
+        return SESSIONS_OF in own or (rule is not None and rule.provider == SESSIONS_OF)
+
+    def _may_call(self, host: str) -> tuple[bool, bool]:
+        if any(each.covers_host(host) for each in self._own):
+            self._watch.asked(host)
+            return True, True
+        found = _is_provider(host)
+        if self._watch.counts_others:
+            self._watch.other(host)
+            return found, False  # not kept yet: the watch counts each request
+        return found, True
 
     def place(self, url: str) -> Place | None:
         """Return the place of a model call at `url`; None if no known one is there."""

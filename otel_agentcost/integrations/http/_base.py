@@ -14,7 +14,7 @@ from typing import Any
 from otel_agentcost.calls.call import CURRENT
 from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.calls.retrieval import Reading
-from otel_agentcost.integrations.http._addresses import Addresses
+from otel_agentcost.integrations.http._addresses import Addresses, Known
 from otel_agentcost.integrations.patching import FunctionPatch, Patch, Target
 from otel_agentcost.integrations.spans import model_calls
 
@@ -87,9 +87,14 @@ _GET = frozenset({"GET", "get", "Get"})
 """Clients send a method in capitals. Mixed ones that nobody writes are not looked for."""
 
 
-def sees(method: Any, pipeline: Pipeline) -> bool:
-    """Return True if a request of this method may be a model call, or read what an earlier one has begun.
+def sees(method: Any, net: Net) -> Known | None:
+    """Return the hosts at which a request of this method matters; None if it matters nowhere.
 
-    What an SDK above reads of an earlier call is left to it.
+    A request may be a model call, or read what an earlier one has begun. What an SDK above reads of an earlier call is
+    left to it.
     """
-    return method in _POST or (method in _GET and pipeline.awaits and not Reading.is_open())
+    if method in _POST:
+        return net.addresses.posted
+    if method not in _GET or Reading.is_open():
+        return None
+    return net.addresses.read if net.pipeline.awaits else net.addresses.sessions

@@ -49,11 +49,12 @@ class _Seam(HttpSeam):
 
 
 def _sync(send: Method, net: Net) -> Method:
-    hosts, pipeline, call, seam = net.addresses.hosts, net.pipeline, net.pipeline.call, _Seam(net.addresses)
+    call, seam = net.pipeline.call, _Seam(net.addresses)
 
     def patched(self: Any, request: Any, **kwargs: Any) -> Any:
         try:
-            ours = sees(request.method, pipeline) and hosts[request.url.host] and not held()
+            known = sees(request.method, net)
+            ours = known is not None and known.hosts[request.url.host] and not held()
         except Exception as error:  # no request: the client says so
             reraise_foreign(error)
             ours = False
@@ -63,11 +64,12 @@ def _sync(send: Method, net: Net) -> Method:
 
 
 def _async(send: Method, net: Net) -> Method:
-    hosts, pipeline, call, seam = net.addresses.hosts, net.pipeline, net.pipeline.call_async, _Seam(net.addresses)
+    call, seam = net.pipeline.call_async, _Seam(net.addresses)
 
     async def patched(self: Any, request: Any, **kwargs: Any) -> Any:
         try:
-            ours = sees(request.method, pipeline) and hosts[request.url.host] and not held()
+            known = sees(request.method, net)
+            ours = known is not None and known.hosts[request.url.host] and not held()
         except Exception as error:  # no request: the client says so
             reraise_foreign(error)
             ours = False

@@ -14,13 +14,13 @@ from functools import cache
 from typing import Any, Final, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
-from otel_agentcost.calls.seam import BatchRead, HttpReply
+from otel_agentcost.calls.seam import AnswerRead, BatchRead, HttpReply, SessionRead
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Endpoint
-from otel_agentcost.integrations.endpoints import DEPLOYMENT, BatchPaths, answer_id_in, endpoint, session_format_at
-from otel_agentcost.integrations.http._addresses import Addresses, Place
+from otel_agentcost.integrations.endpoints import DEPLOYMENT, BatchPaths, answer_at, endpoint, session_format_at
+from otel_agentcost.integrations.http._addresses import SESSIONS_OF, Addresses, Place
 from otel_agentcost.integrations.http._multipart import fields_in
-from otel_agentcost.wire import CannotRewrite, Change, Format, load
+from otel_agentcost.wire import CannotRewrite, Change, load
 from otel_agentcost.wire.billed_later import STARTED
 from otel_agentcost.wire.fields import get, parsed
 from otel_agentcost.wire.format import ModelRequest
@@ -109,14 +109,18 @@ class HttpSeam(ABC):
         form, kind, named = found
         return BatchRead(form, _endpoint(place), kind, named)
 
-    def answer_id(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-        """Return the id of the answer that a request may retrieve, cancel or go on with."""
-        return answer_id_in(urlsplit(self.outgoing(args, kwargs).url).path)
-
-    def session_format(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Format | None:
-        """Return the format of a session that a request creates or reads; None for other requests."""
+    def answer_read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AnswerRead | None:
+        """Return which answer a request may retrieve, cancel or go on with."""
+        del instance
         place = self._addresses.anywhere(self.outgoing(args, kwargs).url)
-        return session_format_at(place.ending) if place is not None and place.provider == "anthropic" else None
+        return answer_at(place.ending, _endpoint(place)) if place is not None else None
+
+    def session_read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> SessionRead | None:
+        """Return the session that a request creates or reads; None for other requests."""
+        del instance
+        place = self._addresses.anywhere(self.outgoing(args, kwargs).url)
+        form = session_format_at(place.ending) if place is not None and place.provider == SESSIONS_OF else None
+        return SessionRead(form, _endpoint(place)) if place is not None and form is not None else None
 
     def rewrite(
         self,

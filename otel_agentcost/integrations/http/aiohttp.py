@@ -12,6 +12,7 @@ from typing import Any
 from otel_agentcost.calls.seam import HttpReply
 from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.integrations.http import _aiohttp
+from otel_agentcost.integrations.http._addresses import Known
 from otel_agentcost.integrations.http._base import HttpClient, Method, Net, Sending, held, sees
 from otel_agentcost.integrations.http._multipart import as_value
 from otel_agentcost.integrations.http._seam import Arguments, HttpSeam, Outgoing, as_json
@@ -49,17 +50,17 @@ class _Seam(HttpSeam):
 
 
 def _async(request: Method, net: Net) -> Method:
-    hosts, origins = net.addresses.hosts, net.addresses.origins
-    pipeline, call, seam = net.pipeline, net.pipeline.call_async, _Seam(net.addresses)
+    call, seam = net.pipeline.call_async, _Seam(net.addresses)
 
-    def is_known(session: Any, url: Any) -> bool:
+    def is_known(known: Known, session: Any, url: Any) -> bool:
         if type(url) is not str:
-            return hosts[url.host or session._base_url.host]
-        return origins[url[: url.find("/", 8)]] if "://" in url else hosts[session._base_url.host]
+            return known.hosts[url.host or session._base_url.host]
+        return known.origins[url[: url.find("/", 8)]] if "://" in url else known.hosts[session._base_url.host]
 
     async def patched(self: Any, method: Any, str_or_url: Any, **kwargs: Any) -> Any:
         try:
-            ours = sees(method, pipeline) and is_known(self, str_or_url) and not held()
+            known = sees(method, net)
+            ours = known is not None and is_known(known, self, str_or_url) and not held()
         except Exception as error:  # no request: the client says so
             reraise_foreign(error)
             ours = False

@@ -59,7 +59,7 @@ def _tap(response: Any, call: StreamListener, content_type: str | None = None) -
 
 
 def _sync(send: Method, net: Net) -> Method:
-    origins, call, seam = net.addresses.origins, net.pipeline.call, _Seam(net.addresses)
+    origins, call, seam = net.addresses.posted.origins, net.pipeline.call, _Seam(net.addresses)
 
     def patched(self: Any, request: Any) -> Any:
         return call(seam, send, self, (self, request), {}) if _is_ours(request, origins) else send(self, request)
@@ -68,7 +68,7 @@ def _sync(send: Method, net: Net) -> Method:
 
 
 def _async(send: Method, net: Net) -> Method:
-    origins, call, seam = net.addresses.origins, net.pipeline.call_async, _Seam(net.addresses)
+    origins, call, seam = net.addresses.posted.origins, net.pipeline.call_async, _Seam(net.addresses)
 
     async def patched(self: Any, request: Any) -> Any:
         if _is_ours(request, origins):

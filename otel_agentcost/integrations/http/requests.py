@@ -53,11 +53,12 @@ class _Seam(HttpSeam):
 
 
 def _sync(request: Method, net: Net) -> Method:
-    origins, pipeline, call, seam = net.addresses.origins, net.pipeline, net.pipeline.call, _Seam(net.addresses)
+    call, seam = net.pipeline.call, _Seam(net.addresses)
 
     def patched(self: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            ours = sees(method, pipeline) and origins[url[: url.find("/", 8)]] and not held()
+            known = sees(method, net)
+            ours = known is not None and known.origins[url[: url.find("/", 8)]] and not held()
         except Exception as error:  # no request: the client says so
             reraise_foreign(error)
             ours = False

@@ -48,11 +48,12 @@ class _Seam(HttpSeam):
 
 
 def _of_a_manager(urlopen: Method, net: Net) -> Method:
-    origins, pipeline, call, seam = net.addresses.origins, net.pipeline, net.pipeline.call, _Seam(net.addresses)
+    call, seam = net.pipeline.call, _Seam(net.addresses)
 
     def patched(self: Any, method: Any, url: Any, redirect: Any = True, **kwargs: Any) -> Any:  # noqa: FBT002 (as urllib3 has it)
         try:
-            ours = sees(method, pipeline) and origins[url[: url.find("/", 8)]] and not held()
+            known = sees(method, net)
+            ours = known is not None and known.origins[url[: url.find("/", 8)]] and not held()
         except Exception as error:  # no request: the client says so
             reraise_foreign(error)
             ours = False
@@ -64,11 +65,12 @@ def _of_a_manager(urlopen: Method, net: Net) -> Method:
 
 
 def _of_a_pool(urlopen: Method, net: Net) -> Method:
-    hosts, pipeline, call, seam = net.addresses.hosts, net.pipeline, net.pipeline.call, _Seam(net.addresses)
+    call, seam = net.pipeline.call, _Seam(net.addresses)
 
     def patched(self: Any, method: Any, url: Any, *args: Any, **kwargs: Any) -> Any:
         try:
-            ours = sees(method, pipeline) and hosts[self.host] and not held()
+            known = sees(method, net)
+            ours = known is not None and known.hosts[self.host] and not held()
         except Exception as error:  # no request: the client says so
             reraise_foreign(error)
             ours = False

@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from otel_agentcost.calls.pipeline import Pipeline
-from otel_agentcost.calls.seam import BatchRead, RawResponse, Rejected, Reply, Seam
-from otel_agentcost.integrations.endpoints import BatchPaths, answer_id_in, endpoint, match_path
+from otel_agentcost.calls.seam import AnswerRead, BatchRead, RawResponse, Rejected, Reply, Seam
+from otel_agentcost.integrations.endpoints import BatchPaths, answer_at, endpoint, match_path
 from otel_agentcost.integrations.patching import Target, argument, with_argument
 from otel_agentcost.integrations.sdks._base import Patchable, Through
 from otel_agentcost.wire import Change, Format, load
@@ -187,9 +187,11 @@ def speakeasy(
 class _SpeakeasySeam(HttpxSeam):
     """Reads answers that were begun before, too."""
 
-    def answer_id(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-        """Return the id of the answer that a request may retrieve or cancel."""
-        return answer_id_in(str(argument(args, kwargs, 1, "request").url.path))
+    def answer_read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AnswerRead | None:
+        """Return which answer a request may retrieve or cancel."""
+        del instance
+        url = str(argument(args, kwargs, 1, "request").url)
+        return answer_at(url, endpoint(url.partition("?")[0], self._default))
 
 
 def _sent(_client: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Sent:

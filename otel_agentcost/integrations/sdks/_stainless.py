@@ -15,12 +15,12 @@ from functools import partial
 from typing import Any
 
 from otel_agentcost.calls.pipeline import Pipeline
-from otel_agentcost.calls.seam import BatchRead, Body, EventStream, RawResponse, Reply
+from otel_agentcost.calls.seam import AnswerRead, BatchRead, Body, EventStream, RawResponse, Reply
 from otel_agentcost.core.call import Endpoint
 from otel_agentcost.integrations.endpoints import (
     DEPLOYMENT,
     BatchPaths,
-    answer_id_in,
+    answer_at,
     endpoint,
     match_path,
     with_location,
@@ -185,11 +185,11 @@ class StainlessSeam:
             return {**body, "model": options.json_data.get("model")}
         return body
 
-    def answer_id(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
+    def answer_read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AnswerRead | None:
         options = argument(args, kwargs, 1, "options")
         if options.method.lower() not in ("get", "post"):
             return None
-        return answer_id_in(options.url)
+        return answer_at(options.url, self._endpoint(instance, options.url))
 
     def batch_read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BatchRead | None:
         options = argument(args, kwargs, 1, "options")

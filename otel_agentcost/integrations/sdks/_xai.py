@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 from otel_agentcost.calls import finalize
 from otel_agentcost.calls.pipeline import Pipeline
-from otel_agentcost.calls.seam import Body, EventIterator, Reply, Seam
+from otel_agentcost.calls.seam import AnswerRead, Body, EventIterator, Reply, Seam
 from otel_agentcost.core.call import Answer
 from otel_agentcost.integrations.endpoints import endpoint
 from otel_agentcost.wire import AnswerReader, Change, SoFar, load
@@ -33,9 +33,9 @@ class _Rpc(NamedTuple):
     """One method of a stub."""
 
     format: str = ""
-    """The wire format; empty for a method that retrieves an answer."""
+    """The wire format: of the request, or of the answer that it retrieves."""
     request: Callable[[Any, Any], Any] | None = None
-    """Returns the JSON of a request: called with the module `wire.xai_protos` and the message."""
+    """Returns the JSON of a request: called with the module `wire.xai_protos` and the message. None for a retrieval."""
     response: Callable[[Any, Any], Any] | None = None
     """Does the same for a response."""
     streamed: bool = False
@@ -62,12 +62,12 @@ METHODS: Final = {
         request=lambda protos, sent: protos.chat_request(sent, deferred=True),
         response=lambda _protos, got: {"request_id": got.request_id},
     ),
-    "GetDeferredCompletion": _Rpc(response=_retrieved(lambda protos, got: protos.chat_response(got))),
+    "GetDeferredCompletion": _Rpc("openai_chat", response=_retrieved(lambda protos, got: protos.chat_response(got))),
     "CompactContext": _CHAT._replace(request=lambda protos, sent: protos.compaction_request(sent)),
     "GenerateImage": _MEDIA,
     "GenerateVideo": _MEDIA,
     "ExtendVideo": _MEDIA,
-    "GetDeferredVideo": _Rpc(response=_retrieved(lambda protos, got: protos.media_response(got))),
+    "GetDeferredVideo": _Rpc("xai_media", response=_retrieved(lambda protos, got: protos.media_response(got))),
     "AddBatchRequests": _Rpc("billed_later", lambda _protos, _sent: {}, lambda _protos, _got: None),
 }
 """The methods of the stubs that run a model, or retrieve what one has made."""
@@ -136,11 +136,12 @@ class _Seam:
             return EventIterator(result, _Chunks)
         return Body(self._rpc.response(_protos(), result) if self._rpc.response is not None else None)
 
-    def answer_id(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> str | None:
-        """Return the id of the answer that a call retrieves."""
-        del kwargs  # every seam has the same arguments
+    def answer_read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AnswerRead | None:
+        """Return which answer a call retrieves."""
+        del instance, kwargs  # every seam has the same arguments
         found: str | None = getattr(args[0], "request_id", None) if args else None
-        return found
+        form = load(self._rpc.format) if self._rpc.request is None else None
+        return AnswerRead(found, endpoint(_ADDRESS, "x_ai"), form) if found else None
 
 
 _SEAMS: Final[dict[str, Seam]] = {name: _Seam(rpc) for name, rpc in METHODS.items()}

@@ -12,11 +12,11 @@ import inspect
 from typing import Any
 
 from otel_agentcost.calls.pipeline import Pipeline
+from otel_agentcost.calls.seam import SessionRead
 from otel_agentcost.integrations.endpoints import session_format_at
 from otel_agentcost.integrations.patching import Target, argument
 from otel_agentcost.integrations.sdks._base import Patchable, Sdk, Through
 from otel_agentcost.integrations.sdks._stainless import StainlessSeam
-from otel_agentcost.wire import Format
 
 FORMATS = {
     "/v1/messages": "anthropic_messages",
@@ -39,9 +39,11 @@ PROVIDERS = {
 class _AnthropicSeam(StainlessSeam):
     """Reads sessions, too."""
 
-    def session_format(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Format | None:
-        """Return the format of a session that is created or read; None for other calls."""
-        return session_format_at(argument(args, kwargs, 1, "options").url)
+    def session_read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> SessionRead | None:
+        """Return the session that is created or read; None for other calls."""
+        url = argument(args, kwargs, 1, "options").url
+        form = session_format_at(url)
+        return SessionRead(form, self._endpoint(instance, url)) if form is not None else None
 
 
 _SEAM = _AnthropicSeam(

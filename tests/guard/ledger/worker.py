@@ -8,6 +8,7 @@ import sys
 import time
 
 from otel_agentcost.core.batch import batch_verbs
+from otel_agentcost.core.notes import keeps_notes
 from otel_agentcost.guard.ledger import Ledger, open_ledger
 from tests.guard.ledger.calls import NOW, admitted, amounts, claim
 
@@ -58,6 +59,12 @@ def lines(ledger: Ledger, name: str) -> None:
     print(json.dumps([taken, batches.close_batch("openai batch_1", now=NOW)]))
 
 
+def notes(ledger: Ledger, name: str) -> None:
+    """Takes each of a hundred notes that it finds; prints how many it got."""
+    assert keeps_notes(ledger), name
+    print(sum(ledger.swap_note(f"note {i}", "mine", None, now=NOW, until=NOW) for i in range(100)))
+
+
 if __name__ == "__main__":
     url, task, name = sys.argv[1:]
-    {"race": race, "hold": hold, "endless": endless, "lines": lines}[task](open_ledger(url), name)
+    {"race": race, "hold": hold, "endless": endless, "lines": lines, "notes": notes}[task](open_ledger(url), name)

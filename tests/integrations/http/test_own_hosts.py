@@ -8,6 +8,7 @@ import pytest
 from otel_agentcost.settings import Settings
 from otel_agentcost.settings.hosts import to_hosts
 from tests.integrations.http.providers import BY_NAME
+from tests.integrations.sdks import test_unfinished_answers
 from tests.support import replies
 from tests.support.call_shapes import instrumented, warnings_of_ours
 from tests.support.in_memory import Telemetry
@@ -60,3 +61,23 @@ def test_hosts_with_model_calls_are_not_told(telemetry: Telemetry, hosts: str, u
 def test_fewer_requests_tell_nothing(telemetry: Telemetry) -> None:
     """The calls may be still to come."""
     assert told(telemetry, "llm.internel=openai", "http://search.internal/find", times=99) == []
+
+
+def test_what_is_read_is_not_counted(telemetry: Telemetry) -> None:
+    """Requests that read something are no calls, also while the answer to an earlier call is awaited."""
+    queued = test_unfinished_answers.response("queued")
+    transport = httpx.MockTransport(lambda _: httpx.Response(200, json=queued))
+    settings = Settings(hosts=to_hosts("llm.internel=openai,llm.internal=openai"))
+    client = httpx.Client(transport=transport)
+    with warnings_of_ours() as warned, instrumented(telemetry, settings=settings), client:
+        client.post("https://llm.internal/v1/responses", json=test_unfinished_answers.ASK)
+        for _ in range(300):
+            client.get("https://llm.internal/v1/responses/resp_1")
+            client.get("https://search.internal/find")
+            client.get("https://llm.internel/v1/models")
+        assert [line for line in warned if "OTEL_AGENTCOST_HOSTS has" in line] == []
+        for _ in range(100):
+            client.post("https://search.internal/find", json={})
+        (line,) = [line for line in warned if "OTEL_AGENTCOST_HOSTS has" in line]
+    assert "has llm.internel=openai, but none of the first 100 POST requests went there" in line
+    assert "They went to search.internal." in line

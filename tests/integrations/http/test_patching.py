@@ -273,8 +273,8 @@ def test_memory_of_addresses_is_bounded() -> None:
     """A crawler sees a new host with each request."""
     addresses = Addresses(())
     for number in range(3 * _addresses._MOST):
-        assert not addresses.origins[f"https://host{number}.example.com"]
+        assert not addresses.posted.origins[f"https://host{number}.example.com"]
         assert addresses.place(f"https://host{number}.example.com/x") is None
-    assert len(addresses.origins) <= _addresses._MOST
-    assert len(addresses.hosts) <= _addresses._MOST
+    assert len(addresses.posted.origins) <= _addresses._MOST
+    assert len(addresses.posted.hosts) <= _addresses._MOST
     assert len(addresses._places) <= _addresses._MOST

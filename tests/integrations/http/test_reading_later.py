@@ -20,7 +20,12 @@ import otel_agentcost
 from otel_agentcost import BudgetExceeded
 from otel_agentcost.core import semconv
 from otel_agentcost.settings.hosts import to_hosts
-from tests.integrations.sdks import test_batches, test_gemini_interactions, test_unfinished_answers
+from tests.integrations.sdks import (
+    test_anthropic_sessions,
+    test_batches,
+    test_gemini_interactions,
+    test_unfinished_answers,
+)
 from tests.integrations.sdks.test_batches import TOKENS, settlements
 from tests.support.batch_provider import BatchProvider
 from tests.support.budgeted_calls import budgeted
@@ -300,3 +305,20 @@ def test_a_task_that_begins_while_something_is_read_is_seen(telemetry: Telemetry
     with budgeted(telemetry, hosts=to_hosts("127.0.0.1=openai")):
         asyncio.run(main())
     assert telemetry.total("agentcost.cost") == pytest.approx(0.00075)
+
+
+@of_all
+def test_a_session_that_is_read_before_its_first_event_is_priced(
+    telemetry: Telemetry, model_server: ModelServer, get: Get
+) -> None:
+    """What another program had used of it until then is taken off, though nothing was begun here."""
+    sessions = test_anthropic_sessions.Provider()
+    sessions.turns = 7
+    model_server.responder = sessions
+    address = f"{model_server.url}/v1/sessions/sesn_1"
+    with budgeted(telemetry, hosts=to_hosts("127.0.0.1=anthropic")):
+        get(address, {})
+        httpx.post(f"{address}/events", json={"events": [test_anthropic_sessions.EVENT]})
+        for _ in range(3):
+            get(address, {})
+    assert telemetry.total("agentcost.cost") == pytest.approx(test_anthropic_sessions.TURN)
