@@ -8,6 +8,7 @@ from benchmarks import (
     bench_budgets,
     bench_http,
     bench_loops,
+    bench_machine,
     bench_prices,
     bench_store,
     bench_tools,
@@ -29,6 +30,8 @@ def main() -> int:
     bench_http.table(quick=quick)
     print("\nLoops:\n")
     bench_loops.main(quick=quick)
+    print("\nA whole machine:\n")
+    bench_machine.table(quick=quick)
     print("\nSpend store:\n")
     bench_store.table(quick=quick)
     print("\nStart-up, over the bare OpenTelemetry SDK's own:\n")

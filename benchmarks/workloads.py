@@ -185,21 +185,37 @@ def _loop(call: Callable[[], object]) -> Callable[[int], None]:
     return run
 
 
-def _gather(call: Callable[[], Any]) -> Callable[[int], None]:
+def _gather(call: Callable[[], Any], together: int = 50) -> Callable[[int], None]:
     async def several(n: int) -> None:
         await asyncio.gather(*(call() for _ in range(n)))
+        await asyncio.sleep(0)  # the event loop closes what is left of streams
 
     loop = asyncio.new_event_loop()
 
     def run(n: int) -> None:
-        for _ in range(0, n, 50):
-            loop.run_until_complete(several(min(n, 50)))
+        for _ in range(0, n, together):
+            loop.run_until_complete(several(min(n, together)))
 
     return run
 
 
+def streams_at_once() -> Workload:
+    """Return streams of which 200 run in one event loop at the same time."""
+    http = httpx.AsyncClient(transport=httpx.MockTransport(_answer))
+    client = openai.AsyncOpenAI(api_key="none", http_client=http)
+    chat: dict[str, Any] = {"model": "gpt-4o-mini", "messages": MESSAGES, "max_tokens": 400}
+    usage: Any = {"include_usage": True}
+
+    async def read() -> None:
+        stream = await client.chat.completions.create(**chat, stream=True, stream_options=usage)
+        async for _ in stream:
+            await asyncio.sleep(0)  # the other streams go on, as with a network between
+
+    return Workload("openai chat 200 streams at once", _gather(read, 200))
+
+
 def workloads() -> list[Workload]:
-    """Everything that is measured."""
+    """Everything that is measured by call."""
     http = httpx.Client(transport=httpx.MockTransport(_answer))
     http_async = httpx.AsyncClient(transport=httpx.MockTransport(_answer))
     oai = openai.OpenAI(api_key="none", http_client=http)

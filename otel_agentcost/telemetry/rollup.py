@@ -16,7 +16,7 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from opentelemetry.sdk.trace import ReadableSpan
-from opentelemetry.trace import NonRecordingSpan, Span
+from opentelemetry.trace import INVALID_SPAN, NonRecordingSpan, Span
 
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.call import AttributeValue
@@ -266,7 +266,7 @@ def tally_of(span: Span) -> Tally | None:
     tally = getattr(span, _ATTRIBUTE, None)
     if isinstance(tally, Tally):
         return tally
-    if type(span) is NonRecordingSpan:
+    if type(span) is NonRecordingSpan and span is not INVALID_SPAN:  # no span at all
         ids = span.get_span_context()
         return None if ids.is_remote else _owners.get(ids.span_id)
     return None
