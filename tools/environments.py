@@ -54,6 +54,9 @@ class Row(NamedTuple):
 TOOLS, AGENTS, SDKS, NET = "integrations/tools", "integrations/agents", "integrations/sdks", "integrations/http"
 
 
+ROUGH = f"tests/{AGENTS}/test_rough_use.py"
+
+
 ROWS: dict[str, Row] = {
     "agent_framework": Row(
         ("agent-framework-core==1.0.0", "mcp<2"),
@@ -102,10 +105,16 @@ ROWS: dict[str, Row] = {
         (TOOLS, AGENTS),
     ),
     "semantic_kernel": Row(  # which imports more than it requires
-        ("semantic-kernel==1.35.0", "protobuf", "httpx"), ("semantic-kernel", "protobuf"), (TOOLS, AGENTS)
+        ("semantic-kernel==1.35.0", "protobuf", "httpx"),
+        ("semantic-kernel", "protobuf"),
+        (TOOLS, AGENTS),
     ),
     "smolagents": Row((), ("smolagents[openai]",), (TOOLS, AGENTS)),
-    "strands": Row(("strands-agents[openai]==1.30.0",), ("strands-agents[openai]",), (TOOLS, AGENTS)),
+    "strands": Row(
+        ("strands-agents[openai]==1.30.0",),
+        ("strands-agents[openai]", "mcp"),
+        (TOOLS, AGENTS),
+    ),
     "watsonx": Row((), ("ibm-watsonx-ai", "openai"), (NET,)),
     "mcp": Row(("mcp==1.10.0", "pydantic<2.12"), ("mcp",)),
     "surroundings": Row(
@@ -114,9 +123,51 @@ ROWS: dict[str, Row] = {
         ("integrations",),
         "schedulers",
     ),
+    "semantic_kernel_services": Row(
+        (),
+        ("semantic-kernel[aws]", "azure-ai-projects<2", "azure-ai-agents", "aiohttp", "protobuf"),
+        files=(f"tests/{AGENTS}/test_semantic_kernel_services.py",),
+    ),
+    "strands_mcp": Row((), ("strands-agents[openai]", "mcp"), files=(f"tests/{AGENTS}/test_strands_mcp.py",)),
+    "rough_use": Row(
+        ("crewai", "llama-index-core", "llama-index-llms-openai"),
+        (
+            "autogen-agentchat",
+            "autogen-ext[openai]",
+            "haystack-ai",
+            "langchain",
+            "langchain-openai",
+            "openai-agents",
+            "pydantic-ai-slim[openai]",
+            "semantic-kernel",
+            "smolagents[openai]",
+        ),
+        files=(ROUGH,),
+    ),
+    "rough_use_strands": Row((), ("strands-agents[openai]",), files=(ROUGH,)),
     "refusals": Row(  # the newest of each: some admit no openai 3
-        ("crewai", "instructor", "llama-index-core", "llama-index-llms-openai", "tenacity"),
-        ("haystack-ai", "langchain-openai", "openai-agents", "pydantic-ai-slim[openai]", "semantic-kernel", "tenacity"),
+        (
+            "backoff",
+            "crewai",
+            "dspy",
+            "instructor",
+            "litellm",
+            "llama-index-core",
+            "llama-index-llms-openai",
+            "tenacity",
+        ),
+        (
+            "autogen-agentchat",
+            "autogen-ext[openai]",
+            "haystack-ai",
+            "langchain",
+            "langchain-openai",
+            "openai-agents",
+            "pydantic-ai-slim[openai]",
+            "semantic-kernel",
+            "smolagents[openai]",
+            "tenacity",
+        ),
         ("integrations/refusals",),
     ),
 }
@@ -216,9 +267,16 @@ SDK_ROWS: dict[str, Row] = {
         ("aiohttp", "httpx2", "requests", "urllib3", "httpx", *COMPARED),
         files=HTTP_TESTS,
     ),
-    "websockets": Row(
+    "websockets": Row(  # the newest of which `openai[realtime]` does not admit
         ("websockets==13.0", "openai[realtime]", "google-genai", "anthropic"),
-        ("websockets", "openai[realtime]", "google-genai", "anthropic", "cryptography"),
+        (
+            "websockets",
+            "trio",
+            "openai",
+            "google-genai",
+            "anthropic",
+            "cryptography",
+        ),  # `openai[realtime]` has an old one
         files=(SOCKETS,),
     ),
 }

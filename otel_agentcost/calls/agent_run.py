@@ -25,7 +25,7 @@ from otel_agentcost.calls.tool_call import ToolCall, open_call
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.diagnostics import complete, report
-from otel_agentcost.errors import OF_AN_AGENT
+from otel_agentcost.errors import OF_AN_AGENT, BudgetExceeded, LoopDetected
 from otel_agentcost.telemetry import agent_spans, attribution, blocks, open_spans, rollup
 from otel_agentcost.telemetry.blocks import Entered, Place
 from otel_agentcost.telemetry.held_span import HeldEnd, before_end
@@ -87,6 +87,8 @@ class AgentRun(AbstractContextManager["AgentRun"]):
         """The context of the run, while it is paused."""
         self._opened = False
         self._within: ToolCall | None = None
+        self.refusal: BaseException | None = None
+        """The refusal with which an inner run has failed."""
         self.first: AgentRun | None = None
         """The run of the agent that handed over to this one."""
         self.following: AgentRun | None = None
@@ -253,6 +255,9 @@ class AgentRun(AbstractContextManager["AgentRun"]):
         try:
             if entered is not None:
                 entered.leave()
+            if self._outer is not None and error is not None:
+                self._name_refusal(error, self._outer)
+            self.refusal = None
             if self._outer is not None and (own := self.own_span) is not None:
                 agent_spans.note_end(own, self._outer)
             self._outer = None
@@ -263,6 +268,18 @@ class AgentRun(AbstractContextManager["AgentRun"]):
                 complete(span.end)
             report("ending the run of an agent", bug)
         return False
+
+    def _name_refusal(self, error: BaseException, outer: Context) -> None:
+        """Name the refusal of an inner run as the cause of `error`, if a framework has passed on its text alone."""
+        noted, self.refusal = self.refusal, None  # an exception that is kept keeps its frames
+        refusal = error if isinstance(error, BudgetExceeded | LoopDetected) else error.__cause__ or noted
+        if not isinstance(refusal, BudgetExceeded | LoopDetected):
+            return
+        if error is not refusal and error.__cause__ is None and str(refusal) in str(error):
+            error.__cause__ = refusal
+        around = _open_run(outer)
+        if around is not None:
+            around.refusal = refusal
 
     def _end(self, span: Span, error: BaseException | None) -> None:
         # GeneratorExit means that the consumer stopped early, which is not an error of the agent.

@@ -403,6 +403,23 @@ class Pipeline:
             return result
         return self._followed(found, reply, instance, result)
 
+    def settle_begun(self, session: Any, answer_id: str | None, body: Any) -> bool:
+        """Settle a call of this process whose answer has arrived in another way than by a request that retrieves it.
+
+        Args:
+            session: What the answer has arrived through.
+            answer_id: The id of the answer.
+            body: The answer, as its wire format's reader takes it.
+
+        Returns:
+            False if no call of this process waits for the answer.
+        """
+        begun = self._unfinished.find(answer_id) if self.active else None
+        if begun is None:
+            return False
+        self._followed(Looked(begun=begun), Body(body), session, None)
+        return True
+
     def _followed(self, found: Looked, reply: Reply, instance: Any, result: Any) -> Any:
         """Do the same, once it is known what was read."""
         begun = found.begun

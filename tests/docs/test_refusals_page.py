@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable
 
 import otel_agentcost
-from tests.integrations.refusals.test_refusals import ROWS
+from tests.integrations.refusals.libraries import ROWS
 from tests.support.budgeted_calls import budgeted
 from tests.support.in_memory import Telemetry
 from tests.support.openai_call import ask

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import socket
 import ssl
 import threading
+import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
@@ -15,6 +18,17 @@ from websockets.sync.server import ServerConnection, serve
 
 Script = Callable[[dict[str, Any]], Iterable[dict[str, Any] | None]]
 """Returns the events that answer an event. None closes the connection without a farewell."""
+
+
+def _break(connection: ServerConnection) -> None:
+    """Close a connection without a farewell.
+
+    A socket that is only closed stays open while the thread of `websockets` waits for its next bytes: the client would
+    hear of nothing until its next ping, 20 seconds later.
+    """
+    with suppress(OSError):  # the client was faster
+        connection.socket.shutdown(socket.SHUT_RDWR)
+    connection.socket.close()
 
 
 class SocketServer:
@@ -41,6 +55,14 @@ class SocketServer:
         """The types of the events that arrived."""
         return [event.get("type", next(iter(event))) for event in self.received]
 
+    def wait_for(self, kind: str, times: int) -> None:
+        """Wait until so many events of a type have arrived: the server reads in threads of its own."""
+        for _ in range(500):
+            if self.types().count(kind) >= times:
+                break
+            time.sleep(0.01)
+        assert self.types().count(kind) == times
+
     def _session(self, connection: ServerConnection) -> None:
         assert connection.request is not None
         self.paths.append(connection.request.path)
@@ -52,7 +74,7 @@ class SocketServer:
                 self.received.append(event)
                 for answer in self.script(event):
                     if answer is None:
-                        connection.socket.close()
+                        _break(connection)
                         return
                     connection.send(json.dumps(answer, separators=(",", ":")))
         except (ConnectionClosed, OSError):

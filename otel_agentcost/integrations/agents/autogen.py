@@ -44,7 +44,7 @@ FRAMEWORK = AgentFramework(
     distribution="autogen-agentchat",
     oldest="0.4.2",
     runs="`run` and `run_stream` of an agent; a team is a workflow, each turn of a member is a run",
-    refusal="`BudgetExceeded`; from a team a `RuntimeError` with its text",
+    refusal="`BudgetExceeded`; from a team a `RuntimeError` whose `__cause__` it is",
     patches=(
         AgentPatch(
             target=Target(module=_AGENTS, owner="BaseChatAgent", method="run"), read_agent=_agent, kind="coroutine"

@@ -132,12 +132,22 @@ FRAMEWORK = AgentFramework(
     title="Semantic Kernel",
     distribution="semantic-kernel",
     oldest="1.35.0",
-    runs="`get_response`, `invoke` and `invoke_stream` of `ChatCompletionAgent` and `OpenAIResponsesAgent`; an "
-    "orchestration and a group chat are workflows",
+    runs="`get_response`, `invoke` and `invoke_stream` of all its agents (chat, OpenAI's responses and assistants, "
+    "Azure AI, Bedrock); an orchestration and a group chat are workflows",
     refusal="`BudgetExceeded`; in an agent that is a plugin, the function's error message",
     patches=(
-        *_runs(f"{_AGENTS}.chat_completion.chat_completion_agent", "ChatCompletionAgent"),
-        *_runs(f"{_AGENTS}.open_ai.openai_responses_agent", "OpenAIResponsesAgent"),
+        *(
+            patch
+            for module, owner in (
+                ("chat_completion.chat_completion_agent", "ChatCompletionAgent"),
+                ("open_ai.openai_responses_agent", "OpenAIResponsesAgent"),
+                ("open_ai.openai_assistant_agent", "OpenAIAssistantAgent"),
+                ("azure_ai.azure_ai_agent", "AzureAIAgent"),
+                ("bedrock.bedrock_agent", "BedrockAgent"),
+                ("copilot_studio.copilot_studio_agent", "CopilotStudioAgent"),
+            )
+            for patch in _runs(f"{_AGENTS}.{module}", owner)
+        ),
         AgentPatch(
             target=Target(module=f"{_AGENTS}.group_chat.agent_group_chat", owner="AgentGroupChat", method="invoke"),
             read_agent=_workflow,

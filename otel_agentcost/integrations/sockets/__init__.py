@@ -5,8 +5,8 @@ lists the folder. No module imports its client.
 
 SDKs and frameworks (openai, google-genai, openai-agents, litellm ...) share the client `websockets`, so that is where
 sessions are seen: `_base` has the functions in place of its methods. `_places` finds the protocol of a connection by
-its address, `_session` is what the protocols share, and each of `_openai_realtime`, `_openai_responses` and
-`_gemini_live` reads one of them. A turn of a session is one model call.
+its address, `_session` is what the protocols share, and each of `_openai_realtime`, `_openai_responses`,
+`_gemini_live` and `_gemini_interactions` reads one of them. A turn of a session is one model call.
 """
 
 from __future__ import annotations

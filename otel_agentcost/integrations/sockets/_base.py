@@ -10,6 +10,7 @@ session at the connection, and call the original. They return, raise and can be 
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -20,9 +21,11 @@ from otel_agentcost.integrations.patching import FunctionPatch, Patch, Target
 from otel_agentcost.integrations.self_check import SelfCheck
 from otel_agentcost.integrations.sockets._places import Places
 from otel_agentcost.integrations.sockets._session import Session, is_closed
+from otel_agentcost.telemetry import event_loops
 
 Method = Callable[..., Any]
 """The client's method, not bound to an object."""
+_Send = Callable[[str], Coroutine[Any, Any, Any]]
 _SESSION: Final = "_agentcost_session"
 """The attribute of a connection that has its session."""
 _UNKNOWN: Final = "_agentcost_unknown"
@@ -229,7 +232,7 @@ THREADS: Final = Kind(
     opening=_opening(asynchronous=False), sending=_send, receiving=_receive, streaming=_stream, closing=_close
 )
 
-# --- asyncio ----------------------------------------------------------------------------------------------------------
+# --- asyncio and trio -------------------------------------------------------------------------------------------------
 
 
 def _send_async(original: Method, places: Places) -> Method:
@@ -280,12 +283,12 @@ def _receive_async(original: Method, _places: Places) -> Method:
     return recv
 
 
-async def seen_to(session: Session, send: Callable[[str], Coroutine[Any, Any, Any]]) -> None:
+async def seen_to(session: Session, send: _Send) -> None:
     """Do what a message that has arrived asks for. It is kept: a reader that is cancelled must not lose it."""
     if session.unadmitted:
         await session.admit()
     if session.outbox:
-        _in_background(send(session.outbox.popleft()))
+        _in_background(send, session.outbox.popleft())
 
 
 def _stream_async(original: Method, _places: Places) -> Method:
@@ -317,7 +320,7 @@ def _close_async(original: Method, _places: Places) -> Method:
     return close
 
 
-ASYNCIO: Final = Kind(
+ASYNC: Final = Kind(
     opening=_opening(asynchronous=True),
     sending=_send_async,
     receiving=_receive_async,
@@ -329,15 +332,20 @@ _tasks: set[asyncio.Task[Any]] = set()
 """Event loops keep weak references to their tasks only."""
 
 
-def _in_background(sending: Coroutine[Any, Any, Any]) -> None:
-    task = asyncio.get_running_loop().create_task(sending)
+def _in_background(send: _Send, message: str) -> None:
+    if event_loops.running() == "trio":
+        trio: Any = sys.modules["trio"]
+        trio.lowlevel.spawn_system_task(_sent, send, message)
+        return
+    task = asyncio.get_running_loop().create_task(_sent(send, message))
     _tasks.add(task)
-    task.add_done_callback(_done)
+    task.add_done_callback(_tasks.discard)
 
 
-def _done(task: asyncio.Task[Any]) -> None:
-    _tasks.discard(task)
-    if not task.cancelled() and (error := task.exception()) is not None:
+async def _sent(send: _Send, message: str) -> None:
+    try:
+        await send(message)
+    except Exception as error:  # of the client: the application did not send this
         _not_cancelled(error)
 
 

@@ -17,6 +17,7 @@ from otel_agentcost.calls.pipeline import Pipeline
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Endpoint
 from otel_agentcost.integrations.endpoints import endpoint
+from otel_agentcost.integrations.sockets._gemini_interactions import InteractionSession
 from otel_agentcost.integrations.sockets._gemini_live import GeminiSession
 from otel_agentcost.integrations.sockets._openai_realtime import RealtimeSession
 from otel_agentcost.integrations.sockets._openai_responses import ResponsesSession
@@ -59,6 +60,8 @@ class Places:
             return RealtimeSession(self._pipeline, self._endpoint(uri, path.removesuffix("/realtime"), azure), query)
         if path.endswith("/responses"):
             return ResponsesSession(self._pipeline, self._endpoint(uri, path.removesuffix("/responses"), "openai"), {})
+        if path.endswith("/interactions/live"):
+            return InteractionSession(self._pipeline, self._endpoint(uri, "", "gcp.gemini"), query)
         if "BidiGenerateContent" in path:
             google = "gcp.vertex_ai" if "aiplatform" in path else "gcp.gemini"
             return GeminiSession(self._pipeline, self._endpoint(uri, "", google), {})

@@ -14,7 +14,7 @@ from typing import Any, Final
 from otel_agentcost.diagnostics import report
 from otel_agentcost.integrations.patching import Target
 from otel_agentcost.integrations.sockets._base import (
-    ASYNCIO,
+    ASYNC,
     Method,
     Patched,
     SocketClient,
@@ -110,6 +110,6 @@ CLIENT = SocketClient(
         Patched(target=_target("send_str"), function=_sending),
         Patched(target=_target("send_bytes"), function=_sending),
         Patched(target=_target("receive"), function=_receiving),
-        Patched(target=_target("close"), function=ASYNCIO.closing),
+        Patched(target=_target("close"), function=ASYNC.closing),
     ),
 )

@@ -1,18 +1,21 @@
-"""websockets: its clients with threads and with asyncio, and its legacy client."""
+"""websockets: its clients with threads, with asyncio and with trio, and its legacy client."""
 
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.sockets._base import ASYNCIO, THREADS, Kind, Method, Patched, SocketClient, opened
+from otel_agentcost.integrations.sockets._base import ASYNC, THREADS, Kind, Method, Patched, SocketClient, opened
 from otel_agentcost.integrations.sockets._places import Places
+
+_PROTOCOL: Final = {"asyncio": ("protocol",), "sync": ("", "protocol"), "trio": ("", "", "protocol")}
+"""The first parameters of a connection, up to the object with its address."""
 
 
 def _patches(package: str, kind: Kind) -> tuple[Patched, ...]:
     client, connection = f"websockets.{package}.client", f"websockets.{package}.connection"
-    asynchronous = kind is ASYNCIO
+    asynchronous = kind is ASYNC
 
     def target(method: str, *reads: str) -> Target:
         return Target(
@@ -24,14 +27,14 @@ def _patches(package: str, kind: Kind) -> tuple[Patched, ...]:
             together=f"{package} connections",
         )
 
-    protocol = ("protocol",) if asynchronous else ("", "protocol")
+    protocol = _PROTOCOL[package]
     created = Target(module=client, owner="ClientConnection", method="__init__", reads=protocol, asynchronous=False)
     streamed = Target(module=connection, owner="Connection", method="recv_streaming", optional=True)
     return (
         Patched(target=created, function=kind.opening),
         Patched(target=target("send", "message"), function=kind.sending),
         Patched(target=target("recv"), function=kind.receiving),
-        Patched(target=target("close"), function=kind.closing),
+        Patched(target=target("aclose" if package == "trio" else "close"), function=kind.closing),
         Patched(target=streamed, function=kind.streaming),
     )
 
@@ -53,9 +56,9 @@ def _legacy(method: str, module: str = "protocol", owner: str = "WebSocketCommon
 
 _LEGACY = (
     Patched(target=_legacy("handshake", "client", "WebSocketClientProtocol"), function=_shaking_hands),
-    Patched(target=_legacy("send"), function=ASYNCIO.sending),
-    Patched(target=_legacy("recv"), function=ASYNCIO.receiving),
-    Patched(target=_legacy("close"), function=ASYNCIO.closing),
+    Patched(target=_legacy("send"), function=ASYNC.sending),
+    Patched(target=_legacy("recv"), function=ASYNC.receiving),
+    Patched(target=_legacy("close"), function=ASYNC.closing),
 )
 """The legacy client has the same methods, and its servers have them too: those have no session."""
 
@@ -63,5 +66,5 @@ CLIENT = SocketClient(
     name="websockets",
     distribution="websockets",
     oldest="13.0",
-    patches=(*_patches("sync", THREADS), *_patches("asyncio", ASYNCIO), *_LEGACY),
+    patches=(*_patches("sync", THREADS), *_patches("asyncio", ASYNC), *_patches("trio", ASYNC), *_LEGACY),
 )

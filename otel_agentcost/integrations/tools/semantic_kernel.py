@@ -1,5 +1,7 @@
 """semantic-kernel: `KernelFunction.invoke` calls every function, also those that a model calls by itself.
 
+`invoke_stream` calls those that yield the parts of their result, for an application that reads them one by one.
+
 Semantic Kernel makes a span of each call, with the global tracer provider. A prompt that the application invokes as a
 function is a model call and not a tool.
 """
@@ -27,22 +29,26 @@ def _response(result: Any) -> ToolResponse:
     return ToolResponse(getattr(result, "value", result))
 
 
+def _no_response(_part: Any) -> None:
+    """Say that a part of a result is not the result: the call ends when the last one is read."""
+
+
+def _target(method: str) -> Target:
+    return Target(
+        module="semantic_kernel.functions.kernel_function",
+        owner="KernelFunction",
+        method=method,
+        reads=("kernel", "arguments", "metadata"),
+    )
+
+
 FRAMEWORK = Framework(
     name="semantic-kernel",
     title="Semantic Kernel",
     distribution="semantic-kernel",
     oldest="1.35.0",
     patches=(
-        ToolPatch(
-            target=Target(
-                module="semantic_kernel.functions.kernel_function",
-                owner="KernelFunction",
-                method="invoke",
-                reads=("kernel", "arguments", "metadata"),
-            ),
-            read_request=_request,
-            read_response=_response,
-            asynchronous=True,
-        ),
+        ToolPatch(target=_target("invoke"), read_request=_request, read_response=_response, asynchronous=True),
+        ToolPatch(target=_target("invoke_stream"), read_request=_request, read_response=_no_response, streams=True),
     ),
 )

@@ -1,7 +1,7 @@
 """strands-agents: each kind of tool has a method `stream`, an async generator that yields the result at its end.
 
 It runs inside of the span that Strands makes of a call. A call without such a span, as of `agent.tool.search(...)`,
-gets one of this package.
+gets one of this package. A tool of an MCP server is one call, although the client of mcp sees it too.
 """
 
 from __future__ import annotations
@@ -37,5 +37,6 @@ FRAMEWORK = Framework(
     patches=(
         _patch("strands.tools.decorator", "DecoratedFunctionTool"),
         _patch("strands.tools.tools", "PythonAgentTool"),
+        _patch("strands.tools.mcp.mcp_agent_tool", "MCPAgentTool"),
     ),
 )

@@ -256,7 +256,7 @@ def test_sound_is_not_refused_if_the_server_does_not_answer_it(start: Start) -> 
             connection.input_audio_buffer.append(audio="AAAA")
         with pytest.raises(BudgetExceeded):
             connection.response.create()
-    assert server.types().count("input_audio_buffer.append") == 3
+    server.wait_for("input_audio_buffer.append", times=3)
 
 
 def test_a_response_that_begins_beyond_the_budget_is_cancelled_and_counted(start: Start, telemetry: Telemetry) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -56,6 +57,14 @@ class Pages:
             raise KeyError(query)
         return f"pages on {query}"
 
+    @function(name="read", description="Reads pages.")  # type: ignore[untyped-decorator]
+    async def read(self, query: str) -> AsyncIterator[str]:
+        """Read pages, one by one."""
+        if query == "nothing":
+            raise KeyError(query)
+        for page in range(3):
+            yield f"page {page} on {query}"
+
     @function(description="Looks a word up.")  # type: ignore[untyped-decorator] # the framework is no dependency
     @tool(usd="0.5", name="lookup")
     def lookup(self, query: str) -> str:
@@ -102,6 +111,48 @@ async def test_a_function_that_the_application_invokes_is_one_span(telemetry: Te
         assert str(await invoke(a_kernel())) == "pages on bees"
     attributes = one_call(telemetry, tool=NAME)
     assert attributes[semconv.TOOL_ARGUMENTS] == '{"query": "bees"}'
+
+
+READ: Any = {"pages-read": "0.25"}
+
+
+@pytest.mark.parametrize("spans", [True, False], ids=["its spans", "our spans"])
+async def test_a_function_whose_parts_are_read_one_by_one_is_one_span(
+    telemetry: Telemetry, monkeypatch: pytest.MonkeyPatch, spans: bool
+) -> None:
+    """It ends with the last part."""
+    if not spans:
+        make_spans_with(trace.NoOpTracerProvider(), monkeypatch)
+    with priced(telemetry, prices=READ, capture_content="SPAN_ONLY"):
+        stream = a_kernel().invoke_stream(plugin_name="pages", function_name="read", query="bees")
+        assert [part async for part in stream] == [f"page {page} on bees" for page in range(3)]
+    assert one_call(telemetry, tool="pages-read")[semconv.TOOL_ARGUMENTS] == '{"query": "bees"}'
+
+
+async def test_a_function_that_fails_while_it_is_read_is_an_error(telemetry: Telemetry) -> None:
+    """Which the application gets."""
+    with priced(telemetry, prices=READ), pytest.raises(KeyError):
+        async for _ in a_kernel().invoke_stream(plugin_name="pages", function_name="read", query="nothing"):
+            pass
+    assert one_call(telemetry, tool="pages-read")[semconv.ERROR_TYPE] == "KeyError"
+
+
+async def test_a_function_that_is_not_read_to_its_end_is_one_call(telemetry: Telemetry) -> None:
+    """Its generator is closed."""
+    with priced(telemetry, prices=READ):
+        stream = a_kernel().get_function("pages", "read").invoke_stream(a_kernel(), query="bees")
+        assert await anext(stream) == "page 0 on bees"
+        await stream.aclose()
+    one_call(telemetry, tool="pages-read")
+
+
+async def test_a_prompt_that_the_application_streams_is_a_model_call(telemetry: Telemetry) -> None:
+    """As one that it invokes."""
+    with model(says()) as url, priced(telemetry, prices=PRICES):
+        client = openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=0)
+        kernel = sdk.Kernel(services=services.OpenAIChatCompletion(ai_model_id=MODEL, async_client=client))
+        assert [part async for part in kernel.invoke_prompt_stream("Hi")]
+    assert telemetry.attributes("agent")[semconv.TRACE_LLM_CALLS] == 1
 
 
 async def test_a_prompt_that_the_application_invokes_is_a_model_call(telemetry: Telemetry) -> None:
