@@ -220,7 +220,7 @@ PROOFS: dict[str, Proofs] = {
         "sync": (f"{AGENTS}crewai.py::test_a_crew_is_a_workflow_of_its_agents",),
         "async": (f"{AGENTS}crewai.py::test_so_is_one_that_runs_in_an_event_loop",),
         "stream": (f"{AGENTS}crewai.py::test_so_is_one_that_streams",),
-        "tools": (  # agents of the first one call models through LiteLLM only
+        "tools": (  # the first release has no models of one's own, which the first of these needs
             f"{TOOLS}crewai.py::test_a_tool_that_an_agent_wants_is_one_span",
             f"{TOOLS}crewai.py::test_a_call_by_hand_is_one_span",
         ),

@@ -142,7 +142,7 @@ def test_the_table_of_frameworks_has_what_ran() -> None:
         "| agno | alone | 1 | 1 | 2 | 1 | 1 |",
         "| haystack | alone | 1 | 1 | 2 | 1 | 1 |",
     ]
-    assert "Frameworks that passed: Agno; Haystack. Without a result: AutoGen; CrewAI;" in after
+    assert "Frameworks that passed: Agno; Haystack. Without a result: AutoGen; Claude Agent SDK; CrewAI; DSPy;" in after
 
 
 def test_the_documented_table_names_its_frameworks() -> None:

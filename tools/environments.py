@@ -44,7 +44,7 @@ class Row(NamedTuple):
     oldest: tuple[str, ...]
     newest: tuple[str, ...]
     folders: tuple[str, ...] = ("integrations/tools",)
-    """The folders of its tests: all of them run in the same environment."""
+    """The folders of its tests: all of them run in the same environment. None if `files` says where they are."""
     tests: str = ""
     """The name in `test_<name>.py`, if it is another one."""
     files: tuple[str, ...] = ()
@@ -126,9 +126,12 @@ ROWS: dict[str, Row] = {
     "semantic_kernel_services": Row(
         (),
         ("semantic-kernel[aws]", "azure-ai-projects<2", "azure-ai-agents", "aiohttp", "protobuf"),
+        folders=(),
         files=(f"tests/{AGENTS}/test_semantic_kernel_services.py",),
     ),
-    "strands_mcp": Row((), ("strands-agents[openai]", "mcp"), files=(f"tests/{AGENTS}/test_strands_mcp.py",)),
+    "strands_mcp": Row(
+        (), ("strands-agents[openai]", "mcp"), folders=(), files=(f"tests/{AGENTS}/test_strands_mcp.py",)
+    ),
     "rough_use": Row(
         ("crewai", "llama-index-core", "llama-index-llms-openai"),
         (
@@ -142,9 +145,10 @@ ROWS: dict[str, Row] = {
             "semantic-kernel",
             "smolagents[openai]",
         ),
+        folders=(),
         files=(ROUGH,),
     ),
-    "rough_use_strands": Row((), ("strands-agents[openai]",), files=(ROUGH,)),
+    "rough_use_strands": Row((), ("strands-agents[openai]",), folders=(), files=(ROUGH,)),
     "refusals": Row(  # the newest of each: some admit no openai 3
         (
             "backoff",
@@ -250,7 +254,11 @@ SDK_ROWS: dict[str, Row] = {
     "sdk-ollama": _sdks("ollama==0.4.0", tests=(f"tests/{SDKS}/test_ollama.py",)),  # needs an older httpx
     "sdk-zhipuai": _sdks("zhipuai==2.1.0", tests=(FAMILY,)),  # does not admit the pyjwt of zai-sdk
     "sdk-cohere": _sdks("cohere==6.0.0", tests=(f"tests/{SDKS}/test_cohere.py",), beside=("boto3",)),  # for Bedrock
-    "sdk-boto3": _sdks("boto3==1.44.0", tests=(f"tests/{SDKS}/test_bedrock.py",)),
+    "sdk-boto3": _sdks(
+        "boto3==1.40.0",
+        "botocore==1.40.0",
+        tests=tuple(f"tests/{SDKS}/test_{name}.py" for name in ("bedrock", "bedrock_invoke")),
+    ),
     # the newest ones are among the frameworks
     "oldest-aiobotocore": Row(("aiobotocore==3.10.0", "openai"), (), (SDKS,), "aiobotocore"),
     "oldest-litellm": Row(("litellm[proxy]==1.110.0", "openai"), (), (SDKS,), "litellm"),

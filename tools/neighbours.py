@@ -64,6 +64,8 @@ NEIGHBOURS: dict[str, tuple[str, ...]] = {
     "autogen": ("openinference-instrumentation-autogen-agentchat>=0.1.22",),
     "pydantic_ai": ("openinference-instrumentation-pydantic-ai>=0.1.30",),
     "strands": ("openinference-instrumentation-strands-agents>=0.1.12",),
+    "dspy": ("openinference-instrumentation-dspy>=0.1.48", "opentelemetry-instrumentation-genai-dspy>=1.3b0"),
+    "claude_agent_sdk": ("openinference-instrumentation-claude-agent-sdk>=0.1.22",),
     "agent_framework": ("openinference-instrumentation-agent-framework>=0.1.13",),
 }
 """The instrumentations of each framework. OpenLLMetry's of Haystack needs an older Haystack than the newest."""
@@ -72,7 +74,7 @@ NEIGHBOURS: dict[str, tuple[str, ...]] = {
 def run(name: str, folder: Path, report: Path) -> bool:
     """Makes the environment of a framework and runs its scenes."""
     started = time.monotonic()
-    sdk = () if name == "google_adk" else OPENAI
+    sdk = () if name in ("google_adk", "claude_agent_sdk") else OPENAI
     install = ("--editable", str(ROOT), *OURS, *ROWS[name].newest, *NEIGHBOURS[name], *sdk)
     try:
         python = packages.create(folder, install)

@@ -53,6 +53,8 @@ class Agent(NamedTuple):
     """A value that is the same for all methods through which one run passes. They then count as one run."""
     create_span: bool = True
     """False if the framework makes a span of the run, inside of it. That span is adopted."""
+    other_names: frozenset[str] = frozenset()
+    """What other instrumentations call the agent, instead of its name."""
 
 
 def _unit_of(agent: Agent) -> str:
@@ -148,12 +150,20 @@ class AgentRun(AbstractContextManager["AgentRun"]):
 
         An agent that a tool of this run has started is another run.
         """
-        return open_call(ctx) is self._within and agent_spans.shows(span, self.agent.name, self.own_span)
+        return open_call(ctx) is self._within and agent_spans.shows(
+            span, self.agent.name, self.own_span, self.agent.other_names
+        )
 
     @property
     def awaits_span(self) -> bool:
         """True if the framework makes the span of this run, and has not done so yet."""
         return self._awaits_span
+
+    def mark_beside(self, span: Span) -> None:
+        """Mark `span` if other code has opened it for this run, which began before: beside it, not inside."""
+        own = self.own_span
+        if own is not None and agent_spans.is_beside(span, own, self.agent.name):
+            span.set_attribute(semconv.DUPLICATE, True)
 
     def _is_open_in(self, ctx: Context) -> bool:
         """Return True if an outer method has opened this run already. An agent that a tool runs is another run."""
@@ -325,7 +335,7 @@ def adopt_span(span: SdkSpan, ctx: Context | None) -> None:
         return
     if not run.awaits_span:
         if run.own_span is not span:
-            before_end(span, partial(_mark_duplicate, span, run.agent.name, run.own_span))
+            before_end(span, partial(_mark_duplicate, span, run.agent, run.own_span))
     elif agent_spans.span_of(span, run.agent.name, workflow=run.agent.workflow):
         run.adopt(span)
 
@@ -339,11 +349,11 @@ def is_duplicate(span: SdkSpan, ctx: Context | None) -> bool:
     return run is not None and not run.awaits_span and run.is_shown_by(span, here)
 
 
-def _mark_duplicate(span: SdkSpan, name: str | None, own: Span | None) -> None:
+def _mark_duplicate(span: SdkSpan, agent: Agent, own: Span | None) -> None:
     if not agent_spans.is_foreign(span) or not agent_spans.is_agent(span):
         return
     tally = rollup.tally_of(span)
-    if (tally is None or not tally.is_of(span)) and agent_spans.shows(span, name, own):
+    if (tally is None or not tally.is_of(span)) and agent_spans.shows(span, agent.name, own, agent.other_names):
         span.set_attribute(semconv.DUPLICATE, True)
 
 

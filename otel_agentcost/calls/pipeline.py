@@ -36,6 +36,7 @@ from otel_agentcost.calls.retrieval import (
     looked_for,
 )
 from otel_agentcost.calls.seam import (
+    AnswerRead,
     Awaited,
     Body,
     EventIterator,
@@ -403,21 +404,21 @@ class Pipeline:
             return result
         return self._followed(found, reply, instance, result)
 
-    def settle_begun(self, session: Any, answer_id: str | None, body: Any) -> bool:
-        """Settle a call of this process whose answer has arrived in another way than by a request that retrieves it.
+    def settle_begun(self, session: Any, read: AnswerRead, body: Any) -> bool:
+        """Settle a call whose answer has arrived in another way than by a request that retrieves it.
 
         Args:
             session: What the answer has arrived through.
-            answer_id: The id of the answer.
+            read: The answer, as a request that retrieves it would name it.
             body: The answer, as its wire format's reader takes it.
 
         Returns:
-            False if no call of this process waits for the answer.
+            False if no call waits for the answer, as far as this process can know.
         """
-        begun = self._unfinished.find(answer_id) if self.active else None
-        if begun is None:
+        begun = self._unfinished.find(read) if self.active else None
+        if begun is None and not (self.active and self._unfinished.are_shared):
             return False
-        self._followed(Looked(begun=begun), Body(body), session, None)
+        self._followed(Looked(begun=begun, answer=read if begun is None else None), Body(body), session, None)
         return True
 
     def _followed(self, found: Looked, reply: Reply, instance: Any, result: Any) -> Any:

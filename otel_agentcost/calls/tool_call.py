@@ -28,7 +28,7 @@ from otel_agentcost.calls.scopes import new_id
 from otel_agentcost.calls.tool_cost import NO_RESULT, Price, ToolCost, tool_cost
 from otel_agentcost.core import money, semconv
 from otel_agentcost.diagnostics import complete, foreign, report, reraise_foreign
-from otel_agentcost.telemetry import attribution, blocks, rollup, run_context
+from otel_agentcost.telemetry import agent_spans, attribution, blocks, rollup, run_context
 from otel_agentcost.telemetry.recorder import SpanAccount
 from otel_agentcost.telemetry.rollup import InFlight
 from otel_agentcost.telemetry.spans import end_started, error_type
@@ -454,6 +454,13 @@ def foreign_tool(span: Span) -> str | None:
     """
     mark = getattr(span, TOOL_MARK, None)
     return mark.tool if mark is not None and not mark.counted else None
+
+
+def leave_out(span: Span, tool: str) -> None:
+    """Do not count the call of `tool` with which a framework ends a run, if `span` of other code represents it."""
+    mark = getattr(span, TOOL_MARK, None)
+    if mark is not None and agent_spans.mentions(mark.tool, tool):
+        mark.counted = True
 
 
 def _message_of(error: Exception) -> str:

@@ -3,7 +3,8 @@
 Only where nothing else is lost: the exceptions of instructor, of DSPy, of Semantic Kernel's clients of OpenAI and of
 Haystack's fallback have the refusal as their cause and no more to say about it. Those of Haystack's pipelines (their
 state, to continue from) and of tenacity (which the application asked for) stay. A node of LangGraph is not retried by a
-policy that does not say what to retry. docs/refusals.md lists what is seen of each library.
+policy that does not say what to retry. CrewAI runs a task again after any exception but its own deliberate stops: a
+refusal is one too. docs/refusals.md lists what is seen of each library.
 """
 
 from __future__ import annotations
@@ -34,6 +35,14 @@ def patches() -> tuple[Patch, ...]:
     asynchronous = Target(module=_RETRIES, method="retry_async_v2", optional=True, asynchronous=True)
     check = SelfCheck((sync, asynchronous), "instructor", calls="refusals")
     wrap = Target(module="dspy.clients.errors", method="wrap_error", reads=("exc",), optional=True, asynchronous=False)
+    crew = Target(
+        module="crewai.agent.core",
+        owner="Agent",
+        method="_check_execution_error",
+        reads=("e",),
+        optional=True,
+        asynchronous=False,
+    )
     kernel = (
         _of_kernel(_COMPLETIONS, "OpenAIHandler", "_send_completion_request"),
         _of_kernel(_RESPONSES, "ResponsesAgentThreadActions", "_get_response"),
@@ -53,6 +62,7 @@ def patches() -> tuple[Patch, ...]:
         Patch(sync, _unwrapping, check),
         Patch(asynchronous, _unwrapping_async, check),
         Patch(wrap, _not_wrapping),
+        Patch(crew, _not_again),
         *(Patch(target, _unwrapping_async, kernel_check) for target in kernel),
     )
 
@@ -141,6 +151,15 @@ def _not_wrapping(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: d
     """Return a refusal itself: DSPy raises an exception again that it does not need to wrap."""
     error = optional_argument(args, kwargs, 0, "exc")
     return error if isinstance(error, BudgetExceeded | LoopDetected) else wrapped(*args, **kwargs)
+
+
+def _not_again(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Raise a refusal, after CrewAI has told its listeners of it: it runs the task again unless this raises."""
+    result = wrapped(*args, **kwargs)
+    error = optional_argument(args, kwargs, 0, "e")
+    if isinstance(error, BudgetExceeded | LoopDetected):
+        raise error
+    return result
 
 
 def _unwrapping(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -6,7 +6,7 @@ next one that starts below is another agent, unless it has a span of its own too
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from opentelemetry import context, trace
@@ -58,6 +58,25 @@ def open_beside(name: str | None) -> SdkSpan | None:
     return span if (span.attributes or {}).get(semconv.AGENT) == name else None
 
 
+def is_beside(span: Span, own: Span, name: str | None) -> bool:
+    """Return True if other code has opened `span` for the run whose span is `own`, below the same parent.
+
+    Args:
+        span: The span, which may be of anything.
+        own: The span of the run.
+        name: The name of the agent.
+    """
+    other, this = unwrapped(span), unwrapped(own)
+    if not is_foreign(other) or not isinstance(other, SdkSpan) or not is_agent(other) or not isinstance(this, SdkSpan):
+        return False
+    named = (other.attributes or {}).get(semconv.AGENT, name)
+    return other is not this and named == name and _parent_id(other) == _parent_id(this)
+
+
+def _parent_id(span: SdkSpan) -> int | None:
+    return span.parent.span_id if span.parent is not None else None
+
+
 def span_of(current: Span, name: str | None, *, workflow: bool) -> SdkSpan | None:
     """Return the current span if other code has opened it for this agent.
 
@@ -87,18 +106,21 @@ def span_of(current: Span, name: str | None, *, workflow: bool) -> SdkSpan | Non
     return span if fits and (named is None or name is None or named == name) else None
 
 
-def shows(span: SdkSpan, name: str | None, around: Span | None = None) -> bool:
+def shows(
+    span: SdkSpan, name: str | None, around: Span | None = None, other_names: Collection[str] = frozenset()
+) -> bool:
     """Return True if `span`, which other code has opened inside the run of an agent, represents the same run.
 
     Args:
         span: The span, of an agent or a workflow by its attributes.
         name: The name of the agent or workflow that runs.
         around: The span of the run; None if it is not known.
+        other_names: What other instrumentations call it.
     """
     attributes: Mapping[str, Any] = span.attributes or {}
     named = next((attributes[key] for key in _NAMES if attributes.get(key)), None)
     if named is not None or name is None:
-        return named == name
+        return named == name or named in other_names
     if mentions(span.name, name):
         return True
     outer = around.get_span_context().span_id if around is not None else None

@@ -14,6 +14,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final, NamedTuple
 
 from opentelemetry import trace
+from opentelemetry.trace import Span
 
 from otel_agentcost.calls import active
 from otel_agentcost.calls.agent_run import Agent, AgentRun
@@ -116,6 +117,11 @@ class Session:
             self._run.pause()
         if self._place is not None:
             self._turn = ReportedTurn(running, self._place.context, "anthropic", self.model)
+
+    def read_in(self, span: Span) -> None:
+        """Mark `span` if other code has opened it to read the turn in it."""
+        if self._run is not None:
+            self._run.mark_beside(span)
 
     async def admit(self) -> None:
         """Reserve for the next model call of the turn.

@@ -18,7 +18,7 @@ from contextlib import nullcontext as unchanged
 from dataclasses import replace
 from typing import Any, cast
 
-from opentelemetry import context
+from opentelemetry import context, trace
 
 from otel_agentcost.calls.agent_run import AgentRun
 from otel_agentcost.diagnostics import report, reraise_foreign
@@ -171,6 +171,7 @@ def _around_messages(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs:
 
 
 async def _watched(session: Session, connection: Any, messages: Any) -> AsyncGenerator[Any]:
+    session.read_in(trace.get_current_span())
     try:
         async for message in messages:
             if _received(session, message):

@@ -20,10 +20,12 @@ _AGENTS = ("ReAct", "ReActV2", "CodeAct", "Avatar", "RLM")
 
 def _agent(module: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Agent | None:
     kind = type(module)
-    is_agent = any(each.__name__ in _AGENTS and _is_of_dspy(each) for each in kind.__mro__)
-    if _is_of_dspy(kind) and not is_agent:
+    agents = [each.__name__ for each in kind.__mro__ if each.__name__ in _AGENTS and _is_of_dspy(each)]
+    if _is_of_dspy(kind) and not agents:
         return None
-    return Agent(name=kind.__name__, workflow=not is_agent, key=id(module))
+    # The official instrumentation names each agent by DSPy's class.
+    others = frozenset(f"dspy.{name}" for name in agents)
+    return Agent(name=kind.__name__, workflow=not agents, key=id(module), other_names=others)
 
 
 def _is_of_dspy(kind: type) -> bool:

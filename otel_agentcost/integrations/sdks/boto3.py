@@ -14,7 +14,7 @@ from otel_agentcost.integrations.sdks._bedrock import BedrockSeam
 SDK = Sdk(
     name="boto3",
     distribution="boto3",
-    oldest="1.44",
+    oldest="1.40",
     patches=(
         Patchable(
             target=Target(module="botocore.client", owner="BaseClient", method="_make_api_call"),

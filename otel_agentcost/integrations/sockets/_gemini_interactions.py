@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from otel_agentcost.calls.pipeline import Pipeline
+from otel_agentcost.calls.seam import AnswerRead
 from otel_agentcost.core.call import Endpoint
 from otel_agentcost.integrations.sockets._session import Message, Session, Turn, parsed_event
 from otel_agentcost.wire import load
@@ -52,7 +53,8 @@ class InteractionSession(Session):
     def _end(self, event: Any) -> None:
         """Settle the interaction that is over. One without a usage can still be read later."""
         whole = {"id": self._id, "status": "completed", "usage": get(event, "usage")}
-        if self.pipeline.settle_begun(self, self._id, whole):
+        read = AnswerRead(self._id, self.endpoint, load("gemini_interactions")) if self._id is not None else None
+        if read is not None and self.pipeline.settle_begun(self, read, whole):
             return
         turn = self.seen_begun(event)
         if turn is not None:

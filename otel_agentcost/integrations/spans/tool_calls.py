@@ -45,6 +45,11 @@ _MOST_OPEN: Final = 64
 _latest: ContextVar[weakref.ref[Span] | None] = ContextVar("agentcost_latest_tool_span", default=None)
 """The last tool span of another instrumentation that started in this context and is to be counted."""
 
+_own: ContextVar[tuple[weakref.ref[Span], ...]] = ContextVar("agentcost_own_tool_spans", default=())
+"""The tool spans of this package that started in this context, the last one first. A call that the program of an SDK
+reports is open in here while the application reads what the program says, and its span is not current then.
+"""
+
 
 class _Mark:
     """One tool call, referenced by its span and by the spans inside it."""
@@ -106,6 +111,7 @@ class ToolCallSpans:
         mark = _Mark(tool, call_id, scope, counted=scope == _OWN)
         setattr(span, TOOL_MARK, mark)
         if scope == _OWN:
+            _own.set((weakref.ref(span), *[each for each in _own.get() if _open(each) is not None][: _MOST_OPEN - 1]))
             _tell_open_spans(mark, outer)
             _watch_names(unwrapped(parent), tool)
         elif not self._adopt_framework_span(span, mark, ctx):
@@ -114,7 +120,7 @@ class ToolCallSpans:
     def _count_at_end(self, span: Span, mark: _Mark, ctx: Context) -> None:
         """Count the call of `span` when it ends, unless an open call, or an open span, is the same call."""
         call = open_call(ctx) or open_call(None)
-        others = (each for each in _open_marks() if each.scope != mark.scope)
+        others = (each for each in (*_own_marks(), *_open_marks()) if each.scope != mark.scope)
         if (call is not None and call.is_shown_by(mark.tool, mark.call_id)) or any(
             each.is_of(mark.tool, mark.call_id) for each in others
         ):
@@ -187,6 +193,19 @@ def _open_marks() -> Iterator[_Mark]:
         if span.is_recording() and not mark.counted:
             yield mark
         reference = mark.before
+
+
+def _own_marks() -> Iterator[_Mark]:
+    """Yield the marks of the tool spans of this package that started in this context and are open."""
+    for reference in _own.get():
+        if (span := _open(reference)) is not None:
+            mark: _Mark = getattr(span, TOOL_MARK)
+            yield mark
+
+
+def _open(reference: weakref.ref[Span]) -> Span | None:
+    span = reference()
+    return span if span is not None and span.is_recording() else None
 
 
 def _tell_open_spans(own: _Mark, outer: _Mark | None) -> None:

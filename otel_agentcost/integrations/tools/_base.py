@@ -10,7 +10,9 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple
 
-from otel_agentcost.calls.tool_call import ToolCall, open_call
+from opentelemetry import trace
+
+from otel_agentcost.calls.tool_call import ToolCall, leave_out, open_call
 from otel_agentcost.diagnostics import report
 from otel_agentcost.integrations.patching import Patch, Target, Wrapper
 from otel_agentcost.integrations.self_check import SelfCheck
@@ -27,6 +29,8 @@ class ToolRequest(NamedTuple):
     """The id that the model gave the call. It identifies the call in the conversation too."""
     create_span: bool = True
     """False if the framework makes a span of the call. That span then gets the attributes of the call."""
+    counts: bool = True
+    """False for a function of the framework that ends a run, which the model calls as it calls tools."""
 
 
 class ToolResponse(NamedTuple):
@@ -167,6 +171,9 @@ def _open(
     try:
         request = patch.read_request(instance, args, kwargs)
         if request is None:
+            return None
+        if not request.counts:
+            leave_out(trace.get_current_span(), str(request.name))
             return None
         source = f"{framework}, inner" if patch.inner else framework
         return ToolCall(

@@ -11,10 +11,10 @@ _DONE = "done"
 """The action by which the model says that the task is done."""
 
 
-def _request(_registry: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:
+def _request(_registry: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
     name = argument(args, kwargs, 0, "action_name")
     arguments = argument(args, kwargs, 1, "params")
-    return None if name == _DONE else ToolRequest(name, lambda: as_mapping(arguments))
+    return ToolRequest(name, lambda: as_mapping(arguments), counts=name != _DONE)
 
 
 def _response(result: Any) -> ToolResponse:

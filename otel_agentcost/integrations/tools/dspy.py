@@ -11,10 +11,9 @@ _OWN = "dspy.predict."
 """The module of functions that an agent of DSPy adds to its tools, to end its run."""
 
 
-def _request(tool: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest | None:
-    if str(getattr(tool.func, "__module__", "")).startswith(_OWN):
-        return None
-    return ToolRequest(tool.name or type(tool).__name__, lambda: kwargs)
+def _request(tool: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
+    ends_run = str(getattr(tool.func, "__module__", "")).startswith(_OWN)
+    return ToolRequest(tool.name or type(tool).__name__, lambda: kwargs, counts=not ends_run)
 
 
 def _patch(method: str) -> ToolPatch:

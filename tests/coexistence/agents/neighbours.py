@@ -95,6 +95,8 @@ NEIGHBOURS: Sequence[Neighbour] = (
     _openinference("llama_index", "llama_index", "LlamaIndexInstrumentor"),
     _openinference("haystack", "haystack", "HaystackInstrumentor"),
     _openinference("agno", "agno", "AgnoInstrumentor"),
+    _openinference("dspy", "dspy", "DSPyInstrumentor"),
+    _openinference("claude_agent_sdk", "claude_agent_sdk", "ClaudeAgentSDKInstrumentor"),
     _openinference("smolagents", "smolagents", "SmolagentsInstrumentor"),
     _openinference("google_adk", "google_adk", "GoogleADKInstrumentor"),
     _openinference("autogen", "autogen_agentchat", "AutogenAgentChatInstrumentor"),
@@ -106,6 +108,7 @@ NEIGHBOURS: Sequence[Neighbour] = (
     _official("openai_agents", "openai_agents", "OpenAIAgentsInstrumentor"),
     _official("llama_index", "llama_index", "LlamaIndexInstrumentor"),
     _official("agno", "agno", "AgnoInstrumentor"),
+    _official("dspy", "dspy", "DSPyInstrumentor"),
     _official("smolagents", "smolagents", "SmolagentsInstrumentor"),
     _official(ANY, "openai", "OpenAIInstrumentor"),
 )

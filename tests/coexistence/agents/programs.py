@@ -6,17 +6,27 @@ The agents and the ways are those of tests/integrations/agents, which need the f
 from __future__ import annotations
 
 import importlib
+import sys
+import tempfile
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from otel_agentcost.testing import Answer, ToolCall
-from tests.integrations.agents import agent_runs
+from tests.integrations.agents import agent_runs, claude_program
 from tests.integrations.agents.agent_runs import RUN_USD, TOOL_USD, finish, model
 
 SEARCH = ToolCall("search", {"query": "bees"})
+
+
+def _searching(program: Program, request: Any, tools: int) -> Answer:
+    """Call the tool, and say something when its result is there."""
+    if program.result not in str(request.body):
+        return Answer(tools=(SEARCH,) * tools, input_tokens=100, output_tokens=50)
+    return agent_runs.calls("final_answer", answer="Bees") if program.name == "smolagents" else agent_runs.says()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,11 +42,19 @@ class Program:
     ways: dict[str, str]
     """The ways to run it, by their names in the test module: sync, async or stream."""
     agent_name: str = "researcher"
+    model_calls: int = 2
+    """The number of model calls that are counted."""
     tool_calls: int = 1
     """The number of tools that a run calls."""
+    twice: bool = True
+    """False if the framework calls one tool at a time."""
     usd: float = RUN_USD
     result: str = "call_"
     """What a request has in it if it has the result of the tool."""
+    answer: Callable[[Program, Any, int], Answer] = _searching
+    """What the model says to a request, if it calls the tool so many times."""
+    hosts: str = ""
+    """The setting for a client that is seen by its requests."""
     own_spans: bool = False
     """True if the framework makes spans itself, without another package."""
 
@@ -45,15 +63,11 @@ class Program:
         """The framework's test module."""
         return importlib.import_module(f"tests.integrations.agents.test_{self.name}")
 
-    def is_answered(self, request: Any) -> bool:
-        """Return True if the model's request has the result of the tool."""
-        return self.result in str(request.body)
-
     def run(self, way: str, url: str) -> Any:
         """Run the agent to its end. Raises what the framework raises."""
         module = self.module
         ways: Any = getattr(module, "WAYS", {})
-        run = ways[way] if way in ways else OTHER_WAYS[self.name, way]
+        run = OTHER_WAYS.get((self.name, way)) or ways[way]
         return finish(run(self.agent(module, url)))
 
 
@@ -85,6 +99,12 @@ def _pydantic_ai(module: Any, url: str) -> Any:
     return agent
 
 
+def _dspy(module: Any, url: str) -> Any:
+    chat = module.sdk.LM(f"openai/{agent_runs.MODEL}", api_base=url, api_key="none", cache=False, num_retries=0)
+    module.sdk.configure(lm=chat)
+    return module.researcher("question -> answer", tools=[module.search])
+
+
 def _adk(module: Any, url: str) -> Any:
     chat = module.models.Gemini(model=module.GEMINI)
     chat.__dict__["api_client"] = module.genai.Client(
@@ -93,12 +113,20 @@ def _adk(module: Any, url: str) -> Any:
     return module.sdk.LlmAgent(name="researcher", model=chat, tools=[module.search], description="finds")
 
 
+def _claude_way(way: str) -> Callable[[str], Any]:
+    def run(path: str) -> Any:
+        return importlib.import_module("tests.integrations.agents.test_claude_agent_sdk").WAYS[way](cli_path=path)
+
+    return run
+
+
 OTHER_WAYS: dict[tuple[str, str], Callable[[Any], Any]] = {
     ("crewai", "kickoff"): lambda crew: crew.kickoff(),
     ("crewai", "akickoff"): lambda crew: crew.akickoff(),
     ("google_adk", "run_async"): lambda agent: importlib.import_module("tests.integrations.agents.test_google_adk").run(
         agent
     ),
+    **{("claude_agent_sdk", way): _claude_way(way) for way in ("query", "prompts", "client")},
     ("agent_framework", "run"): lambda agent: agent.run("Hi"),
     ("agent_framework", "run stream"): lambda agent: importlib.import_module(
         "tests.integrations.agents.test_agent_framework"
@@ -185,6 +213,26 @@ PROGRAMS: dict[str, Program] = {
             agent=lambda m, url: m.sdk.Agent(name="researcher", model=m.chat(url), tools=[m.search], telemetry=False),
             ways={"run": "sync", "run stream": "stream", "arun": "async", "arun stream": "stream"},
         ),
+        Program(
+            name="dspy",
+            package="dspy",
+            agent=_dspy,
+            ways={"call": "sync", "acall": "async", "streamify": "stream"},
+            model_calls=3,
+            usd=TOOL_USD + 3 * agent_runs.USD,
+            answer=lambda program, request, _: program.module.answering(request),
+            twice=False,
+            hosts="127.0.0.1=openai",
+        ),
+        Program(
+            name="claude_agent_sdk",
+            package="claude_agent_sdk",
+            agent=lambda _, path: path,
+            ways={"query": "async", "prompts": "stream", "client": "async"},
+            agent_name="claude-agent",
+            model_calls=1,  # what a turn has used is reported in one sum
+            usd=TOOL_USD + 2 * claude_program.USD,
+        ),
     )
 }
 """By the name of the framework."""
@@ -198,13 +246,20 @@ def served(program: Program, *, twice: bool = False) -> Generator[str]:
         program: The program.
         twice: Let the first answer call the tool twice, with the same arguments.
     """
-
-    def answer(request: Any) -> Any:
-        if program.is_answered(request):
-            return (
-                agent_runs.calls("final_answer", answer="Bees") if program.name == "smolagents" else agent_runs.says()
-            )
-        return Answer(tools=(SEARCH,) * (1 + twice), input_tokens=100, output_tokens=50)
-
-    with model(answer) as url:
+    if program.name == "claude_agent_sdk":
+        with _claude(twice=twice) as path:
+            yield path
+        return
+    with model(lambda request: program.answer(program, request, 1 + twice)) as url:
         yield url
+
+
+@contextmanager
+def _claude(*, twice: bool) -> Generator[str]:
+    """The program that stands for Claude Code, which calls no model. The block gets its path."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "claude")
+        environment = "TWICE=1 " if twice else ""
+        path.write_text(f'#!/bin/sh\n{environment}exec {sys.executable} {claude_program.__file__} "$@"\n', "utf-8")
+        path.chmod(0o755)
+        yield str(path)

@@ -21,6 +21,7 @@ from opentelemetry.sdk.trace import ReadableSpan
 import otel_agentcost
 from otel_agentcost import Settings
 from otel_agentcost.core import semconv
+from otel_agentcost.settings.hosts import to_hosts
 from tests.coexistence.agents.neighbours import ANY, NEIGHBOURS
 from tests.coexistence.agents.programs import PROGRAMS, Program, served
 from tests.integrations.agents.agent_runs import PRICES, settle
@@ -36,13 +37,13 @@ def play(program: Program, kind: str, order: str, telemetry: Telemetry) -> Itera
         for way, form in program.ways.items():
             yield {"way": way, "form": form, **run(program, way, url, telemetry)}
     for way in {form: way for way, form in program.ways.items()}.values():
-        with ours(telemetry, budgets=f"agent={program.agent_name}/day:calls=1"), served(program) as url:
+        with ours(program, telemetry, budgets=f"agent={program.agent_name}/day:calls=1"), served(program) as url:
             yield {"way": way, "form": "agent budget", **run(program, way, url, telemetry)}
     way = next(iter(program.ways))
-    with ours(telemetry, trace_max_tool_calls=program.tool_calls + 1), served(program) as url:
+    with ours(program, telemetry, trace_max_tool_calls=program.tool_calls + 1), served(program) as url:
         yield {"way": way, "form": "tool limit", **run(program, way, url, telemetry)}
-    for way in {form: way for way, form in program.ways.items()}.values():
-        with ours(telemetry), served(program, twice=True) as url:
+    for way in {form: way for way, form in program.ways.items()}.values() if program.twice else ():
+        with ours(program, telemetry), served(program, twice=True) as url:
             yield {"way": way, "form": "two tools", **run(program, way, url, telemetry)}
 
 
@@ -55,7 +56,7 @@ def instrumented(program: Program, kind: str, order: str, telemetry: Telemetry) 
         for neighbour in theirs:
             if neighbour.installed:
                 neighbour.instrument(telemetry, elsewhere)
-    with ours(telemetry):
+    with ours(program, telemetry):
         if order == OURS_FIRST:
             for neighbour in theirs:
                 if neighbour.installed:
@@ -64,12 +65,12 @@ def instrumented(program: Program, kind: str, order: str, telemetry: Telemetry) 
 
 
 @contextmanager
-def ours(telemetry: Telemetry, **settings: Any) -> Generator[None]:
+def ours(program: Program, telemetry: Telemetry, **settings: Any) -> Generator[None]:
     """Instrument with this package, with a price for the tool."""
     otel_agentcost.instrument(
         tracer_provider=telemetry.tracer_provider,
         meter_provider=telemetry.meter_provider,
-        settings=Settings(tool_prices=PRICES, **settings),
+        settings=Settings(tool_prices=PRICES, hosts=to_hosts(program.hosts), **settings),
     )
     try:
         yield

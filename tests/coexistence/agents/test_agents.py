@@ -82,7 +82,7 @@ def check(program: Program, seen: Mapping[str, Any], first: Mapping[str, Any]) -
         assert seen["refusals"] >= 1, seen
         return
     more = seen["form"] == "two tools"
-    assert (seen["model_calls"], seen["tool_calls"]) == (2, program.tool_calls + more), seen
+    assert (seen["model_calls"], seen["tool_calls"]) == (program.model_calls, program.tool_calls + more), seen
     assert seen["usd"] == pytest.approx(program.usd + more * TOOL_USD), seen
     assert seen["usd"] == pytest.approx(first["usd"] + more * TOOL_USD), seen
     assert (seen["error"], seen["refusals"]) == (None, 0), seen

@@ -2,7 +2,8 @@
 
 It calls no model: each prompt is one call of the tool `search` and then a text, or only the text in later turns if
 `ONE_TOOL` is set. It reports running totals, stops at `--max-budget-usd`, and when it is interrupted. `HELPER=1` adds
-the calls of a second model, `OLD=1` leaves out what old releases do not report, `NO_RESULT=1` ends without a report.
+the calls of a second model, `TWICE=1` a second call of the tool beside the first one, `OLD=1` leaves out what old
+releases do not report, `NO_RESULT=1` ends without a report.
 """
 
 from __future__ import annotations
@@ -67,10 +68,10 @@ class Program:
                 return
             self.answer(line)
 
-    def assistant(self, **block: Any) -> None:
+    def assistant(self, *blocks: dict[str, Any]) -> None:
         """Say what the model has answered. The output tokens are those of the beginning of its answer."""
         self.calls += 1
-        message = {"id": f"msg_{self.calls}", "role": "assistant", "model": MODEL, "content": [block]}
+        message = {"id": f"msg_{self.calls}", "role": "assistant", "model": MODEL, "content": blocks}
         self.say(type="assistant", message={**message, "usage": {"input_tokens": 100, "output_tokens": 2}})
 
     def turn(self) -> None:
@@ -80,14 +81,17 @@ class Program:
         self.say(type="system", subtype="init", model=MODEL, claude_code_version="2.1.332")
         try:
             if self.turns == 1 or "ONE_TOOL" not in os.environ:
-                self.assistant(type="tool_use", id=f"toolu_{self.turns}", name="search", input={"query": "bees"})
-                result = {"type": "tool_result", "tool_use_id": f"toolu_{self.turns}", "content": "pages on bees"}
-                self.say(type="user", message={"role": "user", "content": [result]})
+                names = [f"toolu_{self.turns}_{number}" for number in range(2 if "TWICE" in os.environ else 1)]
+                called = {"type": "tool_use", "name": "search", "input": {"query": "bees"}}
+                self.assistant(*({**called, "id": name} for name in names))
+                result = {"type": "tool_result", "content": "pages on bees"}
+                results = [{**result, "tool_use_id": name} for name in names]
+                self.say(type="user", message={"role": "user", "content": results})
                 self.pause()
             if self.calls * USD >= self.most:
                 subtype = "error_max_budget_usd"
             else:
-                self.assistant(type="text", text="Bees shiver.")
+                self.assistant({"type": "text", "text": "Bees shiver."})
         except Interrupted:
             subtype = "error_during_execution"
         if "NO_RESULT" not in os.environ:

@@ -50,9 +50,9 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def options(**more: Any) -> Any:
     """Options that start the program of the tests."""
-    path = {"cli_path": "claude"} if "cli_path" in OPTIONS else {}
     found = os.path.realpath(next(Path(each) / "claude" for each in os.environ["PATH"].split(":")))
-    return sdk.ClaudeAgentOptions(**{**path, **({"cli_path": found} if path else {})}, **more)
+    path = {"cli_path": found} if "cli_path" in OPTIONS else {}
+    return sdk.ClaudeAgentOptions(**{**path, **more})
 
 
 async def by_query(**more: Any) -> list[Any]:

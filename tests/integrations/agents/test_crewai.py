@@ -9,15 +9,16 @@ from typing import Any
 
 import pytest
 
+from otel_agentcost.testing import Answer
 from tests.integrations.agents.agent_runs import (
     MODEL,
     MODEL_CALL,
-    RUN,
     check_budgets,
     check_run,
     finish,
     model,
     says,
+    searching,
     spent,
     tree,
     watched,
@@ -26,6 +27,7 @@ from tests.support.in_memory import Telemetry
 
 # Before it is imported: it would send what it sees to its makers, and ask the user at the terminal.
 os.environ.update({"CREWAI_DISABLE_TELEMETRY": "true", "CREWAI_DISABLE_TRACKING": "true", "CREWAI_TESTING": "true"})
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # it would fetch one
 
 crewai: Any = pytest.importorskip("crewai", reason="crewai is not here: `make frameworks`")
 tools: Any = pytest.importorskip("crewai.tools", reason="crewai is not here")
@@ -34,8 +36,16 @@ flows: Any = pytest.importorskip("crewai.flow.flow", reason="crewai is not here"
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 
 BY_LITELLM = not hasattr(crewai, "BaseLLM")
-"""Older releases call models through LiteLLM, which is not what is tested here."""
-NATIVE = pytest.mark.skipif(BY_LITELLM, reason="this release of crewai calls models through LiteLLM only")
+"""Older releases call models through LiteLLM, and let them call tools in words."""
+CALL = f"chat openai/{MODEL}" if BY_LITELLM else MODEL_CALL
+RUN = ["invoke_agent researcher", f"  {CALL}", "  execute_tool search", f"  {CALL}"]
+
+
+def has(kind: Any, *methods: str) -> pytest.MarkDecorator:
+    """Skip a test of methods that came later than the release."""
+    return pytest.mark.skipif(
+        not all(hasattr(kind, method) for method in methods), reason=f"this crewai has no {', '.join(methods)}"
+    )
 
 
 @pytest.fixture(autouse=True)
@@ -63,17 +73,25 @@ def crew_of(*agents: Any, name: str = "newsroom", **more: Any) -> Any:
     return crewai.Crew(name=name, agents=list(agents), tasks=tasks, **more)
 
 
+def answering(request: Any) -> Answer:
+    """Call the tool first, and say something when its result is there."""
+    if not BY_LITELLM:
+        return searching(request)
+    if "pages on" in str(request.body["messages"]):
+        return says("Thought: I know.\nFinal Answer: Bees shiver.")
+    return says('Thought: I search.\nAction: search\nAction Input: {"query": "bees"}')
+
+
 @pytest.fixture(name="agent")
 def an_agent() -> Iterator[Any]:
     """An agent with a tool."""
-    with model() as url:
+    with model(answering) as url:
         yield agent_of(url, tools=[search])
 
 
 NEWSROOM = ["invoke_workflow newsroom", *("  " + line for line in RUN)]
 
 
-@NATIVE
 def test_a_crew_is_a_workflow_of_its_agents(telemetry: Telemetry, agent: Any) -> None:
     """Each of them is below the crew, with its own model calls and tools."""
     with watched(telemetry):
@@ -83,16 +101,15 @@ def test_a_crew_is_a_workflow_of_its_agents(telemetry: Telemetry, agent: Any) ->
     assert spent(telemetry, NEWSROOM[0])[:2] == (2, 1)
 
 
-@NATIVE
-def test_so_is_one_that_runs_in_an_event_loop(telemetry: Telemetry, agent: Any) -> None:
+@pytest.mark.parametrize("way", ["kickoff_async", pytest.param("akickoff", marks=has(crewai.Crew, "akickoff"))])
+def test_so_is_one_that_runs_in_an_event_loop(telemetry: Telemetry, agent: Any, way: str) -> None:
     """In a thread, and natively."""
     with watched(telemetry):
-        finish(crew_of(agent).kickoff_async())
-        finish(crew_of(agent).akickoff())
-    assert tree(telemetry) == NEWSROOM * 2
+        finish(getattr(crew_of(agent), way)())
+    assert tree(telemetry) == NEWSROOM
 
 
-@NATIVE
+@pytest.mark.skipif("stream" not in crewai.Crew.model_fields, reason="this crewai streams no crews")
 def test_so_is_one_that_streams(telemetry: Telemetry, agent: Any) -> None:
     """Its run is in the thread that makes the chunks."""
     with watched(telemetry):
@@ -101,20 +118,19 @@ def test_so_is_one_that_streams(telemetry: Telemetry, agent: Any) -> None:
     assert len({span.context.trace_id for span in telemetry.spans if span.context is not None}) == 1
 
 
-@NATIVE
+@has(crewai.Agent, "kickoff", "kickoff_async")
 def test_an_agent_runs_without_a_crew(telemetry: Telemetry, agent: Any) -> None:
     """By `kickoff`, in an event loop or not."""
-    check_run(telemetry, lambda: agent.kickoff("Find bees"))
+    check_run(telemetry, lambda: agent.kickoff("Find bees"), RUN)
     telemetry.exporter.clear()
     with watched(telemetry):
         finish(agent.kickoff_async("Find bees"))
     assert tree(telemetry) == RUN
 
 
-@NATIVE
 def test_a_flow_is_a_workflow(telemetry: Telemetry) -> None:
     """With the crews and the agents that its steps start."""
-    with model(says()) as url:
+    with model(says("Thought: I know.\nFinal Answer: Bees shiver.")) as url:
         writer = agent_of(url, "writer")
 
         class Story(flows.Flow):  # type: ignore[misc]
@@ -130,11 +146,10 @@ def test_a_flow_is_a_workflow(telemetry: Telemetry) -> None:
         "invoke_workflow Story",
         "  invoke_workflow newsroom",
         "    invoke_agent writer",
-        f"      {MODEL_CALL}",
+        f"      {CALL}",
     ]
 
 
-@NATIVE
 def test_budgets_hold(telemetry: Telemetry, agent: Any) -> None:
     """The refusal reaches the application as it is."""
     check_budgets(telemetry, lambda: crew_of(agent).kickoff())

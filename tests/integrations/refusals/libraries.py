@@ -323,8 +323,7 @@ ROWS: dict[str, Row] = {
         "haystack", partial(of_haystack_fallback, awaited=True), Seen("BudgetExceeded", 2)
     ),
     "haystack, pipeline": Row("haystack", of_haystack_pipeline, Seen("PipelineRuntimeError", 1, wrapped=True)),
-    "crewai": Row("crewai", of_crewai, Seen("BudgetExceeded", 3)),
-    "crewai, max_retry_limit=0": Row("crewai", partial(of_crewai, max_retry_limit=0), Seen("BudgetExceeded", 1)),
+    "crewai": Row("crewai", of_crewai, Seen("BudgetExceeded", 1)),
     "llama_index": Row("llama_index.llms.openai", of_llama_index, Seen("BudgetExceeded", 1)),
     "llama_index, agent": Row("llama_index.llms.openai", of_llama_index_agent, Seen("BudgetExceeded", 1)),
     "openai-agents": Row("agents", of_openai_agents, Seen("BudgetExceeded", 1)),

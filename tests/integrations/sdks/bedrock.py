@@ -47,6 +47,11 @@ CLAUDE_ANSWER = {
 HEADERS = {"X-Amzn-Bedrock-Input-Token-Count": "33", "X-Amzn-Bedrock-Output-Token-Count": "44"}
 
 
+def converse_output(client: Any) -> Any:
+    """What botocore reads of a response of Converse: it drops what its release does not know."""
+    return client.meta.service_model.operation_model("Converse").output_shape
+
+
 @contextlib.contextmanager
 def bedrock(server: ModelServer, service: str = "bedrock-runtime") -> Generator[Any]:
     """A client of botocore that sends its requests to the local server, once each."""

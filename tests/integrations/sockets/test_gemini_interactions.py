@@ -15,6 +15,7 @@ from tests.integrations.sdks.test_gemini_interactions import ASK, USAGE, USD, in
 from tests.support.budgeted_calls import budgeted
 from tests.support.in_memory import Telemetry
 from tests.support.model_server import ModelServer, json_reply
+from tests.support.one_address import one_address
 from tests.support.socket_server import SocketServer
 
 pytest.importorskip("google.genai._interactions_websocket", reason="this release of google-genai has none")
@@ -44,9 +45,9 @@ def client(port: int) -> genai.Client:
     return genai.Client(api_key="none", http_options=options)
 
 
-async def talk(server: SocketServer, *, completes: bool = True) -> list[Any]:
+async def talk(port: int, *, completes: bool = True) -> list[Any]:
     seen: list[Any] = []
-    async with client(server.port).aio.interactions.connect("int_1") as connection:
+    async with client(port).aio.interactions.connect("int_1") as connection:
         await connection.send("6 x 7")
         if completes:
             await connection.complete()
@@ -60,14 +61,15 @@ def run(telemetry: Telemetry, model_server: ModelServer, *ends: dict[str, Any], 
     model_server.responder = lambda _: json_reply(interaction(states.pop(0) if len(states) > 1 else states[0]))
     with (
         SocketServer(Provider(*ends)) as server,
+        one_address(int(model_server.url.rpartition(":")[2]), server.port) as port,
         budgeted(telemetry, budgets="total:usd=1"),
         otel_agentcost.run("job") as block,
     ):
-        http = client(int(model_server.url.rpartition(":")[2]))
+        http = client(port)
         if created:
             http.interactions.create(**ASK, background=True)
             assert (block.cost_usd, block.unpriced_calls) == (None, 1)
-        seen = asyncio.run(talk(server, completes=bool(ends)))
+        seen = asyncio.run(talk(port, completes=bool(ends)))
         assert not ends or seen[-1].event_type == "interaction.completed"
         if created:
             http.interactions.get("int_1")

@@ -11,7 +11,9 @@ from opentelemetry.trace import SpanKind
 
 import otel_agentcost
 from otel_agentcost import Settings
+from otel_agentcost.calls.tool_call import leave_out
 from otel_agentcost.core import semconv
+from otel_agentcost.telemetry import blocks
 from tests.support.call_shapes import instrumented
 from tests.support.in_memory import Telemetry
 
@@ -245,3 +247,32 @@ def test_a_span_that_turns_out_to_be_of_another_tool_counts(telemetry: Telemetry
             pass
         outer.set_attribute("tool.name", "other")
     assert totals(telemetry) == (2, 0.25)
+
+
+def test_a_span_beside_a_reported_call_is_no_second_call(telemetry: Telemetry) -> None:
+    """A program reports its calls: they are open while the application reads, without being current there."""
+    with instrumented(telemetry, settings=Settings(tool_prices=PRICES)), theirs(telemetry, "agent"):
+        reader = blocks.place()
+        reported = otel_agentcost.tool_call("search")
+        reported.__enter__()
+        blocks.move_to(reader)
+        with theirs(telemetry, "seen", openinference__span__kind="TOOL", tool__name="search"):
+            pass
+        with theirs(telemetry, "other", openinference__span__kind="TOOL", tool__name="slow"):
+            pass
+        reported.__exit__(None, None, None)
+        with theirs(telemetry, "later", openinference__span__kind="TOOL", tool__name="search"):
+            pass
+    assert telemetry.attributes("seen")[semconv.DUPLICATE] is True
+    assert semconv.DUPLICATE not in telemetry.attributes("later")
+    assert totals(telemetry)[0] == 3
+
+
+def test_what_ends_a_run_is_no_call(telemetry: Telemetry) -> None:
+    """Frameworks let the model call a function of theirs as a tool to end a run. A span around it does not count."""
+    with instrumented(telemetry, settings=Settings(tool_prices=PRICES)), theirs(telemetry, "agent"):
+        for called in ("finish.__call__", "search.__call__"):
+            with theirs(telemetry, called, openinference__span__kind="TOOL"):
+                leave_out(trace.get_current_span(), "finish")
+    assert telemetry.attributes("finish.__call__")[semconv.DUPLICATE] is True
+    assert totals(telemetry)[0] == 1
