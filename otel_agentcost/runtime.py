@@ -10,11 +10,10 @@ import atexit
 import re
 import threading
 import time
-import weakref
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
-from typing import Any, Generic, NamedTuple, TypeVar, cast
+from functools import cache, partial
+from typing import Any, NamedTuple, cast
 
 from opentelemetry import metrics, trace
 
@@ -49,11 +48,14 @@ from otel_agentcost.integrations.spans.tool_calls import ToolCallSpans
 from otel_agentcost.integrations.tools._base import patches_of as tool_patches
 from otel_agentcost.pricebook import PriceBook, open_book
 from otel_agentcost.settings import NO_BUDGET, ROWS, Settings, from_environment, on_spans
+from otel_agentcost.settings.webhook import WebhookUrl
 from otel_agentcost.store.opening import open_writer
 from otel_agentcost.telemetry.breaker_events import BreakerReports
 from otel_agentcost.telemetry.budget_events import BudgetReports
 from otel_agentcost.telemetry.loop_events import LoopReports
 from otel_agentcost.telemetry.metrics import Metrics
+from otel_agentcost.telemetry.per_provider import PerProvider
+from otel_agentcost.telemetry.receiver import Notify
 from otel_agentcost.telemetry.recorder import Recorder
 from otel_agentcost.telemetry.spans import Spans
 
@@ -72,7 +74,7 @@ class Clock(NamedTuple):
 _SYSTEM_CLOCK = Clock()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Runtime:
     """The objects and patches of one `instrument()`."""
 
@@ -81,9 +83,12 @@ class Runtime:
     pipeline: Pipeline
     processor: AgentCostProcessor
     patches: tuple[Patch, ...]
+    notify: Notify | None
 
     def close(self) -> None:
-        """Close the spend store and the ledger. A call that settles later opens them again."""
+        """Close the webhook, the spend store and the ledger. A call that settles later opens them again."""
+        if self.notify is not None:
+            self.notify.close()
         self.instrumentation.recorder.close()
         try:
             if (gate := self.instrumentation.gates.gate) is not None:
@@ -219,7 +224,8 @@ def _start(
     spans = Spans(tracer, settings.attribution, _adder(provider, processor))
     content, passages = _content(settings, logger_provider), Passages(book, settings.upstream)
     batches = _batches(settings, ledger, gates, book, spans, recorder, clock)
-    pipeline = Pipeline(book, spans, recorder, gates, loops, content, passages, batches, clock=clock.wall)
+    make = _pipeline_of(settings)
+    pipeline = make(book, spans, recorder, gates, loops, content, passages, batches, clock=clock.wall)
     patches = _patches(settings, pipeline)
     if settings.rules or settings.breakers or ledger.shared:
         gates.open()  # also without rules for a shared ledger: requests may carry runs of other services
@@ -236,10 +242,9 @@ def _start(
     for patch in patches:
         patch.install()
     _close_at_exit()
-    child_processes.flush_at_end(lambda: (*_in_use(tracer_provider, meter_provider, logger_provider), telemetry.store))
-    return Runtime(
-        settings=settings, instrumentation=instrumentation, pipeline=pipeline, processor=processor, patches=patches
-    )
+    in_use = partial(_in_use, tracer_provider, meter_provider, logger_provider)
+    child_processes.flush_at_end(lambda: (*in_use(), telemetry.store, telemetry.notify))
+    return Runtime(settings, instrumentation, pipeline, processor, patches, telemetry.notify)
 
 
 def _batches(
@@ -251,6 +256,14 @@ def _batches(
             ledger=ledger, gates=gates, book=book, spans=spans, recorder=recorder, clock=clock.wall, reserves=reserves
         )
     )
+
+
+def _pipeline_of(settings: Settings) -> Callable[..., Pipeline]:
+    if not settings.bill_labels:
+        return Pipeline
+    from otel_agentcost.calls.bill_labels import LabellingPipeline  # noqa: PLC0415 (off unless it is set)
+
+    return partial(LabellingPipeline, settings.bill_labels)
 
 
 def _patches(settings: Settings, pipeline: Pipeline) -> tuple[Patch, ...]:
@@ -317,38 +330,15 @@ def _close_at_exit() -> None:
     atexit.register(close)
 
 
-_T = TypeVar("_T")
-
-
-class _PerProvider(Generic[_T]):
-    """One object for each provider: a provider can remove neither an instrument nor a processor.
-
-    Code that instruments, uninstruments and instruments again with the same provider gets the same object. Providers
-    are compared by identity, because Logfire's cannot be hashed.
-    """
-
-    def __init__(self) -> None:
-        self._known: dict[int, tuple[weakref.ref[Any], _T]] = {}
-
-    def get(self, provider: Any, make: Callable[[], _T]) -> _T:
-        """Return the object of `provider`, made now if there is none."""
-        key = id(provider)
-        reference, known = self._known.get(key, (None, None))
-        if known is None or reference is None or reference() is not provider:
-            known = make()
-            self._known[key] = weakref.ref(provider, lambda _: self._known.pop(key, None)), known
-        return known
-
-
-_PROCESSORS: _PerProvider[AgentCostProcessor] = _PerProvider()
-_METRICS: _PerProvider[Metrics] = _PerProvider()
-_LOOP_REPORTS: _PerProvider[LoopReports] = _PerProvider()
-_BREAKER_REPORTS: _PerProvider[BreakerReports] = _PerProvider()
-_BUDGET_REPORTS: _PerProvider[BudgetReports] = _PerProvider()
+_PROCESSORS: PerProvider[AgentCostProcessor] = PerProvider()
+_METRICS: PerProvider[Metrics] = PerProvider()
+_LOOP_REPORTS: PerProvider[LoopReports] = PerProvider()
+_BREAKER_REPORTS: PerProvider[BreakerReports] = PerProvider()
+_BUDGET_REPORTS: PerProvider[BudgetReports] = PerProvider()
 
 
 class _Telemetry:
-    """The instruments of one meter provider, each created when it is first needed, and the spend store."""
+    """The instruments of one meter provider, each created when it is first needed; the spend store and the webhook."""
 
     def __init__(self, meter_provider: Any, settings: Settings, book: PriceBook, clock: Clock) -> None:
         self._provider = meter_provider or metrics.get_meter_provider()
@@ -356,20 +346,32 @@ class _Telemetry:
         self.metrics = _METRICS.get(self._provider, lambda: Metrics(self._meter))
         days, dropped = settings.record_days, self.metrics.dropped
         self.store = open_writer(settings.record, book.source, dropped, days=days, clock=clock.wall)
+        self.notify = _webhook(settings)
 
     def budgets(self, settings: Settings) -> BudgetReports:
         reports = _BUDGET_REPORTS.get(self._provider, lambda: BudgetReports(self._meter))
         reports.zone = settings.time_zone
-        reports.receiver = self.store
+        reports.receiver, reports.notify = self.store, self.notify
         return reports
 
     def breakers(self) -> BreakerReports:
-        return _BREAKER_REPORTS.get(self._provider, lambda: BreakerReports(self._meter))
+        reports = _BREAKER_REPORTS.get(self._provider, lambda: BreakerReports(self._meter))
+        reports.notify = self.notify
+        return reports
 
     def loops(self) -> LoopReports:
         reports = _LOOP_REPORTS.get(self._provider, lambda: LoopReports(self._meter))
-        reports.receiver = self.store
+        reports.receiver, reports.notify = self.store, self.notify
         return reports
+
+
+def _webhook(settings: Settings) -> Notify | None:
+    address = settings.webhook
+    if not isinstance(address, WebhookUrl):
+        return None
+    from otel_agentcost.telemetry.webhook import Webhook  # noqa: PLC0415 (off unless it is set)
+
+    return Webhook(address.url, address.host, slack=address.slack)
 
 
 def _open_gate(

@@ -3,9 +3,10 @@
     request -> span -> loop check -> admission -> the call -> usage -> cost -> settlement -> close
 
 `Pipeline.call` and `Pipeline.call_async` below are the whole of it, in this order. Only the loop check and the
-admission raise on purpose (`LoopDetected`, `BudgetExceeded`), and only the admission changes the request. What the SDK
-raises passes unchanged. A call that returns a stream is settled when the stream ends (`settle_stream`); every other
-call is settled at once. Both come to `finish`, which runs once a call.
+admission raise on purpose (`LoopDetected`, `BudgetExceeded`), and only the admission changes the request (and
+`bill_labels.py`, if labels are asked for). What the SDK raises passes unchanged. A call that returns a stream is
+settled when the stream ends (`settle_stream`); every other call is settled at once. Both come to `finish`, which runs
+once a call.
 """
 
 from __future__ import annotations

@@ -176,6 +176,15 @@ class Retrieves(Protocol):
         ...
 
 
+@runtime_checkable
+class TakesLabels(Protocol):
+    """Facet of a seam whose SDK checks the fields of a request: one that it does not know yet would fail the call."""
+
+    def takes_labels(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Return True if a call of the patched method may have labels for the bill."""
+        ...
+
+
 class BatchRead(NamedTuple):
     """A request that reads a batch or its results."""
 

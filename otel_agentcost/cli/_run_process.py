@@ -81,8 +81,10 @@ def run(command: Sequence[str], environment: Mapping[str, str], look: Callable[[
     if shutil.which(command[0], path=environment.get("PATH")) is None:
         raise FileNotFoundError(command[0])
     process = subprocess.Popen([sys.executable, "-c", _LAUNCHER, *command], env=dict(environment))  # noqa: S603 (the user's)
-    with _signals_of(process):
+    with _signals_of(process) as interrupted:
         while not _ended(process):
+            if interrupted():
+                process.send_signal(signal.SIGINT)
             look()
     code = process.returncode
     return code if code >= 0 else 128 - code
@@ -98,14 +100,31 @@ def _ended(process: subprocess.Popen[bytes]) -> bool:
 
 
 @contextmanager
-def _signals_of(process: subprocess.Popen[bytes]) -> Generator[None]:
-    """Leave signals to the program: a Ctrl-C reaches it from the terminal, and others are passed on."""
+def _signals_of(process: subprocess.Popen[bytes]) -> Generator[Callable[[], bool]]:
+    """Leave signals to the program: a Ctrl-C reaches it from the terminal, and others are passed on.
+
+    Yields:
+        A function that returns True once for an interrupt that a process has sent to this one.
+    """
     before: dict[int, Any] = {signal.SIGINT: signal.signal(signal.SIGINT, signal.SIG_IGN)}
     for name in ("SIGTERM", "SIGHUP"):
         if (number := getattr(signal, name, None)) is not None:
             before[number] = signal.signal(number, lambda number, _frame: process.send_signal(number))
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}) if _TELLS_SENDERS else None
     try:
-        yield
+        yield _interrupted if _TELLS_SENDERS else bool
     finally:
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # what has come meanwhile is ignored
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+_TELLS_SENDERS: Final = hasattr(signal, "sigtimedwait")
+"""True if this system says where a signal comes from (macOS does not)."""
+
+
+def _interrupted() -> bool:
+    """Return True for an interrupt of a process. That of a terminal has reached the program already."""
+    told = signal.sigtimedwait({signal.SIGINT}, 0)
+    return told is not None and told.si_code <= 0

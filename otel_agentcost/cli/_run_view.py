@@ -11,10 +11,11 @@ from typing import Any, Final, TextIO
 
 from otel_agentcost.cli import _figures
 from otel_agentcost.cli._run_process import Setup
+from otel_agentcost.cli._shared_ledger import NoSharedLedger, shared_ledger
 from otel_agentcost.core import money
 from otel_agentcost.errors import AgentCostError
-from otel_agentcost.guard.allowances import Allowance, in_ledger, of
-from otel_agentcost.guard.ledger import LedgerError, open_ledger
+from otel_agentcost.guard.allowances import Allowance, of_ledger
+from otel_agentcost.guard.ledger import LedgerError
 from otel_agentcost.store.questions import Question, Spend, Sums, dollars, shown
 from otel_agentcost.store.schema import parse_url
 from otel_agentcost.store.sources.sqlite import Called, Happened, SqliteSource
@@ -131,16 +132,15 @@ def _budgets(setup: Setup) -> Sequence[Allowance]:
     if not settings.rules or not isinstance(settings.ledger, str):
         return ()
     try:
-        ledger = open_ledger(settings.ledger, timeout=5.0)
-        if not ledger.shared:
-            return ()
-        now = time.time()
-        rules = in_ledger(settings.rules, ledger.keys(now=now), now, settings.time_zone)
-        found = of(rules, lambda key: ledger.standing(key, now=now), now, settings.time_zone)
-        ledger.close()
+        ledger = shared_ledger(settings, "")
+    except (LedgerError, NoSharedLedger):
+        return ()
+    try:
+        return of_ledger(settings.rules, ledger, time.time(), settings.time_zone)
     except LedgerError:
         return ()
-    return found
+    finally:
+        ledger.close()
 
 
 def bill(outcome: Outcome, url: str | None) -> str:

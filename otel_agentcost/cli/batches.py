@@ -14,21 +14,16 @@ from time import time
 from typing import Any, NamedTuple
 
 from otel_agentcost.cli import Subparsers
+from otel_agentcost.cli._shared_ledger import shared_ledger
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.batch import KeptBatch, batch_verbs
 from otel_agentcost.core.batch_record import BatchRecord
-from otel_agentcost.diagnostics import without_password
-from otel_agentcost.errors import AgentCostError
-from otel_agentcost.guard.ledger import Ledger, open_ledger
+from otel_agentcost.guard.ledger import Ledger
 from otel_agentcost.settings import from_environment
 
 SUMMARY = "List the open batches of the ledger, and settle those that have results."
 
 _COLUMNS = ("batch", "provider", "created", "whose", "model", "lines", "usd", "state")
-
-
-class NoSharedLedger(AgentCostError):
-    """The ledger is that of one process, which is not this one."""
 
 
 class _Unread(Exception):
@@ -91,15 +86,7 @@ def settle(arguments: argparse.Namespace) -> int:
 
 
 def _ledger() -> Ledger:
-    settings = from_environment()
-    url = settings.ledger
-    ledger = open_ledger(url, timeout=max(5.0, settings.ledger_timeout)) if isinstance(url, str) else url
-    if not ledger.shared:
-        raise NoSharedLedger(
-            f"The ledger {without_password(str(url))!r:.120} is that of one process, and its batches are not here. Set "
-            "OTEL_AGENTCOST_LEDGER to the sqlite:// or redis:// ledger of the programs that create batches."
-        )
-    return ledger
+    return shared_ledger(from_environment(), ", which create the batches")
 
 
 # --- the table ---

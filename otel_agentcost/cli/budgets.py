@@ -10,11 +10,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from otel_agentcost.cli import _figures
-from otel_agentcost.diagnostics import without_password
+from otel_agentcost.cli._shared_ledger import shared_ledger
 from otel_agentcost.errors import AgentCostError
-from otel_agentcost.guard.allowances import Allowance, in_ledger, of
-from otel_agentcost.guard.ledger import Ledger, open_ledger
-from otel_agentcost.settings import Settings, from_environment
+from otel_agentcost.guard.allowances import Allowance, of_ledger
+from otel_agentcost.settings import from_environment
 
 if TYPE_CHECKING:
     from otel_agentcost.cli import Subparsers
@@ -42,10 +41,13 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Print the budgets."""
     settings = from_environment()
-    ledger = _ledger(settings)
+    if not settings.rules:
+        raise NoBudgets("No budget is set: set OTEL_AGENTCOST_BUDGETS, such as user/day:usd=1, as for your program.")
+    ledger = shared_ledger(settings, ", or call otel_agentcost.remaining() in the program itself")
     try:
         while True:
-            text = _written(_allowances(settings, ledger), arguments.format)
+            found = of_ledger(settings.rules, ledger, time.time(), settings.time_zone)
+            text = _written(found, arguments.format)
             if arguments.watch and arguments.format == "text" and sys.stdout.isatty():
                 print("\033[2J\033[H", end="")  # a clean screen
             print(text, flush=True)
@@ -54,26 +56,6 @@ def run(arguments: argparse.Namespace) -> int:
             time.sleep(_SECONDS)
     finally:
         ledger.close()
-
-
-def _ledger(settings: Settings) -> Ledger:
-    if not settings.rules:
-        raise NoBudgets("No budget is set: set OTEL_AGENTCOST_BUDGETS, such as user/day:usd=1, as for your program.")
-    url = settings.ledger
-    ledger = open_ledger(url, timeout=max(5.0, settings.ledger_timeout)) if isinstance(url, str) else url
-    if not ledger.shared:
-        raise NoBudgets(
-            f"The ledger {without_password(str(url))!r:.120} is that of one process, which is not this one: set "
-            "OTEL_AGENTCOST_LEDGER to the sqlite:// or redis:// ledger of your programs, or call "
-            "otel_agentcost.remaining() in the program itself."
-        )
-    return ledger
-
-
-def _allowances(settings: Settings, ledger: Ledger) -> Sequence[Allowance]:
-    now, zone = time.time(), settings.time_zone
-    rules = in_ledger(settings.rules, ledger.keys(now=now), now, zone)
-    return of(rules, lambda key: ledger.standing(key, now=now), now, zone)
 
 
 def _written(found: Sequence[Allowance], form: str) -> str:

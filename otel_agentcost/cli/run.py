@@ -34,6 +34,8 @@ EXAMPLE = "Example: agentcost run --max-usd 0.50 python agent.py"
 OVER = 3
 """The exit code of `--fail-over`."""
 
+_LEAST = Decimal("1e-9")
+
 
 class CannotRun(AgentCostError):
     """The program cannot be started as asked; the text is one sentence that says why."""
@@ -126,6 +128,8 @@ def _over(outcome: Outcome, most: Decimal | None) -> int:
 
 def _usd(written: str) -> Decimal:
     usd = money.from_number(written.strip().removeprefix("$"))
+    if usd is not None and 0 < usd < _LEAST:
+        raise argparse.ArgumentTypeError(f"{written!r:.60} is less than a billionth of a US dollar, the least counted")
     if usd is None or not 0 < usd < money.MOST:
         raise argparse.ArgumentTypeError(f"{written!r:.60} is no amount of US dollars: write a number such as 0.50")
     return usd

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from otel_agentcost.core import money
 from otel_agentcost.core.budgets import WRITTEN, Budget, Scope, period
-from otel_agentcost.core.ledger import UNITS, Standing, Unit
+from otel_agentcost.core.ledger import UNITS, Ledger, Standing, Unit
 
 Amount = Decimal | int
 """US dollars, or a whole number of the unit."""
@@ -61,6 +61,22 @@ def of(
         ends = datetime.fromtimestamp(within.ends, zone) if within.ends is not None else None
         found += [_allowance(budget, value, unit, stands, ends) for unit in UNITS if unit in budget.limits]
     return found
+
+
+def of_ledger(rules: Sequence[Budget], ledger: Ledger, now: float, zone: tzinfo) -> list[Allowance]:
+    """Return the allowances of the budgets that a ledger has accounts for, and of those that need none to be known.
+
+    Args:
+        rules: The budgets.
+        ledger: The ledger, which is asked as it is.
+        now: The time in seconds since the epoch.
+        zone: The time zone of windows.
+
+    Raises:
+        LedgerError: The ledger does not answer.
+    """
+    known = in_ledger(rules, ledger.keys(now=now), now, zone)
+    return of(known, lambda key: ledger.standing(key, now=now), now, zone)
 
 
 def applying(rules: Iterable[Budget], scopes: Mapping[Scope, str]) -> list[tuple[Budget, str]]:

@@ -370,6 +370,24 @@ def to_ledger(value: object) -> str | Ledger:
     return value.strip()
 
 
+_LABELS = ("user", "tenant", "team", "feature", "agent")
+
+
+def to_labels(value: object) -> tuple[str, ...]:
+    """Parse the names of labels for the bill, joined by `,`."""
+    listed = isinstance(value, (list, tuple))
+    names = cast("Iterable[object]", value) if listed else str(value).split(",")
+    found = Items()
+    labels: list[str] = []
+    for name in names:
+        with found.item():
+            word = str(name).strip().lower()
+            if word and word not in _LABELS:
+                raise InvalidValue(f"where {quoted(name)} is none of {', '.join(_LABELS)}{hints.near(word, _LABELS)}")
+            labels += [word] if word else []
+    return found.checked(tuple(dict.fromkeys(labels)))
+
+
 def to_record(value: object) -> str:
     """Parse the URL of a spend store. Opening it checks the rest."""
     written = str(value).strip()
@@ -442,10 +460,13 @@ def on_spans(mode: CaptureContent) -> bool:
     return mode in ("SPAN_ONLY", "SPAN_AND_EVENT")
 
 
-def quoted(value: object, *, url: bool = False) -> str:
+def quoted(value: object, *, url: bool = False, address: bool = False) -> str:
     """Format `value` for an error message: short, and without passwords. Of a text that was meant to be a URL (`url`),
-    everything before the last `@` is hidden, because a password may be there in any form.
+    everything before the last `@` is hidden, because a password may be there in any form. Of one that may be the
+    `address` of a webhook, whose path is its password, the path is hidden.
     """
+    if address:
+        value = re.sub(r"(?s)((?:[\w+.-]*:/*)?[^/]*)/.*", r"\1/***", str(value))
     if not isinstance(value, str):
         return f"{without_password(str(value)):.120}"
     if url and "://" not in value:

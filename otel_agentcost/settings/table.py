@@ -40,6 +40,7 @@ from otel_agentcost.settings.parsers import (
     to_capture_content,
     to_count,
     to_downgrade,
+    to_labels,
     to_ledger,
     to_path,
     to_record,
@@ -57,6 +58,7 @@ from otel_agentcost.settings.parsers import (
     to_zone,
 )
 from otel_agentcost.settings.sources import PREFIX, is_set
+from otel_agentcost.settings.webhook import WebhookUrl, to_webhook
 
 Permission = Literal["allow", "refuse"]
 Unlimited = Literal["rest", "assume"]
@@ -320,6 +322,22 @@ class Settings:
         values="days",
         meaning="How long the store keeps single calls. Sums of hours are kept for good.",
     )
+    webhook: WebhookUrl | str | None = setting(
+        cast("WebhookUrl | str | None", None),
+        to_webhook,
+        values="`https://hooks.slack.com/services/...`",
+        meaning="Address that is told of reached limits, refused calls, opened breakers and loops, each at most once a "
+        "minute. It gets Slack's form at hooks.slack.com and with `slack+` before the address, else plain JSON. Its "
+        "path is never logged.",
+    )
+    bill_labels: tuple[str, ...] = setting(
+        (),
+        to_labels,
+        values="`team,feature`",
+        meaning="Attribution that requests carry as labels, for the provider's bill or logs: `user`, `tenant`, `team`, "
+        "`feature`, `agent`. It changes requests.",
+        show=", ".join,
+    )
     strict: bool = setting(
         False,
         to_boolean,
@@ -446,7 +464,7 @@ def parse(written: Mapping[str, object], spelled: Callable[[str], str]) -> tuple
         try:
             parsed[row.field] = row.parse(value) if is_set(value) else DEFAULTS[row.field]
         except InvalidValue as error:
-            written_as = quoted(value, url=row.field == "ledger")
+            written_as = quoted(value, url=row.field == "ledger", address=row.field == "webhook")
             mistakes[row.field] = f"{spelled(row.field)} is {written_as}, {error}{hints.unquoted(value)}"
             if error.rest is not None:
                 parsed[row.field] = error.rest

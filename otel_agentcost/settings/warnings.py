@@ -74,7 +74,7 @@ _UNREPLACED = re.compile(r"""(['"`]).*\1|\$\{?\w+\}?|\{\{?\s*\w+\s*\}?\}|<\w+>|%
 def unknown(layer: Layer, name: str, fields: Collection[str]) -> str:
     """Word the notice for an unknown name: it is ignored, and the nearest known setting is suggested."""
     value = layer.written[name]
-    written = f"{layer.spelling(name)} is {quoted(value)}, but"
+    written = f"{layer.spelling(name)} is {quoted(value, address=_is_address(value))}, but"
     if isinstance(value, Mapping):
         inner = [str(key).lower() for key in cast("Mapping[object, object]", value)]
         sentence = f"{written} settings stand at the top of the file, with their whole names; it is ignored."
@@ -104,6 +104,11 @@ def is_off(row: Row, *, rest: bool, alone: bool) -> str:
     return said
 
 
+def _is_address(value: object) -> bool:
+    """Return True if the value of an unknown setting may be the address of a webhook."""
+    return isinstance(value, str) and re.match(r"\s*(?:slack\+)?https?:", value, re.IGNORECASE) is not None
+
+
 def _instead(row: Row) -> str:
     if row.field == "capture_content":
         return ": no content is recorded"
@@ -126,7 +131,8 @@ def misspelt(environ: Mapping[str, str], fields: Mapping[str, str]) -> Iterator[
         if meant not in fields and name.upper().startswith("OTEL_"):
             meant = next(iter(_close(name.upper(), fields, 0.85)), "")
         if meant in fields:
-            told = f"{name} is {quoted(value)}, but the variables of otel-agentcost begin with {PREFIX}; it is ignored."
+            shown = quoted(value, address=_is_address(value))
+            told = f"{name} is {shown}, but the variables of otel-agentcost begin with {PREFIX}; it is ignored."
             limit = f" {NOT_ENFORCED}" if is_limit(fields[meant], frozenset(fields.values())) else ""
             yield f"{told} Did you mean {meant}?{limit}"
 

@@ -21,12 +21,16 @@ _FIRST: Final = ("tools", "functions", "system", "instructions", "systemInstruct
 _THEN: Final = ("messages", "input", "contents", "prompt")
 _NO_CONTENT: Final = frozenset(
     {
+        "_query",  # these two of google-genai, which takes them out of the body while it sends it
+        "_url",
         "extra_body",
         "extra_headers",
         "extra_query",
+        "labels",
         "metadata",
         "prompt_cache_key",
         "prompt_cache_retention",
+        "requestMetadata",
         "safety_identifier",
         "service_tier",
         "store",

@@ -18,26 +18,30 @@ from otel_agentcost.errors import AgentCostError
 TIMES: Final = ("hour", "day", "week", "month")
 """Groupings by time."""
 
-GROUPINGS: Final = (
-    *TIMES,
+DIMS: Final = (
     "provider",
-    "model",
     "requested",
+    "served",
     "operation",
+    "price",
+    "book",
+    "terms",
+    "source",
+    "unpriced",
+    "error",
     "agent",
     "user",
     "tenant",
     "team",
     "feature",
     "tool",
-    "price",
-    "book",
-    "terms",
-    "source",
-    "error",
-    "unpriced",
 )
-"""Groupings that are kept for good."""
+"""What a store keeps of each call for good, in the order of its columns. A text that is not known is empty."""
+
+GROUPINGS: Final = (*TIMES, *("model" if name == "served" else name for name in DIMS))
+"""Groupings that are kept for good. A call without an answer has no model that served it: then the requested one is
+meant.
+"""
 
 SINGLE: Final = ("conversation", "run", "trace")
 """Groupings that only the rows of single calls have, which are kept for some weeks."""

@@ -29,7 +29,7 @@ _SIMPLE: Final = frozenset(
 _WHO: Final = (semconv.AGENT, semconv.USER, semconv.TENANT, semconv.TEAM, semconv.FEATURE)
 
 Dims = tuple[str, ...]
-"""The values of `schema.DIMS`."""
+"""The values of `questions.DIMS`."""
 
 
 class Row(NamedTuple):

@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 from urllib.parse import parse_qsl
 
 from otel_agentcost.errors import AgentCostError
+from otel_agentcost.store.questions import DIMS
 
 VERSION: Final = 1
 """Version of the tables below."""
@@ -25,26 +26,6 @@ APPLICATION: Final = 0x61677331
 
 PATIENCE: Final = 2.0
 """Seconds to wait for the transactions of other processes."""
-
-DIMS: Final = (
-    "provider",
-    "requested",
-    "served",
-    "operation",
-    "price",
-    "book",
-    "terms",
-    "source",
-    "unpriced",
-    "error",
-    "agent",
-    "user",
-    "tenant",
-    "team",
-    "feature",
-    "tool",
-)
-"""The columns of `dims`, in the order of the writer's tuples. A text that is not known is empty."""
 
 SUMS: Final = (
     "calls",
@@ -105,14 +86,19 @@ class Address(NamedTuple):
     """The longest time that a row waits in memory; None for the default."""
 
 
+_PARAMETERS: Final = re.compile(r"\?((?:session|seconds)=[^?&]*(?:&(?:session|seconds)=[^?&]*)*)\Z")
+"""The parameters of `Address` at the end of a URL. Any other `?` is part of the path."""
+
+
 def parse_url(url: str) -> Address:
-    """Return the parts of `sqlite:///path/to/file`. Four slashes begin an absolute path.
+    """Return the parts of `sqlite:///path/to/file`. Four slashes begin an absolute path, and `?` may be part of it.
 
     Raises:
         StoreError: The URL names no file.
     """
     scheme, _, rest = url.partition("://")
-    rest, _, query = rest.partition("?")
+    parameters = _PARAMETERS.search(rest)
+    rest, query = (rest[: parameters.start()], parameters[1]) if parameters is not None else (rest, "")
     if scheme.lower() != "sqlite" or not rest.startswith("/") or rest in ("/", "/:memory:"):
         raise StoreError(
             f"The store {url!r:.120} names no file: write sqlite:///relative/path or sqlite:////absolute/path."

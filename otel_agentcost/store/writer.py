@@ -24,8 +24,9 @@ from opentelemetry.trace import Span
 
 from otel_agentcost.diagnostics import report, warn_once
 from otel_agentcost.store import fingerprints, schema
+from otel_agentcost.store.questions import DIMS
 from otel_agentcost.store.rows import Dims, Event, Row, event_of, row_of, sums_of
-from otel_agentcost.store.schema import DIMS, SUMS, StoreError
+from otel_agentcost.store.schema import SUMS, StoreError
 from otel_agentcost.telemetry.receiver import EventKind, Settled
 
 BATCH: Final = 200

@@ -16,6 +16,7 @@ from otel_agentcost.core.breakers import Breaker
 from otel_agentcost.diagnostics import logger
 from otel_agentcost.telemetry import signals
 from otel_agentcost.telemetry.metrics import Bounded, create_counter
+from otel_agentcost.telemetry.receiver import Notify
 
 _ONE = Decimal(1)
 _EVENTS = {"open": semconv.E_BREAKER_OPENED, "half_open": semconv.E_BREAKER_TRIED, "closed": semconv.E_BREAKER_CLOSED}
@@ -25,6 +26,8 @@ class BreakerReports:
     """Reports circuit breakers through the instruments of one meter, span events and log records."""
 
     def __init__(self, meter: Meter) -> None:
+        self.notify: Notify | None = None
+        """Tells people of opened breakers; None if nobody is told."""
         self._bounded_value = Bounded()
         self._transitions = create_counter(meter, signals.BREAKERS)
 
@@ -45,7 +48,10 @@ class BreakerReports:
             span.add_event(_EVENTS[state], {**attributes, semconv.BREAKER_VALUE: value})
         name = f"{breaker.text} of {breaker.scope} {value:.80}" if value else breaker.text
         if state == "open":
-            logger.warning("otel-agentcost: the circuit breaker %s has opened after %s.", name, breaker.why)
+            sentence = f"the circuit breaker {name} has opened after {breaker.why}."
+            logger.warning("otel-agentcost: %s", sentence)
+            if self.notify is not None:
+                self.notify.tell("breaker_opened", breaker.text, sentence, span)
         else:
             change = "is half-open and lets one call through" if state == "half_open" else "has closed"
             logger.info("otel-agentcost: the circuit breaker %s %s.", name, change)

@@ -22,7 +22,7 @@ from otel_agentcost.diagnostics import logger
 from otel_agentcost.errors import BudgetExceeded, whose_budget, written
 from otel_agentcost.telemetry import signals
 from otel_agentcost.telemetry.metrics import Bounded, create_counter, create_observable
-from otel_agentcost.telemetry.receiver import Receiver
+from otel_agentcost.telemetry.receiver import Notify, Receiver
 
 _ONE = Decimal(1)
 _MAX_GAUGES = 1000
@@ -38,6 +38,8 @@ class BudgetReports:
         """Time zone in which the windows of budgets begin."""
         self.receiver: Receiver | None = None
         """Gets each refusal and adjustment too; None if nothing keeps them."""
+        self.notify: Notify | None = None
+        """Tells people of refusals and limits; None if nobody is told."""
         self._levels: dict[tuple[str, str, Unit], tuple[Budget, int, int, float]] = {}
         self._bounded_value = Bounded()
         create_observable(meter, signals.UTILIZATION, self._observe)
@@ -59,6 +61,8 @@ class BudgetReports:
         if self.receiver is not None:
             whose = whose_budget(error.scope, error.value)
             self.receiver.event("refusal", f"{error.budget}{whose}: {action}", span, agent=None, usd=None)
+        if self.notify is not None:
+            self.notify.tell("refusal", error.budget, str(error), span)
 
     def unenforced(self, span: Span, reason: str) -> None:
         """Report a call that was made without a complete budget check. The caller has logged the reason."""
@@ -104,7 +108,10 @@ class BudgetReports:
         }
         if span.is_recording():  # a shared ledger may answer after the span of an asynchronous call has ended
             span.add_event(event, attributes)
-        logger.warning("otel-agentcost: %s", _sentence(budget, value, unit, spent, limit, crossed))
+        sentence = _sentence(budget, value, unit, spent, limit, crossed)
+        logger.warning("otel-agentcost: %s", sentence)
+        if self.notify is not None:
+            self.notify.tell("soft_limit" if crossed == "soft" else "limit", budget.text, sentence, span)
 
     def adjusted(self, span: Span, usd: Decimal, reason: str) -> None:
         """Report that the application adjusted the spent amount by `usd` US dollars; negative for a refund."""

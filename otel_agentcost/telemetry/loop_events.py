@@ -17,7 +17,7 @@ from otel_agentcost.diagnostics import logger
 from otel_agentcost.errors import written
 from otel_agentcost.telemetry import signals
 from otel_agentcost.telemetry.metrics import Bounded, create_counter
-from otel_agentcost.telemetry.receiver import Receiver
+from otel_agentcost.telemetry.receiver import Notify, Receiver
 
 _ONE = Decimal(1)
 
@@ -28,6 +28,8 @@ class LoopReports:
     def __init__(self, meter: Meter) -> None:
         self.receiver: Receiver | None = None
         """Gets each loop too; None if nothing keeps them."""
+        self.notify: Notify | None = None
+        """Tells people of loops; None if nobody is told."""
         self._bounded_name = Bounded()
         self._detections = create_counter(meter, signals.LOOPS)
         self._waste = create_counter(meter, signals.LOOP_WASTE)
@@ -62,9 +64,10 @@ class LoopReports:
         trace = span.get_span_context().trace_id
         where = f" in trace {trace:032x}" if trace else ""
         cost = f": {written(wasted, 'usd')} spent since it began" if wasted else ""
-        logger.warning(
-            "otel-agentcost: detected a loop %s (%s, %d times)%s%s.", what, loop.rule, loop.repeats, where, cost
-        )
+        sentence = f"detected a loop {what} ({loop.rule}, {loop.repeats} times){where}{cost}."
+        logger.warning("otel-agentcost: %s", sentence)
+        if self.notify is not None:
+            self.notify.tell("loop", f"{loop.rule} {what}" + (f" in {agent}" if agent else ""), sentence, span)
 
     def wasted(self, span: Span, loop: Finding, usd: Decimal, more: Decimal, *, agent: str | None) -> None:
         """Record the cost of the loop that a call is part of.

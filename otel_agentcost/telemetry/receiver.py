@@ -1,7 +1,7 @@
 """The figures of a settled call, for whoever keeps them: the spend store is the one receiver of this package.
 
 The recorder passes each charged call on as one value. A receiver must not block and must not raise: it is called within
-the application's call.
+the application's call. So is `Notify`, which tells people of what seldom happens.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from otel_agentcost.core.usage import Tokens
 from otel_agentcost.telemetry.metrics import Names
 
 EventKind = Literal["loop", "refusal", "adjustment"]
+NoticeKind = Literal["soft_limit", "limit", "refusal", "breaker_opened", "loop"]
 
 
 class Settled(NamedTuple):
@@ -70,4 +71,27 @@ class Receiver(Protocol):
 
     def close(self) -> None:
         """Write what waits, and close what is open. A later call opens it again."""
+        ...
+
+
+class Notify(Protocol):
+    """Tells people of limits, refusals, breakers and loops. It must neither block nor raise."""
+
+    def tell(self, kind: NoticeKind, rule: str, text: str, span: Span) -> None:
+        """Tell of one event.
+
+        Args:
+            kind: What happened.
+            rule: What it concerns. Events of one kind and rule have one cause.
+            text: A sentence, without content.
+            span: The span that it happened in.
+        """
+        ...
+
+    def force_flush(self) -> bool:
+        """Send what waits, for a bounded time. Returns True if nothing waits any more."""
+        ...
+
+    def close(self) -> None:
+        """Send what waits, for a bounded time."""
         ...

@@ -2,8 +2,9 @@
 
 A facet is an optional object that a format carries for one use: `content` for content capture, `conversation` for loop
 detection, `input_bound` and `prompt_tokens` for estimates before the call, `rewriting` for changed requests,
-`batches` for what a provider does later. The code that needs a facet takes it from the format; it never asks which
-format that is. A format without a facet is still priced; `without_facet` logs once what is not available for it.
+`batches` for what a provider does later, `bill_labels` for labels in its bill. The code that needs a facet takes it
+from the format; it never asks which format that is. A format without a facet is still priced; `without_facet` logs once
+what is not available for it.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ from otel_agentcost.wire.batch_api import BatchApi
 __all__ = [
     "UNBOUNDED",
     "AnswerReader",
+    "BillLabels",
     "CannotRewrite",
     "Change",
     "Content",
     "Conversation",
     "Format",
     "InputBound",
+    "Labels",
     "Message",
     "ModelRequest",
     "Part",
@@ -268,6 +271,30 @@ class Rewriting(Protocol):
         ...
 
 
+Labels = Mapping[str, str]
+"""Labels for a bill: `team`, `feature` and so on, with their values."""
+
+
+class BillLabels(Protocol):
+    """Facet for labels that the provider's bill or logs are to have.
+
+    `wire.bill_labels.LabelMap` implements it for labels that are an object in one field of the body.
+    """
+
+    def labelled(
+        self, body: Mapping[str, Any], path: str, target: Endpoint, labels: Labels, /
+    ) -> dict[str, Any] | None:
+        """Return a copy of a body with labels; None if nothing is to be written.
+
+        Args:
+            body: The JSON body, which stays as it is.
+            path: The path of the URL.
+            target: The address.
+            labels: The labels, of which those that the provider refuses are left out.
+        """
+        ...
+
+
 # --- The format -------------------------------------------------------------------------------------------------------
 
 
@@ -297,6 +324,7 @@ class Format(ABC):
     prompt_tokens: PromptTokens | None = None
     rewriting: Rewriting | None = None
     batches: BatchApi | None = None
+    bill_labels: BillLabels | None = None
 
     def of(self, body: Any) -> Format:  # noqa: ARG002 (most formats have one form)
         """Return the format of a request: another one where a path takes bodies of several formats.

@@ -144,6 +144,64 @@ def test_a_signal_reaches_the_program(tmp_path: Path, server: ModelServer) -> No
     assert "by agent" in err
 
 
+STOPPED = """
+import signal, time
+print("ready", flush=True)
+try:
+    time.sleep(30)
+except KeyboardInterrupt:
+    began = time.monotonic()
+    try:
+        time.sleep(1)
+    except KeyboardInterrupt:
+        print("again")
+    print("stopped")
+    sys.exit(5)
+"""
+
+
+def test_an_interrupt_of_this_command_alone_reaches_the_program_once(tmp_path: Path, server: ModelServer) -> None:
+    """As `kill -INT` sends it, without a terminal and its process group."""
+    ran = Ran(tmp_path, server, STOPPED, [])
+    assert ran.process.stdout is not None
+    assert ran.process.stdout.readline() == "ready\n"
+    ran.process.send_signal(signal.SIGINT)
+    code, out, err = ran.end()
+    assert (code, out) == (5, "stopped\n")
+    assert "by agent" in err
+
+
+IN_A_TERMINAL = "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))"
+
+
+@pytest.mark.skipif(not hasattr(os, "forkpty"), reason="there are no terminals here")
+def test_a_ctrl_c_reaches_the_program_once(tmp_path: Path, server: ModelServer) -> None:
+    """From its terminal, which sends it to both."""
+    file = tmp_path / "agent.py"
+    file.write_text(PROGRAM + STOPPED, encoding="utf-8")
+    environment = {**os.environ, "SERVER": server.url, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-m", "tests.cli.agentcost", "run", "--no-record", sys.executable, str(file)]
+    with subprocess.Popen(
+        [sys.executable, "-c", IN_A_TERMINAL, *command],
+        cwd=ROOT,
+        env=environment,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as terminal:
+        assert terminal.stdin is not None
+        assert terminal.stdout is not None
+        shown = b""
+        while piece := os.read(terminal.stdout.fileno(), 4096):
+            shown += piece
+            if b"ready" in piece:
+                terminal.stdin.write(b"\x03")
+                terminal.stdin.flush()
+    assert terminal.returncode == 5
+    assert b"stopped" in shown
+    assert b"again" not in shown
+    assert b"by agent" in shown
+
+
 def test_a_program_without_calls_is_told_so(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """And one that is not there is an error of the command line."""
     assert main(["run", "--no-record", sys.executable, "-c", "print('hello')"]) == 0
@@ -162,6 +220,47 @@ def test_an_amount_that_is_none_is_said(option: str, written: str, capsys: pytes
     with pytest.raises(SystemExit, match="2"):
         main(["run", f"{option}={written}", "python"])
     assert "is no amount of US dollars: write a number such as 0.50" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--max-usd", "--fail-over"])
+def test_less_than_can_be_counted_is_said(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """Budgets count billionths of a dollar."""
+    with pytest.raises(SystemExit, match="2"):
+        main(["run", f"{option}=0.0000000009", "python"])
+    said = capsys.readouterr().err
+    assert "'0.0000000009' is less than a billionth of a US dollar, the least counted" in said
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows names the folder otherwise")
+def test_a_user_without_a_home_is_told_what_to_set(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """As in a container with a user that is a number only; without a record, none is needed."""
+    import pwd  # not on Windows
+
+    def nobody(_uid: int) -> None:
+        raise KeyError
+
+    monkeypatch.setattr(pwd, "getpwuid", nobody)
+    monkeypatch.delenv("HOME")
+    monkeypatch.delenv("XDG_DATA_HOME", raising=False)
+    for command in (["run", sys.executable, "-c", "print('it ran')"], ["spend"]):
+        assert main(command) == 2
+        streams = capfd.readouterr()
+        assert "There is no folder for your data, because HOME is not set" in streams.err
+        assert "Traceback" not in streams.err
+        assert "it ran" not in streams.out
+    assert main(["run", "--no-record", sys.executable, "-c", "print('it ran')"]) == 0
+
+
+def test_a_question_mark_in_the_path_of_a_store_is_part_of_it(tmp_path: Path, server: ModelServer) -> None:
+    """Also where the command adds its own parameters."""
+    file = tmp_path / "spend?of=me.db"
+    code, _, err = Ran(tmp_path, server, "", [], OTEL_AGENTCOST_RECORD=f"sqlite:///{file}").end()
+    assert code == 0
+    assert "by agent" in err
+    assert len(rows(file)) == 2
+    assert not (tmp_path / "spend").exists()
 
 
 def test_the_example_of_the_help_works(tmp_path: Path, server: ModelServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 from decimal import Decimal
 from pathlib import Path
 
@@ -20,7 +24,9 @@ from tests.support.budgeted_calls import answering, ask, budgeted, client
 from tests.support.in_memory import Telemetry
 from tests.support.model_server import ModelServer
 from tests.support.openai_call import client as local
+from tests.support.redis_server import Server
 from tests.support.replies import chat_stream
+from tools.documents import ROOT
 
 USD = Decimal(repr(PRICE))
 
@@ -143,6 +149,59 @@ def test_budgets_shows_what_the_ledger_has(
     assert found["agent=quiet:usd=2", "quiet", "usd"] == ["$0.000000", "$0.000000", "$2.000000", "$2.000000"]
     assert main(["budgets", "--format", "json"]) == 0
     assert {each["scope"] for each in json.loads(capsys.readouterr().out)} == {"user", "total", "agent"}
+
+
+def test_budgets_reads_the_accounts_of_redis(
+    telemetry: Telemetry,
+    redis_server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Of users that no rule names, too: their keys are listed."""
+    redis_server.empty()
+    rules = "user/day:usd=1;agent/month:calls=9;total:usd=50"
+    with budgeted(telemetry, budgets=rules, ledger=redis_server.url, ledger_timeout=5):
+        for user in ("u1", "u2 of: a/b*"):
+            with otel_agentcost.attribute(user=user, agent="bees"):
+                ask(local())
+    monkeypatch.setenv("OTEL_AGENTCOST_BUDGETS", rules)
+    monkeypatch.setenv("OTEL_AGENTCOST_LEDGER", redis_server.url)
+    assert main(["budgets", "--format", "json"]) == 0
+    found = {(each["scope"], each["value"]): each["spent"] for each in json.loads(capsys.readouterr().out)}
+    assert found == {
+        ("user", "u1"): float(USD),
+        ("user", "u2 of: a/b*"): float(USD),
+        ("agent", "bees"): 2,
+        ("total", ""): float(2 * USD),
+    }
+
+
+def test_watch_shows_the_budgets_again_until_it_is_stopped(telemetry: Telemetry, tmp_path: Path) -> None:
+    """With what was spent meanwhile; Ctrl-C ends it as any command."""
+    url = url_of(tmp_path / "ledger.db")
+    environment = {**os.environ, "OTEL_AGENTCOST_BUDGETS": "total:calls=9", "OTEL_AGENTCOST_LEDGER": url}
+    environment["PYTHONPATH"] = str(ROOT)
+    command = [sys.executable, "-m", "tests.cli.agentcost", "budgets", "--watch", "--format", "csv"]
+    pipe = subprocess.PIPE
+    with (
+        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True) as watch,
+        budgeted(telemetry, budgets="total:calls=9", ledger=url),
+    ):
+        assert watch.stdout is not None
+        spent: list[str] = []
+        for line in watch.stdout:
+            if line.startswith("budget,"):
+                continue
+            spent.append(line.split(",")[5])
+            if spent[-1] == "1":
+                break
+            if len(spent) == 1:
+                ask(local())
+        watch.send_signal(signal.SIGINT)
+        _, err = watch.communicate(timeout=20)
+    assert spent[0] == "0"
+    assert watch.returncode == 130
+    assert "Traceback" not in err
 
 
 def test_a_reservation_is_shown_while_its_call_is_in_flight(telemetry: Telemetry, model_server: ModelServer) -> None:

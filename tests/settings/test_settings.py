@@ -34,7 +34,7 @@ def problem(environ: dict[str, str], **arguments: object) -> str:
     return " ".join(said)
 
 
-ELSEWHERE = {"http", "hosts", "record", "record_days"}
+ELSEWHERE = {"http", "hosts", "record", "record_days", "webhook", "bill_labels"}
 """Fields whose tests are in other modules."""
 
 

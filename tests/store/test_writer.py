@@ -73,6 +73,17 @@ def test_a_row_has_everything_but_the_content(writer: Writer, path: Path) -> Non
     assert path.stat().st_mode & 0o077 == 0, "nobody else may read names of users"
 
 
+def test_a_file_that_exists_keeps_its_permissions(writer: Writer, path: Path) -> None:
+    """Its owner may have given it to others, such as a dashboard of another user."""
+    path.parent.mkdir()
+    path.touch(0o644)
+    path.chmod(0o644)
+    writer.settled(a_call(Decimal("0.001")))
+    writer.close()
+    assert len(rows(path)) == 1
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
 def test_every_token_comes_back_as_it_was_counted(writer: Writer, path: Path) -> None:
     """The sums say it for plain usage, and `units` for any other."""
     plain = {"input_tokens": 10, "cache_read_tokens": 5, "output_tokens": 3, "output_reasoning_tokens": 2}

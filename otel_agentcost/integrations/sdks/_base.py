@@ -62,5 +62,8 @@ def patches_of(sdk: Sdk, pipeline: Pipeline) -> tuple[Patch, ...]:
 
 
 def _patch(patchable: Patchable, pipeline: Pipeline, check: SelfCheck) -> Patch:
-    wrapper = partial(patchable.through, pipeline, patchable.seam)  # no function of its own: every call passes it
+    through = patchable.through
+    if through in _ASYNCHRONOUS:  # that of a subclass, if the pipeline is one
+        through = getattr(type(pipeline), through.__name__)
+    wrapper = partial(through, pipeline, patchable.seam)  # no function of its own: every call passes it
     return Patch(patchable.checked, wrapper, check)

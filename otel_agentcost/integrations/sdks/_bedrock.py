@@ -92,6 +92,13 @@ class BedrockSeam:
         call = request.format.read_request(body, path)._replace(asked_terms=request.call.asked_terms)
         return replace(request, call=call), *with_argument(args, kwargs, 1, "api_params", params)
 
+    def takes_labels(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+        """Return True if this release of botocore has the field, which it checks."""
+        operation = argument(args, kwargs, 0, "operation_name")
+        if operation not in _CONVERSE:
+            return False
+        return "requestMetadata" in instance._service_model.operation_model(operation).input_shape.members
+
     def unwrap(self, result: Any) -> Reply:
         """Return what came back: a response, a body that is not read yet, or a stream of events."""
         stream = get(result, "stream")

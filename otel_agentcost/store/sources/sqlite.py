@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 
 from otel_agentcost.store import schema
 from otel_agentcost.store.periods import UnclearPeriod
-from otel_agentcost.store.questions import SINGLE, TIMES, Line, Question, Spend, Sums, UnclearQuestion, answer
-from otel_agentcost.store.schema import DIMS, SUMS, StoreError
+from otel_agentcost.store.questions import DIMS, SINGLE, TIMES, Line, Question, Spend, Sums, UnclearQuestion, answer
+from otel_agentcost.store.schema import SUMS, StoreError
 
 __all__ = ["SqliteSource", "open_source"]
 

@@ -21,6 +21,7 @@ from otel_agentcost.wire.anthropic_messages.conversation import CONVERSATION
 from otel_agentcost.wire.anthropic_messages.other_names import own_names
 from otel_agentcost.wire.anthropic_messages.plain_usage import plain_usage
 from otel_agentcost.wire.anthropic_messages.server_tools import billed_tools, is_server_tool, other_counters
+from otel_agentcost.wire.bill_labels import MESSAGES
 from otel_agentcost.wire.fields import (
     Malformed,
     blank,
@@ -88,6 +89,7 @@ class Messages(Format):
     input_bound = INPUT_BOUND
     prompt_tokens = PROMPT_TOKENS
     rewriting = _MessagesRewriting()
+    bill_labels = MESSAGES
 
     def read_request(self, body: Any, path: str) -> Call:
         """Read a request."""

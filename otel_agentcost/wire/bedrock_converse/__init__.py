@@ -16,6 +16,7 @@ from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.wire import parameters
 from otel_agentcost.wire.bedrock_converse.facets import CONTENT, CONVERSATION, LIMITS, PROMPT, REWRITING
 from otel_agentcost.wire.bedrock_models import GUARDRAIL, in_path, is_stream, plain_name, prepaid, terms_in
+from otel_agentcost.wire.bill_labels import CONVERSE
 from otel_agentcost.wire.fields import Malformed, count, entries, get, items, need, part, text, texts
 from otel_agentcost.wire.format import Format, SoFar
 from otel_agentcost.wire.openai_usage import error_text
@@ -45,6 +46,7 @@ class Converse(Format):
     input_bound = PROMPT
     prompt_tokens = PROMPT
     rewriting = REWRITING
+    bill_labels = CONVERSE
 
     def read_request(self, body: Any, path: str) -> Call:
         """Read a request. The address names the model; so does `modelId` among the arguments of an SDK."""

@@ -14,6 +14,7 @@ from otel_agentcost.core import semconv
 from otel_agentcost.core.call import NO_PARAMETERS, Answer, Call, Partial
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.wire import parameters
+from otel_agentcost.wire.bill_labels import VERTEX
 from otel_agentcost.wire.fields import (
     MAX_COUNT,
     Malformed,
@@ -64,6 +65,7 @@ class Gemini(Format):
     input_bound = INPUT_BOUND
     prompt_tokens = PROMPT_TOKENS
     rewriting = REWRITING
+    bill_labels = VERTEX
 
     def read_request(self, body: Any, path: str) -> Call:
         """Read a request. The path has the model, and whether to stream."""

@@ -15,6 +15,7 @@ from otel_agentcost.core.call import Answer, AttributeValue, Call, Partial
 from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.wire import parameters, provider_tools
+from otel_agentcost.wire.bill_labels import CHAT
 from otel_agentcost.wire.fields import Malformed, entries, fields, get, inside, items, part, text, texts
 from otel_agentcost.wire.format import CannotRewrite, Change, Format, PromptTokens, Rewritten, SoFar
 from otel_agentcost.wire.input_bound import INPUT_BOUND
@@ -91,6 +92,7 @@ class Chat(Format):
     input_bound = INPUT_BOUND
     prompt_tokens = PROMPT_TOKENS
     rewriting = _ChatRewriting()
+    bill_labels = CHAT
 
     def read_request(self, body: Any, path: str) -> Call:
         """Read a request."""

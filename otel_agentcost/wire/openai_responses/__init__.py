@@ -14,6 +14,7 @@ from otel_agentcost.core.call import Answer, AttributeValue, Call, Charge, Parti
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.wire import parameters
+from otel_agentcost.wire.bill_labels import RESPONSES
 from otel_agentcost.wire.fields import Malformed, count, entries, fields, get, inside, items, part, text
 from otel_agentcost.wire.format import Change, Format, Rewritten, SoFar
 from otel_agentcost.wire.input_bound import INPUT_BOUND
@@ -85,6 +86,7 @@ class Responses(Format):
     input_bound = INPUT_BOUND
     prompt_tokens = PROMPT_TOKENS
     rewriting = _ResponsesRewriting()
+    bill_labels = RESPONSES
 
     def read_request(self, body: Any, path: str) -> Call:
         """Read a request."""
