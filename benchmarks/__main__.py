@@ -10,6 +10,7 @@ from benchmarks import (
     bench_loops,
     bench_machine,
     bench_prices,
+    bench_report,
     bench_store,
     bench_tools,
     calls,
@@ -34,6 +35,8 @@ def main() -> int:
     bench_machine.table(quick=quick)
     print("\nSpend store:\n")
     bench_store.table(quick=quick)
+    print("\nReport:\n")
+    bench_report.table(quick=quick)
     print("\nStart-up, over the bare OpenTelemetry SDK's own:\n")
     startup.table(runs=3 if quick else 9)
     print("\nPrice lookup:\n")

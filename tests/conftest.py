@@ -39,6 +39,7 @@ SLOW = (
     "tests/calls/test_interrupted_anywhere.py::test_no_place_leaves_a_reservation_or_half_a_cost[each place",
     "tests/calls/test_loop_guard.py::test_memory_at_worst",
     "tests/cli/demo/test_demo.py::test_what_cannot_run_is_said_in_one_sentence",
+    "tests/cli/report/test_focus.py::test_the_validator_passes_the_bill",
     "tests/cli/test_collector_config.py",
     "tests/cli/test_commands.py::test_the_doctor_names_what_it_can_t_patch_and_survives_it",
     "tests/coexistence/test_one_charge.py",

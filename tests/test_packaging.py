@@ -29,6 +29,8 @@ DATA = (
     | {f"otel_agentcost/guard/ledger/{name}.lua" for name in ("_common", "reserve", "settle", "release", "standing")}
     | {f"otel_agentcost/guard/ledger/{name}_batch.lua" for name in ("keep", "name", "find", "close")}
     | {f"otel_agentcost/guard/ledger/{name}.lua" for name in ("open_batches", "count_lines", "find_note", "swap_note")}
+    | {f"otel_agentcost/cli/_report/{name}" for name in ("page.css", "page.js")}
+    | {f"otel_agentcost/cli/_report/vendor/{name}" for name in ("README.md", "chart.js.LICENSE.md", "chart.umd.min.js")}
 )
 BOARDS = {f"otel_agentcost/boards_data/{name}" for name in dashboards.files()}
 

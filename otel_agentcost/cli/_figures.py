@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -78,12 +78,17 @@ def csv_of(rows: Sequence[dict[str, Any]]) -> str:
     written = io.StringIO()
     writer = csv.DictWriter(written, list(rows[0]) if rows else [], lineterminator="\n")
     writer.writeheader()
-    writer.writerows({name: _shielded(value) for name, value in row.items()} for row in rows)
+    writer.writerows(map(shielded, rows))
     return written.getvalue().rstrip("\n")
 
 
 def _keys(spend: Spend, line: Line) -> dict[str, str]:
     return dict(zip(spend.by, line.keys, strict=True))
+
+
+def shielded(row: Mapping[str, object]) -> dict[str, object]:
+    """Return a row whose texts no spreadsheet takes for formulas."""
+    return {name: _shielded(value) for name, value in row.items()}
 
 
 def _shielded(value: object) -> object:

@@ -25,6 +25,15 @@ EXAMPLE = "Example: agentcost spend --since yesterday --by agent,model"
 class NothingSpent(AgentCostError):
     """The store has no call in the period."""
 
+    @classmethod
+    def since(cls, since: str, until: str | None, url: str) -> NothingSpent:
+        """Return the error for a period, as it was asked for."""
+        end = f" until {until}" if until else ""
+        return cls(
+            f"No call is recorded since {since}{end} in {url}: name an earlier time, or all, and see that "
+            "OTEL_AGENTCOST_RECORD names this store where the calls are made."
+        )
+
 
 def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand to `agentcost`."""
@@ -55,11 +64,7 @@ def run(arguments: argparse.Namespace) -> int:
     finally:
         source.close()
     if not spend.lines:
-        until = f" until {arguments.until}" if arguments.until else ""
-        raise NothingSpent(
-            f"No call is recorded since {arguments.since}{until} in {url}: name an earlier time, or all, and see that "
-            "OTEL_AGENTCOST_RECORD names this store where the calls are made."
-        )
+        raise NothingSpent.since(arguments.since, arguments.until, url)
     if arguments.format == "json":
         print(json.dumps(_figures.spend_json(spend), indent=2))
     elif arguments.format == "csv":

@@ -102,6 +102,7 @@ def test_any_calls_add_up_the_same_in_every_grouping(calls: list[Settled], flush
         for by in (*GROUPINGS, *SINGLE):
             found = spend(path, by)
             assert found.total == total, by
+            assert spend(path, by, since=1_790_000_000.5) == found, by  # from single calls: no hour begins there
             assert all(line.usd is not None or line.sums.unpriced for line in found), by
         single, hours = spend(path, "trace", "agent"), spend(path, "agent")
         for line in hours:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from otel_agentcost.core.usage import Tokens
 from otel_agentcost.store import schema
 from otel_agentcost.store.periods import UnclearPeriod
 from otel_agentcost.store.questions import DIMS, SINGLE, TIMES, Line, Question, Spend, Sums, UnclearQuestion, answer
 from otel_agentcost.store.schema import SUMS, StoreError
+from otel_agentcost.store.single_calls import Dear, Names, Recorded, Repeated
 
 __all__ = ["SqliteSource", "open_source"]
 
@@ -73,6 +76,7 @@ class SqliteSource:
         """Open the store in the file `path`. Raises `StoreError` if there is none."""
         self._path = path
         self._connection = schema.open_for_reading(path)
+        self._held: dict[tuple[float | None, float | None], str] | None = None
 
     def close(self) -> None:
         """See `Source`."""
@@ -110,6 +114,99 @@ class SqliteSource:
         except sqlite3.Error as error:
             raise StoreError(f"The store {self._path} cannot be read ({error}).") from error
 
+    # --- single calls: see `Detailed` ---
+
+    def hold(self) -> None:
+        """See `Detailed`."""
+        if self._held is None:
+            self._rows("BEGIN", ())
+            self._held = {}
+
+    def kept_since(self) -> float:
+        """See `Detailed`."""
+        first, hour = self._rows("SELECT (SELECT min(at) FROM call), (SELECT min(hour) FROM hour)", ())[0]
+        if first is None or hour is None or hour >= first // 3_600_000:
+            return 0.0
+        return float(3600 * (first // 3_600_000 + 1))  # the first hour may have lost calls
+
+    def each(self, question: Question) -> Iterator[Recorded]:
+        """See `Detailed`."""
+        self._check_age(question)
+        where, values = self._where(question, hours=False)
+        known: dict[int, Names] = {}
+        sql = (
+            "SELECT c.id, c.at, c.dims, c.calls, c.nusd, c.input, c.output, c.cache_read, c.cache_write, c.reasoning, "  # noqa: S608 - constants
+            "c.units, c.stop, c.conversation, lower(hex(ifnull(c.trace, ''))), c.base, c.segments "
+            f"FROM call c {where} ORDER BY c.at, c.id"
+        )
+        for row in self._stream(sql, values):
+            names = known.get(row[2])
+            if names is None:
+                names = known[row[2]] = self._names(row[2])
+            yield Recorded(
+                row[0],
+                row[1] / 1000,
+                names,
+                row[3],
+                row[4],
+                Tokens(*row[5:10]) if row[5] is not None else None,
+                row[10],
+                row[11] or "",
+                row[12] or "",
+                row[13],
+                row[14],
+                row[15],
+            )
+
+    def dearest(self, question: Question, number: int) -> Sequence[Dear]:
+        """See `Detailed`."""
+        self._check_age(question)
+        where, values = self._where(question, hours=False)
+        sums = ", ".join(f"ifnull(sum({_OF_CALL.get(name, f'c.{name}')}), 0)" for name in SUMS)
+        sql = (
+            "SELECT ifnull(c.run, c.trace), max(printf('%019d', ifnull(c.nusd, 0)) || d.agent), min(c.at), max(c.at), "  # noqa: S608 - constants
+            f"{sums} FROM call c JOIN dims d ON d.id = c.dims {where} GROUP BY 1 HAVING "
+            f"sum(c.nusd) > 0 ORDER BY sum(c.nusd) DESC, 1 LIMIT {number + 1:d}"
+        )
+        return [
+            Dear(key.hex() if isinstance(key, bytes) else key, agent[19:], began / 1000, ended / 1000, Sums(*rest))
+            for key, agent, began, ended, *rest in self._rows(sql, values)
+            if key is not None  # calls outside of any run are together in one group
+        ][:number]
+
+    def repeated(self, question: Question) -> Iterator[Repeated]:
+        """See `Detailed`."""
+        self._check_age(question)
+        where, values = self._where(question, hours=False)
+        which = f"{where} {'AND' if where else 'WHERE'} c.request IS NOT NULL AND c.nusd > 0 AND d.error = ''"
+        sql = (
+            "SELECT min(c.id), c.dims, count(*), sum(c.nusd), c.nusd FROM call c JOIN dims d ON d.id = c.dims "  # noqa: S608 - constants
+            f"{which} GROUP BY c.request, d.provider, {_MODEL}, d.operation, d.tenant, "
+            "CASE d.tenant WHEN '' THEN d.user ELSE '' END HAVING count(*) > 1"
+        )
+        for row in self._stream(sql, values):
+            yield Repeated(self._names(row[1]), row[2], row[3], row[4])
+
+    def loops(self, question: Question) -> tuple[int, int]:
+        """See `Detailed`."""
+        where, values = self._where(question, hours=False)
+        which = f"{where} {'AND' if where else 'WHERE'} c.kind = 'loop'"
+        sql = f"SELECT count(*), ifnull(sum(c.nusd), 0) FROM event c {which}"  # noqa: S608 - constants
+        ((number, nusd),) = self._rows(sql, values)
+        return number, nusd
+
+    def _names(self, number: int) -> Names:
+        (row,) = self._rows(f"SELECT {', '.join(DIMS)} FROM dims WHERE id = ?", (number,))  # noqa: S608 - constants
+        return Names(*row)
+
+    def _stream(self, sql: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
+        try:
+            yield from self._connection.execute(sql, values)
+        except sqlite3.Error as error:
+            raise StoreError(f"The store {self._path} cannot be read ({error}).") from error
+
+    # --- sums ---
+
     def last_call(self) -> int:
         """Return the number of the latest call; 0 if there is none."""
         number: int = self._connection.execute("SELECT ifnull(max(id), 0) FROM call").fetchone()[0]
@@ -127,7 +224,7 @@ class SqliteSource:
         lines = [line for line in lines if any(line.sums)]
         reasons: dict[str, int] = {}
         if any(line.sums.unpriced for line in lines):
-            sql, values = self._statement(question, ["d.unpriced"], hours=not single)
+            sql, values = self._statement(replace(question, by=("unpriced",)), ["d.unpriced"], hours=not single)
             found = {str(row[0]): Sums(*row[1:]).unpriced for row in self._connection.execute(sql, values)}
             reasons = {reason: number for reason, number in found.items() if reason and number > 0}
         return answer(question, lines, reasons)
@@ -167,14 +264,33 @@ class SqliteSource:
         return f"d.{name}"
 
     def _statement(self, question: Question, keys: list[str], *, hours: bool) -> tuple[str, list[object]]:
+        table, names = ("hour" if hours else "call"), "JOIN dims d ON d.id = c.dims"
         where, values = self._where(question, hours=hours)
-        sums = [f"ifnull(sum({f'c.{name}' if hours else _OF_CALL.get(name, f'c.{name}')}), 0)" for name in SUMS]
-        table = "hour" if hours else "call"
+        by_time = [name in TIMES for name in question.by]
+        if hours and by_time and all(by_time):  # each hour is named once, not each of its rows
+            sums = ", ".join(f"sum(c.{name}) AS {name}" for name in SUMS)
+            table, names, where = f"(SELECT c.hour, {sums} FROM hour c {where} GROUP BY 1)", "", ""  # noqa: S608 - constants
+        elif hours and self._held is not None and not any(by_time):
+            table, where, values = self._summed(question, where, values), "", []
+        elif not hours and all(name in DIMS or name == "model" for name in question.by):
+            table, where, hours = _calls_by_dims(where), "", True
+        columns = [f"ifnull(sum({f'c.{name}' if hours else _OF_CALL.get(name, f'c.{name}')}), 0)" for name in SUMS]
         groups = f"GROUP BY {', '.join(map(str, range(1, len(keys) + 1)))}" if keys else ""
-        return (
-            f"SELECT {', '.join((*keys, *sums))} FROM {table} c JOIN dims d ON d.id = c.dims {where} {groups}",  # noqa: S608 - constants
-            values,
-        )
+        return f"SELECT {', '.join((*keys, *columns))} FROM {table} c {names} {where} {groups}", values  # noqa: S608 - constants
+
+    def _summed(self, question: Question, where: str, values: list[object]) -> str:
+        """Return the table of the sums of a period by `dims`: the tables of a report ask for the same ones."""
+        held = self._held if self._held is not None else {}
+        period = question.since, question.until
+        if period not in held:
+            name = f"temp.sums_{len(held)}"
+            sums = ", ".join(f"sum(c.{sum_}) AS {sum_}" for sum_ in SUMS)
+            self._connection.execute(
+                f"CREATE TEMP TABLE {name} AS SELECT c.dims, {sums} FROM hour c {where} GROUP BY c.dims",  # noqa: S608 - constants
+                values,
+            )
+            held[period] = name
+        return held[period]
 
     def _where(self, question: Question, *, hours: bool) -> tuple[str, list[object]]:
         column, unit = ("c.hour", 1 / 3600) if hours else ("c.at", 1000)
@@ -188,6 +304,14 @@ class SqliteSource:
             conditions.append("c.writer IN (SELECT id FROM writer WHERE session = ?)")
             values.append(question.session)
         return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), values
+
+
+def _calls_by_dims(where: str) -> str:
+    """Return the sums of calls by `dims`, so that names are grouped only once for each of them."""
+    of = {"tools": "(d.tool <> '') * sum(1)", "priced": "count(c.nusd)"}
+    of["unpriced"] = "(d.unpriced <> '') * sum(1) - sum(c.resolves)"
+    sums = ", ".join(f"{of.get(name, f'sum(c.{name})')} AS {name}" for name in SUMS)
+    return f"(SELECT c.dims, {sums} FROM call c JOIN dims d ON d.id = c.dims {where} GROUP BY c.dims)"  # noqa: S608 - constants
 
 
 def _in_whole_hours(question: Question) -> bool:

@@ -1,0 +1,112 @@
+"""`agentcost report`: what was spent, how that changed, what lies ahead, and what could be saved."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import TYPE_CHECKING
+
+from otel_agentcost.cli import _report
+from otel_agentcost.cli._data_folder import store_url
+from otel_agentcost.cli.spend import NothingSpent
+from otel_agentcost.guard.allowances import in_ledger, of
+from otel_agentcost.guard.ledger import open_ledger
+from otel_agentcost.insight.forecast import Allowed, nano
+from otel_agentcost.insight.report import VIEWS, Period, Wanted
+from otel_agentcost.insight.repricing import Repricing
+from otel_agentcost.pricebook import open_book
+from otel_agentcost.settings import Settings, from_environment
+from otel_agentcost.store.periods import ALLOWED, period
+from otel_agentcost.store.questions import GROUPINGS, SINGLE, Question, UnclearQuestion, groupings
+from otel_agentcost.store.sources import open_source
+
+if TYPE_CHECKING:
+    from otel_agentcost.cli import Subparsers
+
+SUMMARY = "Report what was spent, how that changed and why, what lies ahead, and what could be saved."
+EXAMPLE = "Example: agentcost report --since 7d --format md"
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the subcommand to `agentcost`."""
+    parser = subparsers.add_parser("report", help=SUMMARY, description=SUMMARY, epilog=EXAMPLE)
+    parser.add_argument("--since", default="7d", metavar="TIME", help=f"The beginning: {ALLOWED}. Default: 7d.")
+    parser.add_argument("--until", metavar="TIME", help="The end; a day is included. Default: now.")
+    names = ", ".join((*GROUPINGS, *SINGLE))
+    parser.add_argument(
+        "--by", metavar="NAMES", help=f"One table by these, joined by commas, in place of the usual ones: {names}."
+    )
+    parser.add_argument("--format", choices=_report.forms(), default="text", help="The form of the output.")
+    parser.add_argument(
+        "--offline",
+        default="",
+        metavar="FEATURES",
+        help="Features that nobody waits for, joined by commas: the report says what batches would cost.",
+    )
+    parser.add_argument(
+        "--no-recommendations", action="store_true", help="Leave out what reads single calls, which takes longest."
+    )
+    parser.add_argument(
+        "--source",
+        metavar="URL",
+        help="The store, such as sqlite:////path/to/file. Default: that of OTEL_AGENTCOST_RECORD, else that of "
+        "`agentcost run`.",
+    )
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the report."""
+    settings = from_environment()
+    now = time.time()
+    since, until = period(arguments.since, arguments.until, now, settings.time_zone)
+    wanted = Wanted(
+        period=Period(since, until),
+        now=now,
+        zone=settings.time_zone,
+        offline=frozenset(filter(None, map(str.strip, arguments.offline.split(",")))),
+        downgrade=settings.downgrade,
+        budgets=_budgets(settings, now),
+        advice=not arguments.no_recommendations,
+        by=tuple((name,) for name in VIEWS) if arguments.by is None else (_groupings(arguments.by),),
+    )
+    url = arguments.source or settings.record or store_url()
+    source = open_source(url)
+    try:
+        if not source.spend(Question(since=since, until=until)).lines:
+            raise NothingSpent.since(arguments.since, arguments.until, url)
+        repricing = Repricing(open_book(settings.prices, settings.private_addresses))
+        for piece in _report.pieces(arguments.format, source, wanted, repricing):
+            sys.stdout.write(piece)
+    finally:
+        source.close()
+    return 0
+
+
+def _groupings(written: str) -> tuple[str, ...]:
+    found = groupings(written)
+    if not found:
+        raise UnclearQuestion(f"No grouping is named in {written!r:.60}. There are {', '.join((*GROUPINGS, *SINGLE))}.")
+    return found
+
+
+def _budgets(settings: Settings, now: float) -> Sequence[tuple[str, Allowed]]:
+    """Return the budgets in dollars of a shared ledger; none if no ledger is named."""
+    if not settings.rules or not isinstance(settings.ledger, str):
+        return ()
+    ledger = open_ledger(settings.ledger, timeout=max(5.0, settings.ledger_timeout))
+    try:
+        if not ledger.shared:
+            return ()
+        rules = in_ledger(settings.rules, ledger.keys(now=now), now, settings.time_zone)
+        found = of(rules, lambda key: ledger.standing(key, now=now), now, settings.time_zone)
+    finally:
+        ledger.close()
+    return [
+        (each.scope, Allowed(each.budget, each.value, nano(Decimal(each.left)), each.resets_at))
+        for each in found
+        if each.unit == "usd"
+    ]

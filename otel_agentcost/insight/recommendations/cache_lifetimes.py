@@ -1,0 +1,133 @@
+"""Lifetimes of cached prompts that do not fit the time between calls: an hour where minutes do, or the reverse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from otel_agentcost.insight.recommendations import Bounded, Evidence, Finding, Seen, Tally, Watcher, place
+from otel_agentcost.insight.recommendations.rebuilt_prompts import LEAST, SHARE
+from otel_agentcost.insight.repricing import FRESH, WRITES, moved, renamed
+from otel_agentcost.store.fingerprints import shared
+
+_SHORT: Final = 300.0
+_LONG: Final = 3600.0
+
+
+class _Prefix(NamedTuple):
+    """Prompts that begin alike."""
+
+    at: float
+    waiting: tuple[tuple[str, int], ...]
+    """Places and savings of writes for an hour that have not needed it yet."""
+
+
+class _Before(NamedTuple):
+    at: float
+    cached: int
+    segments: tuple[bytes, ...]
+
+
+class _Longer:
+    """The balance of an agent and a model, if its prompts were kept for an hour."""
+
+    def __init__(self) -> None:
+        self.saved = self.surcharge = self.calls = 0
+
+
+def watch(evidence: Evidence) -> Watcher:
+    """Return the watcher."""
+    return _CacheLifetimes(evidence.until)
+
+
+class _CacheLifetimes(Watcher):
+    sees = True
+
+    def __init__(self, until: float) -> None:
+        self._until = until
+        self._shorter = Tally()
+        self._longer: dict[str, _Longer] = {}
+        self._prefixes = Bounded[_Prefix]()
+        self._before = Bounded[_Before]()
+
+    def see(self, seen: Seen) -> None:
+        tokens = seen.call.tokens
+        if tokens is None or not (tokens.cache_read or tokens.cache_write) or seen.segments is None:
+            return
+        self._see_hours(seen, seen.segments)
+        self._see_minutes(seen, seen.segments)
+
+    def _see_hours(self, seen: Seen, segments: tuple[bytes, ...]) -> None:
+        """Take a call for the question if what is kept for an hour is needed for less than five minutes."""
+        call = seen.call
+        key = (call.names.provider, call.names.model, segments[0])
+        before = self._prefixes.get(key)
+        waiting = before.waiting if before is not None else ()
+        gap = call.at - before.at if before is not None else 0.0
+        if gap > _LONG:
+            self._count(waiting)
+            waiting = ()
+        elif gap > _SHORT:  # the hour was of use
+            waiting = ()
+        counts = call.counts
+        if any("_1h_" in kind for kind in counts):
+            counts = renamed(counts, lambda kind: kind.replace("_1h_", "_5m_"))
+            waiting = (*waiting, (place(call), seen.saved(counts)))
+        self._prefixes.keep(key, _Prefix(call.at, waiting))
+
+    def _see_minutes(self, seen: Seen, segments: tuple[bytes, ...]) -> None:
+        """Take a call for the question if what is kept for five minutes is needed again within the hour."""
+        call, tokens = seen.call, seen.call.tokens
+        if tokens is None or not seen.same or call.nusd is None:
+            return
+        balance = self._longer.setdefault(place(call), _Longer())
+        key = (call.chain, call.names.agent, call.names.model)
+        before = self._before.get(key)
+        if before is not None and _SHORT < call.at - before.at <= _LONG:
+            lost = before.cached - tokens.cache_read
+            unchanged = shared(before.segments, segments) == len(before.segments)
+            if unchanged and lost >= LEAST and lost > SHARE * before.cached:
+                balance.saved += seen.saved(moved(call.counts, lost, FRESH, "cache_read_tokens"))
+                balance.calls += 1
+        if tokens.cache_write:
+            counts = renamed(call.counts, _for_an_hour)
+            nusd = seen.repricing.nusd(call, counts=counts)
+            # Without a price of its own, an hour looks like five minutes: then there is none at this provider.
+            if nusd is None or nusd <= call.nusd:
+                return
+            balance.surcharge += nusd - call.nusd
+        self._before.keep(key, _Before(call.at, tokens.cache_read + tokens.cache_write, segments))
+
+    def found(self) -> Iterator[Finding]:
+        for prefix in self._prefixes.values():
+            if prefix.at < self._until - _LONG:
+                self._count(prefix.waiting)
+        yield from self._shorter.finding(
+            "cache_lifetimes",
+            "Keep these prompts for five minutes, not for an hour",
+            "exact",
+            "tokens written for an hour, where each next call came within 5 minutes or not within the hour x (price of "
+            "writing for an hour - for 5 minutes)",
+        )
+        longer = Tally()
+        for where, balance in self._longer.items():
+            if balance.surcharge:
+                longer.add(where, balance.saved - balance.surcharge, balance.calls)
+        yield from longer.finding(
+            "cache_lifetimes",
+            "Keep these prompts for an hour, not for five minutes",
+            "exact",
+            "tokens that were paid again 5 to 60 minutes after an equal beginning x (price paid - price of a cached "
+            "token), less the surcharge of all writes for an hour",
+        )
+
+    def _count(self, waiting: tuple[tuple[str, int], ...]) -> None:
+        for where, nusd in waiting:
+            self._shorter.add(where, nusd)
+
+
+def _for_an_hour(kind: str) -> str:
+    """Return the kind of tokens that are written for an hour, in place of those written for less."""
+    if kind not in WRITES or "_1h_" in kind:
+        return kind
+    return f"{kind.removesuffix('_tokens').removesuffix('_5m')}_1h_tokens"

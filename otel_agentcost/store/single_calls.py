@@ -1,0 +1,139 @@
+"""Single calls of a store, read one after the other, so that the memory of a reader does not grow with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
+from typing import NamedTuple, Protocol, runtime_checkable
+
+from otel_agentcost.core.usage import Tokens
+from otel_agentcost.store import fingerprints
+from otel_agentcost.store.questions import Question, Source, Sums
+from otel_agentcost.store.rows import counts_of
+
+
+class Names(NamedTuple):
+    """The values that calls are grouped by: the columns of `schema.DIMS`. A text that is not known is empty."""
+
+    provider: str
+    requested: str
+    served: str
+    operation: str
+    price: str
+    book: str
+    terms: str
+    source: str
+    unpriced: str
+    error: str
+    agent: str
+    user: str
+    tenant: str
+    team: str
+    feature: str
+    tool: str
+
+    @property
+    def model(self) -> str:
+        """The model that served the call, else the requested one."""
+        return self.served or self.requested
+
+    @property
+    def conditions(self) -> tuple[tuple[str, str], ...]:
+        """The terms of the price, as the price book takes them."""
+        pairs = (part.partition("=") for part in self.terms.split(",") if part)
+        return tuple((name, value) for name, _, value in pairs)
+
+
+class Recorded(NamedTuple):
+    """One call as it was recorded."""
+
+    number: int
+    at: float
+    """Seconds since the epoch."""
+    names: Names
+    calls: int
+    """1 for a model call; 0 for a tool, and for what is settled after its call."""
+    nusd: int | None
+    """Billionths of a dollar; None if nothing of the cost is known."""
+    tokens: Tokens | None
+    units: str | None
+    stop: str
+    conversation: str
+    trace: str
+    base: int | None
+    """The number of an earlier call whose prompt this one begins like."""
+    segments: bytes | None
+
+    @property
+    def counts(self) -> Mapping[str, int | Decimal]:
+        """The disjoint counts by kind; empty if no tokens are known."""
+        return counts_of(self.tokens, self.units) if self.tokens is not None else {}
+
+    @property
+    def kept(self) -> int:
+        """The leading segments of the prompt that are those of the base."""
+        return int.from_bytes(self.segments[:2], "big") if self.segments else 0
+
+    @property
+    def own(self) -> tuple[bytes, ...]:
+        """The fingerprints of the other segments."""
+        return fingerprints.unpacked(b"\0\0" + self.segments[2:], ()) if self.segments else ()
+
+    @property
+    def chain(self) -> str:
+        """The conversation, else the trace: calls whose prompts grow from one another."""
+        return self.conversation or self.trace
+
+
+class Dear(NamedTuple):
+    """A run and what it cost."""
+
+    run: str
+    """The id of the run, else that of its trace."""
+    agent: str
+    """The agent of its dearest calls."""
+    began: float
+    """Seconds since the epoch."""
+    ended: float
+    sums: Sums
+
+
+class Repeated(NamedTuple):
+    """A request that was sent again and again for one user or tenant."""
+
+    names: Names
+    """Those of its first call."""
+    calls: int
+    nusd: int
+    """Known billionths of a dollar of all of them."""
+    first: int
+    """Those of the first one."""
+
+
+@runtime_checkable
+class Detailed(Source, Protocol):
+    """A source that has single calls, too."""
+
+    def hold(self) -> None:
+        """Answer all further questions from what is there now, so that they agree while others write."""
+        ...
+
+    def kept_since(self) -> float:
+        """Return the time since when all single calls are kept, in seconds since the epoch; 0 if none was deleted."""
+        ...
+
+    def each(self, question: Question) -> Iterator[Recorded]:
+        """Yield the calls of a period in the order of time. The groupings do not matter."""
+        ...
+
+    def dearest(self, question: Question, number: int) -> Sequence[Dear]:
+        """Return the runs of a period that cost most."""
+        ...
+
+    def repeated(self, question: Question) -> Iterator[Repeated]:
+        """Yield the requests of a period that were sent more than once for one tenant or user."""
+        ...
+
+    def loops(self, question: Question) -> tuple[int, int]:
+        """Return the number of loops that were found in a period, and the billionths of a dollar that they wasted."""
+        ...

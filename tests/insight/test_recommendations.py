@@ -1,0 +1,221 @@
+"""Recommendations: each from real rows of a store, with dollars that the price book gives by hand."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from otel_agentcost.core import money, semconv
+from otel_agentcost.core.usage import Usage
+from otel_agentcost.insight import recommendations
+from otel_agentcost.insight.recommendations import Finding
+from tests.insight.recorded_calls import BEGAN, HAIKU, Recording, book, found
+from tests.store.recorded import NOBODY
+
+GPT = ("openai", "gpt-4o")
+MINI = ("openai", "gpt-4o-mini")
+LONG = 20_000
+
+
+@pytest.fixture
+def recording(tmp_path: Path) -> Recording:
+    return Recording(tmp_path / "spend.db")
+
+
+def price(counts: dict[Any, int], model: tuple[str, str] = HAIKU, terms: Any = ()) -> int:
+    """The billionths of a dollar of a call, by the book."""
+    provider, name = model
+    cost = book().price(
+        Usage(counts=counts), provider=provider, base_url=None, models=(name,), at=BEGAN + 60, terms=terms
+    )
+    assert cost.usd is not None
+    return money.to_nano(cost.usd)
+
+
+def one(path: Path, name: str, **other: Any) -> Finding:
+    (finding,) = found(path, **other)[name]
+    return finding
+
+
+def test_a_rebuilt_prompt_is_what_its_lost_tokens_cost_more(recording: Recording) -> None:
+    """The second call has another system prompt, so what was cached is written again."""
+    recording.call({"cache_write_tokens": LONG, "output_tokens": 10}, messages=("one", "Hi"))
+    recording.call({"cache_write_tokens": LONG, "input_tokens": 50, "output_tokens": 10}, messages=("two", "Hi", "Ho"))
+    recording.call({"cache_read_tokens": LONG, "input_tokens": 50}, messages=("two", "Hi", "Ho", "Hm"))
+    recording.close()
+    finding = one(recording.path, "rebuilt_prompts")
+    expected = price({"cache_write_tokens": LONG}) - price({"cache_read_tokens": LONG})
+    assert (finding.kind, finding.nusd, finding.calls) == ("exact", expected, 1)
+    assert finding.where == (("bees, claude-haiku-4-5: tools or system prompt changed", expected),)
+
+
+@pytest.mark.parametrize(
+    ("messages", "after", "read"),
+    [
+        (("one", "Hi", "Ho"), 10, 0),  # nothing changed: the provider evicted it
+        (("two", "Hi", "Ho"), 301, 0),  # it was too late anyway
+        (("two", "Hi", "Ho"), 10, LONG),  # it was read
+    ],
+)
+def test_a_prompt_that_was_not_rebuilt_is_none(
+    recording: Recording, messages: tuple[str, ...], after: float, read: int
+) -> None:
+    """Only a changed beginning within the time that every cache keeps."""
+    recording.call({"cache_write_tokens": LONG}, messages=("one", "Hi"))
+    counts = {"cache_read_tokens": read} if read else {"cache_write_tokens": LONG}
+    recording.call(counts, messages=messages, after=after)
+    recording.close()
+    assert "rebuilt_prompts" not in found(recording.path)
+
+
+def test_cache_writes_that_nobody_reads_cost_their_surcharge(recording: Recording) -> None:
+    """One is read by another conversation with the same beginning, one is too young to tell."""
+    recording.call({"cache_write_tokens": LONG}, messages=("read", "a"), trace=1)
+    recording.call({"cache_read_tokens": LONG, "input_tokens": 9}, messages=("read", "b"), trace=2)
+    recording.call({"cache_write_tokens": LONG}, messages=("unread", "c"), trace=3)
+    recording.now = BEGAN + 86_400 - 1800
+    recording.call({"cache_write_tokens": LONG}, messages=("young", "d"), trace=4)
+    recording.close()
+    finding = one(recording.path, "unread_cache_writes")
+    expected = price({"cache_write_tokens": LONG}) - price({"input_tokens": LONG})
+    assert (finding.kind, finding.nusd, finding.calls) == ("exact", expected, 1)
+
+
+def test_an_hour_that_minutes_would_do(recording: Recording) -> None:
+    """Each next call comes within five minutes, and then none within the hour."""
+    messages = ["one"]
+    recording.call({"cache_write_1h_tokens": LONG}, messages=messages)
+    for number in range(3):
+        messages.append(f"m{number}")
+        recording.call({"cache_read_tokens": LONG, "input_tokens": 10}, messages=messages, after=200)
+    recording.call({"cache_write_1h_tokens": LONG}, messages=("two",), trace=9)
+    recording.call({"cache_read_tokens": LONG}, messages=("two", "x"), trace=9, after=1800)  # the hour was of use
+    recording.close()
+    finding = one(recording.path, "cache_lifetimes")
+    expected = price({"cache_write_1h_tokens": LONG}) - price({"cache_write_5m_tokens": LONG})
+    assert finding.title.startswith("Keep these prompts for five minutes")
+    assert (finding.nusd, finding.calls) == (expected, 1)
+
+
+def test_minutes_where_an_hour_would_do(recording: Recording) -> None:
+    """What was written again after twenty minutes, less the surcharge of both writes."""
+    recording.call({"cache_write_5m_tokens": LONG}, messages=("one",))
+    recording.call({"cache_write_5m_tokens": LONG}, messages=("one", "two"), after=1200)
+    recording.call({"cache_write_5m_tokens": LONG}, messages=("one", "two", "three"), after=1200)
+    recording.close()
+    finding = one(recording.path, "cache_lifetimes")
+    again = price({"cache_write_5m_tokens": LONG}) - price({"cache_read_tokens": LONG})
+    more = price({"cache_write_1h_tokens": LONG}) - price({"cache_write_5m_tokens": LONG})
+    assert finding.title.startswith("Keep these prompts for an hour")
+    assert finding.nusd == 2 * again - 3 * more
+
+
+def test_features_that_nobody_waits_for_are_priced_as_batches(recording: Recording) -> None:
+    """Only those that the user names; the flexible tier is another way, where it has a price."""
+    counts = {"input_tokens": 1000, "output_tokens": 100}
+    for feature in ("nightly", "chat"):
+        recording.call(counts, model=GPT, who={semconv.FEATURE: feature})
+    recording.call(counts, model=GPT, who={semconv.FEATURE: "nightly"}, terms=(("processing", "batch"),))
+    recording.close()
+    assert "batches" not in found(recording.path)
+    finding = one(recording.path, "batches", offline=frozenset({"nightly"}))
+    expected = price(counts, GPT) - price(counts, GPT, (("processing", "batch"),))
+    assert (finding.kind, finding.nusd, finding.calls) == ("exact", expected, 1)
+    assert expected * 2 == price(counts, GPT)
+
+
+def test_equal_requests_are_paid_once(recording: Recording) -> None:
+    """Of one user; another tenant's are no answer for this one."""
+    counts = {"input_tokens": 1000, "output_tokens": 100}
+    for _ in range(3):
+        recording.call(counts, messages=("same",))
+    recording.call(counts, messages=("same",), who={semconv.TENANT: "t1"})
+    recording.call(counts, messages=("same",), who={semconv.USER: "u2"})
+    recording.call(counts, messages=("other",))
+    recording.close()
+    finding = one(recording.path, "repeated_requests")
+    assert (finding.kind, finding.nusd, finding.calls) == ("exact", 2 * price(counts), 2)
+
+
+def test_what_was_spent_for_nothing_is_measured(recording: Recording) -> None:
+    """Failed calls, and loops as they were found when they happened; what caches saved stands beside them."""
+    counts = {"input_tokens": 1000, "output_tokens": 100}
+    recording.call(counts, error="TimeoutError")
+    recording.call({"cache_read_tokens": LONG})
+    recording.writer.event("loop", "repeat, 3 times", NOBODY, agent="bees", usd=Decimal("0.25"))
+    recording.writer.event("refusal", "no loop", NOBODY, agent="bees", usd=Decimal(1))
+    recording.close()
+    findings = found(recording.path)
+    assert [(each.nusd, each.calls, each.kind) for each in findings["failed_calls"]] == [(price(counts), 1, "measured")]
+    assert [(each.nusd, each.calls, each.kind) for each in findings["loops"]] == [(250_000_000, 1, "measured")]
+    saved = price({"input_tokens": LONG}) - price({"cache_read_tokens": LONG})
+    assert [(each.nusd, each.kind) for each in findings["cache_savings"]] == [(saved, "measured")]
+
+
+def test_ceilings_are_what_only_a_test_can_tell(recording: Recording) -> None:
+    """Answers that were cut off, and the prices of a cheaper model that is in use already."""
+    counts = {"input_tokens": 1000, "output_tokens": 100}
+    recording.call(counts, model=GPT, stop="length")
+    recording.call(counts, model=MINI, stop="stop,tool_calls")
+    recording.close()
+    findings = found(recording.path)
+    assert [(each.nusd, each.kind) for each in findings["cut_answers"]] == [(price(counts, GPT), "ceiling")]
+    (cheaper,) = findings["cheaper_models"]
+    assert (cheaper.title, cheaper.kind) == ("Try gpt-4o-mini in place of gpt-4o", "ceiling")
+    assert cheaper.nusd == price(counts, GPT) - price(counts, MINI)
+    (own,) = found(recording.path, downgrade={"gpt-4o": "gpt-4.1-nano"})["cheaper_models"]
+    assert own.nusd == price(counts, GPT) - price(counts, ("openai", "gpt-4.1-nano"))
+
+
+def test_histories_that_grow_after_five_steps(recording: Recording) -> None:
+    """The share of the growth in the input's dollars, where it is most of the prompt."""
+    for step in range(1, 9):
+        recording.call({"input_tokens": 1000 * step * step, "output_tokens": 100}, messages=["x"] * step)
+    recording.close()
+    finding = one(recording.path, "long_histories")
+    expected = price({"input_tokens": 64_000}) * 39_000 // 64_000  # step 8; before, less than half is growth
+    assert (finding.kind, finding.nusd, finding.calls) == ("ceiling", expected, 1)
+
+
+def test_dollars_that_the_book_does_not_give_are_compared_with_nothing(recording: Recording) -> None:
+    """A call with a price of its own, or of its provider, has no exact counterfactual."""
+    counts = {"input_tokens": 1000, "output_tokens": 100}
+    call = recording.call(counts, model=GPT, who={semconv.FEATURE: "nightly"})
+    assert call.cost.usd is not None
+    recording.writer.settled(call._replace(cost=call.cost._replace(usd=call.cost.usd * 2)))
+    recording.writer.settled(call._replace(cost=call.cost._replace(source="provider")))
+    recording.writer.settled(call._replace(cost=call.cost._replace(unpriced="a search is missing")))
+    recording.close()
+    assert one(recording.path, "batches", offline=frozenset({"nightly"})).calls == 1
+
+
+def test_a_recommendation_is_one_more_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Found by listing the folder."""
+    (tmp_path / "toy.py").write_text(
+        "from otel_agentcost.insight.recommendations import Finding, Watcher\n"
+        "class Toy(Watcher):\n"
+        "    def found(self):\n"
+        "        yield Finding('toy', 'Play', 'measured', 1, 1, 'one', ())\n"
+        "def watch(evidence):\n"
+        "    return Toy()\n",
+        encoding="utf-8",
+    )
+    package: ModuleType = recommendations
+    monkeypatch.setattr(package, "__path__", [*package.__path__, str(tmp_path)])
+    recording = Recording(tmp_path / "spend.db")
+    recording.call({"input_tokens": 1})
+    recording.close()
+    assert one(recording.path, "toy").title == "Play"
+
+
+def test_the_states_of_old_conversations_are_forgotten() -> None:
+    """The memory of a watcher does not grow with the number of conversations."""
+    state = recommendations.Bounded[int]()
+    for number in range(50_000):
+        state.keep(number, number)
+    assert len(state) == 5_000
+    assert 49_999 in state
