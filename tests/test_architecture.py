@@ -80,6 +80,7 @@ LATE: dict[str, set[str]] = {
 
 READS_ENVIRONMENT = {
     "otel_agentcost/cli/run.py": "the environment of the program that it starts",
+    "otel_agentcost/cli/reconcile.py": "the key of an administrator, which no setting may hold",
     "otel_agentcost/cli/_data_folder.py": "where the system wants data of the user to be",
     "otel_agentcost/settings/load.py": "the one reader of settings",
     "otel_agentcost/cli/_self_check.py": "the environment of the process that it starts",

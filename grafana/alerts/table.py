@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from grafana.alerts.alert import Alert
+from grafana.alerts.bills import bill_alerts
 from grafana.alerts.calls import call_alerts
 from grafana.alerts.collector import collector_alerts
 from grafana.alerts.spend import spend_alerts
@@ -11,4 +12,4 @@ from grafana.alerts.thresholds import Thresholds
 
 def alerts(limits: Thresholds) -> tuple[Alert, ...]:
     """Return all alerts with these thresholds, those about spend first."""
-    return (*spend_alerts(limits), *call_alerts(limits), *collector_alerts(limits))
+    return (*spend_alerts(limits), *call_alerts(limits), *bill_alerts(limits), *collector_alerts(limits))

@@ -42,6 +42,9 @@ class Thresholds:
     breakers: float = _number(0, "maximum number of circuit breakers that open in 15 minutes")
     refusals: float = _number(5, "maximum number of calls that one budget refuses in 15 minutes")
     unenforced: float = _number(0, "maximum number of calls in 15 minutes to which a budget could not be applied")
+    bill_missing: float = _number(0.05, "maximum share of a day's bill that was not recorded")
+    bill_surplus: float = _number(0.02, "maximum of what was recorded above a day's bill, as a share of the bill")
+    bill_usd: float = _number(1, "minimum bill of a day in dollars")
     lost: float = _number(0, "maximum number of spans or points that a Collector loses in 10 minutes")
 
     def __post_init__(self) -> None:

@@ -167,6 +167,8 @@ BUDGET_SPENT: Final = "agentcost.budget.spent"
 BUDGET_HELD: Final = "agentcost.budget.held"
 BUDGET_REQUESTED: Final = "agentcost.budget.requested"
 BUDGET_REASON: Final = "agentcost.budget.reason"
+BILL_DAY: Final = "agentcost.reconcile.day"
+"""The UTC day of a provider's bill."""
 BUDGET_LEVEL: Final = "agentcost.budget.level"
 ADJUSTED: Final = "agentcost.budget.adjusted_usd"
 

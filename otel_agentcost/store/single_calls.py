@@ -13,7 +13,7 @@ from otel_agentcost.store.rows import counts_of
 
 
 class Names(NamedTuple):
-    """The values that calls are grouped by: the columns of `schema.DIMS`. A text that is not known is empty."""
+    """The values that calls are grouped by: the columns of `questions.DIMS`. A text that is not known is empty."""
 
     provider: str
     requested: str

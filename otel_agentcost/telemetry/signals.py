@@ -48,7 +48,7 @@ class Signal:
         defaults: translation strategy `UnderscoreEscapingWithSuffixes` of github.com/prometheus/otlptranslator.
         """
         if self.kind == "gauge":
-            ending = "_ratio" if self.unit == "1" else ""
+            ending = "_ratio" if self.unit == "1" and not self.name.endswith(".ratio") else ""  # it is added once
         else:
             ending = _PROMETHEUS_UNITS.get(self.unit, "") + ("_total" if self.kind == "counter" else "")
         return label(self.name) + ending
@@ -198,6 +198,30 @@ RECORD_DROPPED: Final = Signal(
     kind="counter",
     unit="{row}",
     description="Rows that the spend store could not take: calls whose spend it does not know.",
+)
+RECONCILE_BILLED: Final = Signal(
+    name="agentcost.reconcile.billed",
+    kind="gauge",
+    unit="{USD}",
+    description="US dollars that a provider billed for one UTC day (`agentcost reconcile --otlp`).",
+    attributes=(semconv.PROVIDER, semconv.BILL_DAY),
+    package=False,
+)
+RECONCILE_CAPTURED: Final = Signal(
+    name="agentcost.reconcile.captured",
+    kind="gauge",
+    unit="{USD}",
+    description="US dollars that were recorded for one UTC day of a bill (`agentcost reconcile --otlp`).",
+    attributes=(semconv.PROVIDER, semconv.BILL_DAY),
+    package=False,
+)
+RECONCILE_RATIO: Final = Signal(
+    name="agentcost.reconcile.ratio",
+    kind="gauge",
+    unit="1",
+    description="Recorded dollars as a share of the billed ones: 1 means that both are equal.",
+    attributes=(semconv.PROVIDER, semconv.BILL_DAY),
+    package=False,
 )
 
 SIGNALS: Final = tuple(value for value in tuple(globals().values()) if isinstance(value, Signal))

@@ -37,8 +37,9 @@ def directory(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypa
     return tmp_path
 
 
-# These start seconds of work: their own tests, in tests/cli, run them. `doctor` stands there as it does on the pages.
-ELSEWHERE = ("demo", "doctor", "run")
+# These start seconds of work, or need a provider or a store of their own: their tests, in tests/cli, run them. `doctor`
+# stands there as it does on the pages.
+ELSEWHERE = ("demo", "doctor", "reconcile", "run", "what-if")
 
 
 @pytest.mark.usefixtures("directory")

@@ -115,4 +115,7 @@ def test_every_metric_of_money_is_on_the_dashboard() -> None:
         "agentcost.budget.warnings",
         "agentcost.budget.unenforced.calls",
         "agentcost.record.dropped",  # rows of the spend store, no money
+        "agentcost.reconcile.billed",  # for an alert: the command itself says more
+        "agentcost.reconcile.captured",
+        "agentcost.reconcile.ratio",
     }
