@@ -10,7 +10,9 @@ from grafana.alerts.alert import number
 from grafana.alerts.table import alerts
 from grafana.alerts.thresholds import Thresholds
 
-PAGE = (Path(__file__).resolve().parent.parent.parent / "docs" / "alerts.md").read_text()
+ROOT = Path(__file__).resolve().parent.parent.parent
+PAGE = (ROOT / "docs" / "alerts.md").read_text()
+IN_WORDS = {18: "eighteen", 19: "nineteen", 20: "twenty", 21: "twenty-one", 22: "twenty-two"}
 
 
 def test_each_alert_has_its_runbook() -> None:
@@ -31,3 +33,10 @@ def test_each_threshold_is_in_the_table_with_its_value() -> None:
         (one.name, number(getattr(Thresholds(), one.name)), one.metadata["description"])
         for one in dataclasses.fields(Thresholds)
     ]
+
+
+def test_the_number_of_alerts_is_said_right() -> None:
+    """In the README and where the boards are introduced."""
+    said = f"{IN_WORDS[len(alerts(Thresholds()))]} [alerts]"
+    assert said in (ROOT / "README.md").read_text()
+    assert said in (ROOT / "docs" / "usage.md").read_text()
