@@ -36,7 +36,8 @@ def spend(
         since: The beginning: `today`, `yesterday`, `month`, `7d`, `24h`, `all`, a day or a time, also as a `date`.
         until: The end; a day is included. Default: now.
         by: Groupings such as `agent,model`, or a sequence of them. Default: one line for all.
-        source: The store. Default: that of the setting `record`.
+        source: The store, or a backend: `sqlite:////path`, `otlp:///path/spans*.json`, `clickhouse://host:8123/otel`,
+            `prometheus://host:9090`. Default: the store of the setting `record`.
         settings: The settings. Default: those of `instrument`, else those of the environment.
 
     Returns:

@@ -69,6 +69,7 @@ OUTSIDE: dict[str, set[str]] = {
 
 LATE: dict[str, set[str]] = {
     "settings": {"yaml"},
+    "store": {"zstandard"},
     "pricebook": {"yaml", "genai_prices"},
     "guard": {"opentelemetry", "redis"},  # a shared ledger, and what suppresses the instrumentation of its store
     "wire": {"tiktoken", "splintr"},

@@ -97,6 +97,7 @@ class Prometheus(Client):
         interval: Interval of scrapes and of rule evaluation, such as `1s`.
         rules: Files with rules.
         options: Command-line flags.
+        program: The program, if it is not the one on the path.
 
     """
 
@@ -108,11 +109,13 @@ class Prometheus(Client):
         interval: str = "1s",
         rules: Sequence[Path] = (),
         options: Sequence[str] = (),
+        program: str = "prometheus",
     ) -> None:
         super().__init__(f"http://127.0.0.1:{_free_port()}")
         self._folder = folder
         self._log = folder / "prometheus.log"
         self._options = options
+        self._program = program
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         targets = [{"targets": list(scrape)}]
@@ -134,7 +137,7 @@ class Prometheus(Client):
         """Start it and wait until it is ready. Raises RuntimeError with its log after `seconds`, or when it exits."""
         listen = self.url.removeprefix("http://")
         command = [
-            "prometheus", f"--config.file={self._folder}/prometheus.yml", f"--storage.tsdb.path={self._folder}/data",
+            self._program, f"--config.file={self._folder}/prometheus.yml", f"--storage.tsdb.path={self._folder}/data",
             f"--web.listen-address={listen}", "--storage.tsdb.retention.time=10y", *self._options,
         ]  # fmt: skip
         with self._log.open("wb") as log:

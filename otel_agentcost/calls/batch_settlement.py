@@ -287,6 +287,7 @@ class Settlement:
     ) -> None:
         """Charge the lines of one model: a span, metrics, the runs of the batch, and the totals around the reading."""
         books, cost = self._books, found.whole()
+        resolves = closed and cost.unpriced is None
         call = Call(operation=OPERATION, model=requested)
         account = books.spans.settling(call, record.attributes, record.attribution, record.span)
         try:
@@ -298,10 +299,10 @@ class Settlement:
             runs = books.runs.get(key) or tuple(run for run in account.runs if run.value in values)
             labels = books.recorder.model_labels(OPERATION, record.provider, requested, served)
             tokens = found.tokens if found.counted else None
-            books.recorder.charge_batch(account, runs, labels, tokens, cost, resolves=closed and cost.unpriced is None)
+            books.recorder.charge_batch(account, runs, labels, tokens, cost, resolves=resolves)
         finally:
             answer = Answer(usage=NOTHING if found.counted else None, model=served, response_id=record.id)
-            account.close_batch(answer, found.tokens, cost, found.lines)
+            account.close_batch(answer, found.tokens, cost, found.lines, resolves=resolves)
 
 
 def _find(name: str, now: float, ledger: BatchVerbs) -> KeptBatch | None:

@@ -618,7 +618,7 @@ class Pipeline:
         if record.first_chunk is not None:
             attributes[semconv.TIME_TO_FIRST_CHUNK] = record.first_chunk
         if failure is not None:
-            attributes[semconv.ERROR_TYPE] = failure
+            attributes |= _failed(record, failure, cost)
         if upstream:
             return {**attributes, semconv.CHARGED_UPSTREAM: True, semconv.WATCHED: True}
         if ending.recorded:  # telemetry rather misses a part of a call than counts it twice
@@ -695,9 +695,15 @@ def _completed(call: ActiveCall, answer: Answer) -> Answer:
     return answer
 
 
+def _failed(record: Record, failure: str, cost: Cost) -> dict[str, AttributeValue]:
+    """Return the attributes of a failed call. The span of another instrumentation does not show that it was counted."""
+    shown = not record.adopted or cost.usd is not None or cost.unpriced is not None
+    return {semconv.ERROR_TYPE: failure, **({} if shown else {semconv.CALLS: 1})}
+
+
 def _not_sent(error: BaseException | None) -> dict[str, AttributeValue]:
     """Return the attributes of a call that was refused before it was sent."""
-    return {} if error is None else {semconv.ERROR_TYPE: spans.error_type(error)}
+    return {} if error is None else {semconv.ERROR_TYPE: spans.error_type(error), semconv.CALLS: 0}
 
 
 def _not_answered(error: BaseException) -> str | None:

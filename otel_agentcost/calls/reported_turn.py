@@ -243,6 +243,9 @@ class ReportedTurn:
         span.set_attributes(spans.answer_attributes(answer, tokens, cost))
         if error is not None:
             span.set_attribute(semconv.ERROR_TYPE, error)
+        calls = max(1, self.calls.get(reported.model, 0))
+        if calls > 1:
+            span.set_attribute(semconv.CALLS, calls)
         account = SpanAccount(
             self._who,
             trace.set_span_in_context(span, self._context),
@@ -257,7 +260,7 @@ class ReportedTurn:
             cost,
             error,
             seconds=time.perf_counter() - self._started,
-            calls=max(1, self.calls.get(reported.model, 0)),
+            calls=calls,
             answer=answer,
         )
         span.end()

@@ -22,6 +22,7 @@ from otel_agentcost.calls.admission import Admission, Gate
 from otel_agentcost.calls.batch_settlement import Books
 from otel_agentcost.calls.scopes import new_id
 from otel_agentcost.calls.session_usage import UNKNOWN_START, is_overtaken, used_since
+from otel_agentcost.core import semconv
 from otel_agentcost.core.answer_note import AnswerNote, Turn
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.cost import FREE, Cost
@@ -31,7 +32,7 @@ from otel_agentcost.guard.ledger import LedgerError
 from otel_agentcost.guard.types import Counted, Level
 from otel_agentcost.telemetry.recorder import Account, SpanAccount
 from otel_agentcost.telemetry.run_context import Run
-from otel_agentcost.telemetry.spans import Record, answer_attributes
+from otel_agentcost.telemetry.spans import Record, answer_attributes, settled_later
 from otel_agentcost.wire import Format
 from otel_agentcost.wire.format import ModelRequest
 
@@ -224,7 +225,8 @@ class SharedAnswers:
                 counted = tokens if answer.usage is not None else None
                 books.recorder.charge_finished_answer(self._account_of(turn, account), account, labels, counted, cost)
         finally:
-            account.close(answer_attributes(answer, tokens, cost), None)
+            later = settled_later(resolves=cost.unpriced is None) if finished else {semconv.DUPLICATE: True}
+            account.close({**later, **answer_attributes(answer, tokens, cost)}, None)
 
     def _correct(self, account: Record, turn: Turn, others: Sequence[Turn], answer: Answer, cost: Cost) -> None:
         """Replace the worst cases that budgets have counted."""

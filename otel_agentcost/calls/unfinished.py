@@ -29,7 +29,7 @@ from otel_agentcost.core.usage import Usage
 from otel_agentcost.diagnostics import warn_once
 from otel_agentcost.telemetry.metrics import ModelLabels
 from otel_agentcost.telemetry.recorder import Recorder
-from otel_agentcost.telemetry.spans import Record, answer_attributes, error_type
+from otel_agentcost.telemetry.spans import Record, answer_attributes, error_type, settled_later
 from otel_agentcost.wire.format import Format, ModelRequest
 
 AT_MOST = 1_000
@@ -225,9 +225,9 @@ class UnfinishedAnswers:
         attributes: dict[str, AttributeValue] = {} if error is None else {semconv.ERROR_TYPE: error_type(error)}
         finished = answer.usage is not None or cost.usd is not None
         if answer.goes_on or not (finished or answer.total is not None):
-            return {**answer_attributes(answer, answer.tokens(), cost), **attributes}
+            return {**answer_attributes(answer, answer.tokens(), cost), **attributes, semconv.DUPLICATE: True}
         if not self._is_charged_by(begun, record, answer.total):
-            return attributes
+            return {**attributes, semconv.DUPLICATE: True}
         if finished:
             if begun.admission is not None:
                 begun.admission.finish(record, answer, cost)
@@ -237,6 +237,7 @@ class UnfinishedAnswers:
             if not begun.recorded:  # telemetry rather misses an answer than counts it twice
                 begun.recorded = True
                 self._recorder.charge_finished_answer(begun.record, record, labels, counted, cost)
+            attributes |= settled_later(resolves=cost.unpriced is None)
         return {**answer_attributes(answer, answer.tokens(), cost), **attributes}
 
     def _is_charged_by(self, begun: Unfinished, record: Record, total: Usage | None) -> bool:

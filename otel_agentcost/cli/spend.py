@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from otel_agentcost.cli import _figures
 from otel_agentcost.cli._data_folder import store_url
+from otel_agentcost.diagnostics import without_password
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.settings import from_environment
 from otel_agentcost.store.periods import ALLOWED, period
@@ -29,9 +30,14 @@ class NothingSpent(AgentCostError):
     def since(cls, since: str, until: str | None, url: str) -> NothingSpent:
         """Return the error for a period, as it was asked for."""
         end = f" until {until}" if until else ""
+        advice = (
+            "OTEL_AGENTCOST_RECORD names this store where the calls are made"
+            if url.lower().startswith("sqlite:")
+            else "the spans or metrics of the calls arrive there"
+        )
         return cls(
-            f"No call is recorded since {since}{end} in {url}: name an earlier time, or all, and see that "
-            "OTEL_AGENTCOST_RECORD names this store where the calls are made."
+            f"No call is recorded since {since}{end} in {without_password(url)}: name an earlier time, or all, and see "
+            f"that {advice}."
         )
 
 
@@ -43,10 +49,13 @@ def add_parser(subparsers: Subparsers) -> None:
     names = ", ".join((*GROUPINGS, *SINGLE))
     parser.add_argument("--by", default="model", metavar="NAMES", help=f"Groupings, joined by commas, of: {names}.")
     parser.add_argument(
+        "--from",
         "--source",
+        dest="source",
         metavar="URL",
-        help="The store, such as sqlite:////path/to/file. Default: that of OTEL_AGENTCOST_RECORD, else that of "
-        "`agentcost run`.",
+        help="The store: sqlite:////path/to/file, or a backend that has the spans or the metrics: "
+        "otlp:///path/to/spans*.json, clickhouse://host:8123/database, prometheus://host:9090. Default: that of "
+        "OTEL_AGENTCOST_RECORD, else that of `agentcost run`.",
     )
     parser.add_argument("--format", choices=_figures.FORMATS, default="text", help="The form of the output.")
     parser.set_defaults(run=run)

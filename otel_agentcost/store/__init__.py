@@ -7,6 +7,11 @@ opening.py       from a setting to the writer
 writer.py        the receiver of settled calls, which writes the file
 periods.py       periods such as `yesterday` and `7d`
 questions.py     questions about spend, and their answers
+summing.py       an answer from rows that come one by one
+span_rows.py     what a span adds: rules for every backend of spans
+span_sql.py      the same rules in the SQL of ClickHouse
+remote.py        servers that are asked over HTTP
+zstd.py          compressed files
 sources/         where answers come from: one file for each kind of store
 
 `telemetry.recorder` passes settled calls to the writer. The commands of `cli` and `otel_agentcost.spend` read.

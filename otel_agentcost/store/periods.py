@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import date, datetime, time, timedelta, tzinfo
+from functools import lru_cache
 from typing import Final
 
 from otel_agentcost.errors import AgentCostError
@@ -85,6 +86,17 @@ def period(since: str | date, until: str | date | None, now: float, zone: tzinfo
     if begins is not None and begins > now:
         raise UnclearPeriod(f"{str(since)!r:.80} is in the future: {ALLOWED}.")
     return begins, ends
+
+
+@lru_cache(maxsize=20_000)
+def label(name: str, zone: tzinfo, at: float) -> str:
+    """Return the hour, day, week or month that a time, in seconds since the epoch, is in: sortable as text."""
+    when = datetime.fromtimestamp(at, zone)
+    if name == "hour":
+        return when.strftime("%Y-%m-%dT%H:00%z")
+    if name == "week":
+        return when.strftime("%G-W%V")
+    return when.strftime("%Y-%m-%d" if name == "day" else "%Y-%m")
 
 
 def _of_date(written: date, zone: tzinfo) -> float:

@@ -86,6 +86,9 @@ class Record:
         self.runs, self.attribution, self.trace = begun.runs, begun.attribution, begun.trace
         if self.attribution:
             self.span.set_attributes(self.attribution)
+        where = begun.span.get_span_context()
+        if where.is_valid:
+            self.span.add_link(where)
 
     def keep(self, keeper: object) -> None:
         """Keep `keeper`, the object that closes this record, alive until an adopted span has ended."""
@@ -107,6 +110,11 @@ class Record:
     def abandon(self) -> None:
         """End the span of a call that is not made."""
         self.close({}, None)
+
+    @property
+    def adopted(self) -> bool:
+        """True if another instrumentation opened the span."""
+        return self._held is not None
 
     @property
     def ended(self) -> bool:
@@ -140,7 +148,7 @@ class Record:
         finally:
             self.span.end()
 
-    def close_batch(self, answer: Answer, tokens: Tokens, cost: Cost, lines: int) -> None:
+    def close_batch(self, answer: Answer, tokens: Tokens, cost: Cost, lines: int, *, resolves: bool) -> None:
         """End the span of a settlement.
 
         Args:
@@ -148,8 +156,10 @@ class Record:
             tokens: The tokens of the settled lines together.
             cost: Their cost.
             lines: Their number.
+            resolves: True if the whole cost of the batch is known now.
         """
-        self.close({semconv.BATCH_LINES: lines, **answer_attributes(answer, tokens, cost)}, None)
+        settled = {semconv.BATCH_LINES: lines, **settled_later(resolves=resolves)}
+        self.close({**settled, **answer_attributes(answer, tokens, cost)}, None)
 
     def _write_on_adopted(self, attributes: dict[str, AttributeValue]) -> None:
         """Set the attributes on an adopted span. Tokens and costs override the owner's values; others do not."""
@@ -319,6 +329,15 @@ def answer_attributes(answer: Answer, tokens: Tokens, cost: Cost) -> dict[str, A
             attributes[semconv.ESTIMATED] = True
     _cost_attributes(cost, attributes)
     return attributes
+
+
+def settled_later(*, resolves: bool) -> dict[str, AttributeValue]:
+    """Return the span attributes of what is settled after its call: who adds up spans must not count a call again.
+
+    Args:
+        resolves: True if a call that was unpriced up to now is not any more.
+    """
+    return {semconv.CALLS: 0, **({semconv.RESOLVES: 1} if resolves else {})}
 
 
 def _usage_attributes(tokens: Tokens, attributes: dict[str, AttributeValue]) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from pkgutil import iter_modules
 
+from otel_agentcost.diagnostics import without_password
 from otel_agentcost.store.questions import Source, UnclearQuestion
 
 __all__ = ["open_source", "schemes"]
@@ -22,7 +23,8 @@ def open_source(url: str) -> Source:
     """Open the source that `url` names.
 
     Args:
-        url: For example `sqlite:////path/to/file`.
+        url: `sqlite:////path/to/file`, `otlp:///path/to/spans*.json`, `clickhouse://host:8123/database`, or
+            `prometheus://host:9090`.
 
     Raises:
         AgentCostError: The scheme is unknown, or the source cannot be opened.
@@ -30,7 +32,7 @@ def open_source(url: str) -> Source:
     scheme, separator, _ = url.partition("://")
     if not separator or scheme.lower() not in schemes():
         raise UnclearQuestion(
-            f"{url!r:.120} is no source of spend: write sqlite:////path/to/file (the schemes are "
+            f"{without_password(url)!r:.120} is no source of spend: write sqlite:////path/to/file (the schemes are "
             f"{', '.join(schemes())})."
         )
     source: Source = import_module(f"{__name__}.{scheme.lower()}").open_source(url)

@@ -6,13 +6,13 @@ import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from otel_agentcost.core.usage import Tokens
 from otel_agentcost.store import schema
-from otel_agentcost.store.periods import UnclearPeriod
+from otel_agentcost.store.periods import UnclearPeriod, label
 from otel_agentcost.store.questions import DIMS, SINGLE, TIMES, Line, Question, Spend, Sums, UnclearQuestion, answer
 from otel_agentcost.store.schema import SUMS, StoreError
 from otel_agentcost.store.single_calls import Dear, Names, Recorded, Repeated
@@ -253,8 +253,8 @@ class SqliteSource:
 
     def _key(self, name: str, question: Question, *, hours: bool) -> str:
         if name in TIMES:
-            self._connection.create_function(name, 1, partial(_label, name, question), deterministic=True)
-            return f"{name}({'c.hour' if hours else 'c.at / 3600000.0'})"
+            self._connection.create_function(name, 1, partial(label, name, question.zone), deterministic=True)
+            return f"{name}({'c.hour * 3600' if hours else 'c.at / 1000.0'})"
         if name in SINGLE:
             return _SINGLE[name]
         if name == "model":
@@ -321,14 +321,3 @@ def _in_whole_hours(question: Question) -> bool:
     moments = [datetime(year, month, 1, tzinfo=timezone.utc) for year in (2020, 2026) for month in (1, 7)]
     offsets = [moment.astimezone(question.zone).utcoffset() for moment in moments]
     return all(offset is not None and not offset % timedelta(hours=1) for offset in offsets)
-
-
-@lru_cache(maxsize=20_000)
-def _label(name: str, question: Question, hour: float) -> str:
-    """Return the hour, day, week or month that a time, in hours since the epoch, is in: sortable as text."""
-    at = datetime.fromtimestamp(hour * 3600, question.zone)
-    if name == "hour":
-        return at.strftime("%Y-%m-%dT%H:00%z")
-    if name == "week":
-        return at.strftime("%G-W%V")
-    return at.strftime("%Y-%m-%d" if name == "day" else "%Y-%m")
