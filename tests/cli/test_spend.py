@@ -198,7 +198,7 @@ def test_watch_shows_the_budgets_again_until_it_is_stopped(telemetry: Telemetry,
             if len(spent) == 1:
                 ask(local())
         watch.send_signal(signal.SIGINT)
-        _, err = watch.communicate(timeout=20)
+        _, err = watch.communicate(timeout=120)
     assert spent[0] == "0"
     assert watch.returncode == 130
     assert "Traceback" not in err

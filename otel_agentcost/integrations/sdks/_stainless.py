@@ -187,8 +187,9 @@ class StainlessSeam:
 
     def answer_read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> AnswerRead | None:
         options = argument(args, kwargs, 1, "options")
-        if options.method.lower() not in ("get", "post"):
-            return None
+        method = options.method.lower()
+        if method not in ("get", "post") or (method == "post" and self._by_path.get(options.url) is not None):
+            return None  # the call of a model, which could not be read
         return answer_at(options.url, self._endpoint(instance, options.url))
 
     def batch_read(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> BatchRead | None:

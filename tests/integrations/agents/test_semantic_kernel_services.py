@@ -12,8 +12,6 @@ from otel_agentcost import BudgetExceeded, Settings
 from otel_agentcost.core import semconv
 from otel_agentcost.settings.hosts import to_hosts
 from tests.integrations.agents.agent_runs import finish, refused, said, spent, tree, watched
-from tests.integrations.agents.test_semantic_kernel import WAYS, Pages
-from tests.integrations.agents.test_semantic_kernel import its_spans as its_spans  # noqa: PLC0414 (a fixture)
 from tests.support.call_shapes import instrumented
 from tests.support.event_frames import CONTENT_TYPE, frame
 from tests.support.in_memory import Telemetry
@@ -28,6 +26,10 @@ boto3: Any = pytest.importorskip("boto3", reason="boto3 is not here")
 bedrock: Any = pytest.importorskip(
     "semantic_kernel.agents.bedrock.models.bedrock_agent_model", reason="semantic-kernel is not here"
 )
+
+# This file is skipped as a whole without the packages above.
+from tests.integrations.agents.test_semantic_kernel import WAYS, Pages  # noqa: E402
+from tests.integrations.agents.test_semantic_kernel import its_spans as its_spans  # noqa: E402, PLC0414 (a fixture)
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # OpenAI's assistants
 

@@ -26,9 +26,6 @@ from tests.integrations.agents.agent_runs import (
     tree,
     watched,
 )
-from tests.integrations.agents.test_strands import WAYS
-from tests.integrations.agents.test_strands import its_spans as its_spans  # noqa: PLC0414 (a fixture)
-from tests.integrations.tools.test_mcp import SERVER
 from tests.support.in_memory import Telemetry
 
 sdk: Any = pytest.importorskip("strands", reason="strands is not here: `make frameworks`")
@@ -37,6 +34,11 @@ clients: Any = pytest.importorskip("strands.tools.mcp", reason="mcp is not here"
 tracing: Any = pytest.importorskip("strands.telemetry.tracer", reason="strands is not here")
 mcp: Any = pytest.importorskip("mcp", reason="mcp is not here")
 stdio: Any = pytest.importorskip("mcp.client.stdio", reason="mcp is not here")
+
+# These files are skipped as a whole without the packages above.
+from tests.integrations.agents.test_strands import WAYS  # noqa: E402
+from tests.integrations.agents.test_strands import its_spans as its_spans  # noqa: E402, PLC0414 (a fixture)
+from tests.integrations.tools.test_mcp import SERVER  # noqa: E402
 
 
 @pytest.fixture(autouse=True)
