@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
+import httpx2
 import pytest
 from openai import AsyncOpenAI, OpenAI
 from opentelemetry.sdk.trace import ReadableSpan
@@ -193,3 +194,39 @@ async def test_a_tool_that_outlives_its_run_is_not_missing_in_its_totals(telemet
     given = telemetry.attributes("invoke_workflow ticket")
     assert (given["agentcost.trace.tool_calls"], given["agentcost.trace.cost_usd"]) == (1, 0.25)
     assert run.cost_usd == Decimal("0.25")
+
+
+def test_a_call_that_outlives_the_call_it_began_in_is_not_missing_in_its_totals(
+    telemetry: Telemetry, model_server: ModelServer
+) -> None:
+    """A hook of the HTTP client begins a task that asks another model: the span of the first call is the root."""
+    model_server.responder = lambda request: slow() if request.json["messages"][0]["content"] == "slow" else ok()
+
+    async def both() -> None:
+        inner = AsyncOpenAI(base_url=model_server.url + "/v1", api_key="none", max_retries=0)
+        tasks: list[asyncio.Task[Any]] = []
+
+        async def hook(_request: object) -> None:
+            if not tasks:
+                asked: dict[str, Any] = {**ASK, "messages": [{"role": "user", "content": "slow"}]}
+                tasks.append(asyncio.create_task(inner.chat.completions.create(**asked)))
+                await asyncio.sleep(0.1)
+
+        http = httpx2.AsyncClient(event_hooks={"request": [hook]})
+        outer = AsyncOpenAI(base_url=model_server.url + "/v1", api_key="none", max_retries=0, http_client=http)
+        async with inner, outer:
+            await outer.chat.completions.create(**ASK)
+            await asyncio.gather(*tasks)
+
+    with budgeted(telemetry):
+        asyncio.run(both())
+    (root,) = (span for span in telemetry.spans if span.parent is None)
+    attributes = root.attributes or {}
+    assert attributes["agentcost.trace.llm_calls"] == 2
+    assert attributes["agentcost.trace.cost_usd"] == pytest.approx(2 * USD)
+    assert telemetry.histogram("agentcost.trace.cost").sum == pytest.approx(telemetry.total("agentcost.cost"))
+
+
+def ok() -> Reply:
+    """An answer at once."""
+    return json_reply(chat())

@@ -30,7 +30,7 @@ from otel_agentcost.integrations.spans.model_calls import ModelCallSpans
 from otel_agentcost.integrations.spans.sources import source_of
 from otel_agentcost.integrations.spans.tool_calls import ToolCallSpans
 from otel_agentcost.telemetry import adoption, rollup
-from otel_agentcost.telemetry.held_span import HeldEnd, before_end, end_held
+from otel_agentcost.telemetry.held_span import HeldEnd, end_held
 from otel_agentcost.telemetry.metrics import Metrics
 from otel_agentcost.telemetry.rollup import Tally
 from otel_agentcost.telemetry.set_at_once import set_at_once
@@ -108,11 +108,7 @@ class AgentCostProcessor(SpanProcessor):
             return
         tally = Tally(None if local_root else outer, span if agent else None)
         rollup.attach_own(span, tally)
-        write = partial(self._end, span, tally, local_root=local_root)
-        if _is_own_model_call(span):  # the pipeline ends it, with its figures known: it is usually the only call
-            before_end(span, write)
-        else:
-            HeldEnd(span, write, partial(wait_for, tally))
+        HeldEnd(span, lambda: self._end(span, tally, local_root=local_root), partial(wait_for, tally))
 
     @staticmethod
     def _is_agent(span: Span) -> bool:
