@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from typing import Any
 
-from otel_agentcost.cli._figures import csv_of, table
-from otel_agentcost.core import money
+from otel_agentcost.cli._figures import as_float, csv_of, table, usd
 from otel_agentcost.insight.reconcile.comparison import Comparison
 from otel_agentcost.insight.reconcile.findings import Finding
 from otel_agentcost.insight.reconcile.proposals import Proposal
@@ -26,11 +24,6 @@ _MEANINGS = {
     "unknown model": "models without a price here",
     "other": "credits, taxes and fees",
 }
-
-
-def usd(nusd: int) -> str:
-    """Write billionths of a dollar: `$0.012000`, `-$0.012000`."""
-    return f"{'-' if nusd < 0 else ''}${money.from_nano(abs(nusd)):.6f}"
 
 
 def share(comparison: Comparison) -> float | None:
@@ -128,9 +121,9 @@ def as_json(comparison: Comparison, proposed: Sequence[Proposal]) -> dict[str, A
         "bill": comparison.bill.origin,
         "days": sorted(comparison.window.shown),
         "provisional_days": sorted(comparison.window.provisional),
-        "billed_usd": _float(comparison.billed),
+        "billed_usd": as_float(comparison.billed),
         "billed_nano_usd": comparison.billed,
-        "recorded_usd": _float(comparison.recorded),
+        "recorded_usd": as_float(comparison.recorded),
         "recorded_nano_usd": comparison.recorded,
         "ratio": share(comparison),
         "difference_nano_usd": comparison.billed - comparison.recorded,
@@ -158,7 +151,3 @@ def as_json(comparison: Comparison, proposed: Sequence[Proposal]) -> dict[str, A
         "notes": list(comparison.bill.notes),
         "cells": as_rows(comparison),
     }
-
-
-def _float(nusd: int) -> float:
-    return money.to_float(Decimal(nusd).scaleb(-9))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from otel_agentcost.core import money
 from otel_agentcost.guard.allowances import Allowance, Amount, utc
-from otel_agentcost.store.questions import COLUMNS, Line, Spend, Sums, cells, figures, shown
+from otel_agentcost.store.questions import COLUMNS, Spend, Sums, cells, figures, shown
 
 FORMATS = ("text", "json", "csv")
 
@@ -29,6 +29,22 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> st
     return "\n".join(lines)
 
 
+def usd(nusd: int) -> str:
+    """Write billionths of a dollar: `$0.012000`, `-$0.012000`."""
+    return f"{'-' if nusd < 0 else ''}${money.from_nano(abs(nusd)):.6f}"
+
+
+def as_float(nusd: int) -> float:
+    """Return billionths of a dollar as dollars, for a program."""
+    return money.to_float(money.from_nano(nusd))
+
+
+def unpriced(reasons: Mapping[str, int]) -> Iterator[str]:
+    """Yield why calls are unpriced, the most frequent reason first."""
+    for reason, calls in sorted(reasons.items(), key=lambda each: -each[1]):
+        yield f"unpriced: {calls:,} calls: {reason}"
+
+
 def spend_table(spend: Spend) -> str:
     """Return the lines of an answer, their total, and why calls are unpriced."""
     rows = [cells(line) for line in spend]
@@ -36,8 +52,7 @@ def spend_table(spend: Spend) -> str:
     if words:
         rows.append(("total", *[""] * (words - 1), *figures(spend.total)))
     text = table((*spend.by, *COLUMNS), rows, words)
-    reasons = sorted(spend.reasons.items(), key=lambda each: -each[1])
-    return "\n".join([text, *(f"unpriced: {calls:,} calls: {reason}" for reason, calls in reasons)])
+    return "\n".join([text, *unpriced(spend.reasons)])
 
 
 def as_json(sums: Sums) -> dict[str, Any]:
@@ -54,15 +69,20 @@ def as_json(sums: Sums) -> dict[str, Any]:
         "usd": money.to_float(usd) if usd is not None else None,
         "nano_usd": sums.nusd if usd is not None else None,
         "unpriced_calls": max(0, sums.unpriced),
-        "saved_by_cache_usd": money.to_float(money.from_nano(sums.saved)),
+        "saved_by_cache_usd": as_float(sums.saved),
     }
+
+
+def lines_json(spend: Spend) -> list[dict[str, Any]]:
+    """Return the lines of an answer, each with its keys and figures by name."""
+    return [{**dict(zip(spend.by, line.keys, strict=True)), **as_json(line.sums)} for line in spend]
 
 
 def spend_json(spend: Spend) -> dict[str, Any]:
     """Return an answer for a program."""
     return {
         "by": list(spend.by),
-        "lines": [{**_keys(spend, line), **as_json(line.sums)} for line in spend],
+        "lines": lines_json(spend),
         "total": as_json(spend.total),
         "unpriced": dict(spend.reasons),
     }
@@ -70,7 +90,7 @@ def spend_json(spend: Spend) -> dict[str, Any]:
 
 def spend_csv(spend: Spend) -> str:
     """Return the lines of an answer for a spreadsheet. Dollars that are not known are empty."""
-    return csv_of([{**_keys(spend, line), **as_json(line.sums)} for line in spend])
+    return csv_of(lines_json(spend))
 
 
 def csv_of(rows: Sequence[dict[str, Any]]) -> str:
@@ -80,10 +100,6 @@ def csv_of(rows: Sequence[dict[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(map(shielded, rows))
     return written.getvalue().rstrip("\n")
-
-
-def _keys(spend: Spend, line: Line) -> dict[str, str]:
-    return dict(zip(spend.by, line.keys, strict=True))
 
 
 def shielded(row: Mapping[str, object]) -> dict[str, object]:

@@ -12,7 +12,6 @@ from typing import Any, Final, TextIO
 from otel_agentcost.cli import _figures
 from otel_agentcost.cli._run_process import Setup
 from otel_agentcost.cli._shared_ledger import NoSharedLedger, shared_ledger
-from otel_agentcost.core import money
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.guard.allowances import Allowance, of_ledger
 from otel_agentcost.guard.ledger import LedgerError
@@ -100,7 +99,7 @@ class Outcome:
             "exit_code": self.code,
             "seconds": round(self.seconds, 3),
             "total": _figures.as_json(self.total),
-            **{f"by_{name}": _figures.spend_json(spend)["lines"] for name, spend in self.views.items()},
+            **{f"by_{name}": _figures.lines_json(spend) for name, spend in self.views.items()},
             "budgets": [_figures.allowance_json(each) for each in self.budgets],
             "loops": [_event(each) for each in self.of_kind("loop")],
             "refusals": [_event(each) for each in self.of_kind("refusal")],
@@ -176,13 +175,13 @@ def _events(events: Sequence[Happened]) -> str:
     lines: list[str] = []
     for (what, agent, nusd), times in counted.items():
         who = f", agent {shown(agent)}" if agent else ""
-        cost = f", ${money.from_nano(nusd):.6f}" if nusd else ""
+        cost = f", {_figures.usd(nusd)}" if nusd else ""
         lines.append(f"{shown(what)}{who}{cost}" + (f" ({times} times)" if times > 1 else ""))
     return "\n".join(lines)
 
 
 def _event(event: Happened) -> dict[str, Any]:
-    usd = money.to_float(money.from_nano(event.nusd)) if event.nusd is not None else None
+    usd = _figures.as_float(event.nusd) if event.nusd is not None else None
     return {"what": event.what, "agent": event.agent or None, "usd": usd}
 
 

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from otel_agentcost.cli import _comparison_text as text
 from otel_agentcost.cli import _figures
-from otel_agentcost.cli._data_folder import store_url
+from otel_agentcost.cli._store_options import add_source, source_url
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.settings import from_environment
 from otel_agentcost.store.bills import bill_source, providers
 from otel_agentcost.store.bills.bill import Ask
 from otel_agentcost.store.periods import ALLOWED, UnclearPeriod, period
-from otel_agentcost.store.recorded import recorded_calls
+from otel_agentcost.store.questions import Question
+from otel_agentcost.store.sources import open_detailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -46,12 +47,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--since", default="7d", metavar="TIME", help=f"The first UTC day: {ALLOWED}. Default: 7d.")
     parser.add_argument("--until", metavar="TIME", help="The last UTC day. Default: today.")
     parser.add_argument("--file", metavar="FILE", help="An export of the bill, for providers without an API for it.")
-    parser.add_argument(
-        "--source",
-        metavar="URL",
-        help="The store, such as sqlite:////path/to/file. Default: that of OTEL_AGENTCOST_RECORD, else that of "
-        "`agentcost run`.",
-    )
+    add_source(parser)
     parser.add_argument("--prices", type=Path, help="A price file; default: OTEL_AGENTCOST_PRICES.")
     parser.add_argument(
         "--base-url", metavar="URL", help="Another address of the provider's API. The key is sent to it."
@@ -76,7 +72,7 @@ def run(arguments: argparse.Namespace) -> int:
     source = bill_source(arguments.provider)
     since, until = _days(arguments.since, arguments.until, now)
     settings = from_environment()
-    url = arguments.source or settings.record or store_url()
+    url = source_url(arguments, settings)
     with _quiet():
         around = timedelta(days=1)
         ask = Ask(
@@ -89,8 +85,10 @@ def run(arguments: argparse.Namespace) -> int:
             "the key or the file is that of the organization whose calls are recorded."
         )
     book = open_book(arguments.prices if arguments.prices is not None else settings.prices)
-    calls = recorded_calls(url, _start(since - around), _start(until + around))
-    comparison = compare(bill, calls, book, window_of(since, until, datetime.fromtimestamp(now, timezone.utc)))
+    window = window_of(since, until, datetime.fromtimestamp(now, timezone.utc))
+    asked = Question(since=_start(since - around), until=_start(until + around))
+    with open_detailed(url) as store:
+        comparison = compare(bill, store.each(asked), book, window)
     proposed = proposals(comparison)
     if arguments.write_prices is not None:
         _write_prices(arguments.write_prices, comparison, proposed, book)

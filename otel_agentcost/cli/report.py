@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from otel_agentcost.cli import _report
-from otel_agentcost.cli._data_folder import store_url
+from otel_agentcost.cli._store_options import add_period, add_source, source_url
 from otel_agentcost.cli.spend import NothingSpent
 from otel_agentcost.guard.allowances import in_ledger, of
 from otel_agentcost.guard.ledger import open_ledger
@@ -19,7 +19,7 @@ from otel_agentcost.insight.report import VIEWS, Period, Wanted
 from otel_agentcost.insight.repricing import Repricing
 from otel_agentcost.pricebook import open_book
 from otel_agentcost.settings import Settings, from_environment
-from otel_agentcost.store.periods import ALLOWED, period
+from otel_agentcost.store.periods import period
 from otel_agentcost.store.questions import GROUPINGS, SINGLE, Question, UnclearQuestion, groupings
 from otel_agentcost.store.sources import open_source
 
@@ -33,8 +33,7 @@ EXAMPLE = "Example: agentcost report --since 7d --format md"
 def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand to `agentcost`."""
     parser = subparsers.add_parser("report", help=SUMMARY, description=SUMMARY, epilog=EXAMPLE)
-    parser.add_argument("--since", default="7d", metavar="TIME", help=f"The beginning: {ALLOWED}. Default: 7d.")
-    parser.add_argument("--until", metavar="TIME", help="The end; a day is included. Default: now.")
+    add_period(parser, "7d")
     names = ", ".join((*GROUPINGS, *SINGLE))
     parser.add_argument(
         "--by", metavar="NAMES", help=f"One table by these, joined by commas, in place of the usual ones: {names}."
@@ -49,12 +48,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--no-recommendations", action="store_true", help="Leave out what reads single calls, which takes longest."
     )
-    parser.add_argument(
-        "--source",
-        metavar="URL",
-        help="The store, such as sqlite:////path/to/file. Default: that of OTEL_AGENTCOST_RECORD, else that of "
-        "`agentcost run`.",
-    )
+    add_source(parser)
     parser.set_defaults(run=run)
 
 
@@ -73,7 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
         advice=not arguments.no_recommendations,
         by=tuple((name,) for name in VIEWS) if arguments.by is None else (_groupings(arguments.by),),
     )
-    url = arguments.source or settings.record or store_url()
+    url = source_url(arguments, settings)
     source = open_source(url)
     try:
         if not source.spend(Question(since=since, until=until)).lines:

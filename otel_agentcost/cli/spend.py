@@ -8,11 +8,11 @@ import time
 from typing import TYPE_CHECKING
 
 from otel_agentcost.cli import _figures
-from otel_agentcost.cli._data_folder import store_url
+from otel_agentcost.cli._store_options import add_period, add_source, source_url
 from otel_agentcost.diagnostics import without_password
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.settings import from_environment
-from otel_agentcost.store.periods import ALLOWED, period
+from otel_agentcost.store.periods import period
 from otel_agentcost.store.questions import GROUPINGS, SINGLE, Question, groupings
 from otel_agentcost.store.sources import open_source
 
@@ -44,19 +44,10 @@ class NothingSpent(AgentCostError):
 def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand to `agentcost`."""
     parser = subparsers.add_parser("spend", help=SUMMARY, description=SUMMARY, epilog=EXAMPLE)
-    parser.add_argument("--since", default="today", metavar="TIME", help=f"The beginning: {ALLOWED}. Default: today.")
-    parser.add_argument("--until", metavar="TIME", help="The end; a day is included. Default: now.")
+    add_period(parser, "today")
     names = ", ".join((*GROUPINGS, *SINGLE))
     parser.add_argument("--by", default="model", metavar="NAMES", help=f"Groupings, joined by commas, of: {names}.")
-    parser.add_argument(
-        "--from",
-        "--source",
-        dest="source",
-        metavar="URL",
-        help="The store: sqlite:////path/to/file, or a backend that has the spans or the metrics: "
-        "otlp:///path/to/spans*.json, clickhouse://host:8123/database, prometheus://host:9090. Default: that of "
-        "OTEL_AGENTCOST_RECORD, else that of `agentcost run`.",
-    )
+    add_source(parser)
     parser.add_argument("--format", choices=_figures.FORMATS, default="text", help="The form of the output.")
     parser.set_defaults(run=run)
 
@@ -66,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     settings = from_environment()
     begins, ends = period(arguments.since, arguments.until, time.time(), settings.time_zone)
     question = Question(by=groupings(arguments.by), since=begins, until=ends, zone=settings.time_zone)
-    url = arguments.source or settings.record or store_url()
+    url = source_url(arguments, settings)
     source = open_source(url)
     try:
         spend = source.spend(question)

@@ -5,19 +5,20 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from otel_agentcost.cli import _figures
-from otel_agentcost.cli._data_folder import store_url
-from otel_agentcost.core import hints, money
+from otel_agentcost.cli._store_options import add_period, add_source, source_url
+from otel_agentcost.cli.spend import NothingSpent
+from otel_agentcost.core import hints
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.settings import from_environment
-from otel_agentcost.store.periods import ALLOWED, period
-from otel_agentcost.store.questions import shown
-from otel_agentcost.store.recorded import Recorded, recorded_calls
+from otel_agentcost.store.periods import period
+from otel_agentcost.store.questions import Question, shown
+from otel_agentcost.store.sources import open_detailed
 
 if TYPE_CHECKING:
     from otel_agentcost.cli import Subparsers
@@ -61,14 +62,8 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--cache", choices=("5m", "1h", "none"), help="The time to live of what is written into a prompt cache."
     )
-    parser.add_argument("--since", default="30d", metavar="TIME", help=f"The beginning: {ALLOWED}. Default: 30d.")
-    parser.add_argument("--until", metavar="TIME", help="The end; a day is included. Default: now.")
-    parser.add_argument(
-        "--source",
-        metavar="URL",
-        help="The store, such as sqlite:////path/to/file. Default: that of OTEL_AGENTCOST_RECORD, else that of "
-        "`agentcost run`.",
-    )
+    add_period(parser, "30d")
+    add_source(parser)
     parser.add_argument("--format", choices=_figures.FORMATS, default="text", help="The form of the output.")
     parser.set_defaults(run=run)
 
@@ -80,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     settings = from_environment()
     begins, ends = period(arguments.since, arguments.until, time.time(), settings.time_zone)
-    url = arguments.source or settings.record or store_url()
+    url = source_url(arguments, settings)
     book = open_book(settings.prices, settings.private_addresses)
     change = Change(
         swaps=tuple(_swap(each, book) for written in arguments.price for each in written.split(",")),
@@ -90,11 +85,9 @@ def run(arguments: argparse.Namespace) -> int:
         base_url=arguments.base_url,
         time_to_live=cast("TimeToLive | None", arguments.cache),
     )
-
-    def calls() -> Iterator[Recorded]:
-        return recorded_calls(url, begins, ends)
-
-    answer = what_if(calls, book, change)
+    asked = Question(since=begins, until=ends)
+    with open_detailed(url) as source:
+        answer = what_if(lambda: source.each(asked), book, change)
     _check(answer, change.swaps, arguments, url)
     _print(answer, arguments.format)
     return 0
@@ -137,10 +130,7 @@ def _terms(arguments: argparse.Namespace) -> dict[str, str | None]:
 def _check(answer: Answer, swaps: Sequence[Swap], arguments: argparse.Namespace, url: str) -> None:
     """Raise `UnclearChange` if the answer says nothing."""
     if not answer.lines:
-        until = f" until {arguments.until}" if arguments.until else ""
-        raise UnclearChange(
-            f"No call is recorded since {arguments.since}{until} in {url}: name an earlier time, or all."
-        )
+        raise NothingSpent.since(arguments.since, arguments.until, url)
     models = {line.model for line in answer.lines if line.model}
     touched = [line for line in answer.lines if line.sure in ("exact", "range") and line.becomes != line.model]
     refused = [line for line in answer.lines if line.sure == "refused"]
@@ -222,4 +212,4 @@ def _usd(nusd: int, *, unknown: int = 0) -> str:
     """Write dollars: a lower bound if calls are missing from them, `unpriced` if nothing is known."""
     if unknown and not nusd:
         return "unpriced"
-    return f"{'>=' if unknown else ''}{'-' if nusd < 0 else ''}${money.from_nano(abs(nusd)):.6f}"
+    return f"{'>=' if unknown else ''}{_figures.usd(nusd)}"

@@ -15,9 +15,8 @@ from decimal import Decimal
 from typing import Final, NamedTuple
 
 from otel_agentcost.core import money
-from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, INPUT_TOKENS, OUTPUT_TOKENS
-from otel_agentcost.insight.repricing import Repricing
+from otel_agentcost.insight.repricing import Charge, Repricing
 from otel_agentcost.store.single_calls import Names, Recorded
 
 COLUMNS: Final = (
@@ -61,6 +60,8 @@ class Meter(NamedTuple):
 class Part(NamedTuple):
     """One part of a call."""
 
+    names: Names
+    """Those of the call that a bill has. `requested` is the model that served it."""
     meter: Meter
     quantity: int
     billed: Decimal
@@ -99,24 +100,25 @@ def rows(calls: Iterable[Recorded], repricing: Repricing) -> Iterator[dict[str, 
         if at != hour:
             yield from _written(hour, sums)
             hour, sums = at, {}
-        names = call.names._replace(user="", requested=call.names.model, served="", operation="", error="")
         for part in parts(call, repricing):
-            sums.setdefault((names, part.meter), _Sum()).add(part)
+            sums.setdefault((part.names, part.meter), _Sum()).add(part)
     yield from _written(hour, sums)
 
 
 def parts(call: Recorded, repricing: Repricing) -> Iterator[Part]:
     """Yield the parts of a call. Their dollars add up to the recorded ones."""
+    names = call.names._replace(user="", requested=call.names.model, served="", operation="", error="")
     nusd = money.from_nano(call.nusd or 0)
-    if call.names.tool:
-        yield Part(Meter("calls", "calls", nusd if call.nusd is not None else None), 1, nusd, nusd)
+    if names.tool:
+        yield Part(names, Meter("calls", "calls", nusd if call.nusd is not None else None), 1, nusd, nusd)
         return
-    cost = repricing.cost(call) if repricing.same(call) else None
-    found = list(_split(call, cost)) if cost is not None else []
+    basis = repricing.whole_basis(call)
+    charges = repricing.charges(call, basis) if basis is not None else ()
+    found = [part for number, charge in enumerate(charges) for part in _split(_sold(names, charge, number), charge)]
     if not found:
         tokens = call.tokens.input + call.tokens.output if call.tokens is not None else 0
         unit = "tokens" if tokens else "requests"
-        yield Part(Meter("calls", unit, None), tokens or 1, nusd, nusd)
+        yield Part(names, Meter("calls", unit, None), tokens or 1, nusd, nusd)
         return
     rest = nusd
     for part in found:
@@ -126,14 +128,22 @@ def parts(call: Recorded, repricing: Repricing) -> Iterator[Part]:
         yield part if at != dearest else part._replace(billed=money.wide_add(part.billed, rest))
 
 
-def _split(call: Recorded, cost: Cost) -> Iterator[Part]:
+def _sold(names: Names, charge: Charge, number: int) -> Names:
+    """Return the names under which a charge is sold: after the first one, those of another model within the call."""
+    if not number:
+        return names
+    terms = ",".join(f"{name}={value}" for name, value in charge.part.terms)
+    return names._replace(requested=charge.part.model or names.requested, price=charge.cost.price or "", terms=terms)
+
+
+def _split(names: Names, charge: Charge) -> Iterator[Part]:
+    cost, counts = charge.cost, charge.part.counts
     amounts = {
         "input": cost.input_usd,
         "output": cost.output_usd,
         "cache read": cost.cache_read_usd,
         "cache write": cost.cache_write_usd,
     }
-    counts = call.counts
     for name, usd in amounts.items():
         kinds = _TYPES[name] & counts.keys()
         tokens = int(sum(counts[kind] for kind in kinds))
@@ -141,11 +151,11 @@ def _split(call: Recorded, cost: Cost) -> Iterator[Part]:
             alike = len(kinds) == 1 or kinds <= _ONE_PRICE
             unit = money.divide(usd, Decimal(tokens)).normalize() if alike else None
             exact = unit if unit is not None and money.multiply(unit, Decimal(tokens)) == usd else None
-            yield Part(Meter(name, "tokens", exact), tokens, usd, usd)
+            yield Part(names, Meter(name, "tokens", exact), tokens, usd, usd)
         elif usd:
-            yield Part(Meter(name, "requests", None), 1, usd, usd)
+            yield Part(names, Meter(name, "requests", None), 1, usd, usd)
     if cost.tool_usd:
-        yield Part(Meter("tools", "requests", None), 1, cost.tool_usd, cost.tool_usd)
+        yield Part(names, Meter("tools", "requests", None), 1, cost.tool_usd, cost.tool_usd)
 
 
 def _written(hour: int | None, sums: Mapping[_Key, _Sum]) -> Iterator[dict[str, str]]:

@@ -18,11 +18,11 @@ from typing import Final, Literal, NamedTuple
 
 from otel_agentcost.core import money
 from otel_agentcost.core.cost import Cost
-from otel_agentcost.core.usage import CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, Count, Usage, plus
-from otel_agentcost.insight.what_if_prices import address_factors, models_of, price, scaled, usage_of
+from otel_agentcost.core.usage import CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, Count, Usage
+from otel_agentcost.insight.repricing import Basis, Counts, Other, Repricing, as_recorded, models_of, renamed, usage_of
 from otel_agentcost.insight.what_if_tokenizers import same_tokenizer
 from otel_agentcost.pricebook import NoPrice, PriceBook
-from otel_agentcost.store.recorded import Recorded
+from otel_agentcost.store.single_calls import Names, Recorded
 
 LEAST: Final = 30
 """Calls of both models that one agent must have, to measure how many tokens they need for the same work."""
@@ -143,10 +143,10 @@ def what_if(calls: Calls, book: PriceBook, change: Change) -> Answer:
     asking = _Asking(book, change, _measured(calls, book, change.swaps))
     sums: dict[tuple[str, str, Sure, str], _Sum] = {}
     for call in calls():
-        if call.nusd is None and not call.unpriced:
+        if call.nusd is None and not call.names.unpriced:
             continue  # a failed call, which is not billed
         outcome = asking.outcome(call)
-        each = sums.setdefault((call.model, outcome.becomes, outcome.sure, outcome.why), _Sum())
+        each = sums.setdefault((call.names.model, outcome.becomes, outcome.sure, outcome.why), _Sum())
         each.calls += call.calls
         each.recorded += call.nusd or 0
         each.low += outcome.low or 0
@@ -168,96 +168,79 @@ class _Asking:
         self._book = book
         self._change = change
         self._ratios = ratios
-        self._other = change.book if change.book is not None else book
+        self._recorded = Repricing(book)
+        self._other = self._recorded if change.book is None else Repricing(change.book)
         self._names: dict[tuple[str, str, str], Swap | None] = {}
         self._same: set[Swap] = set()
-        self._factors: dict[tuple[str, str, str], tuple[Decimal, ...]] = {}
 
     def outcome(self, call: Recorded) -> _Outcome:
         """Return what one call would cost."""
-        if call.tool:
+        if call.names.tool:
             return self._kept(call, "kept", "a tool of the application")
         if not call.counts:
             return self._kept(call, "kept", "no tokens are recorded")
-        swap, factor = self.swap_of(call), self._factor(call)
+        swap, basis = self.swap_of(call.names), self._basis(call)
         if swap is not None:
-            return self._swapped(call, swap, factor)
-        if factor is None:
+            return self._swapped(call, swap, basis if basis is not None else as_recorded(call.names))
+        if basis is None:
             return self._kept(call, "kept", _unlike(call))
-        return self._exact(call, self._priced(call, None, usage_of(call.counts), factor), call.model)
+        return self._exact(call, self._priced(call, basis, call.counts), call.names.model)
 
-    def _swapped(self, call: Recorded, swap: Swap, factor: Decimal | None) -> _Outcome:
+    def _swapped(self, call: Recorded, swap: Swap, basis: Basis) -> _Outcome:
         """Return what one call would cost with another model."""
-        if factor is not None and factor not in self._uplifts(call._replace(served=swap.new, requested="")):
-            factor = None  # the new model costs the same at all addresses
-        if same_tokenizer(call.model, swap.new):
+        model, other = call.names.model, self._recorded.instead(basis, swap.new, swap.provider)
+        if same_tokenizer(model, swap.new):
             self._same.add(swap)
-            return self._exact(call, self._priced(call, swap, usage_of(call.counts), factor), swap.new)
-        ratio = self._ratios.get((call.agent, swap.old))
+            return self._exact(call, self._priced(call, other, call.counts), swap.new)
+        ratio = self._ratios.get((call.names.agent, swap.old))
         if ratio is None:
             why = (
-                f"the tokenizers of {call.model} and {swap.new} are not known to be the same, and no agent has {LEAST} "
+                f"the tokenizers of {model} and {swap.new} are not known to be the same, and no agent has {LEAST} "
                 "calls of both"
             )
             return self._kept(call, "refused", why)
-        both = [self._priced(call, swap, _stretched(call, ratio, end), factor) for end in (0, 1)]
+        both = [self._priced(call, other, _stretched(call.counts, ratio, end)) for end in (0, 1)]
         dollars = [money.to_nano(cost.usd) for cost in both if cost.usd is not None and cost.unpriced is None]
         if len(dollars) < len(both):
             return self._kept(call, "refused", both[0].unpriced or both[1].unpriced or "no price")
         return _Outcome(swap.new, "range", "the tokens are measured", min(dollars), max(dollars))
 
-    def swap_of(self, call: Recorded) -> Swap | None:
+    def swap_of(self, names: Names) -> Swap | None:
         """Return the swap that is about the model of a call."""
-        key = (call.provider, call.served, call.requested)
+        key = (names.provider, names.served, names.requested)
         if key not in self._names:
-            names = {call.served.lower(), call.requested.lower(), _id(self._book, call)}
-            self._names[key] = next((swap for swap in self._change.swaps if swap.old.lower() in names), None)
+            models = {names.served.lower(), names.requested.lower(), _id(self._book, names)}
+            self._names[key] = next((swap for swap in self._change.swaps if swap.old.lower() in models), None)
         return self._names[key]
 
-    def _factor(self, call: Recorded) -> Decimal | None:
-        """Return the uplift of a call's address, with which its recorded dollars come out; None if none does."""
+    def _basis(self, call: Recorded) -> Basis | None:
+        """Return the basis of a call's dollars; None if they do not come out, so that nothing can be said of others."""
         if call.nusd is None:
-            return Decimal(1) if call.unpriced.startswith(_MENDABLE) else None
-        plain = price(self._book, call)
-        if plain.usd is None or call.source == "provider":
-            return None
-        for factor in (Decimal(1), *self._uplifts(call)):
-            usd = scaled(plain, factor).usd
-            if usd is not None and money.to_nano(usd) == call.nusd:
-                return factor
-        return None
+            return as_recorded(call.names) if call.names.unpriced.startswith(_MENDABLE) else None
+        return self._recorded.basis(call)
 
-    def _uplifts(self, call: Recorded) -> tuple[Decimal, ...]:
-        key = (call.provider, call.served, call.requested)
-        if key not in self._factors:
-            self._factors[key] = address_factors(self._book, call)
-        return self._factors[key]
-
-    def _priced(self, call: Recorded, swap: Swap | None, usage: Usage, factor: Decimal | None) -> Cost:
+    def _priced(self, call: Recorded, basis: Basis, counts: Counts) -> Cost:
         change = self._change
-        terms = {**call.terms, **change.terms}
-        cost = price(
-            self._other,
-            call,
-            models=(swap.new,) if swap is not None else models_of(call),
-            terms={name: value for name, value in terms.items() if value is not None},
+        terms = {**dict(call.names.conditions), **change.terms}
+        other = Other(
+            counts=_cached(counts, change.time_to_live),
+            terms=tuple((name, value) for name, value in terms.items() if value is not None),
             at=change.at,
-            provider=swap.provider if swap is not None else None,
-            usage=_cached(usage, change.time_to_live),
             base_url=change.base_url,
         )
-        return cost if factor is None or change.base_url is not None else scaled(cost, factor)
+        return self._other.cost(call, basis, other)
 
     def _exact(self, call: Recorded, cost: Cost, becomes: str) -> _Outcome:
-        if cost.usd is None or (cost.unpriced is not None and not call.unpriced):
+        if cost.usd is None or (cost.unpriced is not None and not call.names.unpriced):
             why = cost.unpriced or "no price"
-            return self._kept(call, "refused" if call.nusd is not None or becomes != call.model else "kept", why)
+            refused = call.nusd is not None or becomes != call.names.model
+            return self._kept(call, "refused" if refused else "kept", why)
         nusd = money.to_nano(cost.usd)
         return _Outcome(becomes, "exact", "", nusd, nusd)
 
     @staticmethod
     def _kept(call: Recorded, sure: Sure, why: str) -> _Outcome:
-        return _Outcome(call.model, sure, why, call.nusd, call.nusd)
+        return _Outcome(call.names.model, sure, why, call.nusd, call.nusd)
 
     def notes(self) -> Iterable[str]:
         """Yield what the figures do not say."""
@@ -280,31 +263,29 @@ _MENDABLE: Final = ("no price for", "the price book has no price")
 
 def _unlike(call: Recorded) -> str:
     if call.nusd is None:
-        return f"unpriced: {call.unpriced}"
-    if call.source == "provider":
+        return f"unpriced: {call.names.unpriced}"
+    if call.names.source == "provider":
         return "the provider said what it costs"
     return "its recorded dollars are not those of this price book"
 
 
-def _id(book: PriceBook, call: Recorded) -> str:
-    match = book.find(models_of(call), None, call.provider or None)
+def _id(book: PriceBook, names: Names) -> str:
+    match = book.find(models_of(names), None, names.provider or None)
     return "" if isinstance(match, NoPrice) else match.model.lower()
 
 
-def _cached(usage: Usage, time_to_live: TimeToLive | None) -> Usage:
-    """Return a usage whose cache has another time to live."""
+def _cached(counts: Counts, time_to_live: TimeToLive | None) -> Counts:
+    """Return counts whose cache has another time to live."""
     if time_to_live is None:
-        return usage
-    counts: dict[str, Count] = {}
-    for kind, count in usage.counts.items():
-        name: str = kind
+        return counts
+
+    def name(kind: str) -> str:
         if kind in CACHE_WRITE_TOKENS:
-            before = name.replace("_5m", "").replace("_1h", "")
-            name = {"5m": before, "1h": before.replace("_write", "_write_1h"), "none": _fresh(before)}[time_to_live]
-        elif kind in CACHE_READ_TOKENS and time_to_live == "none":
-            name = _fresh(name)
-        counts[name] = plus(counts.get(name, 0), count)
-    return usage_of(counts)
+            before = kind.replace("_5m", "").replace("_1h", "")
+            return {"5m": before, "1h": before.replace("_write", "_write_1h"), "none": _fresh(before)}[time_to_live]
+        return _fresh(kind) if kind in CACHE_READ_TOKENS and time_to_live == "none" else kind
+
+    return renamed(counts, name)
 
 
 def _fresh(kind: str) -> str:
@@ -346,15 +327,16 @@ def _measured(calls: Calls, book: PriceBook, swaps: Sequence[Swap]) -> dict[tupl
     names: dict[tuple[str, str, str], str | None] = {}
     samples: dict[tuple[str, str], _Sample] = {}
     for call in calls():
-        if not call.counts or call.tool or call.source == "estimated":
+        counts, each = call.counts, call.names
+        if not counts or each.tool or each.source == "estimated":
             continue
-        key = (call.provider, call.served, call.requested)
+        key = (each.provider, each.served, each.requested)
         if key not in names:
-            spelled = (call.served.lower(), call.requested.lower(), _id(book, call))
+            spelled = (each.served.lower(), each.requested.lower(), _id(book, each))
             names[key] = next((name for name in spelled if name in wanted), None)
         name = names[key]
         if name is not None:
-            samples.setdefault((call.agent, name), _Sample()).add(usage_of(call.counts))
+            samples.setdefault((each.agent, name), _Sample()).add(usage_of(counts))
     found: dict[tuple[str, str], Ratio] = {}
     for swap in swaps:
         for agent in {agent for agent, _ in samples}:
@@ -372,13 +354,13 @@ def _between(old: _Sample, new: _Sample, side: int) -> tuple[Decimal, Decimal]:
     return Decimal(repr(ratio * max(0.0, 1 - error))), Decimal(repr(ratio * (1 + error)))
 
 
-def _stretched(call: Recorded, ratio: Ratio, end: int) -> Usage:
-    """Return the counts of a call for a model that needs more or fewer tokens."""
+def _stretched(recorded: Counts, ratio: Ratio, end: int) -> Counts:
+    """Return counts for a model that needs more or fewer tokens."""
     counts: dict[str, Count] = {}
-    for kind, count in call.counts.items():
+    for kind, count in recorded.items():
         if not kind.endswith("_tokens"):
             counts[kind] = count
             continue
         side = ratio.output if kind.startswith("output_") else ratio.input
         counts[kind] = int((Decimal(count) * side[end]).to_integral_value())
-    return usage_of(counts)
+    return counts

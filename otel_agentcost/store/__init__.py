@@ -12,6 +12,7 @@ span_rows.py     what a span adds: rules for every backend of spans
 span_sql.py      the same rules in the SQL of ClickHouse
 remote.py        servers that are asked over HTTP
 zstd.py          compressed files
+single_calls.py  single calls, and the sources that have them
 sources/         where answers come from: one file for each kind of store
 
 `telemetry.recorder` passes settled calls to the writer. The commands of `cli` and `otel_agentcost.spend` read.

@@ -210,8 +210,13 @@ def cells(line: Line) -> tuple[str, ...]:
 
 
 def shown(name: str) -> str:
-    """Return a name for a terminal, without characters that would do something there."""
-    return (name if name.isprintable() else repr(name)[1:-1]) or "-"
+    """Return a name for a table; a dash for none."""
+    return printable(name) or "-"
+
+
+def printable(text: str) -> str:
+    """Return a text without characters that would do something where it is shown."""
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 def figures(sums: Sums) -> tuple[str, ...]:

@@ -1,15 +1,34 @@
-"""Single calls of a store, read one after the other, so that the memory of a reader does not grow with their number."""
+"""Single calls, for questions that sums cannot answer: a price that is applied again, a bill, the dearest runs.
+
+They are read one after the other, so that the memory of a reader does not grow with their number. A source that has
+them is a `Detailed` one; `detailed` says so where it is not.
+"""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from decimal import Decimal
+from functools import lru_cache
 from typing import NamedTuple, Protocol, runtime_checkable
 
-from otel_agentcost.core.usage import Tokens
+from otel_agentcost.core.usage import NO_TOKENS, Count, Tokens
 from otel_agentcost.store import fingerprints
-from otel_agentcost.store.questions import Question, Source, Sums
+from otel_agentcost.store.questions import Question, Source, Sums, UnclearQuestion
 from otel_agentcost.store.rows import counts_of
+
+Terms = tuple[tuple[str, str], ...]
+"""Conditions of a price, as the price book takes them: pairs such as `("service_tier", "flex")`."""
+
+
+class NoSingleCalls(UnclearQuestion):
+    """A source has sums only."""
+
+
+@lru_cache(maxsize=4096)
+def terms_of(written: str) -> Terms:
+    """Return terms that a store has as text, such as `processing=batch,service_tier=flex`."""
+    pairs = (part.partition("=") for part in written.split(",") if part)
+    return tuple((name, value) for name, _, value in pairs)
 
 
 class Names(NamedTuple):
@@ -38,10 +57,17 @@ class Names(NamedTuple):
         return self.served or self.requested
 
     @property
-    def conditions(self) -> tuple[tuple[str, str], ...]:
+    def conditions(self) -> Terms:
         """The terms of the price, as the price book takes them."""
-        pairs = (part.partition("=") for part in self.terms.split(",") if part)
-        return tuple((name, value) for name, _, value in pairs)
+        return terms_of(self.terms)
+
+
+class Part(NamedTuple):
+    """Tokens of another model within a call, or of another attempt."""
+
+    model: str | None
+    counts: Mapping[str, Count]
+    terms: Terms
 
 
 class Recorded(NamedTuple):
@@ -49,14 +75,16 @@ class Recorded(NamedTuple):
 
     number: int
     at: float
-    """Seconds since the epoch."""
+    """The time of the settlement, in seconds since the epoch."""
     names: Names
     calls: int
     """1 for a model call; 0 for a tool, and for what is settled after its call."""
     nusd: int | None
     """Billionths of a dollar; None if nothing of the cost is known."""
     tokens: Tokens | None
+    """All of them, with those of other models within the call."""
     units: str | None
+    """The counts as JSON, where the sums of tokens do not say it all."""
     stop: str
     conversation: str
     trace: str
@@ -65,9 +93,22 @@ class Recorded(NamedTuple):
     segments: bytes | None
 
     @property
-    def counts(self) -> Mapping[str, int | Decimal]:
-        """The disjoint counts by kind; empty if no tokens are known."""
-        return counts_of(self.tokens, self.units) if self.tokens is not None else {}
+    def counts(self) -> Mapping[str, Count]:
+        """The disjoint counts by kind, without those of `extra`; empty if no tokens are known."""
+        if self.tokens is None and self.units is None:
+            return {}
+        return counts_of(self.tokens or NO_TOKENS, self.units)
+
+    @property
+    def extra(self) -> tuple[Part, ...]:
+        """The tokens of other models within the call, and of other attempts."""
+        if self.units is None or '"extra"' not in self.units:
+            return ()
+        found = json.loads(self.units).get("extra", ())
+        return tuple(
+            Part(model, counts_of(NO_TOKENS, json.dumps({"units": counts})), tuple(terms.items()))
+            for model, counts, terms in found
+        )
 
     @property
     def kept(self) -> int:
@@ -123,7 +164,11 @@ class Detailed(Source, Protocol):
         ...
 
     def each(self, question: Question) -> Iterator[Recorded]:
-        """Yield the calls of a period in the order of time. The groupings do not matter."""
+        """Yield the calls of a period in the order of time. The groupings do not matter.
+
+        Raises:
+            UnclearPeriod: Single calls of the period are deleted, and only sums of their hours are kept.
+        """
         ...
 
     def dearest(self, question: Question, number: int) -> Sequence[Dear]:
@@ -137,3 +182,18 @@ class Detailed(Source, Protocol):
     def loops(self, question: Question) -> tuple[int, int]:
         """Return the number of loops that were found in a period, and the billionths of a dollar that they wasted."""
         ...
+
+
+def detailed(source: Source, where: str) -> Detailed:
+    """Return a source that has single calls.
+
+    Args:
+        source: Any source.
+        where: Its name, for the sentence.
+
+    Raises:
+        NoSingleCalls: It has sums only.
+    """
+    if isinstance(source, Detailed):
+        return source
+    raise NoSingleCalls(f"{where} has no single calls: name a store such as sqlite:////path/to/file.")

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -184,7 +185,16 @@ def test_watch_shows_the_budgets_again_until_it_is_stopped(telemetry: Telemetry,
     command = [sys.executable, "-m", "tests.cli.agentcost", "budgets", "--watch", "--format", "csv"]
     pipe = subprocess.PIPE
     with (
-        subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True) as watch,
+        subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            # A job in the background ignores it, and so would this process.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 (sets a handler alone)
+        ) as watch,
         budgeted(telemetry, budgets="total:calls=9", ledger=url),
     ):
         assert watch.stdout is not None

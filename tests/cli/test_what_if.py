@@ -96,7 +96,8 @@ def test_every_form_has_the_same_figures(capsys: pytest.CaptureFixture[str]) -> 
         (["--terms", "flex"], "is no condition"),
         (["--since", "2020-01-01", "--until", "2020-01-02"], "No call is recorded since 2020-01-01 until 2020-01-02"),
         (["--prices", "/nowhere/prices.json"], "cannot be read"),
-        (["--source", "prometheus://host"], "has no single calls"),
+        (["--source", "nowhere://host"], "is no source of spend"),
+        (["--from", "prometheus://host"], "has no single calls"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,13 +17,15 @@ import pytest
 
 from otel_agentcost.core import money
 from otel_agentcost.core.usage import Usage
+from otel_agentcost.insight.repricing import usage_of
 from otel_agentcost.insight.what_if import LEAST, Answer, Change, Swap, what_if
-from otel_agentcost.insight.what_if_prices import usage_of
 from otel_agentcost.insight.what_if_tokenizers import same_tokenizer, tokenizer_of
 from otel_agentcost.pricebook import PriceBook, open_book
-from otel_agentcost.store.recorded import Recorded, recorded_calls
+from otel_agentcost.store.questions import Question
+from otel_agentcost.store.single_calls import Recorded
+from otel_agentcost.store.sources import open_detailed
 from tests.recordings.replay import replay
-from tests.store.recorded import spend, url_of
+from tests.store.recorded import a_record, changed, spend, url_of
 from tests.support.budgeted_calls import budgeted
 from tests.support.in_memory import Telemetry
 from tests.support.model_server import ModelServer
@@ -46,7 +48,8 @@ def test_without_a_change_recordings_cost_what_was_recorded(
             refused = pytest.raises((openai.APIStatusError, anthropic.APIStatusError))
             with refused if line["status"] >= 400 else nullcontext():
                 replay(line, model_server)
-    calls = list(recorded_calls(url_of(path), None, None))
+    with open_detailed(url_of(path)) as source:
+        calls = list(source.each(Question()))
     answer = what_if(lambda: calls, BOOK, Change())
     assert answer.low == answer.high == answer.recorded == spend(path).total.nusd
     for call in calls:
@@ -64,29 +67,18 @@ def a_row(model: str = "gpt-4o", *, provider: str = "openai", book: PriceBook = 
     """A recorded call, with the dollars of the book."""
     counts = more.pop("counts", {"input_tokens": 1234, "output_tokens": 321})
     terms = more.pop("terms", {})
-    row = Recorded(
+    usd = cost(model, usage_of(counts), provider=provider, book=book, terms=tuple(terms.items()))
+    row = a_record(
         at=AT,
         provider=provider,
         requested=model,
         served=model,
-        operation="chat",
-        price="",
-        book="",
         terms=terms,
-        source="list",
-        unpriced="",
-        error="",
         agent="bees",
-        feature="",
-        tool="",
-        calls=1,
-        nusd=None,
+        nusd=money.to_nano(usd),
         counts=counts,
-        extra=(),
-        request=None,
     )
-    usd = cost(row.model, usage_of(counts), provider=provider, book=book, terms=tuple(terms.items()))
-    return row._replace(nusd=money.to_nano(usd))._replace(**more)
+    return changed(row, **more)
 
 
 def cost(
@@ -114,8 +106,8 @@ def test_a_model_with_the_same_tokenizer_is_exact() -> None:
     rows = [a_row("gpt-4o-2024-08-06", counts={"input_tokens": n, "output_tokens": n // 3 + 1}) for n in (7, 1001, 99)]
     answer = asked([*rows, a_row("gpt-4o-mini")], Change(swaps=[Swap("gpt-4o", "gpt-4.1-mini")]))
     expected = sum(nano(cost("gpt-4.1-mini", usage_of(row.counts))) for row in rows)
-    changed = next(line for line in answer.lines if line.becomes == "gpt-4.1-mini")
-    assert (changed.sure, changed.low, changed.high, changed.calls) == ("exact", expected, expected, 3)
+    other_model = next(line for line in answer.lines if line.becomes == "gpt-4.1-mini")
+    assert (other_model.sure, other_model.low, other_model.high, other_model.calls) == ("exact", expected, expected, 3)
     other = next(line for line in answer.lines if line.model == "gpt-4o-mini")
     assert other.low == other.high == other.recorded
     assert "needs a test" in answer.notes[0]
@@ -151,7 +143,7 @@ def test_another_price_list_is_exact(tmp_path: Path) -> None:
     file = tmp_path / "new.json"
     prices = {"gpt-4o": {"input_mtok": "1", "output_mtok": "2"}, "ours": {"input_mtok": "3", "output_mtok": "4"}}
     file.write_text(f'{{"models": {str(prices).replace(chr(39), chr(34))}}}', encoding="utf-8")
-    unknown = a_row()._replace(requested="ours", served="ours", nusd=None, source="", unpriced="no price for 'ours'")
+    unknown = changed(a_row(), requested="ours", served="ours", nusd=None, source="", unpriced="no price for 'ours'")
     answer = asked([a_row(), unknown], Change(book=open_book(file)))
     known, mended = answer.lines
     assert known.low == known.high == 1234 * 1000 + 321 * 2000
@@ -206,7 +198,7 @@ def test_another_tokenizer_is_a_range_from_own_traffic() -> None:
     rows = traffic(200, 1.3)
     answer = asked(rows, Change(swaps=[Swap("claude-sonnet-4-5", "claude-opus-5")]))
     line = next(line for line in answer.lines if line.model == "claude-sonnet-4-5")
-    truth = sum(row.nusd or 0 for row in rows if row.model == "claude-opus-5")
+    truth = sum(row.nusd or 0 for row in rows if row.names.model == "claude-opus-5")
     assert line.sure == "range"
     assert line.low < truth < line.high
     assert line.high - line.low < truth * 0.05
@@ -232,7 +224,7 @@ def test_an_unknown_ratio_is_refused() -> None:
 )
 def test_what_cannot_be_worked_out_again_keeps_its_dollars(more: dict[str, Any], why: str) -> None:
     """And says why."""
-    row = a_row()._replace(**more)
+    row = changed(a_row(), **more)
     (line,) = asked([row], Change(terms={"processing": "batch"})).lines
     assert (line.sure, line.low, line.unknown) == ("kept", row.nusd or 0, row.nusd is None)
     assert why in line.why

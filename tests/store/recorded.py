@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
@@ -15,6 +16,7 @@ from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.store.questions import Question, Spend
+from otel_agentcost.store.single_calls import Names, Recorded
 from otel_agentcost.store.sources.sqlite import SqliteSource
 from otel_agentcost.store.writer import Writer
 from otel_agentcost.telemetry.receiver import Settled
@@ -85,3 +87,44 @@ def a_call(
         call=Call(operation="chat", model=model, body=body),
         answer=Answer(usage=usage, model=f"{model}-2024-07-18", finish_reasons=("stop",)),
     )
+
+
+def a_record(
+    *,
+    at: float,
+    nusd: int | None,
+    counts: Mapping[Any, Any],
+    terms: Mapping[str, str] | None = None,
+    extra: Sequence[tuple[str | None, Mapping[str, Any], Mapping[str, str]]] = (),
+    **names: Any,
+) -> Recorded:
+    """A call as it is read from a store, without a store."""
+    given = {"operation": "chat", "source": "list", **names}
+    row = Recorded(
+        number=1,
+        at=at,
+        names=Names(**{**dict.fromkeys(Names._fields, ""), **given}),
+        calls=1,
+        nusd=nusd,
+        tokens=None,
+        units=None,
+        stop="stop",
+        conversation="",
+        trace="",
+        base=None,
+        segments=None,
+    )
+    return changed(row, counts=counts, terms=terms or {}, extra=extra)
+
+
+def changed(row: Recorded, **more: Any) -> Recorded:
+    """A recorded call with other fields or names."""
+    if "terms" in more:
+        more["terms"] = ",".join(f"{name}={value}" for name, value in more["terms"].items())
+    if "counts" in more:
+        counts, extra = more.pop("counts"), more.pop("extra", ())
+        plain = {"units": dict(counts), "extra": [list(each) for each in extra]}
+        more |= {"units": json.dumps(plain, default=str) if counts or extra else None}
+        more |= {"tokens": Usage(counts=counts).tokens() if counts else None}
+    names = {name: more.pop(name) for name in list(more) if name in Names._fields}
+    return row._replace(names=row.names._replace(**names), **more)

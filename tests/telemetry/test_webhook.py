@@ -42,6 +42,13 @@ def told() -> Iterator[ModelServer]:
     with ModelServer() as server:
         server.responder = lambda _: Reply(body=b"ok", content_type="text/plain")
         yield server
+        server.responder = lambda _: Reply(body=b"ok", content_type="text/plain")
+        while MADE:  # no thread of a test logs in the next one
+            MADE.pop().force_flush()
+
+
+MADE: list[Webhook] = []
+"""The webhooks of the current test."""
 
 
 class Told:
@@ -51,6 +58,7 @@ class Told:
         self.now = 0.0
         self.server = server
         self.webhook = Webhook(server.url + PATH, "host.example", slack=slack, clock=lambda: self.now)
+        MADE.append(self.webhook)
 
     def tell(self, rule: str = "user/day:usd=1", text: str = "It is used up.") -> None:
         """One event."""

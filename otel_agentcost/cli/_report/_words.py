@@ -6,12 +6,13 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, tzinfo
 from typing import Final, NamedTuple
 
+from otel_agentcost.cli._figures import unpriced
 from otel_agentcost.core import money
 from otel_agentcost.insight.forecast import Forecast, RunsOut
 from otel_agentcost.insight.recommendations import Class, Finding
 from otel_agentcost.insight.report import Period, Report, others
 from otel_agentcost.insight.trend import Change
-from otel_agentcost.store.questions import Spend, Sums
+from otel_agentcost.store.questions import COLUMNS, Spend, Sums, figures
 
 MOST: Final = 20
 """Lines of a table; the others are one line."""
@@ -84,10 +85,16 @@ def moment(at: float, zone: tzinfo) -> str:
     return datetime.fromtimestamp(at, zone).strftime("%Y-%m-%d %H:%M %Z")
 
 
-def unpriced(report: Report) -> Iterator[str]:
-    """Yield why calls are unpriced."""
-    for reason, calls in sorted(report.reasons.items(), key=lambda each: -each[1]):
-        yield f"unpriced: {calls:,} calls: {reason}"
+def said(report: Report) -> Iterator[str]:
+    """Yield the sentences below the head: why calls are unpriced, the trend, and what lies ahead."""
+    yield from unpriced(report.reasons)
+    yield from trend(report)
+    yield from ahead(report)
+
+
+def notes(report: Report) -> Sequence[str]:
+    """Return the sentences at the end."""
+    return (*([NEVER_ADDED] if report.findings else []), *report.notes)
 
 
 def trend(report: Report) -> Iterator[str]:
@@ -152,9 +159,6 @@ def tables(report: Report) -> Iterator[Table]:
         yield _runs(report)
 
 
-FIGURES: Final = ("calls", "tools", "input", "cached", "output", "dollars")
-
-
 def _view(spend: Spend) -> Table:
     first, number, rest = others(spend, MOST)
     decimals = decimals_of([*(line.sums.nusd for line in first), rest.nusd])
@@ -163,7 +167,7 @@ def _view(spend: Spend) -> Table:
     if number:
         rows.append((f"{number:,} others", *blank, *_figures(rest, decimals)))
     rows.append(("total", *blank, *_figures(spend.total, decimals)))
-    return Table(f"by {', '.join(spend.by)}", (*spend.by, *FIGURES), tuple(rows), len(spend.by), total=True)
+    return Table(f"by {', '.join(spend.by)}", (*spend.by, *COLUMNS), tuple(rows), len(spend.by), total=True)
 
 
 def _runs(report: Report) -> Table:
@@ -172,12 +176,11 @@ def _runs(report: Report) -> Table:
         (run.run, run.agent, moment(run.began, report.wanted.zone), *_figures(run.sums, decimals))
         for run in report.runs
     ]
-    return Table("dearest runs", ("run", "agent", "began", *FIGURES), tuple(rows), 3, total=False)
+    return Table("dearest runs", ("run", "agent", "began", *COLUMNS), tuple(rows), 3, total=False)
 
 
 def _figures(sums: Sums, decimals: int) -> tuple[str, ...]:
-    numbers = (sums.calls, sums.tools, sums.input, sums.cache_read, sums.output)
-    return (*(f"{number:,}" for number in numbers), dollars(sums, decimals))
+    return (*figures(sums)[:-1], dollars(sums, decimals))
 
 
 class Advice(NamedTuple):

@@ -15,9 +15,8 @@ def pieces(source: Source, wanted: Wanted, repricing: Repricing) -> Iterator[str
     report = report_of(source, wanted, repricing)
     names = tuple(dict.fromkeys(name for view in report.views for name in view.by))
     rows = [
-        {"table": ",".join(view.by), **dict.fromkeys(names, ""), **dict(zip(view.by, line.keys, strict=True))}
-        | _figures.as_json(line.sums)
+        {"table": ",".join(view.by), **dict.fromkeys(names, ""), **line}
         for view in report.views
-        for line in view
+        for line in _figures.lines_json(view)
     ]
     yield f"{_figures.csv_of(rows)}\n"

@@ -7,29 +7,22 @@ import io
 from collections.abc import Iterator
 
 from otel_agentcost.cli import _figures
-from otel_agentcost.errors import AgentCostError
 from otel_agentcost.insight import focus
 from otel_agentcost.insight.report import Wanted
 from otel_agentcost.insight.repricing import Repricing
 from otel_agentcost.store.questions import Question, Source
-from otel_agentcost.store.single_calls import Detailed
+from otel_agentcost.store.single_calls import detailed
 
 _CHUNK = 500
 
 
-class NoSingleCalls(AgentCostError):
-    """A source has sums only, of which no bill can be made."""
-
-
 def pieces(source: Source, wanted: Wanted, repricing: Repricing) -> Iterator[str]:
     """Yield a bill. See `_report.pieces`."""
-    if not isinstance(source, Detailed):
-        raise NoSingleCalls("This source has no single calls, which --format focus needs: use --format csv.")
     since, until = wanted.period
     written = io.StringIO()
     writer = csv.DictWriter(written, focus.COLUMNS, lineterminator="\n")
     writer.writeheader()
-    calls = source.each(Question(since=since, until=until, zone=wanted.zone))
+    calls = detailed(source, "This source").each(Question(since=since, until=until, zone=wanted.zone))
     for number, row in enumerate(focus.rows(calls, repricing)):
         writer.writerow(_figures.shielded(row))
         if number % _CHUNK == 0:

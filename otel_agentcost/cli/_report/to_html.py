@@ -8,11 +8,11 @@ from html import escape
 from pathlib import Path
 from typing import Any, Final
 
+from otel_agentcost.cli._figures import as_float
 from otel_agentcost.cli._report import _words
-from otel_agentcost.core import money
 from otel_agentcost.insight.report import Report, Wanted, report_of
 from otel_agentcost.insight.repricing import Repricing
-from otel_agentcost.store.questions import Line, Source, Spend, Sums
+from otel_agentcost.store.questions import Line, Source, Spend, Sums, printable
 
 _FOLDER: Final = Path(__file__).parent
 _MODELS: Final = 7
@@ -34,8 +34,7 @@ def pieces(source: Source, wanted: Wanted, repricing: Repricing) -> Iterator[str
         f"<style>\n{_file('page.css')}</style>\n</head>\n<body>\n"
     )
     yield f"<h1>{_safe(_words.head(report))}</h1>\n"
-    said = (*_words.unpriced(report), *_words.trend(report), *_words.ahead(report))
-    yield f"<ul>{''.join(f'<li>{_safe(line)}</li>' for line in said)}</ul>\n"
+    yield f"<ul>{''.join(f'<li>{_safe(line)}</li>' for line in _words.said(report))}</ul>\n"
     charts = _charts(report)
     yield '<div class="charts">\n'
     for name, chart in charts.items():
@@ -44,8 +43,7 @@ def pieces(source: Source, wanted: Wanted, repricing: Repricing) -> Iterator[str
     yield "</div>\n"
     yield from _advice(report)
     yield from map(_table, _words.tables(report))
-    notes = (*([_words.NEVER_ADDED] if report.findings else []), *report.notes)
-    yield "".join(f"<p>{_safe(note)}</p>\n" for note in notes)
+    yield "".join(f"<p>{_safe(note)}</p>\n" for note in _words.notes(report))
     figures = json.dumps(charts, ensure_ascii=True).replace("<", "\\u003c")
     yield f'<script type="application/json" id="charts">{figures}</script>\n'
     yield f"<script>\n{_file('vendor/chart.umd.min.js')}</script>\n<!--\n{_file('vendor/chart.js.LICENSE.md')}-->\n"
@@ -95,7 +93,7 @@ def _daily(report: Report) -> dict[str, Any]:
         key = line.keys[0], line.keys[1] if line.keys[1] in first else "others"
         amounts[key] = amounts.get(key, 0) + line.sums.nusd
     names = [*first, "others"] if any(name == "others" and nusd for (_, name), nusd in amounts.items()) else first
-    sets = [{"label": name, "data": [_usd(amounts.get((day, name), 0)) for day in days]} for name in names]
+    sets = [{"label": name, "data": [as_float(amounts.get((day, name), 0)) for day in days]} for name in names]
     title = f"Dollars by day and model{' (priced calls)' if report.total.unpriced > 0 else ''}"
     return {"kind": "stacked", "title": title, "labels": days, "sets": sets}
 
@@ -111,7 +109,7 @@ def _change(report: Report) -> dict[str, Any]:
         at += nusd
     steps.append((0, change.now))
     labels = ["before", "volume", "mix", "price", "now"]
-    data = [[_usd(low), _usd(high)] for low, high in steps]
+    data = [[as_float(low), as_float(high)] for low, high in steps]
     title = "Change since the period before"
     return {"kind": "steps", "title": title, "labels": labels, "sets": [{"label": "dollars", "data": data}]}
 
@@ -120,9 +118,9 @@ def _bars(view: Spend) -> dict[str, Any]:
     lines = view.lines[:_BARS]
     rest = Spend(view.by, view.lines[_BARS:]).total
     labels = [_label(line) for line in lines]
-    data = [_usd(line.sums.nusd) for line in lines]
+    data = [as_float(line.sums.nusd) for line in lines]
     if rest != Sums():
-        labels, data = [*labels, "others"], [*data, _usd(rest.nusd)]
+        labels, data = [*labels, "others"], [*data, as_float(rest.nusd)]
     title = f"Dollars by {view.by[0]}"
     return {"kind": "bars", "title": title, "labels": labels, "sets": [{"label": "dollars", "data": data}]}
 
@@ -135,12 +133,8 @@ def _label(line: Line) -> str:
     return f"{name} (at least)" if line.sums.unpriced > 0 else name
 
 
-def _usd(nusd: int) -> float:
-    return money.to_float(money.from_nano(nusd))
-
-
 def _safe(text: str) -> str:
-    return escape(text if text.isprintable() else repr(text)[1:-1])
+    return escape(printable(text))
 
 
 def _file(name: str) -> str:

@@ -29,12 +29,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "period": _period(Period(report.wanted.period.since, report.wanted.until)),
         "total": _figures.as_json(report.total),
         "unpriced": dict(report.reasons),
-        "by": {
-            ",".join(view.by): [
-                {**dict(zip(view.by, line.keys, strict=True)), **_figures.as_json(line.sums)} for line in view
-            ]
-            for view in report.views
-        },
+        "by": {",".join(view.by): _figures.lines_json(view) for view in report.views},
         "before": {"period": _period(before[0]), "total": _figures.as_json(before[1])} if before is not None else None,
         "change": _nano({**change._asdict(), "difference": change.difference}) if change is not None else None,
         "dearest_runs": [
@@ -124,6 +119,6 @@ def _nano(amounts: dict[str, int]) -> dict[str, float | int]:
     """Return amounts as dollars and as billionths."""
     found: dict[str, float | int] = {}
     for name, nusd in amounts.items():
-        found[f"{name}_usd".lstrip("_")] = money.to_float(money.from_nano(nusd))
+        found[f"{name}_usd".lstrip("_")] = _figures.as_float(nusd)
         found[f"{name}_nano_usd".lstrip("_")] = nusd
     return found

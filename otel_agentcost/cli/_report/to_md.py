@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from otel_agentcost.cli._report import _words
 from otel_agentcost.insight.report import Wanted, report_of
 from otel_agentcost.insight.repricing import Repricing
-from otel_agentcost.store.questions import Source
+from otel_agentcost.store.questions import Source, printable
 
 _MARKS = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
 
@@ -17,8 +17,7 @@ def pieces(source: Source, wanted: Wanted, repricing: Repricing) -> Iterator[str
     """Yield a report. See `_report.pieces`."""
     report = report_of(source, wanted, repricing)
     yield f"# {_cell(_words.head(report))}\n\n"
-    said = (*_words.unpriced(report), *_words.trend(report), *_words.ahead(report))
-    yield "".join(f"- {_cell(line)}\n" for line in said)
+    yield "".join(f"- {_cell(line)}\n" for line in _words.said(report))
     for each in _words.tables(report):
         yield f"\n## {_cell(each.title)}\n\n{_row(each.heads)}"
         yield _row(["---" if at < each.words else "---:" for at in range(len(each.heads))], raw=True)
@@ -28,8 +27,7 @@ def pieces(source: Source, wanted: Wanted, repricing: Repricing) -> Iterator[str
         for one in found:
             details = "".join(f"  - {_cell(detail)}\n" for detail in one.details)
             yield f"- **{_cell(one.dollars)}** {_cell(one.title)}\n{details}"
-    notes = (*([_words.NEVER_ADDED] if report.findings else []), *report.notes)
-    yield "".join(f"\n{_cell(note)}\n" for note in notes)
+    yield "".join(f"\n{_cell(note)}\n" for note in _words.notes(report))
 
 
 def _row(cells: tuple[str, ...] | list[str], *, raw: bool = False) -> str:
@@ -38,5 +36,4 @@ def _row(cells: tuple[str, ...] | list[str], *, raw: bool = False) -> str:
 
 def _cell(text: str) -> str:
     """Return a text that is no markup: names come from users."""
-    text = text if text.isprintable() else repr(text)[1:-1]
-    return _MARKS.sub(r"\\\1", text)
+    return _MARKS.sub(r"\\\1", printable(text))

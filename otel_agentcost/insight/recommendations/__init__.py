@@ -14,10 +14,10 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Final, Generic, Literal, NamedTuple, TypeVar
 
-from otel_agentcost.insight.repricing import Repricing
+from otel_agentcost.insight.repricing import Basis, Counts, Other, Repricing
 from otel_agentcost.store import fingerprints
 from otel_agentcost.store.questions import Spend, Sums
-from otel_agentcost.store.single_calls import Recorded, Repeated
+from otel_agentcost.store.single_calls import Recorded, Repeated, Terms
 
 Class = Literal["measured", "exact", "ceiling"]
 """`measured`: dollars that were spent or saved. `exact`: the same tokens at another price that is known. `ceiling`: at
@@ -71,30 +71,39 @@ class Evidence:
 class Seen:
     """One call, as watchers see it."""
 
-    __slots__ = ("_same", "call", "repricing", "segments")
+    __slots__ = ("_asked", "_basis", "call", "repricing", "segments")
 
     def __init__(self, call: Recorded, segments: tuple[bytes, ...] | None, repricing: Repricing) -> None:
         """Take a call with the fingerprints of its prompt; None if they are not known."""
         self.call = call
         self.segments = segments
         self.repricing = repricing
-        self._same: bool | None = None
+        self._asked = False
+        self._basis: Basis | None = None
 
     @property
-    def same(self) -> bool:
-        """True if the price book gives the recorded dollars, so that another price can be compared with them."""
-        if self._same is None:
-            self._same = self.repricing.same(self.call)
-        return self._same
+    def basis(self) -> Basis | None:
+        """The basis of the recorded dollars, so that another price can be compared with them; None if there is none."""
+        if not self._asked:
+            self._asked, self._basis = True, self.repricing.whole_basis(self.call)
+        return self._basis
 
-    def saved(self, counts: Mapping[str, object] | None = None, **other: object) -> int:
+    def saved(
+        self, counts: Counts | None = None, *, model: tuple[str, str] | None = None, terms: Terms | None = None
+    ) -> int:
         """Return the billionths of a dollar that the call would cost less; 0 if it would not, or nobody knows.
 
-        The arguments are those of `Repricing.nusd`.
+        Args:
+            counts: Other counts.
+            model: Another provider and model.
+            terms: Other terms of the price.
         """
-        if not self.same or self.call.nusd is None:
+        basis = self.basis
+        if basis is None or self.call.nusd is None:
             return 0
-        nusd = self.repricing.nusd(self.call, counts=counts, **other)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+        if model is not None:
+            basis = self.repricing.instead(basis, model[1], model[0])
+        nusd = self.repricing.nusd(self.call, basis, Other(counts, terms))
         return max(0, self.call.nusd - nusd) if nusd is not None else 0
 
 
@@ -188,6 +197,11 @@ def findings(evidence: Evidence, calls: Iterable[Recorded]) -> list[Finding]:
             see(seen)
     found = [finding for watcher in watchers for finding in watcher.found()]
     return sorted(found, key=lambda each: (CLASSES.index(each.kind), -each.nusd, each.name))
+
+
+def thread(call: Recorded) -> object:
+    """Return the key of calls whose prompts grow from one another."""
+    return call.chain, call.names.agent, call.names.model
 
 
 def place(call: Recorded) -> str:

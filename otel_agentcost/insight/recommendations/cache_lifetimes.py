@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from otel_agentcost.insight.recommendations import Bounded, Evidence, Finding, Seen, Tally, Watcher, place
-from otel_agentcost.insight.recommendations.rebuilt_prompts import LEAST, SHARE
-from otel_agentcost.insight.repricing import FRESH, WRITES, moved, renamed
+from otel_agentcost.insight.recommendations import Bounded, Evidence, Finding, Seen, Tally, Watcher, place, thread
+from otel_agentcost.insight.recommendations.rebuilt_prompts import Before
+from otel_agentcost.insight.repricing import FRESH, WRITES, Other, moved, renamed
 from otel_agentcost.store.fingerprints import shared
 
 _SHORT: Final = 300.0
@@ -20,12 +20,6 @@ class _Prefix(NamedTuple):
     at: float
     waiting: tuple[tuple[str, int], ...]
     """Places and savings of writes for an hour that have not needed it yet."""
-
-
-class _Before(NamedTuple):
-    at: float
-    cached: int
-    segments: tuple[bytes, ...]
 
 
 class _Longer:
@@ -48,7 +42,7 @@ class _CacheLifetimes(Watcher):
         self._shorter = Tally()
         self._longer: dict[str, _Longer] = {}
         self._prefixes = Bounded[_Prefix]()
-        self._before = Bounded[_Before]()
+        self._before = Bounded[Before]()
 
     def see(self, seen: Seen) -> None:
         tokens = seen.call.tokens
@@ -78,25 +72,25 @@ class _CacheLifetimes(Watcher):
     def _see_minutes(self, seen: Seen, segments: tuple[bytes, ...]) -> None:
         """Take a call for the question if what is kept for five minutes is needed again within the hour."""
         call, tokens = seen.call, seen.call.tokens
-        if tokens is None or not seen.same or call.nusd is None:
+        if tokens is None or seen.basis is None or call.nusd is None:
             return
         balance = self._longer.setdefault(place(call), _Longer())
-        key = (call.chain, call.names.agent, call.names.model)
+        key = thread(call)
         before = self._before.get(key)
         if before is not None and _SHORT < call.at - before.at <= _LONG:
-            lost = before.cached - tokens.cache_read
+            lost = before.lost(tokens.cache_read)
             unchanged = shared(before.segments, segments) == len(before.segments)
-            if unchanged and lost >= LEAST and lost > SHARE * before.cached:
+            if unchanged and lost:
                 balance.saved += seen.saved(moved(call.counts, lost, FRESH, "cache_read_tokens"))
                 balance.calls += 1
         if tokens.cache_write:
             counts = renamed(call.counts, _for_an_hour)
-            nusd = seen.repricing.nusd(call, counts=counts)
+            nusd = seen.repricing.nusd(call, seen.basis, Other(counts))
             # Without a price of its own, an hour looks like five minutes: then there is none at this provider.
             if nusd is None or nusd <= call.nusd:
                 return
             balance.surcharge += nusd - call.nusd
-        self._before.keep(key, _Before(call.at, tokens.cache_read + tokens.cache_write, segments))
+        self._before.keep(key, Before(call.at, tokens.cache_read + tokens.cache_write, segments))
 
     def found(self) -> Iterator[Finding]:
         for prefix in self._prefixes.values():

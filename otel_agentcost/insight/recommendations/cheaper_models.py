@@ -24,7 +24,7 @@ class _CheaperModels(Watcher):
         if model is None:
             return
         tally = self._tallies.setdefault((names.price, model), Tally())
-        tally.add(names.feature or names.agent, seen.saved(model=model))
+        tally.add(names.feature or names.agent, seen.saved(model=(names.price.partition("/")[0], model)))
 
     def found(self) -> Iterator[Finding]:
         for (price, model), tally in self._tallies.items():

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 from otel_agentcost.core import money
-from otel_agentcost.insight.recommendations import Bounded, Evidence, Finding, Seen, Tally, Watcher, place
+from otel_agentcost.insight.recommendations import Bounded, Evidence, Finding, Seen, Tally, Watcher, place, thread
 
 _STEP: Final = 5
 _SHARE: Final = 0.5
@@ -35,7 +35,7 @@ class _LongHistories(Watcher):
         call = seen.call
         if call.tokens is None or not call.calls or not call.chain:
             return
-        key = (call.chain, call.names.agent, call.names.model)
+        key = thread(call)
         steps = self._steps.get(key) or _Steps(0, 0)
         number = steps.number + 1
         if number <= _STEP:
@@ -43,9 +43,9 @@ class _LongHistories(Watcher):
             return
         self._steps.keep(key, _Steps(number, steps.tokens))
         growth = call.tokens.input - steps.tokens
-        if growth <= _SHARE * call.tokens.input or not seen.same:
+        if growth <= _SHARE * call.tokens.input or seen.basis is None:
             return
-        cost = seen.repricing.cost(call)
+        cost = seen.repricing.cost(call, seen.basis)
         paid = money.add(money.add(cost.input_usd, cost.cache_read_usd), cost.cache_write_usd)
         self._tally.add(place(call), money.to_nano(paid) * growth // call.tokens.input)
 

@@ -10,7 +10,6 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Final
 
-from otel_agentcost.core.prices import PRICE_KEY_OF, PRICE_KEYS
 from otel_agentcost.core.usage import DIMENSIONS, Kind
 from otel_agentcost.insight.reconcile import findings
 from otel_agentcost.insight.reconcile.apportion import billed_cells
@@ -18,10 +17,10 @@ from otel_agentcost.insight.reconcile.counted import Counted, count
 from otel_agentcost.insight.reconcile.findings import Finding, Suspect
 from otel_agentcost.insight.reconcile.kinds import bill_kind
 from otel_agentcost.insight.reconcile.split import Cause, Difference, ListPrice, Window, split
-from otel_agentcost.insight.what_if_prices import card_of
+from otel_agentcost.insight.repricing import card_of, rate_of
 from otel_agentcost.pricebook import NoPrice, PriceBook
 from otel_agentcost.store.bills.bill import Bill, days
-from otel_agentcost.store.recorded import Recorded
+from otel_agentcost.store.single_calls import Recorded
 
 SETTLING: Final = timedelta(hours=48)
 """How long a bill of a day may still change after its end."""
@@ -175,10 +174,8 @@ def list_price(book: PriceBook, provider: str) -> ListPrice:
         at = datetime.fromisoformat(f"{day}T12:00:00+00:00").timestamp()
         card = card_of(book, provider, (model,), terms_of_tier(tier), at)
         plain: Kind | None = next((each for each in _PLAIN if bill_kind(each) == kind), None)
-        unit = card.unit(plain) if card is not None and plain is not None else None
-        if card is None or unit is None:
-            return None
-        return card.price(unit, 0) * 10**9 / PRICE_KEYS[PRICE_KEY_OF[unit]].per
+        rate = rate_of(card, plain) if card is not None and plain is not None else None
+        return rate * 10**9 if rate is not None else None
 
     return price
 

@@ -11,10 +11,10 @@ from otel_agentcost.core import money
 from otel_agentcost.core.prices import Card
 from otel_agentcost.core.usage import Count
 from otel_agentcost.insight.reconcile.kinds import bill_kind, is_tool, shares
-from otel_agentcost.insight.what_if_prices import Models, card_of, models_of, parts
+from otel_agentcost.insight.repricing import Models, by_kind, card_of, models_of
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.store.bills.bill import Bill, day_of, tier_of
-from otel_agentcost.store.recorded import Recorded
+from otel_agentcost.store.single_calls import Recorded, Terms
 
 Group = tuple[str, str]
 """A model and a tier."""
@@ -84,20 +84,21 @@ def count(calls: Iterable[Recorded], bill: Bill, book: PriceBook, canonical: Cal
     """
     found = Counted()
     for call in calls:
-        if call.tool:
+        if call.names.tool:
             continue  # a tool of the application is in no bill of a provider
-        if call.provider not in bill.names:
+        if call.names.provider not in bill.names:
             continue  # in the bill of another provider
         _add(found, call, bill, book, canonical)
     return found
 
 
 def _add(found: Counted, call: Recorded, bill: Bill, book: PriceBook, canonical: Callable[[str], str]) -> None:
-    day, model, tier = day_of(call.at), canonical(call.model), tier_of(call.terms)
-    found.spellings.setdefault(model, call.model)
-    estimated = call.source == "estimated"
+    names = call.names
+    day, model, tier = day_of(call.at), canonical(names.model), tier_of(dict(names.conditions))
+    found.spellings.setdefault(model, names.model)
+    estimated = names.source == "estimated"
     given = list(_shares_of(found, call, book, canonical))
-    if not (call.error and call.nusd is None and not given):  # a call that failed is not billed
+    if not (names.error and call.nusd is None and not given):  # a call that failed is not billed
         whole = found.calls.setdefault((model, tier), {}).setdefault(day, Calls())
         whole.calls += call.calls
         whole.estimated += estimated * call.calls
@@ -122,10 +123,12 @@ def _add(found: Counted, call: Recorded, bill: Bill, book: PriceBook, canonical:
 
 
 def _shares_of(found: Counted, call: Recorded, book: PriceBook, canonical: Callable[[str], str]) -> Iterator[_Share]:
-    yield from _weighed(found, call, book, models_of(call), call.terms, call.counts, canonical(call.model))
+    names = call.names
+    terms = names.conditions
+    yield from _weighed(found, call, book, models_of(names), terms, call.counts, canonical(names.model))
     for part in call.extra:
-        model = canonical(part.model or call.model)
-        yield from _weighed(found, call, book, (part.model,), {**call.terms, **part.terms}, part.counts, model)
+        model = canonical(part.model or names.model)
+        yield from _weighed(found, call, book, (part.model,), (*terms, *part.terms), part.counts, model)
 
 
 def _weighed(
@@ -133,15 +136,15 @@ def _weighed(
     call: Recorded,
     book: PriceBook,
     models: Models,
-    terms: Mapping[str, str],
+    terms: Terms,
     counts: Mapping[str, Count],
     model: str,
 ) -> Iterator[_Share]:
-    key = (call.provider, models, tuple(terms.items()), call.at // 3600)
+    key = (call.names.provider, models, terms, call.at // 3600)
     if key not in found.cards:
-        found.cards[key] = card_of(book, call.provider, models, terms, call.at)
+        found.cards[key] = card_of(book, call.names.provider, models, dict(terms), call.at)
     card = found.cards[key]
-    weights = parts(card, counts) if card is not None else {}
+    weights = by_kind(card, counts) if card is not None else {}
     for kind, number in counts.items():
         weight = weights.get(kind, money.ZERO) if weights else Decimal(number)
         yield _Share(model, kind, number, weight)

@@ -5,13 +5,16 @@ A module has a function `open_source(url)`, which returns a `Source`. Another ki
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib import import_module
 from pkgutil import iter_modules
 
 from otel_agentcost.diagnostics import without_password
 from otel_agentcost.store.questions import Source, UnclearQuestion
+from otel_agentcost.store.single_calls import Detailed, detailed
 
-__all__ = ["open_source", "schemes"]
+__all__ = ["open_detailed", "open_source", "schemes"]
 
 
 def schemes() -> tuple[str, ...]:
@@ -37,3 +40,20 @@ def open_source(url: str) -> Source:
         )
     source: Source = import_module(f"{__name__}.{scheme.lower()}").open_source(url)
     return source
+
+
+@contextmanager
+def open_detailed(url: str) -> Generator[Detailed]:
+    """Open a source for its single calls, and close it at the end. All its answers are of one moment.
+
+    Raises:
+        NoSingleCalls: It has sums only.
+        AgentCostError: The scheme is unknown, or the source cannot be opened.
+    """
+    source = open_source(url)
+    try:
+        calls = detailed(source, f"{without_password(url)!r:.120}")
+        calls.hold()
+        yield calls
+    finally:
+        source.close()

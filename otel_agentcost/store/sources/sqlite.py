@@ -35,6 +35,12 @@ _SINGLE: Final = {
 }
 
 
+_FOREVER: Final = 1 << 62
+_NOT_SINGLE: Final = f", at a full hour, or leave out {', '.join(SINGLE)}"
+_LONGER: Final = ", or set OTEL_AGENTCOST_RECORD_DAYS higher for the future"
+"""What else helps if single calls are no longer kept: for sums, and for what needs single calls in any case."""
+
+
 class Happened(NamedTuple):
     """An event of the store."""
 
@@ -125,13 +131,16 @@ class SqliteSource:
     def kept_since(self) -> float:
         """See `Detailed`."""
         first, hour = self._rows("SELECT (SELECT min(at) FROM call), (SELECT min(hour) FROM hour)", ())[0]
-        if first is None or hour is None or hour >= first // 3_600_000:
+        if hour is None or (first is not None and hour >= first // 3_600_000):
             return 0.0
+        if first is None:
+            ((last,),) = self._rows("SELECT max(hour) FROM hour", ())
+            return float(3600 * (last + 1))
         return float(3600 * (first // 3_600_000 + 1))  # the first hour may have lost calls
 
     def each(self, question: Question) -> Iterator[Recorded]:
         """See `Detailed`."""
-        self._check_age(question)
+        self._check_age(question, _LONGER)
         where, values = self._where(question, hours=False)
         known: dict[int, Names] = {}
         sql = (
@@ -160,7 +169,7 @@ class SqliteSource:
 
     def dearest(self, question: Question, number: int) -> Sequence[Dear]:
         """See `Detailed`."""
-        self._check_age(question)
+        self._check_age(question, _LONGER)
         where, values = self._where(question, hours=False)
         sums = ", ".join(f"ifnull(sum({_OF_CALL.get(name, f'c.{name}')}), 0)" for name in SUMS)
         sql = (
@@ -176,7 +185,7 @@ class SqliteSource:
 
     def repeated(self, question: Question) -> Iterator[Repeated]:
         """See `Detailed`."""
-        self._check_age(question)
+        self._check_age(question, _LONGER)
         where, values = self._where(question, hours=False)
         which = f"{where} {'AND' if where else 'WHERE'} c.request IS NOT NULL AND c.nusd > 0 AND d.error = ''"
         sql = (
@@ -236,19 +245,27 @@ class SqliteSource:
         single = any(name in SINGLE for name in question.by)
         return single or local or question.session is not None or any(at % 3600 for at in borders)
 
-    def _check_age(self, question: Question) -> None:
+    def _check_age(self, question: Question, advice: str = _NOT_SINGLE) -> None:
         """Raise `UnclearPeriod` if calls of the period are deleted, and only their hours are kept."""
-        first = self._connection.execute("SELECT min(at) FROM call").fetchone()[0]
-        hour = self._connection.execute("SELECT min(hour) FROM hour").fetchone()[0]
-        if question.session is not None or first is None or hour is None:
+        if question.session is not None:
             return
-        if hour * 3600 >= first // 1000 - 3600 or (question.since is not None and question.since * 1000 >= first):
+        begins = -_FOREVER if question.since is None else question.since // 3600
+        ends = _FOREVER if question.until is None else question.until / 3600
+        sql = (
+            "SELECT (SELECT min(at) FROM call), (SELECT min(hour) FROM hour), "
+            "(SELECT min(hour) FROM hour WHERE hour >= ? AND hour < ?)"
+        )
+        ((first, oldest, hour),) = self._rows(sql, (begins, ends))
+        if hour is None:
             return
-        begins = datetime.fromtimestamp(first / 1000, question.zone)
-        whole = ", ".join(SINGLE)
+        if first is None:
+            raise UnclearPeriod(f"No single call of this time is kept, only sums of whole hours: begin later{advice}.")
+        if oldest * 3600 >= first // 1000 - 3600 or (question.since is not None and question.since * 1000 >= first):
+            return
+        moment = datetime.fromtimestamp(first / 1000, question.zone)
         raise UnclearPeriod(
-            f"Single calls are kept since {begins:%Y-%m-%d %H:%M}, and only sums of whole hours before: begin later, "
-            f"at a full hour, or leave out {whole}."
+            f"Single calls are kept since {moment:%Y-%m-%d %H:%M %Z}, and only sums of whole hours before: begin "
+            f"later{advice}."
         )
 
     def _key(self, name: str, question: Question, *, hours: bool) -> str:

@@ -14,10 +14,11 @@ from decimal import Decimal
 
 from otel_agentcost.core import money
 from otel_agentcost.insight.reconcile.kinds import bill_kind
-from otel_agentcost.insight.what_if_prices import card_of, parts
+from otel_agentcost.insight.repricing import by_kind, card_of
 from otel_agentcost.pricebook import PriceBook, open_book
 from otel_agentcost.store.bills.bill import Bill, BillLine, UsageLine, day_of, tier_of
-from otel_agentcost.store.recorded import Recorded
+from otel_agentcost.store.single_calls import Recorded
+from tests.store.recorded import a_record
 
 BOOK: PriceBook = open_book()
 FIRST = date(2026, 11, 1)
@@ -74,7 +75,7 @@ def cost(call: Happened, counts: Mapping[str, int]) -> dict[str, Decimal]:
         return {kind: call.unknown[kind] * number for kind, number in counts.items()}
     card = card_of(BOOK, "openai", (call.model,), call.terms, call.at)
     assert card is not None
-    return parts(card, counts)
+    return by_kind(card, counts)
 
 
 def recorded(calls: Iterable[Happened]) -> Iterator[Recorded]:
@@ -85,26 +86,17 @@ def recorded(calls: Iterable[Happened]) -> Iterator[Recorded]:
         counts = call.recorded_counts if call.recorded_counts is not None else call.counts
         priced = call.unknown is None
         usd = sum(cost(call, counts).values(), start=Decimal(0)) if priced else None
-        yield Recorded(
+        yield a_record(
             at=call.at,
             provider="openai",
             requested=call.model,
             served=call.model,
-            operation="chat",
             price="openai/some" if priced else "",
-            book="",
             terms=call.terms,
             source=("estimated" if call.recorded_counts is not None else "list") if priced else "",
             unpriced="" if priced else f"no price for {call.model}",
-            error="",
-            agent="",
-            feature="",
-            tool="",
-            calls=1,
             nusd=money.to_nano(usd) if usd is not None else None,
             counts=counts,
-            extra=(),
-            request=None,
         )
 
 

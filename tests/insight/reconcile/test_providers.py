@@ -13,12 +13,13 @@ from otel_agentcost.core import money
 from otel_agentcost.insight.reconcile.comparison import Comparison, compare, window_of
 from otel_agentcost.insight.reconcile.kinds import bill_kind
 from otel_agentcost.insight.reconcile.proposals import price_file, proposals
-from otel_agentcost.insight.what_if_prices import card_of, parts, usage_of
+from otel_agentcost.insight.repricing import by_kind, card_of, usage_of
 from otel_agentcost.pricebook import open_book
 from otel_agentcost.store.bills.bill import Bill, BillLine, UsageLine
 from otel_agentcost.store.bills.openrouter import _MERGED
-from otel_agentcost.store.recorded import Recorded
+from otel_agentcost.store.single_calls import Recorded
 from tests.insight.reconcile.month import BOOK
+from tests.store.recorded import a_record
 
 DAY = "2026-11-03"
 AT = datetime(2026, 11, 3, 9, tzinfo=timezone.utc).timestamp()
@@ -29,33 +30,13 @@ def dollars(provider: str, model: str) -> dict[str, Decimal]:
     """The dollars of a call by kind."""
     card = card_of(BOOK, provider, (model,), {}, AT)
     assert card is not None, model
-    return parts(card, COUNTS)
+    return by_kind(card, COUNTS)
 
 
 def a_row(provider: str, model: str) -> Recorded:
     """A recorded call."""
     usd = sum(dollars(provider, model).values(), start=Decimal(0))
-    return Recorded(
-        at=AT,
-        provider=provider,
-        requested=model,
-        served="",
-        operation="chat",
-        price="",
-        book="",
-        terms={},
-        source="list",
-        unpriced="",
-        error="",
-        agent="",
-        feature="",
-        tool="",
-        calls=1,
-        nusd=money.to_nano(usd),
-        counts=COUNTS,
-        extra=(),
-        request=None,
-    )
+    return a_record(at=AT, provider=provider, requested=model, nusd=money.to_nano(usd), counts=COUNTS)
 
 
 def compared(bill: Bill, calls: list[Recorded]) -> Comparison:

@@ -12,8 +12,9 @@ from otel_agentcost.insight.reconcile.comparison import compare, pieces, window_
 from otel_agentcost.insight.reconcile.kinds import bill_kind, shares
 from otel_agentcost.insight.reconcile.split import moved
 from otel_agentcost.store.bills.bill import Bill, BillLine, Sort, UsageLine
-from otel_agentcost.store.recorded import Recorded
+from otel_agentcost.store.single_calls import Recorded
 from tests.insight.reconcile.month import BOOK
+from tests.store.recorded import a_record
 
 SINCE, UNTIL = date(2026, 11, 1), date(2026, 11, 8)
 NOW = datetime(2026, 11, 7, 12, tzinfo=timezone.utc)
@@ -51,26 +52,16 @@ def rows(draw: st.DrawFn) -> Recorded:
     day, nusd = draw(st.integers(1, 7)), draw(st.none() | st.integers(0, 10**12))
     batch = draw(st.booleans())
     kinds = st.sampled_from(["input_tokens", "cache_read_tokens", "output_tokens", "web_searches"])
-    return Recorded(
+    return a_record(
         at=datetime(2026, 11, day, 8, tzinfo=timezone.utc).timestamp(),
         provider="openai",
         requested=draw(MODELS),
-        served="",
-        operation="chat",
-        price="",
-        book="",
         terms={"processing": "batch"} if batch else {},
         source=draw(st.sampled_from(["list", "estimated", "provider"])),
         unpriced="" if nusd is not None else "nobody knows",
         error=draw(st.sampled_from(["", "TimeoutError"])),
-        agent="",
-        feature="",
-        tool="",
-        calls=1,
         nusd=nusd,
         counts=draw(st.dictionaries(kinds, NUMBERS)),
-        extra=(),
-        request=None,
     )
 
 
