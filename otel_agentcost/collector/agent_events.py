@@ -62,10 +62,9 @@ def event_blocks(book: PriceBook) -> list[transform.Block]:
     at = datetime.fromisoformat(book.book.date).replace(tzinfo=timezone.utc).timestamp()
     own = book.finder.overrides.providers
     listed = {name: table for name, table in tables(book, at).items() if name in PROVIDERS or name in own}
-    first, again = transform.statements(book, listed)
     fresh = f"{_FOUND}{SAID} and {BASIS}{NIL}"
     blocks = [(is_event(agent), list(_normalize(agent))) for agent in AGENTS]
-    blocks += [(fresh, first), (transform.unfinished(), again)]
+    blocks += transform.pricing_blocks(book, listed, fresh)
     return [(for_logs(condition), [for_logs(one) for one in statements]) for condition, statements in blocks]
 
 

@@ -1,12 +1,16 @@
 """Look up the price of a model in the tables: by exact name, by patterns, then by tier, time and size of the call.
 
-The cache keys: `t` the table, `k` the key of the line, `row` its fields. See `tables` for the format of a line.
+The cache keys: `t` the piece of the table, `k` the key of the line (the provider, a tab, the name), `row` its fields,
+`rule` the key of the pattern that matches. See `tables` for the format of a line.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
 
+from otel_agentcost.collector.dated_names import DATE, MARK, dated_stems
+from otel_agentcost.collector.hash_table import load
 from otel_agentcost.collector.ottl import (
     NIL,
     NONE,
@@ -16,7 +20,6 @@ from otel_agentcost.collector.ottl import (
     attribute,
     cache,
     condition,
-    drop,
     find,
     joined,
     matches,
@@ -27,9 +30,6 @@ from otel_agentcost.collector.tables import Table
 from otel_agentcost.core import aliases, semconv
 from otel_agentcost.pricebook.service_tiers import standard_tiers, tiers_at_the_same_price
 
-_CHUNK = 3_000
-"""Characters of a table in one statement: the time in which the Collector parses it grows with their square."""
-_GROUP = 10
 _SAME_PRICE = tiers_at_the_same_price()
 
 
@@ -40,132 +40,150 @@ def _names(tiers: Iterable[str]) -> str:
 _STANDARD = _names(standard_tiers())
 
 
-def look_up(found: Mapping[str, Table]) -> Iterator[str]:
-    """Yield the statements that look up the price.
+def look_up(found: Mapping[str, Table], *conditions: str, dated: bool = True) -> Iterator[str]:
+    """Yield the statements that look up the model's exact name, or the stem of a dated one.
 
     Args:
         found: The tables, by provider.
+        conditions: The conditions of all statements.
+        dated: Whether to look up stems, which `look_up_by_rules` finds, too, but more slowly.
     """
-    p, m, t, k, key, row = (cache(name) for name in ("p", "m", "t", "k", "key", "row"))
-    wide = max(len(line) for table in found.values() for lines in table.lines.values() for line in lines) + 2
-    yield put(key, joined(p, text("/"), m), m + SOME)
-    yield from _load(_chunks(found, wide, ruled=False))
-    yield from find(t, m, row, wide, t + SAID)
-    yield put(k, m, row + SAID)
-    yield from _by_rules(found, row + NIL)
-    ruled = (row + NIL, k + SOME)
-    yield put(key, joined(p, text("/"), k), *ruled)
-    yield drop(t, *ruled)
-    yield put(cache("group"), "0", *ruled)
-    yield from _load(_chunks(found, wide, ruled=True), *ruled)
-    yield from find(t, k, row, wide, *ruled)
-    yield from _served(t, k, row, wide)
+    p, m, row = cache("p"), cache("m"), cache("row")
+    named = (*conditions, m + SOME)
+    yield from _look_up_line(found, joined(p, text("\t"), m), *named)
+    if dated:
+        stem = f"Substring({m}, 0, Len({m}) - 9)"
+        key = joined(p, text("\t"), stem, text(MARK))
+        yield from _look_up_line(found, key, row + NIL, *named, matches(m, DATE))
 
 
-def _chunks(found: Mapping[str, Table], wide: int, *, ruled: bool) -> list[tuple[str, str]]:
-    """Return pieces of the tables, each with the first `provider/name` in it, in descending order: the pieces of exact
-    names, or (`ruled`) those of the models that patterns match.
+def _look_up_line(found: Mapping[str, Table], key: str, *conditions: str, ruled: bool = False) -> Iterator[str]:
+    t, k, row = cache("t"), cache("k"), cache("row")
+    yield put(k, key, *conditions)
+    yield from load(_lines(found, ruled=ruled), k, t, *conditions)
+    yield from find(t, k, row, *conditions)
+
+
+def look_up_by_rules(found: Mapping[str, Table], *conditions: str) -> Iterator[str]:
+    """Yield the statements that look up the model by patterns of names, if `look_up` did not find it.
+
+    Args:
+        found: The tables, by provider.
+        conditions: The conditions of all statements.
     """
-    chunks: list[tuple[str, str]] = []
-    for provider in found:
-        first, piece, size = f"{provider}/", list[str](), 0
-        for name, lines in sorted(found[provider].lines.items()):
-            if name.startswith("#") is not ruled:
-                continue
-            written = "\n".join(lines)
-            if piece and size + len(written) > _CHUNK:
-                chunks.append((first, "\n".join(piece)))
-                first, piece, size = f"{provider}/{name}", [], 0
-            piece.append(written)
-            size += len(written) + 1
-        if piece or not ruled:  # an empty one too: or else the name is looked up in the piece before it
-            chunks.append((first, "\n".join(piece)))
-    return [(first, f"\n{piece}\n{' ' * wide}") for first, piece in sorted(chunks, reverse=True)]
+    p, rule = cache("p"), cache("rule")
+    yield from _by_rules(found, *conditions, cache("row") + NIL)
+    yield from _look_up_line(found, joined(p, text("\t"), rule), *conditions, rule + SOME, ruled=True)
 
 
-def _load(chunks: list[tuple[str, str]], *conditions: str) -> Iterator[str]:
-    """Load the piece of the tables that can hold the key: first its group is found, then the piece."""
-    group, key = cache("group"), cache("key")
-    groups = [chunks[start : start + _GROUP] for start in range(0, len(chunks), _GROUP)]
-    for number, pieces in enumerate(groups, 1):
-        yield put(group, str(number), *conditions, f"{group} == 0", f"{key} >= {text(pieces[-1][0])}")
-    for number, pieces in enumerate(groups, 1):
-        for first, piece in pieces:
-            yield put(cache("t"), text(piece), f"{group} == {number}", cache("t") + NIL, f"{key} >= {text(first)}")
+def _lines(found: Mapping[str, Table], *, ruled: bool) -> dict[str, str]:
+    """Return the lines of exact names and stems of dated ones, or (`ruled`) of the models that patterns match."""
+    lines = {
+        f"{provider}\t{name}": "".join(f"\n{provider}\t{line}" for line in lines)
+        for provider, table in found.items()
+        for name, lines in sorted(table.lines.items())
+        if name.startswith("#") is ruled
+    }
+    return lines if ruled else lines | dict(_dated(found))
+
+
+def _dated(found: Mapping[str, Table]) -> Iterator[tuple[str, str]]:
+    """Yield keys and lines of the stems of dated names."""
+    users, rules = _owners(found)
+    for provider, table in found.items():
+        tried: dict[str, list[Any]] = {}
+        for owner in users:
+            if provider in users[owner]:
+                for key, patterns in rules[owner].items():
+                    tried.setdefault(key, []).extend(patterns)
+        for stem, key in dated_stems(tried, list(table.lines)).items():
+            name = f"{stem}{MARK}"
+            renamed = (line.replace(key, name, 1) for line in table.lines[key])
+            yield f"{provider}\t{name}", "".join(f"\n{provider}\t{line}" for line in renamed)
+
+
+def _owners(found: Mapping[str, Table]) -> tuple[dict[str, list[str]], dict[str, dict[str, list[Any]]]]:
+    """Return the providers that use the patterns of each owner, and those patterns by key, in the order of trial.
+
+    A provider's own patterns go before those that it shares: owners that others use come last.
+    """
+    users: dict[str, list[str]] = {}
+    rules: dict[str, dict[str, list[Any]]] = {}
+    for provider, table in found.items():
+        for one in table.rules:
+            if provider not in users.setdefault(one.owner, []):
+                users[one.owner].append(provider)
+            if provider == users[one.owner][0]:
+                rules.setdefault(one.owner, {}).setdefault(one.key, []).append(one.matches)
+    order = sorted(users, key=lambda owner: (len(users[owner]) > 1, list(users).index(owner)))
+    return {owner: users[owner] for owner in order}, rules
 
 
 def _by_rules(found: Mapping[str, Table], *conditions: str) -> Iterator[str]:
     """Find the key of the first pattern that matches. Providers that resell another's models share its patterns."""
-    p, m, k, at = cache("p"), cache("m"), cache("k"), cache("rules")
-    users: dict[str, list[str]] = {}
-    by_key: dict[str, dict[str, list[str]]] = {}
-    for provider, table in found.items():
-        for rule in table.rules:
-            if provider not in users.setdefault(rule.owner, []):
-                users[rule.owner].append(provider)
-            if provider == users[rule.owner][0]:
-                by_key.setdefault(rule.owner, {}).setdefault(rule.key, []).append(condition(rule.matches, m))
-    # A provider's own patterns go before those that it shares: owners that others use come last.
-    order = sorted(users, key=lambda owner: (len(users[owner]) > 1, list(users).index(owner)))
-    for number, owner in enumerate(order, 1):
+    p, m, rule, at = cache("p"), cache("m"), cache("rule"), cache("rules")
+    users, by_key = _owners(found)
+    for number, owner in enumerate(users, 1):
         sold = " or ".join(f"{p} == {text(provider)}" for provider in users[owner])
-        yield put(at, str(number), *conditions, f"({sold})", k + NONE, m + SOME)
+        yield put(at, str(number), *conditions, f"({sold})", rule + NONE, m + SOME)
         for name, rules in by_key[owner].items():
-            yield put(k, text(name), f"{at} == {number}", k + NONE, f"({' or '.join(rules)})")
+            alternatives = " or ".join(condition(one, m) for one in rules)
+            yield put(rule, text(name), f"{at} == {number}", rule + NONE, f"({alternatives})")
 
 
-def _served(t: str, k: str, row: str, wide: int) -> Iterator[str]:
-    """Use a more special line, if there is one: for the service tier, the time, then the size of the call."""
+def served() -> Iterator[str]:
+    """Yield the statements that use a more special line, if there is one: for the service tier, the time, the size."""
+    t, k, row = cache("t"), cache("k"), cache("row")
     tier, k2, row2, gap = cache("tier"), cache("k2"), cache("row2"), UNPRICED
     for name in reversed(aliases.TIER):
         yield put(tier, attribute(name), f"IsString({attribute(name)})")
-    yield put(k2, joined(k, text("\t@"), f'ConvertCase({tier}, "lower")'), row + SAID, tier + SAID)
-    yield from find(t, k2, row2, wide, k2 + SAID)
-    yield put(k, k2, row2 + SAID)
+    yield put(k2, joined(k, text("\t@"), f'ConvertCase({tier}, "lower")'), tier + SAID, row + SAID)
+    yield from find(t, k2, row2, k2 + SAID)
     p = cache("p")
     same = [f"{p} == {text(one)} and {matches(tier, _names(tiers))}" for one, tiers in _SAME_PRICE.items()]
     standard = " or ".join([matches(tier, _STANDARD), *same])
     always, but_batches = matches(f"{row}[3]", "a"), matches(f"{row}[3]", "b")
     batch = f"({matches(tier, '(?i)^batch$')} and {but_batches})"
-    refused = (row + SAID, k2 + SAID, row2 + NIL, f"not ({standard})", f"(not {always} or {batch})")
+    refused = (k2 + SAID, row2 + NIL, f"not ({standard})", f"(not {always} or {batch})")
     yield put(gap, text("the price book has no price for the service tier"), *refused)
-    yield put(row, row2, row2 + SAID)
-    yield from _by_time(t, k, row, wide)
-    yield from _by_hour(t, k, row, wide)
+    yield put(k, k2, k2 + SAID, row2 + SAID)
+    yield put(row, row2, k2 + SAID, row2 + SAID)
+    yield from _by_time(t, k, row)
+    yield from _by_hour(t, k, row)
     total, k4, row4 = attribute(semconv.INPUT_TOKENS), cache("k4"), cache("row4")
     for number in (1, 2):
         column = f"{row}[{3 + number}]"
         reached = (f'{column} != ""', f"not {matches(column, '-')}", f"{total} > Int({column})")
         yield put(k4, joined(k, text(f"\t>{number}")), row + SAID, *reached)
-    yield from find(t, k4, row4, wide, k4 + SAID)
+    yield from find(t, k4, row4, k4 + SAID)
     yield put(row, row4, k4 + SAID)
     yield put(gap, text("the prices of the model do not fit into a table"), row + SAID, f'{row}[3] == "x"')
 
 
-def _by_time(t: str, k: str, row: str, wide: int) -> Iterator[str]:
+def _by_time(t: str, k: str, row: str) -> Iterator[str]:
     """Use the line that was valid at the time of the call, if that is before or after the current one."""
     when, k3, row3 = cache("when"), cache("k3"), cache("row3")
     yield put(when, "UnixSeconds(span.start_time)", row + SAID)
     yield put(k3, joined(k, text("\t<")), row + SAID, f'{row}[1] != ""', f"{when} < Int({row}[1])")
     yield put(k3, joined(k, text("\t~")), row + SAID, f'{row}[2] != ""', f"{when} >= Int({row}[2])")
-    yield from find(t, k3, row3, wide, k3 + SAID)
+    yield from find(t, k3, row3, k3 + SAID)
     bounds = (f'{row3}[1] != "" and {when} < Int({row3}[1])', f'{row3}[2] != "" and {when} >= Int({row3}[2])')
     outside = f"({row3}{NIL} or {bounds[0]} or {bounds[1]})"
     reason = text("this configuration does not know the price at the time of the call")
     yield put(UNPRICED, reason, k3 + SAID, outside)
-    yield put(k, k3, row3 + SAID)
-    yield put(row, row3, row3 + SAID)
+    yield put(k, k3, k3 + SAID, row3 + SAID)
+    yield put(row, row3, k3 + SAID, row3 + SAID)
 
 
-def _by_hour(t: str, k: str, row: str, wide: int) -> Iterator[str]:
+def _by_hour(t: str, k: str, row: str) -> Iterator[str]:
     """Use the line for the hours of the day, if the model has such prices and the day is one of theirs."""
     second, day, begin, end, k5, row5 = (cache(name) for name in ("second", "day", "begin", "end", "k5", "row5"))
     begun_on, weekday = cache("begun on"), cache("weekday")
-    by_hour = (row + SAID, matches(f"{row}[3]", "d"))
-    yield put(day, f"{cache('when')} / 86400", *by_hour)
-    yield put(second, f"{cache('when')} - {day} * 86400", *by_hour)
+    yield put(day, f"{cache('when')} / 86400", row + SAID, matches(f"{row}[3]", "d"))
+    by_hour = day + SAID
+    yield put(second, f"{cache('when')} - {day} * 86400", by_hour)
     for column in (4, 5):
-        window = (*by_hour, f'{row}[{column}] != ""')
+        window = (by_hour, f'{row}[{column}] != ""')
         part = [f'Split({row}[{column}], "-")[{number}]' for number in range(4)]
         yield put(begin, f"Int({part[0]})", *window)
         yield put(end, f"Int({part[1]})", *window)
@@ -176,5 +194,5 @@ def _by_hour(t: str, k: str, row: str, wide: int) -> Iterator[str]:
         inside = f"({begin} < {end} and {begun} and not ({over}) or {begin} > {end} and ({begun} or not ({over})))"
         on_a_day = (f"Index({part[2]}, String({weekday})) >= 0", f"Index({part[3]}, String({begun_on})) < 0")
         yield put(k5, joined(k, text("\t%")), *window, inside, *on_a_day)
-    yield from find(t, k5, row5, wide, k5 + SAID)
+    yield from find(t, k5, row5, k5 + SAID)
     yield put(row, row5, k5 + SAID)

@@ -4,19 +4,23 @@ names.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import Final
 
 from otel_agentcost.collector.ottl import (
-    AGAIN,
     BASIS,
     COST,
     FRAMEWORK,
+    MORE,
     NIL,
     PRICED_FRAMEWORKS,
     SAID,
+    STATE,
     UNPRICED,
     attribute,
     cache,
+    coalesce,
     drop,
     in_environment,
     matches,
@@ -27,18 +31,23 @@ from otel_agentcost.collector.reported_costs import reported_costs
 from otel_agentcost.core import aliases, semconv
 
 _MAX_TOKENS = "1000000000000000.0"
+_SDKS: Final = (
+    "openai_v2", "openai", "anthropic", "bedrock", "botocore", "cohere", "google_genai", "google_generativeai", "groq",
+    "mistralai", "ollama", "replicate", "together", "vertexai", "watsonx",
+)  # fmt: skip
+"""Instrumentations of SDKs, by the ends of their scopes."""
 
 
 def normalize() -> Iterator[str]:
     """Yield the statements that normalize a span."""
-    yield from init_cache()
     framework = matches("instrumentation_scope.name", f"(?i)({aliases.FRAMEWORK_SCOPES})")
-    yield put(FRAMEWORK, "true", framework, f"not {in_environment(PRICED_FRAMEWORKS)}")
+    yield put(FRAMEWORK, "true", f"not {_is_of_sdk()}", framework, f"not {in_environment(PRICED_FRAMEWORKS)}")
     yield put(BASIS, text("collector"), FRAMEWORK + NIL)
     yield put(BASIS, text("unpriced"), FRAMEWORK + SAID)
     reason = "a framework's span may stand for a call that has a span of its own; see AGENTCOST_PRICED_FRAMEWORKS"
     yield put(UNPRICED, text(reason), FRAMEWORK + SAID)
-    yield drop(AGAIN, AGAIN + SAID)
+    for path in (MORE, STATE):
+        yield drop(path, path + SAID)
     yield from _operation()
     yield from _raw_usage()
     yield from _tokens()
@@ -53,17 +62,12 @@ def normalize() -> Iterator[str]:
         )
 
 
-def init_cache() -> Iterator[str]:
-    """Yield the statements that initialize the cache.
-
-    The cache is searched linearly: the most frequent keys come first. Comparing small numbers allocates nothing.
-    """
-    yield put(cache("rules"), "0")
-    yield put(cache("group"), "0")
-    yield put(cache("guess"), "0")
-    yield put(cache("pay"), "false")
-    for short in ("p", "m", "k", "key"):
-        yield put(cache(short), text(""))
+def _is_of_sdk() -> str:
+    """Return the condition that the scope is a well-known one and of no framework. It is cheaper than the patterns."""
+    prefixes = ("opentelemetry.instrumentation.", "openinference.instrumentation.")
+    scopes = (prefix + sdk for prefix in prefixes for sdk in _SDKS)
+    known = [one.replace(".", "[.]") for one in scopes if not re.search(aliases.FRAMEWORK_SCOPES, one, re.IGNORECASE)]
+    return matches("instrumentation_scope.name", f"^({'|'.join(known)})$")
 
 
 def _operation() -> Iterator[str]:
@@ -91,13 +95,15 @@ def _tokens() -> Iterator[str]:
     )  # fmt: skip
     for to, found, short in counts:
         given, number, path = cache(short + "?"), cache(short), attribute(to)
-        for name in reversed(found):
-            yield put(given, attribute(name), attribute(name) + SAID)
-        yield put(number, f"Double({given})", f"IsInt({given}) or IsDouble({given})")
-        yield put(number, f"Double({given})", f"IsString({given})", matches(given, "^[0-9]{1,15}$"))
-        right = f"{number} >= 0.0 and {number} <= {_MAX_TOKENS} and Double(Int({number})) == {number}"
+        older = [attribute(name) for name in found[1:]]
+        yield put(given, path, path + SAID)
+        yield put(given, coalesce(*older), given + NIL, f"({' or '.join(one + SAID for one in older)})")
+        digits = f"IsString({given}) and {matches(given, '^[0-9]{1,15}$')}"
+        yield put(number, f"Double({given})", given + SAID, f"(IsInt({given}) or IsDouble({given}) or {digits})")
+        whole = f"(IsInt({given}) or Double(Int({number})) == {number})"
+        right = f"{number} >= 0.0 and {number} <= {_MAX_TOKENS} and {whole}"
         yield put(cache("bad"), "true", given + SAID, f"({number}{NIL} or not ({right}))")
-        yield put(path, f"Int({number})", given + SAID, cache("bad") + NIL)
+        yield put(path, f"Int({number})", given + SAID, cache("bad") + NIL, f"not IsInt({path})")
     yield malformed
     yield put(BASIS, text("unpriced"), cache("bad") + SAID)
     for name in aliases.AUDIO:

@@ -63,14 +63,16 @@ def where(*conditions: str) -> str:
     return f" where {' and '.join(conditions)}" if conditions else ""
 
 
+CACHE: Final = "span.cache"
+"""The whole cache of a block."""
 BASIS: Final = attribute(semconv.COST_BASIS)
 COST: Final = attribute(semconv.COST)
 ASSUMED: Final = attribute(semconv.PRICE_ASSUMED)
 UNPRICED: Final = attribute(semconv.UNPRICED)
-AGAIN: Final = scratch("again")
-"""A second `provider|model` under which the price may be listed; looked up in a second pass."""
-AGAIN_AT: Final = scratch("again at")
-"""The URL of the call, for the second pass."""
+MORE: Final = scratch("more")
+"""Marks a call whose provider and model are not both listed by the names that the span has."""
+STATE: Final = scratch("state")
+"""The cache of such a call, from one block to the next."""
 OURS: Final = f'{BASIS} == "collector"'
 """A condition: this Collector priced the span."""
 FRAMEWORK: Final = cache("framework")
@@ -82,13 +84,22 @@ AGENTS_BY_METRICS: Final = "@AGENTCOST_AGENTS_BY_METRICS@"
 
 
 def in_environment(name: str) -> str:
-    """Return the condition that an environment variable matches the span's scope. An empty variable matches none."""
-    return f"({text(name)} != {text('')} and {matches('instrumentation_scope.name', '(?i)' + name)})"
+    """Return the condition that an environment variable matches the span's scope.
+
+    An empty variable, and the default, match none: the Collector drops comparisons of two constants at its start.
+    """
+    given = f'{text(name)} != "" and {text(name)} != "none"'
+    return f"({given} and {matches('instrumentation_scope.name', '(?i)' + name)})"
 
 
 def joined(*parts: str) -> str:
     """Return the concatenation of texts."""
     return f'Concat([{", ".join(parts)}], "")'
+
+
+def coalesce(*values: str) -> str:
+    """Return the first value that is not nil."""
+    return f"Coalesce([{', '.join(values)}])"
 
 
 def matches(path: str, pattern: str) -> str:
@@ -102,20 +113,21 @@ def cut_off(name: str) -> str:
     return f"instrumentation_scope.name == {scope} and {matches(cache(name), 'claude')}"
 
 
-def find(table: str, key: str, to: str, wide: int, *conditions: str, field: str = "") -> Iterator[str]:
+def find(table: str, key: str, to: str, *conditions: str, wide: int | None = None, field: str = "") -> Iterator[str]:
     """Yield the statements that look up a line of a table.
 
     Args:
-        table: The path of the table: lines of `key|field|...`, padded with `wide` blanks at the end.
+        table: The path of the table: a line break and a line of `key|field|...`, as often as needed.
         key: The path or literal of the key.
         to: The path to which the list of fields is written.
-        wide: The length of the longest line.
         conditions: The conditions of all statements.
+        wide: The length of the longest line, if the table is long and padded with as many blanks at the end.
         field: Index of one field, such as `[1]`, if only that is needed.
     """
     at, newline = cache("at"), text("\n")
     yield put(at, f"Index({table}, {joined(newline, key, text('|'))})", *conditions)
-    line = f"Split(Substring({table}, {at} + 1, {wide}), {newline})[0]"
+    size = f"Len({table}) - {at} - 1" if wide is None else str(wide)
+    line = f"Split(Substring({table}, {at} + 1, {size}), {newline})[0]"
     yield put(to, f'Split({line}, "|"){field}', *conditions, f"{at} >= 0")
 
 
@@ -167,8 +179,10 @@ _PATTERNS: Final = {"starts_with": "^{}", "ends_with": "{}$", "contains": "{}"}
 
 
 def scalar(statement: str) -> str:
-    """Quote a statement for YAML so that the Collector expands nothing in it but the placeholders."""
-    quoted = statement.replace("'", "''")
+    """Quote a statement for YAML so that the Collector expands nothing in it but the placeholders. YAML reads a line
+    break within a statement as a blank.
+    """
+    quoted = statement.replace("'", "''").replace("\n", "\n" + " " * 14)
     return f"'{with_environment(quoted)}'"
 
 

@@ -46,7 +46,6 @@ def reported_costs() -> Iterator[str]:
     yield put(COST, f"Double({amount})", *said)
     yield from _of_usage(amount, source, currency)
     yield drop(UNPRICED, COST + SAID)
-    yield from _tools()
 
 
 def _of_usage(amount: str, source: str, currency: str) -> Iterator[str]:
@@ -74,8 +73,10 @@ def _of_usage(amount: str, source: str, currency: str) -> Iterator[str]:
     yield put(currency, text("USD"), found + SAID)
 
 
-def _tools() -> Iterator[str]:
-    """Name tools of the usage object whose counters are neither zero nor free. Spans have no prices of tools."""
+def tools() -> Iterator[str]:
+    """Yield the statements that name tools of the usage object whose counters are neither zero nor free. Spans have no
+    prices of tools.
+    """
     usage, counted = attribute(aliases.RAW_USAGE), cache("tools")
     fields = "|".join(COUNTERS)
     yield put(counted, usage, COST + NIL, matches(usage, f'"({fields})": *[{{]'))

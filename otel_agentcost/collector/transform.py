@@ -1,37 +1,52 @@
 """The statements with which a Collector prices spans of all languages, as `integrations.spans` does in an application.
 
-A span is priced in one pass: `normalize` it, identify its provider (`identify_provider`), `look_up` the price, compute
-the cost (`compute_cost`). A name that is not in the tables may be listed in another spelling (without a prefix, with
-dashes in its date, as it was requested): a second pass, for such spans only, looks it up. A span that has a cost, or a
-reason for none, is not changed: the application knows more of its call than a Collector does.
+Most spans are priced by one block: `normalize` them, identify the provider (`identify_listed`), `look_up` the price,
+compute the cost (`compute_cost`). OTTL has no jumps: a block evaluates all its statements, but a block whose condition
+does not hold costs one look-up. So what few spans need is in blocks of its own: patterns of addresses and names
+(`identify_provider`), patterns of models, and a second name in another spelling (without a prefix, with dashes in its
+date, as it was requested). A span that has a cost, or a reason for none, is not changed: the application knows more of
+its call than a Collector does.
 
-Within a pass, values are kept in the span's cache, which OTTL searches linearly: frequent keys are added first.
+Within a block, values are kept in the span's cache, which OTTL searches linearly: frequent keys are added first. From
+one block to the next, an attribute carries the cache.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from otel_agentcost.collector.arithmetic import compute_cost
-from otel_agentcost.collector.model_lookup import look_up
+from otel_agentcost.collector.model_lookup import look_up, look_up_by_rules, served
 from otel_agentcost.collector.normalize import normalize
 from otel_agentcost.collector.ottl import (
-    AGAIN,
     BASIS,
+    CACHE,
     COST,
     IGNORED_SCOPES,
+    MORE,
     NIL,
     OURS,
     PRICED_FRAMEWORKS,
     SAID,
+    STATE,
     UNPRICED,
     attribute,
+    cache,
+    drop,
     in_environment,
     matches,
     put,
     text,
 )
-from otel_agentcost.collector.provider_lookup import choose_names, identify_provider, use_second_name
+from otel_agentcost.collector.provider_lookup import (
+    SECOND,
+    choose_names,
+    identify_listed,
+    identify_provider,
+    read_provider,
+    use_second_name,
+)
+from otel_agentcost.collector.reported_costs import tools
 from otel_agentcost.collector.tables import Table
 from otel_agentcost.collector.uplifts import uplift
 from otel_agentcost.core import aliases, semconv
@@ -48,33 +63,60 @@ def blocks(book: PriceBook, tables: Mapping[str, Table]) -> list[Block]:
         book: The price book.
         tables: Its tables, by provider.
     """
-    upstream = [put(BASIS, text("upstream"))]
-    first, again = statements(book, tables)
-    here = f'{BASIS}{SAID} and ({OURS} or {BASIS} == "unpriced")'
-    counted_elsewhere = [put(attribute(semconv.WATCHED), "true")]
-    return [
-        (here, upstream),
-        (_is_of_vendor(), counted_elsewhere),
-        (_is_call(), first),
-        (unfinished(), again),
-    ]
+    upstream = put(BASIS, text("upstream"), f'({OURS} or {BASIS} == "unpriced")')
+    counted_elsewhere = put(attribute(semconv.WATCHED), "true", _is_of_vendor())
+    counted = (f"{BASIS}{SAID} or {_is_of_vendor()}", [upstream, counted_elsewhere])
+    return [counted, *pricing_blocks(book, tables, _is_call())]
 
 
-def statements(book: PriceBook, tables: Mapping[str, Table]) -> tuple[list[str], list[str]]:
-    """Return the statements of the first pass and those of the second, which runs for calls that are `unfinished`.
+def pricing_blocks(book: PriceBook, tables: Mapping[str, Table], condition: str) -> list[Block]:
+    """Return the blocks that price spans.
 
     Args:
         book: The price book.
         tables: The tables to search, by provider.
+        condition: The condition on spans to be priced.
     """
-    price = [*look_up(tables), *uplift(book), *compute_cost()]
-    first = [*normalize(), *identify_provider(book), *choose_names(), *price]
-    return first, [*use_second_name(), *price]
+    row = cache("row")
+    price = [*served(), *uplift(book), *compute_cost()]
+    more = [put(MORE, "true", row + NIL, COST + NIL, UNPRICED + NIL), drop(cache("gap"), MORE + SAID)]
+    empty = put(CACHE, "{}")  # what is written next is found first
+    first = [
+        *normalize(),
+        *read_provider(),
+        empty,
+        put(cache("pay"), "false"),
+        *_texts("p", "m"),
+        *tools(),
+        *identify_listed(book),
+    ]
+    first += [*look_up(tables), *more, *price]
+    keep, go_on = put(STATE, CACHE), put(CACHE, STATE)
+    numbers = [put(cache(key), "0") for key in ("rules", "guess")]
+    identify = [*numbers, *_texts("p", "m", "rule"), drop(MORE), *tools(), *identify_provider(book), *choose_names()]
+    identify += [*look_up(tables), keep]
+    by_rules = [
+        go_on,
+        *look_up_by_rules(tables),
+        *use_second_name(),
+        *look_up(tables, SECOND + SAID, dated=False),
+        keep,
+    ]
+    second = [go_on, *look_up_by_rules(tables), keep]
+    unfinished = f"{STATE}{SAID} and {OURS}"  # no sender's attribute of that name does anything
+    not_found = f'{unfinished} and {STATE}["row"]{NIL}'
+    return [
+        (condition, first),
+        (f"{MORE}{SAID} and {OURS}", identify),
+        (not_found, by_rules),
+        (f'{not_found} and {STATE}["second name"]{SAID}', second),
+        (unfinished, [go_on, drop(STATE), *price]),
+    ]
 
 
-def unfinished() -> str:
-    """Return the condition that the first pass found no price, and that there is a second name to look up."""
-    return f"{AGAIN}{SAID} and {OURS} and {COST}{NIL} and {UNPRICED}{NIL}"
+def _texts(*keys: str) -> Iterator[str]:
+    """Yield the statements that initialize texts."""
+    yield from (put(cache(key), text("")) for key in keys)
 
 
 def _is_of_vendor() -> str:

@@ -30,7 +30,7 @@ def uplift(book: PriceBook) -> Iterator[str]:
             there = " or ".join(condition({"wild": host}, url) for host in hosts)
             since = [] if one.start is None else [f"{cache('when')} >= {one.start:.0f}"]
             noted = matches(f"{row}[3]", f"u{number}([^0-9]|$)")
-            on = (row + SAID, url + SAID, known + NIL, f"{p} == {text(provider)}", noted, *since, f"({there})")
+            on = (f"{p} == {text(provider)}", row + SAID, url + SAID, known + NIL, noted, *since, f"({there})")
             yield put(known, "0.0" if one.factor is None else str(float(one.factor)), *on)
     differs = text("the price at the address of the call differs from the standard price and is not known")
     yield put(UNPRICED, differs, f"{known} == 0.0", UNPRICED + NIL)
