@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator
 
 
 @contextlib.contextmanager
-def one_address(http: int, sessions: int) -> Iterator[int]:
+def one_address(http: int, sessions: int) -> Generator[int]:
     """Pass connections on, by their first bytes, until the block ends.
 
     Args:
