@@ -89,6 +89,7 @@ class Runtime:
         """Close the webhook, the spend store and the ledger. A call that settles later opens them again."""
         if self.notify is not None:
             self.notify.close()
+        self.pipeline.close()
         self.instrumentation.recorder.close()
         try:
             if (gate := self.instrumentation.gates.gate) is not None:

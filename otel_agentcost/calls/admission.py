@@ -39,6 +39,7 @@ from otel_agentcost.guard import CallFacts, Guard, Refused, Ticket, both_ends, f
 from otel_agentcost.guard.both_ends import Made
 from otel_agentcost.guard.ledger import MOST, LedgerError
 from otel_agentcost.guard.marks import Mark
+from otel_agentcost.guard.reservation import reservation_for
 from otel_agentcost.guard.stream_meter import Meter
 from otel_agentcost.guard.types import Counted
 from otel_agentcost.pricebook import PriceBook
@@ -555,10 +556,20 @@ class Admission:
         """Return the action that counts the whole reservation as spent: the provider goes on with the answer, and may
         bill all of it.
         """
-        gate, worst = self._gate, self.ticket.worst_case
+        gate = self._gate
+        if self.ticket.unenforced is not None:  # the ledger did not answer: nothing is reserved
+            self._reserve_late()
+        worst = self.ticket.worst_case
         self.settled = True
         usd, tokens = money.from_nano(worst.get("nano_usd", 0)), worst.get("tokens", 0)
         return partial(self._settle, record.span, usd, tokens, gate.clock())
+
+    def _reserve_late(self) -> None:
+        try:
+            wanted = reservation_for(self._facts, self._facts.call.model, self._gate.guard.policy)
+            self.ticket.reserved = wanted.amounts
+        except Exception as bug:
+            report("estimating an unfinished answer", bug)
 
     def settle_unfinished(self, record: Record) -> None:
         """Count the whole reservation as spent, without blocking an event loop."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import partial
 from typing import NamedTuple, TypeVar, cast
@@ -26,6 +27,7 @@ from otel_agentcost.core.notes import NoteVerbs, keeps_notes
 from otel_agentcost.core.usage import NO_TOKENS, NOTHING, Tokens
 from otel_agentcost.diagnostics import report, warn_once
 from otel_agentcost.guard import CallFacts, forks
+from otel_agentcost.guard.executor import run_to_its_end, submit
 from otel_agentcost.guard.ledger import LedgerError
 from otel_agentcost.guard.types import Level
 from otel_agentcost.pricebook import PriceBook
@@ -113,11 +115,38 @@ class Books:
     def run(self, action: Callable[[], object]) -> None:
         """Run an action that asks the ledger, in a thread if it could block an event loop. Errors are logged."""
         self.steps.add(partial(_guarded, action))
-        gate = self.gates.gate
+        gate, awaited = self.gates.gate, _awaited.get()
         if gate is None:
             self.steps.run()
+        elif awaited is not None and gate.guard.blocks_here():
+            awaited.append(self.steps.run)
         else:
             gate.guard.run_without_blocking(self.steps.run)
+
+
+class Awaiting:
+    """A place that can wait for what is settled in it: a context manager. An event loop goes on meanwhile."""
+
+    __slots__ = ("_actions",)
+
+    def __enter__(self) -> Awaiting:  # noqa: PYI034 (`Self` needs Python 3.11)
+        self._actions: list[Callable[[], object]] = []
+        _awaited.set(self._actions)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        _awaited.set(None)
+        if kind is not None:  # nobody waits then
+            for action in self._actions:
+                submit(action)
+
+    async def settled(self) -> None:
+        """Settle it, in a thread."""
+        for action in self._actions:
+            await run_to_its_end(action)
+
+
+_awaited: ContextVar[list[Callable[[], object]] | None] = ContextVar("agentcost_awaited", default=None)
 
 
 def _guarded(action: Callable[[], object]) -> None:
@@ -127,11 +156,11 @@ def _guarded(action: Callable[[], object]) -> None:
         warn_once(
             "batches: ledger",
             f"otel-agentcost: the ledger does not answer ({error!s:.200}), so a batch or an answer was not kept, or "
-            "its results are not counted yet. They are when they are read again; batches also with `agentcost batches "
-            "settle`.",
+            "its results are not counted yet. Answers are when it answers again; batches when their results are read "
+            "again, also with `agentcost batches settle`.",
         )
     except Exception as bug:  # the application reads its results all the same
-        report("settling a batch", bug)
+        report("settling a batch, or an answer in the background", bug)
 
 
 class _Priced(NamedTuple):

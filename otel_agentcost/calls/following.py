@@ -42,7 +42,7 @@ def body_of(reply: Reply) -> Any:
     return parsed(content) if "json" in kind else None
 
 
-def follow(form: Format, reply: Reply, result: Any, done: Done) -> Any:
+def follow(form: Format, reply: Reply, result: Any, done: Done, see: Callable[[Any], object] | None = None) -> Any:
     """Let `done` have the answer in a reply, now or as soon as the application has read it.
 
     Args:
@@ -50,18 +50,19 @@ def follow(form: Format, reply: Reply, result: Any, done: Done) -> Any:
         reply: The reply, which is no refusal.
         result: What the method of the SDK has returned.
         done: Gets the answer.
+        see: Gets the body before, or each event of a stream.
 
     Returns:
         What the application gets: `result`, unless that is a plain iterator of events.
     """
     body = body_of(reply)
     if body is not STREAM:
-        _whole(form, body, done)
+        _whole(form, body, done, see)
         return result
     reader = form.open_stream(_STREAMED)
     if isinstance(reply, EventIterator) and reply.prepare is not None:
         reader = reply.prepare(reader)
-    following = Following(form, reader, done)
+    following = Following(form, reader, done, see)
     if isinstance(reply, EventStream):
         streams.watch_events(reply.stream, following)
     elif isinstance(reply, EventIterator):
@@ -77,22 +78,32 @@ def follow(form: Format, reply: Reply, result: Any, done: Done) -> Any:
     return result
 
 
-def _whole(form: Format, body: Any, done: Done) -> None:
+def _whole(form: Format, body: Any, done: Done, see: Callable[[Any], object] | None) -> None:
     if body is not None:
+        if see is not None:
+            see(body)
         done(lambda call: form.read_response(call, body), form.read_response(_CALL, body))
 
 
 class Following:
     """One stream of an answer, or its body as the application reads it: a `StreamListener`."""
 
-    def __init__(self, form: Format, reader: AnswerReader, done: Done) -> None:
-        """Begin to follow. `done` gets the answer at the end."""
+    def __init__(
+        self, form: Format, reader: AnswerReader, done: Done, see: Callable[[Any], object] | None = None
+    ) -> None:
+        """Begin to follow. `done` gets the answer at the end, and `see` each event."""
         self._form = form
         self._reader = reader
         self._done: Done | None = done
-        self.feed: streams.Feed = reader.feed
+        self._see = see
+        self.feed: streams.Feed = reader.feed if see is None else self._seen
         self.raw: streams.RawReader | None = None
         """Reads the bytes, if the application reads them."""
+
+    def _seen(self, event: Any) -> None:
+        if self._see is not None:
+            self._see(event)
+        self._reader.feed(event)
 
     def first_chunk(self) -> None:
         """Do nothing: how fast an answer is retrieved says nothing about a model."""
@@ -111,7 +122,7 @@ class Following:
             return
         try:
             if self.raw is not None and not self.raw.streamed:
-                _whole(self._form, self.raw.body(), done)
+                _whole(self._form, self.raw.body(), done, self._see)
                 return
             if self.raw is not None and complete:
                 self.raw.ended()

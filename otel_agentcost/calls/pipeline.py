@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 from otel_agentcost.calls import finalize, pricing, streams
 from otel_agentcost.calls.admission import Gates
+from otel_agentcost.calls.batch_settlement import Awaiting
 from otel_agentcost.calls.batches import Batches
 from otel_agentcost.calls.call import CURRENT, ActiveCall, CallContent, Ending
 from otel_agentcost.calls.framing import is_json
@@ -131,6 +132,10 @@ class Pipeline:
         """True if a reading may belong to an earlier call: a batch, or an answer or session that goes on."""
         return self.active and (bool(self._batches) or bool(self._unfinished))
 
+    def close(self) -> None:
+        """Ask the ledger a last time for what it has not answered."""
+        self._unfinished.close()
+
     # --- a call, sync and async ---
 
     def call(self, seam: Seam, wrapped: Wrapped, instance: Any, args: Any, kwargs: Any) -> Any:
@@ -162,7 +167,12 @@ class Pipeline:
                 return await wrapped(*args, **kwargs)
             with Reading() as reading:
                 result = await wrapped(*args, **kwargs)
-            return result if reading.within else self._retrieved(seam, instance, args, kwargs, result)
+            if reading.within:
+                return result
+            with Awaiting() as awaiting:
+                result = self._retrieved(seam, instance, args, kwargs, result)
+            await awaiting.settled()
+            return result
         try:
             self._check_loops(call)
             if (gate := self._gates.gate) is not None:

@@ -9,28 +9,37 @@ charged twice. Reading never fails for it.
 from __future__ import annotations
 
 import os
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from contextvars import copy_context
+from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
+from opentelemetry import trace
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags
 
 from otel_agentcost.calls import pricing
-from otel_agentcost.calls.admission import Admission, Gate
+from otel_agentcost.calls.admission import Gate
 from otel_agentcost.calls.batch_settlement import Books
-from otel_agentcost.calls.scopes import new_id
+from otel_agentcost.calls.begun import Begun, turn_of
 from otel_agentcost.calls.session_usage import UNKNOWN_START, is_overtaken, used_since
 from otel_agentcost.core import semconv
-from otel_agentcost.core.answer_note import AnswerNote, Turn
+from otel_agentcost.core.answer_note import AnswerNote, OtherVersionError, Turn
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.cost import FREE, Cost
 from otel_agentcost.core.notes import NOTE_DAYS, keeps_notes
+from otel_agentcost.core.usage import Usage
+from otel_agentcost.diagnostics import complete, warn_once
 from otel_agentcost.guard import Ticket
 from otel_agentcost.guard.ledger import LedgerError
+from otel_agentcost.guard.resilient_ledger import Paused
 from otel_agentcost.guard.types import Counted, Level
+from otel_agentcost.telemetry import blocks, rollup
 from otel_agentcost.telemetry.recorder import Account, SpanAccount
+from otel_agentcost.telemetry.rollup import InFlight
 from otel_agentcost.telemetry.run_context import Run
 from otel_agentcost.telemetry.spans import Record, answer_attributes, settled_later
 from otel_agentcost.wire import Format
@@ -39,18 +48,24 @@ from otel_agentcost.wire.format import ModelRequest
 LIVE_AT_MOST = 1_000
 """Calls of this process whose runs and totals are remembered, so that they get the dollars too."""
 
+UNREAD_AT_MOST = 100
+"""Answers that were read while the ledger did not answer, and are kept in memory until it does."""
+
+FIRST_PAUSE = 2.0
+LONGEST_PAUSE = 30.0
+"""Seconds until the ledger is asked again: after the first failure, and after many in a row."""
+
+CHARGED_DAYS = 1
+"""Days for which the ledger knows that an answer is charged, for a process that could not tell if its note was kept."""
+
+_UNREADABLE = (
+    "otel-agentcost: the ledger has a note of an answer in the background that this version cannot read ({error}). "
+    "Its answer is not charged here, and budgets keep its worst case: let all processes that share a ledger use the "
+    "same version."
+)
+
 _TRIES = 20
 """How often a note is read again that another process has replaced meanwhile."""
-
-
-class Begun(NamedTuple):
-    """A call of this process whose answer goes on."""
-
-    request: ModelRequest
-    record: Record
-    admission: Admission | None
-    at: float
-    """The time of the call, in seconds since the epoch."""
 
 
 class SharedAnswers:
@@ -61,8 +76,12 @@ class SharedAnswers:
         self._books = books
         self._live: OrderedDict[str, tuple[int, Record]] = OrderedDict()
         """The process and the span of calls, by their id."""
-        self._own: OrderedDict[str, tuple[int, Turn]] = OrderedDict()
-        """The process and the turn of answers for which the ledger has not confirmed a note, by their key."""
+        self._own: OrderedDict[str, tuple[int, _Own]] = OrderedDict()
+        """The process and the turns for which the ledger has not confirmed a note, by the key of their answer."""
+        self._unread: OrderedDict[str, tuple[int, Callable[[], None]]] = OrderedDict()
+        """The process and the settlement of answers that were read while the ledger did not answer, by their key."""
+        self._pause = FIRST_PAUSE
+        self._timer: tuple[int, threading.Timer] | None = None
 
     @classmethod
     def of(cls, books: Books | None) -> SharedAnswers | None:
@@ -79,51 +98,85 @@ class SharedAnswers:
             begun: The call.
             answer: What has arrived of the answer.
         """
-        turn = self._turn(begun)
-        _put(self._live, turn.call_id, begun.record)
         counted = begun.admission.unfinished(begun.record) if begun.admission is not None else None
+        turn = turn_of(begun)
+        _put(self._live, turn.call_id, begun.record)
         self._books.run(partial(self._leave, key, turn, answer, counted))
-
-    def _turn(self, begun: Begun) -> Turn:
-        request, record, admission = begun.request, begun.record, begun.admission
-        call, target, context = request.call, request.endpoint, record.span.get_span_context()
-        ticket = admission.ticket if admission is not None else None
-        return Turn(
-            call_id=ticket.call_id if ticket is not None else new_id(),
-            format=type(request.format).__module__.rpartition(".")[2],
-            operation=call.operation,
-            model=call.model,
-            max_output_tokens=call.max_output_tokens,
-            choices=call.choices,
-            parameters=dict(call.parameters),
-            terms=call.terms,
-            asked_terms=call.asked_terms,
-            other_model=call.other_model,
-            deployment=target.deployment,
-            at=begun.at,
-            provider=target.provider,
-            said=target.said,
-            base_url=target.base_url,
-            known=target.known,
-            attributes=dict(target.attributes),
-            attribution=dict(record.attribution),
-            runs=tuple(run.value for run in record.runs),
-            span=(context.trace_id, context.span_id),
-            counted=tuple((each.budget, each.value, each.claim) for each in (ticket.counted if ticket else ())),
-            worst_case=dict(ticket.worst_case) if ticket is not None else {},
-        )
 
     def _leave(self, key: str, turn: Turn, answer: Answer, counted: Callable[[], None] | None) -> None:
         if counted is not None:
             counted()  # before another process can correct it
-        _put(self._own, key, turn)
-        before: str | None = None  # seldom there is a note: that of a session
-        for _ in range(_TRIES):
-            note = AnswerNote.read(before) if before is not None else AnswerNote(total=answer.total)
-            if self._swap(key, before, note.with_turn(turn)):
-                self._own.pop(key, None)
-                return
-            before = self._find(key)
+        own = self._mine(key) or _Own(answer.total)
+        own.turns = (*own.turns, turn)
+        _put(self._own, key, own)
+        self._keep(key, own, None)  # seldom there is a note: that of a session
+        self._caught_up()
+
+    def _keep(self, key: str, own: _Own, before: str | None) -> None:
+        """Leave the note of turns of this process, where there may be one (`before`). Raises `LedgerError`."""
+        try:
+            for _ in range(_TRIES):
+                note = self._read(before) or AnswerNote(total=own.total)
+                if self._swap(key, before, note.with_turns(own.turns)):
+                    self._own.pop(key, None)
+                    return
+                before = self._find(key)
+        except LedgerError as error:
+            own.unsure |= not isinstance(error, Paused)
+            self._try_later()
+            raise
+
+    def _mine(self, key: str) -> _Own | None:
+        process, own = self._own.get(key, (0, None))
+        return own if process == os.getpid() else None
+
+    # --- the ledger did not answer ---
+
+    def _catch_up(self) -> None:
+        """Leave the notes, and settle the readings, that the ledger has not answered. Raises `LedgerError`."""
+        for key in tuple(self._own):
+            if (own := self._mine(key)) is None:
+                self._own.pop(key, None)  # of the process that this one was forked from
+            elif key not in self._unread:
+                self._keep(key, own, self._find(key))  # the ledger first gets what it has to count
+        for key in tuple(self._unread):
+            process, settle = self._unread.pop(key)
+            if process == os.getpid():
+                settle()
+        self._pause = FIRST_PAUSE
+
+    def _try_later(self) -> None:
+        """Let a thread ask the ledger again after a pause."""
+        if self._timer is not None and self._timer[0] == os.getpid():
+            return
+        timer = threading.Timer(self._pause, self._again)
+        timer.daemon = True
+        self._pause = min(2 * self._pause, LONGEST_PAUSE)
+        self._timer = os.getpid(), timer
+        with suppress(RuntimeError):  # the process exits
+            timer.start()
+
+    def _again(self) -> None:
+        self._timer = None
+        self._books.run(self._caught_up)
+
+    def _caught_up(self) -> None:
+        try:
+            if self._own or self._unread:
+                self._catch_up()
+        except LedgerError:
+            self._try_later()
+            raise
+
+    def close(self) -> None:
+        """Ask the ledger a last time for what it has not answered."""
+        if self._own or self._unread:
+            self._books.run(self._catch_up)
+        if self._timer is not None:
+            self._timer[1].cancel()
+            self._timer = None
+        self._own.clear()
+        self._unread.clear()
 
     # --- an answer, or a session, is read ---
 
@@ -139,36 +192,96 @@ class SharedAnswers:
         if answer.goes_on and answer.total is None:
             return
         here = copy_context()  # the span that is current here is the parent of the settlement
-        self._books.run(lambda: here.run(lambda: self._settle(key, form, answer_to, answer)))
+        action = partial(self._settle, key, form, answer_to, answer)
+        settle: Callable[[], None] = partial(here.run, action)
+        tally = rollup.tally_of(trace.get_current_span(blocks.here()))
+        if tally is None:
+            self._books.run(settle)
+            return
+        in_flight = InFlight(tally)  # a thread may settle it: the span around must not end without it
+        try:
+            in_flight.begin()
+            self._books.run(partial(_ending, in_flight, settle))
+        except BaseException:  # of others: totals must not wait for ever
+            complete(in_flight.end)
+            raise
 
     def _settle(self, key: str, form: Format, answer_to: Callable[[Call], Answer], answer: Answer) -> None:
         try:
             for _ in range(_TRIES):
                 written = self._find(key)
-                note = AnswerNote.read(written) if written is not None else None
+                if answer.total is not None and (own := self._mine(key)) is not None:
+                    self._keep(key, own, written)  # else the total would go on without it
+                    written = self._find(key)
+                note = self._read(written)
                 if answer.total is not None:
                     settled = self._settle_session(key, written, note, form, answer)
                 elif note is None or written is None or not note.turns:
-                    self._settle_own(key, form, answer_to)
-                    return
+                    settled = self._settle_own(key, written, note, form, answer_to)
                 else:
                     settled = self._settle_answer(key, written, note, form, answer_to)
                 if settled:
-                    return
+                    break
         except LedgerError:
-            self._settle_own(key, form, answer_to)
+            if not self._settle_unkept(key, form, answer_to, answer):
+                settle = partial(self._settle, key, form, answer_to, answer)
+                again: Callable[[], None] = partial(copy_context().run, settle)
+                _put(self._unread, key, again, UNREAD_AT_MOST)
+                self._try_later()
             raise
+        self._unread.pop(key, None)
+        self._caught_up()
 
-    def _settle_own(self, key: str, form: Format, answer_to: Callable[[Call], Answer]) -> None:
-        """Charge an answer whose note the ledger does not have, because it did not answer: no other process can."""
-        process, turn = self._own.get(key, (0, None))
-        if turn is None or process != os.getpid():
+    def _settle_unkept(self, key: str, form: Format, answer_to: Callable[[Call], Answer], answer: Answer) -> bool:
+        """Charge an answer while the ledger does not answer, if it never got the note: no other process can, then."""
+        own = self._mine(key)
+        if own is None or own.unsure or answer.total is not None:
+            return False
+        return self._charge_own(key, own, form, answer_to, lambda: True)
+
+    def _settle_own(
+        self, key: str, written: str | None, note: AnswerNote | None, form: Format, answer_to: Callable[[Call], Answer]
+    ) -> bool:
+        """Charge an answer of this process whose note the ledger does not have. Returns False if it has one now."""
+        own = self._mine(key)
+        if own is None:
+            if written is not None and note is None:
+                self._forget_broken(key, written)
+            return True
+        if note is not None and own.turns[-1].call_id in note.charged:
+            del self._own[key]  # the note was kept, and another process has taken it
+            return True
+        after = (note or AnswerNote()).after(own.turns, None)
+
+        def take() -> bool:
+            with suppress(LedgerError):  # it said a moment ago that nobody has the note
+                return self._swap(key, written, after)
+            return True
+
+        return self._charge_own(key, own, form, answer_to, take)
+
+    def _forget_broken(self, key: str, written: str) -> None:
+        """Delete a note that no version can read."""
+        try:
+            AnswerNote.read(written)
+        except OtherVersionError:
             return
+        except ValueError:
+            self._swap(key, written, None)
+
+    def _charge_own(
+        self, key: str, own: _Own, form: Format, answer_to: Callable[[Call], Answer], take: Callable[[], bool]
+    ) -> bool:
+        turn = own.turns[-1]
         answer = answer_to(turn.call)
         cost = self._cost_of(turn, form, answer)
-        if answer.total is None and _is_finished(answer, cost):
-            del self._own[key]
-            self._charge(turn, (), answer, cost)
+        if not _is_finished(answer, cost):
+            return True
+        if not take():
+            return False
+        self._own.pop(key, None)
+        self._charge(turn, own.turns[:-1], answer, cost)
+        return True
 
     def _settle_answer(
         self, key: str, written: str, note: AnswerNote, form: Format, answer_to: Callable[[Call], Answer]
@@ -179,7 +292,7 @@ class SharedAnswers:
         cost = self._cost_of(turn, form, answer)
         if not _is_finished(answer, cost):
             return True  # a later reading may have its usage
-        if not self._swap(key, written, None):
+        if not self._swap(key, written, note.after(note.turns, None)):
             return False
         self._own.pop(key, None)
         self._charge(turn, note.turns[:-1], answer, cost)
@@ -195,7 +308,7 @@ class SharedAnswers:
         turns = note.turns if note is not None else ()
         if answer.goes_on and note is not None:  # it runs, or it has not begun to
             return True
-        if not self._swap(key, written, AnswerNote(total=total)):
+        if not self._swap(key, written, (note or AnswerNote()).after(turns, total)):
             return False
         if turns:
             fresh = answer._replace(usage=None, missing=UNKNOWN_START) if known is None else used_since(answer, known)
@@ -250,22 +363,49 @@ class SharedAnswers:
 
     # --- the ledger ---
 
+    def _read(self, written: str | None) -> AnswerNote | None:
+        """Return the note that was found; None if there is none, or one that cannot be read."""
+        try:
+            return AnswerNote.read(written) if written is not None else None
+        except ValueError as error:
+            warn_once("answers: note", _UNREADABLE.format(error=f"{error!s:.100}"))
+            return None
+
     def _find(self, key: str) -> str | None:
         now = self._books.clock()
         return self._books.ask_notes(lambda ledger: ledger.find_note(key, now=now))
 
     def _swap(self, key: str, before: str | None, after: AnswerNote | None) -> bool:
         now, text = self._books.clock(), after.written() if after is not None else None
-        until = now + NOTE_DAYS * 86_400.0
+        over = after is not None and not after.turns and after.total is None
+        until = now + (CHARGED_DAYS if over else NOTE_DAYS) * 86_400.0
         return self._books.ask_notes(lambda ledger: ledger.swap_note(key, before, text, now=now, until=until))
+
+
+def _ending(in_flight: InFlight, action: Callable[[], object]) -> None:
+    try:
+        action()
+    finally:
+        in_flight.end()
+
+
+@dataclass(slots=True)
+class _Own:
+    """Turns of one answer or session that this process has begun, and whose note is not confirmed."""
+
+    total: Usage | None
+    """What the session had used when the first of them was begun."""
+    turns: tuple[Turn, ...] = ()
+    unsure: bool = False
+    """True if the ledger may have got the note: only its answer was lost."""
 
 
 _V = TypeVar("_V")
 
 
-def _put(kept: OrderedDict[str, tuple[int, _V]], key: str, value: _V) -> None:
+def _put(kept: OrderedDict[str, tuple[int, _V]], key: str, value: _V, most: int = LIVE_AT_MOST) -> None:
     kept[key] = os.getpid(), value
-    if len(kept) > LIVE_AT_MOST:
+    if len(kept) > most:
         kept.popitem(last=False)
 
 

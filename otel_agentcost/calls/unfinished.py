@@ -17,10 +17,11 @@ from functools import partial
 from typing import Any, Final
 
 from otel_agentcost.calls.admission import Admission
+from otel_agentcost.calls.begun import Begun
 from otel_agentcost.calls.following import STREAM, body_of, follow
 from otel_agentcost.calls.seam import AnswerRead, Reply, SessionRead
 from otel_agentcost.calls.session_usage import UNKNOWN_START, is_overtaken, used_since
-from otel_agentcost.calls.shared_answers import Begun, SharedAnswers
+from otel_agentcost.calls.shared_answers import SharedAnswers
 from otel_agentcost.core import semconv
 from otel_agentcost.core.answer_note import key_of_answer
 from otel_agentcost.core.call import Answer, AttributeValue, Call
@@ -30,6 +31,7 @@ from otel_agentcost.diagnostics import warn_once
 from otel_agentcost.telemetry.metrics import ModelLabels
 from otel_agentcost.telemetry.recorder import Recorder
 from otel_agentcost.telemetry.spans import Record, answer_attributes, error_type, settled_later
+from otel_agentcost.wire.fields import get
 from otel_agentcost.wire.format import Format, ModelRequest
 
 AT_MOST = 1_000
@@ -67,10 +69,21 @@ _NOT_CHARGED: Final = (
 _NOTHING_MORE: Final = Answer(usage=Usage(counts={}))
 
 
-def _tell(_answer_to: object, answer: Answer) -> None:
-    """Log once that an answer goes on which another process has begun: this one cannot charge it."""
-    if answer.goes_on and answer.total is None:
-        warn_once("answers of other processes", _NOT_CHARGED)
+class _Teller:
+    """Logs once that an answer was read which another process has begun: this one cannot charge it."""
+
+    def __init__(self) -> None:
+        self._in_background = False
+
+    def see(self, content: Any) -> None:
+        """Look at the body, or at an event of a stream, which has the body within."""
+        if get(content, "background") is True or get(get(content, "response"), "background") is True:
+            self._in_background = True
+
+    def done(self, _answer_to: object, answer: Answer) -> None:
+        """Log it, if the answer goes on, or if its request had ended before it was finished."""
+        if answer.total is None and (answer.goes_on or (self._in_background and answer.usage is not None)):
+            warn_once("answers of other processes", _NOT_CHARGED)
 
 
 class UnfinishedAnswers:
@@ -88,7 +101,14 @@ class UnfinishedAnswers:
         self._answers: OrderedDict[str, Unfinished] = OrderedDict()
         self._totals: OrderedDict[str, Usage] = OrderedDict()
         """What sessions have used, as far as it is charged or was used before this process charged them."""
+        self._ended: OrderedDict[str, None] = OrderedDict()
+        """The keys of answers that this process has begun, and does not wait for any more."""
         self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Ask the ledger a last time for what it has not answered."""
+        if self._shared is not None:
+            self._shared.close()
 
     def __bool__(self) -> bool:
         """Return True if an answer may be waited for: of this process, or of one that shares the ledger."""
@@ -132,7 +152,12 @@ class UnfinishedAnswers:
                 begun.earlier = before.earlier if before.admission is None else (*before.earlier, before.admission)
             self._answers[key] = begun
             if len(self._answers) > AT_MOST:
-                self._answers.popitem(last=False)
+                self._end(self._answers.popitem(last=False)[0])
+
+    def _end(self, key: str) -> None:
+        self._ended[key] = None
+        if len(self._ended) > AT_MOST:
+            self._ended.popitem(last=False)
 
     @property
     def are_shared(self) -> bool:
@@ -163,9 +188,10 @@ class UnfinishedAnswers:
         """
         if self._shared is not None:
             return follow(form, reply, result, partial(self._shared.read, read.key, form))
-        if body_of(reply) is not STREAM:
-            follow(form, reply, result, _tell)
-        return result
+        if read.key in self._ended:
+            return result
+        teller = _Teller()
+        return follow(form, reply, result, teller.done, teller.see)
 
     def read(self, session: SessionRead, reply: Reply) -> None:
         """Note what a session has used that was not begun by this process, or that was created by it."""
@@ -253,6 +279,7 @@ class UnfinishedAnswers:
                 return False
             if self._answers.get(session) is begun:
                 del self._answers[session]
+                self._end(session)
             if total is not None:
                 self._totals[session] = total
                 self._totals.move_to_end(session)

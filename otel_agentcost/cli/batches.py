@@ -12,12 +12,14 @@ from datetime import datetime, timezone
 from importlib import import_module
 from time import time
 from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 
 from otel_agentcost.cli import Subparsers
 from otel_agentcost.cli._shared_ledger import shared_ledger
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.batch import KeptBatch, batch_verbs
 from otel_agentcost.core.batch_record import BatchRecord
+from otel_agentcost.core.origin import without_secrets
 from otel_agentcost.guard.ledger import Ledger
 from otel_agentcost.settings import from_environment
 
@@ -140,8 +142,8 @@ def _read(record: BatchRecord, trusted: str | None) -> str:
 
 def _checked(record: BatchRecord, used: str, trusted: str | None) -> None:
     """Raise `_Unread` if `used`, the address of a client, is not that of the batch: credentials go nowhere else."""
-    base = record.base_url.rstrip("/")
-    if f"{base}/".startswith(f"{used.rstrip('/')}/"):
+    used = without_secrets(used)
+    if _is_under(record, used):
         return
     hint = "" if trusted else ": set it in the environment, or pass --base-url"
     raise _Unread(f"created at {record.base_url:.80}, and the SDK would ask {used:.80}{hint}")
@@ -149,8 +151,14 @@ def _checked(record: BatchRecord, used: str, trusted: str | None) -> None:
 
 def _given(record: BatchRecord, trusted: str | None) -> str | None:
     """Return the address of the batch if the user trusts it."""
-    fits = trusted is not None and f"{record.base_url.rstrip('/')}/".startswith(f"{trusted.rstrip('/')}/")
-    return record.base_url if fits else None
+    if trusted is None or not _is_under(record, without_secrets(trusted)):
+        return None
+    given = urlsplit(trusted)  # its user and its query are those of the user of this command
+    return urlsplit(record.base_url)._replace(netloc=given.netloc, query=given.query).geturl()
+
+
+def _is_under(record: BatchRecord, address: str) -> bool:
+    return f"{record.base_url.rstrip('/')}/".startswith(f"{address.rstrip('/')}/")
 
 
 def _openai(module: Any, record: BatchRecord, trusted: str | None) -> str:

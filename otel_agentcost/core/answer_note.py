@@ -6,7 +6,7 @@ A session has one note for all its turns, with the usage that was charged, or wa
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from decimal import Decimal
 from typing import Any, Final, cast
@@ -18,13 +18,16 @@ from otel_agentcost.core.ledger import Amounts, Claim
 from otel_agentcost.core.origin import Origin, written_budget
 from otel_agentcost.core.usage import Usage
 
-__all__ = ["GOES_ON", "AnswerNote", "Turn", "key_of_answer"]
+__all__ = ["GOES_ON", "AnswerNote", "OtherVersionError", "Turn", "key_of_answer"]
 
 TURNS_AT_MOST: Final = 100
 """Turns of one session that nobody has read. Of older ones, budgets keep the worst case."""
 
 GOES_ON: Final[Mapping[str, Any]] = {"background": True, "deferred": True}
 """Stands for the body of a request whose answer goes on: formats then take no part of the answer for all of it."""
+
+VERSION: Final = 1
+"""The version of what is written here."""
 
 _DEFAULT_PORTS: Final = (None, 80, 443)
 
@@ -39,6 +42,10 @@ def key_of_answer(endpoint: Endpoint, answer_id: str) -> str:
     host, port = endpoint.attributes.get(semconv.SERVER_ADDRESS), endpoint.attributes.get(semconv.SERVER_PORT)
     place = f"{host}" if port in _DEFAULT_PORTS else f"{host}:{port}"
     return f"{place} {answer_id}" if endpoint.known else f"{endpoint.said} {place} {answer_id}"
+
+
+class OtherVersionError(ValueError):
+    """A note is one of another version of this package, which can read it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,27 +124,44 @@ class AnswerNote:
     total: Usage | None = None
     """What a session has used up to the last time that it was charged, or first read. None if that is not known."""
 
-    def with_turn(self, turn: Turn) -> AnswerNote:
-        """Return the note with one more turn."""
-        return replace(self, turns=(*self.turns, turn)[-TURNS_AT_MOST:])
+    charged: tuple[str, ...] = ()
+    """The ids of calls that are charged. A process whose note may have been kept or not finds its call here."""
+
+    def with_turns(self, turns: Iterable[Turn]) -> AnswerNote:
+        """Return the note with the turns that it does not have, and has not had."""
+        known = {*self.charged, *(each.call_id for each in self.turns)}
+        fresh = (turn for turn in turns if turn.call_id not in known)
+        return replace(self, turns=(*self.turns, *fresh)[-TURNS_AT_MOST:])
+
+    def after(self, turns: Iterable[Turn], total: Usage | None) -> AnswerNote:
+        """Return the note after `turns` were charged, which are all of it."""
+        charged = (*self.charged, *(turn.call_id for turn in turns))[-TURNS_AT_MOST:]
+        return AnswerNote(total=total, charged=charged)
 
     def written(self) -> str:
         """Return the note as the ledger keeps it."""
         total = dict(self.total.counts) if self.total is not None else None
         turns = [turn.fields() for turn in self.turns]
-        return json.dumps({"turns": turns, "total": total}, separators=(",", ":"), default=str)
+        fields = {"version": VERSION, "turns": turns, "total": total, "charged": self.charged}
+        return json.dumps(fields, separators=(",", ":"), default=str)
 
     @classmethod
     def read(cls, written: str) -> AnswerNote:
         """Return the note that `written` has made.
 
         Raises:
-            ValueError: It is no such note; also a `TypeError` or a `KeyError`.
+            OtherVersionError: Another version of this package has made it.
+            ValueError: It is no such note.
         """
-        fields = cast("dict[str, Any]", json.loads(written))
-        total = fields["total"]
-        turns = tuple(Turn.of(each) for each in fields["turns"])
-        if total is None:
-            return cls(turns=turns)
-        counts = {kind: count if isinstance(count, int) else Decimal(count) for kind, count in total.items()}
-        return cls(turns=turns, total=Usage(counts=counts))
+        try:
+            fields = cast("dict[str, Any]", json.loads(written))
+            if (version := fields["version"]) != VERSION:
+                raise OtherVersionError(f"version {version!r:.20}")
+            total, charged = fields["total"], tuple(map(str, fields["charged"]))
+            turns = tuple(Turn.of(each) for each in fields["turns"])
+            if total is None:
+                return cls(turns=turns, charged=charged)
+            counts = {kind: count if isinstance(count, int) else Decimal(count) for kind, count in total.items()}
+            return cls(turns=turns, total=Usage(counts=counts), charged=charged)
+        except (TypeError, KeyError, AttributeError, ArithmeticError) as error:
+            raise ValueError(f"{type(error).__name__}: {error}") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,9 @@ from typing import Any
 from otel_agentcost.core.budgets import Budget
 from otel_agentcost.core.call import AttributeValue, Endpoint
 
-__all__ = ["Origin", "written_budget"]
+__all__ = ["Origin", "without_secrets", "written_budget"]
+
+_USER = re.compile(r"^([^/?#]*//)?[^/?#]*@")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +28,7 @@ class Origin:
     said: str
     """The provider that the SDK names."""
     base_url: str
+    """Its address, without what may be secret (`without_secrets`)."""
     known: bool
     attributes: Mapping[str, AttributeValue]
     """The span attributes of the endpoint."""
@@ -33,6 +37,10 @@ class Origin:
     """The ids of its runs."""
     span: tuple[int, int]
     """Its trace id and span id."""
+
+    def __post_init__(self) -> None:
+        """Drop the secrets of the address: a ledger keeps this for weeks."""
+        object.__setattr__(self, "base_url", without_secrets(self.base_url))
 
     @property
     def endpoint(self) -> Endpoint:
@@ -44,6 +52,11 @@ class Origin:
             attributes=self.attributes,
             default=self.said if self.said != self.provider else "",
         )
+
+
+def without_secrets(base_url: str) -> str:
+    """Return an address without its user, password and query. Its path stays: prices may depend on it."""
+    return _USER.sub(r"\1", re.split(r"[?#]", base_url, maxsplit=1)[0])
 
 
 def written_budget(budget: Budget) -> dict[str, Any]:

@@ -60,6 +60,19 @@ async def _result_in_trio(running: Future[_T]) -> _T:
     return running.result()
 
 
+async def run_to_its_end(action: Callable[[], object]) -> None:
+    """Run `action`, which must not raise, in a thread, and wait for it. It goes on if the task is cancelled."""
+    try:
+        running: Future[object] = _threads().submit(copy_context().run, action)
+    except RuntimeError:  # the process exits and accepts no more: run it now
+        action()
+        return
+    if event_loops.running() == "trio":
+        await _result_in_trio(running)
+    else:
+        await asyncio.shield(asyncio.wrap_future(running))
+
+
 def submit(action: Callable[[], object]) -> None:
     """Run `action` in a thread soon, and before the process exits. It must not raise."""
     try:

@@ -105,7 +105,7 @@ class ResilientLedger:
         except Exception as error:
             reraise_foreign(error)
             self._unreleased.append((call_id, now))
-            if not isinstance(error, _Paused):
+            if not isinstance(error, Paused):
                 self._record_failure(error)
             return
         self._record_success()
@@ -117,7 +117,7 @@ class ResilientLedger:
             standing = self.wrapped.standing(key, now=now)
         except Exception as error:
             reraise_foreign(error)
-            if not isinstance(error, _Paused):
+            if not isinstance(error, Paused):
                 self._record_failure(error)
             return None
         self._record_success()
@@ -176,7 +176,7 @@ class ResilientLedger:
         with self._lock:
             now = self._monotonic()
             if now < self._until:
-                raise _Paused("it did not answer a moment ago")
+                raise Paused("it did not answer a moment ago")
             self._until = now + self._pause  # this call tries; the others go on without
 
     def _record_failure(self, error: BaseException) -> LedgerError:
@@ -233,5 +233,5 @@ class ResilientLedger:
                 return
 
 
-class _Paused(LedgerError):
+class Paused(LedgerError):
     """The ledger is not called during the pause after a failure."""

@@ -92,6 +92,16 @@ def test_credentials_go_to_no_address_of_the_ledger(
     assert spent(url) == round(USD * 1e9)
 
 
+def test_the_user_of_an_address_is_taken_from_the_command_line(
+    ledger: tuple[str, BatchProvider], model_server: ModelServer
+) -> None:
+    """The ledger does not keep it."""
+    url, provider = ledger
+    provider.finish()
+    assert main(["batches", "settle", "--base-url", model_server.url.replace("http://", "http://bob:s3cret@")]) == 0
+    assert spent(url) == round(USD * 1e9)
+
+
 def test_a_ledger_in_memory_has_no_batches_of_others(capsys: pytest.CaptureFixture[str]) -> None:
     """It says so, and which setting to change."""
     assert main(["batches"]) == 2
