@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -11,6 +12,9 @@ from typing import Any
 from otel_agentcost.core import money
 from otel_agentcost.guard.allowances import Allowance, Amount, utc
 from otel_agentcost.store.questions import COLUMNS, Spend, Sums, cells, figures, shown
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+"""What a terminal or a spreadsheet takes for more than text."""
 
 FORMATS = ("text", "json", "csv")
 
@@ -42,7 +46,7 @@ def as_float(nusd: int) -> float:
 def unpriced(reasons: Mapping[str, int]) -> Iterator[str]:
     """Yield why calls are unpriced, the most frequent reason first."""
     for reason, calls in sorted(reasons.items(), key=lambda each: -each[1]):
-        yield f"unpriced: {calls:,} calls: {reason}"
+        yield f"unpriced: {calls:,} {'call' if calls == 1 else 'calls'}: {reason}"
 
 
 def spend_table(spend: Spend) -> str:
@@ -108,8 +112,11 @@ def shielded(row: Mapping[str, object]) -> dict[str, object]:
 
 
 def _shielded(value: object) -> object:
-    """Return a text that no spreadsheet takes for a formula: names come from users."""
-    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t") else value
+    """Return a text that no spreadsheet takes for a formula, and no terminal for a command: names come from users."""
+    if not isinstance(value, str):
+        return value
+    text = _CONTROL.sub(lambda found: repr(found[0])[1:-1], value)
+    return f"'{text}" if text.lstrip().startswith(("=", "+", "-", "@")) else text
 
 
 # --- budgets ---

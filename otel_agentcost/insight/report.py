@@ -16,13 +16,19 @@ from otel_agentcost.insight.recommendations import Evidence, Finding, findings
 from otel_agentcost.insight.repricing import Repricing
 from otel_agentcost.insight.trend import CELLS, Change, change
 from otel_agentcost.store.periods import UnclearPeriod
-from otel_agentcost.store.questions import Line, Question, Source, Spend, Sums, answer
+from otel_agentcost.store.questions import TIMES, Line, Question, Source, Spend, Sums, answer
 from otel_agentcost.store.single_calls import Dear, Detailed
 
 VIEWS: Final = ("day", "model", "provider", "agent", "user", "team", "feature", "tool")
 """The groupings of a report, one table each."""
 
 _WEEK: Final = 7 * 86_400.0
+
+_TWO_DAYS: Final = 2 * 86_400.0
+"""A period that is shorter is compared with one of the same length to the second, not to the hour."""
+
+_UNRECORDED: Final = 0.05
+"""The share of the period before that may be without any record at its beginning."""
 
 RUNS: Final = 10
 """The number of runs that are listed."""
@@ -45,6 +51,11 @@ class Period(NamedTuple):
     """None for all that is kept."""
     until: float | None
     """None for now."""
+
+    def at_middle(self, now: float) -> float:
+        """Return the time in the middle, whose prices stand for those of the period."""
+        until = now if self.until is None else self.until
+        return until if self.since is None else (self.since + until) / 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +81,11 @@ class Wanted:
         """The end of the period."""
         return self.now if self.period.until is None else self.period.until
 
+    @property
+    def so_far(self) -> float:
+        """The end of the part of the period that is not ahead."""
+        return min(self.now, self.until)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
@@ -85,6 +101,8 @@ class Report:
     before: tuple[Period, Sums] | None
     """The period before, of the same length; None if there is none."""
     change: Change | None
+    no_trend: str
+    """Why there is no change; empty if there is one."""
     runs: tuple[Dear, ...]
     month: Forecast | None
     budgets: tuple[RunsOut, ...]
@@ -123,7 +141,11 @@ def report_of(source: Source, wanted: Wanted, repricing: Repricing) -> Report:
         recent = replace(asked, since=max(kept, since or 0.0))
         runs = source.dearest(recent, RUNS)
         found = findings(_evidence(source, recent, wanted, repricing, daily.total), source.each(recent))
-    before, changed = _trend(source, asked, wanted, repricing, notes)
+    before, changed, no_trend = None, None, ""
+    try:
+        before, changed = _trend(source, asked, wanted, repricing)
+    except UnclearPeriod as error:  # the period itself has its answer
+        no_trend = f"There is no trend. {error}"
     month, budgets = _ahead(source, wanted, notes)
     return Report(
         wanted=wanted,
@@ -133,6 +155,7 @@ def report_of(source: Source, wanted: Wanted, repricing: Repricing) -> Report:
         daily=daily,
         before=before,
         change=changed,
+        no_trend=no_trend,
         runs=tuple(runs),
         month=month,
         budgets=tuple(budgets),
@@ -142,8 +165,10 @@ def report_of(source: Source, wanted: Wanted, repricing: Repricing) -> Report:
 
 
 def others(spend: Spend, most: int) -> tuple[Sequence[Line], int, Sums]:
-    """Return the first lines of an answer, the number of the others, and their sums."""
-    first, rest = spend.lines[:most], spend.lines[most:]
+    """Return the dearest lines of an answer, the number of the others, and their sums; by time, the latest lines."""
+    at = max(0, len(spend.lines) - most) if spend.by and spend.by[0] in TIMES else 0
+    first = spend.lines[at : at + most]
+    rest = (*spend.lines[:at], *spend.lines[at + most :])
     return first, len(rest), Spend(spend.by, rest).total
 
 
@@ -160,15 +185,21 @@ def _view(source: Source, asked: Question, by: tuple[str, ...], daily: Spend) ->
 
 
 def _evidence(source: Detailed, asked: Question, wanted: Wanted, repricing: Repricing, total: Sums) -> Evidence:
-    prices = [line.keys[0] for line in source.spend(replace(asked, by=("price",))) if line.keys[0]]
-    cheaper = repricing.ladder(prices, wanted.until)
-    for model, other in wanted.downgrade.items():
-        cheaper.update({price: other for price in prices if price.partition("/")[2] == model})
+    used: dict[str, list[str]] = {}
+    for line in source.spend(replace(asked, by=("operation", "price"))):
+        operation, price = line.keys
+        if price:
+            used.setdefault(operation, []).append(price)
+    cheaper: dict[tuple[str, str], str] = {}
+    for operation, prices in used.items():
+        below = repricing.ladder(prices, wanted.so_far)
+        below |= {price: other for price in prices if (other := wanted.downgrade.get(price.partition("/")[2]))}
+        cheaper.update({(price, operation): other for price, other in below.items()})
     return Evidence(
         repricing=repricing,
-        until=wanted.until,
+        until=wanted.so_far,
         total=total,
-        errors=source.spend(replace(asked, by=("error", "agent"))),
+        errors=source.spend(replace(asked, by=("error", "agent", "price"))),
         loops=source.loops(asked),
         repeated=source.repeated(asked),
         offline=wanted.offline,
@@ -176,24 +207,30 @@ def _evidence(source: Detailed, asked: Question, wanted: Wanted, repricing: Repr
     )
 
 
-def _trend(
-    source: Source, asked: Question, wanted: Wanted, repricing: Repricing, notes: list[str]
-) -> tuple[tuple[Period, Sums] | None, Change | None]:
-    """Return the period before with its sums, and the change since; None if nothing was recorded there."""
+def _trend(source: Source, asked: Question, wanted: Wanted, repricing: Repricing) -> tuple[tuple[Period, Sums], Change]:
+    """Return the period before with its sums, and the change since.
+
+    Raises:
+        UnclearPeriod: There is nothing to compare with.
+    """
     since = wanted.period.since
     if since is None:
-        return None, None
-    hours = max(1, round((wanted.until - since) / 3600))
-    earlier = Period(since - hours * 3600, since)
-    try:
-        before = source.spend(replace(asked, since=earlier.since, until=earlier.until, by=CELLS))
-    except UnclearPeriod as error:  # the period itself has its answer
-        notes.append(f"There is no trend. {error}")
-        return None, None
+        raise UnclearPeriod("All that is kept has no period before.")
+    length = wanted.so_far - since
+    if length >= _TWO_DAYS or not isinstance(source, Detailed) or source.kept_since() > since - length:
+        length = max(1, round(length / 3600)) * 3600.0  # whole hours need no single calls
+    earlier = Period(since - length, since)
+    before = source.spend(replace(asked, since=earlier.since, until=earlier.until, by=CELLS))
     if not before.lines:
-        return None, None
+        raise UnclearPeriod("Nothing was recorded in the period before.")
+    begins = since - length * (1 - _UNRECORDED)
+    if not source.spend(Question(since=_hour(begins - _WEEK), until=_hour(begins) + 3600)).lines:
+        raise UnclearPeriod("The record begins within the period before, which cannot be compared.")
     now = source.spend(replace(asked, by=CELLS))
-    return (earlier, before.total), change(before, now, repricing.rates(wanted.until))
+    rates_before, rates_now = (
+        repricing.rates(each.at_middle(wanted.so_far)) for each in (earlier, Period(since, wanted.so_far))
+    )
+    return (earlier, before.total), change(before, now, rates_before, rates_now)
 
 
 def _ahead(source: Source, wanted: Wanted, notes: list[str]) -> tuple[Forecast | None, Sequence[RunsOut]]:
@@ -224,6 +261,11 @@ def _ahead(source: Source, wanted: Wanted, notes: list[str]) -> tuple[Forecast |
         if scope in by_scope
     ]
     return month, [end for end in ends if end is not None]
+
+
+def _hour(at: float) -> float:
+    """Return the beginning of the hour of a time: sums of whole hours are kept for good."""
+    return at - at % 3600
 
 
 def _by_day(spend: Spend) -> dict[str, dict[date, int]]:

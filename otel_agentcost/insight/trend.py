@@ -1,7 +1,7 @@
 """The change of the spend between two periods, split into volume, mix and price. The parts add up to it exactly.
 
-With N dollars and C calls in a period, and q units of each kind of cell (the tokens of one type, of one model, under
-one price) at the unit price p = dollars of the cell / q:
+With N dollars and C model calls in a period, and q units of each kind of cell (the tokens of one type, of one model,
+under one price) at the unit price p = dollars of the cell / q:
 
     volume = N0 x (C1 / C0 - 1)                   more or fewer calls, each as dear as before
     mix    = sum(q1 x p0) - N0 x C1 / C0          other models, or more or fewer tokens of a type in a call
@@ -51,21 +51,22 @@ class Cell(NamedTuple):
     nusd: int
 
 
-def change(before: Iterable[Line], now: Iterable[Line], rates: Rates) -> Change:
+def change(before: Iterable[Line], now: Iterable[Line], rates_before: Rates, rates_now: Rates) -> Change:
     """Return the change between two periods.
 
     Args:
         before: The lines of the earlier period, by `CELLS`.
         now: Those of the later one.
-        rates: Splits the dollars of a line over its types of tokens.
+        rates_before: Splits the dollars of a line of the earlier period over its types of tokens.
+        rates_now: Those of the later one: prices may have changed.
     """
-    old, calls_before = cells(before, rates)
-    new, calls_now = cells(now, rates)
+    old, calls_before = cells(before, rates_before)
+    new, calls_now = cells(now, rates_now)
     return split(old, calls_before, new, calls_now)
 
 
 def split(before: Mapping[object, Cell], calls_before: int, now: Mapping[object, Cell], calls_now: int) -> Change:
-    """Return the change between two periods, given their cells and the number of their priced calls."""
+    """Return the change between two periods, given their cells and the number of their priced model calls."""
     dollars_before = sum(cell.nusd for cell in before.values())
     dollars_now = sum(cell.nusd for cell in now.values())
     if not calls_before:
@@ -80,12 +81,12 @@ def split(before: Mapping[object, Cell], calls_before: int, now: Mapping[object,
 
 
 def cells(lines: Iterable[Line], rates: Rates) -> tuple[dict[object, Cell], int]:
-    """Return the cells of lines by `CELLS`, and the number of their priced calls."""
+    """Return the cells of lines by `CELLS`, and the number of their priced model calls."""
     found: dict[object, Cell] = {}
     calls = 0
     for line in lines:
-        calls += line.sums.priced
         provider, model, price, terms, tool, _ = line.keys
+        calls += 0 if tool else line.sums.priced  # what a tool costs belongs to the calls that it is used for
         for kind, cell in _by_type(line.sums, rates(provider, price, terms)).items():
             key = (provider, model, terms, tool, kind)
             old = found.get(key)

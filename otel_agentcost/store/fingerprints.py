@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple, cast
 
+from otel_agentcost.core import semconv
 from otel_agentcost.diagnostics import reraise_foreign
 
 SIZE: Final = 8
@@ -23,7 +24,6 @@ _NO_CONTENT: Final = frozenset(
     {
         "_query",  # these two of google-genai, which takes them out of the body while it sends it
         "_url",
-        "extra_body",
         "extra_headers",
         "extra_query",
         "labels",
@@ -42,6 +42,22 @@ _NO_CONTENT: Final = frozenset(
 )
 """Parameters that change no answer."""
 
+_ELSEWHERE: Final = frozenset(
+    {
+        "container",
+        "conversation",
+        "conversation_id",
+        "previous_interaction_id",
+        "previous_response_id",
+        "session",
+        "session_id",
+        "sessionId",
+        "thread",
+        "thread_id",
+    }
+)
+"""Parameters that name what a server keeps: the prompt goes on from there, and changes from call to call."""
+
 _ABSENT: Final = frozenset({"NotGiven", "Omit", "NoneType"})
 """Names of the types with which SDKs say that a parameter is not given."""
 
@@ -49,7 +65,8 @@ _ABSENT: Final = frozenset({"NotGiven", "Omit", "NoneType"})
 class Fingerprints(NamedTuple):
     """The fingerprints of one request."""
 
-    request: bytes
+    request: bytes | None
+    """That of the whole request; None if its body is not all of it."""
     segments: tuple[bytes, ...]
 
 
@@ -62,8 +79,13 @@ def snapshot(body: Any) -> Any:
     return {name: value[:] if type(value) is list else value for name, value in fields.items()}  # pyright: ignore[reportUnknownVariableType]
 
 
-def of(body: Any) -> Fingerprints | None:
-    """Return the fingerprints of a request; None if its body holds what cannot be written as JSON."""
+def of(body: Any, operation: str = "") -> Fingerprints | None:
+    """Return the fingerprints of a request; None if its body holds what cannot be written as JSON.
+
+    Args:
+        body: The body.
+        operation: `gen_ai.operation.name` of the request.
+    """
     if not isinstance(body, Mapping):
         return None
     fields = cast("Mapping[str, Any]", body)
@@ -80,13 +102,30 @@ def of(body: Any) -> Fingerprints | None:
             for name, value in fields.items()
             if name not in _NO_CONTENT and name not in _FIRST and name not in _THEN and _is_given(value)
         }
-        whole = blake2b(_segment("rest", rest), digest_size=SIZE)
+        whole = blake2b(_segment("rest", rest), digest_size=SIZE) if _is_whole(fields, operation) else None
     except Exception as error:  # objects of the application, a circle, a change meanwhile: the row goes without
         reraise_foreign(error)
         return None
+    if whole is None:
+        return Fingerprints(None, tuple(segments))
     for segment in segments:
         whole.update(segment)
     return Fingerprints(whole.digest(), tuple(segments))
+
+
+def _is_whole(fields: Mapping[str, Any], operation: str) -> bool:
+    """Return True if a body is all that sets the answer: no uploaded file, no id in the address, nothing at a server.
+
+    Files are sent beside the body (audio, images to edit), and ids of threads and sessions are in the address. So a
+    body has to have its prompt; that of an image or a video may have files beside it.
+    """
+    for part in (fields, fields.get("extra_body")):
+        if isinstance(part, Mapping):
+            named = cast("Mapping[str, Any]", part)
+            if any(name in named and _is_given(named[name]) for name in _ELSEWHERE):
+                return False
+    prompts = _THEN[:-1] if operation == semconv.GENERATE_CONTENT else _THEN
+    return any(name in fields and _is_given(fields[name]) for name in prompts)
 
 
 def _is_given(value: object) -> bool:

@@ -110,7 +110,7 @@ def row_of(at: float, call: Settled, body: Any, book: str) -> Row:
         run=_id(call.run),
         trace=call.trace_id.to_bytes(16, "big") if call.trace_id else None,
         span=call.span_id.to_bytes(8, "big") if call.span_id else None,
-        prints=fingerprints.of(body) if body is not None else None,
+        prints=fingerprints.of(body, operation) if body is not None else None,
     )
 
 

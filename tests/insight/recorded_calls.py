@@ -68,7 +68,9 @@ class Recording:
         call = a_call(cost.usd, who=who, model=name, counts=counts, messages=messages, trace=trace)
         assert call.answer is not None
         answer = call.answer._replace(finish_reasons=(stop,), terms=terms)
-        call = call._replace(names=("chat", provider, name, name), cost=cost, answer=answer, **other)
+        call = call._replace(
+            names=(other.pop("operation", "chat"), provider, name, name), cost=cost, answer=answer, **other
+        )
         self.writer.settled(call)
         return call
 
@@ -90,7 +92,7 @@ def opened(path: Path) -> Generator[SqliteSource]:
 def reported(path: Path, since: float | None = None, until: float = BEGAN + 86_400, **other: Any) -> Report:
     """The report of a store."""
     zone = Settings().time_zone
-    wanted = Wanted(period=Period(since, until), now=until, zone=zone, **other)
+    wanted = Wanted(period=Period(since, until), now=other.pop("now", until), zone=zone, **other)
     with opened(path) as source:
         return report_of(source, wanted, Repricing(book()))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from decimal import Decimal
 from pathlib import Path
 from types import ModuleType
@@ -10,9 +11,12 @@ from typing import Any
 import pytest
 
 from otel_agentcost.core import money, semconv
-from otel_agentcost.core.usage import Usage
+from otel_agentcost.core.cost import Cost
+from otel_agentcost.core.usage import Tokens, Usage
 from otel_agentcost.insight import recommendations
-from otel_agentcost.insight.recommendations import Finding
+from otel_agentcost.insight.recommendations import Evidence, Finding, Seen, unread_cache_writes
+from otel_agentcost.insight.repricing import Repricing
+from otel_agentcost.store.single_calls import Names, Recorded
 from tests.insight.recorded_calls import BEGAN, HAIKU, Recording, book, found
 from tests.store.recorded import NOBODY
 
@@ -42,30 +46,52 @@ def one(path: Path, name: str, **other: Any) -> Finding:
 
 
 def test_a_rebuilt_prompt_is_what_its_lost_tokens_cost_more(recording: Recording) -> None:
-    """The second call has another system prompt, so what was cached is written again."""
-    recording.call({"cache_write_tokens": LONG, "output_tokens": 10}, messages=("one", "Hi"))
-    recording.call({"cache_write_tokens": LONG, "input_tokens": 50, "output_tokens": 10}, messages=("two", "Hi", "Ho"))
-    recording.call({"cache_read_tokens": LONG, "input_tokens": 50}, messages=("two", "Hi", "Ho", "Hm"))
+    """The second call has another system prompt before the same conversation, so what was cached is written again."""
+    first, then = ("one", "Hi", "Ho"), ("two", "Hi", "Ho", "Hm")
+    recording.call({"cache_write_tokens": LONG, "output_tokens": 10}, messages=first)
+    recording.call({"cache_write_tokens": LONG, "input_tokens": 50, "output_tokens": 10}, messages=then)
+    recording.call({"cache_read_tokens": LONG, "input_tokens": 50}, messages=(*then, "So"))
     recording.close()
     finding = one(recording.path, "rebuilt_prompts")
     expected = price({"cache_write_tokens": LONG}) - price({"cache_read_tokens": LONG})
-    assert (finding.kind, finding.nusd, finding.calls) == ("exact", expected, 1)
+    assert (finding.kind, finding.nusd, finding.calls) == ("ceiling", expected, 1)
     assert finding.where == (("bees, claude-haiku-4-5: tools or system prompt changed", expected),)
+
+
+def test_a_history_without_its_oldest_message_is_rebuilt(recording: Recording) -> None:
+    """The system prompt is the same, and later messages have moved."""
+    recording.call({"cache_write_tokens": LONG}, messages=("one", "a", "b", "c"))
+    recording.call({"cache_write_tokens": LONG}, messages=("one", "b", "c", "d"))
+    recording.close()
+    assert one(recording.path, "rebuilt_prompts").where[0][0] == "bees, claude-haiku-4-5: part 2 of the prompt changed"
+
+
+@pytest.mark.parametrize("task", ["task", ""])
+def test_roles_that_alternate_rebuild_nothing(recording: Recording, task: str) -> None:
+    """In one trace and without names; the task may be the same. Nor does a second question with one system prompt."""
+    for number in range(5):
+        cached: Any = "cache_read_tokens" if number else "cache_write_tokens"
+        recording.call({cached: LONG, "input_tokens": 9}, messages=("plan", task, f"p{number}"))
+        recording.call({"input_tokens": 3000}, messages=("sum up", task or f"s{number}"))
+    recording.call({"cache_write_tokens": LONG}, messages=("ask", "one"), trace=9)
+    recording.call({"cache_write_tokens": LONG // 2}, messages=("ask", "two"), trace=9)
+    recording.close()
+    assert "rebuilt_prompts" not in found(recording.path)
 
 
 @pytest.mark.parametrize(
     ("messages", "after", "read"),
     [
-        (("one", "Hi", "Ho"), 10, 0),  # nothing changed: the provider evicted it
-        (("two", "Hi", "Ho"), 301, 0),  # it was too late anyway
-        (("two", "Hi", "Ho"), 10, LONG),  # it was read
+        (("one", "Hi", "Ho", "Hm"), 10, 0),  # nothing changed: the provider evicted it
+        (("two", "Hi", "Ho", "Hm"), 301, 0),  # it was too late anyway
+        (("two", "Hi", "Ho", "Hm"), 10, LONG),  # it was read
     ],
 )
 def test_a_prompt_that_was_not_rebuilt_is_none(
     recording: Recording, messages: tuple[str, ...], after: float, read: int
 ) -> None:
     """Only a changed beginning within the time that every cache keeps."""
-    recording.call({"cache_write_tokens": LONG}, messages=("one", "Hi"))
+    recording.call({"cache_write_tokens": LONG}, messages=("one", "Hi", "Ho"))
     counts = {"cache_read_tokens": read} if read else {"cache_write_tokens": LONG}
     recording.call(counts, messages=messages, after=after)
     recording.close()
@@ -85,6 +111,23 @@ def test_cache_writes_that_nobody_reads_cost_their_surcharge(recording: Recordin
     assert (finding.kind, finding.nusd, finding.calls) == ("exact", expected, 1)
 
 
+def test_many_unread_writes_of_one_beginning_take_little_time() -> None:
+    """The time of a call does not grow with the writes that wait: 30,000 within an hour, of which most are read."""
+    repricing = Repricing(book())
+    watcher = unread_cache_writes.watch(Evidence(repricing=repricing, until=BEGAN + 9_000))
+    names = Names("anthropic", "", HAIKU[1], "chat", "/".join(HAIKU), "", "", "list", *[""] * 8)
+    nusd = price({"cache_read_tokens": 10, "cache_write_tokens": 2000})
+    began = time.monotonic()
+    for number in range(30_000):
+        tokens = Tokens(2_010, 0, 10, 2_000, 0) if number != 20_000 else Tokens(11, 0, 11, 0, 0)
+        row = (number, BEGAN + number / 10, names, 1, nusd, tokens, None, "", "", "", None, None)
+        watcher.see(Seen(Recorded(*row), (b"begins",), repricing))
+    (finding,) = watcher.found()
+    surcharge = price({"cache_write_tokens": 2000}) - price({"input_tokens": 2000})
+    assert (finding.calls, finding.nusd) == (9_999, 9_999 * surcharge)
+    assert time.monotonic() - began < 15  # of a busy machine; it takes one second
+
+
 def test_an_hour_that_minutes_would_do(recording: Recording) -> None:
     """Each next call comes within five minutes, and then none within the hour."""
     messages = ["one"]
@@ -102,7 +145,7 @@ def test_an_hour_that_minutes_would_do(recording: Recording) -> None:
 
 
 def test_minutes_where_an_hour_would_do(recording: Recording) -> None:
-    """What was written again after twenty minutes, less the surcharge of both writes."""
+    """What was written again after twenty minutes, less the surcharge of the one write that is left."""
     recording.call({"cache_write_5m_tokens": LONG}, messages=("one",))
     recording.call({"cache_write_5m_tokens": LONG}, messages=("one", "two"), after=1200)
     recording.call({"cache_write_5m_tokens": LONG}, messages=("one", "two", "three"), after=1200)
@@ -111,7 +154,18 @@ def test_minutes_where_an_hour_would_do(recording: Recording) -> None:
     again = price({"cache_write_5m_tokens": LONG}) - price({"cache_read_tokens": LONG})
     more = price({"cache_write_1h_tokens": LONG}) - price({"cache_write_5m_tokens": LONG})
     assert finding.title.startswith("Keep these prompts for an hour")
-    assert finding.nusd == 2 * again - 3 * more
+    assert finding.nusd == 2 * again - more
+
+
+@pytest.mark.parametrize(("times", "nusd"), [(6, 150_000_000), (2, 12_000_000)])
+def test_an_hour_costs_one_write_and_then_reads(recording: Recording, times: int, nusd: int) -> None:
+    """10,000 tokens: six writes cost $0.225; one for an hour costs $0.06, and each of five reads $0.003."""
+    model = ("anthropic", "claude-sonnet-4-5")
+    for number in range(times):
+        messages = ["one", *map(str, range(number))]
+        recording.call({"cache_write_tokens": 10_000, "input_tokens": 100}, model=model, messages=messages, after=600)
+    recording.close()
+    assert one(recording.path, "cache_lifetimes").nusd == nusd
 
 
 def test_features_that_nobody_waits_for_are_priced_as_batches(recording: Recording) -> None:
@@ -125,6 +179,7 @@ def test_features_that_nobody_waits_for_are_priced_as_batches(recording: Recordi
     finding = one(recording.path, "batches", offline=frozenset({"nightly"}))
     expected = price(counts, GPT) - price(counts, GPT, (("processing", "batch"),))
     assert (finding.kind, finding.nusd, finding.calls) == ("exact", expected, 1)
+    assert finding.where == (("nightly, bees, gpt-4o", expected),)
     assert expected * 2 == price(counts, GPT)
 
 
@@ -144,7 +199,9 @@ def test_equal_requests_are_paid_once(recording: Recording) -> None:
 def test_what_was_spent_for_nothing_is_measured(recording: Recording) -> None:
     """Failed calls, and loops as they were found when they happened; what caches saved stands beside them."""
     counts = {"input_tokens": 1000, "output_tokens": 100}
-    recording.call(counts, error="TimeoutError")
+    failed = recording.call(counts, error="TimeoutError")
+    for _ in range(9):  # refused by the provider, which bills nothing
+        recording.writer.settled(failed._replace(cost=Cost(), tokens=None, answer=None))
     recording.call({"cache_read_tokens": LONG})
     recording.writer.event("loop", "repeat, 3 times", NOBODY, agent="bees", usd=Decimal("0.25"))
     recording.writer.event("refusal", "no loop", NOBODY, agent="bees", usd=Decimal(1))
@@ -169,6 +226,18 @@ def test_ceilings_are_what_only_a_test_can_tell(recording: Recording) -> None:
     assert cheaper.nusd == price(counts, GPT) - price(counts, MINI)
     (own,) = found(recording.path, downgrade={"gpt-4o": "gpt-4.1-nano"})["cheaper_models"]
     assert own.nusd == price(counts, GPT) - price(counts, ("openai", "gpt-4.1-nano"))
+
+
+def test_a_model_of_another_kind_is_no_cheaper_one(recording: Recording) -> None:
+    """What transcribes does not chat, and does not paint."""
+    for operation, model, counts in (
+        ("chat", GPT, {"input_tokens": 10_000, "output_tokens": 100}),
+        ("generate_content", ("openai", "gpt-image-1"), {"input_text_tokens": 10, "output_image_tokens": 4000}),
+        ("generate_content", ("openai", "gpt-4o-mini-transcribe"), {"input_audio_tokens": 1000, "output_tokens": 9}),
+    ):
+        recording.call(counts, model=model, operation=operation)
+    recording.close()
+    assert "cheaper_models" not in found(recording.path)
 
 
 def test_histories_that_grow_after_five_steps(recording: Recording) -> None:

@@ -12,7 +12,7 @@ from otel_agentcost.insight.forecast import Forecast, RunsOut
 from otel_agentcost.insight.recommendations import Class, Finding
 from otel_agentcost.insight.report import Period, Report, others
 from otel_agentcost.insight.trend import Change
-from otel_agentcost.store.questions import COLUMNS, Spend, Sums, figures
+from otel_agentcost.store.questions import COLUMNS, TIMES, Spend, Sums, figures
 
 MOST: Final = 20
 """Lines of a table; the others are one line."""
@@ -66,12 +66,17 @@ def rounded(nusd: int) -> str:
     return f"${nusd / money.NANO_PER_USD:,.2f}"
 
 
+def counted(number: int, units: str) -> str:
+    """Write a number of units, whose name is a plural."""
+    return f"{number:,} {units.removesuffix('s') if number == 1 else units}"
+
+
 def head(report: Report) -> str:
     """Return the period and what was spent in it."""
     total = report.total
-    tools = f" and {total.tools:,} tool calls" if total.tools else ""
+    tools = f" and {counted(total.tools, 'tool calls')}" if total.tools else ""
     when = written(Period(report.wanted.period.since, report.wanted.until), report.wanted.zone)
-    return f"{dollars(total)} {when}, in {total.calls:,} model calls{tools}"
+    return f"{dollars(total)} {when}, in {counted(total.calls, 'model calls')}{tools}"
 
 
 def written(period: Period, zone: tzinfo) -> str:
@@ -100,10 +105,10 @@ def notes(report: Report) -> Sequence[str]:
 def trend(report: Report) -> Iterator[str]:
     """Yield the change since the period before."""
     if report.before is None or report.change is None:
-        yield "Nothing was recorded in the period before, so there is no trend."
+        yield report.no_trend
         return
     period, sums = report.before
-    yield f"{dollars(sums)} {written(period, report.wanted.zone)}, in {sums.calls:,} model calls"
+    yield f"{dollars(sums)} {written(period, report.wanted.zone)}, in {counted(sums.calls, 'model calls')}"
     yield parts(report.change)
     if sums.unpriced > 0 or report.total.unpriced > 0:
         yield "The change is that of the priced calls."
@@ -131,9 +136,11 @@ def ahead(report: Report) -> Iterator[str]:
 
 
 def _month(month: Forecast) -> str:
+    low, high = rounded(month.low), rounded(month.high)
+    between = f" (four times in five between {low} and {high})" if low != high else ""
     return (
-        f"{month.month} will cost about {rounded(month.likely)} (four times in five between {rounded(month.low)} and "
-        f"{rounded(month.high)}), of which {rounded(month.spent)} are spent; from the last {month.days} whole days"
+        f"{month.month} will cost about {rounded(month.likely)}{between}, of which {rounded(month.spent)} are spent; "
+        f"from the last {month.days} whole days"
     )
 
 
@@ -165,7 +172,9 @@ def _view(spend: Spend) -> Table:
     blank = [""] * (len(spend.by) - 1)
     rows = [(*line.keys, *_figures(line.sums, decimals)) for line in first]
     if number:
-        rows.append((f"{number:,} others", *blank, *_figures(rest, decimals)))
+        by_time = spend.by[0] in TIMES
+        other = (f"{number:,} {'earlier' if by_time else 'others'}", *blank, *_figures(rest, decimals))
+        rows.insert(0 if by_time else len(rows), other)
     rows.append(("total", *blank, *_figures(spend.total, decimals)))
     return Table(f"by {', '.join(spend.by)}", (*spend.by, *COLUMNS), tuple(rows), len(spend.by), total=True)
 
@@ -176,7 +185,8 @@ def _runs(report: Report) -> Table:
         (run.run, run.agent, moment(run.began, report.wanted.zone), *_figures(run.sums, decimals))
         for run in report.runs
     ]
-    return Table("dearest runs", ("run", "agent", "began", *COLUMNS), tuple(rows), 3, total=False)
+    title = "dearest runs, each without runs inside of it"
+    return Table(title, ("run", "agent", "began", *COLUMNS), tuple(rows), 3, total=False)
 
 
 def _figures(sums: Sums, decimals: int) -> tuple[str, ...]:
@@ -202,5 +212,5 @@ def advice(findings: Sequence[Finding]) -> Iterator[tuple[Class, Sequence[Advice
 def _advice(finding: Finding) -> Advice:
     at_most = "at most " if finding.kind == "ceiling" else ""
     where = "; ".join(f"{place}: {usd(nusd)}" for place, nusd in finding.where)
-    details = [f"{finding.calls:,} {finding.unit}; {finding.formula}"]
+    details = [f"{counted(finding.calls, finding.unit)}; {finding.formula}"]
     return Advice(f"{at_most}{usd(finding.nusd)}", finding.title, (*details, *([where] if where else [])))

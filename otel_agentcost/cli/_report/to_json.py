@@ -14,6 +14,9 @@ from otel_agentcost.insight.report import Period, Report, Wanted, report_of
 from otel_agentcost.insight.repricing import Repricing
 from otel_agentcost.store.questions import Line, Source, Sums
 
+_NO_MODEL = "tools"
+"""The name under which the breakdown of a day has what belongs to no model, so that it adds up to the day."""
+
 
 def pieces(source: Source, wanted: Wanted, repricing: Repricing) -> Iterator[str]:
     """Yield a report. See `_report.pieces`."""
@@ -39,7 +42,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "month": _month(month) if month is not None else None,
         "budgets": list(map(_budget, report.budgets)),
         "recommendations": list(map(_finding, report.findings)),
-        "notes": list(report.notes),
+        "notes": [*([report.no_trend] if report.no_trend else []), *report.notes],
     }
 
 
@@ -80,9 +83,9 @@ def _daily(report: Report) -> list[dict[str, Any]]:
             **_usage(_sum(lines)),
             "modelsUsed": [line.keys[1] for line in lines if line.keys[1]],
             "modelBreakdowns": [
-                {"modelName": line.keys[1], "cost": usage.pop("totalCost"), **usage}
+                {"modelName": line.keys[1] or _NO_MODEL, "cost": usage.pop("totalCost"), **usage}
                 for line in lines
-                if line.keys[1] and (usage := _usage(line.sums))
+                if (line.keys[1] or line.sums.nusd) and (usage := _usage(line.sums))
             ],
         }
         for day, lines in days.items()

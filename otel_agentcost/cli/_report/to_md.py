@@ -11,6 +11,8 @@ from otel_agentcost.insight.repricing import Repricing
 from otel_agentcost.store.questions import Source, printable
 
 _MARKS = re.compile(r"([\\`*_{}\[\]<>#|~&$])")
+_MENTION = re.compile(r"(?<!\w)@(?=\w)")
+"""A name that GitHub and GitLab would tell about it. A backslash does not stop them; a space without width does."""
 
 
 def pieces(source: Source, wanted: Wanted, repricing: Repricing) -> Iterator[str]:
@@ -36,4 +38,4 @@ def _row(cells: tuple[str, ...] | list[str], *, raw: bool = False) -> str:
 
 def _cell(text: str) -> str:
     """Return a text that is no markup: names come from users."""
-    return _MARKS.sub(r"\\\1", printable(text))
+    return _MENTION.sub("@&#8203;", _MARKS.sub(r"\\\1", printable(text)))

@@ -58,14 +58,14 @@ class Evidence:
     """The end of the period, in seconds since the epoch."""
     total: Sums = field(default_factory=Sums)
     errors: Spend = field(default_factory=lambda: Spend((), ()))
-    """What was spent, by error and agent."""
+    """What was spent, by error, agent and price key."""
     loops: tuple[int, int] = (0, 0)
     """The number of loops, and the billionths of a dollar that they wasted."""
     repeated: Iterable[Repeated] = ()
     offline: frozenset[str] = frozenset()
     """The features that nobody waits for."""
-    cheaper: Mapping[str, str] = field(default_factory=dict[str, str])
-    """A cheaper model of the same provider by price key."""
+    cheaper: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
+    """A cheaper model of the same provider by price key and operation."""
 
 
 class Seen:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from otel_agentcost.core.batch import TERMS
-from otel_agentcost.insight.recommendations import Evidence, Finding, Seen, Tally, Watcher, place
+from otel_agentcost.insight.recommendations import Evidence, Finding, Seen, Tally, Watcher
 
 _FLEX: Final = (("service_tier", "flex"),)
 _CHOSEN: Final = frozenset({"processing", "service_tier"})
@@ -32,7 +32,7 @@ class _Batches(Watcher):
         if "processing" in chosen:
             return
         rest = tuple(pair for pair in names.conditions if pair[0] not in _CHOSEN)
-        where = f"{names.feature}, {place(call)}"
+        where = ", ".join(filter(None, (names.feature, names.agent, names.model)))
         self._batch.add(where, seen.saved(terms=(*rest, *TERMS)))
         self._flex.add(where, seen.saved(terms=(*rest, *_FLEX)))
 

@@ -26,7 +26,8 @@ class _Longer:
     """The balance of an agent and a model, if its prompts were kept for an hour."""
 
     def __init__(self) -> None:
-        self.saved = self.surcharge = self.calls = 0
+        self.nusd = self.calls = 0
+        self.has_price = False
 
 
 def watch(evidence: Evidence) -> Watcher:
@@ -75,21 +76,20 @@ class _CacheLifetimes(Watcher):
         if tokens is None or seen.basis is None or call.nusd is None:
             return
         balance = self._longer.setdefault(place(call), _Longer())
-        key = thread(call)
-        before = self._before.get(key)
-        if before is not None and _SHORT < call.at - before.at <= _LONG:
-            lost = before.lost(tokens.cache_read)
-            unchanged = shared(before.segments, segments) == len(before.segments)
-            if unchanged and lost:
-                balance.saved += seen.saved(moved(call.counts, lost, FRESH, "cache_read_tokens"))
-                balance.calls += 1
+        counts = call.counts
         if tokens.cache_write:
-            counts = renamed(call.counts, _for_an_hour)
-            nusd = seen.repricing.nusd(call, seen.basis, Other(counts))
+            nusd = seen.repricing.nusd(call, seen.basis, Other(renamed(counts, _for_an_hour)))
             # Without a price of its own, an hour looks like five minutes: then there is none at this provider.
             if nusd is None or nusd <= call.nusd:
                 return
-            balance.surcharge += nusd - call.nusd
+            balance.has_price = True
+        key = thread(call)
+        lost = _lost(self._before.get(key), call.at, tokens.cache_read, segments)
+        if lost or tokens.cache_write:
+            counts = moved(counts, lost, FRESH, "cache_read_tokens")  # what is read is not written again
+            nusd = seen.repricing.nusd(call, seen.basis, Other(renamed(counts, _for_an_hour)))
+            balance.nusd += call.nusd - nusd if nusd is not None else 0
+            balance.calls += bool(lost)
         self._before.keep(key, Before(call.at, tokens.cache_read + tokens.cache_write, segments))
 
     def found(self) -> Iterator[Finding]:
@@ -105,19 +105,27 @@ class _CacheLifetimes(Watcher):
         )
         longer = Tally()
         for where, balance in self._longer.items():
-            if balance.surcharge:
-                longer.add(where, balance.saved - balance.surcharge, balance.calls)
+            if balance.has_price:
+                longer.add(where, balance.nusd, balance.calls)
         yield from longer.finding(
             "cache_lifetimes",
             "Keep these prompts for an hour, not for five minutes",
             "exact",
             "tokens that were paid again 5 to 60 minutes after an equal beginning x (price paid - price of a cached "
-            "token), less the surcharge of all writes for an hour",
+            "token), less the surcharge for an hour of all other tokens that were written",
         )
 
     def _count(self, waiting: tuple[tuple[str, int], ...]) -> None:
         for where, nusd in waiting:
             self._shorter.add(where, nusd)
+
+
+def _lost(before: Before | None, at: float, read: int, segments: tuple[bytes, ...]) -> int:
+    """Return the tokens that were cached 5 to 60 minutes ago, and that an equal beginning did not read."""
+    if before is None or not _SHORT < at - before.at <= _LONG:
+        return 0
+    unchanged = shared(before.segments, segments) == len(before.segments)
+    return before.lost(read) if unchanged else 0
 
 
 def _for_an_hour(kind: str) -> str:

@@ -17,10 +17,10 @@ class _FailedCalls(Watcher):
         self._errors = evidence.errors
 
     def found(self) -> Iterator[Finding]:
-        tally = Tally()
+        tally = Tally()  # most calls that fail are not billed: those without dollars are not in it
         for line in self._errors:
-            error, agent = line.keys
+            error, agent, _ = line.keys
             if error:
-                tally.add(f"{error}, {agent}" if agent else error, line.sums.nusd, line.sums.calls + line.sums.tools)
+                tally.add(f"{error}, {agent}" if agent else error, line.sums.nusd, line.sums.priced)
         formula = "dollars of the calls that ended with an error"
         return tally.finding("failed_calls", "See why these calls fail: they are billed", "measured", formula)

@@ -18,9 +18,16 @@ _SHARE: Final = 0.05
 _LIFETIME: Final = 300.0
 """Seconds for which every cache keeps a prompt."""
 
+_PROMPTS: Final = 4
+"""The latest prompts of a conversation that are compared: calls of several roles may alternate in it."""
+
+_REPEATED: Final = 2
+"""Later parts that a prompt with another first part repeats, if it goes on with the same conversation. One may be the
+task, which several roles get."""
+
 
 class Before(NamedTuple):
-    """The call before, of the same thread."""
+    """An earlier call of the same thread."""
 
     at: float
     cached: int
@@ -43,28 +50,37 @@ class _RebuiltPrompts(Watcher):
 
     def __init__(self) -> None:
         self._tally = Tally()
-        self._before = Bounded[Before]()
+        self._before = Bounded[tuple[Before, ...]]()
 
     def see(self, seen: Seen) -> None:
         call, segments = seen.call, seen.segments
         if call.tokens is None or segments is None or not call.chain:
             return
         key = thread(call)
-        before = self._before.get(key)
+        kept = [each for each in self._before.get(key, ()) if call.at - each.at <= _LIFETIME]
         read = call.tokens.cache_read
-        if before is not None and call.at - before.at <= _LIFETIME:
-            lost = before.lost(read)
+        before = max(reversed(kept), key=lambda each: shared(each.segments, segments), default=None)
+        lost = before.lost(read) if before is not None else 0
+        if before is not None and lost and _is_rebuilt(before.segments, segments):
             same = shared(before.segments, segments)
-            if lost and same < len(before.segments):
-                changed = "tools or system prompt" if not same else f"part {same + 1} of the prompt"
-                counts = moved(call.counts, lost, FRESH, "cache_read_tokens")
-                self._tally.add(f"{place(call)}: {changed} changed", seen.saved(counts))
-        self._before.keep(key, Before(call.at, read + call.tokens.cache_write, segments))
+            changed = "tools or system prompt" if not same else f"part {same + 1} of the prompt"
+            counts = moved(call.counts, lost, FRESH, "cache_read_tokens")
+            self._tally.add(f"{place(call)}: {changed} changed", seen.saved(counts))
+        latest = Before(call.at, read + call.tokens.cache_write, segments)
+        self._before.keep(key, (*kept, latest)[-_PROMPTS:])
 
     def found(self) -> Iterator[Finding]:
         formula = (
-            "tokens that the last call had cached and this one did not read, within 5 minutes and with a changed "
-            "beginning x (price paid - price of a cached token)"
+            "tokens that an earlier prompt of the conversation had cached, and that one with a changed beginning and "
+            "the same later parts did not read within 5 minutes x (price paid - price of a cached token); what changes "
+            "is paid anyway"
         )
         title = "Keep the beginning of prompts unchanged: append, and put what changes last"
-        return self._tally.finding("rebuilt_prompts", title, "exact", formula)
+        return self._tally.finding("rebuilt_prompts", title, "ceiling", formula)
+
+
+def _is_rebuilt(before: tuple[bytes, ...], after: tuple[bytes, ...]) -> bool:
+    """Return True if a prompt repeats parts of an earlier one behind a part that has changed."""
+    same = shared(before, after)
+    repeated = len(set(before[same:]).intersection(after[same:]))
+    return same < len(before) and repeated >= (1 if same else _REPEATED)

@@ -14,23 +14,23 @@ from typing import Any
 
 import pytest
 
-from otel_agentcost.cli import _report, main
+from otel_agentcost.cli import _figures, _report, main
 from otel_agentcost.cli import report as report_command
-from otel_agentcost.cli._report import _words
+from otel_agentcost.cli._report import _words, to_md
 from otel_agentcost.core import money
 from otel_agentcost.insight.report import VIEWS
 from otel_agentcost.settings import from_environment
-from otel_agentcost.store.questions import GROUPINGS, SINGLE
+from otel_agentcost.store.questions import GROUPINGS, SINGLE, shown
 from otel_agentcost.store.sources import sqlite
 from tests.cli.report.conftest import BOLD
-from tests.insight.recorded_calls import BEGAN
+from tests.insight.recorded_calls import BEGAN, Recording
 from tests.store.recorded import nano, spend, url_of, writer_of
 from tests.support.budgeted_calls import ask, budgeted
 from tests.support.in_memory import Telemetry
 from tests.support.openai_call import client as local
 
 ALL = ("--since", "2026-11-01", "--until", "2026-11-30")
-WEEK = ("--since", "2026-11-23", "--until", "2026-11-30")
+WEEK = ("--since", "2026-11-24", "--until", "2026-11-30")
 
 
 def said(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
@@ -62,7 +62,7 @@ def test_every_table_of_the_text_adds_up(store: Path, capsys: pytest.CaptureFixt
     assert "11 others" in out
     assert "\x1b" not in out
     assert out.startswith(f">={_words.usd(nano(store))} since 2026-11-01 00:00 UTC until 2026-12-01 00:00 UTC, in 113 ")
-    assert "unpriced: 1 calls: nobody knows inert" in out
+    assert "unpriced: 1 call: nobody knows inert" in out
 
 
 @pytest.mark.parametrize("by", [*GROUPINGS, *SINGLE, "agent,model", "day,user,terms"])
@@ -102,7 +102,10 @@ def test_json_is_read_by_viewers_of_ccusage(store: Path, capsys: pytest.CaptureF
     assert totals["totalCost"] == pytest.approx(nano(store) / 1e9)
     assert (totals["unpricedCalls"], found["unpriced"]) == (1, {"nobody knows inert": 1})
     assert {each["modelName"]: each["cost"] for each in daily[-1]["modelBreakdowns"]}["inert-2024-07-18"] is None
-    assert daily[0]["modelsUsed"] == [each["modelName"] for each in daily[0]["modelBreakdowns"]]
+    for day in daily:
+        assert sum(each["nanoUsd"] or 0 for each in day["modelBreakdowns"]) == day["nanoUsd"]
+        named = [each["modelName"] for each in day["modelBreakdowns"]]
+        assert day["modelsUsed"] == [name for name in named if name != "tools"]
 
 
 def test_a_bill_of_focus_adds_up(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -115,7 +118,7 @@ def test_a_bill_of_focus_adds_up(store: Path, capsys: pytest.CaptureFixture[str]
         if row["ListUnitPrice"]:
             assert Decimal(row["ListUnitPrice"]) * Decimal(row["PricingQuantity"]) == Decimal(row["ListCost"])
             assert 0 <= Decimal(row["BilledCost"]) - Decimal(row["ListCost"]) < Decimal(row["x_Requests"]).scaleb(-9)
-    assert by_feature == {line.keys[0]: line.sums.nusd for line in spend(store, "feature")}
+    assert by_feature == {line.keys[0] and shown(line.keys[0]): line.sums.nusd for line in spend(store, "feature")}
     (unpriced,) = (row for row in rows if row["x_Unpriced"])
     assert (unpriced["SkuPriceId"], unpriced["ListUnitPrice"], unpriced["PricingQuantity"]) == ("", "", "")
     assert "unpriced: nobody knows inert" in unpriced["ChargeDescription"]
@@ -185,6 +188,34 @@ def test_a_budget_is_forecast(
     ((scope, budget),) = report_command._budgets(from_environment(), BEGAN)
     assert (scope, budget.budget, budget.whose) == ("total", rules, "")
     assert 0 < 50 * 10**9 - budget.left < 10**9
+
+
+@pytest.mark.parametrize("name", ["\r=cmd()", " =1+1", "\x1b[31m@SUM(1)", "=1+1", "\u202e-1"])
+def test_a_spreadsheet_and_a_terminal_get_text(name: str) -> None:
+    """No formula, and nothing that moves the cursor or turns the text around."""
+    (cell,) = _figures.shielded({"user": name}).values()
+    assert isinstance(cell, str)
+    assert cell.isprintable()
+    assert cell.lstrip()[0] not in "=+-@"
+
+
+def test_markdown_calls_nobody() -> None:
+    """A name behind an @ would be told; an address of mail is none."""
+    assert to_md._cell("@octocat, a@b.c") == "@&#8203;octocat, a@b.c"
+
+
+def test_the_latest_days_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Of 25 days, the five earlier ones are one line above the others."""
+    recording = Recording(tmp_path / "spend.db", began=BEGAN - 25 * 86_400)
+    for _ in range(25):
+        recording.call({"input_tokens": 1000}, after=86_400)
+    recording.close()
+    out = said(capsys, "--since", "all", "--by", "day", "--source", url_of(recording.path), "--no-recommendations")
+    lines = out.partition("by day\n")[2].splitlines()
+    assert lines[1].split()[:3] == ["5", "earlier", "5"]
+    assert lines[21].split()[0] == "2026-11-30"
+    assert amount(lines[22].split()[-1]) == nano(recording.path)
+    assert "four times in five" not in out  # each day has cost the same
 
 
 @pytest.mark.parametrize(
