@@ -164,7 +164,12 @@ def bill(outcome: Outcome, url: str | None) -> str:
             parts.append(f"{title}\n{_events(found)}")
     reasons = outcome.views["model"].reasons
     if reasons:
-        parts.append("unpriced\n" + "\n".join(f"{calls:,} calls: {shown(why)}" for why, calls in reasons.items()))
+        parts.append(
+            "unpriced\n"
+            + "\n".join(
+                f"{calls:,} {'call' if calls == 1 else 'calls'}: {shown(why)}" for why, calls in reasons.items()
+            )
+        )
     if url is not None:
         parts.append(f"Recorded in {url}: agentcost spend shows it again.")
     return "\n" + "\n\n".join(parts)

@@ -22,7 +22,8 @@ from otel_agentcost.store.sources import open_detailed
 
 if TYPE_CHECKING:
     from otel_agentcost.cli import Subparsers
-    from otel_agentcost.insight.what_if import Answer, Line, Swap, TimeToLive
+    from otel_agentcost.insight.what_if import Answer, Line, TimeToLive
+    from otel_agentcost.insight.what_if_tokens import Swap
 
 SUMMARY = "Show what recorded calls would have cost with another model, price list, date, tier or cache."
 EXAMPLE = "Example: agentcost what-if --price 'gpt-4o=gpt-4.1-mini' --since 30d"
@@ -94,12 +95,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _swap(written: str, book: Any) -> Swap:
-    from otel_agentcost.insight.what_if import Swap  # noqa: PLC0415 (the price book)
+    from otel_agentcost.insight.what_if_tokens import Swap  # noqa: PLC0415 (the price book)
 
     old, equals, new = (part.strip() for part in written.partition("="))
     if not (old and equals and new):
         raise UnclearChange(f"{written!r:.80} is no change of models: write --price 'gpt-4o=gpt-4.1-mini'.")
     provider, slash, name = new.partition("/")
+    if old.lower() == new.lower():
+        raise UnclearChange(f"{written!r:.80} changes nothing: name another model.")
     if slash and book.finder.provider_id(provider) is not None:
         return Swap(old, name, provider)
     return Swap(old, new)
@@ -129,17 +132,21 @@ def _terms(arguments: argparse.Namespace) -> dict[str, str | None]:
 
 def _check(answer: Answer, swaps: Sequence[Swap], arguments: argparse.Namespace, url: str) -> None:
     """Raise `UnclearChange` if the answer says nothing."""
+    from otel_agentcost.insight.what_if import TERMS  # noqa: PLC0415 (the price book)
+
     if not answer.lines:
         raise NothingSpent.since(arguments.since, arguments.until, url)
-    models = {line.model for line in answer.lines if line.model}
-    touched = [line for line in answer.lines if line.sure in ("exact", "range") and line.becomes != line.model]
-    refused = [line for line in answer.lines if line.sure == "refused"]
-    if swaps and not touched:
-        if refused:
-            raise UnclearChange(f"Nothing can be said of {refused[0].model}: {refused[0].why}.")
+    if answer.idle:
+        near = hints.near(answer.idle[0], TERMS) or f". There are {', '.join(TERMS)}, and those of your price file."
+        raise UnclearChange(f"No price depends on {answer.idle[0]!r:.80}{near}")
+    if answer.missed:
+        models = {line.model for line in answer.lines if line.model}
         known = ", ".join(sorted(models)[:10])
-        near = hints.near(swaps[0].old, models) or "."
-        raise UnclearChange(f"No recorded call is one of {swaps[0].old!r:.80}{near} There are {known}.")
+        near = hints.near(answer.missed[0].old, models) or "."
+        raise UnclearChange(f"No recorded call is one of {answer.missed[0].old!r:.80}{near} There are {known}.")
+    refused = [line for line in answer.lines if line.sure == "refused"]
+    if swaps and refused and all(line.becomes == line.model for line in answer.lines):
+        raise UnclearChange(f"Nothing can be said of {refused[0].model}: {refused[0].why}.")
 
 
 def _print(answer: Answer, form: str) -> None:
@@ -149,7 +156,9 @@ def _print(answer: Answer, form: str) -> None:
             "recorded_nano_usd": answer.recorded,
             "low_nano_usd": answer.low,
             "high_nano_usd": answer.high,
-            "exact": answer.low == answer.high,
+            "exact": answer.low == answer.high and not answer.unknown,
+            "unpriced_calls": answer.unpriced,
+            "unknown_calls": answer.unknown,
         }
         print(json.dumps({"lines": rows, "total": whole, "notes": list(answer.notes)}, indent=2))
     elif form == "csv":
@@ -189,19 +198,19 @@ def _text(answer: Answer) -> str:
     known = [line for line in answer.lines if not line.unpriced]
     less = sum(line.low - line.recorded for line in known)
     more = sum(line.high - line.recorded for line in known)
-    unknown = sum(line.unpriced for line in answer.lines)
-    missing = sum(line.unknown for line in answer.lines)
     calls = f"{sum(line.calls for line in answer.lines):,}"
-    recorded = _usd(answer.recorded, unknown=unknown)
-    rows.append(
-        ("total", "", "", calls, recorded, _range(answer.low, answer.high, unknown=missing), _range(less, more))
-    )
-    reasons = {
-        f"{line.sure}: {line.calls:,} {'call' if line.calls == 1 else 'calls'} of {line.model}: {line.why}"
-        for line in answer.lines
-        if line.why
-    }
+    recorded = _usd(answer.recorded, unknown=answer.unpriced)
+    would_be = _range(answer.low, answer.high, unknown=answer.unknown)
+    rows.append(("total", "", "", calls, recorded, would_be, _range(less, more) if known else "-"))
+    reasons = {": ".join(filter(None, (line.sure, _counted(line), line.why))) for line in answer.lines if line.why}
     return "\n".join([_figures.table(_COLUMNS, rows, 3), *map(shown, sorted(reasons)), *map(shown, answer.notes)])
+
+
+def _counted(line: Line) -> str:
+    """Write the calls of a line. Rows that are no call are tools, and costs that came later."""
+    if not line.calls:
+        return line.model
+    return f"{line.calls:,} {'call' if line.calls == 1 else 'calls'} of {line.model or 'no model'}"
 
 
 def _range(low: int = 0, high: int = 0, *, unknown: int = 0) -> str:

@@ -10,38 +10,24 @@ with the changes. A call whose recorded dollars cannot be worked out again keeps
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal
 from typing import Final, Literal, NamedTuple
 
 from otel_agentcost.core import money
 from otel_agentcost.core.cost import Cost
-from otel_agentcost.core.usage import CACHE_READ_TOKENS, CACHE_WRITE_TOKENS, Count, Usage
-from otel_agentcost.insight.repricing import Basis, Counts, Other, Repricing, as_recorded, models_of, renamed, usage_of
+from otel_agentcost.core.usage import CACHE_READ_TOKENS, CACHE_WRITE_TOKENS
+from otel_agentcost.insight.repricing import Basis, Counts, Other, Repricing, as_recorded, card_of, renamed
 from otel_agentcost.insight.what_if_tokenizers import same_tokenizer
-from otel_agentcost.pricebook import NoPrice, PriceBook
+from otel_agentcost.insight.what_if_tokens import LEAST, Calls, Ratio, Swap, id_of, measured, stretched
+from otel_agentcost.pricebook import PriceBook, PriceMatch
 from otel_agentcost.store.single_calls import Names, Recorded
 
-LEAST: Final = 30
-"""Calls of both models that one agent must have, to measure how many tokens they need for the same work."""
-
-_SURE: Final = 2.0
-"""Standard errors on each side of a measured ratio."""
-
 TimeToLive = Literal["5m", "1h", "none"]
-Sure = Literal["exact", "range", "kept", "refused"]
-"""`kept`: the recorded dollars; `refused`: the recorded dollars, because the others are not known."""
-
-
-class Swap(NamedTuple):
-    """One model instead of another."""
-
-    old: str
-    new: str
-    provider: str | None = None
-    """The provider of the new model; None for that of the call."""
+Sure = Literal["exact", "range", "at least", "kept", "refused"]
+"""`at least`: exact, for a part of the cost; `kept`: the recorded dollars; `refused`: the recorded dollars, because the
+others are not known.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,9 +61,9 @@ class Line(NamedTuple):
     high: int
     """Billionths of a dollar with the change; equal where they are exact."""
     unpriced: int
-    """Calls that have no dollars in the store."""
+    """Calls whose recorded cost is unknown in whole or in part."""
     unknown: int
-    """Calls whose dollars with the change are not known: `low` and `high` do not have them."""
+    """Calls whose cost with the change is unknown in whole or in part: `low` and `high` do not have all of it."""
 
 
 @dataclass(slots=True)
@@ -89,12 +75,12 @@ class _Sum:
     unpriced: int = 0
     unknown: int = 0
 
-
-class Ratio(NamedTuple):
-    """Tokens that a model needs for one token of another, at least and at most."""
-
-    input: tuple[Decimal, Decimal]
-    output: tuple[Decimal, Decimal]
+    def take(self, other: _Sum) -> None:
+        """Take a call from `other`, whose line has it without its dollars."""
+        other.calls -= 1
+        other.unpriced -= 1
+        other.unknown -= 1
+        self.calls += 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +89,10 @@ class Answer:
 
     lines: Sequence[Line]
     notes: Sequence[str]
+    missed: Sequence[Swap] = ()
+    """Swaps that are about none of the calls."""
+    idle: Sequence[str] = ()
+    """Terms of the change on which no price depends."""
 
     @property
     def recorded(self) -> int:
@@ -119,6 +109,16 @@ class Answer:
         """The most that the calls would cost, in billionths of a dollar."""
         return sum(line.high for line in self.lines)
 
+    @property
+    def unpriced(self) -> int:
+        """Calls whose recorded cost is unknown in whole or in part."""
+        return sum(line.unpriced for line in self.lines)
+
+    @property
+    def unknown(self) -> int:
+        """Calls whose cost with the change is unknown in whole or in part."""
+        return sum(line.unknown for line in self.lines)
+
 
 class _Outcome(NamedTuple):
     becomes: str
@@ -126,10 +126,11 @@ class _Outcome(NamedTuple):
     why: str
     low: int | None
     high: int | None
+    whole: bool
+    """Whether these are all dollars of the call."""
 
 
-Calls = Callable[[], Iterable[Recorded]]
-"""Returns the recorded calls. They are read twice if tokens have to be measured."""
+_Key = tuple[str, str, Sure, str]
 
 
 def what_if(calls: Calls, book: PriceBook, change: Change) -> Answer:
@@ -140,8 +141,10 @@ def what_if(calls: Calls, book: PriceBook, change: Change) -> Answer:
         book: The price book that the calls were recorded with.
         change: What would be different.
     """
-    asking = _Asking(book, change, _measured(calls, book, change.swaps))
-    sums: dict[tuple[str, str, Sure, str], _Sum] = {}
+    asking = _Asking(book, change, measured(calls, book, change.swaps))
+    sums: dict[_Key, _Sum] = {}
+    waiting: dict[tuple[str, str], list[_Sum]] = {}
+    settled: list[tuple[tuple[str, str], _Sum]] = []
     for call in calls():
         if call.nusd is None and not call.names.unpriced:
             continue  # a failed call, which is not billed
@@ -151,14 +154,27 @@ def what_if(calls: Calls, book: PriceBook, change: Change) -> Answer:
         each.recorded += call.nusd or 0
         each.low += outcome.low or 0
         each.high += outcome.high or 0
-        each.unpriced += call.nusd is None
-        each.unknown += outcome.low is None
+        each.unpriced += bool(call.names.unpriced)
+        each.unknown += not outcome.whole
+        asked_for = call.names.provider, call.names.requested
+        if call.resolves:
+            settled.append((asked_for, each))
+        elif call.nusd is None and call.calls == 1 and not outcome.whole:
+            waiting.setdefault(asked_for, []).append(each)
+    for (provider, requested), each in settled:
+        # A batch of OpenAI is created without a model. Where none waits, the call is before the period.
+        waits = waiting.get((provider, requested)) or waiting.get((provider, ""))
+        if waits:
+            each.take(waits.pop(0))
+    sums = {key: each for key, each in sums.items() if each.calls or each.recorded or each.unpriced or each.high}
     lines = [
         Line(*key, each.calls, each.recorded, each.low, each.high, each.unpriced, each.unknown)
         for key, each in sums.items()
     ]
     ordered = sorted(lines, key=lambda line: (-line.recorded, line.model, line.becomes, line.sure))
-    return Answer(lines=tuple(ordered), notes=tuple(asking.notes()))
+    return Answer(
+        lines=tuple(ordered), notes=tuple(asking.notes()), missed=tuple(asking.missed), idle=tuple(asking.idle)
+    )
 
 
 class _Asking:
@@ -172,26 +188,35 @@ class _Asking:
         self._other = self._recorded if change.book is None else Repricing(change.book)
         self._names: dict[tuple[str, str, str], Swap | None] = {}
         self._same: set[Swap] = set()
+        self.missed = [*change.swaps]
+        self.idle = [name for name in change.terms if name not in TERMS]
 
     def outcome(self, call: Recorded) -> _Outcome:
         """Return what one call would cost."""
-        if call.names.tool:
-            return self._kept(call, "kept", "a tool of the application")
-        if not call.counts:
-            return self._kept(call, "kept", "no tokens are recorded")
-        swap, basis = self.swap_of(call.names), self._basis(call)
-        if swap is not None:
-            return self._swapped(call, swap, basis if basis is not None else as_recorded(call.names))
-        if basis is None:
+        counts = call.counts
+        if call.names.tool or not counts:
+            return self._kept(call, "kept", _uncounted(call))
+        swap, found = self.swap_of(call.names), self._basis(call)
+        basis = found if found is not None else as_recorded(call.names)
+        other = basis if swap is None else self._recorded.instead(basis, swap.new, swap.provider)
+        if self.idle:
+            self._see_terms(call, other)
+        if swap is None and found is None:
             return self._kept(call, "kept", _unlike(call))
-        return self._exact(call, self._priced(call, basis, call.counts), call.names.model)
+        if swap is not None and swap in self.missed:
+            self.missed.remove(swap)
+        if why := self._no_hour(call, other):
+            return self._kept(call, "refused", why)
+        if swap is None:
+            return self._exact(call, basis, self._priced(call, other, counts), call.names.model)
+        return self._swapped(call, swap, basis, other)
 
-    def _swapped(self, call: Recorded, swap: Swap, basis: Basis) -> _Outcome:
+    def _swapped(self, call: Recorded, swap: Swap, basis: Basis, other: Basis) -> _Outcome:
         """Return what one call would cost with another model."""
-        model, other = call.names.model, self._recorded.instead(basis, swap.new, swap.provider)
+        model, counts = call.names.model, call.counts
         if same_tokenizer(model, swap.new):
             self._same.add(swap)
-            return self._exact(call, self._priced(call, other, call.counts), swap.new)
+            return self._exact(call, basis, self._priced(call, other, counts), _named(call, swap))
         ratio = self._ratios.get((call.names.agent, swap.old))
         if ratio is None:
             why = (
@@ -199,17 +224,19 @@ class _Asking:
                 "calls of both"
             )
             return self._kept(call, "refused", why)
-        both = [self._priced(call, other, _stretched(call.counts, ratio, end)) for end in (0, 1)]
+        both = [self._priced(call, other, stretched(counts, ratio, end)) for end in (0, 1)]
         dollars = [money.to_nano(cost.usd) for cost in both if cost.usd is not None and cost.unpriced is None]
         if len(dollars) < len(both):
             return self._kept(call, "refused", both[0].unpriced or both[1].unpriced or "no price")
-        return _Outcome(swap.new, "range", "the tokens are measured", min(dollars), max(dollars))
+        lasting = self._lasting(call, basis)
+        why = "; ".join(filter(None, ("the tokens are measured", lasting)))
+        return _Outcome(_named(call, swap), "range", why, min(dollars), max(dollars), whole=not lasting)
 
     def swap_of(self, names: Names) -> Swap | None:
         """Return the swap that is about the model of a call."""
         key = (names.provider, names.served, names.requested)
         if key not in self._names:
-            models = {names.served.lower(), names.requested.lower(), _id(self._book, names)}
+            models = {names.served.lower(), names.requested.lower(), id_of(self._book, names)}
             self._names[key] = next((swap for swap in self._change.swaps if swap.old.lower() in models), None)
         return self._names[key]
 
@@ -221,26 +248,61 @@ class _Asking:
 
     def _priced(self, call: Recorded, basis: Basis, counts: Counts) -> Cost:
         change = self._change
-        terms = {**dict(call.names.conditions), **change.terms}
         other = Other(
             counts=_cached(counts, change.time_to_live),
-            terms=tuple((name, value) for name, value in terms.items() if value is not None),
+            terms=tuple(self._terms(call).items()),
             at=change.at,
             base_url=change.base_url,
         )
         return self._other.cost(call, basis, other)
 
-    def _exact(self, call: Recorded, cost: Cost, becomes: str) -> _Outcome:
+    def _terms(self, call: Recorded) -> dict[str, str]:
+        terms = {**dict(call.names.conditions), **self._change.terms}
+        return {name: value for name, value in terms.items() if value is not None}
+
+    def _no_hour(self, call: Recorded, basis: Basis) -> str:
+        """Return why what a call has written into a cache cannot be kept for an hour; empty if it can."""
+        if self._change.time_to_live != "1h" or not any(call.counts.get(kind) for kind in CACHE_WRITE_TOKENS):
+            return ""
+        at = call.at if self._change.at is None else self._change.at
+        card = card_of(self._other.book, basis.provider, basis.models, self._terms(call), at)
+        unit = card.unit("cache_write_1h_tokens") if card is not None else None
+        if card is None or unit == "cache_write_1h_tokens":
+            return ""
+        return f"{card.name} has no price for what a cache keeps for an hour"
+
+    def _see_terms(self, call: Recorded, basis: Basis) -> None:
+        """Take the terms on which the price of a call depends from those that no price depends on."""
+        match = self._other.book.find(basis.models, self._change.base_url, basis.provider or None)
+        if isinstance(match, PriceMatch):
+            of_price = (one.terms or {} for one in match.prices.variants)
+            known = {*dict(call.names.conditions), *(name for terms in of_price for name in terms)}
+            known |= {name for row in self._other.book.uplifts(match) for name in row.when}
+            self.idle = [name for name in self.idle if name not in known]
+
+    def _exact(self, call: Recorded, basis: Basis, cost: Cost, becomes: str) -> _Outcome:
         if cost.usd is None or (cost.unpriced is not None and not call.names.unpriced):
             why = cost.unpriced or "no price"
             refused = call.nusd is not None or becomes != call.names.model
             return self._kept(call, "refused" if refused else "kept", why)
         nusd = money.to_nano(cost.usd)
-        return _Outcome(becomes, "exact", "", nusd, nusd)
+        if why := cost.unpriced or self._lasting(call, basis):
+            return _Outcome(becomes, "at least", why, nusd, nusd, whole=False)
+        return _Outcome(becomes, "exact", "", nusd, nusd, whole=True)
+
+    def _lasting(self, call: Recorded, basis: Basis) -> str:
+        """Return why a part of a call's cost is not known, if no price list can help."""
+        recorded = call.names.unpriced
+        if not recorded:
+            return ""
+        ours = self._recorded.cost(call, basis).unpriced
+        if ours is not None and ours in recorded:
+            return recorded.replace(ours, "").strip("; ")
+        return "" if call.nusd is None else recorded
 
     @staticmethod
     def _kept(call: Recorded, sure: Sure, why: str) -> _Outcome:
-        return _Outcome(call.names.model, sure, why, call.nusd, call.nusd)
+        return _Outcome(call.names.model, sure, why, call.nusd, call.nusd, whole=not call.names.unpriced)
 
     def notes(self) -> Iterable[str]:
         """Yield what the figures do not say."""
@@ -261,17 +323,27 @@ _MENDABLE: Final = ("no price for", "the price book has no price")
 """Why a call can have had no dollars, if another price list can help."""
 
 
+TERMS: Final = ("service_tier", "processing", "speed", "inference_geo")
+"""Terms that providers name in their answers, whatever the price book has for them."""
+
+
+def _named(call: Recorded, swap: Swap) -> str:
+    """Return the name of the new model, with its provider if the name alone is that of the old one."""
+    return swap.new if swap.new != call.names.model or swap.provider is None else f"{swap.provider}/{swap.new}"
+
+
+def _uncounted(call: Recorded) -> str:
+    if call.names.tool:
+        return "a tool of the application"
+    return f"unpriced: {call.names.unpriced}" if call.names.unpriced and call.nusd is None else "no tokens are recorded"
+
+
 def _unlike(call: Recorded) -> str:
     if call.nusd is None:
         return f"unpriced: {call.names.unpriced}"
     if call.names.source == "provider":
         return "the provider said what it costs"
     return "its recorded dollars are not those of this price book"
-
-
-def _id(book: PriceBook, names: Names) -> str:
-    match = book.find(models_of(names), None, names.provider or None)
-    return "" if isinstance(match, NoPrice) else match.model.lower()
 
 
 def _cached(counts: Counts, time_to_live: TimeToLive | None) -> Counts:
@@ -291,76 +363,3 @@ def _cached(counts: Counts, time_to_live: TimeToLive | None) -> Counts:
 def _fresh(kind: str) -> str:
     """Return the kind without a cache: `cache_audio_read_tokens` are `input_audio_tokens`."""
     return kind.replace("cache_", "input_", 1).replace("_read", "").replace("_write", "")
-
-
-# --- tokens of another tokenizer ---
-
-
-@dataclass(slots=True)
-class _Sample:
-    """Tokens of one model's calls, for a mean and its error."""
-
-    calls: int = 0
-    sums: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    squares: list[float] = field(default_factory=lambda: [0.0, 0.0])
-
-    def add(self, usage: Usage) -> None:
-        self.calls += 1
-        for side, tokens in enumerate((usage.input_tokens, usage.output_tokens)):
-            self.sums[side] += tokens
-            self.squares[side] += tokens * tokens
-
-    def error(self, side: int) -> float:
-        """Return the standard error of the mean, as a share of the mean."""
-        mean = self.sums[side] / self.calls
-        if not mean:
-            return math.inf
-        variance = max(0.0, self.squares[side] / self.calls - mean * mean) / max(1, self.calls - 1)
-        return math.sqrt(variance) / mean
-
-
-def _measured(calls: Calls, book: PriceBook, swaps: Sequence[Swap]) -> dict[tuple[str, str], Ratio]:
-    """Return the ratio of tokens by agent and old model, where an agent has enough calls of both models."""
-    if not swaps:
-        return {}
-    wanted = {name for swap in swaps for name in (swap.old.lower(), swap.new.lower())}
-    names: dict[tuple[str, str, str], str | None] = {}
-    samples: dict[tuple[str, str], _Sample] = {}
-    for call in calls():
-        counts, each = call.counts, call.names
-        if not counts or each.tool or each.source == "estimated":
-            continue
-        key = (each.provider, each.served, each.requested)
-        if key not in names:
-            spelled = (each.served.lower(), each.requested.lower(), _id(book, each))
-            names[key] = next((name for name in spelled if name in wanted), None)
-        name = names[key]
-        if name is not None:
-            samples.setdefault((each.agent, name), _Sample()).add(usage_of(counts))
-    found: dict[tuple[str, str], Ratio] = {}
-    for swap in swaps:
-        for agent in {agent for agent, _ in samples}:
-            old, new = samples.get((agent, swap.old.lower())), samples.get((agent, swap.new.lower()))
-            if old is not None and new is not None and min(old.calls, new.calls) >= LEAST:
-                found[agent, swap.old] = Ratio(_between(old, new, 0), _between(old, new, 1))
-    return found
-
-
-def _between(old: _Sample, new: _Sample, side: int) -> tuple[Decimal, Decimal]:
-    if not old.sums[side] or not new.sums[side]:
-        return Decimal(1), Decimal(1)
-    ratio = (new.sums[side] / new.calls) / (old.sums[side] / old.calls)
-    error = _SURE * math.hypot(old.error(side), new.error(side))
-    return Decimal(repr(ratio * max(0.0, 1 - error))), Decimal(repr(ratio * (1 + error)))
-
-
-def _stretched(recorded: Counts, ratio: Ratio, end: int) -> Counts:
-    """Return counts for a model that needs more or fewer tokens."""
-    counts: dict[str, Count] = {}
-    for kind, count in recorded.items():
-        if not kind.endswith("_tokens"):
-            counts[kind] = count
-            continue
-        side = ratio.output if kind.startswith("output_") else ratio.input
-        counts[kind] = int((Decimal(count) * side[end]).to_integral_value())
-    return counts

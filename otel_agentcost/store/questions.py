@@ -173,6 +173,29 @@ def answer(question: Question, lines: Sequence[Line], reasons: Mapping[str, int]
     return Spend(question.by, tuple(ordered), reasons)
 
 
+_WAITING: Final = ("billed later", "billed as it runs")
+"""Words of reasons for which a cost comes later."""
+
+
+def open_reasons(unpriced: Mapping[str, int]) -> dict[str, int]:
+    """Return why calls are unpriced, and how many: those that got their cost later are no longer among them.
+
+    A row with a cost that came later does not say what it was waited for. That is what is said of most of such calls.
+
+    Args:
+        unpriced: Calls by reason. Rows without one count less than 0: the calls whose cost came later.
+    """
+    later = max(0, -unpriced.get("", 0))
+    found: dict[str, int] = {}
+    waiting = sorted(unpriced.items(), key=lambda each: (not any(word in each[0] for word in _WAITING), -each[1]))
+    for reason, number in waiting:
+        if reason and number > 0:
+            resolved = min(later, number)
+            later -= resolved
+            found[reason] = number - resolved
+    return {reason: found[reason] for reason in unpriced if found.get(reason)}
+
+
 class Source(Protocol):
     """Something that answers questions about spend."""
 

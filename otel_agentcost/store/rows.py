@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from decimal import Decimal
+from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
 from otel_agentcost.core import money, semconv
@@ -136,6 +137,13 @@ def sums_of(row: Row) -> tuple[int, ...]:
         tokens.reasoning,
         row.saved or 0,
     )
+
+
+def digest_of(dims: Dims) -> bytes:
+    """Return the digest of values by which they are found. A name can have the character that parts them."""
+    joined = "\0".join(dims)
+    written = joined if joined.count("\0") == len(dims) - 1 else repr(dims)
+    return blake2b(written.encode(), digest_size=12).digest()
 
 
 def counts_of(tokens: Tokens, units: str | None) -> dict[str, int | Decimal]:

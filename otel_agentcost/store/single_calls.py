@@ -91,6 +91,8 @@ class Recorded(NamedTuple):
     base: int | None
     """The number of an earlier call whose prompt this one begins like."""
     segments: bytes | None
+    resolves: int = 0
+    """1 if a call that was recorded as unpriced has its whole cost by this row."""
 
     @property
     def counts(self) -> Mapping[str, Count]:

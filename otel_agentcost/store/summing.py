@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from otel_agentcost.store.periods import label
-from otel_agentcost.store.questions import TIMES, Line, Question, Spend, Sums, answer
+from otel_agentcost.store.questions import TIMES, Line, Question, Spend, Sums, answer, open_reasons
 
 
 class Summing:
@@ -30,12 +30,11 @@ class Summing:
         key = tuple(label(name, question.zone, at) if name in TIMES else keys[name] for name in question.by)
         before = self._lines.get(key)
         self._lines[key] = sums if before is None else before.plus(sums)
-        if reason:
+        if sums.unpriced:
             self._reasons[reason] = self._reasons.get(reason, 0) + sums.unpriced
 
     def spend(self) -> Spend:
         """Return the answer."""
         lines = [Line(key, sums) for key, sums in self._lines.items() if any(sums)]
         counted = any(line.sums.unpriced for line in lines)
-        reasons = {reason: number for reason, number in self._reasons.items() if counted and number > 0}
-        return answer(self._question, lines, reasons)
+        return answer(self._question, lines, open_reasons(self._reasons) if counted else {})

@@ -15,7 +15,6 @@ import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from hashlib import blake2b
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 from weakref import WeakSet
@@ -24,8 +23,9 @@ from opentelemetry.trace import Span
 
 from otel_agentcost.diagnostics import report, warn_once
 from otel_agentcost.store import fingerprints, schema
+from otel_agentcost.store.pruning import prune
 from otel_agentcost.store.questions import DIMS
-from otel_agentcost.store.rows import Dims, Event, Row, event_of, row_of, sums_of
+from otel_agentcost.store.rows import Dims, Event, Row, digest_of, event_of, row_of, sums_of
 from otel_agentcost.store.schema import SUMS, StoreError
 from otel_agentcost.telemetry.receiver import EventKind, Settled
 
@@ -57,9 +57,6 @@ _NATIVE: Final = _thread.start_new_thread
 _SWEEP: Final = 60.0
 """Seconds between two deletions of rows that are too old."""
 
-_AT_ONCE: Final = 5_000
-"""Rows that one of them deletes at most."""
-
 _KNOWN: Final = 20_000
 """Combinations of `dims` whose ids are kept."""
 
@@ -78,7 +75,6 @@ _DIMS = f"INSERT INTO dims (digest, {', '.join(DIMS)}) VALUES (?, {', '.join('?'
 _FIND = "SELECT id FROM dims WHERE digest = ?"
 _WRITER = "INSERT INTO writer (session, pid, began) VALUES (?, ?, ?)"
 _EVENT = "INSERT INTO event (at, writer, kind, what, agent, nusd, trace) VALUES (?, ?, ?, ?, ?, ?, ?)"
-_PRUNE = "DELETE FROM {0} WHERE id IN (SELECT id FROM {0} WHERE at < ? ORDER BY at LIMIT ?)"
 
 _Item = tuple[float, Settled, Any]
 
@@ -336,7 +332,7 @@ class _File:
         if not self._swept <= now < self._swept + _SWEEP:
             self._swept = now
             for table in ("call", "event"):
-                connection.execute(_PRUNE.format(table), (int((now - days * 86_400) * 1000), _AT_ONCE))
+                prune(connection, table, now, days)
         connection.execute("COMMIT")
 
     def _insert(self, rows: Sequence[Row]) -> None:
@@ -358,7 +354,7 @@ class _File:
         self.connection.executemany(_HOUR, [(*key, *sums) for key, sums in hours.items()])
 
     def _find(self, dims: Dims) -> int:
-        digest = blake2b("\0".join(dims).encode(), digest_size=12).digest()
+        digest = digest_of(dims)
         found = self.connection.execute(_FIND, (digest,)).fetchone()
         number: Any = found[0] if found else self.connection.execute(_DIMS, (digest, *dims)).lastrowid
         if len(self._dims) >= _KNOWN:

@@ -71,7 +71,7 @@ def test_a_run_is_shown_live_and_as_a_table(tmp_path: Path, server: ModelServer)
     assert re.match(r"chat gpt-4o-mini\S*  bees  100 in, 50 out, 0 cached  \$0\.000045  \(so far", lines[0])
     assert lines[1].startswith("tool fetch  bees  $0.010000")
     assert "chat inert-model  " in lines[2]
-    for part in ("by agent", "by model", "by tool", "unpriced\n1 calls: ", "Recorded in sqlite:///"):
+    for part in ("by agent", "by model", "by tool", "unpriced\n1 call: ", "Recorded in sqlite:///"):
         assert part in err
     assert ">=$0.010045" in err
     assert "opentelemetry" not in err.lower()

@@ -73,7 +73,9 @@ def test_every_form_has_the_same_figures(capsys: pytest.CaptureFixture[str]) -> 
         "recorded_nano_usd": 2 * half,
         "low_nano_usd": half,
         "high_nano_usd": half,
-        "exact": True,
+        "exact": False,  # one call has no price
+        "unpriced_calls": 1,
+        "unknown_calls": 1,
     }
     assert main([*change, "--format", "csv"]) == 0
     rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
@@ -92,6 +94,10 @@ def test_every_form_has_the_same_figures(capsys: pytest.CaptureFixture[str]) -> 
         (["--price", "gpt-4p=gpt-4.1"], "No recorded call is one of 'gpt-4p'"),
         (["--price", "gpt-4o=gpt-6-astra"], "not known to be the same"),
         (["--price", "gpt-4o=gpt-4.1-nobody-has"], "no price for 'gpt-4.1-nobody-has'"),
+        (["--price", "gpt-4o=GPT-4o"], "changes nothing: name another model"),
+        (["--price", "gpt-4o=gpt-4.1-mini,gpt-4p=gpt-4.1"], "No recorded call is one of 'gpt-4p'"),
+        (["--terms", "foo=bar"], "No price depends on 'foo'. There are service_tier, processing"),
+        (["--terms", "service_teir=flex"], "No price depends on 'service_teir'; did you mean service_tier?"),
         (["--at", "soon"], "is no day"),
         (["--terms", "flex"], "is no condition"),
         (["--since", "2020-01-01", "--until", "2020-01-02"], "No call is recorded since 2020-01-01 until 2020-01-02"),
@@ -106,6 +112,25 @@ def test_what_is_wrong_is_one_sentence(arguments: list[str], said: str, capsys: 
     streams = capsys.readouterr()
     assert said in streams.err
     assert (streams.out, streams.err.count("\n")) == ("", 1)
+
+
+def test_a_term_of_an_own_price_file_is_known(store: Path, tmp_path: Path) -> None:
+    """Whatever its name."""
+    assert store.exists()
+    own = tmp_path / "own.yaml"
+    variants = "[{when: {plan: gold}, input_mtok: 1, output_mtok: 2}]"
+    prices = f"{{prices: [{{input_mtok: 2, output_mtok: 8}}], variants: {variants}}}"
+    own.write_text(f"models: {{gpt-4o: {prices}}}", encoding="utf-8")
+    assert main(["what-if", "--prices", str(own), "--terms", "plan=gold"]) == 0
+
+
+def test_rows_without_a_call_are_named(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A tool has no model, and is no call."""
+    writer = writer_of(store)
+    writer.settled(a_call(Decimal("0.01"))._replace(names=("execute_tool", "", None, None), calls=0, tool="fetch"))
+    writer.close()
+    assert main(["what-if"]) == 0
+    assert "kept: a tool of the application" in capsys.readouterr().out
 
 
 @pytest.mark.usefixtures("store")

@@ -18,8 +18,9 @@ import pytest
 from otel_agentcost.core import money
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.insight.repricing import usage_of
-from otel_agentcost.insight.what_if import LEAST, Answer, Change, Swap, what_if
+from otel_agentcost.insight.what_if import Answer, Change, what_if
 from otel_agentcost.insight.what_if_tokenizers import same_tokenizer, tokenizer_of
+from otel_agentcost.insight.what_if_tokens import LEAST, Swap
 from otel_agentcost.pricebook import PriceBook, open_book
 from otel_agentcost.store.questions import Question
 from otel_agentcost.store.single_calls import Recorded
@@ -56,11 +57,13 @@ def test_without_a_change_recordings_cost_what_was_recorded(
         alone = what_if(lambda call=call: [call], BOOK, Change())  # type: ignore[misc]
         assert (alone.low, alone.high) == (alone.recorded, alone.recorded)
     priced = sum(line.calls for line in answer.lines if line.recorded)
-    exact = sum(line.calls for line in answer.lines if line.sure == "exact" and line.recorded)
+    again = ("exact", "at least")  # at least: a search of the call has no price
+    exact = sum(line.calls for line in answer.lines if line.sure in again and line.recorded)
     assert exact > 100
     print(f"{exact} of {priced} priced calls are worked out again")
-    others = {(line.model, line.why) for line in answer.lines if line.sure != "exact" and line.recorded}
+    others = {(line.model, line.why) for line in answer.lines if line.sure not in again and line.recorded}
     assert exact == priced, others
+    assert answer.unknown == answer.unpriced == spend(path).total.unpriced
 
 
 def a_row(model: str = "gpt-4o", *, provider: str = "openai", book: PriceBook = BOOK, **more: Any) -> Recorded:
@@ -270,3 +273,65 @@ def test_tokenizers_are_those_of_the_makers() -> None:
     assert not same_tokenizer("claude-nova-9", "claude-nova-8")
     assert same_tokenizer("claude-nova-9", "claude-nova-9")
     assert tokenizer_of("gpt-6-astra") is None
+
+
+def pending(**more: Any) -> Recorded:
+    """A call whose answer is billed later."""
+    given = {"counts": {}, "nusd": None, "source": "", "unpriced": "the answer is billed later", **more}
+    return changed(a_row(), **given)
+
+
+def test_a_cost_that_came_later_is_that_of_its_call() -> None:
+    """A background answer is two rows and one call, whatever the change; one that is still open stays unpriced."""
+    later = a_row(calls=0, resolves=1)
+    answer = asked([pending(), later], Change())
+    assert [(line.sure, line.calls, line.low, line.unpriced, line.unknown) for line in answer.lines] == [
+        ("exact", 1, later.nusd, 0, 0)
+    ]
+    before = pending(served="")  # the answer alone names the model that served it
+    swap = asked([before, later, pending()], Change(swaps=[Swap("gpt-4o", "gpt-4.1-mini")]))
+    assert (sum(line.calls for line in swap.lines), swap.unpriced, swap.unknown) == (2, 1, 1)
+    batch = asked([pending(requested="", served=""), later], Change())
+    assert [(line.calls, line.unpriced) for line in batch.lines] == [(1, 0)]
+    assert asked([later], Change()).unpriced == 0, "its call is before the period"
+
+
+def test_a_part_without_a_price_makes_a_lower_bound() -> None:
+    """As in `spend`: neither the recorded dollars nor the others are the whole cost."""
+    row = a_row(unpriced="web search of x has no price")
+    (line,) = asked([row], Change()).lines
+    assert (line.sure, line.why, line.unpriced, line.unknown) == ("at least", row.names.unpriced, 1, 1)
+    (line,) = asked([row], Change(swaps=[Swap("gpt-4o", "gpt-4.1-mini")])).lines
+    assert (line.sure, line.becomes, line.unknown) == ("at least", "gpt-4.1-mini", 1)
+    (line,) = asked([changed(row, source="provider")], Change()).lines
+    assert (line.sure, line.unknown) == ("kept", 1)
+
+
+def test_a_part_that_another_price_list_has_is_whole(tmp_path: Path) -> None:
+    """What the book could not price is known with one that can."""
+    path = tmp_path / "own.yaml"
+    path.write_text("providers: {openai: {models: {mine: {input_mtok: 1, output_mtok: 2}}}}", encoding="utf-8")
+    counts = {"input_tokens": 1_000_000, "output_tokens": 0}
+    why = BOOK.price(usage_of(counts), provider="openai", base_url=None, models=("mine",), at=AT).unpriced
+    row = changed(a_row(), requested="mine", served="mine", counts=counts, nusd=None, source="", unpriced=why or "")
+    (line,) = asked([row], Change(book=open_book(path))).lines
+    assert (line.sure, line.low, line.unpriced, line.unknown) == ("exact", 10**9, 1, 0)
+
+
+def test_what_no_price_list_keeps_for_an_hour_is_refused() -> None:
+    """No dollars are better than a difference of nothing; without writes, there is none."""
+    written = {"input_tokens": 10, "cache_write_tokens": 8000, "output_tokens": 50}
+    row = a_row("gpt-5.6-luna", counts=written)
+    (line,) = asked([row], Change(time_to_live="1h")).lines
+    assert (line.sure, line.why) == ("refused", "openai/gpt-5.6-luna has no price for what a cache keeps for an hour")
+    for change in (Change(time_to_live="5m"), Change(time_to_live="none")):
+        assert asked([row], change).lines[0].sure == "exact"
+    assert asked([a_row("gpt-5.6-luna")], Change(time_to_live="1h")).lines[0].sure == "exact"
+
+
+def test_the_same_model_of_another_provider_is_named_with_it() -> None:
+    """Its name alone would be that of the old one."""
+    swap = Swap("gpt-4o", "gpt-4o", "azure.ai.openai")
+    answer = asked([a_row()], Change(swaps=[swap]))
+    assert [(line.sure, line.becomes) for line in answer.lines] == [("exact", "azure.ai.openai/gpt-4o")]
+    assert (answer.missed, asked([a_row("gpt-4.1")], Change(swaps=[swap])).missed) == ((), (swap,))

@@ -22,7 +22,7 @@ from otel_agentcost.diagnostics import forget_causes
 from otel_agentcost.store import fingerprints, schema
 from otel_agentcost.store.rows import counts_of
 from otel_agentcost.store.writer import BATCH, MOST, Writer
-from tests.store.recorded import NOBODY, a_call, nano, rows, spend, writer_of
+from tests.store.recorded import a_call, nano, rows, spend, writer_of
 from tools.documents import ROOT
 
 
@@ -155,21 +155,6 @@ def test_the_application_may_change_its_messages(writer: Writer, path: Path) -> 
     writer.settled(a_call())
     writer.close()
     assert len({row["request"] for row in rows(path)}) == 1
-
-
-def test_old_calls_go_and_their_hours_stay(path: Path) -> None:
-    """After the days of the setting; the sums of hours are kept for good."""
-    now = [1_800_000_000.0]
-    writer = writer_of(path, days=35, clock=lambda: now[0])
-    writer.settled(a_call())
-    writer.event("loop", "repeat", NOBODY, agent=None, usd=None)
-    writer.flush(last=True)
-    now[0] += 36 * 86_400
-    writer.settled(a_call(Decimal("0.002")))
-    writer.close()
-    assert [row["nusd"] for row in rows(path)] == [2_000_000]
-    assert rows(path, "SELECT * FROM event") == []
-    assert spend(path).usd == Decimal("0.003")
 
 
 def test_names_of_any_form_are_kept(writer: Writer, path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from decimal import Decimal
+from typing import NamedTuple
 
 from otel_agentcost.insight.reconcile.kinds import shares
 from otel_agentcost.insight.reconcile.split import BilledCells, ListPrice
@@ -15,6 +16,18 @@ from otel_agentcost.store.bills.bill import Bill, BillLine, UsageLine
 
 _Used = dict[tuple[str, str], dict[tuple[str, str], int]]
 """Tokens by day and model, then by tier and kind."""
+
+_Key = tuple[str, str, str, str]
+"""A day, a model, a tier and a kind."""
+
+
+class _Found(NamedTuple):
+    """A line of a bill, and what it is for."""
+
+    line: BillLine
+    model: str
+    targets: list[tuple[tuple[str, str], int]]
+    """Tiers and kinds, with the tokens of each in the usage."""
 
 
 def billed_cells(bill: Bill, canonical: Callable[[str], str], list_price: ListPrice) -> BilledCells:
@@ -28,14 +41,15 @@ def billed_cells(bill: Bill, canonical: Callable[[str], str], list_price: ListPr
     cells = BilledCells()
     used = _used(bill.usage, canonical, cells)
     known = {(line.day, canonical(line.model), line.tier) for line in bill.lines if line.tier is not None}
-    taken: set[tuple[str, str, str, str]] = set()
-    for line in bill.lines:
-        model = canonical(line.model) if line.model and line.sort == "tokens" else ""
-        targets = _targets(line, model, used, known)
+    found = [_found(line, canonical, used, known) for line in bill.lines]
+    without = {key for one in found for key in _keys(one) if one.line.sort == "tokens" and one.line.tokens is None}
+    taken: set[_Key] = set()
+    for one in found:
+        line, model, targets = one
         weights = [_weight(tokens, list_price(model, tier, kind, line.day)) for (tier, kind), tokens in targets]
         amounts = shares(line.nusd, weights)
         listed = shares(line.list_nusd, weights) if line.list_nusd is not None else [None] * len(targets)
-        numbers = _tokens(line, model, targets, taken)
+        numbers = _tokens(one, without, taken)
         for ((tier, kind), _), nusd, list_nusd, tokens in zip(targets, amounts, listed, numbers, strict=True):
             cell = cells.cell((model, tier), kind, line.day)
             cell.nusd += nusd
@@ -46,6 +60,20 @@ def billed_cells(bill: Bill, canonical: Callable[[str], str], list_price: ListPr
                 cell.tokens = (cell.tokens or 0) + tokens
     _add_unbilled(cells, used)
     return cells
+
+
+def _found(line: BillLine, canonical: Callable[[str], str], used: _Used, known: set[tuple[str, str, str]]) -> _Found:
+    """Return a line with its tiers and kinds. Dollars that are given back without tokens are a credit."""
+    if line.sort == "tokens" and line.nusd < 0 and line.tokens is None:
+        name = " ".join(filter(None, ("credit for", line.model or "tokens", line.kind)))
+        line = line._replace(model="", tier="", kind=name, sort="other")
+    model = canonical(line.model) if line.model and line.sort == "tokens" else ""
+    return _Found(line, model, _targets(line, model, used, known))
+
+
+def _keys(one: _Found) -> list[_Key]:
+    """Return the tokens of the usage that a line is for."""
+    return [(one.line.day, one.model, tier, kind) for (tier, kind), tokens in one.targets if tokens]
 
 
 def _used(usage: Iterable[UsageLine], canonical: Callable[[str], str], cells: BilledCells) -> _Used:
@@ -85,26 +113,33 @@ def _weight(tokens: int, price: Decimal | None) -> Decimal:
     return Decimal(tokens) * (price if price is not None else 1)
 
 
-def _tokens(
-    line: BillLine, model: str, targets: list[tuple[tuple[str, str], int]], taken: set[tuple[str, str, str, str]]
-) -> list[int | None]:
-    """Return the tokens of a line for each of its tiers and kinds: its own number, else those of the usage, once."""
+def _tokens(one: _Found, without: set[_Key], taken: set[_Key]) -> list[int | None]:
+    """Return the tokens of a line for each of its tiers and kinds.
+
+    They are its own number. Where a line for the same tokens has none, they are those of the usage, once.
+    """
+    line, model, targets = one
     if line.sort != "tokens":
         return [None] * len(targets)
+    own: list[int] | None = None
     if line.tokens is not None:
-        return [*shares(line.tokens, [Decimal(tokens) for _, tokens in targets])]
+        own = shares(line.tokens, [Decimal(tokens) for _, tokens in targets])
     found: list[int | None] = []
-    for (tier, kind), tokens in targets:
+    for number, ((tier, kind), tokens) in enumerate(targets):
         key = (line.day, model, tier, kind)
-        found.append(None if key in taken or not tokens else tokens)
-        taken.add(key)
+        if own is not None and key not in without:
+            found.append(own[number])
+        else:
+            found.append(None if key in taken or not tokens else tokens)
+            taken.add(key)
     return found
 
 
 def _add_unbilled(cells: BilledCells, used: _Used) -> None:
-    """Add what was used of models that have no dollars on a day: free tokens, or a bill that is late."""
+    """Add what was used of models that have no line on a day: free tokens, or a bill that is late."""
     billed = {(day, model) for (model, _), kinds in cells.cells.items() for days in kinds.values() for day in days}
     for (day, model), kinds in used.items():
         for (tier, kind), tokens in kinds.items():
             if kind and tokens and (day, model) not in billed:
-                cells.cell((model, tier), kind, day).tokens = tokens
+                cell = cells.cell((model, tier), kind, day)
+                cell.tokens, cell.used_only = tokens, True

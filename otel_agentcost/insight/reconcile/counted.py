@@ -42,6 +42,7 @@ class Calls:
     estimated: int = 0
     estimated_nusd: int = 0
     unpriced: int = 0
+    """Calls whose cost is unknown in whole or in part, without those that got it later."""
 
 
 @dataclass(slots=True)
@@ -103,7 +104,7 @@ def _add(found: Counted, call: Recorded, bill: Bill, book: PriceBook, canonical:
         whole.calls += call.calls
         whole.estimated += estimated * call.calls
         whole.estimated_nusd += (call.nusd or 0) if estimated else 0
-        whole.unpriced += call.calls * (call.nusd is None)
+        whole.unpriced += call.calls * (call.nusd is None or bool(names.unpriced)) - call.resolves
     if not given and call.nusd:
         given = [_Share(model, "", 0, Decimal(1))]
     dollars = shares(call.nusd, [each.weight for each in given]) if call.nusd is not None else [0] * len(given)

@@ -49,12 +49,18 @@ class Suspect(NamedTuple):
 @dataclass(slots=True)
 class _Sum:
     nusd: int = 0
-    moved: int = 0
+    more: int = 0
+    less: int = 0
     tokens: int = 0
     at_our_price: int = 0
     days: set[str] = field(default_factory=set[str])
     unseen: dict[str, int] = field(default_factory=dict[str, int])
     kinds: set[str] = field(default_factory=set[str])
+
+    @property
+    def moved(self) -> int:
+        """The dollars that are on another day, or not in the bill yet: those that one of the sides lacks."""
+        return max(self.more, self.less)
 
 
 def findings(differences: Iterable[Difference], spelled: Callable[[str], str]) -> tuple[Finding, ...]:
@@ -70,7 +76,8 @@ def findings(differences: Iterable[Difference], spelled: Callable[[str], str]) -
             tool = cell.kind if cause in ("tools", "other") else ""
             each = sums.setdefault((cause, cell.model, cell.tier, tool), _Sum())
             each.nusd += amount
-            each.moved += max(0, amount) if cause == "time" else 0
+            each.more += max(0, amount) if cause == "time" else 0
+            each.less += max(0, -amount) if cause == "time" else 0
             each.days.add(cell.day)
             each.kinds.add(cell.kind)
             each.tokens += (cell.billed_tokens or 0) - cell.counted_tokens
@@ -148,16 +155,25 @@ _TEXTS: dict[Cause, Callable[[str, str, _Sum, int | None, str], str]] = {
 def suspects(counted: Counted, days: frozenset[str]) -> tuple[Suspect, ...]:
     """Return the calls to suspect first: those with estimated tokens, and those without a price."""
     found: list[Suspect] = []
-    for (model, tier), of_days in sorted(counted.calls.items()):
+    resolved: dict[str, int] = {}
+    """Calls by model that got their cost later. Only the answer names the tier."""
+    for (model, _), of_days in counted.calls.items():
+        unpriced = sum(calls.unpriced for day, calls in of_days.items() if day in days)
+        resolved[model] = resolved.get(model, 0) + max(0, -unpriced)
+    for (model, tier), of_days in sorted(counted.calls.items(), key=lambda each: (not each[0][0], each[0])):
+        if not model:  # a batch of OpenAI is created without one: the costs that are left can be its own
+            resolved[model] = sum(resolved.values())
         mine = [calls for day, calls in of_days.items() if day in days]
         whole = sum(calls.calls for calls in mine)
         estimated, unpriced = sum(calls.estimated for calls in mine), sum(calls.unpriced for calls in mine)
+        later = min(resolved[model], max(0, unpriced))
+        resolved[model] -= later
         nusd = sum(calls.estimated_nusd for calls in mine)
         name = counted.spellings.get(model, model)
         if estimated:
             found.append(Suspect(name, tier, estimated, whole, nusd, "their tokens were estimated"))
-        if unpriced:
-            found.append(Suspect(name, tier, unpriced, whole, 0, "they have no price"))
+        if unpriced > later:
+            found.append(Suspect(name, tier, unpriced - later, whole, 0, "they have no price, or only for a part"))
     return tuple(found)
 
 

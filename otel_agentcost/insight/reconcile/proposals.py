@@ -72,10 +72,10 @@ class _Sum:
 
 
 def proposals(comparison: Comparison) -> tuple[Proposal, ...]:
-    """Return the models whose price differs by the same share until the last day of the bill that is complete."""
+    """Return the models whose price differs by the same share until the last day whose bill is settled."""
     days: dict[tuple[str, str], dict[str, _Sum]] = {}
     for cell in comparison.differences:
-        settled = cell.day not in comparison.window.opened and cell.counted_tokens and cell.billed_tokens
+        settled = cell.day not in comparison.window.provisional and cell.counted_tokens and cell.billed_tokens
         if settled and cell.at_our_price > 0 and cell.billed > 0 and "tools" not in cell.causes:
             days.setdefault((cell.model, cell.tier), {}).setdefault(cell.day, _Sum()).add(cell)
     found = (_proposal(model, tier, sums) for (model, tier), sums in sorted(days.items()))

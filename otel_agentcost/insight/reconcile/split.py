@@ -38,6 +38,8 @@ class Billed:
     list_nusd: int | None = None
     tokens: int | None = None
     sort: Sort = "tokens"
+    used_only: bool = False
+    """The tokens are known from the usage, and the bill has no line for them: they are free, or the bill is late."""
 
 
 @dataclass(slots=True)
@@ -91,7 +93,7 @@ class Window(NamedTuple):
     opened: frozenset[str]
     """Days that have not ended: all of their difference is a matter of time."""
     provisional: frozenset[str]
-    """Days whose bill may still change."""
+    """Days whose bill may still change: what it has no line for is a matter of time."""
 
 
 def split(billed: BilledCells, counted: Counted, window: Window, list_price: ListPrice) -> tuple[Difference, ...]:
@@ -205,7 +207,7 @@ class _Row(NamedTuple):
         nusd = theirs.nusd if theirs is not None else 0
         causes: dict[Cause, int]
         at_our_price = nusd
-        if day in self.window.opened:
+        if day in self.window.opened or (day in self.window.provisional and (theirs is None or theirs.used_only)):
             causes = {"time": nusd - ours.nusd}
         elif theirs is not None and theirs.sort == "other":
             causes = {"other": nusd - ours.nusd}

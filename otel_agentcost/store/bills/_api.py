@@ -28,10 +28,12 @@ def key_of(environ: Mapping[str, str], names: tuple[str, ...], what: str) -> str
         what: The kind of the key, for people.
 
     Raises:
-        BillError: None of them is set.
+        BillError: None of them is set, or what is set cannot be sent.
     """
     for name in names:
         if key := environ.get(name, "").strip():
+            if not (key.isascii() and key.isprintable()) or " " in key:
+                raise BillError(f"{name} has a character that no key has, such as a line break: set it again.")
             return key
     raise BillError(f"There is no key: set {' or '.join(names)} to {what} for this command only.")
 

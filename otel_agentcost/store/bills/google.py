@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Final, cast
 
@@ -24,6 +26,8 @@ _MODEL: Final = re.compile(
     r"|claude[ -](?:opus|sonnet|haiku|\d)[ -]?[\d.]*(?:[ -](?:opus|sonnet|haiku))?",
     re.IGNORECASE,
 )
+_ALONE: Final = ("credits.", "credits_")
+_TO_JSON: Final = "export them as TO_JSON_STRING(credits) AS credits, or all rows as JSON lines"
 _TIERS: Final = ("batch", "flex", "priority")
 
 
@@ -31,7 +35,7 @@ def fetch(ask: Ask) -> Bill:
     """Return the bill. Raises `BillError`."""
     path = _table.file_of(ask, _WHAT)
     lines: list[BillLine] = []
-    anything = False
+    anything, credited = False, True
     for written in _table.rows(path):
         anything = True
         row = _named(written)
@@ -40,12 +44,14 @@ def fetch(ask: Ask) -> Bill:
             raise BillError(f"{path} is no export of Cloud Billing: it has no column {missing}.")
         if any(name in str(row["service.description"]).lower() for name in _SERVICES):
             lines += _lines(row, path)
+            credited = credited and "credits" in row
     if not lines:
         said = "has no line of Gemini or Vertex AI" if anything else "is empty"
         raise BillError(f"{path} {said}: name {_WHAT}.")
     note = "An export of Google has no number of requests: tokens that are missing count as coverage, unless calls of "
     note += "the same day were estimated."
-    return Bill(provider="google", names=NAMES, origin=str(path), lines=lines, notes=(note,))
+    notes = (note,) if credited else (note, "The export has no column credits: if there were any, they are not in it.")
+    return Bill(provider="google", names=NAMES, origin=str(path), lines=lines, notes=notes)
 
 
 def _named(row: Row) -> Row:
@@ -64,7 +70,7 @@ def _lines(row: Row, path: Path) -> Iterator[BillLine]:
     if str(row.get("cost_type") or "regular") != "regular":
         yield BillLine(day, "", "", str(row["cost_type"]), "other", nusd)
         return
-    for credit in _credits(row):
+    for credit in _credits(row, day, path):
         amount = nano(credit.get("amount"))
         if amount is None:
             raise BillError(f"{path} has a credit of {day} that is no number.")
@@ -78,9 +84,31 @@ def _lines(row: Row, path: Path) -> Iterator[BillLine]:
     yield BillLine(day, model[0], tier, kind, "tokens", nusd, None, tokens)
 
 
-def _credits(row: Row) -> list[Row]:
-    found: object = row.get("credits")
-    return [each for each in cast("list[object]", found) if _table.is_row(each)] if isinstance(found, list) else []
+def _credits(row: Row, day: str, path: Path) -> list[Row]:
+    """Return the credits of a row: a list, or its JSON in a cell of a CSV.
+
+    Raises:
+        BillError: They are written in another way: dollars must not be lost.
+    """
+    if alone := next((name for name in row if str(name).startswith(_ALONE) and row[name]), None):
+        raise BillError(f"{path} has credits in a column {alone}: {_TO_JSON}.")
+    written: object = row.get("credits")
+    if isinstance(written, str):
+        written = _parsed(written.strip(), day, path)
+    if written is None:
+        return []
+    listed = cast("list[object]", written) if isinstance(written, list) else [None]
+    given = [each for each in listed if _table.is_row(each)]
+    if len(given) < len(listed):
+        raise BillError(f"{path} has credits of {day} that are no list of objects: {_TO_JSON}.")
+    return given
+
+
+def _parsed(text: str, day: str, path: Path) -> object:
+    try:
+        return json.loads(text, parse_float=Decimal) if text else None
+    except ValueError:
+        raise BillError(f"{path} has credits of {day} that are no JSON ({text[:40]!r}): {_TO_JSON}.") from None
 
 
 def _kind(sku: str) -> str | None:

@@ -31,6 +31,10 @@ _TOOLS: Final = {
     "code interpreter": "code execution",
     "container": "code execution",
 }
+_NO_USAGE: Final = re.compile(
+    r"\b(?:credits?|discounts?|refunds?|adjustments?|promotions?|promotional|grants?|tax|taxes|vat|gst|fees?)\b",
+    re.IGNORECASE,
+)
 _TIMES: Final = {"tokens": 1, "1000_tokens": 1000}
 
 
@@ -114,6 +118,8 @@ def line_of(
     kind = _kind(found["modality"], found["rest"]) if found is not None else None
     if found is None or kind is None:
         tool = next((name for word, name in _TOOLS.items() if word in item.lower()), item.lower()[:60])
+        if nusd < 0 or _NO_USAGE.search(item):
+            return BillLine(day, "", "", item.lower()[:60], "other", nusd)
         return BillLine(day, "", "", tool, "tool", nusd)
     words = f"{found['tier'] or ''} {found['rest']}".lower()
     tier = next((name for name in _TIERS if name in words), None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from datetime import date
 from decimal import Decimal
 from typing import Any, Final, cast
 from urllib.error import HTTPError
@@ -48,7 +49,7 @@ def fetch(ask: Ask) -> Bill:
     usage: list[UsageLine] = []
     own = 0
     for item in cast("list[Mapping[str, Any]]", items):
-        day = str(item.get("date", ""))[:10]
+        day = _day(item)
         if not ask.since.isoformat() <= day < ask.until.isoformat():
             continue
         billed, upstream = nano(item.get("usage")), nano(item.get("byok_usage_inference") or 0)
@@ -56,7 +57,7 @@ def fetch(ask: Ask) -> Bill:
             raise BillError(f"An amount of OpenRouter's activity of {day} is no number.")
         own += upstream
         model = str(item.get("model_permaslug") or item.get("model") or "")
-        tokens = {"input": whole(item.get("prompt_tokens")) or 0, "output": whole(item.get("completion_tokens")) or 0}
+        tokens = {"input": _tokens(item, "prompt_tokens", day), "output": _tokens(item, "completion_tokens", day)}
         lines.append(BillLine(day, model, "", "", "tokens", billed + upstream))
         usage.append(UsageLine(day, model, "", whole(item.get("requests")), tokens))
     notes = ["OpenRouter bills complete UTC days: today is not in it."]
@@ -71,6 +72,21 @@ def fetch(ask: Ask) -> Bill:
         merged=_MERGED,
         notes=notes,
     )
+
+
+def _day(item: object) -> str:
+    written = str(cast("Mapping[str, Any]", item).get("date") or "")[:10] if isinstance(item, Mapping) else ""
+    try:
+        return date.fromisoformat(written).isoformat()
+    except ValueError:
+        raise BillError(f"A line of OpenRouter's activity has no day ({written!r}): try again later.") from None
+
+
+def _tokens(item: Mapping[str, Any], name: str, day: str) -> int:
+    number = whole(item.get(name) or 0)
+    if number is None:
+        raise BillError(f"The {name} of OpenRouter's activity of {day} are no number.")
+    return number
 
 
 def _get(url: str, key: str) -> object:

@@ -13,7 +13,18 @@ from typing import Any, Final, NamedTuple
 from otel_agentcost.core.usage import Tokens
 from otel_agentcost.store import schema
 from otel_agentcost.store.periods import UnclearPeriod, label
-from otel_agentcost.store.questions import DIMS, SINGLE, TIMES, Line, Question, Spend, Sums, UnclearQuestion, answer
+from otel_agentcost.store.questions import (
+    DIMS,
+    SINGLE,
+    TIMES,
+    Line,
+    Question,
+    Spend,
+    Sums,
+    UnclearQuestion,
+    answer,
+    open_reasons,
+)
 from otel_agentcost.store.schema import SUMS, StoreError
 from otel_agentcost.store.single_calls import Dear, Names, Recorded, Repeated
 
@@ -145,7 +156,8 @@ class SqliteSource:
         known: dict[int, Names] = {}
         sql = (
             "SELECT c.id, c.at, c.dims, c.calls, c.nusd, c.input, c.output, c.cache_read, c.cache_write, c.reasoning, "  # noqa: S608 - constants
-            "c.units, c.stop, c.conversation, lower(hex(ifnull(c.trace, ''))), c.base, c.segments "
+            "c.units, c.stop, c.conversation, lower(hex(ifnull(c.trace, ''))), c.base, c.segments, "
+            "c.resolves "
             f"FROM call c {where} ORDER BY c.at, c.id"
         )
         for row in self._stream(sql, values):
@@ -165,6 +177,7 @@ class SqliteSource:
                 row[13],
                 row[14],
                 row[15],
+                row[16],
             )
 
     def dearest(self, question: Question, number: int) -> Sequence[Dear]:
@@ -235,7 +248,7 @@ class SqliteSource:
         if any(line.sums.unpriced for line in lines):
             sql, values = self._statement(replace(question, by=("unpriced",)), ["d.unpriced"], hours=not single)
             found = {str(row[0]): Sums(*row[1:]).unpriced for row in self._connection.execute(sql, values)}
-            reasons = {reason: number for reason, number in found.items() if reason and number > 0}
+            reasons = open_reasons(found)
         return answer(question, lines, reasons)
 
     def _needs_calls(self, question: Question) -> bool:

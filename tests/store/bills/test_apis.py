@@ -106,6 +106,14 @@ def test_what_is_no_token_is_a_tool_or_something_else() -> None:
     """Its dollars are in the bill all the same."""
     assert line_of("d", "Vector storage", 7, 1.0, "gibibyte_hours", ()).sort == "tool"
     assert line_of("d", None, 7, None, None, ()) == BillLine("d", "", "", "an amount without a name", "other", 7)
+    for item, nusd in (
+        ("Promotional credit", -5),
+        ("Taxes", 0),
+        ("State tax", 3),
+        ("Goodwill", -1),
+        ("Search fees", 2),
+    ):
+        assert line_of("d", item, nusd, None, None, ()) == BillLine("d", "", "", item.lower(), "other", nusd)
 
 
 # --- Anthropic ---
@@ -203,6 +211,10 @@ def test_a_missing_key_is_said_with_its_name(provider: str) -> None:
     """Before anything is sent."""
     with pytest.raises(BillError, match=KEYS[provider]):
         bill_source(provider).fetch(Ask(SINCE, UNTIL, {KEYS[provider]: " "}))
+    for key in ("sk-admin\n-key", "sk-admin -key", "sk-ädmin"):
+        with pytest.raises(BillError, match=f"{KEYS[provider]} has a character that no key has") as raised:
+            bill_source(provider).fetch(Ask(SINCE, UNTIL, {KEYS[provider]: key}))
+        assert key not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -307,6 +319,9 @@ def test_openrouter_has_one_amount_for_all_tokens(model_server: ModelServer) -> 
         (json_reply({"error": KEY}, status=500), "500"),
         (json_reply({"hello": "world"}), "no list of activity"),
         (json_reply({"data": [activity(usage="a lot")]}), "no number"),
+        (json_reply({"data": [activity(prompt_tokens="a lot")]}), "prompt_tokens .* are no number"),
+        (json_reply({"data": [activity("yesterday")]}), "has no day"),
+        (json_reply({"data": ["a line"]}), "has no day"),
         (Reply(body=b"<html>"), "cannot be read"),
     ],
 )

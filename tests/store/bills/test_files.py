@@ -108,6 +108,13 @@ def test_google_has_credits_beside_its_costs(tmp_path: Path) -> None:
         BillLine("2026-11-02", "", "", "Grounding with Google Search", "tool", 2_500_000_000),
         BillLine("2026-11-02", "", "", "tax", "other", 2_500_000_000),
     ]
+    cell = json.dumps(GOOGLE["credits"])
+    plain = {"service_description": "Vertex AI", "sku_description": GOOGLE["sku"]["description"], "usage_amount": "1e6"}
+    named = {name: str(GOOGLE[name]) for name in ("usage_start_time", "cost", "currency", "cost_type")}
+    cells = read("google", csv_file(tmp_path / "cells.csv", [{**plain, **named, "credits": cell}]))
+    assert (cells.lines, len(cells.notes)) == (bill.lines[:2], 1)
+    none = [{**plain, **named, "credits": text} for text in ("", "[]", "null")]
+    assert [line.sort for line in read("google", csv_file(tmp_path / "none.csv", none)).lines] == ["tokens"] * 3
     flat = {
         "service_description": "Generative Language API",
         "sku_description": "Gemini 2.5 Pro Batch Audio Input",
@@ -118,6 +125,7 @@ def test_google_has_credits_beside_its_costs(tmp_path: Path) -> None:
     }
     (line,) = read("google", csv_file(tmp_path / "bill.csv", [flat])).lines
     assert (line.model, line.tier, line.kind, line.tokens) == ("Gemini 2.5 Pro", "batch", "audio input", 12)
+    assert "no column credits" in read("google", tmp_path / "bill.csv").notes[1]
 
 
 @pytest.mark.parametrize(
@@ -135,6 +143,11 @@ def test_google_has_credits_beside_its_costs(tmp_path: Path) -> None:
         ("google", "bill.jsonl", json.dumps({**GOOGLE, "cost": None}), "no number"),
         ("google", "bill.jsonl", json.dumps({**GOOGLE, "service": {"description": "BigQuery"}}), "no line of Gemini"),
         ("google", "bill.jsonl", json.dumps({**GOOGLE, "usage_start_time": "then"}), "no time"),
+        ("google", "bill.jsonl", json.dumps({**GOOGLE, "credits": "[{'amount': -1}]"}), "no JSON .* TO_JSON_STRING"),
+        ("google", "bill.jsonl", json.dumps({**GOOGLE, "credits": "-0.5"}), "no list"),
+        ("google", "bill.jsonl", json.dumps({**GOOGLE, "credits": [-0.5]}), "no list"),
+        ("google", "bill.jsonl", json.dumps({**GOOGLE, "credits": [{"name": "P"}]}), "no number"),
+        ("google", "bill.jsonl", json.dumps({**GOOGLE, "credits_amount": -0.5}), "in a column credits_amount"),
     ],
 )
 def test_what_is_wrong_with_a_file_is_one_sentence(
