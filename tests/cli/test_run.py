@@ -146,8 +146,8 @@ def test_a_signal_reaches_the_program(tmp_path: Path, server: ModelServer) -> No
 
 STOPPED = """
 import signal, time
-print("ready", flush=True)
 try:
+    print("ready", flush=True)
     time.sleep(30)
 except KeyboardInterrupt:
     began = time.monotonic()
