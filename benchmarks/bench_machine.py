@@ -75,10 +75,13 @@ def worker(how: str) -> None:
         rules: dict[str, Any] = {"budgets": budgets.parse(RULES), "ledger": how, "ledger_timeout": 5} if how else {}
         settings = Settings(user="u1", **rules)
         otel_agentcost.instrument(tracer_provider=sdk.tracers, meter_provider=sdk.meters, settings=settings)
+    known: dict[str, Workload] = {}  # each with an event loop, which goes on
     print("ready", flush=True)
     for line in sys.stdin:
         name, _, calls = line.partition("\t")
-        run = found(name).run
+        if name not in known:
+            known[name] = found(name)
+        run = known[name].run
         with sdk.trace():
             run(int(calls))
         print("done", flush=True)
