@@ -55,6 +55,18 @@ TOOLS, AGENTS, SDKS, NET = "integrations/tools", "integrations/agents", "integra
 
 
 ROUGH = f"tests/{AGENTS}/test_rough_use.py"
+TOGETHER = (
+    "autogen-agentchat",
+    "autogen-ext[openai]",
+    "haystack-ai",
+    "langchain",
+    "langchain-openai",
+    "openai-agents",
+    "pydantic-ai-slim[openai]",
+    "semantic-kernel",
+    "smolagents[openai]",
+)
+"""Frameworks whose newest releases can be installed together."""
 
 
 ROWS: dict[str, Row] = {
@@ -134,17 +146,7 @@ ROWS: dict[str, Row] = {
     ),
     "rough_use": Row(
         ("crewai", "llama-index-core", "llama-index-llms-openai"),
-        (
-            "autogen-agentchat",
-            "autogen-ext[openai]",
-            "haystack-ai",
-            "langchain",
-            "langchain-openai",
-            "openai-agents",
-            "pydantic-ai-slim[openai]",
-            "semantic-kernel",
-            "smolagents[openai]",
-        ),
+        TOGETHER,
         folders=(),
         files=(ROUGH,),
     ),
@@ -160,18 +162,7 @@ ROWS: dict[str, Row] = {
             "llama-index-llms-openai",
             "tenacity",
         ),
-        (
-            "autogen-agentchat",
-            "autogen-ext[openai]",
-            "haystack-ai",
-            "langchain",
-            "langchain-openai",
-            "openai-agents",
-            "pydantic-ai-slim[openai]",
-            "semantic-kernel",
-            "smolagents[openai]",
-            "tenacity",
-        ),
+        (*TOGETHER, "tenacity"),
         ("integrations/refusals",),
     ),
 }

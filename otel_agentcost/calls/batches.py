@@ -17,6 +17,7 @@ from otel_agentcost.calls import streams
 from otel_agentcost.calls.batch_reading import Reading
 from otel_agentcost.calls.batch_reservation import UPLOADS_AT_MOST, requests_in, worst_case_of
 from otel_agentcost.calls.batch_settlement import Books, Settlement
+from otel_agentcost.calls.begun import origin_of
 from otel_agentcost.calls.call import ActiveCall
 from otel_agentcost.calls.scopes import scopes_of, trace_id_of
 from otel_agentcost.calls.seam import BatchRead, Body, HttpReply, RawResponse, Reply
@@ -69,30 +70,19 @@ class Batches:
 
     def _record(self, call: ActiveCall, batches: BatchApi, batch: str) -> BatchRecord:
         request, record, gate = call.request, call.record, self.books.gates.gate
-        endpoint = request.endpoint
         if gate is not None:
             scopes, allowances = gate.whose(record)
         else:
             scopes, allowances = scopes_of(trace_id_of(record.span), record.attribution), ()
         named = [get(each.body, "model") for each in batches.requests(request.call) or ()]
         models = dict.fromkeys(each for each in (*named, request.call.model) if isinstance(each, str))
-        context = record.span.get_span_context()
         return BatchRecord(
+            **origin_of(request, record, call.at),
             id=batch,
-            format=type(request.format).__module__.rpartition(".")[2],
             path=batches.path(request.call),
             models=tuple(models),
-            at=call.at,
-            provider=endpoint.provider,
-            said=endpoint.said,
-            base_url=endpoint.base_url,
-            known=endpoint.known,
-            attributes=dict(endpoint.attributes),
-            attribution=dict(record.attribution),
             scopes=scopes,
             allowances=tuple(allowances),
-            runs=tuple(run.value for run in record.runs),
-            span=(context.trace_id, context.span_id),
         )
 
     # --- a batch or its results are read ---

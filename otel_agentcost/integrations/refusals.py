@@ -9,6 +9,8 @@ refusal is one too. docs/refusals.md lists what is seen of each library.
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -81,48 +83,45 @@ def _of_fallback(run: str, ask: str, noting: Wrapper, naming: Wrapper, *, asynch
 
 
 def _noting(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Note the refusal of a generator."""
-    try:
+    with _noted():
         return wrapped(*args, **kwargs)
-    except (BudgetExceeded, LoopDetected) as refusal:
-        _note(refusal)
-        raise
 
 
 async def _noting_async(wrapped: Any, _instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    try:
+    with _noted():
         return await wrapped(*args, **kwargs)
+
+
+@contextmanager
+def _noted() -> Generator[None]:
+    """Note the refusal of a generator."""
+    try:
+        yield
     except (BudgetExceeded, LoopDetected) as refusal:
-        _note(refusal)
+        if (refused := _REFUSED.get()) is not None:
+            refused.append(refusal)
         raise
 
 
-def _note(refusal: BaseException) -> None:
-    if (refused := _REFUSED.get()) is not None:
-        refused.append(refusal)
-
-
 def _naming(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    with _refusals_of(instance):
+        return wrapped(*args, **kwargs)
+
+
+async def _naming_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    with _refusals_of(instance):
+        return await wrapped(*args, **kwargs)
+
+
+@contextmanager
+def _refusals_of(fallback: Any) -> Generator[None]:
     """Raise the refusal if all generators were refused; name it as the cause if the last one was."""
     refused: list[BaseException] = []
     token = _REFUSED.set(refused)
     try:
-        return wrapped(*args, **kwargs)
+        yield
     except RuntimeError as error:
-        if (refusal := _named(instance, error, refused)) is None:
-            raise
-        raise refusal from None
-    finally:
-        _REFUSED.reset(token)
-
-
-async def _naming_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    refused: list[BaseException] = []
-    token = _REFUSED.set(refused)
-    try:
-        return await wrapped(*args, **kwargs)
-    except RuntimeError as error:
-        if (refusal := _named(instance, error, refused)) is None:
+        if (refusal := _named(fallback, error, refused)) is None:
             raise
         raise refusal from None
     finally:
