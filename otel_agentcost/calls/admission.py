@@ -568,7 +568,7 @@ class Admission:
         try:
             wanted = reservation_for(self._facts, self._facts.call.model, self._gate.guard.policy)
             self.ticket.reserved = wanted.amounts
-        except Exception as bug:
+        except Exception as bug:  # the answer itself is with the application already
             report("estimating an unfinished answer", bug)
 
     def settle_unfinished(self, record: Record) -> None:

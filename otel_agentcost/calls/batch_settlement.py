@@ -136,7 +136,7 @@ class Awaiting:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         _awaited.set(None)
-        if kind is not None:  # nobody waits then
+        if kind is not None:  # the application does not wait then
             for action in self._actions:
                 submit(action)
 

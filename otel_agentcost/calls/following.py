@@ -127,7 +127,7 @@ class Following:
             if self.raw is not None and complete:
                 self.raw.ended()
             answer = self._reader.answer(complete=complete)
-            if answer.usage is None or not answer.usage.estimated:  # nobody bills an estimate of what was not read
+            if answer.usage is None or not answer.usage.estimated:  # an estimate of what was not read is no bill
                 done(lambda _: answer, answer)
         except Exception as bug:  # the application gets what it reads all the same
             report("reading a retrieved answer", bug)

@@ -181,7 +181,7 @@ class SharedAnswers:
     # --- an answer, or a session, is read ---
 
     def read(self, key: str, form: Format, answer_to: Callable[[Call], Answer], answer: Answer) -> None:
-        """Charge an answer that the application has read, if it is finished and nobody has charged it.
+        """Charge an answer that the application has read, if it is finished and no process has charged it.
 
         Args:
             key: Identifies the answer, or the session.
@@ -254,7 +254,7 @@ class SharedAnswers:
         after = (note or AnswerNote()).after(own.turns, None)
 
         def take() -> bool:
-            with suppress(LedgerError):  # it said a moment ago that nobody has the note
+            with suppress(LedgerError):  # it said a moment ago that no note is kept
                 return self._swap(key, written, after)
             return True
 

@@ -53,7 +53,7 @@ class Unfinished:
     process: int
     """The process that made the call: its copy in a forked child must not be charged a second time."""
     earlier: tuple[Admission, ...] = ()
-    """The reservations of earlier turns of the same session that nobody has read: this answer's usage has them, too."""
+    """The reservations of earlier turns of the session that were not read: the usage of this answer has them, too."""
     charged_by: Record | None = None
     """The span of the retrieval that charges the answer."""
     recorded: bool = False

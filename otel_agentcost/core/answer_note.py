@@ -21,7 +21,7 @@ from otel_agentcost.core.usage import Usage
 __all__ = ["GOES_ON", "AnswerNote", "OtherVersionError", "Turn", "key_of_answer"]
 
 TURNS_AT_MOST: Final = 100
-"""Turns of one session that nobody has read. Of older ones, budgets keep the worst case."""
+"""Turns of one session that no process has read. Of older ones, budgets keep the worst case."""
 
 GOES_ON: Final[Mapping[str, Any]] = {"background": True, "deferred": True}
 """Stands for the body of a request whose answer goes on: formats then take no part of the answer for all of it."""

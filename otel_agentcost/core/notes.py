@@ -1,7 +1,7 @@
 """Notes in a ledger: short texts that the processes which share it leave for each other.
 
 A process that begins an answer which goes on elsewhere leaves a note. The process that reads its end takes the note,
-and only one can: whoever takes it charges the answer. The ledger does not interpret a note.
+and only one can: the process that takes it charges the answer. The ledger does not interpret a note.
 """
 
 # ruff: noqa: ARG002 (the defaults of a protocol)

@@ -35,7 +35,7 @@ COLUMNS: Final = (
     *("SkuPriceDetails", "SkuPriceId", "SubAccountId", "SubAccountName", "SubAccountType", "Tags"),
     *("x_Agent", "x_Feature", "x_PriceBook", "x_Requests", "x_Team", "x_Unpriced", "x_UsageEstimated"),
 )
-"""The columns of FOCUS 1.3 and ours. What nobody knows here is empty, as FOCUS wants it."""
+"""The columns of FOCUS 1.3 and ours. What is not known here is empty, as FOCUS wants it."""
 
 _TYPES: Final = {
     "input": INPUT_TOKENS - CACHE_READ_TOKENS - CACHE_WRITE_TOKENS,

@@ -68,7 +68,7 @@ class Wanted:
     by: tuple[tuple[str, ...], ...] = tuple((name,) for name in VIEWS)
     """The groupings of each table."""
     offline: frozenset[str] = frozenset()
-    """The features that nobody waits for."""
+    """The features whose answers can come later."""
     downgrade: Mapping[str, str] = field(default_factory=dict[str, str])
     """The user's cheaper model for a model."""
     budgets: Sequence[tuple[str, Allowed]] = ()

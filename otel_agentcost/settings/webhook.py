@@ -1,4 +1,4 @@
-"""The address that is told of limits, refusals, breakers and loops. Its path is a secret: nothing here shows it."""
+"""The address that gets notices of limits, refusals, breakers and loops. Its path is a secret that is never shown."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Rows of the store from spans, as any backend has them: which spans are counted calls, and what each adds to a sum.
 
 The spans are those of this package, those of other instrumentations that it has priced, and those that a Collector has
-priced. A model call that nobody has priced counts as unpriced: its dollars are not known, and not zero.
+priced. A model call without a price counts as unpriced: its dollars are not known, and not zero.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ ABSENT: Final = ("book", "terms", "run")
 """Groupings that spans do not have."""
 
 CALLS: Final = (semconv.CHAT, semconv.TEXT_COMPLETION, semconv.GENERATE_CONTENT, semconv.EMBEDDINGS)
-"""Operations of model calls that count even if nobody has priced them."""
+"""Operations of model calls that count even without a price."""
 
 OWN: Final = "otel_agentcost"
 """What the scopes of this package's spans, and the names of its exceptions, begin with."""
 
-NOBODY: Final = "neither the application nor a Collector has priced it"
+NOT_PRICED: Final = "neither the application nor a Collector has priced it"
 NO_AMOUNT: Final = "its dollars are no amount"
 
 TOOL_KINDS: Final = ((aliases.SPAN_KIND, "TOOL"), (aliases.ENTITY_KIND, "tool"))
@@ -142,7 +142,7 @@ def _cost_of(span: Mapping[str, Attribute], scope: str) -> tuple[int | None, str
     fails = semconv.ERROR_TYPE in span or semconv.CALLS in span
     if unpriced or fails or scope.startswith(OWN) or _tool_of(span):
         return None, unpriced
-    return None, NOBODY
+    return None, NOT_PRICED
 
 
 def _source_of(span: Mapping[str, Attribute]) -> str:

@@ -87,7 +87,7 @@ _UNPRICED: Final = _attribute(semconv.UNPRICED)
 _REASON: Final = (
     f"multiIf({_UNPRICED} != '', {_UNPRICED}, {_has(semconv.COST)} AND usd IS NULL, '{span_rows.NO_AMOUNT}', "
     f"{_has(semconv.COST)} OR {_has(semconv.ERROR_TYPE)} OR {_has(semconv.CALLS)} OR {_OWN} OR is_tool, '', "
-    f"'{span_rows.NOBODY}')"
+    f"'{span_rows.NOT_PRICED}')"
 )
 
 

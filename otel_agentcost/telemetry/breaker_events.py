@@ -27,7 +27,7 @@ class BreakerReports:
 
     def __init__(self, meter: Meter) -> None:
         self.notify: Notify | None = None
-        """Tells people of opened breakers; None if nobody is told."""
+        """Tells people of opened breakers; None if no webhook is set."""
         self._bounded_value = Bounded()
         self._transitions = create_counter(meter, signals.BREAKERS)
 

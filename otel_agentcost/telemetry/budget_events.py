@@ -39,7 +39,7 @@ class BudgetReports:
         self.receiver: Receiver | None = None
         """Gets each refusal and adjustment too; None if nothing keeps them."""
         self.notify: Notify | None = None
-        """Tells people of refusals and limits; None if nobody is told."""
+        """Tells people of refusals and limits; None if no webhook is set."""
         self._levels: dict[tuple[str, str, Unit], tuple[Budget, int, int, float]] = {}
         self._bounded_value = Bounded()
         create_observable(meter, signals.UTILIZATION, self._observe)

@@ -29,7 +29,7 @@ class LoopReports:
         self.receiver: Receiver | None = None
         """Gets each loop too; None if nothing keeps them."""
         self.notify: Notify | None = None
-        """Tells people of loops; None if nobody is told."""
+        """Tells people of loops; None if no webhook is set."""
         self._bounded_name = Bounded()
         self._detections = create_counter(meter, signals.LOOPS)
         self._waste = create_counter(meter, signals.LOOP_WASTE)

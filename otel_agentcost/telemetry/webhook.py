@@ -31,7 +31,7 @@ MOST: Final = 100
 """Notices that wait to be sent."""
 
 CAUSES: Final = 1_000
-"""Causes that are told apart within a minute."""
+"""Causes that are counted apart within a minute."""
 
 WAITS: Final = (1.0, 4.0, 15.0)
 """Seconds before each further attempt, unless the answer says how long."""
@@ -212,7 +212,7 @@ class Webhook:
             if not self.force_flush():
                 self._lost(len(self._queue) + self._sending.locked(), "there was no time left")
                 self._queue.clear()
-        except Exception as error:
+        except Exception as error:  # the program ends all the same
             report("closing the webhook", error)
 
 
@@ -263,7 +263,7 @@ class _Failed(NamedTuple):
 def _post(url: str, content: bytes, timeout: float) -> _Failed | None:
     """Make one attempt. Returns None if it has succeeded."""
     from urllib.error import HTTPError, URLError  # noqa: PLC0415 (only where a notice is sent)
-    from urllib.request import Request  # noqa: PLC0415
+    from urllib.request import Request  # noqa: PLC0415 (the same)
 
     headers = {"Content-Type": "application/json", "User-Agent": f"otel-agentcost/{__version__}"}
     try:
@@ -290,10 +290,10 @@ def _seconds(written: str | None) -> float | None:
 def _prepare() -> None:
     """Import what a notice needs. No fork happens meanwhile: its child could import none of it any more."""
     with _importing:
-        import json  # noqa: PLC0415
-        from urllib.request import Request  # noqa: PLC0415
+        import json  # noqa: PLC0415 (before a fork, which waits for imports)
+        from urllib.request import Request  # noqa: PLC0415 (the same)
 
-        from opentelemetry.instrumentation import utils  # noqa: PLC0415
+        from opentelemetry.instrumentation import utils  # noqa: PLC0415 (the same)
 
         del json, Request, utils
         _opener()

@@ -18,7 +18,7 @@ from otel_agentcost.insight.recommendations import Evidence, Finding, Seen, unre
 from otel_agentcost.insight.repricing import Repricing
 from otel_agentcost.store.single_calls import Names, Recorded
 from tests.insight.recorded_calls import BEGAN, HAIKU, Recording, book, found
-from tests.store.recorded import NOBODY
+from tests.store.recorded import NO_SPAN
 
 GPT = ("openai", "gpt-4o")
 MINI = ("openai", "gpt-4o-mini")
@@ -203,8 +203,8 @@ def test_what_was_spent_for_nothing_is_measured(recording: Recording) -> None:
     for _ in range(9):  # refused by the provider, which bills nothing
         recording.writer.settled(failed._replace(cost=Cost(), tokens=None, answer=None))
     recording.call({"cache_read_tokens": LONG})
-    recording.writer.event("loop", "repeat, 3 times", NOBODY, agent="bees", usd=Decimal("0.25"))
-    recording.writer.event("refusal", "no loop", NOBODY, agent="bees", usd=Decimal(1))
+    recording.writer.event("loop", "repeat, 3 times", NO_SPAN, agent="bees", usd=Decimal("0.25"))
+    recording.writer.event("refusal", "no loop", NO_SPAN, agent="bees", usd=Decimal(1))
     recording.close()
     findings = found(recording.path)
     assert [(each.nusd, each.calls, each.kind) for each in findings["failed_calls"]] == [(price(counts), 1, "measured")]

@@ -242,7 +242,7 @@ def test_a_tier_without_a_price_is_refused() -> None:
 
 def test_tokenizers_are_those_of_the_makers() -> None:
     """OpenAI's as in tiktoken, Google's as in its SDK; what is not known is shared with nobody."""
-    tiktoken = pytest.importorskip("tiktoken.model")
+    tiktoken = pytest.importorskip("tiktoken.model", reason="tiktoken is not installed")
     chats = [
         name
         for name in tiktoken.MODEL_TO_ENCODING

@@ -21,7 +21,7 @@ from otel_agentcost.store.sources.sqlite import SqliteSource
 from otel_agentcost.store.writer import Writer
 from otel_agentcost.telemetry.receiver import Settled
 
-NOBODY = INVALID_SPAN
+NO_SPAN = INVALID_SPAN
 
 
 def url_of(path: Path) -> str:

@@ -12,7 +12,7 @@ import pytest
 from otel_agentcost.cli._figures import spend_table
 from otel_agentcost.core import semconv
 from otel_agentcost.store.writer import Writer
-from tests.store.recorded import NOBODY, a_call, rows, spend, writer_of
+from tests.store.recorded import NO_SPAN, a_call, rows, spend, writer_of
 
 
 @pytest.fixture
@@ -34,12 +34,12 @@ def test_old_calls_go_and_their_hours_stay(path: Path) -> None:
     writer = writer_of(path, days=35, clock=lambda: now[0])
     for _ in range(2):
         writer.settled(a_call())
-        writer.event("loop", "repeat", NOBODY, agent=None, usd=None)
+        writer.event("loop", "repeat", NO_SPAN, agent=None, usd=None)
         writer.flush(last=True)
         now[0] += 35 * 86_400
     now[0] += 86_400
     writer.settled(a_call(Decimal("0.002")))
-    writer.event("loop", "other", NOBODY, agent=None, usd=None)
+    writer.event("loop", "other", NO_SPAN, agent=None, usd=None)
     writer.flush(last=True)
     assert len(rows(path)) == 3, "nobody has recorded a day between them: the clock may have jumped"
     now[0] += 1.5 * 86_400
@@ -61,7 +61,7 @@ def test_a_clock_that_jumps_deletes_nothing(path: Path, days: int, *, anew: bool
     def called(at: float) -> None:
         now[0] = at
         writer.settled(a_call())
-        writer.event("loop", "repeat", NOBODY, agent=None, usd=None)
+        writer.event("loop", "repeat", NO_SPAN, agent=None, usd=None)
         writer.flush(last=True)
 
     for day in range(35):

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 # protobuf's types are a package of their own, which is installed in some environments only
-from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped,unused-ignore]
+from google.protobuf.json_format import MessageToDict  # type: ignore[import-untyped,unused-ignore] # its stubs are no dependency
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 

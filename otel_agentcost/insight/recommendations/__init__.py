@@ -63,7 +63,7 @@ class Evidence:
     """The number of loops, and the billionths of a dollar that they wasted."""
     repeated: Iterable[Repeated] = ()
     offline: frozenset[str] = frozenset()
-    """The features that nobody waits for."""
+    """The features whose answers can come later."""
     cheaper: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
     """A cheaper model of the same provider by price key and operation."""
 
@@ -91,7 +91,7 @@ class Seen:
     def saved(
         self, counts: Counts | None = None, *, model: tuple[str, str] | None = None, terms: Terms | None = None
     ) -> int:
-        """Return the billionths of a dollar that the call would cost less; 0 if it would not, or nobody knows.
+        """Return the billionths of a dollar that the call would cost less; 0 if it would not, or if that is not known.
 
         Args:
             counts: Other counts.

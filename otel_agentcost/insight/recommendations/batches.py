@@ -1,4 +1,4 @@
-"""Calls of features that nobody waits for: the same tokens at the prices of a batch, or of the flexible tier."""
+"""Calls of features whose answers can come later: the same tokens at the prices of a batch, or of the flexible tier."""
 
 from __future__ import annotations
 

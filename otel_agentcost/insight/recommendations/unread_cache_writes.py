@@ -14,7 +14,7 @@ _HOUR: Final = 3600.0
 """Seconds after which no cache keeps a prompt that was not read."""
 
 _SWEEP: Final = 10_000
-"""Calls after which writes that nobody has read are counted and forgotten."""
+"""Calls after which writes that no call has read are counted and forgotten."""
 
 _Key = tuple[str, str, bytes | str]
 

@@ -3,7 +3,7 @@
 A cell is a UTC day, a model, a tier and a kind of token. It has billed tokens B and dollars P, and recorded tokens T
 and dollars C. With the price q at which its tokens were recorded, P - C is (B - T) x q, the dollars of a difference in
 tokens, and P - B x q, the dollars of another price. Tokens first: those that another day has too many are a matter of
-*time*; those of calls that nobody has recorded, of *coverage*; those of recorded calls, of *usage*. All amounts are
+*time*; those of calls that were not recorded, of *coverage*; those of recorded calls, of *usage*. All amounts are
 whole billionths of a dollar, and the price takes what rounding leaves.
 """
 
@@ -69,7 +69,7 @@ class Difference(NamedTuple):
     billed_tokens: int | None
     counted_tokens: int
     unseen: int | None
-    """Requests of the model and tier on this day that were billed and not recorded; None if nobody says."""
+    """Requests of the model and tier on this day that were billed and not recorded; None if the bill does not say."""
     estimated_tokens: int
     causes: Mapping[Cause, int]
     """Billionths of a dollar by cause; those that are 0 are left out."""

@@ -319,7 +319,7 @@ def outcome(way: Callable[..., Any], framework: Framework) -> str:
         try:
             result = way(framework, f"{server.url}/v1")
             return f"{type(result).__name__} {result if isinstance(result, list) else ''}"
-        except Exception as error:
+        except Exception as error:  # what comes out is compared with and without us
             said = f"{type(error).__name__}: {error}".replace(server.url, "")
             return re.sub("0x[0-9a-f]+", "", said)
         finally:

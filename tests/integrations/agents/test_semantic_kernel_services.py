@@ -28,7 +28,7 @@ bedrock: Any = pytest.importorskip(
 )
 
 # This file is skipped as a whole without the packages above.
-from tests.integrations.agents.test_semantic_kernel import WAYS, Pages  # noqa: E402
+from tests.integrations.agents.test_semantic_kernel import WAYS, Pages  # noqa: E402 (see above)
 from tests.integrations.agents.test_semantic_kernel import its_spans as its_spans  # noqa: E402, PLC0414 (a fixture)
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # OpenAI's assistants

@@ -36,9 +36,9 @@ mcp: Any = pytest.importorskip("mcp", reason="mcp is not here")
 stdio: Any = pytest.importorskip("mcp.client.stdio", reason="mcp is not here")
 
 # These files are skipped as a whole without the packages above.
-from tests.integrations.agents.test_strands import WAYS  # noqa: E402
+from tests.integrations.agents.test_strands import WAYS  # noqa: E402 (see above)
 from tests.integrations.agents.test_strands import its_spans as its_spans  # noqa: E402, PLC0414 (a fixture)
-from tests.integrations.tools.test_mcp import SERVER  # noqa: E402
+from tests.integrations.tools.test_mcp import SERVER  # noqa: E402 (see above)
 
 
 @pytest.fixture(autouse=True)
