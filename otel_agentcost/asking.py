@@ -121,14 +121,18 @@ def remaining(
     ]
     now = time.time()
     rules = [*applying(settings.rules, scopes), *runs]
-    return of(rules, _standings(settings, now), now, settings.time_zone)
+    standing, rolling = _standings(settings, now)
+    return of(rules, standing, now, settings.time_zone, rolling=rolling)
 
 
-def _standings(settings: Settings, now: float) -> Callable[[str], Standing | None]:
-    """Return the function that asks the ledger: that of the instrumentation, or one that is opened for this."""
+def _standings(settings: Settings, now: float) -> tuple[Callable[[str], Standing | None], bool]:
+    """Return the function that asks the ledger: that of the instrumentation, or one that is opened for this. And
+    whether it knows rolling windows.
+    """
     running = active.active()
     gate = running.gates.gate if running is not None else None
     if gate is not None:
-        return lambda key: gate.guard.ledger.standing(key, now)
+        kept = gate.guard.ledger
+        return (lambda key: kept.standing(key, now)), getattr(kept.wrapped, "rolling", False)
     ledger = opened(settings.ledger, max(1.0, settings.ledger_timeout))
-    return lambda key: ledger.standing(key, now=now)
+    return (lambda key: ledger.standing(key, now=now)), getattr(ledger, "rolling", False)

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from decimal import Decimal
 from typing import Final, Literal
 
@@ -77,6 +78,8 @@ class BudgetExceeded(_KeywordError):
             would have come to.
         detail: The cause, for the reasons `unpriced`, `ledger` and `circuit`.
         trace_id: The trace of the call, as 32 hexadecimal digits.
+        rolling: True if the budget has a rolling window, in which spend is freed as it gets older.
+        free_at: When enough of a rolling window is free again for the largest amount, if nothing else is spent.
     """
 
     def __init__(  # noqa: PLR0913 (one keyword for each public attribute)
@@ -93,6 +96,8 @@ class BudgetExceeded(_KeywordError):
         requested: Decimal | int | None = None,
         detail: str | None = None,
         trace_id: str | None = None,
+        rolling: bool = False,
+        free_at: datetime | None = None,
     ) -> None:
         self.budget = budget
         self.scope = scope
@@ -105,6 +110,8 @@ class BudgetExceeded(_KeywordError):
         self.requested = requested
         self.detail = detail
         self.trace_id = trace_id
+        self.rolling = rolling
+        self.free_at = free_at
         super().__init__(_budget_text(self))
 
     @property
@@ -241,7 +248,11 @@ def _budget_text(error: BudgetExceeded) -> str:
         cause=f" ({detail:.300})" if detail else "",
         or_smaller="" if counts_calls else ", or use a shorter prompt, a lower output limit or a cheaper model",
     )
-    return text + (_renewal(error.value) if error.scope == "trace" and error.reason in _USED_UP else "")
+    if error.reason not in _USED_UP:
+        return text
+    if error.rolling:
+        return text + _freed(error.free_at)
+    return text + (_renewal(error.value) if error.scope == "trace" else "")
 
 
 _USED_UP: Final = frozenset({"spent", "held", "seconds", "cut_off"})
@@ -251,6 +262,14 @@ OF_AN_AGENT: Final = "run of agent"
 
 _UNDER_NO_SPAN: Final = re.compile(r"\(calls under no span until (.*)\)$")
 """The end of the name of a trace (`calls/work.py`) that is none for OpenTelemetry: an hour of a process."""
+
+
+def _freed(free_at: datetime | None) -> str:
+    """Return when there is room in a rolling window again."""
+    if free_at is None:
+        return " Its window is a rolling one: spend is freed as it gets older."
+    seconds = ":%S" if free_at.second else ""
+    return f" Enough is free again at {free_at:%Y-%m-%d %H:%M{seconds} %Z}, as spend gets older."
 
 
 def _renewal(value: str) -> str:

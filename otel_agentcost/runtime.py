@@ -208,7 +208,7 @@ def _start(
     provider = tracer_provider or trace.get_tracer_provider()
     processor = _PROCESSORS.get(provider, AgentCostProcessor)
     recorder = Recorder(telemetry.metrics, telemetry.store)
-    ledger = opened(settings.ledger, settings.ledger_timeout)  # connects with its first question, not now
+    ledger = opened(settings.ledger, settings.ledger_timeout, strict=settings.strict)  # connects when it is asked
     units = Work((unit.source for unit in work.discover() if unit.source is not None), clock.wall)
     gates = Gates(lambda: _open_gate(settings, ledger, book, telemetry, units, clock))
     loops = _loop_guard(settings, telemetry, units)

@@ -132,11 +132,17 @@ def allowance_table(found: Sequence[Allowance]) -> str:
             shown(each.value),
             each.unit,
             *(_amount(amount) for amount in (each.spent, each.reserved, each.left, each.limit)),
-            each.resets_at.strftime("%Y-%m-%d %H:%M %Z") if each.resets_at is not None else "never",
+            _resets(each),
         )
         for each in found
     ]
     return table(_OF_BUDGETS, rows, 3)
+
+
+def _resets(each: Allowance) -> str:
+    if each.resets_at is not None:
+        return each.resets_at.strftime("%Y-%m-%d %H:%M %Z")
+    return "as it gets older" if each.rolling is not None else "never"
 
 
 def allowance_json(each: Allowance) -> dict[str, Any]:
@@ -149,6 +155,7 @@ def allowance_json(each: Allowance) -> dict[str, Any]:
         "unit": each.unit,
         **{name: money.to_float(value) if isinstance(value, Decimal) else value for name, value in amounts.items()},
         "resets_at": utc(each.resets_at),
+        "rolling_seconds": each.rolling,
     }
 
 

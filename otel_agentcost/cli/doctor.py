@@ -24,7 +24,7 @@ from otel_agentcost.cli import Subparsers, _work_text
 from otel_agentcost.cli._self_check import SelfChecks
 from otel_agentcost.core import money
 from otel_agentcost.core.breakers import Breaker
-from otel_agentcost.core.budgets import Budget, Unit, period
+from otel_agentcost.core.budgets import Budget, Unit, period, rolling_seconds
 from otel_agentcost.core.ledger import Ledger
 from otel_agentcost.diagnostics import without_password
 from otel_agentcost.errors import AgentCostError, SettingsError, written
@@ -202,6 +202,8 @@ def _in_words(rule: Budget, settings: Settings, now: float) -> str:
     whose = _whose(rule)
     limits = ", ".join(_amount(unit, limit) for unit, limit in rule.limits.items())
     then = f"a call over it {ACTION_WORDS[rule.on_exceed or settings.on_exceed]}"
+    if rolling_seconds(rule.window) is not None:
+        return f"{whose}, in any {rule.window}: {limits}; {then}; spend is freed as it gets older"
     ends = period(rule.window, now, settings.time_zone).ends
     if ends is None:
         return f"{whose}{'' if rule.scope in ('trace', 'process') else ', never reset'}: {limits}; {then}"
@@ -218,7 +220,7 @@ def _amount(unit: Unit, limit: int) -> str:
 def _ledger(settings: Settings) -> Finding:
     """Report which ledger counts, whether it answers, and how fast once it is connected."""
     from otel_agentcost.guard.ledger import open_ledger  # noqa: PLC0415 (keeps the command line quick to start)
-    from otel_agentcost.guard.opening import completed  # noqa: PLC0415
+    from otel_agentcost.guard.opening import completed, counted_in_fixed_windows  # noqa: PLC0415
 
     allowed = settings.ledger_down == "allow"
     consequence = "NO BUDGET IS ENFORCED" if allowed else "Every call with a budget is refused"
@@ -240,7 +242,9 @@ def _ledger(settings: Settings) -> Finding:
         return Finding("ledger", f"{text}. {caution}", fine=False)
     alone = "" if ledger.shared else ": each process counts for itself"
     if alone and any(rule.window for rule in settings.rules):
-        alone += ", and its counts are lost at its end: budgets of an hour, a day or a month restart"
+        alone += ", and its counts are lost at its end: budgets with a window restart"
+    if (fixed := counted_in_fixed_windows(settings.rules, ledger)) is not None:
+        alone += f". {fixed.rstrip('.')}"
     return Finding("ledger", text + alone)
 
 

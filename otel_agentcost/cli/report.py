@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from otel_agentcost.cli import _report
 from otel_agentcost.cli._store_options import add_period, add_source, source_url
 from otel_agentcost.cli.spend import NothingSpent
-from otel_agentcost.guard.allowances import in_ledger, of
+from otel_agentcost.guard.allowances import of_ledger
 from otel_agentcost.guard.ledger import open_ledger
 from otel_agentcost.insight.forecast import Allowed, nano
 from otel_agentcost.insight.report import VIEWS, Period, Wanted
@@ -95,12 +95,11 @@ def _budgets(settings: Settings, now: float) -> Sequence[tuple[str, Allowed]]:
     try:
         if not ledger.shared:
             return ()
-        rules = in_ledger(settings.rules, ledger.keys(now=now), now, settings.time_zone)
-        found = of(rules, lambda key: ledger.standing(key, now=now), now, settings.time_zone)
+        found = of_ledger(settings.rules, ledger, now, settings.time_zone)
     finally:
         ledger.close()
     return [
-        (each.scope, Allowed(each.budget, each.value, nano(Decimal(each.left)), each.resets_at))
+        (each.scope, Allowed(each.budget, each.value, nano(Decimal(each.left)), each.resets_at, each.rolling))
         for each in found
         if each.unit == "usd"
     ]

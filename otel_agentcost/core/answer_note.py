@@ -91,7 +91,9 @@ class Turn(Origin):
     def fields(self) -> dict[str, Any]:
         """Return the fields as JSON has them."""
         fields = asdict(replace(self, counted=()))
-        fields["counted"] = [[written_budget(budget), value, asdict(claim)] for budget, value, claim in self.counted]
+        fields["counted"] = [
+            [written_budget(budget), value, _written_claim(claim)] for budget, value, claim in self.counted
+        ]
         return fields
 
     @classmethod
@@ -108,6 +110,14 @@ class Turn(Origin):
             given: Mapping[str, Any] = fields[name]
             fields[name] = {key: _attribute(value) for key, value in given.items()}
         return cls(**fields, counted=counted)
+
+
+def _written_claim(claim: Claim) -> dict[str, Any]:
+    """Return the fields of a claim as JSON has them. Older versions read it, which do not know rolling windows."""
+    fields = asdict(claim)
+    if claim.rolling is None:
+        del fields["rolling"]
+    return fields
 
 
 def _attribute(value: Any) -> AttributeValue:

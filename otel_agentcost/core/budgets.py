@@ -2,10 +2,10 @@
 
     user/day:usd=1; agent=researcher/day:usd=50; total/month:usd=1000,on_exceed=warn
 
-A rule has a scope, optionally narrowed to one name or to a calendar window, and one or more limits. A rule without a
-name stands for one budget for each value of its scope. All budgets that apply to a call must admit it. A settings file
-can hold the rules as a list of such texts or of mappings (`{scope: user, window: day, usd: 1}`). YAML reads
-`user/day: usd=1` as a mapping; that form is understood too.
+A rule has a scope, optionally narrowed to one name or to a window (of the calendar, or rolling), and one or more
+limits. A rule without a name stands for one budget for each value of its scope. All budgets that apply to a call must
+admit it. A settings file can hold the rules as a list of such texts or of mappings (`{scope: user, window: day, usd:
+1}`). YAML reads `user/day: usd=1` as a mapping; that form is understood too.
 """
 
 from __future__ import annotations
@@ -13,22 +13,63 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta, timezone, tzinfo
 from decimal import Decimal
-from typing import Literal, NamedTuple, cast, get_args
+from typing import Literal, cast, get_args
 
 from otel_agentcost.core import hints, money
+from otel_agentcost.core.windows import (
+    ANY_WINDOW,
+    FOREVER,
+    WINDOWS,
+    Period,
+    Window,
+    like_window,
+    meant_window,
+    overlapping,
+    period,
+    rolling_seconds,
+    to_window,
+    window_hint,
+)
+
+__all__ = [
+    "ACTIONS",
+    "FOREVER",
+    "LIMITS",
+    "MOST",
+    "SCOPES",
+    "WINDOWS",
+    "WRITTEN",
+    "Action",
+    "Budget",
+    "Period",
+    "Scope",
+    "UnclearRule",
+    "Unit",
+    "Window",
+    "overlapping",
+    "parse",
+    "parse_rule",
+    "period",
+    "quoted_name",
+    "read",
+    "rolling_seconds",
+    "split",
+    "split_items",
+    "split_rules",
+    "split_scope",
+    "to_action",
+    "to_limit",
+]
 
 Scope = Literal[
     "trace", "run", "conversation", "user", "tenant", "team", "agent", "feature", "model", "process", "total"
 ]
-Window = Literal["hour", "day", "month"]
 Action = Literal["block", "warn", "downgrade", "clamp"]
 Unit = Literal["nano_usd", "tokens", "calls", "tool_calls", "seconds"]
 
 SCOPES: tuple[Scope, ...] = tuple(scope for scope in get_args(Scope) if scope != "run")
 """The scopes of rules. `run` is the scope of limits that code sets with `otel_agentcost.run`."""
-WINDOWS: tuple[Window, ...] = get_args(Window)
 ACTIONS: tuple[Action, ...] = get_args(Action)
 
 LIMITS: Mapping[str, Unit] = {
@@ -67,7 +108,7 @@ class Budget:
     name: str | None = None
     """The only value of the scope that the rule is for; None: each value has its own budget."""
     window: Window | None = None
-    """Per calendar hour, day or month; None: without end (for a trace: until it ends)."""
+    """None: without end (for a trace: until it ends)."""
     limits: Mapping[Unit, int]
     """In whole units; US dollars in billionths, rounded down, so that no more is spent than the rule allows."""
     on_exceed: Action | None = None
@@ -104,7 +145,7 @@ class Budget:
 def quoted_name(name: str) -> str:
     """Return a name as a rule can hold it: in double quotes if it could be read as something else."""
     plain = name == name.strip() and name and not name.startswith('"') and not set(name) & set(";:,")
-    if plain and not _like_window(name.rpartition("/")[2]):
+    if plain and not like_window(name.rpartition("/")[2]):
         return name
     return '"' + name.replace('"', '""') + '"'
 
@@ -113,58 +154,8 @@ def _amount(unit: Unit, limit: int) -> str:
     return f"{money.from_nano(limit).normalize():f}" if unit == "nano_usd" else str(limit)
 
 
-# --- Calendar windows -------------------------------------------------------------------------------------------------
-
-
-class Period(NamedTuple):
-    """One calendar hour, day or month: a half-open interval."""
-
-    label: str
-    starts: float
-    """Seconds of the epoch, as for `ends`."""
-    ends: float | None
-    """None: it does not end."""
-
-    def key(self, scope: Scope, value: str) -> str:
-        """Return the ledger key for the spending of `value` of `scope` in this window."""
-        return f"{scope}/{self.label or 'all'}/{value}"
-
-
-FOREVER = Period("", float("-inf"), None)
-
-_FORMATS: Mapping[Window, str] = {"hour": "%Y-%m-%dT%H%z", "day": "%Y-%m-%d", "month": "%Y-%m"}
-"""An hour that occurs twice when clocks are set back counts as two hours: the offset from UTC distinguishes them."""
-
-
-def period(window: Window | None, now: float, zone: tzinfo = timezone.utc) -> Period:
-    """Return the calendar window that includes `now`.
-
-    Days follow the local clock: a day on which the clocks change has 23 or 25 hours.
-
-    Args:
-        window: The kind of window; None for one without end.
-        now: Seconds of the epoch.
-        zone: The time zone of the calendar.
-    """
-    if window is None:
-        return FOREVER
-    at = datetime.fromtimestamp(now, zone)
-    label = at.strftime(_FORMATS[window])
-    if window == "hour":
-        start = at.timestamp() - at.minute * 60 - at.second - at.microsecond / 1e6
-        same = datetime.fromtimestamp(start, zone).strftime(_FORMATS[window]) == label
-        return Period(label, start if same else now, start + 3600)  # where clocks shift by half an hour, it is shorter
-    first = at.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
-    if window == "month":
-        first = first.replace(day=1)
-    following = first + timedelta(days=1) if window == "day" else (first + timedelta(days=32)).replace(day=1)
-    return Period(label, first.timestamp(), following.timestamp())
-
-
 # --- Reading ----------------------------------------------------------------------------------------------------------
 
-_PERIODS = frozenset({"week", "weekly", "year", "yearly", "minute", "quarter", "annually"})
-"""Windows that there are not."""
 _RULES = re.compile(r'(?:=\s*"(?:[^"]|"")*"|[^;])+')
 _CURRENCY = re.compile(r"[$€£¥¢]|\b(?:usd|eur|dollars?|cents?)\b|(?<=\d)(?:usd|eur)\b", re.IGNORECASE)
 _QUOTED = re.compile(
@@ -271,21 +262,15 @@ def _head(head: str) -> tuple[str, str | None, str | None]:
     there is no name.
     """
     written, slash, window = head.rpartition("/")
-    if not slash or ("=" in written and window.strip() not in WINDOWS):
+    if not slash or ("=" in written and to_window(window.strip()) is None):
         written, window = head, ""
     scope, equals, name = written.partition("=")
-    if equals and _like_window(last := name.rpartition("/")[2]):
+    if equals and like_window(last := name.rpartition("/")[2]):
         raise UnclearRule(
-            f"{last!r} in {head!r} is not a window: {_one_of(WINDOWS)}{hints.near(last, WINDOWS)}, or put the name in "
-            "double quotes if it is a part of it"
+            f"{last!r} in {head!r} is not a window: {ANY_WINDOW}{window_hint(last)}, or put the name in double "
+            "quotes if it is a part of it"
         )
     return scope, name.strip() if equals else None, window if slash and written != head else None
-
-
-def _like_window(text: str) -> bool:
-    """Return True for a word that was meant as a window. In a name it would make a budget for no call."""
-    word = text.strip().lower()
-    return word in WINDOWS or word in _PERIODS or (len(word) > 1 and hints.MEANT.get(word) in WINDOWS)
 
 
 def _limitless_hint(rule: str) -> str:
@@ -296,7 +281,7 @@ def _limitless_hint(rule: str) -> str:
     amount, scope = _CURRENCY.sub("", value).strip(), head.strip() or "total"
     if not money.from_number(amount):
         return ""
-    scope = f"total/{hints.MEANT.get(scope, scope)}" if _like_window(scope) else scope
+    scope = f"total/{meant_window(scope) or scope}" if like_window(scope) else scope
     return f"; write {scope}:usd={amount}" if scope.partition("/")[0].partition("=")[0] in SCOPES else ""
 
 
@@ -326,12 +311,13 @@ def _budget(rule: str, scope: str, name: str | None, window: str | None, items: 
     scope = scope.strip()
     if scope not in SCOPES:
         raise UnclearRule(f"{scope!r} in {rule!r} is not a scope: {_scope_hint(scope, name, window, items)}")
-    if window is not None and (window := window.strip()) not in WINDOWS:
+    known = to_window(window.strip()) if window is not None else None
+    if window is not None and known is None:
         if ":" in window:  # `user/day:usd=1|agent:usd=2`, and the same with a blank or a line break
             raise UnclearRule(f"{rule!r} is not one rule: rules are joined by ';', and the limits of a rule by ','")
-        raise UnclearRule(
-            f"{window!r} in {rule!r} is not a window: {_one_of(WINDOWS)}, or remove it{hints.near(window, WINDOWS)}"
-        )
+        window = window.strip()
+        raise UnclearRule(f"{window!r} in {rule!r} is not a window: {ANY_WINDOW}, or remove it{window_hint(window)}")
+    window = known
     if name is not None and not name.strip():
         raise UnclearRule(f"{rule!r} has an empty name: write {scope}=NAME, or {scope} for each")
     if name is not None and scope in _NAMELESS:
@@ -376,16 +362,16 @@ def _scope_hint(scope: str, name: str | None, window: str | None, items: list[tu
     limits = ",".join(f"{key}={value}" for key, value in items)
     period = (f"/{window.strip()}" if window else "") + f":{limits}"
     if colon:
-        if first not in SCOPES or ("=" in rest and not _like_window(rest)):
+        if first not in SCOPES or ("=" in rest and not like_window(rest)):
             return "rules are joined by ';'"
-        is_window = _like_window(rest)
-        meant = f"/{hints.MEANT.get(rest, rest)}:{limits}" if is_window else f"={rest}{period}"
+        is_window = like_window(rest)
+        meant = f"/{meant_window(rest) or rest}:{limits}" if is_window else f"={rest}{period}"
         return f"a {'window' if is_window else 'name'} stands behind {meant[0]!r}: write {first}{meant}"
     parts = re.split(r"[\s._-]+(?:per[\s._-]+)?|@", scope, maxsplit=1)
-    if len(parts) == 2 and parts[0] in SCOPES and (parts[1] in WINDOWS or hints.MEANT.get(parts[1]) in WINDOWS):
-        return f"a window stands behind '/': write {parts[0]}/{hints.MEANT.get(parts[1], parts[1])}:{limits}"
-    if scope in WINDOWS or hints.MEANT.get(scope) in WINDOWS:
-        return f"it is a window: write total/{hints.MEANT.get(scope, scope)}:{limits}, or user/..."
+    if len(parts) == 2 and parts[0] in SCOPES and (window := meant_window(parts[1])) is not None:
+        return f"a window stands behind '/': write {parts[0]}/{window}:{limits}"
+    if (window := meant_window(scope)) is not None:
+        return f"it is a window: write total/{window}:{limits}, or user/..."
     for first, hint in _NO_SCOPES.items():
         if scope.startswith(first):
             return hint
@@ -396,7 +382,7 @@ def _scope_hint(scope: str, name: str | None, window: str | None, items: list[tu
 
 def _limit_hint(unit: Unit, value: object, rule: str | None) -> str:
     number, slash, window = (part.strip() for part in str(value).partition("/"))
-    if slash and window in WINDOWS and money.from_number(number):
+    if slash and (window := meant_window(window) or "") and money.from_number(number):
         if rule is None:
             return f"; a limit per {window} is a rule of the budgets: total/{window}:{WRITTEN[unit]}={number}"
         return f"; the window stands behind the scope, as in user/{window}:usd={number}"

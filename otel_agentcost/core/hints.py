@@ -21,9 +21,10 @@ MEANT: Mapping[str, str] = {
     **dict.fromkeys(("service", "app", "worker"), "process"),
     **dict.fromkeys(("llm",), "model"),
     **dict.fromkeys(("agent_name",), "agent"),
-    **dict.fromkeys(("daily", "24h", "1d", "days", "d"), "day"),
-    **dict.fromkeys(("hourly", "1h", "60m", "hours", "h"), "hour"),
-    **dict.fromkeys(("monthly", "30d", "months"), "month"),
+    **dict.fromkeys(("daily", "days", "d"), "day"),
+    **dict.fromkeys(("hourly", "60m", "hours", "h"), "hour"),
+    **dict.fromkeys(("weekly", "weeks", "w"), "week"),
+    **dict.fromkeys(("monthly", "months"), "month"),
     **dict.fromkeys(
         ("dollar", "dollars", "cost", "money", "spend", "budget", "limit", "amount", "price", "max_usd"), "usd"
     ),

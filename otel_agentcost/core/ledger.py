@@ -10,7 +10,7 @@ do.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, TypeGuard
 
@@ -36,6 +36,9 @@ REMEMBER = 3600.0
 KEEP = 1e11
 """The end of a key that never ends, in epoch seconds: the year 5138."""
 
+SLICES = 24
+"""Parts of a rolling window in which its spend is counted (see `Claim.rolling`)."""
+
 VERBS = ("reserve", "settle", "release", "standing")
 """The methods that every ledger must have."""
 
@@ -55,6 +58,11 @@ class Claim:
     passing: bool = False
     """True for keys that keep coming (traces, runs). A ledger in memory may drop the least recently used of them
     before `until`."""
+    rolling: int | None = None
+    """The whole seconds of a rolling window, in which spend stops counting as it gets older; None for others. It is
+    the same in all claims on one key. Spend is counted by slices of time (`slice_end`), and a slice is dropped
+    when its end is as old as the window: no window of this length ever has more than the limit, and room comes
+    back up to one slice late. Where a clock has gone back, spend is counted in the latest slice that there is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +76,8 @@ class Refusal:
     held: int
     """Reserved by in-flight calls."""
     requested: int
+    free_at: float | None = None
+    """Epoch seconds at which enough of a rolling window is free again, if nothing more is spent. None: not known."""
 
     @property
     def only_held(self) -> bool:
@@ -97,6 +107,9 @@ class Ledger(Protocol):
     its own calls are hidden from other instrumentations, and the state of circuit breakers is cached for a second."""
     has_timeout: bool = True
     """True if a verb gives up after the `timeout` that the ledger was opened with."""
+    rolling: bool = False
+    """True if the ledger knows `Claim.rolling`. For one that does not, the guard claims fixed windows instead
+    (`core.windows.overlapping`)."""
 
     def reserve(
         self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float, lease: float
@@ -127,7 +140,7 @@ class Ledger(Protocol):
 
         The amounts may exceed the reservation and the limit. They count even without a reservation. A second settle of
         the same call counts nothing, for `REMEMBER` seconds. A negative amount is given back, in each claim at most
-        what was spent there: no sum falls below 0.
+        what was spent there: no sum falls below 0. In a rolling window it is taken from what is the oldest there.
 
         Args:
             call_id: The id that the call was reserved with.
@@ -263,6 +276,51 @@ def ends(claim: Claim) -> float:
 
     """
     return KEEP if claim.until is None or claim.until > KEEP else claim.until
+
+
+def slice_seconds(rolling: int) -> int:
+    """Return the length of the slices in which a rolling window is counted.
+
+    Args:
+        rolling: The seconds of the window.
+
+    """
+    return max(1, rolling // SLICES)
+
+
+def slice_end(rolling: int, now: float) -> int:
+    """Return the end of the slice of a rolling window that `now` is in.
+
+    Args:
+        rolling: The seconds of the window.
+        now: Epoch seconds.
+
+    Returns:
+        Epoch seconds. The slice counts until this is `rolling` seconds ago.
+
+    """
+    width = slice_seconds(rolling)
+    return (int(now // width) + 1) * width
+
+
+def free_again(refused: Refusal, rolling: int, slices: Iterable[tuple[int, int]]) -> float | None:
+    """Return when enough of a rolling window is free again for a refused call, if nothing more is spent.
+
+    Args:
+        refused: The refusal.
+        rolling: The seconds of the window.
+        slices: The end of each slice and what was spent in it, in the unit of the refusal; the oldest first.
+
+    Returns:
+        Epoch seconds; None if the call does not fit even then.
+
+    """
+    missing = refused.spent + refused.held + refused.requested - refused.limit
+    for end, spent in slices:
+        missing -= spent
+        if missing <= 0:
+            return float(end + rolling)
+    return None
 
 
 def encoded(text: str) -> bytes:

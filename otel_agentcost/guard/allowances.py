@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from otel_agentcost.core import money
-from otel_agentcost.core.budgets import WRITTEN, Budget, Scope, period
+from otel_agentcost.core.budgets import WRITTEN, Budget, Period, Scope, overlapping, period, rolling_seconds
 from otel_agentcost.core.ledger import UNITS, Ledger, Standing, Unit
 
 Amount = Decimal | int
@@ -38,11 +38,18 @@ class Allowance(NamedTuple):
     left: Amount
     """The limit without what is spent and reserved; 0 if that is more than the limit."""
     resets_at: datetime | None
-    """The end of the window; None for a budget without one."""
+    """The end of the window; None for a budget without one, and for a rolling window, which has none."""
+    rolling: int | None = None
+    """The seconds of a rolling window, in which spend is freed as it gets older; None for others."""
 
 
 def of(
-    rules: Iterable[tuple[Budget, str]], standing: Callable[[str], Standing | None], now: float, zone: tzinfo
+    rules: Iterable[tuple[Budget, str]],
+    standing: Callable[[str], Standing | None],
+    now: float,
+    zone: tzinfo,
+    *,
+    rolling: bool = True,
 ) -> list[Allowance]:
     """Return the allowances of budgets.
 
@@ -51,14 +58,16 @@ def of(
         standing: Returns what the ledger has under a key; None if it does not answer.
         now: The time in seconds since the epoch.
         zone: The time zone of windows.
+        rolling: False if the ledger does not know rolling windows.
     """
     found: list[Allowance] = []
     for budget, value in rules:
-        within = period(budget.window, now, zone)
+        within = _period(budget, now, zone, rolling=rolling)
         stands = standing(budget.key(value, within))
         if stands is None:
             continue
-        ends = datetime.fromtimestamp(within.ends, zone) if within.ends is not None else None
+        fixed = within.ends is not None and rolling_seconds(budget.window) is None
+        ends = datetime.fromtimestamp(within.ends, zone) if fixed and within.ends is not None else None
         found += [_allowance(budget, value, unit, stands, ends) for unit in UNITS if unit in budget.limits]
     return found
 
@@ -75,8 +84,15 @@ def of_ledger(rules: Sequence[Budget], ledger: Ledger, now: float, zone: tzinfo)
     Raises:
         LedgerError: The ledger does not answer.
     """
-    known = in_ledger(rules, ledger.keys(now=now), now, zone)
-    return of(known, lambda key: ledger.standing(key, now=now), now, zone)
+    rolling = getattr(ledger, "rolling", False)
+    known = in_ledger(rules, ledger.keys(now=now), now, zone, rolling=rolling)
+    return of(known, lambda key: ledger.standing(key, now=now), now, zone, rolling=rolling)
+
+
+def _period(budget: Budget, now: float, zone: tzinfo, *, rolling: bool) -> Period:
+    if not rolling and budget.window is not None and rolling_seconds(budget.window) is not None:
+        return overlapping(budget.window, now)[0]
+    return period(budget.window, now, zone)
 
 
 def applying(rules: Iterable[Budget], scopes: Mapping[Scope, str]) -> list[tuple[Budget, str]]:
@@ -85,12 +101,14 @@ def applying(rules: Iterable[Budget], scopes: Mapping[Scope, str]) -> list[tuple
     return [(budget, value) for budget, value in values if value is not None]
 
 
-def in_ledger(rules: Sequence[Budget], keys: Iterable[str], now: float, zone: tzinfo) -> list[tuple[Budget, str]]:
+def in_ledger(
+    rules: Sequence[Budget], keys: Iterable[str], now: float, zone: tzinfo, *, rolling: bool = True
+) -> list[tuple[Budget, str]]:
     """Return the budgets that have an account in their present window, and those that need none to be known."""
     accounts = [key.split("/", 2) for key in keys if key.count("/") >= 2]
     found: dict[tuple[str, str], tuple[Budget, str]] = {}
     for budget in rules:
-        label = period(budget.window, now, zone).label or "all"
+        label = _period(budget, now, zone, rolling=rolling).label or "all"
         if budget.name is not None or budget.scope in _NAMELESS:
             found[budget.text, budget.name or ""] = budget, budget.name or ""
         for scope, window, value in accounts:
@@ -104,7 +122,8 @@ def _allowance(budget: Budget, value: str, unit: Unit, stands: Standing, ends: d
     left = max(0, limit - spent - reserved)
     shown = money.from_nano if unit == "nano_usd" else int
     amounts: tuple[Amount, Amount, Amount, Amount] = (shown(limit), shown(spent), shown(reserved), shown(left))
-    return Allowance(budget.text, budget.scope, value, WRITTEN[unit], *amounts, ends)
+    rolling = rolling_seconds(budget.window)
+    return Allowance(budget.text, budget.scope, value, WRITTEN[unit], *amounts, ends, rolling)
 
 
 def utc(ends: datetime | None) -> str | None:

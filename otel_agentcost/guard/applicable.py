@@ -6,12 +6,21 @@ The guard needs it for every call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from typing import cast
 
-from otel_agentcost.core.budgets import FOREVER, Budget, Period, Scope, Window, period
-from otel_agentcost.guard.ledger import Claim, Unit
+from otel_agentcost.core.budgets import (
+    FOREVER,
+    Budget,
+    Period,
+    Scope,
+    Window,
+    overlapping,
+    period,
+    rolling_seconds,
+)
+from otel_agentcost.guard.ledger import Claim, Unit, slice_seconds
 from otel_agentcost.guard.reservation import Policy
 from otel_agentcost.guard.types import CallFacts, Counted
 
@@ -49,7 +58,9 @@ class Applicable:
 class ApplicableBudgets:
     """Finds the budgets that apply to a call. Thread-safe: each step reads or writes a whole entry."""
 
-    def __init__(self, budgets: Iterable[Budget], policy: Policy) -> None:
+    def __init__(self, budgets: Iterable[Budget], policy: Policy, *, rolling: bool = True) -> None:
+        """Make the finder. `rolling`: the ledger knows rolling windows."""
+        self._rolling = rolling
         self._budgets = tuple(budgets)
         self._policy = policy
         named = {budget.scope for budget in self._budgets}
@@ -78,11 +89,12 @@ class ApplicableBudgets:
     def _calculate(self, facts: CallFacts, model: str | None, now: float) -> Applicable:
         scopes: Mapping[Scope, str] = facts.scopes if model is None else {**facts.scopes, "model": model}
         values = ((budget, budget.value(scopes)) for budget in self._budgets)
-        return self._applicable([self._claim(budget, value, now) for budget, value in values if value is not None], now)
+        named = ((budget, value) for budget, value in values if value is not None)
+        return self._applicable([each for budget, value in named for each in self._claims(budget, value, now)], now)
 
     def _applicable(self, counted: Iterable[Counted], now: float) -> Applicable:
         counted = tuple(counted)
-        periods = [self._period(each.budget.window, now) for each in counted]
+        periods = [within for each in counted for within in self._periods_of(each.budget, now)]
         units = {unit for each in counted for unit in each.claim.limits}
         since = now - now % STEP
         return Applicable(
@@ -96,14 +108,33 @@ class ApplicableBudgets:
             until=min([since + STEP, *(within.ends for within in periods if within.ends is not None)]),
         )
 
-    def _claim(self, budget: Budget, value: str, now: float) -> Counted:
-        within = self._period(budget.window, now)
-        passing = budget.scope in PASSING and within.ends is None
-        until = now - now % STEP + STEP + IDLE if passing else within.ends
+    def _claims(self, budget: Budget, value: str, now: float) -> Iterator[Counted]:
+        """Yield the claim of a budget. For a rolling window that the ledger does not know, two, which overlap: the
+        limit is for the first, and the second has the spend that the next one begins with.
+        """
+        within = self._periods_of(budget, now)
+        yield self._claim(budget, value, now, within[0])
+        for more in within[1:]:
+            yield self._claim(replace(budget, limits={}), value, now, more)
+
+    def _claim(self, budget: Budget, value: str, now: float, within: Period | None = None) -> Counted:
+        within = within or self._period(budget.window, now)
+        passing = budget.scope in PASSING and within.ends is None and within.rolling is None
+        until = within.ends
+        if passing or within.rolling is not None:
+            kept = within.rolling + slice_seconds(within.rolling) if within.rolling is not None else IDLE
+            until = now - now % STEP + STEP + kept
         limits: dict[Unit, int] = {}
         if self._policy.action(budget) != "warn":
             limits = {unit: limit for unit, limit in budget.limits.items() if unit != "seconds"}
-        return Counted(budget, value, Claim(key=budget.key(value, within), limits=limits, until=until, passing=passing))
+        key = budget.key(value, within)
+        claim = Claim(key=key, limits=limits, until=until, passing=passing, rolling=within.rolling)
+        return Counted(budget, value, claim)
+
+    def _periods_of(self, budget: Budget, now: float) -> tuple[Period, ...]:
+        if not self._rolling and budget.window is not None and rolling_seconds(budget.window) is not None:
+            return overlapping(budget.window, now)
+        return (self._period(budget.window, now),)
 
     def _period(self, window: Window | None, now: float) -> Period:
         within = self._periods.get(window)

@@ -12,15 +12,23 @@ import time
 from collections.abc import Iterator, Mapping
 
 from otel_agentcost.core.breakers import Breaker
-from otel_agentcost.core.budgets import Action, Budget, Unit, Window
+from otel_agentcost.core.budgets import Action, Budget, Unit, Window, rolling_seconds
 from otel_agentcost.core.prices import InconsistentPrices
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.pricebook import NoPrice, PriceBook, PriceMatch, suggestions
 from otel_agentcost.pricebook.providers import is_local
 from otel_agentcost.settings import Settings
 
-_LONGER: tuple[Window | None, ...] = ("hour", "day", "month", None)
-"""The windows, each a part of the next: a budget of the longer one is a budget of each shorter one."""
+_LONGER: Mapping[Window | None, frozenset[Window]] = {
+    "hour": frozenset({"hour"}),
+    "day": frozenset({"hour", "day"}),
+    "week": frozenset({"hour", "day", "week"}),
+    "month": frozenset({"hour", "day", "month"}),
+}
+"""The windows of the calendar, each with those that are a part of it: its budget is one of each of them, too. A week
+may lie in two months."""
+_AT_MOST: Mapping[Window, float] = {"hour": 1, "day": 25, "week": 169, "month": 31 * 24 + 1}
+"""The hours that a window of the calendar has at most: a rolling one that is as long is a budget of it, too."""
 _SAVERS: Mapping[Action, tuple[str, frozenset[Unit]]] = {
     "clamp": ("a lower output limit", frozenset({"nano_usd", "tokens"})),
     "downgrade": ("a cheaper model", frozenset({"nano_usd"})),
@@ -115,11 +123,23 @@ def _budget(rule: Budget, action: Action, settings: Settings, book: PriceBook) -
         return
     for other in settings.rules:
         around = other.scope == "total" or (other.scope == rule.scope and other.name in (None, rule.name))
-        around = around and _LONGER.index(other.window) >= _LONGER.index(rule.window)
+        around = around and _around(other.window, rule.window)
         enforced = other is not rule and (other.on_exceed or settings.on_exceed) == action
         if around and enforced and _within(other, rule):
             yield f"The budget {rule.text} never refuses a call, because {other.text} is tighter."
             return
+
+
+def _around(longer: Window | None, shorter: Window | None) -> bool:
+    """Return True if the spend of each `shorter` window is in one `longer` window."""
+    if longer is None or longer == shorter:
+        return True
+    if shorter is None:
+        return False
+    if (rolling := rolling_seconds(longer)) is None:
+        return shorter in _LONGER[longer]
+    inner = rolling_seconds(shorter)
+    return rolling >= (inner if inner is not None else _AT_MOST[shorter] * 3600)
 
 
 def _units(rule: Budget) -> str:

@@ -93,7 +93,7 @@ class Guard:
         """True if the ledger answers within microseconds."""
         self._monotonic = monotonic
         self._queues = Queues()
-        self._applicable = ApplicableBudgets(self.budgets, self.policy)
+        self._applicable = ApplicableBudgets(self.budgets, self.policy, rolling=getattr(ledger, "rolling", False))
         self._start_times = StartTimes()
         self._lock = threading.Lock()
         forks.watch(self)

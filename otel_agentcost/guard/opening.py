@@ -11,6 +11,7 @@ from dataclasses import fields
 from typing import Any, cast
 
 from otel_agentcost.core.batch import BatchVerbs, KeptBatch, LinesCounted, batch_verbs
+from otel_agentcost.core.budgets import Budget, rolling_seconds
 from otel_agentcost.core.notes import NoteVerbs, keeps_notes
 from otel_agentcost.diagnostics import alarm, logger, report
 from otel_agentcost.guard.guard import Guard
@@ -22,7 +23,7 @@ from otel_agentcost.settings import Settings
 _NEVER_SPENT = "agentcost/does-it-answer"
 """A key that no budget has."""
 
-_MEMBERS = ("shared", "blocking", "has_timeout", "keys", "ended", "caution", "close")
+_MEMBERS = ("shared", "blocking", "has_timeout", "rolling", "keys", "ended", "caution", "close")
 """The members of `Ledger` that have defaults."""
 
 
@@ -55,7 +56,20 @@ def open_guard(
         alarm(f"otel-agentcost: {problem} {consequence} until it answers.")
     elif problem is None:
         _warn_about(ledger)
+    if (fixed := counted_in_fixed_windows(settings.rules, ledger)) is not None:
+        logger.warning("otel-agentcost: %s", fixed)
     return Guard(settings.rules, ledger, policy_of(settings), monotonic=monotonic)
+
+
+def counted_in_fixed_windows(rules: Sequence[Budget], ledger: Ledger) -> str | None:
+    """Return a sentence on the budgets whose rolling windows a ledger does not know; None if there are none."""
+    rolling = [rule.text for rule in rules if rolling_seconds(rule.window) is not None]
+    if not rolling or getattr(ledger, "rolling", False):
+        return None
+    return (
+        f"The ledger does not know rolling windows, so {'; '.join(rolling):.200} is counted in fixed windows that "
+        "overlap: it is never passed, and spend is freed after one to two times its window."
+    )
 
 
 def _warn_about(ledger: Ledger) -> None:
@@ -68,21 +82,27 @@ def _warn_about(ledger: Ledger) -> None:
             logger.warning("otel-agentcost: %s", caution)
 
 
-def opened(ledger: str | Ledger, timeout: float) -> Ledger:
-    """Return the ledger of a URL, or the object itself, with every member of `Ledger`. Never raises.
+def opened(ledger: str | Ledger, timeout: float, *, strict: bool = False) -> Ledger:
+    """Return the ledger of a URL, or the object itself, with every member of `Ledger`.
 
     Args:
         ledger: The setting `ledger`.
         timeout: Seconds that a call waits for the answer of a server.
+        strict: The setting `strict`.
 
     Returns:
         A ledger. If the URL cannot be opened, one whose verbs all raise the `LedgerError`: it does not answer.
+
+    Raises:
+        LedgerError: The URL cannot be opened, and `strict` is set. A server that does not answer is no reason.
 
     """
     if isinstance(ledger, str):
         try:
             ledger = open_ledger(ledger, timeout=timeout)
         except LedgerError as error:
+            if strict:
+                raise
             return _Unavailable(str(error))
     return completed(ledger)
 
@@ -107,6 +127,7 @@ class _Uninstrumented(Ledger, BatchVerbs):
         self.shared = getattr(ledger, "shared", True)
         self.blocking = getattr(ledger, "blocking", True)
         self.has_timeout = getattr(ledger, "has_timeout", True)
+        self.rolling = getattr(ledger, "rolling", False)
         self._ledger = ledger
         self._batches = batch_verbs(ledger)
         self._suppressed = suppress_instrumentation
@@ -199,6 +220,7 @@ class _Unavailable(Ledger):
     """Stands for a ledger that cannot be opened: a package is missing, or the URL is wrong. No verb of it answers."""
 
     blocking = False
+    rolling = True
 
     def __init__(self, reason: str) -> None:
         self._reason = reason

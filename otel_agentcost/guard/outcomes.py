@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import datetime, timezone
 from decimal import Decimal
 from typing import Literal
 
 from otel_agentcost.core import money
-from otel_agentcost.core.budgets import Unit
+from otel_agentcost.core.budgets import Unit, rolling_seconds
 from otel_agentcost.errors import BudgetExceeded, Reason
 from otel_agentcost.guard.ledger import Amounts, Claim, Refusal, Standing
 from otel_agentcost.guard.types import CallFacts, Counted, Level, Ticket
@@ -105,7 +106,13 @@ def exceeded(
         requested=shown(figures.requested) if figures else None,
         detail=unpriced if unpriced is not None else ledger,
         trace_id=facts.trace_id,
+        rolling=rolling_seconds(each.budget.window) is not None,
+        free_at=_moment(figures.free_at) if figures is not None and figures.free_at is not None else None,
     )
+
+
+def _moment(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, timezone.utc)
 
 
 def _reason(unit: Unit, figures: Refusal | None, *, cut_off: bool, unpriced: bool) -> Reason:

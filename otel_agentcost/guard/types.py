@@ -65,7 +65,8 @@ class Level(NamedTuple):
     spent: int
     limit: int
     crossed: Literal["soft", "limit"] | None
-    """The limit that this call has crossed. Over all processes, each crossing is reported once in a window."""
+    """The limit that this call has crossed. Over all processes, each crossing is seen once in a window; in a rolling
+    one again whenever enough was freed in between."""
 
     @property
     def utilization(self) -> float:

@@ -22,6 +22,8 @@ ENOUGH: Final = 5
 BEHIND: Final = 28
 """Whole days that it looks at, at most."""
 
+_DAY: Final = 86_400
+
 _OF_EACH: Final = 4
 """Days of a kind (working days, weekends) that give the kind a mean of its own."""
 
@@ -49,6 +51,8 @@ class Allowed(NamedTuple):
     left: int
     """Billionths of a dollar."""
     resets_at: datetime | None
+    rolling: int | None = None
+    """The seconds of a rolling window; None for others."""
 
 
 class RunsOut(NamedTuple):
@@ -105,12 +109,16 @@ def month(spent: Mapping[date, int], now: datetime, since: date) -> Forecast | N
 def runs_out(budget: Allowed, spent: Mapping[date, int], now: datetime, since: date) -> RunsOut | None:
     """Return the day on which a budget runs out. The arguments are those of `month`.
 
+    Spend is freed as it leaves a rolling window.
+
     Returns:
-        None if there are too few whole days.
+        None if there are too few whole days, or if the window is a rolling one of less than a day.
     """
     rate = _rate(spent, now.date(), since)
-    if rate is None:
+    window = budget.rolling // _DAY if budget.rolling is not None else 366
+    if rate is None or not window:
         return None
+    left = budget.left
     ends = budget.resets_at.astimezone(now.tzinfo) if budget.resets_at is not None else None
     likely = earliest = None
     days: list[date] = []
@@ -119,10 +127,12 @@ def runs_out(budget: Allowed, spent: Mapping[date, int], now: datetime, since: d
         if ends is not None and datetime.combine(day, datetime.min.time(), now.tzinfo) >= ends:
             break
         days.append(day)
-        mean, width = rate.ahead(days, _left_of(now))
-        if earliest is None and mean + width >= budget.left:
+        left += spent.get(day - timedelta(days=window), 0) if number < window < 366 else 0
+        counted = days[-window:]
+        mean, width = rate.ahead(counted, _left_of(now) if len(counted) == len(days) else 1.0)
+        if earliest is None and mean + width >= left:
             earliest = day
-        if mean >= budget.left:
+        if mean >= left:
             likely = day
             break
     return RunsOut(budget.budget, budget.whose, budget.left, likely, earliest, budget.resets_at)

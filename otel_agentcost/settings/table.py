@@ -235,7 +235,7 @@ class Settings:
         UTC,
         to_zone,
         values="`Europe/Berlin`",
-        meaning="Time zone for the hours, days and months of budgets.",
+        meaning="Time zone for the hours, days, weeks and months of budgets.",
         budget=True,
     )
     breakers: tuple[Breaker, ...] = setting(

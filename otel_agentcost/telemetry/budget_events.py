@@ -1,7 +1,8 @@
 """Span events, log records and metrics of budgets.
 
 `calls/admission.py` calls this module with the decisions of the guard. This module decides nothing. A budget that
-reaches its soft limit or its limit is reported once for each window, because the ledger lets exactly one call cross.
+reaches its soft limit or its limit is reported once for each window, because the ledger lets exactly one call cross. In
+a rolling window spend falls and rises again, so each process reports it at most once in a window's length.
 """
 
 from __future__ import annotations
@@ -41,6 +42,8 @@ class BudgetReports:
         self.notify: Notify | None = None
         """Tells people of refusals and limits; None if no webhook is set."""
         self._levels: dict[tuple[str, str, Unit], tuple[Budget, int, int, float]] = {}
+        self._told: dict[tuple[str, str, str, str], float] = {}
+        """When the limit of a rolling window was reported."""
         self._bounded_value = Bounded()
         create_observable(meter, signals.UTILIZATION, self._observe)
         self._refusals = create_counter(meter, signals.REFUSALS)
@@ -94,7 +97,7 @@ class BudgetReports:
         key = (budget.text, "" if budget.scope in _SHORT_LIVED else value, unit)
         if key in self._levels or len(self._levels) < _MAX_GAUGES:
             self._levels[key] = budget, spent, limit, time.time()
-        if crossed is None:
+        if crossed is None or not self._is_news(budget, value, unit, crossed):
             return
         base = {semconv.BUDGET: budget.text, semconv.BUDGET_SCOPE: budget.scope}
         self._warnings.add(_ONE, {**base, semconv.BUDGET_LEVEL: crossed})
@@ -113,6 +116,19 @@ class BudgetReports:
         if self.notify is not None:
             self.notify.tell("soft_limit" if crossed == "soft" else "limit", budget.text, sentence, span)
 
+    def _is_news(self, budget: Budget, value: str, unit: Unit, crossed: str) -> bool:
+        """Return False if this limit of a rolling window was reported less than a window ago."""
+        window = budgets.rolling_seconds(budget.window)
+        if window is None:
+            return True
+        key, now = (budget.text, value, unit, crossed), time.time()
+        if now - window < self._told.get(key, float("-inf")) <= now:
+            return False
+        if len(self._told) >= _MAX_GAUGES:
+            self._told = {}
+        self._told[key] = now
+        return True
+
     def adjusted(self, span: Span, usd: Decimal, reason: str) -> None:
         """Report that the application adjusted the spent amount by `usd` US dollars; negative for a refund."""
         span.add_event(semconv.E_ADJUSTED, {semconv.ADJUSTED: money.to_float(usd), semconv.BUDGET_REASON: reason})
@@ -124,7 +140,8 @@ class BudgetReports:
         now = time.time()
         observations: list[Observation] = []
         for key, (budget, spent, limit, at) in list(self._levels.items()):
-            ends = budgets.period(budget.window, at, self.zone).ends
+            within = budgets.period(budget.window, at, self.zone)
+            ends = at + within.rolling if within.rolling is not None else within.ends
             if ends is not None and ends <= now:  # a new window has begun; no call has used it yet
                 self._levels.pop(key, None)
                 continue

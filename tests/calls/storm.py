@@ -89,7 +89,7 @@ def storming(ledger: str, watch: Watch) -> Generator[Storm]:
     storm = Storm()
     provider = TracerProvider(shutdown_on_exit=False)
     provider.add_span_processor(watch)
-    limits: Any = "total:usd=1000,calls=1000000;user/day:usd=500"
+    limits: Any = "total:usd=1000,calls=1000000;user/day:usd=500;user/24h:usd=500"
     settings = Settings(ledger=ledger, budgets=limits, user="u1")
     runtime.start(tracer_provider=provider, settings=settings)
     before, hook = signal.signal(signal.SIGALRM, storm.handler), sys.unraisablehook

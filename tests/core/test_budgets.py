@@ -25,9 +25,12 @@ AMOUNTS = st.integers(1, budgets.MOST)
 def rules(draw: st.DrawFn) -> Budget:
     """Every budget that can be written."""
     scope: Scope = draw(st.sampled_from(budgets.SCOPES))
-    names = st.text(min_size=1).filter(str.strip) | st.sampled_from(["a/day", '"', "x;y:usd=1", " b ", "a=b", "é:,"])
+    names = st.text(min_size=1).filter(str.strip) | st.sampled_from(
+        ["a/day", "a/24h", "a/40d", '"', "x;y:usd=1", " b ", "a=b", "é:,"]
+    )
     name = None if scope in NAMELESS else draw(st.none() | names)
-    window: Window | None = None if scope == "trace" else draw(st.none() | st.sampled_from(budgets.WINDOWS))
+    windows = st.sampled_from((*budgets.WINDOWS, "1h", "24h", "7d", "31d"))
+    window: Window | None = None if scope == "trace" else draw(st.none() | windows)
     units: list[Unit] = ["nano_usd", "tokens", "calls", "tool_calls", *(["seconds"] if scope == "trace" else [])]  # type: ignore[list-item]
     limits: dict[Unit, int] = draw(st.dictionaries(st.sampled_from(units), AMOUNTS, min_size=1))
     action: Action | None = draw(st.none() | st.sampled_from(budgets.ACTIONS))
@@ -90,7 +93,11 @@ def test_what_is_written_is_read_back(written: list[Budget]) -> None:
         ("user/day:usd=1,usd=2", "twice"),
         ("trace:calls=1,llm_calls=2", "twice"),
         ("user/day:usd=1,on_exceed=explode", "'explode' in"),
-        ("user/week:usd=1", "'week' in"),
+        ("user/year:usd=1", "'year' in"),
+        ("user/32d:usd=1", "or a rolling one from 1h to 31d such as 24h or 7d"),
+        ("user/0h:usd=1", "'0h' in"),
+        ("user/90m:usd=1", "'90m' in"),
+        ("trace/24h:usd=1", "per 24h"),
         ("usr/day:usd=1", "'usr' in"),
         ("run:usd=1", "'run' in"),
         ("user=/day:usd=1", "has an empty name"),
@@ -201,3 +208,36 @@ def test_the_default_calendar_is_utc() -> None:
     now = datetime(2026, 11, 22, 23, 59, tzinfo=timezone.utc).timestamp()
     assert budgets.period("month", now).label == "2026-11"
     assert budgets.period("day", now).ends == now + 60
+
+
+def test_weeks_are_those_of_the_calendar_on_the_wall() -> None:
+    """They begin on Monday, also where the clocks change, and a year may begin in the last one of another."""
+    berlin = ZoneInfo("Europe/Berlin")
+    found = budgets.period("week", at("2026-12-06T23:59", "Europe/Berlin"), berlin)
+    assert found.label == "2026-W49"
+    assert (found.starts, found.ends) == (at("2026-11-30", "Europe/Berlin"), at("2026-12-07", "Europe/Berlin"))
+    found = budgets.period("week", at("2026-10-25T12:00", "Europe/Berlin"), berlin)
+    assert found.ends is not None
+    assert (found.ends - found.starts) / 3600 == 7 * 24 + 1
+    assert budgets.period("week", at("2027-01-03T12:00")).label == "2026-W53"
+
+
+def test_a_rolling_window_has_one_name_and_no_bounds() -> None:
+    """A day of it is 24h, whole days from two on are days: the same length is the same account."""
+    rules = budgets.parse("user/1d:usd=1;user/24h:usd=2;user/168h:usd=1;user/7d:usd=2;user/36h:usd=1;user=b/1h:calls=1")
+    assert [rule.window for rule in rules] == ["24h", "24h", "7d", "7d", "36h", "1h"]
+    assert [budgets.rolling_seconds(rule.window) for rule in rules[1:4]] == [86_400, 7 * 86_400, 7 * 86_400]
+    assert budgets.period("24h", 5.0) == ("24h", float("-inf"), None, 86_400)
+    assert rules[0].key("u1", budgets.period("24h", 5.0)) == "user/24h/u1"
+    assert [budgets.rolling_seconds(window) for window in (None, *budgets.WINDOWS)] == [None] * 5
+
+
+@given(st.floats(0, 4e9), st.sampled_from(["1h", "24h", "31d"]))
+def test_two_fixed_windows_hold_a_rolling_one(now: float, window: Window) -> None:
+    """The first began at least a window ago, and what is spent now is in both; the second is the first one later on."""
+    seconds = budgets.rolling_seconds(window) or 0
+    first, second = budgets.overlapping(window, now)
+    assert first.ends is not None
+    assert first.starts <= now - seconds
+    assert second.starts <= now < first.ends
+    assert budgets.overlapping(window, first.ends)[0] == second

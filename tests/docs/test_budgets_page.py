@@ -107,7 +107,8 @@ def test_the_pages_settings_file_is_understood(tmp_path: Path) -> None:
     file = tmp_path / "agentcost.yaml"
     file.write_text(written, encoding="utf-8")
     settings = from_environment({"OTEL_AGENTCOST_CONFIG": str(file)})
-    (rules,) = re.findall(r"OTEL_AGENTCOST_BUDGETS='(.*)'", PAGE)
+    rules, rolling = re.findall(r"OTEL_AGENTCOST_BUDGETS='(.*)'", PAGE)
+    assert [budgets.rolling_seconds(rule.window) for rule in budgets.parse(rolling)] == [86_400, 7 * 86_400]
     assert settings.rules[1:] == budgets.parse(rules)
     assert settings.rules[0].text == "trace:usd=0.5"
     assert str(settings.time_zone) == "Europe/Berlin"
@@ -127,7 +128,9 @@ def test_every_scope_window_and_action_is_on_the_page() -> None:
     """And nothing that does not exist."""
     rows = dict(re.findall(r"^\| `?(\w+)`? \| (.*) \|$", PAGE, re.MULTILINE))
     assert set(re.findall(r"`(\w+)`", rows["scope"])) == set(budgets.SCOPES)
-    assert set(re.findall(r"`(\w+)`", rows["window"])) - {"OTEL_AGENTCOST_TIME_ZONE"} == set(budgets.WINDOWS)
+    assert set(re.findall(r"`(\w+)`", rows["window"])) - {"OTEL_AGENTCOST_TIME_ZONE", "1h", "31d"} == set(
+        budgets.WINDOWS
+    )
     assert set(budgets.ACTIONS) <= rows.keys()
 
 

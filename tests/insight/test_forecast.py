@@ -75,6 +75,20 @@ def test_a_budget_runs_out_on_a_day() -> None:
     assert runs_out(Allowed("total:usd=9", "", 1, None), {}, NOON, NOON.date()) is None
 
 
+def test_a_rolling_window_frees_what_gets_old() -> None:
+    """At a dollar a day, a week of nine lasts. At two and a half, three last longer where a dollar a day gets old."""
+    even, since, week = days(DOLLAR), date(2026, 1, 1), 7 * 86_400
+    found = runs_out(Allowed("total/7d:usd=9", "", 2 * DOLLAR, None, week), even, NOON, since)
+    assert found is not None
+    assert (found.day, found.earliest) == (None, None)
+    fell = {**days(3 * DOLLAR), **days(DOLLAR, 7)}
+    for rolling, day in ((week, 18), (None, 17)):
+        found = runs_out(Allowed("total/7d:usd=10", "", 3 * DOLLAR, None, rolling), fell, NOON, since)
+        assert found is not None
+        assert found.day == date(2026, 11, day)
+    assert runs_out(Allowed("total/12h:usd=4", "", DOLLAR, None, 12 * 3600), even, NOON, since) is None
+
+
 def test_spend_that_varies_can_end_a_budget_earlier() -> None:
     """The earliest day is that of the upper end of the range."""
     spent = {day: DOLLAR * (1 + 2 * (number % 2)) for number, day in enumerate(days(0))}

@@ -28,9 +28,9 @@ from otel_agentcost.guard.ledger import GRACE, Ledger, open_ledger
 from otel_agentcost.guard.ledger.memory import MemoryLedger
 from tests.guard.guards import facts
 
-WINDOWS: tuple[Window, ...] = ("hour", "day", "month")
-LIMITS: dict[Window, int] = {"hour": 300_000_000, "day": 700_000_000, "month": 2_000_000_000}
-RULES = "user/hour:usd=0.3;team/day:usd=0.7;total/month:usd=2"
+WINDOWS: tuple[Window, ...] = ("hour", "day", "month", "week")
+LIMITS: dict[Window, int] = {"hour": 300_000_000, "day": 700_000_000, "month": 2_000_000_000, "week": 1_200_000_000}
+RULES = "user/hour:usd=0.3;team/day:usd=0.7;total/month:usd=2;agent/week:usd=1.2"
 LONG = 10 * 365 * 86_400.0
 
 BEGINNINGS = {
@@ -56,6 +56,7 @@ def window_of(window: Window, now: float, zone: ZoneInfo) -> tuple[object, ...]:
         "hour": (at.date(), at.hour, at.utcoffset()),
         "day": (at.date(),),
         "month": (at.year, at.month),
+        "week": tuple(at.isocalendar())[:2],
     }[window]
 
 
@@ -92,8 +93,8 @@ class Wall:
         self.go(ends + offset - self.now)
 
     def admit(self, output: int) -> None:
-        """A call, which the guard must admit if and only if the model has room for it in all three windows."""
-        asked = replace(facts(output, now=self.now, team="red"), price=price)
+        """A call, which the guard must admit if and only if the model has room for it in all windows."""
+        asked = replace(facts(output, now=self.now, team="red", agent="a"), price=price)
         windows: list[Key] = [(window, window_of(window, self.now, self.zone)) for window in WINDOWS]
         answer = self.guard.admit(replace(asked, call_id=f"call-{next(self._ids)}"))
         fits = all(self.spent[key] + self.held[key] + output * 1_000_000 <= LIMITS[key[0]] for key in windows)
@@ -129,7 +130,7 @@ STEPS = st.lists(
         st.tuples(st.just("settle"), st.integers(0, 9), st.sampled_from((0.0, 0.5, 1.0))),
         st.tuples(st.just("go"), SMALL | BACK),
         st.tuples(st.just("go"), LARGE),
-        st.tuples(st.just("go_to_edge"), st.sampled_from(("hour", "day", "month")), OFFSETS),
+        st.tuples(st.just("go_to_edge"), st.sampled_from(WINDOWS), OFFSETS),
         st.tuples(st.just("go_to_edge"), st.just("hour"), OFFSETS),
     ),
     max_size=40,
@@ -190,8 +191,8 @@ def test_a_call_that_ends_in_the_next_window_is_charged_to_its_own(url: str, tmp
     wall.go_to_edge("day", 7200.0)
     wall.settle(0, 1.0)
     keys = [each.claim.key for each in ticket.counted]
-    assert [key.split("/")[1][:10] for key in keys] == ["2096-02-28", "2096-02-28", "2096-02"]
+    assert [key.split("/")[1][:10] for key in keys] == ["2096-02-28", "2096-02-28", "2096-02", "2096-W09"]
     spent = [wall.guard.ledger.wrapped.standing(key, now=wall.now).spent["nano_usd"] for key in keys]
-    assert spent == [290_000_000] * 3
+    assert spent == [290_000_000] * 4
     wall.admit(299)
     wall.guard.ledger.wrapped.close()

@@ -17,6 +17,7 @@ from otel_agentcost.core.ledger import (
     KEEP,
     MOST,
     REMEMBER,
+    SLICES,
     UNITS,
     VERBS,
     Amounts,
@@ -28,8 +29,11 @@ from otel_agentcost.core.ledger import (
     checked,
     encoded,
     ends,
+    free_again,
     is_ledger,
     refusal,
+    slice_end,
+    slice_seconds,
 )
 from otel_agentcost.diagnostics import without_password
 from otel_agentcost.errors import AgentCostError
@@ -40,6 +44,7 @@ __all__ = [
     "KEEP",
     "MOST",
     "REMEMBER",
+    "SLICES",
     "UNITS",
     "Amounts",
     "Claim",
@@ -51,8 +56,11 @@ __all__ = [
     "checked",
     "encoded",
     "ends",
+    "free_again",
     "open_ledger",
     "refusal",
+    "slice_end",
+    "slice_seconds",
 ]
 
 

@@ -64,7 +64,7 @@ class MemoryBatches(BatchVerbs):
     def _spending(self, claims: Sequence[Claim], amounts: Amounts, now: float) -> Spending: ...
 
     @abstractmethod
-    def _standing(self, key: str) -> Standing: ...
+    def _standing(self, key: str, now: float) -> Standing: ...
 
     def keep_batch(self, key: str, record: str, *, now: float, until: float) -> bool:
         """See `BatchVerbs`."""
@@ -115,7 +115,7 @@ class MemoryBatches(BatchVerbs):
             spending = self._spending(claims, amounts, now)
             batch.spending = spending, {marks[line] for line in new}, amounts["nano_usd"]
             batch.finish()
-            return LinesCounted(new, [(claim, self._standing(claim.key)) for claim in claims])
+            return LinesCounted(new, [(claim, self._standing(claim.key, now)) for claim in claims])
 
     def close_batch(self, key: str, *, now: float) -> bool:
         """See `BatchVerbs`."""

@@ -58,7 +58,7 @@ class RedisBatches(BatchVerbs):
     ) -> LinesCounted:
         """See `BatchVerbs`."""
         name = encoded(key)
-        args: list[Any] = [repr(now), " ".join(repr(ends(claim)) for claim in claims)]
+        args: list[Any] = [repr(now), " ".join([*(repr(ends(claim)) for claim in claims), *rolling_words(claims)])]
         for line, amounts in lines.items():
             checked(amounts)
             args += [line_mark(line), " ".join(str(amounts.get(unit, 0)) for unit in UNITS)]
@@ -79,6 +79,13 @@ class RedisBatches(BatchVerbs):
 def constants() -> str:
     """Return the lines of Lua that the scripts begin with."""
     return f"local BATCH = '{_BATCH.decode()}'\n"
+
+
+def rolling_words(claims: Sequence[Claim]) -> list[str]:
+    """Return the words of the claims' rolling windows, 0 for a claim without one; nothing if none has one."""
+    if not any(claim.rolling for claim in claims):
+        return []
+    return [" ".join(str(claim.rolling or 0) for claim in claims)]
 
 
 def _shown(found: Sequence[bytes]) -> KeptBatch:

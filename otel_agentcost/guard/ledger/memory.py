@@ -14,6 +14,8 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Sequence
+from dataclasses import replace
+from operator import add
 
 from otel_agentcost.diagnostics import without_password
 from otel_agentcost.guard.ledger import (
@@ -29,7 +31,9 @@ from otel_agentcost.guard.ledger import (
     Unit,
     checked,
     ends,
+    free_again,
     refusal,
+    slice_end,
 )
 from otel_agentcost.guard.ledger._forks import ForkSafe
 from otel_agentcost.guard.ledger._memory_batches import MemoryBatches
@@ -64,13 +68,81 @@ class _Account:
     __slots__ = ("held", "spent", "until")
 
     def __init__(self) -> None:
-        self.spent = _NOTHING.copy()
-        self.held = _NOTHING.copy()
+        self.spent: dict[Unit, int] = _NOTHING.copy()
+        self.held: dict[Unit, int] = _NOTHING.copy()
         self.until = 0.0
+
+    def age(self, now: float) -> None:
+        """Drop the spend that is older than the window. Only a rolling window has such spend."""
 
 
 _NEW = _Account()
 """The amounts of an unknown key. Never changed."""
+
+_Slice = tuple[int, tuple[int, ...]]
+"""The end of a slice, and what was spent in it in each unit."""
+
+
+class _RollingAccount(_Account):
+    """The amounts of a key with a rolling window. `spent` is always the sum of its slices.
+
+    Spend and slices are never changed but replaced, both without a call in between.
+    """
+
+    __slots__ = ("slices", "window")
+
+    def __init__(self, window: int) -> None:
+        super().__init__()
+        self.window = window
+        self.slices: tuple[_Slice, ...] = ()
+        """The oldest first."""
+
+    def age(self, now: float) -> None:
+        """Drop the slices that are older than the window."""
+        slices = self.slices
+        if slices and slices[0][0] + self.window <= now:
+            old = 1
+            while old < len(slices) and slices[old][0] + self.window <= now:
+                old += 1
+            kept, gone = slices[old:], _sums(slices[:old])
+            spent: dict[Unit, int] = {unit: self.spent[unit] - gone[unit] for unit in UNITS}
+            # No call from here on: nothing interrupts it.
+            self.spent = spent
+            self.slices = kept
+
+    def after(self, amounts: tuple[int, ...], now: float) -> tuple[dict[Unit, int], tuple[_Slice, ...], float]:
+        """Return spend, slices and end of the account after more was spent. It is not changed, but for old slices."""
+        self.age(now)
+        slices = list(self.slices)
+        end = slice_end(self.window, now)
+        if not slices or slices[-1][0] < end:
+            slices.append((end, (0,) * len(UNITS)))
+        end, newest = slices[-1]  # where a clock has gone back, it is a later one
+        until = max(self.until, float(end + self.window))
+        if min(amounts) >= 0:
+            slices[-1] = end, tuple(map(add, newest, amounts))
+            spent = dict(zip(UNITS, map(add, self.spent.values(), amounts), strict=True))
+            return spent, tuple(slices), until
+        slices[-1] = end, tuple(map(add, newest, (max(0, amount) for amount in amounts)))
+        taken = [max(0, -amount) for amount in amounts]
+        kept = tuple((ends, _without(taken, each)) for ends, each in slices)
+        return _sums(kept), kept, until
+
+    def free_again(self, refused: Refusal) -> float | None:
+        """Return when there is room for a refused call, if nothing more is spent."""
+        at = UNITS.index(refused.unit)
+        return free_again(refused, self.window, ((end, amounts[at]) for end, amounts in self.slices))
+
+
+def _sums(slices: tuple[_Slice, ...]) -> dict[Unit, int]:
+    return {unit: sum(amounts[at] for _, amounts in slices) for at, unit in enumerate(UNITS)}
+
+
+def _without(taken: list[int], amounts: tuple[int, ...]) -> tuple[int, ...]:
+    """Return amounts without what is to be taken, as far as there is so much. `taken` has the rest afterwards."""
+    left = tuple(max(0, amount - take) for amount, take in zip(amounts, taken, strict=True))
+    taken[:] = [max(0, take - amount) for amount, take in zip(amounts, taken, strict=True)]
+    return left
 
 
 class _Amounts:
@@ -122,21 +194,30 @@ class _Hold(_Amounts):
 class _Settlement(_Amounts):
     """The cost of a call that is being settled."""
 
-    __slots__ = ()
+    __slots__ = ("now",)
+
+    def __init__(self, accounts: list[_Account], amounts: Amounts, now: float) -> None:
+        super().__init__(accounts, amounts)
+        self.now = now
 
     def spend(self) -> None:
         """Spend the amounts in each account where they are not spent yet. No account falls below 0."""
         nano, tokens, calls, tool_calls = self.amounts
         while self.added < len(self.accounts):
-            spent = self.accounts[self.added].spent
-            after = spent["nano_usd"] + nano
-            spent["nano_usd"] = max(0, after)
-            after = spent["tokens"] + tokens
-            spent["tokens"] = max(0, after)
-            after = spent["calls"] + calls
-            spent["calls"] = max(0, after)
-            after = spent["tool_calls"] + tool_calls
-            spent["tool_calls"] = max(0, after)
+            account = self.accounts[self.added]
+            if isinstance(account, _RollingAccount):
+                spent, slices, until = account.after(self.amounts, self.now)
+                # No call from here on: nothing interrupts this account.
+                account.spent = spent
+                account.slices = slices
+                account.until = until
+            else:
+                spent = account.spent
+                # No call from here on, as above.
+                spent["nano_usd"] = after if (after := spent["nano_usd"] + nano) > 0 else 0
+                spent["tokens"] = after if (after := spent["tokens"] + tokens) > 0 else 0
+                spent["calls"] = after if (after := spent["calls"] + calls) > 0 else 0
+                spent["tool_calls"] = after if (after := spent["tool_calls"] + tool_calls) > 0 else 0
             self.added += 1
 
 
@@ -146,6 +227,7 @@ class MemoryLedger(ForkSafe, MemoryBatches):
     shared = False
     blocking = False
     has_timeout = False
+    rolling = True
 
     def __init__(self) -> None:
         self._accounts: OrderedDict[str, _Account] = OrderedDict()
@@ -195,11 +277,11 @@ class MemoryLedger(ForkSafe, MemoryBatches):
                     hold = self._drop(call_id)
                     # Nearly always the claims are those of the hold, and while there is one its accounts are there.
                     accounts = hold.accounts if hold and hold.claims == tuple(claims) else self._open(claims, now, 0.0)
-                    settlement = self._settling[call_id] = _Settlement(accounts, amounts)
+                    settlement = self._settling[call_id] = _Settlement(accounts, amounts, now)
                 settlement.spend()
                 self._remember(call_id, now)
             self._settling.pop(call_id, None)
-            return [(claim, self._standing(claim.key)) for claim in claims]
+            return [(claim, self._standing(claim.key, now)) for claim in claims]
 
     def release(self, call_id: str, *, now: float) -> None:
         """See `Ledger`."""
@@ -212,7 +294,7 @@ class MemoryLedger(ForkSafe, MemoryBatches):
         with self._lock:
             self._expire(now)
             self._forget_if_ended(key, now)
-            return self._standing(key)
+            return self._standing(key, now)
 
     def keys(self, *, now: float) -> Sequence[str]:
         """See `Ledger`."""
@@ -250,19 +332,24 @@ class MemoryLedger(ForkSafe, MemoryBatches):
             account = self._accounts.get(claim.key)
             if account is None or account.until + GRACE <= now:
                 account = _NEW
+            elif claim.rolling is not None:
+                account.age(now)
             spent, held = account.spent, account.held
             for unit, limit in claim.limits.items():
                 if spent[unit] + held[unit] + amounts.get(unit, 0) > limit:
                     if first is None or first.only_held:
                         first = refusal(claim, spent, held, amounts)
                     break
+        if first is not None and isinstance(account := self._accounts.get(first.key), _RollingAccount):
+            return replace(first, free_at=account.free_again(first))
         return first
 
     def _spending(self, claims: Sequence[Claim], amounts: Amounts, now: float) -> _Settlement:
-        return _Settlement(self._open(claims, now, 0.0), amounts)
+        return _Settlement(self._open(claims, now, 0.0), amounts, now)
 
-    def _standing(self, key: str) -> Standing:
+    def _standing(self, key: str, now: float) -> Standing:
         account = self._accounts.get(key) or _NEW
+        account.age(now)
         return Standing(account.spent.copy(), account.held.copy())
 
     def _open(self, claims: Sequence[Claim], now: float, until: float) -> list[_Account]:
@@ -271,7 +358,8 @@ class MemoryLedger(ForkSafe, MemoryBatches):
         for claim in claims:
             account = self._accounts.get(claim.key)
             if account is None or (account.until + GRACE <= now and account not in opened):
-                account = self._accounts[claim.key] = _Account()
+                account = _Account() if claim.rolling is None else _RollingAccount(claim.rolling)
+                self._accounts[claim.key] = account
                 self._unswept += 2
             account.until = max(account.until, ends(claim), until)
             if account not in opened:

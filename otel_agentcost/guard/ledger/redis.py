@@ -19,6 +19,7 @@ from otel_agentcost.guard.ledger import (
     KEEP,
     MOST,
     REMEMBER,
+    SLICES,
     UNITS,
     Amounts,
     Claim,
@@ -31,7 +32,7 @@ from otel_agentcost.guard.ledger import (
     ends,
 )
 from otel_agentcost.guard.ledger._forks import ForkSafe
-from otel_agentcost.guard.ledger._redis_batches import BATCH_SCRIPTS, RedisBatches, constants
+from otel_agentcost.guard.ledger._redis_batches import BATCH_SCRIPTS, RedisBatches, constants, rolling_words
 from otel_agentcost.guard.ledger._redis_notes import NOTE_SCRIPTS, RedisNotes
 
 __all__ = ["RedisLedger", "open_ledger"]
@@ -42,7 +43,7 @@ KEY = b"{agentcost}:key:"
 CONNECT_SECONDS = 0.5
 """Timeout for connecting, which happens once and takes several round trips over TLS: longer than for an answer."""
 
-_CONSTANTS = f"local GRACE, KEEP = {GRACE!r}, {KEEP!r}\n{constants()}"
+_CONSTANTS = f"local GRACE, KEEP, SLICES = {GRACE!r}, {KEEP!r}, {SLICES!r}\n{constants()}"
 _INHERITED: list[Any] = []
 """Connections of a parent process: never used and never closed."""
 
@@ -87,6 +88,7 @@ class RedisLedger(ForkSafe, RedisBatches, RedisNotes):
     shared = True
     blocking = True
     has_timeout = True
+    rolling = True
 
     def __init__(self, url: str, redis: Any, make_pool: Callable[[], Any]) -> None:
         self._url = url
@@ -108,7 +110,9 @@ class RedisLedger(ForkSafe, RedisBatches, RedisNotes):
         for claim in claims:
             words.append(ends(claim))
             words.extend([claim.limits.get(unit, "-") for unit in UNITS])
-        refused: list[Any] | None = self._run("reserve", _keys(call_id, claims), [member, _joined(words)])
+        refused: list[Any] | None = self._run(
+            "reserve", _keys(call_id, claims), [member, _joined(words), *rolling_words(claims)]
+        )
         if refused is None:
             return None
         claim, unit = claims[int(refused[0]) - 1], UNITS[int(refused[1]) - 1]
@@ -119,6 +123,7 @@ class RedisLedger(ForkSafe, RedisBatches, RedisNotes):
             spent=int(refused[2]),
             held=int(refused[3]),
             requested=amounts.get(unit, 0),
+            free_at=float(refused[4]) if refused[4] else None,
         )
 
     def settle(
@@ -126,7 +131,9 @@ class RedisLedger(ForkSafe, RedisBatches, RedisNotes):
     ) -> Sequence[tuple[Claim, Standing]]:
         """See `Ledger`."""
         words = [now, now + REMEMBER, *_counts(amounts, -MOST), *map(ends, claims)]
-        counts: list[bytes] = self._run("settle", _keys(call_id, claims), [_joined(words)]).split()
+        counts: list[bytes] = self._run(
+            "settle", _keys(call_id, claims), [_joined(words), *rolling_words(claims)]
+        ).split()
         return self._standings(claims, counts)
 
     def release(self, call_id: str, *, now: float) -> None:  # noqa: ARG002 - the server drops what has expired

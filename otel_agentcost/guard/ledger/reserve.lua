@@ -1,6 +1,7 @@
 -- KEYS: the call, then the hash of each claim. ARGV: the member of the zsets; then words: now, the expiry time, an
--- amount for each unit; and for each claim its end and a limit for each unit ("-": none). Returns nothing, or the
--- refusal: claim and unit (from 1), spent, held. Of several refusals, one that waiting cannot help.
+-- amount for each unit; and for each claim its end and a limit for each unit ("-": none); words of the claims' rolling
+-- windows, if one has one. Returns nothing, or the refusal: claim and unit (from 1), spent, held, and when enough of a
+-- rolling window is free again. Of several refusals, one that waiting cannot help.
 local member = ARGV[1]
 local given = words(ARGV[2])
 local now, expires = tonumber(given[1]), given[2]
@@ -11,7 +12,7 @@ if record[1] then
   drop(KEYS[1], record)
 end
 
-local claimed = accounts(now)
+local claimed = accounts(now, ARGV[3] and words(ARGV[3]))
 local refusal, waiting = false, false
 for c, account in ipairs(claimed) do
   for u = 1, #UNITS do
@@ -23,7 +24,12 @@ for c, account in ipairs(claimed) do
     end
   end
 end
-if refusal then return refusal end
+if refusal then
+  local c, u = refusal[1], refusal[2]
+  local limit = given[2 + c * (#UNITS + 1) + u]
+  refusal[5] = ARGV[3] and free_at(KEYS[1 + c], UNITS[u], limit, {refusal[3], refusal[4], given[2 + u]}) or ''
+  return refusal
+end
 
 local names = {}
 for c, account in ipairs(claimed) do

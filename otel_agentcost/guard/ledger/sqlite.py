@@ -34,6 +34,7 @@ from otel_agentcost.guard.ledger import (
     ends,
     refusal,
 )
+from otel_agentcost.guard.ledger import _sqlite_slices as slices
 from otel_agentcost.guard.ledger._forks import ForkSafe
 from otel_agentcost.guard.ledger._sqlite_batches import SqliteBatches
 from otel_agentcost.guard.ledger._sqlite_notes import SqliteNotes
@@ -132,6 +133,7 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
     shared = True
     blocking = True
     has_timeout = False  # a file that is locked is busy, not down
+    rolling = True
 
     def __init__(self, path: Path, wait_seconds: float) -> None:
         self._path = path
@@ -147,10 +149,13 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
         counts = _counts(amounts)
         call = encoded(call_id)
         keys = dict.fromkeys(encoded(claim.key) for claim in claims)
+        rolling = slices.rolling_keys(claims)
 
         def verb(connection: sqlite3.Connection) -> Refusal | None:
             if connection.execute(_KNOWN, (call, call, now)).fetchone():
                 return None
+            if rolling:
+                slices.age(connection, rolling, now)
             rows = _rows(connection, keys, now)
             first = None
             for claim in claims:
@@ -159,7 +164,7 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
                 if found is not None and (first is None or first.only_held):
                     first = found
             if first is not None:
-                return first
+                return slices.with_time(connection, first, rolling)
             expires = now + lease
             _open(connection, claims, rows, expires)
             connection.executemany(_HOLD, [(call, key, expires, *counts) for key in keys])
@@ -173,16 +178,13 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
         """See `Ledger`."""
         counts = _counts(amounts, -MOST)
         call = encoded(call_id)
-        keys = dict.fromkeys(encoded(claim.key) for claim in claims)
 
         def verb(connection: sqlite3.Connection) -> Sequence[tuple[Claim, Standing]]:
-            if not connection.execute(_SETTLED, (call, now)).fetchone():
+            counted = connection.execute(_SETTLED, (call, now)).fetchone()
+            if not counted:
                 connection.execute("DELETE FROM holds WHERE call_id = ?", (call,))
-                _open(connection, claims, _rows(connection, keys, now), 0.0)
-                connection.executemany(_SPEND, [(*counts, key) for key in keys])
                 connection.execute(_REMEMBER, (call, now + REMEMBER))
-            rows = _rows(connection, keys, float("-inf"))  # also accounts that have ended meanwhile
-            return [(claim, rows.get(encoded(claim.key), _NEW).standing()) for claim in claims]
+            return _spend(connection, claims, None if counted else counts, now)
 
         return self._transact(now, verb)
 
@@ -194,7 +196,12 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
     def standing(self, key: str, *, now: float) -> Standing:
         """See `Ledger`."""
         name = encoded(key)
-        return self._transact(now, lambda connection: _rows(connection, [name], now).get(name, _NEW).standing())
+
+        def verb(connection: sqlite3.Connection) -> Standing:
+            slices.age(connection, [name], now)  # nothing but for a rolling window
+            return _rows(connection, [name], now).get(name, _NEW).standing()
+
+        return self._transact(now, verb)
 
     def keys(self, *, now: float) -> Sequence[str]:
         """See `Ledger`."""
@@ -234,11 +241,7 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
         self, connection: sqlite3.Connection, claims: Sequence[Claim], amounts: Amounts, now: float
     ) -> Sequence[tuple[Claim, Standing]]:
         """Add amounts to the accounts of `claims`, in the transaction that is open."""
-        keys = dict.fromkeys(encoded(claim.key) for claim in claims)
-        _open(connection, claims, _rows(connection, keys, now), 0.0)
-        connection.executemany(_SPEND, [(*_counts(amounts), key) for key in keys])
-        rows = _rows(connection, keys, float("-inf"))
-        return [(claim, rows.get(encoded(claim.key), _NEW).standing()) for claim in claims]
+        return _spend(connection, claims, _counts(amounts), now)
 
     def _transact(self, now: float, verb: Callable[[sqlite3.Connection], _T]) -> _T:
         """Run a verb in one transaction, after expired reservations are deleted.
@@ -309,6 +312,8 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
             raise LedgerError(
                 f"The ledger file {str(self._path)!r} is of version {version}, and this otel-agentcost reads {VERSION}."
             )
+        for statement in slices.TABLES:
+            connection.execute(statement)
         connection.execute("COMMIT")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA busy_timeout = 0")  # from now on `_begin` waits
@@ -383,6 +388,23 @@ def _rows(connection: sqlite3.Connection, keys: Collection[bytes], now: float) -
     if ended:
         connection.executemany("DELETE FROM accounts WHERE key = ?", ended)
     return rows
+
+
+def _spend(
+    connection: sqlite3.Connection, claims: Sequence[Claim], counts: tuple[int, ...] | None, now: float
+) -> Sequence[tuple[Claim, Standing]]:
+    """Spend in the account of each claim, unless `counts` is None, and return their standings."""
+    keys = dict.fromkeys(encoded(claim.key) for claim in claims)
+    rolling = slices.rolling_keys(claims)
+    if rolling:
+        slices.age(connection, rolling, now)
+    if counts is not None:
+        _open(connection, claims, _rows(connection, keys, now), 0.0)
+        if rolling:
+            connection.executemany(_OPEN, list(slices.spend(connection, rolling, counts, now)))
+        connection.executemany(_SPEND, [(*counts, key) for key in keys])
+    rows = _rows(connection, keys, float("-inf"))  # also accounts that have ended meanwhile
+    return [(claim, rows.get(encoded(claim.key), _NEW).standing()) for claim in claims]
 
 
 def _open(connection: sqlite3.Connection, claims: Iterable[Claim], rows: Mapping[bytes, _Row], expires: float) -> None:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import sys
+from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
 from otel_agentcost.guard.ledger import memory
 from otel_agentcost.guard.ledger.memory import MemoryLedger
+from tests.calls.storm import TimeLimit
+from tests.calls.test_interrupted_anywhere import Interruption
 from tests.guard.ledger.batches_contract import BatchesContract
 from tests.guard.ledger.calls import NOW, admitted, amounts, claim, in_a_child, stands
 from tests.guard.ledger.contract import LedgerContract
+from tests.guard.ledger.rolling_contract import START, WIDTH, WINDOW, RollingContract, rolling
 from tests.support.memory import objects
 
 
-class TestMemory(LedgerContract, BatchesContract):
+class TestMemory(LedgerContract, RollingContract, BatchesContract):
     """In dictionaries."""
 
     @pytest.fixture
@@ -77,3 +82,27 @@ def test_traces_that_have_ended_are_kept_for_a_while(monkeypatch: pytest.MonkeyP
     assert kept == list(range(100 - len(kept), 100))
     assert 8 <= len(kept) <= 12
     assert not admitted(ledger, "more", [busy], 6)
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 checks for signals at other places")
+@pytest.mark.parametrize("cost", [7, -7])
+def test_a_settlement_that_is_interrupted_anywhere_counts_once(cost: int) -> None:
+    """The exception of a signal handler arrives at each place; repeated, the settlement is exact in each account."""
+    at, claims = 1, [claim(nano_usd=100), rolling()]
+    while True:
+        ledger, interruption = MemoryLedger(), Interruption(at)
+        for number, seconds in enumerate((0, 150, WINDOW - 50)):
+            ledger.settle(f"before {number}", claims, amounts(10, 20, 1, 1), now=START + seconds)
+        assert admitted(ledger, "a", claims, 50, now=START + WINDOW)
+        now, before = START + WINDOW + WIDTH, sys.gettrace()  # the first slice is old
+        sys.settrace(interruption)
+        with suppress(TimeLimit):
+            ledger.settle("a", claims, amounts(cost, 2 * cost), now=now)
+        sys.settrace(before)
+        ledger.settle("a", claims, amounts(cost, 2 * cost), now=now)
+        assert ledger.standing(claims[0].key, now=now) == stands(spent=amounts(30 + cost, 60 + 2 * cost, 3, 3))
+        assert ledger.standing(claims[1].key, now=now) == stands(spent=amounts(20 + cost, 40 + 2 * cost, 2, 2))
+        if interruption.where is None:
+            break
+        at += 1
+    assert at > 30

@@ -10,10 +10,19 @@ from otel_agentcost.guard.ledger import open_ledger
 from tests.guard.ledger.batches_contract import BatchesContract, SharedBatchesContract
 from tests.guard.ledger.contract import LedgerContract
 from tests.guard.ledger.notes_contract import NotesContract, check_is_forgotten
+from tests.guard.ledger.rolling_contract import RollingContract, SharedRollingContract
 from tests.guard.ledger.shared_contract import SharedContract
 
 
-class TestSqlite(LedgerContract, SharedContract, BatchesContract, SharedBatchesContract, NotesContract):
+class TestSqlite(
+    LedgerContract,
+    SharedContract,
+    RollingContract,
+    SharedRollingContract,
+    BatchesContract,
+    SharedBatchesContract,
+    NotesContract,
+):
     """In one SQLite file."""
 
     @pytest.fixture

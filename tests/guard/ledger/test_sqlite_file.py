@@ -14,6 +14,7 @@ import pytest
 from otel_agentcost.guard.ledger import GRACE, REMEMBER, LedgerError
 from otel_agentcost.guard.ledger.sqlite import SqliteLedger
 from tests.guard.ledger.calls import NOW, admitted, amounts, claim, in_a_child, stands
+from tests.guard.ledger.rolling_contract import rolling
 
 
 @pytest.fixture
@@ -98,6 +99,23 @@ def test_a_file_of_a_later_version(path: Path, ledger: SqliteLedger) -> None:
     connection.execute("PRAGMA user_version = 7")
     connection.close()
     assert "version 7" in said(ledger)
+
+
+def test_a_file_of_before_rolling_windows(path: Path, ledger: SqliteLedger) -> None:
+    """It gets their slices, and a process of that version can go on using it: what it deletes is deleted in both."""
+    ledger.settle("a", [claim()], amounts(3), now=NOW)
+    ledger.close()
+    with sqlite3.connect(path) as connection:
+        connection.executescript("DROP TRIGGER drop_slice; DROP TRIGGER drop_slices; DROP TABLE slices")
+    connection.close()
+    ledger.settle("b", [claim(), rolling()], amounts(4), now=NOW)
+    assert ledger.standing(claim().key, now=NOW) == stands(spent=amounts(7))
+    with sqlite3.connect(path) as older:
+        older.execute("DELETE FROM accounts WHERE until > 0")
+    assert older.execute("SELECT count(*) FROM slices").fetchone() == (0,)
+    older.close()
+    ledger.settle("c", [rolling()], amounts(5), now=NOW)
+    assert ledger.standing(rolling().key, now=NOW) == stands(spent=amounts(5))
 
 
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:

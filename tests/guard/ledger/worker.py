@@ -6,6 +6,7 @@ import json
 import random
 import sys
 import time
+from dataclasses import replace
 
 from otel_agentcost.core.batch import batch_verbs
 from otel_agentcost.core.notes import keeps_notes
@@ -13,6 +14,9 @@ from otel_agentcost.guard.ledger import Ledger, open_ledger
 from tests.guard.ledger.calls import NOW, admitted, amounts, claim
 
 BUDGET = claim("shared", nano_usd=20_000)
+ROLLING = replace(claim("shared/20m", nano_usd=3_000), rolling=1200)
+SPEED = 600
+"""Seconds of the clock of `roll` in each real one: a window lasts two."""
 
 
 def race(ledger: Ledger, name: str) -> None:
@@ -59,6 +63,27 @@ def lines(ledger: Ledger, name: str) -> None:
     print(json.dumps([taken, batches.close_batch("openai batch_1", now=NOW)]))
 
 
+def roll(ledger: Ledger, name: str) -> None:
+    """Spends what it gets of a rolling window, for three windows; prints when, and how late a verb came at most."""
+    name, begins = name.split()
+    spent, late, number = list[tuple[float, int]](), 0.0, 0
+    ledger.settle(f"{name} is ready", [claim("ready")], amounts(calls=1), now=NOW)
+    while ledger.standing("ready", now=NOW).spent["calls"] < 3:
+        time.sleep(0.01)
+    ends = time.time() + 6.0
+    while time.time() < ends:
+        asked = time.time()
+        now = NOW + (asked - float(begins)) * SPEED
+        if admitted(ledger, f"{name}{number}", [ROLLING], 100, now=now):
+            settled = time.time()
+            ledger.settle(f"{name}{number}", [ROLLING], amounts(90), now=NOW + (settled - float(begins)) * SPEED)
+            spent.append((NOW + (settled - float(begins)) * SPEED, 90))
+            number += 1
+        late = max(late, time.time() - asked)
+        time.sleep(0.005)
+    print(json.dumps({"spent": spent, "late": late}))
+
+
 def notes(ledger: Ledger, name: str) -> None:
     """Takes each of a hundred notes that it finds; prints how many it got."""
     assert keeps_notes(ledger), name
@@ -67,4 +92,5 @@ def notes(ledger: Ledger, name: str) -> None:
 
 if __name__ == "__main__":
     url, task, name = sys.argv[1:]
-    {"race": race, "hold": hold, "endless": endless, "lines": lines, "notes": notes}[task](open_ledger(url), name)
+    tasks = {"race": race, "hold": hold, "endless": endless, "lines": lines, "roll": roll, "notes": notes}
+    tasks[task](open_ledger(url), name)
