@@ -29,10 +29,13 @@ from otel_agentcost.calls.loop_guard import LoopGuard
 from otel_agentcost.calls.named_rules import PricedTools
 from otel_agentcost.calls.passage import Passages
 from otel_agentcost.calls.pipeline import ContentCapture, Pipeline
-from otel_agentcost.calls.scopes import new_id
+from otel_agentcost.calls.scopes import new_id, process_name
+from otel_agentcost.calls.tool_results import ToolCache
 from otel_agentcost.calls.work import Work
 from otel_agentcost.core.loops import Thresholds
+from otel_agentcost.core.tool_cache import ToolCacheRules
 from otel_agentcost.core.tool_prices import ToolPrices
+from otel_agentcost.core.tool_results import ToolResults
 from otel_agentcost.diagnostics import alarm, logger, report
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.guard import Breakers
@@ -91,6 +94,7 @@ class Runtime:
             self.notify.close()
         self.pipeline.close()
         self.instrumentation.recorder.close()
+        self.instrumentation.tool_cache.close()
         try:
             if (gate := self.instrumentation.gates.gate) is not None:
                 gate.guard.ledger.close()
@@ -219,14 +223,14 @@ def _start(
         gates=gates,
         loops=loops,
         tool_prices=PricedTools(cast("ToolPrices", settings.tool_prices)),
+        tool_cache=_tool_cache(settings, clock),
         attribution=settings.attribution,
         content=on_spans(settings.capture_content),
     )
     spans = Spans(tracer, settings.attribution, _adder(provider, processor))
     content, passages = _content(settings, logger_provider), Passages(book, settings.upstream)
     batches = _batches(settings, ledger, gates, book, spans, recorder, clock)
-    make = _pipeline_of(settings)
-    pipeline = make(book, spans, recorder, gates, loops, content, passages, batches, clock=clock.wall)
+    pipeline = _pipeline_of(settings)(book, spans, recorder, gates, loops, content, passages, batches, clock=clock.wall)
     patches = _patches(settings, pipeline)
     if settings.rules or settings.breakers or ledger.shared:
         gates.open()  # also without rules for a shared ledger: requests may carry runs of other services
@@ -243,9 +247,19 @@ def _start(
     for patch in patches:
         patch.install()
     _close_at_exit()
-    in_use = partial(_in_use, tracer_provider, meter_provider, logger_provider)
-    child_processes.flush_at_end(lambda: (*in_use(), telemetry.store, telemetry.notify))
+    providers = (tracer_provider, meter_provider, logger_provider)
+    child_processes.flush_at_end(lambda: (*_in_use(*providers), telemetry.store, telemetry.notify))
     return Runtime(settings, instrumentation, pipeline, processor, patches, telemetry.notify)
+
+
+def _tool_cache(settings: Settings, clock: Clock) -> ToolCache:
+    def make() -> ToolResults | None:
+        from otel_agentcost.savings.tools.results import opened  # noqa: PLC0415 (off unless it is set)
+
+        key = getattr(settings.cache_key, "written", None)
+        return opened(settings.cache_store, key, clock.wall, process_name)
+
+    return ToolCache(cast("ToolCacheRules", settings.tool_cache), settings.tool_cache_servers, make)
 
 
 def _batches(

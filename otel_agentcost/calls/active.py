@@ -17,6 +17,7 @@ from opentelemetry.trace import Span, Tracer
 from otel_agentcost.calls.admission import Gates
 from otel_agentcost.calls.loop_guard import LoopGuard
 from otel_agentcost.calls.named_rules import PricedTools
+from otel_agentcost.calls.tool_results import ToolCache
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.telemetry.recorder import Recorder
 
@@ -34,6 +35,8 @@ class Instrumentation:
     """None if loop detection is disabled."""
     tool_prices: PricedTools
     """The prices of tools by name."""
+    tool_cache: ToolCache
+    """Results of tools that are known already."""
     attribution: Mapping[str, str]
     """The environment's attribution, for calls without one in the code."""
     content: bool

@@ -18,7 +18,10 @@ from typing import Any, ParamSpec, TypeVar, cast, overload
 
 from otel_agentcost.calls.tool_call import ToolCall
 from otel_agentcost.calls.tool_cost import Dollars, Price, PriceFunction
+from otel_agentcost.calls.tool_results import kept_or, kept_or_awaited
+from otel_agentcost.core.tool_cache import Keep, KeepScope, to_keep
 from otel_agentcost.core.tool_prices import to_price
+from otel_agentcost.core.tool_results import Origin
 from otel_agentcost.telemetry.generators import generating, generating_async
 
 _P = ParamSpec("_P")
@@ -29,7 +32,11 @@ _R = TypeVar("_R")
 def tool(function: Callable[_P, _R], /) -> Callable[_P, _R]: ...
 @overload
 def tool(
-    *, usd: Dollars | PriceFunction | None = None, name: str | None = None
+    *,
+    usd: Dollars | PriceFunction | None = None,
+    name: str | None = None,
+    cache: str | int | None = None,
+    scope: KeepScope | None = None,
 ) -> Callable[[Callable[_P, _R]], Callable[_P, _R]]: ...
 
 
@@ -39,6 +46,8 @@ def tool(
     *,
     usd: Dollars | PriceFunction | None = None,
     name: str | None = None,
+    cache: str | int | None = None,
+    scope: KeepScope | None = None,
 ) -> Any:
     """Decorate a function as a tool: each call has an `execute_tool` span and a cost.
 
@@ -54,21 +63,31 @@ def tool(
             unpriced if the function raises, or if the call raised before it had a result. Default: the price of the
             tool in the setting `OTEL_AGENTCOST_TOOL_PRICES`; without a price, a call costs nothing.
         name: The name of the tool. Default: the name of the function.
+        cache: How long a result answers calls with the same arguments: `"10m"`, or seconds. Such a call costs nothing,
+            and the function is not called. Default: the rule in the setting `OTEL_AGENTCOST_TOOL_CACHE`, if any.
+            Results of generators, empty results and exceptions are never kept.
+        scope: Who shares a result: calls for the same `tenant` (default), for the same `user`, of the same `run`, or of
+            this `process` for the same tenant and user. Without what it names, the process.
 
     Returns:
         A function with the signature and the results of the decorated one, or, without `function`, a decorator.
 
     Raises:
-        ValueError: `usd` is neither a price nor a function that is not `async`.
+        ValueError: `usd` is neither a price nor a function that is not `async`; `cache` is no time; or the function is
+            a generator and has a `cache`.
 
     Example:
         @otel_agentcost.tool(usd="0.005")
         def web_search(query: str) -> list[str]: ...
     """
     price = _price(usd)
+    keep = _keep(cache, scope)
 
     def decorate(function: Callable[_P, _R]) -> Callable[_P, _R]:
-        return _decorated(function, str(name or getattr(function, "__name__", "tool")), price)
+        called = str(name or getattr(function, "__name__", "tool"))
+        if keep is not None and (inspect.isasyncgenfunction(function) or inspect.isgeneratorfunction(function)):
+            raise ValueError(f"{called} is a generator, whose results are not kept: leave out cache")
+        return _decorated(function, called, price, keep)
 
     return decorate(function) if function is not None else decorate
 
@@ -119,7 +138,15 @@ def _price(usd: Any) -> Price | None:
     return price
 
 
-def _decorated(function: Callable[_P, _R], called: str, price: Price | None) -> Callable[_P, _R]:
+def _keep(cache: str | int | None, scope: KeepScope | None) -> Keep | None:
+    if cache is None:
+        if scope is not None:
+            raise ValueError(f"scope={scope!r} says who shares cached results: it needs cache, such as cache='10m'")
+        return None
+    return to_keep(cache, scope)
+
+
+def _decorated(function: Callable[_P, _R], called: str, price: Price | None, keep: Keep | None) -> Callable[_P, _R]:
     arguments = _Arguments(function)
 
     def opened(*args: Any, **kwargs: Any) -> ToolCall:
@@ -139,7 +166,11 @@ def _decorated(function: Callable[_P, _R], called: str, price: Price | None) -> 
         @functools.wraps(function)
         async def asynchronous(*args: _P.args, **kwargs: _P.kwargs) -> Any:
             with opened(*args, **kwargs) as call:
-                result = call.result = await function(*args, **kwargs)
+                place = call.place(keep, lambda: arguments.origin(args))
+                if place is None:
+                    result = call.result = await function(*args, **kwargs)
+                else:
+                    result = await kept_or_awaited(call, place, lambda: function(*args, **kwargs), call.take)
             return result
 
         return cast("Callable[_P, _R]", asynchronous)
@@ -147,7 +178,11 @@ def _decorated(function: Callable[_P, _R], called: str, price: Price | None) -> 
     @functools.wraps(function)
     def synchronous(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         with opened(*args, **kwargs) as call:
-            result = call.result = function(*args, **kwargs)
+            place = call.place(keep, lambda: arguments.origin(args))
+            if place is None:
+                result = call.result = function(*args, **kwargs)
+            else:
+                result = kept_or(call, place, lambda: function(*args, **kwargs), call.take)
         return result
 
     return synchronous
@@ -157,12 +192,17 @@ class _Arguments:
     """Maps the arguments of calls to the parameter names of one function."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
+        self._function = function
         try:
             self._signature: inspect.Signature | None = inspect.signature(function)
         except (TypeError, ValueError):  # a function written in C may have none
             self._signature = None
         self._bound = _is_method(function)
         """True if the first argument is `self` or `cls`."""
+
+    def origin(self, args: tuple[Any, ...]) -> Origin:
+        """Return what the result of a call depends on besides its arguments: the function, and `self` or `cls`."""
+        return Origin((self._function, *(args[:1] if self._bound else ())))
 
     def of(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of a call by parameter name, with defaults, and without `self` or `cls`."""

@@ -26,7 +26,10 @@ from otel_agentcost.calls.jsonable import Plain, plain
 from otel_agentcost.calls.loop_guard import ToolUse
 from otel_agentcost.calls.scopes import new_id
 from otel_agentcost.calls.tool_cost import NO_RESULT, Price, ToolCost, tool_cost
+from otel_agentcost.calls.tool_results import is_empty
 from otel_agentcost.core import money, semconv
+from otel_agentcost.core.tool_cache import Keep
+from otel_agentcost.core.tool_results import Kept, Origin, Place, Wanted
 from otel_agentcost.diagnostics import complete, foreign, report, reraise_foreign
 from otel_agentcost.telemetry import agent_spans, attribution, blocks, rollup, run_context
 from otel_agentcost.telemetry.recorder import SpanAccount
@@ -54,6 +57,15 @@ _RESULT_CHARACTERS: Final = 4_096
 
 class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["ToolCall"]):
     """A tool call, open while its `with` block runs. Set `result` inside the block."""
+
+    kept: Kept | None = None
+    """The result that a cache had, so that the tool was not called."""
+    is_cached = False
+    """True if the result of this call is looked for in a cache, and may be kept there."""
+    is_final = True
+    """False for a result that must not be kept."""
+    started_at = 0
+    """The monotonic time of its start, in nanoseconds."""
 
     def __init__(
         self,
@@ -151,9 +163,9 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
     def __del__(self) -> None:
         # The exception of a signal handler can arrive where `__exit__` begins: then this is the end.
         running: Instrumentation | None = getattr(self, "_running", None)
-        if running is not None and hasattr(self, "_started_at"):
+        if running is not None and self.started_at:
             self._running = None
-            self._nanoseconds = time.monotonic_ns() - self._started_at
+            self._nanoseconds = time.monotonic_ns() - self.started_at
             finalize.settle_when_safe(lambda: self._end(running, None))
         if getattr(self, "_in_flight", None) is not None:
             finalize.settle_when_safe(self._is_over)
@@ -203,6 +215,59 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         if len(self.result) < _ITEMS_KEPT or callable(self._price):
             self.result.append(item)
 
+    # --- Cached results ---
+
+    def place(self, own: Keep | None, origin: Callable[[], Origin | None]) -> Place | None:
+        """Return where the result of the call may be known, or kept; None if it is not cached.
+
+        Args:
+            own: The rule of the code; None for that of the settings.
+            origin: Returns what the result depends on besides the arguments; None if that cannot be told.
+        """
+        running, outer = self._running, self._outer_view
+        if running is None or not (running.tool_cache.on or own is not None) or (outer and outer.is_cached):
+            return None
+        try:
+            found = running.tool_cache.keep(self.name, own, origin)
+            results = running.tool_cache.results() if found is not None else None
+            if found is None or results is None:
+                return None
+            whose = (outer or self)._attribution  # noqa: SLF001
+            run = next(iter(run_context.current(self._outer)), None)
+            place = results.place(
+                Wanted(
+                    self.name,
+                    self._arguments_by_name(),
+                    found[0],
+                    whose.get(semconv.TENANT),
+                    whose.get(semconv.USER),
+                    run.value if run is not None else None,
+                    found[1],
+                )
+            )
+        except Exception as bug:
+            report("looking for the rule of a tool", bug)
+            return None
+        self.is_cached = place is not None
+        return place
+
+    def take(self, result: Any) -> None:
+        """Set the result of the call."""
+        self.result = result
+
+    def answered_by(self, kept: Kept) -> None:
+        """Take note that the tool is not called, because its result is known."""
+        self.kept = kept
+
+    @property
+    def may_be_kept(self) -> bool:
+        """True if the call has a result, which is no error, is not empty and was not kept before."""
+        inner = self._inner_view
+        empty = self.result is NO_RESULT or is_empty(self.result)
+        return self.is_final and not (
+            empty or self.failed or self._handled is not None or (inner is not None and inner.kept is not None)
+        )
+
     # --- Start ---
 
     def _begin(self, running: Instrumentation) -> None:
@@ -210,7 +275,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         outer = blocks.here()
         parent = trace.get_current_span(outer)
         self._outer = self._inner = outer
-        self._started_at = time.monotonic_ns()
+        self.started_at = time.monotonic_ns()
         enclosing = open_call(outer)
         if enclosing is not None and enclosing.is_same_as(self):
             self._outer_view = enclosing
@@ -285,7 +350,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
 
         def before_end() -> None:
             if not self._settled:
-                self._settle(running, time.monotonic_ns() - self._started_at, None)
+                self._settle(running, time.monotonic_ns() - self.started_at, None)
 
         return before_end
 
@@ -319,14 +384,14 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         span.set_attribute(semconv.OPERATION, semconv.EXECUTE_TOOL)
         present: Mapping[str, Any] = getattr(span, "attributes", None) or {}
         span.set_attributes({name: value for name, value in self._span_attributes().items() if name not in present})
-        nanoseconds = self._nanoseconds if self._nanoseconds is not None else time.monotonic_ns() - self._started_at
+        nanoseconds = self._nanoseconds if self._nanoseconds is not None else time.monotonic_ns() - self.started_at
         self._settle(running, nanoseconds, self._failure)
 
     # --- End ---
 
     def _end(self, running: Instrumentation, failure: BaseException | None) -> None:
         if self._nanoseconds is None:
-            self._nanoseconds = time.monotonic_ns() - self._started_at
+            self._nanoseconds = time.monotonic_ns() - self.started_at
         nanoseconds = self._nanoseconds
         if self._outer_view is not None:
             self._outer_view.add_inner_view(self)
@@ -371,7 +436,14 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             error = error_type(failure) if failure is not None else _TOOL_ERROR
             self._span.set_attribute(semconv.ERROR_TYPE, error)
             self._span.set_status(Status(StatusCode.ERROR))
-        usd, unpriced = self.cost(running, nanoseconds, failure)
+        inner = self._inner_view
+        kept = self.kept or (inner.kept if inner is not None else None)
+        usd, unpriced = self.cost(running, nanoseconds if kept is None else kept.nanoseconds, failure)
+        if kept is not None:
+            self._span.set_attributes({semconv.CACHE: semconv.HIT, semconv.CACHE_AGE: kept.age})
+            if usd is not None and not self._recorded:
+                running.recorder.saved_by_tool_cache(self.name, usd)
+            usd = unpriced = None
         self._charge(running, usd, unpriced, error, nanoseconds)
         self._settled = True
         if _captures_content(running, self._span):

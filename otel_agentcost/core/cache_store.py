@@ -18,6 +18,37 @@ class Stored(NamedTuple):
     """When it was stored, in seconds since the epoch."""
 
 
+class Size(NamedTuple):
+    """The contents of a store, in numbers."""
+
+    entries: int
+    size: int
+    """In bytes."""
+
+
+def scope_of(tenant: str | None, user: str | None, process: str) -> str:
+    """Return the scope of an entry: of the tenant, else of the user, else of the process, so never of everybody.
+
+    Args:
+        tenant: The tenant that the call is attributed to.
+        user: The user that the call is attributed to.
+        process: Identifies the process. No other process has the same.
+    """
+    if tenant:
+        return tenant_scope(tenant)
+    return user_scope(user) if user else f"process={process}"
+
+
+def tenant_scope(tenant: str) -> str:
+    """Return the scope of a tenant, which `agentcost cache clear --tenant` clears."""
+    return f"tenant={tenant}"
+
+
+def user_scope(user: str) -> str:
+    """Return the scope of a user, which `agentcost cache clear --user` clears."""
+    return f"user={user}"
+
+
 class CacheStore(Protocol):
     """Keeps bytes by key."""
 
@@ -70,6 +101,10 @@ class CacheStore(Protocol):
 
     def clear(self, scope: str | None) -> int:
         """Remove the entries of a scope, or of all scopes for None. Returns how many they were."""
+        ...
+
+    def size(self, now: float) -> Size:
+        """Return the number and the bytes of the entries that have not expired."""
         ...
 
     def close(self) -> None:

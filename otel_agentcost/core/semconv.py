@@ -183,6 +183,11 @@ ADJUSTED: Final = "agentcost.budget.adjusted_usd"
 
 TOKEN_TYPE: Final = "gen_ai.token.type"
 REASON: Final = "agentcost.unpriced.reason"
+CACHE: Final = "agentcost.cache"
+"""`hit`: the call was answered from a cache of this package, and not made."""
+CACHE_AGE: Final = "agentcost.cache.age_s"
+"""The age of the cached answer or result, in seconds."""
+HIT: Final = "hit"
 SAVINGS_KIND: Final = "agentcost.savings.kind"
 
 TOKEN_BUCKETS: Final = tuple(4**power for power in range(14))

@@ -24,9 +24,11 @@ from otel_agentcost.core.budgets import Action, Budget, Unit, to_limit
 from otel_agentcost.core.ledger import Ledger
 from otel_agentcost.core.loops import Rule
 from otel_agentcost.core.prices import PrivateAddresses
+from otel_agentcost.core.tool_cache import ToolCacheRules
 from otel_agentcost.core.tool_prices import ToolPrice, ToolPrices
 from otel_agentcost.diagnostics import without_password
 from otel_agentcost.errors import SettingsError
+from otel_agentcost.settings.cache_key import CacheKey, to_cache_key, to_cache_store
 from otel_agentcost.settings.field import Row, setting
 from otel_agentcost.settings.hosts import OwnHost, to_hosts
 from otel_agentcost.settings.parsers import (
@@ -58,6 +60,7 @@ from otel_agentcost.settings.parsers import (
     to_zone,
 )
 from otel_agentcost.settings.sources import PREFIX, is_set
+from otel_agentcost.settings.tool_cache import to_servers, to_tool_cache
 from otel_agentcost.settings.webhook import WebhookUrl, to_webhook
 
 Permission = Literal["allow", "refuse"]
@@ -125,6 +128,33 @@ class Settings:
         values="`web_search=0.005,read_*=0.001,sandbox=0.01/s`",
         meaning="Price of a tool in US dollars, per call or per second (`/s`).",
         show=lambda prices: ", ".join(f"{tool} ${price}" for tool, price in prices.items()),
+    )
+    tool_cache: ToolCacheRules | Mapping[str, str] | str = setting(
+        ToolCacheRules(),
+        to_tool_cache,
+        values="`web_search=15m,read_*=1h,my_orders=5m/user`, `auto`, `off`",
+        meaning="Tools whose results are kept, and for how long, per tenant, user, run or process (`/user`). `auto`: "
+        "tools of `TOOL_CACHE_SERVERS` that say that they only read. `off`: none, whatever the code says.",
+    )
+    tool_cache_servers: tuple[str, ...] = setting(
+        (),
+        to_servers,
+        values="`docs,weather`",
+        meaning="Names of the MCP servers whose word `auto` believes.",
+        show=", ".join,
+    )
+    cache_store: str = setting(
+        "memory://",
+        to_cache_store,
+        values="`memory://`, `sqlite:///path`, `redis://host:port/db`",
+        meaning="Where cached answers and tool results are kept: in each process, for one machine, or for a fleet.",
+        show=without_password,
+    )
+    cache_key: CacheKey | str | None = setting(
+        None,
+        to_cache_key,
+        values="a Fernet key, or `file:/path`",
+        meaning="Encrypts what a store on disk or on a server keeps. It needs the extra `encryption`.",
     )
     trace_budget_usd: Decimal | None = setting(
         None, to_usd_limit, values="`0.50`", meaning="Maximum US dollars of one trace.", budget=True
@@ -464,11 +494,18 @@ def parse(written: Mapping[str, object], spelled: Callable[[str], str]) -> tuple
         try:
             parsed[row.field] = row.parse(value) if is_set(value) else DEFAULTS[row.field]
         except InvalidValue as error:
-            written_as = quoted(value, url=row.field == "ledger", address=row.field == "webhook")
+            written_as = _quoted(row.field, value)
             mistakes[row.field] = f"{spelled(row.field)} is {written_as}, {error}{hints.unquoted(value)}"
             if error.rest is not None:
                 parsed[row.field] = error.rest
     return parsed, mistakes
+
+
+def _quoted(field: str, value: object) -> str:
+    """Format a value that cannot be parsed, without the secret that it may be or have."""
+    if field == "cache_key":
+        return "***"
+    return quoted(value, url=field in ("ledger", "cache_store"), address=field == "webhook")
 
 
 def ended(sentence: str) -> str:

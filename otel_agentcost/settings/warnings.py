@@ -94,6 +94,8 @@ def is_off(row: Row, *, rest: bool, alone: bool) -> str:
         rest: True if the other items of the list are in effect.
         alone: True if no budget at all is left.
     """
+    if row.field == "cache_key":
+        return "Nothing is cached on disk or on a server."
     said = "The rest of it is in effect." if rest else f"It is ignored{_instead(row)}."
     if row.field == "budgets" or row.field.startswith("trace_"):
         return f"{said} {NO_BUDGET if alone else NOT_ENFORCED}"

@@ -268,6 +268,11 @@ class Recorder:
                 _settled(account, names, None, Cost(usd=usd, unpriced=unpriced), error, seconds, calls=0, tool=tool)
             )
 
+    def saved_by_tool_cache(self, tool: str, usd: Decimal) -> None:
+        """Add US dollars that a tool would have cost, whose result was known."""
+        labels = {semconv.OPERATION: semconv.EXECUTE_TOOL, semconv.TOOL: self._metrics.bounded_model(tool)}
+        self._metrics.saved(usd, labels, "tool_cache")
+
     def flush(self) -> None:
         """Let the receiver write what waits, for who wants to read it now."""
         if self._receiver is not None:
@@ -288,7 +293,7 @@ class Recorder:
 
     def saved_by_downgrade(self, usd: Decimal, labels: ModelLabels) -> None:
         """Count the US dollars that a cheaper model saved. Amounts of zero or less are ignored."""
-        self._metrics.saved(usd, labels.attributes)
+        self._metrics.saved(usd, labels.attributes, "downgrade")
 
 
 def _tallies(account: Account) -> list[Tally]:

@@ -107,9 +107,9 @@ SAVINGS: Final = Signal(
     name="agentcost.savings",
     kind="counter",
     unit="{USD}",
-    description="US dollars saved because a cheaper model answered (downgrade) or tokens were read from a cache "
-    "(cache).",
-    attributes=(*MODEL, semconv.SAVINGS_KIND),
+    description="US dollars saved because a cheaper model answered (downgrade), tokens were read from a provider's "
+    "cache (cache), or a tool's result was known (tool_cache).",
+    attributes=(*MODEL, semconv.TOOL, semconv.SAVINGS_KIND),
     collector=True,  # only what caches saved
 )
 TRACE_COST: Final = Signal(

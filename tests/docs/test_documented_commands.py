@@ -29,6 +29,7 @@ def directory(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OTEL_AGENTCOST_LEDGER", f"sqlite:///{tmp_path}/ledger.db")  # as on the page of batches
     monkeypatch.setenv("OTEL_AGENTCOST_BUDGETS", "user/day:usd=1")
+    monkeypatch.setenv("OTEL_AGENTCOST_CACHE_STORE", f"sqlite:///{tmp_path}/cache.db")
     store = tmp_path_factory.mktemp("store") / "spend.db"
     monkeypatch.setenv("OTEL_AGENTCOST_RECORD", f"sqlite:///{store}")
     writer = writer_of(store)

@@ -75,6 +75,12 @@ def looped(telemetry: Telemetry, openai: OpenAI) -> None:
         agent(openai, ["Nothing found."])
 
 
+@otel_agentcost.tool(cache="10m")
+def look() -> str:
+    """A tool whose result is kept."""
+    return "seen"
+
+
 def attributes_of(telemetry: Telemetry, signal: Signal) -> set[str]:
     return {name for point in telemetry.points(signal.name) for name in (point.attributes or {})}
 
@@ -87,6 +93,8 @@ def test_the_package_emits_what_the_table_says(
     answering(model_server, lambda request: json_reply(chat(CACHED, model=request.json["model"])))
     calls(telemetry, made, model_server)
     budgets(telemetry, made, model_server)
+    with budgeted(telemetry, tool_prices="look=0.01"):
+        assert [look(), look()] == ["seen", "seen"]
     with budgeted(telemetry, record="sqlite:////dev/null/spend.db"):
         ask(made)
     emitted = telemetry.metrics()

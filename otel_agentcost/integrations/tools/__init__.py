@@ -15,9 +15,27 @@ from typing import cast
 
 from otel_agentcost import plugins
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import FailurePatch, Framework, ToolPatch, ToolRequest, ToolResponse
+from otel_agentcost.integrations.tools._base import (
+    FailurePatch,
+    Framework,
+    Keeps,
+    ListPatch,
+    ToolPatch,
+    ToolRequest,
+    ToolResponse,
+)
 
-__all__ = ["FailurePatch", "Framework", "Target", "ToolPatch", "ToolRequest", "ToolResponse", "discover"]
+__all__ = [
+    "FailurePatch",
+    "Framework",
+    "Keeps",
+    "ListPatch",
+    "Target",
+    "ToolPatch",
+    "ToolRequest",
+    "ToolResponse",
+    "discover",
+]
 
 
 def discover() -> Iterator[Framework]:
@@ -33,6 +51,6 @@ def _check(names: set[str], framework: Framework) -> None:
     if framework.name in names:
         raise plugins.Unusable(f"there is a framework with the name {framework.name!r} already")
     for patch in cast("Iterable[object]", framework.patches):  # in a plug-in they may be anything
-        if not isinstance(patch, ToolPatch | FailurePatch):
-            raise plugins.Unusable(f"its patches include {patch!r}, which is neither a ToolPatch nor a FailurePatch")
+        if not isinstance(patch, ToolPatch | FailurePatch | ListPatch):
+            raise plugins.Unusable(f"its patches include {patch!r}, which is no ToolPatch, FailurePatch or ListPatch")
     names.add(framework.name)

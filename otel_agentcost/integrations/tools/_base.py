@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from opentelemetry import trace
 
 from otel_agentcost.calls.tool_call import ToolCall, leave_out, open_call
+from otel_agentcost.calls.tool_results import kept_or, kept_or_awaited
+from otel_agentcost.core.tool_results import Origin, Place
 from otel_agentcost.diagnostics import report
 from otel_agentcost.integrations.patching import Patch, Target, Wrapper
 from otel_agentcost.integrations.self_check import SelfCheck
@@ -41,6 +43,21 @@ class ToolResponse(NamedTuple):
     """True if `result` is an error that the tool returned instead of raising it."""
 
 
+class Keeps(NamedTuple):
+    """Readers for a method whose results may be kept and given to a later call, if a rule says so."""
+
+    origin: Callable[[Any, tuple[Any, ...], dict[str, Any]], Origin | None]
+    """Reads, from the instance and the arguments of a call, what its result depends on besides the tool's arguments:
+    the tool's function or object, and what the framework passes to it. Returns None if that cannot be told."""
+    renew: Callable[[Any, Any, tuple[Any, ...], dict[str, Any]], Any] | None = None
+    """Makes a kept return value (the first argument) one of this call, where return values name their call."""
+    fits: Callable[[Any], bool] | None = None
+    """Returns False for a return value that is no result to keep, such as a command."""
+
+
+AnyPatch: TypeAlias = "ToolPatch | FailurePatch | ListPatch"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToolPatch:
     """One method through which a framework calls tools."""
@@ -59,6 +76,8 @@ class ToolPatch:
     """True if the method is an async generator, which yields the result. The call ends with it: frameworks may read no
     further, and then the generator is closed much later.
     """
+    keeps: Keeps | None = None
+    """None if results are never kept: they are streams, or change the framework's objects."""
     inner: bool = False
     """True if another patch of the framework may already measure the call. Both then count as one call."""
 
@@ -85,6 +104,20 @@ class FailurePatch:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ListPatch:
+    """An async method that returns descriptions of tools, which say if a tool only reads."""
+
+    target: Target
+    read_list: Callable[[Any, Any], object]
+    """Reads the instance and the return value of the method."""
+
+    @property
+    def checked(self) -> Target:
+        """The target, which must be asynchronous."""
+        return replace(self.target, asynchronous=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Framework:
     """One framework: its distribution and where it calls tools."""
 
@@ -92,7 +125,7 @@ class Framework:
     title: str
     """The name in documentation and messages."""
     distribution: str
-    patches: tuple[ToolPatch | FailurePatch, ...]
+    patches: tuple[AnyPatch, ...]
     oldest: str = ""
     """The oldest release that the tests cover. Patches may fit older ones, but that is not tested."""
     tools_since_oldest: bool = False
@@ -105,14 +138,25 @@ def patches_of(framework: Framework) -> tuple[Patch, ...]:
     check = SelfCheck(
         targets, framework.distribution, framework.oldest, "its tool calls", since_oldest=framework.tools_since_oldest
     )
-    return tuple(
-        Patch(
-            patch.checked,
-            _failure_wrapper(patch) if isinstance(patch, FailurePatch) else _wrapper(framework.name, patch),
-            check,
-        )
-        for patch in framework.patches
-    )
+    return tuple(Patch(patch.checked, _wrapper_of(framework.name, patch), check) for patch in framework.patches)
+
+
+def _wrapper_of(framework: str, patch: AnyPatch) -> Wrapper:
+    if isinstance(patch, FailurePatch):
+        return _failure_wrapper(patch)
+    return _list_wrapper(patch) if isinstance(patch, ListPatch) else _wrapper(framework, patch)
+
+
+def _list_wrapper(patch: ListPatch) -> Wrapper:
+    async def around_async(wrapped: Any, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        listed = await wrapped(*args, **kwargs)
+        try:
+            patch.read_list(instance, listed)
+        except Exception as bug:
+            report("reading descriptions of tools", bug)
+        return listed
+
+    return around_async
 
 
 def _failure_wrapper(patch: FailurePatch) -> Wrapper:
@@ -136,6 +180,10 @@ def _wrapper(framework: str, patch: ToolPatch) -> Wrapper:
         if call is None:
             return wrapped(*args, **kwargs)
         with call:
+            place = _place(call, patch, instance, args, kwargs)
+            if place is not None:
+                parts = _parts(call, patch, instance, args, kwargs)
+                return kept_or(call, place, lambda: wrapped(*args, **kwargs), *parts)
             result = wrapped(*args, **kwargs)
             _set_result(call, patch, result)
         return result
@@ -145,6 +193,10 @@ def _wrapper(framework: str, patch: ToolPatch) -> Wrapper:
         if call is None:
             return await wrapped(*args, **kwargs)
         with call:
+            place = _place(call, patch, instance, args, kwargs)
+            if place is not None:
+                parts = _parts(call, patch, instance, args, kwargs)
+                return await kept_or_awaited(call, place, lambda: wrapped(*args, **kwargs), *parts)
             result = await wrapped(*args, **kwargs)
             _set_result(call, patch, result)
         return result
@@ -158,6 +210,29 @@ def _wrapper(framework: str, patch: ToolPatch) -> Wrapper:
     if patch.streams:
         return around_stream
     return around_async if patch.asynchronous else around
+
+
+def _place(
+    call: ToolCall, patch: ToolPatch, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Place | None:
+    keeps = patch.keeps
+    return call.place(None, lambda: keeps.origin(instance, args, kwargs)) if keeps is not None else None
+
+
+def _parts(
+    call: ToolCall, patch: ToolPatch, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[Callable[[Any], object], Callable[[Any], Any]]:
+    """Return what reads the result of a call, and what makes a kept result one of this call."""
+    keeps = patch.keeps
+
+    def take(result: Any) -> None:
+        if not _set_result(call, patch, result) or (keeps and keeps.fits and not keeps.fits(result)):
+            call.is_final = False
+
+    def renew(result: Any) -> Any:
+        return keeps.renew(result, instance, args, kwargs) if keeps and keeps.renew else result
+
+    return take, renew
 
 
 def _read_item(patch: ToolPatch, call: ToolCall, item: Any) -> None:
@@ -201,6 +276,11 @@ def _set_result(call: ToolCall, patch: ToolPatch, result: Any) -> bool:
         report(f"reading the result of the tool {call.name}", bug)
         return False
     return True
+
+
+def of_function(tool: Any, *names: str) -> object:
+    """Return the first of the attributes `names` that `tool` has, where it keeps its function; else the tool."""
+    return next((found for name in names if callable(found := getattr(tool, name, None))), tool)
 
 
 def as_mapping(arguments: Any) -> Mapping[str, Any]:

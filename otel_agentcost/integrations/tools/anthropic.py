@@ -9,9 +9,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from otel_agentcost.core.tool_results import Origin
 from otel_agentcost.integrations.patching import Target, optional_argument
 from otel_agentcost.integrations.tools._base import (
     Framework,
+    Keeps,
     ToolPatch,
     ToolRequest,
     ToolResponse,
@@ -56,6 +58,21 @@ def _result_block(block: Any) -> ToolResponse:
     return ToolResponse(_returned(block.get("content")).result, bool(block.get("is_error")))
 
 
+def _of_step(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Origin | None:
+    return _origin(optional_argument(args, kwargs, 0, "tool"), args, kwargs)
+
+
+def _origin(tool: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Origin | None:
+    """Return the tool's function; None for the SDK's own tools, such as its memory, which change something."""
+    function = getattr(tool, "func", None)
+    return Origin((function,)) if function is not None else None
+
+
+def _renewed(kept: Any, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return a result block as the answer to this call."""
+    return {**kept, "tool_use_id": optional_argument(args, kwargs, 1, "tool_use").id}
+
+
 def _call(module: str, owner: str) -> ToolPatch:
     """Patch `call` of a tool class. The runner may call it inside a step that is patched too."""
     return ToolPatch(
@@ -63,6 +80,7 @@ def _call(module: str, owner: str) -> ToolPatch:
         read_request=_of_tool,
         read_response=_returned,
         asynchronous="Async" in owner,
+        keeps=Keeps(_origin),
         inner=True,
     )
 
@@ -74,6 +92,7 @@ def _step(module: str, owner: str, method: str, read_request: Any) -> ToolPatch:
         read_request=read_request,
         read_response=_result_block,
         asynchronous="Async" in owner,
+        keeps=Keeps(_of_step, _renewed) if method == "_run_tool" else None,
     )
 
 

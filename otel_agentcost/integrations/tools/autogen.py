@@ -8,8 +8,9 @@ from __future__ import annotations
 import sys
 from typing import Any
 
+from otel_agentcost.core.tool_results import Origin
 from otel_agentcost.integrations.patching import Target, optional_argument
-from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, as_mapping
+from otel_agentcost.integrations.tools._base import Framework, Keeps, ToolPatch, ToolRequest, as_mapping, of_function
 
 _MODULE = "autogen_core.tools._base"
 
@@ -21,6 +22,10 @@ def _request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRe
     return ToolRequest(tool.name, lambda: as_mapping(arguments), call_id, create_span=create_span)
 
 
+def _origin(tool: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Origin:
+    return Origin((of_function(tool, "_func"),))
+
+
 FRAMEWORK = Framework(
     name="autogen",
     title="AutoGen",
@@ -30,6 +35,7 @@ FRAMEWORK = Framework(
         ToolPatch(
             target=Target(module=_MODULE, owner="BaseTool", method="run_json", reads=("args",)),
             read_request=_request,
+            keeps=Keeps(_origin),
             asynchronous=True,
         ),
     ),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from otel_agentcost.core.tool_results import Origin
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest
+from otel_agentcost.integrations.tools._base import Framework, Keeps, ToolPatch, ToolRequest
 
 _OWN = "dspy.predict."
 """The module of functions that an agent of DSPy adds to its tools, to end its run."""
@@ -16,10 +17,15 @@ def _request(tool: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolR
     return ToolRequest(tool.name or type(tool).__name__, lambda: kwargs, counts=not ends_run)
 
 
+def _origin(tool: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Origin:
+    return Origin((tool.func,))
+
+
 def _patch(method: str) -> ToolPatch:
     return ToolPatch(
         target=Target(module="dspy.adapters.types.tool", owner="Tool", method=method),
         read_request=_request,
+        keeps=Keeps(_origin),
         asynchronous=method == "acall",
     )
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 from contextvars import ContextVar
 from typing import Any
 
+from otel_agentcost.core.tool_results import Origin
 from otel_agentcost.integrations.patching import Target, optional_argument
-from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, as_mapping
+from otel_agentcost.integrations.tools._base import Framework, Keeps, ToolPatch, ToolRequest, as_mapping
 
 _MODULE = "google.genai._extra_utils"
 _READS = ("args", "function_to_invoke")
@@ -36,6 +37,10 @@ def _request(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolReque
     return ToolRequest(tool, lambda: as_mapping(arguments), pending.pop(index)[1] if index is not None else None)
 
 
+def _origin(_: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Origin:
+    return Origin((optional_argument(args, kwargs, 1, "function_to_invoke"),))
+
+
 FRAMEWORK = Framework(
     name="google_genai",
     title="google-genai's automatic function calling",
@@ -51,11 +56,14 @@ FRAMEWORK = Framework(
             asynchronous=True,
         ),
         ToolPatch(
-            target=Target(module=_MODULE, method="invoke_function_from_dict_args", reads=_READS), read_request=_request
+            target=Target(module=_MODULE, method="invoke_function_from_dict_args", reads=_READS),
+            read_request=_request,
+            keeps=Keeps(_origin),
         ),
         ToolPatch(
             target=Target(module=_MODULE, method="invoke_function_from_dict_args_async", reads=_READS),
             read_request=_request,
+            keeps=Keeps(_origin),
             asynchronous=True,
         ),
     ),

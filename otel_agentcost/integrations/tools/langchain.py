@@ -9,13 +9,16 @@ import sys
 from typing import Any
 from weakref import WeakKeyDictionary
 
+from otel_agentcost.core.tool_results import Origin
 from otel_agentcost.integrations.patching import Target, optional_argument
 from otel_agentcost.integrations.tools._base import (
     Framework,
+    Keeps,
     ToolPatch,
     ToolRequest,
     ToolResponse,
     as_mapping,
+    of_function,
 )
 
 _MODULE = "langchain_core.tools.base"
@@ -60,11 +63,42 @@ def _response(result: Any) -> ToolResponse:
 
     No attribute of another result is read: that may change it, for example an HTTP response that was not read yet.
     """
-    message = getattr(sys.modules.get("langchain_core.messages.tool"), "ToolMessage", None)
-    if message is None or not issubclass(type(result), message):
-        return ToolResponse(result)
-    return ToolResponse(result.content, result.status == "error")
+    return ToolResponse(result.content, result.status == "error") if _is_message(result) else ToolResponse(result)
 
+
+def _origin(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Origin | None:
+    """Return the tool's function; None if it gets more than the model's arguments: state, store, configuration."""
+    arguments = optional_argument(args, kwargs, 0, "tool_input")
+    function: Any = of_function(tool, "func", "coroutine")
+    config_of = getattr(sys.modules.get(_MODULE), "_get_runnable_config_param", None)
+    runs = (tool._run, tool._arun) if function is tool else (function,)
+    if config_of is None or any(config_of(run) for run in runs):
+        return None
+    injected = isinstance(arguments, dict) and len(_model_arguments(tool, arguments)) != len(arguments)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    return None if injected else Origin((function, kwargs.get("tool_call_id") is not None))
+
+
+def _renewed(kept: Any, _tool: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return a `ToolMessage` as the answer to this call."""
+    if not _is_message(kept):
+        return kept
+    return kept.model_copy(update={"tool_call_id": kwargs.get("tool_call_id")})
+
+
+def _is_message(result: Any) -> bool:
+    message = getattr(sys.modules.get("langchain_core.messages.tool"), "ToolMessage", None)
+    return message is not None and issubclass(type(result), message)
+
+
+def _fits(result: Any) -> bool:
+    """Return False for commands to the graph and messages of the tool's own, which name calls or have ids."""
+    if _is_message(result):
+        return result.id is None
+    items: Any = result if isinstance(result, (list, tuple)) else (result,)
+    return not any(type(item).__name__ in ("Command", "ToolMessage") for item in items)
+
+
+_KEEPS = Keeps(_origin, _renewed, _fits)
 
 FRAMEWORK = Framework(
     name="langchain",
@@ -76,11 +110,13 @@ FRAMEWORK = Framework(
             target=Target(module=_MODULE, owner="BaseTool", method="run", reads=_READS),
             read_request=_request,
             read_response=_response,
+            keeps=_KEEPS,
         ),
         ToolPatch(
             target=Target(module=_MODULE, owner="BaseTool", method="arun", reads=_READS),
             read_request=_request,
             read_response=_response,
+            keeps=_KEEPS,
             asynchronous=True,
         ),
     ),

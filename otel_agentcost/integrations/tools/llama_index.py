@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from otel_agentcost.core.tool_results import Origin
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, ToolResponse
+from otel_agentcost.integrations.tools._base import Framework, Keeps, ToolPatch, ToolRequest, ToolResponse, of_function
 
 
 def _request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
@@ -34,6 +35,13 @@ def _is_preset(preset: Mapping[str, Any], name: str, value: Any) -> bool:
     return name in preset and preset[name] is value
 
 
+def _origin(tool: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Origin | None:
+    """Return the tool's function or engine, and its preset arguments; None if it gets the workflow's context."""
+    if getattr(tool, "ctx_param_name", None) is not None:
+        return None
+    return Origin((of_function(tool, "real_fn"), *getattr(tool, "partial_params", {}).values()))
+
+
 def _response(result: Any) -> ToolResponse:
     """Read a `ToolOutput`."""
     return ToolResponse(getattr(result, "content", result), getattr(result, "is_error", False))
@@ -51,6 +59,7 @@ def _patches(module: str, owner: str) -> tuple[ToolPatch, ...]:
             read_request=_request,
             read_response=_response,
             deferred=_deferred,
+            keeps=Keeps(_origin),
             asynchronous=method == "acall",
         )
         for method in ("call", "acall")

@@ -8,10 +8,14 @@ from __future__ import annotations
 
 import sys
 from typing import Any
+from weakref import WeakKeyDictionary
 
+from otel_agentcost.core.tool_results import Origin
 from otel_agentcost.integrations.patching import Target, optional_argument
 from otel_agentcost.integrations.tools._base import (
     Framework,
+    Keeps,
+    ListPatch,
     ToolPatch,
     ToolRequest,
     ToolResponse,
@@ -45,6 +49,39 @@ def _either(result: Any, name: str, before: str) -> Any:
     return getattr(result, name) if hasattr(result, name) else getattr(result, before, None)
 
 
+_hints: WeakKeyDictionary[Any, dict[str, tuple[bool, bool]]] = WeakKeyDictionary()
+"""By session and tool: whether the server says that the tool only reads, and that it may destroy something."""
+
+
+def _read_list(session: Any, listed: Any) -> None:
+    hints = _hints.setdefault(session, {})
+    for tool in listed.tools:
+        said = tool.annotations
+        reads = said is not None and _either(said, "read_only_hint", "readOnlyHint") is True
+        destroys = said is not None and _either(said, "destructive_hint", "destructiveHint") is True
+        hints[tool.name] = (reads, destroys and not reads)
+
+
+def _origin(session: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Origin | None:
+    """Return the session, which has an authorization of its own, and its server.
+
+    Returns:
+        None if the call has metadata, which may say anything about the caller.
+    """
+    if kwargs.get("meta"):
+        return None
+    reads, destroys = _hints.get(session, {}).get(optional_argument(args, kwargs, 0, "name"), (False, False))
+    server = getattr(session, "server_info", None)  # since mcp 2
+    if server is None:
+        return Origin((session,), destroys=destroys)
+    return Origin((session,), server.name, server.version, reads, destroys)
+
+
+def _fits(result: Any) -> bool:
+    """Return False for a request of the server for more input, and for results of extensions."""
+    return type(result).__name__ == "CallToolResult"
+
+
 FRAMEWORK = Framework(
     name="mcp",
     title="MCP clients",
@@ -55,7 +92,12 @@ FRAMEWORK = Framework(
             target=Target(module="mcp.client.session", owner="ClientSession", method="call_tool"),
             read_request=_request,
             read_response=_response,
+            keeps=Keeps(_origin, fits=_fits),
             asynchronous=True,
+        ),
+        ListPatch(
+            target=Target(module="mcp.client.session", owner="ClientSession", method="list_tools", optional=True),
+            read_list=_read_list,
         ),
     ),
 )

@@ -9,13 +9,16 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from otel_agentcost.core.tool_results import Origin
 from otel_agentcost.integrations.patching import Target, optional_argument
 from otel_agentcost.integrations.tools._base import (
     Framework,
+    Keeps,
     ToolPatch,
     ToolRequest,
     ToolResponse,
     as_mapping,
+    of_function,
 )
 
 _COMPUTER = "computer"
@@ -53,12 +56,22 @@ def _browser_output(result: Any) -> ToolResponse:
     return ToolResponse(output["output"], failed=not succeeded)
 
 
+def _origin(runner: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Origin:
+    return Origin((of_function(runner._functions[optional_argument(args, kwargs, 1, "item").name], "execute"),))
+
+
+def _renewed(kept: Any, _: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Return an output as the answer to this call."""
+    return {**kept, "call_id": optional_argument(args, kwargs, 1, "item").call_id}
+
+
 def _patch(module: str, owner: str, method: str, read_request: Any, read_response: Any) -> ToolPatch:
     return ToolPatch(
         target=Target(module=f"openai.lib.{module}", owner=owner, method=method),
         read_request=read_request,
         read_response=read_response,
         asynchronous=owner.startswith("Async"),
+        keeps=Keeps(_origin, _renewed) if method == "_execute_function" else None,
     )
 
 

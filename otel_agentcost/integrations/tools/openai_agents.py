@@ -10,10 +10,12 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from otel_agentcost.core.tool_results import Origin
 from otel_agentcost.integrations.patching import Target
 from otel_agentcost.integrations.tools._base import (
     FailurePatch,
     Framework,
+    Keeps,
     ToolPatch,
     ToolRequest,
     ToolResponse,
@@ -59,6 +61,11 @@ def _arguments_invalid(error: BaseException) -> bool:
     return type(error).__name__ == "ModelBehaviorError" and str(error).startswith("Invalid JSON input for tool")
 
 
+def _origin(_: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Origin:
+    """Return the tool, and the object that the application passes to its runs."""
+    return Origin((kwargs["function_tool"], getattr(kwargs["context"], "context", None)))
+
+
 FRAMEWORK = Framework(
     name="openai-agents",
     title="OpenAI Agents SDK",
@@ -70,6 +77,7 @@ FRAMEWORK = Framework(
             read_request=_request,
             read_response=_response,
             deferred=_arguments_invalid,
+            keeps=Keeps(_origin),
             asynchronous=True,
         ),
         FailurePatch(  # since 0.11; in older releases, such a response looks like a result

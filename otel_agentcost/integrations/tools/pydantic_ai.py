@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from otel_agentcost.core.tool_results import Origin
 from otel_agentcost.integrations.patching import Target, optional_argument
 from otel_agentcost.integrations.tools._base import (
     Framework,
+    Keeps,
     ToolPatch,
     ToolRequest,
     ToolResponse,
@@ -39,6 +41,17 @@ def _deferred(error: BaseException) -> bool:
     return type(error).__name__ in _DEFERRED
 
 
+def _origin(_toolset: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Origin:
+    """Return the tool's function and the dependencies that it gets; of other tools, their toolset and these."""
+    tool: Any = optional_argument(args, kwargs, 3, "tool")
+    context = optional_argument(args, kwargs, 2, "ctx")
+    source = getattr(tool, "source_tool", tool)
+    schema: Any = getattr(getattr(source, "call_func", None), "__self__", None)
+    if hasattr(schema, "function") and hasattr(schema, "takes_ctx"):
+        return Origin((schema.function, context.deps if schema.takes_ctx else None))
+    return Origin((getattr(tool, "source_toolset", tool.toolset), context.deps))
+
+
 FRAMEWORK = Framework(
     name="pydantic-ai",
     title="Pydantic AI",
@@ -55,6 +68,7 @@ FRAMEWORK = Framework(
             read_request=_request,
             read_response=_response,
             deferred=_deferred,
+            keeps=Keeps(_origin),
             asynchronous=True,
         ),
     ),

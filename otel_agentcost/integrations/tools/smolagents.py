@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
+from otel_agentcost.core.tool_results import Origin
 from otel_agentcost.integrations.patching import Target
-from otel_agentcost.integrations.tools._base import Framework, ToolPatch, ToolRequest, ToolResponse
+from otel_agentcost.integrations.tools._base import Framework, Keeps, ToolPatch, ToolRequest, ToolResponse
 
 
 def _request(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> ToolRequest:
@@ -28,6 +29,11 @@ def _model_arguments(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     return {**named, **{name: value for name, value in kwargs.items() if name in tool.inputs}}
 
 
+def _origin(tool: Any, _args: tuple[Any, ...], _kwargs: dict[str, Any]) -> Origin | None:
+    """Return the tool; None for the one that ends the run."""
+    return Origin((tool,)) if tool.name != "final_answer" else None
+
+
 def _response(result: Any) -> ToolResponse:
     """Read the result: an `AgentText` is a string of a class of its own."""
     return ToolResponse(str(result) if isinstance(result, str) else result)
@@ -43,6 +49,7 @@ FRAMEWORK = Framework(
             target=Target(module="smolagents.tools", owner="Tool", method="__call__"),
             read_request=_request,
             read_response=_response,
+            keeps=Keeps(_origin),
         ),
     ),
 )

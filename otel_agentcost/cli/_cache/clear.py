@@ -1,0 +1,42 @@
+"""`agentcost cache clear`: remove cached answers and tool results of a tenant, of a user, or all."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from otel_agentcost.cli._cache._store import add_store, shared_store
+from otel_agentcost.core.cache_store import tenant_scope, user_scope
+
+if TYPE_CHECKING:
+    from otel_agentcost.cli import Subparsers
+
+SUMMARY = "Remove cached answers and tool results of a tenant, of a user, or all."
+EXAMPLE = "Example: agentcost cache clear --tenant acme"
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Add the subcommand to `agentcost cache`."""
+    parser = subparsers.add_parser("clear", help=SUMMARY, description=SUMMARY, epilog=EXAMPLE)
+    whose = parser.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--tenant", metavar="NAME", help="What is kept for this tenant.")
+    whose.add_argument("--user", metavar="ID", help="What is kept for this user, where it is kept per user.")
+    whose.add_argument("--all", action="store_true", help="Everything that otel-agentcost keeps there, nothing else.")
+    add_store(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Remove the entries, and say how many they were."""
+    scope: str | None = None
+    if arguments.tenant is not None:
+        scope = tenant_scope(arguments.tenant)
+    elif arguments.user is not None:
+        scope = user_scope(arguments.user)
+    store = shared_store(arguments)
+    try:
+        removed = store.clear(scope)
+    finally:
+        store.close()
+    print(f"{removed:,} {'entry' if removed == 1 else 'entries'} removed.")
+    return 0
