@@ -43,6 +43,7 @@ SLOW = (
     "tests/cli/test_collector_config.py",
     "tests/cli/test_commands.py::test_the_doctor_names_what_it_can_t_patch_and_survives_it",
     "tests/coexistence/test_one_charge.py",
+    "tests/cli/test_newcomer.py",
     "tests/cli/test_run.py::test_a_signal_reaches_the_program",
     "tests/cli/test_run.py::test_a_ctrl_c_reaches_the_program_once",
     "tests/cli/test_run.py::test_a_question_mark_in_the_path_of_a_store_is_part_of_it",

@@ -622,7 +622,8 @@ class Pipeline:
         if call.asks_the_ledger(answer):
             upstream, cost = _charged_where(call, answer, cost)
         if upstream:
-            cost = self._recorder.left_to_upstream(record, tokens, cost)
+            labels = self._labels(call, request.call.model, answer.model)
+            cost = self._recorder.left_to_upstream(record, labels, tokens, cost)
         failure = spans.error_type(error) if error is not None else None
         attributes = spans.answer_attributes(answer, tokens, cost) if record.span.is_recording() else {}
         if record.first_chunk is not None:

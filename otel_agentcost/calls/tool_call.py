@@ -480,7 +480,11 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
         tally = rollup.tally_of(span) or self._parent_tally
         account = SpanAccount(self._attribution, self._outer, run_context.current(self._outer), tally, span)
         self._recorded = True
-        running.recorder.charge_tool_call(account, self.name, usd, unpriced, error, seconds=nanoseconds / 1e9)
+        text = self._arguments_text
+        arguments = text.text if text is not None and not text.opaque and not text.cut else None
+        running.recorder.charge_tool_call(
+            account, self.name, usd, unpriced, error, seconds=nanoseconds / 1e9, arguments=arguments
+        )
 
     def _capture_content(self) -> None:
         if self._arguments_text is not None:

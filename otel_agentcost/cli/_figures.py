@@ -5,13 +5,32 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
 from otel_agentcost.core import money
-from otel_agentcost.guard.allowances import Allowance, Amount, utc
-from otel_agentcost.store.questions import COLUMNS, Spend, Sums, cells, figures, shown
+from otel_agentcost.core.run_tables import BUDGET_HEADS, BUDGET_WORDS, unpriced, usd
+from otel_agentcost.core.spend import Table, table_of
+from otel_agentcost.guard.allowances import Allowance, row, utc
+from otel_agentcost.store.questions import Spend, Sums
+
+__all__ = [
+    "FORMATS",
+    "allowance_json",
+    "allowance_table",
+    "as_float",
+    "as_json",
+    "csv_of",
+    "lines_json",
+    "shielded",
+    "spend_csv",
+    "spend_json",
+    "spend_table",
+    "table",
+    "text_of",
+    "usd",
+]
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 """What a terminal or a spreadsheet takes for more than text."""
@@ -33,30 +52,21 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], words: int) -> st
     return "\n".join(lines)
 
 
-def usd(nusd: int) -> str:
-    """Write billionths of a dollar: `$0.012000`, `-$0.012000`."""
-    return f"{'-' if nusd < 0 else ''}${money.from_nano(abs(nusd)):.6f}"
-
-
 def as_float(nusd: int) -> float:
     """Return billionths of a dollar as dollars, for a program."""
     return money.to_float(money.from_nano(nusd))
 
 
-def unpriced(reasons: Mapping[str, int]) -> Iterator[str]:
-    """Yield why calls are unpriced, the most frequent reason first."""
-    for reason, calls in sorted(reasons.items(), key=lambda each: -each[1]):
-        yield f"unpriced: {calls:,} {'call' if calls == 1 else 'calls'}: {reason}"
+def text_of(found: Table) -> str:
+    """Return a table, or a list of sentences, as text."""
+    if not found.heads:
+        return "\n".join(cell for row in found.rows for cell in row)
+    return table(found.heads, found.rows, found.words)
 
 
 def spend_table(spend: Spend) -> str:
     """Return the lines of an answer, their total, and why calls are unpriced."""
-    rows = [cells(line) for line in spend]
-    words = len(spend.by)
-    if words:
-        rows.append(("total", *[""] * (words - 1), *figures(spend.total)))
-    text = table((*spend.by, *COLUMNS), rows, words)
-    return "\n".join([text, *unpriced(spend.reasons)])
+    return "\n".join([text_of(table_of(spend)), *(f"unpriced: {why}" for why in unpriced(spend.reasons))])
 
 
 def as_json(sums: Sums) -> dict[str, Any]:
@@ -121,28 +131,10 @@ def _shielded(value: object) -> object:
 
 # --- budgets ---
 
-_OF_BUDGETS = ("budget", "whose", "unit", "spent", "reserved", "left", "limit", "resets at")
-
 
 def allowance_table(found: Sequence[Allowance]) -> str:
     """Return budgets as text."""
-    rows = [
-        (
-            each.budget,
-            shown(each.value),
-            each.unit,
-            *(_amount(amount) for amount in (each.spent, each.reserved, each.left, each.limit)),
-            _resets(each),
-        )
-        for each in found
-    ]
-    return table(_OF_BUDGETS, rows, 3)
-
-
-def _resets(each: Allowance) -> str:
-    if each.resets_at is not None:
-        return each.resets_at.strftime("%Y-%m-%d %H:%M %Z")
-    return "as it gets older" if each.rolling is not None else "never"
+    return table(BUDGET_HEADS, list(map(row, found)), BUDGET_WORDS)
 
 
 def allowance_json(each: Allowance) -> dict[str, Any]:
@@ -157,7 +149,3 @@ def allowance_json(each: Allowance) -> dict[str, Any]:
         "resets_at": utc(each.resets_at),
         "rolling_seconds": each.rolling,
     }
-
-
-def _amount(amount: Amount) -> str:
-    return f"${amount:.6f}" if isinstance(amount, Decimal) else f"{amount:,}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TextIO
@@ -12,14 +11,15 @@ from typing import Any, Final, TextIO
 from otel_agentcost.cli import _figures
 from otel_agentcost.cli._run_process import Setup
 from otel_agentcost.cli._shared_ledger import NoSharedLedger, shared_ledger
+from otel_agentcost.core.run_tables import VIEWS, Happened, tables
+from otel_agentcost.core.spend import Table
 from otel_agentcost.errors import AgentCostError
-from otel_agentcost.guard.allowances import Allowance, of_ledger
+from otel_agentcost.guard.allowances import Allowance, of_ledger, row
 from otel_agentcost.guard.ledger import LedgerError
 from otel_agentcost.store.questions import Question, Spend, Sums, dollars, shown
 from otel_agentcost.store.schema import parse_url
-from otel_agentcost.store.sources.sqlite import Called, Happened, SqliteSource
+from otel_agentcost.store.sources.sqlite import Called, SqliteSource
 
-_VIEWS: Final = ("agent", "model", "tool")
 _NOTHING_SEEN: Final = (
     "No model or tool call was seen. If the program made some: otel-agentcost has to be installed in the Python that "
     "runs it, and `agentcost doctor` says what is patched there."
@@ -92,6 +92,10 @@ class Outcome:
         """Return the events of a kind."""
         return [event for event in self.events if event.kind == kind]
 
+    def tables(self) -> list[Table]:
+        """Return the tables of the run."""
+        return tables(self.views, list(map(row, self.budgets)), self.events, self.views["model"].reasons)
+
     def as_json(self) -> dict[str, Any]:
         """Return the run for a program."""
         return {
@@ -109,13 +113,13 @@ class Outcome:
 
 def outcome_of(setup: Setup, command: Sequence[str], code: int, seconds: float) -> Outcome:
     """Return what the store and the ledger have of a run that has ended."""
-    views: dict[str, Spend] = {name: Spend((name,), ()) for name in _VIEWS}
+    views: dict[str, Spend] = {name: Spend((name,), ()) for name in VIEWS}
     events: Sequence[Happened] = ()
     path = parse_url(setup.url).path
     if path.is_file():
         source = SqliteSource(path)
         try:
-            for name in _VIEWS:
+            for name in VIEWS:
                 spend = source.spend(Question(by=(name,), session=setup.session))
                 lines = tuple(line for line in spend.lines if name != "tool" or line.keys[0])
                 views[name] = Spend(spend.by, lines, spend.reasons)
@@ -153,36 +157,10 @@ def bill(outcome: Outcome, url: str | None) -> str:
     head = f"{shown(command)[:100]}: {dollars(outcome.total, exact=True)} in {outcome.seconds:.1f} s"
     if not any(outcome.total) and not outcome.events:
         return f"\n{head}\n{_NOTHING_SEEN}"
-    parts = [head]
-    for name, spend in outcome.views.items():
-        if any(line.keys[0] for line in spend.lines):
-            parts.append(f"by {name}\n{_figures.spend_table(Spend(spend.by, spend.lines))}")
-    if outcome.budgets:
-        parts.append(f"budgets\n{_figures.allowance_table(outcome.budgets)}")
-    for kind, title in (("refusal", "refused calls"), ("loop", "loops"), ("adjustment", "adjustments")):
-        if found := outcome.of_kind(kind):
-            parts.append(f"{title}\n{_events(found)}")
-    reasons = outcome.views["model"].reasons
-    if reasons:
-        parts.append(
-            "unpriced\n"
-            + "\n".join(
-                f"{calls:,} {'call' if calls == 1 else 'calls'}: {shown(why)}" for why, calls in reasons.items()
-            )
-        )
+    parts = [head, *(f"{found.title}\n{_figures.text_of(found)}" for found in outcome.tables())]
     if url is not None:
         parts.append(f"Recorded in {url}: agentcost spend shows it again.")
     return "\n" + "\n\n".join(parts)
-
-
-def _events(events: Sequence[Happened]) -> str:
-    counted = Counter((event.what, event.agent, event.nusd) for event in events)
-    lines: list[str] = []
-    for (what, agent, nusd), times in counted.items():
-        who = f", agent {shown(agent)}" if agent else ""
-        cost = f", {_figures.usd(nusd)}" if nusd else ""
-        lines.append(f"{shown(what)}{who}{cost}" + (f" ({times} times)" if times > 1 else ""))
-    return "\n".join(lines)
 
 
 def _event(event: Happened) -> dict[str, Any]:

@@ -1,12 +1,65 @@
-"""The options of the commands that read the spend store: where it is, and the period."""
+"""The options of the commands that read the spend store: where it is, and the period; and how it is opened."""
 
 from __future__ import annotations
 
 import argparse
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from datetime import tzinfo
+from typing import NamedTuple
 
 from otel_agentcost.cli._data_folder import store_url
-from otel_agentcost.settings import Settings
-from otel_agentcost.store.periods import ALLOWED
+from otel_agentcost.settings import Settings, from_environment
+from otel_agentcost.store.periods import ALLOWED, period
+from otel_agentcost.store.questions import Source
+from otel_agentcost.store.single_calls import Detailed
+from otel_agentcost.store.sources import open_detailed, open_source
+
+
+class Asked(NamedTuple):
+    """The part of a question that these commands share."""
+
+    settings: Settings
+    now: float
+    """The time in seconds since the epoch."""
+    since: float | None
+    until: float | None
+    url: str
+    """The store, or another source."""
+
+    @contextmanager
+    def source(self) -> Generator[Source]:
+        """Open the source, and close it at the end. Raises `AgentCostError`."""
+        source = open_source(self.url)
+        try:
+            yield source
+        finally:
+            source.close()
+
+    @contextmanager
+    def single_calls(self) -> Generator[Detailed]:
+        """Open the source for its single calls, and say on standard error what they lack. Raises `AgentCostError`."""
+        with open_detailed(self.url) as source:
+            if source.lacks:
+                print(source.lacks, file=sys.stderr)
+            yield source
+
+
+def asked(arguments: argparse.Namespace, zone: tzinfo | None = None) -> Asked:
+    """Return the question of the options below.
+
+    Args:
+        arguments: The options.
+        zone: The time zone of days; None for that of the settings.
+
+    Raises:
+        UnclearPeriod: The period cannot be understood.
+    """
+    settings, now = from_environment(), time.time()
+    since, until = period(arguments.since, arguments.until, now, zone or settings.time_zone)
+    return Asked(settings, now, since, until, source_url(arguments, settings))
 
 
 def add_period(parser: argparse.ArgumentParser, default: str) -> None:

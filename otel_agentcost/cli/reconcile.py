@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta, timezone
@@ -14,14 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 from otel_agentcost.cli import _comparison_text as text
 from otel_agentcost.cli import _figures
-from otel_agentcost.cli._store_options import add_source, source_url
+from otel_agentcost.cli._store_options import Asked, add_source, asked
 from otel_agentcost.errors import AgentCostError
-from otel_agentcost.settings import from_environment
 from otel_agentcost.store.bills import bill_source, providers
 from otel_agentcost.store.bills.bill import Ask
-from otel_agentcost.store.periods import ALLOWED, UnclearPeriod, period
+from otel_agentcost.store.periods import ALLOWED, UnclearPeriod
 from otel_agentcost.store.questions import Question
-from otel_agentcost.store.sources import open_detailed
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -68,11 +65,10 @@ def run(arguments: argparse.Namespace) -> int:
     from otel_agentcost.insight.reconcile.proposals import proposals  # noqa: PLC0415 (the same)
     from otel_agentcost.pricebook import open_book  # noqa: PLC0415 (the same)
 
-    now = time.time()
     source = bill_source(arguments.provider)
-    since, until = _days(arguments.since, arguments.until, now)
-    settings = from_environment()
-    url = source_url(arguments, settings)
+    what = asked(arguments, timezone.utc)
+    now = what.now
+    since, until = _days(what)
     with _quiet():
         around = timedelta(days=1)
         ask = Ask(
@@ -84,11 +80,11 @@ def run(arguments: argparse.Namespace) -> int:
             f"The bill of {bill.provider} has nothing for {since} to {until - around}: name other days, and see that "
             "the key or the file is that of the organization whose calls are recorded."
         )
-    book = open_book(arguments.prices if arguments.prices is not None else settings.prices)
+    book = open_book(arguments.prices if arguments.prices is not None else what.settings.prices)
     window = window_of(since, until, datetime.fromtimestamp(now, timezone.utc))
-    asked = Question(since=_start(since - around), until=_start(until + around))
-    with open_detailed(url) as store:
-        comparison = compare(bill, store.each(asked), book, window)
+    question = Question(since=_start(since - around), until=_start(until + around))
+    with what.single_calls() as store:
+        comparison = compare(bill, store.each(question), book, window)
     proposed = proposals(comparison)
     if arguments.write_prices is not None:
         _write_prices(arguments.write_prices, comparison, proposed, book)
@@ -100,13 +96,12 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _days(since: str, until: str | None, now: float) -> tuple[date, date]:
+def _days(what: Asked) -> tuple[date, date]:
     """Return the first UTC day and the first one after the period."""
-    begins, ends = period(since, until, now, timezone.utc)
-    if begins is None:
+    if what.since is None:
         raise UnclearPeriod(f"A bill has no beginning: {ALLOWED.replace('all, ', '')}.")
-    last = _date(now if ends is None else ends - 1)
-    return _date(begins), min(last, _date(now)) + timedelta(days=1)
+    last = _date(what.now if what.until is None else what.until - 1)
+    return _date(what.since), min(last, _date(what.now)) + timedelta(days=1)
 
 
 def _date(at: float) -> date:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Sequence
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from otel_agentcost.cli import _report
-from otel_agentcost.cli._store_options import add_period, add_source, source_url
+from otel_agentcost.cli._store_options import add_period, add_source, asked
 from otel_agentcost.cli.spend import NothingSpent
 from otel_agentcost.guard.allowances import of_ledger
 from otel_agentcost.guard.ledger import open_ledger
@@ -18,10 +17,8 @@ from otel_agentcost.insight.forecast import Allowed, nano
 from otel_agentcost.insight.report import VIEWS, Period, Wanted
 from otel_agentcost.insight.repricing import Repricing
 from otel_agentcost.pricebook import open_book
-from otel_agentcost.settings import Settings, from_environment
-from otel_agentcost.store.periods import period
+from otel_agentcost.settings import Settings
 from otel_agentcost.store.questions import GROUPINGS, SINGLE, Question, UnclearQuestion, groupings
-from otel_agentcost.store.sources import open_source
 
 if TYPE_CHECKING:
     from otel_agentcost.cli import Subparsers
@@ -54,11 +51,10 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the report."""
-    settings = from_environment()
-    now = time.time()
-    since, until = period(arguments.since, arguments.until, now, settings.time_zone)
+    what = asked(arguments)
+    settings, now = what.settings, what.now
     wanted = Wanted(
-        period=Period(since, until),
+        period=Period(what.since, what.until),
         now=now,
         zone=settings.time_zone,
         offline=frozenset(filter(None, map(str.strip, arguments.offline.split(",")))),
@@ -67,16 +63,12 @@ def run(arguments: argparse.Namespace) -> int:
         advice=not arguments.no_recommendations,
         by=tuple((name,) for name in VIEWS) if arguments.by is None else (_groupings(arguments.by),),
     )
-    url = source_url(arguments, settings)
-    source = open_source(url)
-    try:
-        if not source.spend(Question(since=since, until=until)).lines:
-            raise NothingSpent.since(arguments.since, arguments.until, url)
+    with what.source() as source:
+        if not source.spend(Question(since=what.since, until=what.until)).lines:
+            raise NothingSpent.since(arguments.since, arguments.until, what.url)
         repricing = Repricing(open_book(settings.prices, settings.private_addresses))
         for piece in _report.pieces(arguments.format, source, wanted, repricing):
             sys.stdout.write(piece)
-    finally:
-        source.close()
     return 0
 
 

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from typing import TYPE_CHECKING
 
 from otel_agentcost.cli import _figures
-from otel_agentcost.cli._store_options import add_period, add_source, source_url
+from otel_agentcost.cli._store_options import add_period, add_source, asked
 from otel_agentcost.diagnostics import without_password
 from otel_agentcost.errors import AgentCostError
-from otel_agentcost.settings import from_environment
-from otel_agentcost.store.periods import period
 from otel_agentcost.store.questions import GROUPINGS, SINGLE, Question, groupings
-from otel_agentcost.store.sources import open_source
 
 if TYPE_CHECKING:
     from otel_agentcost.cli import Subparsers
@@ -54,17 +50,11 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the answer."""
-    settings = from_environment()
-    begins, ends = period(arguments.since, arguments.until, time.time(), settings.time_zone)
-    question = Question(by=groupings(arguments.by), since=begins, until=ends, zone=settings.time_zone)
-    url = source_url(arguments, settings)
-    source = open_source(url)
-    try:
-        spend = source.spend(question)
-    finally:
-        source.close()
+    by, what = groupings(arguments.by), asked(arguments)
+    with what.source() as source:
+        spend = source.spend(Question(by=by, since=what.since, until=what.until, zone=what.settings.time_zone))
     if not spend.lines:
-        raise NothingSpent.since(arguments.since, arguments.until, url)
+        raise NothingSpent.since(arguments.since, arguments.until, what.url)
     if arguments.format == "json":
         print(json.dumps(_figures.spend_json(spend), indent=2))
     elif arguments.format == "csv":

@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from otel_agentcost.cli import _figures
-from otel_agentcost.cli._store_options import add_period, add_source, source_url
+from otel_agentcost.cli._store_options import add_period, add_source, asked
 from otel_agentcost.cli.spend import NothingSpent
 from otel_agentcost.core import hints
 from otel_agentcost.errors import AgentCostError
-from otel_agentcost.settings import from_environment
-from otel_agentcost.store.periods import period
 from otel_agentcost.store.questions import Question, shown
-from otel_agentcost.store.sources import open_detailed
 
 if TYPE_CHECKING:
     from otel_agentcost.cli import Subparsers
@@ -74,9 +70,8 @@ def run(arguments: argparse.Namespace) -> int:
     from otel_agentcost.insight.what_if import Change, what_if  # noqa: PLC0415 (the price book)
     from otel_agentcost.pricebook import open_book  # noqa: PLC0415 (the same)
 
-    settings = from_environment()
-    begins, ends = period(arguments.since, arguments.until, time.time(), settings.time_zone)
-    url = source_url(arguments, settings)
+    what = asked(arguments)
+    settings = what.settings
     book = open_book(settings.prices, settings.private_addresses)
     change = Change(
         swaps=tuple(_swap(each, book) for written in arguments.price for each in written.split(",")),
@@ -86,10 +81,10 @@ def run(arguments: argparse.Namespace) -> int:
         base_url=arguments.base_url,
         time_to_live=cast("TimeToLive | None", arguments.cache),
     )
-    asked = Question(since=begins, until=ends)
-    with open_detailed(url) as source:
-        answer = what_if(lambda: source.each(asked), book, change)
-    _check(answer, change.swaps, arguments, url)
+    question = Question(since=what.since, until=what.until)
+    with what.single_calls() as source:
+        answer = what_if(lambda: source.each(question), book, change)
+    _check(answer, change.swaps, arguments, what.url)
     _print(answer, arguments.format)
     return 0
 
@@ -147,6 +142,10 @@ def _check(answer: Answer, swaps: Sequence[Swap], arguments: argparse.Namespace,
     refused = [line for line in answer.lines if line.sure == "refused"]
     if swaps and refused and all(line.becomes == line.model for line in answer.lines):
         raise UnclearChange(f"Nothing can be said of {refused[0].model}: {refused[0].why}.")
+    if arguments.terms and refused and all(line.sure in ("refused", "kept") for line in answer.lines):
+        raise UnclearChange(
+            f"Nothing can be said of {refused[0].model} with {', '.join(arguments.terms):.80}: {refused[0].why}."
+        )
 
 
 def _print(answer: Answer, form: str) -> None:

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timezone, tzinfo
-from decimal import Decimal
 from typing import NamedTuple
 
 from otel_agentcost.core import money
 from otel_agentcost.core.budgets import WRITTEN, Budget, Period, Scope, overlapping, period, rolling_seconds
 from otel_agentcost.core.ledger import UNITS, Ledger, Standing, Unit
-
-Amount = Decimal | int
-"""US dollars, or a whole number of the unit."""
+from otel_agentcost.core.run_tables import Amount, budget_row
 
 _NAMELESS: frozenset[Scope] = frozenset({"total"})
 """Scopes with one value, which need no call to be known."""
@@ -41,6 +38,21 @@ class Allowance(NamedTuple):
     """The end of the window; None for a budget without one, and for a rolling window, which has none."""
     rolling: int | None = None
     """The seconds of a rolling window, in which spend is freed as it gets older; None for others."""
+
+
+def row(each: Allowance) -> tuple[str, ...]:
+    """Return the row of an allowance, for people."""
+    return budget_row(
+        each.budget,
+        each.value,
+        each.unit,
+        each.spent,
+        each.reserved,
+        each.left,
+        each.limit,
+        each.resets_at,
+        each.rolling,
+    )
 
 
 def of(

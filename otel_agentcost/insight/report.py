@@ -16,7 +16,7 @@ from otel_agentcost.insight.recommendations import Evidence, Finding, findings
 from otel_agentcost.insight.repricing import Repricing
 from otel_agentcost.insight.trend import CELLS, Change, change
 from otel_agentcost.store.periods import UnclearPeriod
-from otel_agentcost.store.questions import TIMES, Line, Question, Source, Spend, Sums, answer
+from otel_agentcost.store.questions import TIMES, Line, Question, Source, Spend, Sums, UnclearQuestion, answer
 from otel_agentcost.store.single_calls import Dear, Detailed
 
 VIEWS: Final = ("day", "model", "provider", "agent", "user", "team", "feature", "tool")
@@ -138,13 +138,15 @@ def report_of(source: Source, wanted: Wanted, repricing: Repricing) -> Report:
         if kept > (since or 0.0):
             moment = datetime.fromtimestamp(kept, wanted.zone)
             notes.append(f"Single calls are kept since {moment:%Y-%m-%d %H:%M}: runs and recommendations begin there.")
+        if source.lacks:
+            notes.append(source.lacks)
         recent = replace(asked, since=max(kept, since or 0.0))
         runs = source.dearest(recent, RUNS)
         found = findings(_evidence(source, recent, wanted, repricing, daily.total), source.each(recent))
     before, changed, no_trend = None, None, ""
     try:
         before, changed = _trend(source, asked, wanted, repricing)
-    except UnclearPeriod as error:  # the period itself has its answer
+    except (UnclearPeriod, UnclearQuestion) as error:  # the period itself has its answer; spans do not have all terms
         no_trend = f"There is no trend. {error}"
     month, budgets = _ahead(source, wanted, notes)
     return Report(
@@ -202,6 +204,7 @@ def _evidence(source: Detailed, asked: Question, wanted: Wanted, repricing: Repr
         errors=source.spend(replace(asked, by=("error", "agent", "price"))),
         loops=source.loops(asked),
         repeated=source.repeated(asked),
+        repeated_tools=source.repeated_tools(asked),
         offline=wanted.offline,
         cheaper=cheaper,
     )

@@ -7,6 +7,7 @@ A short text that can be guessed can be confirmed by its fingerprint, as with an
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Mapping
 from hashlib import blake2b
@@ -14,11 +15,21 @@ from typing import Any, Final, NamedTuple, cast
 
 from otel_agentcost.core import semconv
 from otel_agentcost.diagnostics import reraise_foreign
+from otel_agentcost.store.offered_tools import PLACES, Definitions, definitions
 
 SIZE: Final = 8
 """Bytes of a fingerprint."""
 
-_FIRST: Final = ("tools", "functions", "system", "instructions", "systemInstruction", "system_instruction", "config")
+_FIRST: Final = (
+    "tools",
+    "functions",
+    "toolConfig",
+    "system",
+    "instructions",
+    "systemInstruction",
+    "system_instruction",
+    "config",
+)
 _THEN: Final = ("messages", "input", "contents", "prompt")
 _NO_CONTENT: Final = frozenset(
     {
@@ -66,8 +77,12 @@ class Fingerprints(NamedTuple):
     """The fingerprints of one request."""
 
     request: bytes | None
-    """That of the whole request; None if its body is not all of it."""
+    """That of the whole request, or of a tool's call; None if its body is not all of it."""
     segments: tuple[bytes, ...]
+    characters: int = 0
+    """The characters of the segments, as JSON."""
+    tools: tuple[bytes, Definitions] | None = None
+    """The fingerprint of the tools that the request offers, and their names and sizes; None if it offers none."""
 
 
 def snapshot(body: Any) -> Any:
@@ -90,27 +105,64 @@ def of(body: Any, operation: str = "") -> Fingerprints | None:
         return None
     fields = cast("Mapping[str, Any]", body)
     try:
-        segments = [_segment(name, fields[name]) for name in _FIRST if name in fields and _is_given(fields[name])]
+        found = [_segment(name, fields[name]) for name in _FIRST if name in fields and _is_given(fields[name])]
         for name in _THEN:
             value = fields.get(name)
             if isinstance(value, (list, tuple)):
-                segments += [_segment("", message) for message in cast("list[Any]", value)]
+                found += _messages(cast("list[Any]", value))
             elif _is_given(value):
-                segments.append(_segment("", value))
+                found.append(_segment("", value))
+        segments, lengths = zip(*found, strict=True) if found else ((), ())
+        characters = sum(lengths)
+        tools = _offered(fields) if not PLACES.isdisjoint(fields) else None
         rest = {
             name: value
             for name, value in fields.items()
             if name not in _NO_CONTENT and name not in _FIRST and name not in _THEN and _is_given(value)
         }
-        whole = blake2b(_segment("rest", rest), digest_size=SIZE) if _is_whole(fields, operation) else None
+        whole = blake2b(_segment("rest", rest)[0], digest_size=SIZE) if _is_whole(fields, operation) else None
     except Exception as error:  # objects of the application, a circle, a change meanwhile: the row goes without
         reraise_foreign(error)
         return None
     if whole is None:
-        return Fingerprints(None, tuple(segments))
+        return Fingerprints(None, segments, characters, tools)
     for segment in segments:
         whole.update(segment)
-    return Fingerprints(whole.digest(), tuple(segments))
+    return Fingerprints(whole.digest(), segments, characters, tools)
+
+
+def of_tool(name: str, arguments: str) -> Fingerprints:
+    """Return the fingerprint of a tool's call. The order of its arguments does not matter.
+
+    Args:
+        name: The name of the tool.
+        arguments: Its arguments as text, such as JSON.
+    """
+    with contextlib.suppress(ValueError, RecursionError):  # no JSON: as it is
+        arguments = _ENCODE(json.loads(arguments))
+    text = f"{name}\0{arguments}".encode("utf-8", "surrogatepass")
+    return Fingerprints(blake2b(text, digest_size=SIZE).digest(), ())
+
+
+def _offered(fields: Mapping[str, Any]) -> tuple[bytes, Definitions] | None:
+    """Return the fingerprint of the tools that a request offers, and their names and sizes. The latest are kept."""
+    mark = _mark([fields.get(name) for name in _IN_ORDER])
+    found = _OFFERED.get(mark) if mark is not None else None
+    if found is None:
+        tools = definitions(fields, lambda value: len(_ENCODE(value)))
+        found = (_segment("offered", tools)[0], tools) if tools else None
+        if mark is not None and found is not None:
+            if len(_OFFERED) >= _LISTS:
+                _OFFERED.clear()
+            _OFFERED[mark] = found
+    return found
+
+
+_OFFERED: Final = dict[int, tuple[bytes, Definitions]]()
+"""Tools by the mark of what offers them."""
+
+_IN_ORDER: Final = sorted(PLACES)
+_LISTS: Final = 500
 
 
 def _is_whole(fields: Mapping[str, Any], operation: str) -> bool:
@@ -122,7 +174,7 @@ def _is_whole(fields: Mapping[str, Any], operation: str) -> bool:
     for part in (fields, fields.get("extra_body")):
         if isinstance(part, Mapping):
             named = cast("Mapping[str, Any]", part)
-            if any(name in named and _is_given(named[name]) for name in _ELSEWHERE):
+            if not _ELSEWHERE.isdisjoint(named) and any(_is_given(named.get(name)) for name in _ELSEWHERE):
                 return False
     prompts = _THEN[:-1] if operation == semconv.GENERATE_CONTENT else _THEN
     return any(name in fields and _is_given(fields[name]) for name in prompts)
@@ -132,14 +184,31 @@ def _is_given(value: object) -> bool:
     return type(value).__name__ not in _ABSENT
 
 
-def _segment(name: str, value: object) -> bytes:
-    """Return the fingerprint of a part of a request. Requests repeat their history, so the latest ones are kept."""
+def _messages(messages: list[Any]) -> list[tuple[bytes, int]]:
+    """Return the fingerprints and the characters of messages. Most of them are known, and have texts only."""
+    found: list[tuple[bytes, int]] = []
+    for message in messages:
+        known = None
+        if message.__class__ is dict:
+            fields: dict[str, object] = message
+            if _TEXTS.issuperset(map(type, fields.values())):
+                known = _KNOWN.get(("", hash(tuple(fields.items()))))
+        found.append(known if known is not None else _segment("", message))
+    return found
+
+
+def _segment(name: str, value: object) -> tuple[bytes, int]:
+    """Return the fingerprint and the characters of a part of a request.
+
+    Requests repeat their history, so those of the latest parts are kept.
+    """
     mark = _mark(value)
     key = (name, mark)
     found = _KNOWN.get(key) if mark is not None else None
     if found is None:
         text = _ENCODE(value)
-        found = blake2b(f"{name}\0{text}".encode("utf-8", "surrogatepass"), digest_size=SIZE).digest()
+        digest = blake2b(f"{name}\0{text}".encode("utf-8", "surrogatepass"), digest_size=SIZE).digest()
+        found = digest, len(text)
         if mark is not None:
             if len(_KNOWN) >= _AT_MOST:
                 _KNOWN.clear()
@@ -147,8 +216,8 @@ def _segment(name: str, value: object) -> bytes:
     return found
 
 
-_KNOWN: Final = dict[tuple[str, int | None], bytes]()
-"""Fingerprints by the name and the mark of their part: no content is kept."""
+_KNOWN: Final = dict[tuple[str, int | None], tuple[bytes, int]]()
+"""Fingerprints and characters by the name and the mark of their part: no content is kept."""
 
 _TEXTS: Final = frozenset({str, type(None)})
 

@@ -6,11 +6,18 @@ import base64
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Collection
 from http.client import HTTPException
 from typing import Final, NamedTuple
 
+from otel_agentcost.errors import AgentCostError
+
 TIMEOUT: Final = 60.0
 """Seconds to wait for an answer."""
+
+
+class UnclearAddress(AgentCostError):
+    """The address of a server cannot be understood. The text is one sentence that shows the correct form."""
 
 
 class RemoteError(Exception):
@@ -32,12 +39,32 @@ class Address(NamedTuple):
     """What else is after the question mark."""
 
 
-def parse_url(url: str, port: int, secure_port: int) -> Address:
-    """Return the parts of a URL. The ports are those that apply if it names none.
+def parse_url(url: str, server: str, allowed: str, ports: tuple[int, int], options: Collection[str] = ()) -> Address:
+    """Return the parts of a URL.
+
+    Args:
+        url: The URL.
+        server: The name of the server, for people.
+        allowed: The correct form, for people.
+        ports: The ports that apply if it names none: of HTTP, and of HTTPS.
+        options: What may be after the question mark beside `secure`.
 
     Raises:
-        ValueError: It cannot be understood.
+        UnclearAddress: It cannot be understood.
     """
+    try:
+        address = _parsed(url, *ports)
+    except ValueError as error:
+        raise UnclearAddress(f"The address of {server} cannot be understood ({error}): write {allowed}.") from error
+    unknown = sorted(address.options.keys() - set(options))
+    if unknown:
+        raise UnclearAddress(
+            f"The address of {server} cannot be understood ({unknown[0]!r:.40} is no option): write {allowed}."
+        )
+    return address
+
+
+def _parsed(url: str, port: int, secure_port: int) -> Address:
     parts = urllib.parse.urlsplit(url)
     given = dict(urllib.parse.parse_qsl(parts.query))
     secure = given.pop("secure", "false").lower()

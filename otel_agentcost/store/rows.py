@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from decimal import Decimal
+from functools import lru_cache
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
@@ -54,6 +55,8 @@ class Row(NamedTuple):
     trace: bytes | None
     span: bytes | None
     prints: Fingerprints | None
+    root: bytes | str | None = None
+    """The outermost run; None if that is `run`."""
 
 
 class Event(NamedTuple):
@@ -78,7 +81,7 @@ def row_of(at: float, call: Settled, body: Any, book: str) -> Row:
     """
     cost, answer, unpriced = call.cost, call.answer, call.cost.unpriced
     operation, provider, requested, served = call.names
-    terms = dict((*(call.call.terms if call.call is not None else ()), *(answer.terms if answer is not None else ())))
+    given = (*(call.call.terms if call.call is not None else ()), *(answer.terms if answer is not None else ()))
     who = call.who
     dims = (
         provider,
@@ -87,7 +90,7 @@ def row_of(at: float, call: Settled, body: Any, book: str) -> Row:
         operation,
         cost.price or "",
         book if cost.price is not None else "",
-        ",".join(f"{name}={value}" for name, value in sorted(terms.items())),
+        ",".join(f"{name}={value}" for name, value in sorted(dict(given).items())) if given else "",
         _source(call),
         unpriced or "",
         call.error or "",
@@ -111,7 +114,8 @@ def row_of(at: float, call: Settled, body: Any, book: str) -> Row:
         run=_id(call.run),
         trace=call.trace_id.to_bytes(16, "big") if call.trace_id else None,
         span=call.span_id.to_bytes(8, "big") if call.span_id else None,
-        prints=fingerprints.of(body, operation) if body is not None else None,
+        prints=_prints(call, body, operation),
+        root=_id(call.root) if call.root != call.run else None,
     )
 
 
@@ -119,6 +123,12 @@ def event_of(at: float, kind: EventKind, what: str, agent: str | None, usd: Deci
     """Return the row of an event. The arguments are those of `Receiver.event`."""
     nusd = money.to_nano(usd) if usd is not None else None
     return Event(at, kind, _text(what), _text(agent or ""), nusd, trace_id.to_bytes(16, "big") if trace_id else None)
+
+
+def _prints(call: Settled, body: Any, operation: str) -> Fingerprints | None:
+    if call.tool is not None:
+        return fingerprints.of_tool(call.tool, call.arguments) if call.arguments is not None else None
+    return fingerprints.of(body, operation) if body is not None else None
 
 
 def sums_of(row: Row) -> tuple[int, ...]:
@@ -202,6 +212,7 @@ def _id(value: str | None) -> bytes | str | None:
         return value
 
 
+@lru_cache(maxsize=10_000)
 def _text(text: str) -> str:
     """Return a text as a database can hold it: short, and without halves of surrogate pairs."""
     if len(text) <= _LONGEST and text.isascii():

@@ -1,8 +1,9 @@
 """The tables of a store in SQLite: how they are made, found, brought forward, and refused if they are of the future.
 
-`dims` holds each combination of what calls are grouped by, once. `call` has a row for each charged call, for some
-weeks. `hour` has the sums of each hour and combination, for good. A row goes into `call` and `hour` in one transaction,
-so that both always say the same. `event` has loops, refusals and adjustments, as long as calls.
+`dims` holds each combination of what calls are grouped by, once, and `toolset` each list of tools that requests offer.
+`call` has a row for each charged call, for some weeks. `hour` has the sums of each hour and combination, for good. A
+row goes into `call` and `hour` in one transaction, so that both always say the same. `event` has loops, refusals and
+adjustments, as long as calls.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from urllib.parse import parse_qsl
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.store.questions import DIMS
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Version of the tables below."""
 
 APPLICATION: Final = 0x61677331
@@ -52,8 +53,9 @@ CREATE TABLE call (
     calls INTEGER NOT NULL, resolves INTEGER NOT NULL, nusd INTEGER, saved INTEGER,
     input INTEGER, cache_read INTEGER, cache_write INTEGER, output INTEGER, reasoning INTEGER, units TEXT,
     ms INTEGER, stop TEXT, conversation TEXT, run BLOB, trace BLOB, span BLOB,
-    request BLOB, base INTEGER, segments BLOB
+    request BLOB, base INTEGER, segments BLOB, root BLOB, characters INTEGER, tools INTEGER
 );
+CREATE TABLE toolset (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, definitions TEXT NOT NULL);
 CREATE INDEX call_at ON call (at);
 CREATE TABLE hour (
     hour INTEGER NOT NULL, dims INTEGER NOT NULL, {", ".join(f"{name} INTEGER NOT NULL" for name in SUMS)},
@@ -68,8 +70,25 @@ PRAGMA application_id = {APPLICATION};
 PRAGMA user_version = {VERSION};
 """
 
-MIGRATIONS: dict[int, str] = {}
-"""The statements that bring tables of a version forward to the next one, by that version. The first one is current."""
+MIGRATIONS: dict[int, str] = {
+    1: """
+ALTER TABLE call ADD COLUMN root BLOB;
+ALTER TABLE call ADD COLUMN characters INTEGER;
+ALTER TABLE call ADD COLUMN tools INTEGER;
+CREATE TABLE toolset (id INTEGER PRIMARY KEY, digest BLOB NOT NULL UNIQUE, definitions TEXT NOT NULL);
+""",
+}
+"""The statements that bring tables of a version forward to the next one, by that version."""
+
+_READ_AS: Final = {
+    1: """
+CREATE TEMP VIEW call AS SELECT *, NULL AS root, NULL AS characters, NULL AS tools FROM main.call;
+CREATE TEMP TABLE toolset (id INTEGER PRIMARY KEY, digest BLOB, definitions TEXT);
+""",
+}
+"""The statements by which a reader sees tables of an older version like those of this one, by that version. A file that
+is only read is not changed.
+"""
 
 
 class StoreError(AgentCostError):
@@ -165,8 +184,11 @@ def open_for_reading(path: Path) -> sqlite3.Connection:
         connection.close()
         raise StoreError(f"{path} is no store of otel-agentcost: name the file that OTEL_AGENTCOST_RECORD names.")
     if version != VERSION:
-        connection.close()
-        raise newer(path, version) if version > VERSION else older(path, version)
+        statements = _READ_AS.get(version)
+        if statements is None:
+            connection.close()
+            raise newer(path, version) if version > VERSION else older(path, version)
+        _execute(connection, statements)
     return connection
 
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from otel_agentcost.core.usage import NO_TOKENS, Count, Tokens
 from otel_agentcost.store import fingerprints
+from otel_agentcost.store.offered_tools import Definitions
 from otel_agentcost.store.questions import Question, Source, Sums, UnclearQuestion
 from otel_agentcost.store.rows import counts_of
 
@@ -93,6 +94,10 @@ class Recorded(NamedTuple):
     segments: bytes | None
     resolves: int = 0
     """1 if a call that was recorded as unpriced has its whole cost by this row."""
+    characters: int | None = None
+    """The characters of the prompt and the tools, as JSON; None if they are not known."""
+    offered: Definitions = ()
+    """The tools that the request offers: their names, and the characters of their definitions."""
 
     @property
     def counts(self) -> Mapping[str, Count]:
@@ -142,7 +147,7 @@ class Dear(NamedTuple):
 
 
 class Repeated(NamedTuple):
-    """A request that was sent again and again for one user or tenant."""
+    """A request that was sent, or a tool that was called, again and again for one user or tenant."""
 
     names: Names
     """Those of its first call."""
@@ -156,6 +161,9 @@ class Repeated(NamedTuple):
 @runtime_checkable
 class Detailed(Source, Protocol):
     """A source that has single calls, too."""
+
+    lacks: str
+    """A sentence about what its calls do not have; empty if they have everything."""
 
     def hold(self) -> None:
         """Answer all further questions from what is there now, so that they agree while others write."""
@@ -181,6 +189,10 @@ class Detailed(Source, Protocol):
         """Yield the requests of a period that were sent more than once for one tenant or user."""
         ...
 
+    def repeated_tools(self, question: Question) -> Iterator[Repeated]:
+        """Yield the tool calls that were made more than once in one run (outside of runs: on one UTC day)."""
+        ...
+
     def loops(self, question: Question) -> tuple[int, int]:
         """Return the number of loops that were found in a period, and the billionths of a dollar that they wasted."""
         ...
@@ -198,4 +210,6 @@ def detailed(source: Source, where: str) -> Detailed:
     """
     if isinstance(source, Detailed):
         return source
-    raise NoSingleCalls(f"{where} has no single calls: name a store such as sqlite:////path/to/file.")
+    raise NoSingleCalls(
+        f"{where} has no single calls: name a store such as sqlite:////path/to/file, or where the spans are."
+    )

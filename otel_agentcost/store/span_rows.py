@@ -6,14 +6,17 @@ priced. A model call without a price counts as unpriced: its dollars are not kno
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 from otel_agentcost.core import aliases, money, semconv
-from otel_agentcost.store.questions import Sums, UnclearQuestion
+from otel_agentcost.core.usage import Tokens
+from otel_agentcost.store.questions import DIMS, Sums, UnclearQuestion
+from otel_agentcost.store.rows import Event, Row
 
-ABSENT: Final = ("book", "terms", "run")
+ABSENT: Final = ("book", "terms", "run", "nested_run")
 """Groupings that spans do not have."""
 
 CALLS: Final = (semconv.CHAT, semconv.TEXT_COMPLETION, semconv.GENERATE_CONTENT, semconv.EMBEDDINGS)
@@ -28,7 +31,7 @@ NO_AMOUNT: Final = "its dollars are no amount"
 TOOL_KINDS: Final = ((aliases.SPAN_KIND, "TOOL"), (aliases.ENTITY_KIND, "tool"))
 """Attributes that mark tool calls of other instrumentations, and their values."""
 
-Attribute = str | int | float | bool | None
+Attribute = str | int | float | bool | list[str] | None
 
 
 class SpanRow(NamedTuple):
@@ -90,6 +93,70 @@ def row_of(span: Mapping[str, Attribute], scope: str, trace: str, link: str) -> 
     )
     return SpanRow(keys, sums)
 
+
+def call_of(row: SpanRow, at: float, span_id: str, seconds: float | None, span: Mapping[str, Attribute]) -> Row:
+    """Return the row of the store for a span.
+
+    Args:
+        row: Its figures.
+        at: The time of its end, in seconds since the epoch.
+        span_id: Its id, in hexadecimal digits.
+        seconds: Its duration; None if it is not known.
+        span: Attributes: the finish reasons (as a list, or as a text in JSON), the tier, the calls that it resolves.
+    """
+    keys, sums = row
+    tier = _text(span, semconv.OPENAI_RESPONSE_TIER)
+    terms = ["processing=batch"] if semconv.BATCH_LINES in span else []
+    terms += [f"service_tier={tier}"] if tier in TIERS else []
+    dims = {**dict.fromkeys(DIMS, ""), **keys, "terms": ",".join(terms)}
+    tokens = Tokens(sums.input, sums.output, sums.cache_read, sums.cache_write, sums.reasoning)
+    return Row(
+        at=at,
+        dims=tuple(dims[name] for name in DIMS),
+        calls=sums.calls,
+        tools=sums.tools,
+        resolves=_number(span, semconv.RESOLVES, 0),
+        unpriced=int(bool(keys["unpriced"])),
+        nusd=sums.nusd if sums.priced else None,
+        saved=sums.saved or None,
+        tokens=tokens if tokens.input or tokens.output else None,
+        units=None,
+        ms=round(seconds * 1000) if seconds is not None else None,
+        stop=_joined(span.get(semconv.FINISH_REASONS)) or None,
+        conversation=keys["conversation"] or None,
+        run=None,
+        trace=_bytes(keys["trace"]),
+        span=_bytes(span_id),
+        prints=None,
+    )
+
+
+def loop_of(at: float, attributes: Mapping[str, Attribute]) -> Event:
+    """Return the row of a loop that a span has an event of."""
+    wasted = _amount(attributes.get(semconv.LOOP_WASTED))
+    what = f"{_text(attributes, semconv.LOOP_RULE)}, {_text(attributes, semconv.LOOP_REPEATS)} times"
+    return Event(at, "loop", what, "", money.to_nano(wasted) if wasted is not None else None, None)
+
+
+def _joined(value: object) -> str:
+    """Return finish reasons as the store has them."""
+    if isinstance(value, str) and value.startswith("["):
+        try:
+            value = json.loads(value)
+        except ValueError:
+            return ""
+    return ",".join(map(str, cast("list[object]", value))) if isinstance(value, (list, tuple)) else str(value or "")
+
+
+def _bytes(written: str) -> bytes | None:
+    try:
+        return bytes.fromhex(written) or None
+    except ValueError:
+        return None
+
+
+TIERS: Final = frozenset({"flex", "priority", "scale"})
+"""Service tiers of OpenAI that are terms of a price. Others are standard."""
 
 WHO: Final = {
     "agent": semconv.AGENT,
@@ -158,7 +225,7 @@ def _amount(value: Attribute) -> Decimal | None:
 
 def _number(span: Mapping[str, Attribute], name: str, default: int) -> int:
     value = span.get(name)
-    if isinstance(value, bool) or value is None:
+    if isinstance(value, bool | list) or value is None:
         return default
     try:
         return int(value)

@@ -15,6 +15,11 @@ COLUMNS: Final = ("Timestamp", "Duration", "TraceId", "SpanId", "ScopeName", "Sp
 SLOT: Final = 900
 """Seconds: hours and days of every time zone begin at such times."""
 
+PAGE: Final = 20_000
+"""Single calls of one query."""
+
+_END: Final = "(toUnixTimestamp64Nano(Timestamp) + toInt64(Duration))"
+
 _LONGEST: Final = 7 * 86_400
 """Seconds that a call lasts at most. The table is sorted by the starts of spans, and a call counts at its end."""
 
@@ -28,23 +33,61 @@ def statement(table: str, question: Question, keys: Sequence[str], *, timed: boo
         keys: Its groupings without those of time.
         timed: True if it has a grouping of time.
     """
-    end = "(toUnixTimestamp64Nano(Timestamp) + toInt64(Duration))"
-    period = [f"{end} >= {round(question.since * 1e9)}"] if question.since is not None else []
-    if question.since is not None:
-        period.append(f"Timestamp >= fromUnixTimestamp64Nano({round((question.since - _LONGEST) * 1e9)})")
-    if question.until is not None:
-        nanoseconds = round(question.until * 1e9)
-        period += [f"{end} < {nanoseconds}", f"Timestamp < fromUnixTimestamp64Nano({nanoseconds})"]
-    slot = f"intDiv({end}, {SLOT * 10**9})" if timed else "0"
+    slot = f"intDiv({_END}, {SLOT * 10**9})" if timed else "0"
     columns = [f"{sql} AS {name}" for name, sql in _VALUES.items()]
     # A batch that the exporter sends again is there twice.
     inner = (
         f"SELECT {slot} AS slot, {', '.join(columns)} FROM {table} "  # noqa: S608 - constants, and a checked name
-        f"WHERE {' AND '.join([*period, _COUNTED])} LIMIT 1 BY TraceId, SpanId"
+        f"WHERE {' AND '.join([*_period(question), _COUNTED])} LIMIT 1 BY TraceId, SpanId"
     )
     chosen = ", ".join(("slot", *(f"key_{name}" for name in keys), "key_unpriced"))
     sums = ", ".join(f"toString(sum({name}))" for name in Sums._fields)
     return f"SELECT {chosen}, {sums} FROM ({inner}) GROUP BY {chosen}"  # noqa: S608 - the same
+
+
+def single_calls(table: str, question: Question, after: tuple[int, str, str] | None) -> str:
+    """Return the query for a page of single calls: the columns of `SINGLE`, in the order of time.
+
+    Args:
+        table: The table of spans.
+        question: The question, of which the period matters.
+        after: The end, the trace and the span of the last call of the page before; None for the first page.
+    """
+    period = _period(question)
+    if after is not None:
+        ends, trace, span = after
+        period.append(f"({_END}, TraceId, SpanId) > ({ends}, {trace!r}, {span!r})")
+    columns = [f"{sql} AS {name}" for name, sql in {**_VALUES, **_OF_SPAN}.items()]
+    inner = (
+        f"SELECT {', '.join(columns)} FROM {table} "  # noqa: S608 - constants, and a checked name
+        f"WHERE {' AND '.join([*period, _COUNTED])} ORDER BY ends, trace, span LIMIT 1 BY trace, span LIMIT {PAGE}"
+    )
+    return f"SELECT {', '.join(SINGLE)} FROM ({inner}) ORDER BY ends, trace, span"  # noqa: S608 - the same
+
+
+def loops(table: str, question: Question) -> str:
+    """Return the query for the loops that were found in a period: their times in nanoseconds, and their attributes."""
+    where = " AND ".join([*_period(question), f"has(Events.Name, '{semconv.E_LOOP}')"])
+    inner = (
+        "SELECT Events.Timestamp AS times, Events.Name AS names, Events.Attributes AS maps "  # noqa: S608 - constants
+        f"FROM {table} WHERE {where} LIMIT 1 BY TraceId, SpanId"
+    )
+    return (
+        "SELECT toString(toUnixTimestamp64Nano(at)), attributes "  # noqa: S608 - the same
+        f"FROM ({inner}) ARRAY JOIN times AS at, names AS name, maps AS attributes WHERE name = '{semconv.E_LOOP}'"
+    )
+
+
+def _period(question: Question) -> list[str]:
+    """Return the conditions of a period."""
+    period: list[str] = []
+    if question.since is not None:
+        period.append(f"{_END} >= {round(question.since * 1e9)}")
+        period.append(f"Timestamp >= fromUnixTimestamp64Nano({round((question.since - _LONGEST) * 1e9)})")
+    if question.until is not None:
+        nanoseconds = round(question.until * 1e9)
+        period += [f"{_END} < {nanoseconds}", f"Timestamp < fromUnixTimestamp64Nano({nanoseconds})"]
+    return period
 
 
 def _attribute(name: str) -> str:
@@ -134,3 +177,18 @@ _VALUES: Final = {
     "saved": f"ifNull({_NANO.format(_SAVED)}, 0)",
 }
 """What each span is, and adds: names of columns and their SQL, which may use the names before it."""
+
+KEYS: Final = tuple(_KEYS)
+"""The groupings, without those of time."""
+
+_NAMED: Final = (semconv.FINISH_REASONS, semconv.OPENAI_RESPONSE_TIER, semconv.RESOLVES, semconv.BATCH_LINES)
+_OF_SPAN: Final = {
+    "ends": _END,
+    "trace": "TraceId",
+    "span": "SpanId",
+    "nanoseconds": "Duration",
+    "attributes": f"mapFilter((name, value) -> {_is_in('name', _NAMED)}, SpanAttributes)",
+}
+
+SINGLE: Final = (*_OF_SPAN, *(f"key_{name}" for name in KEYS), *Sums._fields)
+"""The columns of `single_calls`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from otel_agentcost.store.billed_later import moved
 from otel_agentcost.store.periods import label
 from otel_agentcost.store.questions import TIMES, Line, Question, Spend, Sums, answer, open_reasons
 
@@ -16,6 +17,7 @@ class Summing:
         self._question = question
         self._lines: dict[tuple[str, ...], Sums] = {}
         self._reasons: dict[str, int] = {}
+        self._unpriced: dict[tuple[str, ...], dict[str, int]] = {}
 
     def add(self, at: float, keys: Mapping[str, str], sums: Sums, reason: str = "") -> None:
         """Add a row.
@@ -32,9 +34,13 @@ class Summing:
         self._lines[key] = sums if before is None else before.plus(sums)
         if sums.unpriced:
             self._reasons[reason] = self._reasons.get(reason, 0) + sums.unpriced
+            of_line = self._unpriced.setdefault(key, {})
+            of_line[reason] = of_line.get(reason, 0) + sums.unpriced
 
     def spend(self) -> Spend:
         """Return the answer."""
         lines = [Line(key, sums) for key, sums in self._lines.items() if any(sums)]
+        if self._reasons.get("", 0) < 0:
+            lines = moved(self._question.by, lines, self._unpriced)
         counted = any(line.sums.unpriced for line in lines)
         return answer(self._question, lines, open_reasons(self._reasons) if counted else {})

@@ -12,8 +12,8 @@ import os
 import sqlite3
 import threading
 import time
-from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable
 from decimal import Decimal
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -23,10 +23,9 @@ from opentelemetry.trace import Span
 
 from otel_agentcost.diagnostics import report, warn_once
 from otel_agentcost.store import fingerprints, schema
-from otel_agentcost.store.pruning import prune
-from otel_agentcost.store.questions import DIMS
-from otel_agentcost.store.rows import Dims, Event, Row, digest_of, event_of, row_of, sums_of
-from otel_agentcost.store.schema import SUMS, StoreError
+from otel_agentcost.store.rows import Event, Row, event_of, row_of
+from otel_agentcost.store.schema import StoreError
+from otel_agentcost.store.store_file import StoreFile
 from otel_agentcost.telemetry.receiver import EventKind, Settled
 
 BATCH: Final = 200
@@ -53,28 +52,6 @@ SQLite takes the locks of its parent for its own.
 """
 
 _NATIVE: Final = _thread.start_new_thread
-
-_SWEEP: Final = 60.0
-"""Seconds between two deletions of rows that are too old."""
-
-_KNOWN: Final = 20_000
-"""Combinations of `dims` whose ids are kept."""
-
-_PROMPTS: Final = 500
-"""Traces whose latest prompt is kept, so that the next row has the new segments only."""
-
-_CALL = (
-    "INSERT INTO call (id, at, dims, writer, calls, resolves, nusd, saved, input, output, cache_read, cache_write, "
-    "reasoning, units, ms, stop, conversation, run, trace, span, request, base, segments) "
-    "VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-)
-_ADD = ", ".join(f"{name} = {name} + excluded.{name}" for name in SUMS)
-_ADDED = f"({', '.join('?' * (2 + len(SUMS)))}) ON CONFLICT (hour, dims) DO UPDATE SET {_ADD}"
-_HOUR = f"INSERT INTO hour (hour, dims, {', '.join(SUMS)}) VALUES {_ADDED}"  # noqa: S608 - constants
-_DIMS = f"INSERT INTO dims (digest, {', '.join(DIMS)}) VALUES (?, {', '.join('?' * len(DIMS))})"  # noqa: S608 - constants
-_FIND = "SELECT id FROM dims WHERE digest = ?"
-_WRITER = "INSERT INTO writer (session, pid, began) VALUES (?, ?, ?)"
-_EVENT = "INSERT INTO event (at, writer, kind, what, agent, nusd, trace) VALUES (?, ?, ?, ?, ?, ?, ?)"
 
 _Item = tuple[float, Settled, Any]
 
@@ -109,7 +86,7 @@ class Writer:
         self._count_dropped = dropped
         self._days = days
         self._clock = clock
-        self._file: _File | None = None
+        self._file: StoreFile | None = None
         self._begin()
         _writers.add(self)
 
@@ -261,7 +238,7 @@ class Writer:
         try:
             while self._pending:
                 if self._file is None:
-                    self._file = _File(self._address, self._clock())
+                    self._file = StoreFile(self._address, self._clock())
                 rows = [self._pending[at] for at in range(min(BATCH, len(self._pending)))]
                 self._file.write(rows, self._clock(), self._days)
                 for _ in rows:
@@ -307,107 +284,9 @@ class Writer:
         self._begin()
 
 
-class _File:
-    """An open store, and what this process knows of it."""
-
-    def __init__(self, address: schema.Address, now: float) -> None:
-        self._path = address.path
-        self.connection = schema.open_for_writing(address.path)
-        self._began = (address.session, os.getpid(), int(now * 1000))
-        self._writer: int | None = None
-        self._dims: dict[Dims, int] = {}
-        self._prompts: OrderedDict[bytes | str, tuple[int, tuple[bytes, ...]]] = OrderedDict()
-        self._swept = 0.0
-
-    def write(self, rows: Sequence[Row | Event], now: float, days: int) -> None:
-        """Write rows, their sums, and the deletion of what is too old, in one transaction."""
-        connection = self.connection
-        connection.execute("BEGIN IMMEDIATE")  # a failure closes the connection, which rolls back
-        schema.check(connection, self._path)
-        if self._writer is None:
-            self._writer = connection.execute(_WRITER, self._began).lastrowid
-        self._insert([row for row in rows if isinstance(row, Row)])
-        events = (row for row in rows if isinstance(row, Event))
-        connection.executemany(_EVENT, [(int(each.at * 1000), self._writer, *each[1:]) for each in events])
-        if not self._swept <= now < self._swept + _SWEEP:
-            self._swept = now
-            for table in ("call", "event"):
-                prune(connection, table, now, days)
-        connection.execute("COMMIT")
-
-    def _insert(self, rows: Sequence[Row]) -> None:
-        if not rows:
-            return
-        number: int = self.connection.execute("SELECT ifnull(max(id), 0) FROM call").fetchone()[0]
-        values: list[tuple[object, ...]] = []
-        hours: dict[tuple[int, int], tuple[int, ...]] = {}
-        for row in rows:
-            number += 1
-            dims = self._dims.get(row.dims)
-            if dims is None:
-                dims = self._find(row.dims)
-            values.append(self._values(number, dims, row))
-            key, sums = (int(row.at // 3600), dims), sums_of(row)
-            before = hours.get(key)
-            hours[key] = sums if before is None else tuple(map(sum, zip(before, sums, strict=True)))
-        self.connection.executemany(_CALL, values)
-        self.connection.executemany(_HOUR, [(*key, *sums) for key, sums in hours.items()])
-
-    def _find(self, dims: Dims) -> int:
-        digest = digest_of(dims)
-        found = self.connection.execute(_FIND, (digest,)).fetchone()
-        number: Any = found[0] if found else self.connection.execute(_DIMS, (digest, *dims)).lastrowid
-        if len(self._dims) >= _KNOWN:
-            self._dims.clear()
-        self._dims[dims] = int(number)
-        return int(number)
-
-    def _values(self, number: int, dims: int, row: Row) -> tuple[object, ...]:
-        tokens, prints = row.tokens, row.prints
-        base = segments = None
-        if prints is not None:
-            base, segments = self._segments(number, row.trace or row.conversation, prints.segments)
-        return (
-            number,
-            int(row.at * 1000),
-            dims,
-            self._writer,
-            row.calls,
-            row.resolves,
-            row.nusd,
-            row.saved,
-            *((None,) * 5 if tokens is None else tokens),
-            row.units,
-            row.ms,
-            row.stop,
-            row.conversation,
-            row.run,
-            row.trace,
-            row.span,
-            prints.request if prints is not None else None,
-            base,
-            segments,
-        )
-
-    def _segments(
-        self, number: int, key: bytes | str | None, segments: tuple[bytes, ...]
-    ) -> tuple[int | None, bytes | None]:
-        """Return the row that the prompt of row `number` begins like, and the fingerprints of its other segments."""
-        if not segments:
-            return None, None
-        base, before = self._prompts.get(key, (None, ())) if key is not None else (None, ())
-        kept = fingerprints.shared(before, segments)
-        if key is not None:
-            self._prompts[key] = number, segments
-            self._prompts.move_to_end(key)
-            if len(self._prompts) > _PROMPTS:
-                self._prompts.popitem(last=False)
-        return (base if kept else None), fingerprints.packed(kept, segments)
-
-
 _writers: WeakSet[Writer] = WeakSet()
 _taken: list[Writer] = []
-_inherited: list[_File] = []
+_inherited: list[StoreFile] = []
 """Files of a parent process: never used and never closed."""
 
 

@@ -21,7 +21,7 @@ from otel_agentcost.core.budgets import WRITTEN, Budget, Scope, Unit
 from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.diagnostics import logger
 from otel_agentcost.errors import BudgetExceeded, whose_budget, written
-from otel_agentcost.telemetry import signals
+from otel_agentcost.telemetry import run_context, signals
 from otel_agentcost.telemetry.metrics import Bounded, create_counter, create_observable
 from otel_agentcost.telemetry.receiver import Notify, Receiver
 
@@ -61,9 +61,10 @@ class BudgetReports:
         span.add_event(semconv.E_BUDGET_EXCEEDED, _refusal(error, action))
         base = {semconv.BUDGET: error.budget, semconv.BUDGET_SCOPE: error.scope}
         self._refusals.add(_ONE, {**base, semconv.BUDGET_UNIT: error.unit, semconv.BUDGET_ACTION: action})
+        about = f"{error.budget}{whose_budget(error.scope, error.value)}: {action}"
+        run_context.happened("refusal", about)
         if self.receiver is not None:
-            whose = whose_budget(error.scope, error.value)
-            self.receiver.event("refusal", f"{error.budget}{whose}: {action}", span, agent=None, usd=None)
+            self.receiver.event("refusal", about, span, agent=None, usd=None)
         if self.notify is not None:
             self.notify.tell("refusal", error.budget, str(error), span)
 
@@ -132,6 +133,7 @@ class BudgetReports:
     def adjusted(self, span: Span, usd: Decimal, reason: str) -> None:
         """Report that the application adjusted the spent amount by `usd` US dollars; negative for a refund."""
         span.add_event(semconv.E_ADJUSTED, {semconv.ADJUSTED: money.to_float(usd), semconv.BUDGET_REASON: reason})
+        run_context.happened("adjustment", reason, usd=usd)
         if self.receiver is not None:
             self.receiver.event("adjustment", reason, span, agent=None, usd=usd)
         logger.info("otel-agentcost: spent amount adjusted by $%s; reason: %s.", f"{usd:f}", reason)

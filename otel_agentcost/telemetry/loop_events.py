@@ -15,7 +15,7 @@ from otel_agentcost.core.call import AttributeValue
 from otel_agentcost.core.loops import Finding
 from otel_agentcost.diagnostics import logger
 from otel_agentcost.errors import written
-from otel_agentcost.telemetry import signals
+from otel_agentcost.telemetry import run_context, signals
 from otel_agentcost.telemetry.metrics import Bounded, create_counter
 from otel_agentcost.telemetry.receiver import Notify, Receiver
 
@@ -58,8 +58,9 @@ class LoopReports:
             attributes |= {semconv.LOOP_ARGUMENTS: loop.arguments, semconv.LOOP_RESULT: loop.result}
         span.add_event(semconv.E_LOOP, attributes)
         what = f"of {loop.tool!r:.120}" if loop.tool is not None else "without a tool"
+        about = f"{loop.rule}, {loop.repeats} times, {what}"
+        run_context.happened("loop", about, agent=agent, usd=wasted)
         if self.receiver is not None:
-            about = f"{loop.rule}, {loop.repeats} times, {what}"
             self.receiver.event("loop", about, span, agent=agent, usd=wasted)
         trace = span.get_span_context().trace_id
         where = f" in trace {trace:032x}" if trace else ""

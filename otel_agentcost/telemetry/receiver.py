@@ -44,6 +44,10 @@ class Settled(NamedTuple):
     tool: str | None
     call: Call | None
     answer: Answer | None
+    root: str | None = None
+    """The id of the outermost run."""
+    arguments: str | None = None
+    """The arguments of a tool as text, equal for equal ones; None if they are not known in full."""
 
 
 class Receiver(Protocol):

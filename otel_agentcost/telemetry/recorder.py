@@ -15,10 +15,11 @@ from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.trace import Span
 
-from otel_agentcost.core import semconv
+from otel_agentcost.core import money, semconv
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.cost import Cost
-from otel_agentcost.core.usage import Tokens
+from otel_agentcost.core.spend import Sums
+from otel_agentcost.core.usage import NO_TOKENS, Tokens
 from otel_agentcost.telemetry.metrics import OTHER, Metrics, ModelLabels, Names, whose_of
 from otel_agentcost.telemetry.receiver import Receiver, Settled
 from otel_agentcost.telemetry.rollup import Tally
@@ -149,6 +150,8 @@ class Recorder:
         input_tokens, output_tokens = (tokens.input, tokens.output) if tokens is not None else (0, 0)
         for run in account.runs:
             run.tally.add_llm(cost.usd, input_tokens, output_tokens, unpriced=unpriced, calls=calls)
+        if account.runs:
+            _add_to(account.runs, who, labels.names, tokens, cost, calls=calls)
         if account.tally is not None:
             account.tally.add_llm(cost.usd, input_tokens, output_tokens, unpriced=unpriced, calls=calls)
         if self._receiver is not None:
@@ -158,7 +161,7 @@ class Recorder:
         # The histograms come last: a view or a reservoir of the application may raise, and the sums must have the call.
         metrics.call(labels, tokens if seconds is not None else None, cost, seconds, error, account.context)
 
-    def left_to_upstream(self, account: Account, tokens: Tokens, cost: Cost) -> Cost:
+    def left_to_upstream(self, account: Account, labels: ModelLabels, tokens: Tokens, cost: Cost) -> Cost:
         """Count a call that the service upstream charges in the runs that this service has opened around it.
 
         Returns:
@@ -166,6 +169,7 @@ class Recorder:
         """
         for run in account.runs:
             run.tally.add_llm(cost.usd, tokens.input, tokens.output, unpriced=cost.unpriced is not None)
+        _add_to(account.runs, account.attribution, labels.names, tokens, cost, calls=1)
         return Cost()
 
     def charge_finished_answer(
@@ -184,6 +188,7 @@ class Recorder:
         into, out = (tokens.input, tokens.output) if tokens is not None else (0, 0)
         for run in begun.runs:
             run.tally.finish_llm(cost.usd, into, out, resolves=cost.unpriced is None)
+        _add_to(begun.runs, begun.attribution, labels.names, tokens, cost, resolves=int(cost.unpriced is None))
         same = begun.tally is not None and (account.tally is None or account.tally.root is begun.tally.root)
         tally = begun.tally if same else account.tally
         if tally is not None:
@@ -218,11 +223,13 @@ class Recorder:
         into, out = (tokens.input, tokens.output) if tokens is not None else (0, 0)
         for run in runs:
             run.tally.finish_llm(cost.usd, into, out, resolves=resolves)
+        _add_to(runs, account.attribution, labels.names, tokens, cost, resolves=int(resolves))
         if account.tally is not None:
             account.tally.finish_llm(cost.usd, into, out, resolves=False)
         if self._receiver is not None:
             found = _settled(account, labels.names, tokens, cost, None, None, calls=0, resolves=int(resolves))
-            self._receiver.settled(found._replace(run=runs[0].value if runs else None))
+            inner, outer = (runs[0].value, runs[-1].value) if runs else (None, None)
+            self._receiver.settled(found._replace(run=inner, root=outer))
 
     def _record_later(
         self, labels: ModelLabels, who: Mapping[str, str], tokens: Tokens | None, cost: Cost, ctx: Context
@@ -243,6 +250,7 @@ class Recorder:
         error: str | None,
         *,
         seconds: float | None = None,
+        arguments: str | None = None,
     ) -> None:
         """Charge one tool call.
 
@@ -253,6 +261,7 @@ class Recorder:
             unpriced: Why a tool that has a price has no dollars.
             error: `error.type`, where the call failed.
             seconds: The call's duration; None if it is not known.
+            arguments: Its arguments, for the receiver; None if they are not known in full.
         """
         metrics = self._metrics
         labels = {semconv.OPERATION: semconv.EXECUTE_TOOL, semconv.TOOL: metrics.bounded_model(tool)}
@@ -262,11 +271,11 @@ class Recorder:
             metrics.unpriced(unpriced, labels)
         for tally in _tallies(account):
             tally.add_tool(usd, unpriced=unpriced is not None)
+        names, cost = (semconv.EXECUTE_TOOL, "", None, None), Cost(usd=usd, unpriced=unpriced)
+        _add_to(account.runs, account.attribution, names, None, cost, tool=tool)
         if self._receiver is not None:
-            names = (semconv.EXECUTE_TOOL, "", None, None)
-            self._receiver.settled(
-                _settled(account, names, None, Cost(usd=usd, unpriced=unpriced), error, seconds, calls=0, tool=tool)
-            )
+            found = _settled(account, names, None, cost, error, seconds, calls=0, tool=tool)
+            self._receiver.settled(found if arguments is None else found._replace(arguments=arguments))
 
     def saved_by_tool_cache(self, tool: str, usd: Decimal) -> None:
         """Add US dollars that a tool would have cost, whose result was known."""
@@ -294,6 +303,40 @@ class Recorder:
     def saved_by_downgrade(self, usd: Decimal, labels: ModelLabels) -> None:
         """Count the US dollars that a cheaper model saved. Amounts of zero or less are ignored."""
         self._metrics.saved(usd, labels.attributes, "downgrade")
+
+
+def _add_to(
+    runs: Sequence[Run],
+    who: Mapping[str, str],
+    names: Names,
+    tokens: Tokens | None,
+    cost: Cost,
+    *,
+    calls: int = 0,
+    resolves: int = 0,
+    tool: str | None = None,
+) -> None:
+    """Add a call to the tables of its runs."""
+    if not runs:
+        return
+    used = tokens if tokens is not None else NO_TOKENS
+    sums = Sums(
+        calls,
+        int(tool is not None),
+        int(cost.usd is not None),
+        int(cost.unpriced is not None) - resolves,
+        money.to_nano(cost.usd) if cost.usd is not None else 0,
+        used.input,
+        used.cache_read,
+        used.cache_write,
+        used.output,
+        used.reasoning,
+        money.to_nano(cost.cache_savings_usd) if cost.cache_savings_usd else 0,
+    )
+    _, _, requested, served = names
+    key = who.get(semconv.AGENT, ""), served or requested or "", tool or ""
+    for run in runs:
+        run.sums.add(key, sums, cost.unpriced or "")
 
 
 def _tallies(account: Account) -> list[Tally]:
@@ -335,4 +378,5 @@ def _settled(  # noqa: PLR0913 (one argument for each figure)
         tool,
         call,
         answer,
+        runs[-1].value if runs else None,
     )

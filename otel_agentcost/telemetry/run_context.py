@@ -8,7 +8,7 @@ budgets, not this module.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, get_args
 
@@ -16,10 +16,12 @@ from opentelemetry import baggage
 from opentelemetry.context import Context
 
 from otel_agentcost.core import money
-from otel_agentcost.core.budgets import MOST, Budget, Unit
+from otel_agentcost.core.budgets import MOST, WRITTEN, Budget, Unit
+from otel_agentcost.core.run_tables import Amount, Happened, budget_row, tables, to_html
 from otel_agentcost.telemetry import blocks
 from otel_agentcost.telemetry.blocks import CARRIED_RUNS, Block
 from otel_agentcost.telemetry.rollup import Tally
+from otel_agentcost.telemetry.run_sums import RunSums
 
 _UNITS: frozenset[Unit] = frozenset(get_args(Unit))
 
@@ -44,6 +46,8 @@ class Run:
         self.outer: tuple[Run, ...] = ()
         """The enclosing runs, innermost first."""
         self.tally = Tally()
+        self.sums = RunSums()
+        """What was spent by agent, model and tool, and what happened."""
         self._spent = spent
         self._adjusted = money.ZERO
 
@@ -54,22 +58,31 @@ class Run:
         return f"<run {self.name!r}: {spent}, {calls}>"
 
     def _repr_html_(self) -> str:
-        """Return the totals as a table, for a notebook."""
-        from html import escape  # noqa: PLC0415 (only notebooks need it)
+        """Return the tables of `agentcost run` for a notebook."""
+        usd, unpriced = self.cost_usd, self.unpriced_calls
+        spent = "unpriced" if usd is None else f"{'>=' if unpriced else ''}${usd}"
+        found = tables(self.sums.views(), self._budget_rows(), list(self.sums.events), self.sums.reasons())
+        return to_html(f"{self.name}: {spent}", found)
 
-        tally, unpriced = self.tally, self.unpriced_calls
-        amounts = {"model $": tally.llm_known, "tool $": tally.tool_known, "total": self.cost_usd}
-        row = {
-            "run": escape(self.name),
-            "steps": f"{self.llm_calls:,}",
-            "tools": f"{self.tool_calls:,}",
-            "input": f"{self.input_tokens:,}",
-            "output": f"{self.output_tokens:,}",
-            **{name: "unpriced" if usd is None else f"${_plain(usd)}" for name, usd in amounts.items()},
-            **({"unpriced": f"{unpriced:,} calls"} if unpriced else {}),
-        }
-        heads = "".join(f"<th>{name}</th>" for name in row)
-        return f"<table><tr>{heads}</tr><tr>{''.join(f'<td>{cell}</td>' for cell in row.values())}</tr></table>"
+    def _budget_rows(self) -> list[tuple[str, ...]]:
+        """Return the budgets of this run and of the enclosing ones."""
+        return [
+            budget_row(run.budget.text, "", WRITTEN[unit], spent, None, left, limit, None)
+            for run in (self, *self.outer)
+            if run.budget is not None
+            for unit, spent, left, limit in run.allowances(run.budget)
+        ]
+
+    def allowances(self, budget: Budget) -> Iterator[tuple[Unit, Amount, Amount, Amount]]:
+        """Yield what is spent, left and allowed of this run's budget in each unit that is counted."""
+        tokens = self.input_tokens + self.output_tokens
+        counted: dict[Unit, int] = {"tokens": tokens, "calls": self.llm_calls, "tool_calls": self.tool_calls}
+        for unit, limit in budget.limits.items():
+            if unit == "nano_usd":
+                spent = self._spent_nano()
+                yield unit, money.from_nano(spent), money.from_nano(max(0, limit - spent)), money.from_nano(limit)
+            elif unit in counted:
+                yield unit, counted[unit], max(0, limit - counted[unit]), limit
 
     @property
     def cost_usd(self) -> Decimal | None:
@@ -103,10 +116,11 @@ class Run:
         limit = self.budget.limits.get("nano_usd") if self.budget is not None else None
         if limit is None:
             return None
+        return money.from_nano(max(0, limit - self._spent_nano()))
+
+    def _spent_nano(self) -> int:
         spent = self._spent(self)  # from the ledger, as other processes may count in the run
-        if spent is None:
-            spent = money.to_nano(self._spent_usd())
-        return money.from_nano(max(0, limit - spent))
+        return spent if spent is not None else money.to_nano(self._spent_usd())
 
     @property
     def llm_calls(self) -> int:
@@ -144,6 +158,13 @@ def current(ctx: Context) -> tuple[Run, ...]:
     """Return the open runs of `ctx`, innermost first."""
     block = blocks.of(ctx)
     return block.runs if block is not None else ()
+
+
+def happened(kind: str, what: str, *, agent: str | None = None, usd: Decimal | None = None) -> None:
+    """Let the open runs of the running code know what happened in them, without content."""
+    nusd = None if usd is None else money.to_nano(usd)
+    for run in current(blocks.here()):
+        run.sums.events.append(Happened(kind, what, agent or "", nusd))
 
 
 def entered(run: Run, ctx: Context, *, carry: bool = False) -> Context:

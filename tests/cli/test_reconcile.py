@@ -169,7 +169,7 @@ def test_gauges_are_sent_by_day(base: list[str], capsys: pytest.CaptureFixture[s
         (["--since", "2020-01-01", "--until", "2020-01-03"], "has nothing for 2020-01-01 to 2020-01-03"),
         (["--source", "sqlite:////nowhere/spend.db"], "There is no store"),
         (["--source", "nowhere://host"], "is no source of spend"),
-        (["--from", "clickhouse://host"], "has no single calls"),
+        (["--from", "prometheus://host"], "has no single calls"),
     ],
 )
 def test_what_is_wrong_is_one_sentence(

@@ -98,6 +98,10 @@ def test_every_form_has_the_same_figures(capsys: pytest.CaptureFixture[str]) -> 
         (["--price", "gpt-4o=gpt-4.1-mini,gpt-4p=gpt-4.1"], "No recorded call is one of 'gpt-4p'"),
         (["--terms", "foo=bar"], "No price depends on 'foo'. There are service_tier, processing"),
         (["--terms", "service_teir=flex"], "No price depends on 'service_teir'; did you mean service_tier?"),
+        (
+            ["--terms", "service_tier=flx"],
+            "Nothing can be said of gpt-4o-2024-08-06 with service_tier=flx: the price book",
+        ),
         (["--at", "soon"], "is no day"),
         (["--terms", "flex"], "is no condition"),
         (["--since", "2020-01-01", "--until", "2020-01-02"], "No call is recorded since 2020-01-01 until 2020-01-02"),

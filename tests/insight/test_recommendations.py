@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import time
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -11,6 +13,7 @@ from typing import Any
 import pytest
 
 from otel_agentcost.core import money, semconv
+from otel_agentcost.core.call import Call
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Tokens, Usage
 from otel_agentcost.insight import recommendations
@@ -18,7 +21,7 @@ from otel_agentcost.insight.recommendations import Evidence, Finding, Seen, unre
 from otel_agentcost.insight.repricing import Repricing
 from otel_agentcost.store.single_calls import Names, Recorded
 from tests.insight.recorded_calls import BEGAN, HAIKU, Recording, book, found
-from tests.store.recorded import NO_SPAN
+from tests.store.recorded import NO_SPAN, a_call
 
 GPT = ("openai", "gpt-4o")
 MINI = ("openai", "gpt-4o-mini")
@@ -288,3 +291,80 @@ def test_the_states_of_old_conversations_are_forgotten() -> None:
         state.keep(number, number)
     assert len(state) == 5_000
     assert 49_999 in state
+
+
+def tool(recording: Recording, arguments: str | None, usd: str = "0.01", **other: Any) -> None:
+    """Record a tool call."""
+    recording.now += 10
+    who = {semconv.AGENT: "bees", semconv.USER: other.pop("user", "u1")}
+    names = ("execute_tool", "", None, None)
+    call = a_call(Decimal(usd), who=who)._replace(
+        names=names, calls=0, tool=other.pop("name", "search"), call=None, answer=None, tokens=None, arguments=arguments
+    )
+    recording.writer.settled(call._replace(**other))
+
+
+def test_equal_tool_calls_within_a_run(recording: Recording) -> None:
+    """The order of arguments does not matter; another run, user, tool, or a failure does. Nested runs are one run."""
+    for arguments in ('{"q": "bees", "n": 3}', '{"n": 3, "q": "bees"}', '{"n":3,"q":"bees"}'):
+        tool(recording, arguments, run="aa", root="ff")
+    tool(recording, '{"n": 3, "q": "bees"}', run="bb", root="ff", usd="0.02")
+    tool(recording, '{"n": 3, "q": "bees"}', run="cc", root="cc")
+    tool(recording, '{"n": 3, "q": "bees"}', run="ff", root="ff", user="u2")
+    tool(recording, '{"n": 3, "q": "bees"}', run="ff", root="ff", name="fetch")
+    tool(recording, '{"n": 3, "q": "bees"}', run="ff", root="ff", error="ValueError")
+    recording.close()
+    finding = one(recording.path, "repeated_tools")
+    assert (finding.kind, finding.nusd, finding.calls) == ("ceiling", 40_000_000, 3)
+    assert finding.where == (("bees, search", 40_000_000),)
+
+
+def test_equal_tool_calls_outside_of_runs_are_those_of_a_day(recording: Recording) -> None:
+    """Tools without known arguments are none of them, nor are equal requests of models."""
+    tool(recording, "plain text")
+    tool(recording, "plain text")
+    recording.now += 86_400
+    tool(recording, "plain text")
+    for _ in range(2):
+        tool(recording, None)
+    recording.close()
+    found_here = found(recording.path, until=BEGAN + 3 * 86_400)
+    (finding,) = found_here["repeated_tools"]
+    assert (finding.nusd, finding.calls) == (10_000_000, 1)
+    assert "repeated_requests" not in found_here
+
+
+def offering(*names: str) -> Call:
+    """A request that offers tools."""
+    tools = [{"type": "function", "function": {"name": name, "description": "d" * 400}} for name in names]
+    messages = [{"role": "user", "content": "Hi"}]
+    return Call(operation="chat", model=HAIKU[1], body={"model": HAIKU[1], "tools": tools, "messages": messages})
+
+
+def test_definitions_of_tools_that_are_never_called(recording: Recording) -> None:
+    """Their share of the input by characters; a tool that is called under the name of its server is no such tool."""
+    request = offering("search", "docs_fetch", "paint")
+    for _ in range(3):
+        recording.call({"input_tokens": 900, "cache_read_tokens": 100, "output_tokens": 7}, call=request)
+    tool(recording, "{}", name="search")
+    tool(recording, "{}", name="docsFetch")
+    recording.close()
+    finding = one(recording.path, "unused_tools")
+    dump = partial(json.dumps, separators=(",", ":"), sort_keys=True)
+    body: Any = request.body
+    whole = len(dump(body["tools"])) + len(dump(body["messages"][0]))
+    paid = 3 * price({"input_tokens": 900, "cache_read_tokens": 100})
+    assert finding.kind == "ceiling"
+    assert finding.nusd == pytest.approx(paid * len(dump(body["tools"][2])) / whole, abs=1)
+    assert finding.where == (("bees, claude-haiku-4-5", finding.nusd),)
+    assert finding.calls == 3
+
+
+def test_tools_whose_calls_nobody_records_are_not_called_unused(recording: Recording) -> None:
+    """No call of any tool of the list is recorded for this agent: they may be called where nothing sees it."""
+    recording.call({"input_tokens": 900}, call=offering("search", "paint"))
+    recording.call({"input_tokens": 900}, agent="ants", call=offering("search", "paint"))
+    tool(recording, "{}", name="fetch")
+    tool(recording, "{}", name="search", who={semconv.AGENT: "wasps"})
+    recording.close()
+    assert "unused_tools" not in found(recording.path)

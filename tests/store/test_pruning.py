@@ -42,12 +42,15 @@ def test_old_calls_go_and_their_hours_stay(path: Path) -> None:
     writer.event("loop", "other", NO_SPAN, agent=None, usd=None)
     writer.flush(last=True)
     assert len(rows(path)) == 3, "nobody has recorded a day between them: the clock may have jumped"
-    now[0] += 1.5 * 86_400
-    writer.settled(a_call(Decimal("0.003")))
+    for day in range(7):
+        now[0] += 86_400
+        writer.settled(a_call(Decimal("0.003")))
+        writer.flush(last=True)
+        assert len(rows(path)) == 4 + day if day < 5 else 7
     writer.close()
-    assert [row["nusd"] for row in rows(path)] == [2_000_000, 3_000_000]
+    assert [row["nusd"] for row in rows(path)] == [2_000_000, *[3_000_000] * 7]
     assert [row["what"] for row in rows(path, "SELECT * FROM event")] == ["other"]
-    assert spend(path).usd == Decimal("0.007")
+    assert spend(path).usd == Decimal("0.025")
 
 
 @pytest.mark.parametrize("days", [3, 40, 4000])
@@ -77,6 +80,31 @@ def test_a_clock_that_jumps_deletes_nothing(path: Path, days: int, *, anew: bool
     assert len(rows(path)) == len(rows(path, "SELECT * FROM event")) == 39
 
 
+def test_a_clock_that_stays_wrong_for_days_deletes_nothing(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Six days far in the future, and it is said once; then the clock is right again, and what is old goes."""
+    start = 1_900_000_000.0
+    now = [start]
+    writer = writer_of(path, days=35, clock=lambda: now[0])
+
+    def called(day: float) -> None:
+        now[0] = start + day * 86_400
+        writer.settled(a_call())
+        writer.flush(last=True)
+
+    for day in range(35):
+        called(day)
+    for day in range(6):
+        called(400 + day)
+    assert len(rows(path)) == 41
+    assert caplog.text.count("the clock may have jumped") == 1
+    for day in range(36, 40):
+        called(day)
+    writer.close()
+    in_order = [row["at"] for row in rows(path, "SELECT at FROM call ORDER BY at")]
+    assert in_order[0] == int((start + 4 * 86_400) * 1000)
+    assert len(in_order) == 41
+
+
 def test_names_with_the_character_that_parts_them_stay_apart(writer: Writer, path: Path) -> None:
     """A user of one tenant must not be booked as another user of another one."""
     writer.settled(a_call(who={semconv.USER: "a\0b", semconv.TENANT: "c"}))
@@ -100,3 +128,23 @@ def test_a_cost_that_came_later_is_no_reason_any_more(path: Path) -> None:
     assert "unpriced: 1 call: no price for 'inert'" in spend_table(found)
     for by in ((), ("model",), ("trace",)):
         assert spend(path, *by).reasons == found.reasons
+
+
+def test_the_hour_of_an_answer_that_was_billed_later_is_not_unpriced(path: Path) -> None:
+    """Nor does the hour of its cost hide another call without a price; and a call that nobody knows stays unknown."""
+    now = [1_800_000_000.0]
+    writer = writer_of(path, clock=lambda: now[0])
+    writer.settled(a_call(None, unpriced="no price for 'inert'"))
+    now[0] += 3600
+    for _ in range(2):
+        writer.settled(a_call(None, unpriced="the answer is billed later"))
+    now[0] += 3600
+    writer.settled(a_call()._replace(calls=0, resolves=1))
+    writer.settled(a_call(None, unpriced="no price for 'inert'"))
+    writer.close()
+    for by in (("hour",), ("hour", "model"), ("hour", "trace")):
+        found = spend(path, *by)
+        assert [(line.sums.unpriced, line.sums.calls) for line in found] == [(1, 1), (1, 2), (1, 1)]
+        assert found.total == spend(path).total
+    later = spend(path, "hour", since=now[0] - now[0] % 3600)
+    assert [line.sums.unpriced for line in later] == [0], "its call is in no line here"

@@ -13,6 +13,11 @@ from openai import OpenAI
 import otel_agentcost
 from otel_agentcost import tool_call
 from otel_agentcost.core import money, semconv
+from otel_agentcost.core.run_tables import VIEWS, budget_row, tables
+from otel_agentcost.core.spend import Line, Spend, Sums, table_html
+from otel_agentcost.store.questions import Question
+from otel_agentcost.store.sources.sqlite import SqliteSource
+from otel_agentcost.telemetry.run_sums import OTHERS, RunSums
 from tests.calls.test_loops import agent, in_a_trace, openai
 from tests.store.recorded import nano, rows, spend, url_of
 from tests.support.budgeted_calls import answering, ask, budgeted, client
@@ -123,11 +128,96 @@ def test_refusals_and_loops_are_events(telemetry: Telemetry, made: OpenAI, opena
     assert found[-1][0] == "loop"
 
 
-def test_a_run_in_a_notebook_shows_its_totals(telemetry: Telemetry, made: OpenAI) -> None:
-    """The columns of the demo's table; what its name has, is no HTML."""
-    with budgeted(telemetry), otel_agentcost.run("a <ticket>") as run:
-        ask(made)
+def test_a_run_in_a_notebook_shows_the_tables_of_agentcost_run(
+    telemetry: Telemetry, made: OpenAI, openai: Any, path: Path
+) -> None:
+    """The same rows as from the store: by agent, model and tool; budgets, refusals, loops, and what has no price."""
+    with (
+        budgeted(telemetry, record=url_of(path), tool_prices="search=0.01", budgets="user:calls=3"),
+        otel_agentcost.run("a <ticket>", usd=2, llm_calls=50) as run,
+    ):
+        with otel_agentcost.attribute(agent="writer", user="u1"):
+            for model in ("gpt-4o-mini", "gpt-4o-mini", "no-such-model"):
+                ask(made, model=model)
+            with pytest.raises(otel_agentcost.BudgetExceeded):
+                ask(made)
+        with otel_agentcost.run("within"), otel_agentcost.tool_call("search"):
+            pass
+        agent(openai, ["Nothing found."])
+        otel_agentcost.adjust("0.5", reason="an <image>")
         html = run._repr_html_()
-    assert "a &lt;ticket&gt;" in html
-    assert "<td>1</td>" in html
-    assert f"${run.cost_usd}" in html
+    assert f"<strong>a &lt;ticket&gt;: &gt;=${run.cost_usd}</strong>" in html
+    source = SqliteSource(path)
+    try:
+        views = {name: source.spend(Question(by=(name,))) for name in VIEWS}
+        events = source.events(Question())
+    finally:
+        source.close()
+    spent = run.cost_usd
+    assert spent is not None
+    views["tool"] = Spend(("tool",), tuple(line for line in views["tool"] if line.keys[0]))
+    budgets = [
+        budget_row("run=a <ticket>:usd=2,calls=50", "", "usd", spent, None, 2 - spent, Decimal(2), None),
+        budget_row("run=a <ticket>:usd=2,calls=50", "", "calls", run.llm_calls, None, 50 - run.llm_calls, 50, None),
+    ]
+    expected = tables(views, budgets, events, views["model"].reasons)
+    assert [table.title for table in expected] == [
+        "by agent", "by model", "by tool", "budgets", "refused calls", "loops", "adjustments", "unpriced"
+    ]  # fmt: skip
+    for table in expected:
+        assert table_html(table) in html
+
+
+def test_the_tables_of_a_run_are_bounded() -> None:
+    """A thousand agents; the others are one line, and nothing is lost."""
+    sums = RunSums()
+    for number in range(1500):
+        sums.add((f"agent {number}", "m", ""), Sums(calls=1, nusd=2, unpriced=1), f"reason {number}")
+    by_agent = sums.views()["agent"]
+    assert len(by_agent) == 1001
+    assert by_agent.lines[0] == Line((OTHERS,), Sums(calls=500, nusd=1000, unpriced=500))
+    assert sums.views()["model"].total == Sums(calls=1500, nusd=3000, unpriced=1500)
+    assert sum(sums.reasons().values()) == 1500
+
+
+def test_a_run_costs_what_the_runs_within_it_cost(telemetry: Telemetry, made: OpenAI, path: Path) -> None:
+    """By run, the outermost one has it all, so that the lines add up; nested runs are a grouping of their own."""
+    with budgeted(telemetry, record=url_of(path), tool_prices="search=0.01"):
+        with otel_agentcost.run("outer") as outer:
+            ask(made)
+            with otel_agentcost.run("middle") as middle, otel_agentcost.run("inner") as inner:
+                ask(made)
+                with tool_call("search"):
+                    pass
+        with otel_agentcost.run("other") as other:
+            ask(made)
+        ask(made)
+    by_run = {line.keys[0]: line.usd for line in spend(path, "run")}
+    assert by_run.keys() == {outer.value, other.value, ""}
+    assert (by_run[outer.value], by_run[other.value]) == (outer.cost_usd, other.cost_usd)
+    assert spend(path, "run").total == spend(path).total
+    both = {line.keys: line.usd for line in spend(path, "run", "nested_run")}
+    assert both[outer.value, inner.value] == inner.cost_usd == middle.cost_usd
+    assert len(both) == 4
+    source = SqliteSource(path)
+    dearest = source.dearest(Question(), 2)[0]
+    assert (dearest.run, dearest.sums.usd) == (outer.value, outer.cost_usd)
+    source.close()
+
+
+def test_a_tool_call_has_a_fingerprint_of_its_arguments(telemetry: Telemetry, path: Path) -> None:
+    """As the function gets them: by name or by place, it is one call. An object without content has none."""
+
+    @otel_agentcost.tool(usd="0.01")
+    def search(q: str, n: object = 3) -> str:
+        return f"{q}: nothing"
+
+    with budgeted(telemetry, record=url_of(path)), otel_agentcost.run("a run"):
+        search("bees", 3)
+        search(n=3, q="bees")
+        search("ants", 3)
+        search("bees", object())
+    found = [row["request"] for row in rows(path)]
+    assert found[0] == found[1] != found[2]
+    assert [print_ if print_ is None else len(print_) for print_ in found] == [8, 8, 8, None]
+    assert b"bees" not in path.read_bytes()

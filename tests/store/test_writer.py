@@ -198,7 +198,7 @@ def test_a_file_that_cannot_be_made_is_said_once_and_counted(tmp_path: Path, cap
 @pytest.mark.parametrize(
     ("statement", "said"),
     [
-        ("PRAGMA user_version = 9", "was written by a newer otel-agentcost (schema 9; this one knows 1)"),
+        ("PRAGMA user_version = 9", "was written by a newer otel-agentcost (schema 9; this one knows 2)"),
         ("PRAGMA application_id = 5", "is the database of another program"),
     ],
 )
@@ -228,7 +228,7 @@ def test_a_store_that_another_version_brings_forward_is_left_alone_from_then_on(
     writer.settled(a_call())
     writer.flush(last=True)
     connection = sqlite3.connect(path)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
     writer.settled(a_call())
     writer.flush(last=True)
@@ -240,8 +240,9 @@ def test_older_tables_are_brought_forward(path: Path, monkeypatch: pytest.Monkey
     writer = writer_of(path)
     writer.settled(a_call())
     writer.close()
-    monkeypatch.setattr(schema, "VERSION", 3)
-    monkeypatch.setattr(schema, "MIGRATIONS", {1: "ALTER TABLE call ADD x", 2: "ALTER TABLE call ADD y"})
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 2)
+    later = {schema.VERSION - 2: "ALTER TABLE call ADD x", schema.VERSION - 1: "ALTER TABLE call ADD y"}
+    monkeypatch.setattr(schema, "MIGRATIONS", later)
     with pytest.raises(schema.StoreError, match="has the tables of an older otel-agentcost"):
         spend(path)
     writer = writer_of(path)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from google.protobuf.json_format import MessageToDict  # type: ignore[import-unt
 from opentelemetry.exporter.otlp.proto.common.trace_encoder import encode_spans
 from opentelemetry.sdk.trace import ReadableSpan
 
-from tools.collector import spans_of
+from tools.collector import plain, spans_of
 
 _IDS = ("traceId", "spanId", "parentSpanId")
 
@@ -122,6 +122,14 @@ class _Handler(BaseHTTPRequestHandler):
         """Says nothing."""
 
 
+_OF_EVENT: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "Timestamp": lambda event: f"{int(event['timeUnixNano']) // 10**9}.{int(event['timeUnixNano']) % 10**9:09}",
+    "Name": lambda event: event["name"],
+    "Attributes": lambda event: {key: _text(value) for key, value in plain(event.get("attributes", [])).items()},
+}
+"""The columns of the events of a span."""
+
+
 def _row(span: dict[str, Any]) -> dict[str, Any]:
     begins, ends = int(span["startTimeUnixNano"]), int(span["endTimeUnixNano"])
     links = span.get("links", [])
@@ -136,6 +144,7 @@ def _row(span: dict[str, Any]) -> dict[str, Any]:
         "ScopeName": span["scope"] or "",
         "SpanAttributes": {key: _text(value) for key, value in span["attributes"].items()},
         "Duration": ends - begins,
+        **{f"Events.{name}": [value(event) for event in span.get("events", ())] for name, value in _OF_EVENT.items()},
         "Links.TraceId": [link["traceId"] for link in links],
         "Links.SpanId": [link["spanId"] for link in links],
         "Links.TraceState": ["" for _ in links],

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime, tzinfo
 from typing import Final, NamedTuple
 
-from otel_agentcost.cli._figures import unpriced
 from otel_agentcost.core import money
+from otel_agentcost.core.run_tables import unpriced
 from otel_agentcost.insight.forecast import Forecast, RunsOut
 from otel_agentcost.insight.recommendations import Class, Finding
 from otel_agentcost.insight.report import Period, Report, others
@@ -92,7 +92,7 @@ def moment(at: float, zone: tzinfo) -> str:
 
 def said(report: Report) -> Iterator[str]:
     """Yield the sentences below the head: why calls are unpriced, the trend, and what lies ahead."""
-    yield from unpriced(report.reasons)
+    yield from (f"unpriced: {why}" for why in unpriced(report.reasons))
     yield from trend(report)
     yield from ahead(report)
 
@@ -185,8 +185,7 @@ def _runs(report: Report) -> Table:
         (run.run, run.agent, moment(run.began, report.wanted.zone), *_figures(run.sums, decimals))
         for run in report.runs
     ]
-    title = "dearest runs, each without runs inside of it"
-    return Table(title, ("run", "agent", "began", *COLUMNS), tuple(rows), 3, total=False)
+    return Table("dearest runs", ("run", "agent", "began", *COLUMNS), tuple(rows), 3, total=False)
 
 
 def _figures(sums: Sums, decimals: int) -> tuple[str, ...]:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from textwrap import fill
+from typing import Final
 
 from otel_agentcost.cli._figures import table
 from otel_agentcost.cli._report import _words
 from otel_agentcost.insight.report import Wanted, report_of
 from otel_agentcost.insight.repricing import Repricing
 from otel_agentcost.store.questions import Source, printable, shown
+
+_WIDTH: Final = 100
+_INDENT: Final = " " * 6
 
 
 def pieces(source: Source, wanted: Wanted, repricing: Repricing) -> Iterator[str]:
@@ -23,6 +28,11 @@ def pieces(source: Source, wanted: Wanted, repricing: Repricing) -> Iterator[str
         yield f"\nrecommendations, {_words.CLASSES[kind]}\n"
         for one in found:
             yield f"  {one.dollars}  {printable(one.title)}\n"
-            yield "".join(f"      {printable(detail)}\n" for detail in one.details)
+            yield "".join(f"{_indented(printable(detail))}\n" for detail in one.details)
     if notes := _words.notes(report):
         yield "\n" + "".join(f"{note}\n" for note in notes)
+
+
+def _indented(detail: str) -> str:
+    """Return a detail below its recommendation: a terminal would break it at its left border."""
+    return fill(detail, _WIDTH, initial_indent=_INDENT, subsequent_indent=_INDENT, break_long_words=False)

@@ -62,6 +62,7 @@ class Evidence:
     loops: tuple[int, int] = (0, 0)
     """The number of loops, and the billionths of a dollar that they wasted."""
     repeated: Iterable[Repeated] = ()
+    repeated_tools: Iterable[Repeated] = ()
     offline: frozenset[str] = frozenset()
     """The features whose answers can come later."""
     cheaper: Mapping[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])

@@ -248,13 +248,32 @@ class _Row(NamedTuple):
         rest = of_tokens - moved_nusd - unknown
         covered = self._covered(day, tokens, tokens - ours.tokens - ours.unpriced - moved_tokens, ours)
         coverage = rest if covered is None else _rounded(covered * rate)
+        price = nusd - ours.nusd - of_tokens
+        late = price - self._settled_price(price, nusd - price) if nusd and day in self.window.provisional else 0
         return {
-            "time": moved_nusd,
+            "time": moved_nusd + late,
             "unknown model": unknown,
             "coverage": coverage,
             "usage": rest - coverage,
-            "price": nusd - ours.nusd - of_tokens,
-        }, nusd - (nusd - ours.nusd - of_tokens)
+            "price": price - late,
+        }, nusd - price
+
+    def _settled_price(self, price: int, at_our_price: int) -> int:
+        """Return the part of a lower price on a provisional day that settled days have, too.
+
+        The usage of a day can be in a bill before all of its dollars are, which looks like a lower price.
+        """
+        billed = expected = 0
+        for day in self.window.days:
+            ours, theirs = self.ours.get(day), self.theirs.get(day)
+            settled = day not in self.window.opened and day not in self.window.provisional
+            if settled and ours is not None and theirs is not None and theirs.tokens and ours.tokens:
+                billed += theirs.nusd
+                expected += _rounded(Decimal(ours.nusd) / ours.tokens * theirs.tokens)
+        if price >= 0:
+            return price
+        usual = _rounded(Decimal(at_our_price) * (billed - expected) / expected) if expected else 0
+        return max(price, min(0, usual))
 
     def _covered(self, day: str, tokens: int, gap: int, ours: Counts) -> int | None:
         """Return the tokens of a gap that belong to calls which were not recorded; None for all of them.

@@ -16,7 +16,10 @@ from urllib.parse import urlencode
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.store import span_rows, span_sql
 from otel_agentcost.store.questions import TIMES, Question, Spend, Sums
-from otel_agentcost.store.remote import RemoteError, parse_url, post
+from otel_agentcost.store.remote import RemoteError, UnclearAddress, parse_url, post
+from otel_agentcost.store.rows import Event, Row
+from otel_agentcost.store.single_spans import SingleSpans
+from otel_agentcost.store.span_rows import SpanRow
 from otel_agentcost.store.summing import Summing
 
 __all__ = ["ClickHouse", "ClickHouseError", "open_source"]
@@ -36,15 +39,14 @@ def open_source(url: str) -> ClickHouse:
             left out. The port is that of HTTP.
 
     Raises:
-        ClickHouseError: The URL cannot be understood.
+        UnclearAddress: The URL cannot be understood.
     """
-    try:
-        address = parse_url(url, 8123, 8443)
-    except ValueError as error:
-        raise ClickHouseError(f"The address of ClickHouse cannot be understood ({error}): {_ALLOWED}.") from error
-    table = address.options.pop("table", "otel_traces")
-    if address.options or not _NAME.fullmatch(table):
-        raise ClickHouseError(f"The address of ClickHouse cannot be understood: {_ALLOWED}.")
+    address = parse_url(url, "ClickHouse", _ALLOWED, (8123, 8443), ("table",))
+    table = address.options.get("table", "otel_traces")
+    if not _NAME.fullmatch(table):
+        raise UnclearAddress(
+            f"The address of ClickHouse cannot be understood ({table!r:.40} is no table): write {_ALLOWED}."
+        )
     database = address.path or "default"
     path = f"?{urlencode({'database': database})}"
     ask = partial(
@@ -53,11 +55,11 @@ def open_source(url: str) -> ClickHouse:
     return ClickHouse(ask, table, f"{address.host}/{database}")
 
 
-_ALLOWED: Final = "write clickhouse://user:password@host:8123/database?table=otel_traces&secure=true"
+_ALLOWED: Final = "clickhouse://user:password@host:8123/database?table=otel_traces&secure=true"
 
 
-class ClickHouse:
-    """Implements `Source`. It writes nothing."""
+class ClickHouse(SingleSpans):
+    """Implements `Detailed`. It writes nothing."""
 
     def __init__(self, ask: Callable[[str], str], table: str, where: str) -> None:
         """Create the source.
@@ -67,12 +69,10 @@ class ClickHouse:
             table: The table of spans.
             where: The server and the database, for people.
         """
+        super().__init__(self._single)
         self._ask = ask
         self._table = table
         self._where = where
-
-    def close(self) -> None:
-        """See `Source`."""
 
     def spend(self, question: Question) -> Spend:
         """See `Source`.
@@ -91,6 +91,25 @@ class ClickHouse:
             reason, *sums = rest[len(plain) :]
             summing.add(int(slot) * span_sql.SLOT, keys, Sums(*map(int, sums)), reason)
         return summing.spend()
+
+    def _single(self, question: Question) -> Iterator[Row | Event]:
+        """Yield the calls of a period, page by page, and the loops that were found in them."""
+        self._check_table()
+        after: tuple[int, str, str] | None = None
+        while True:
+            page = list(self._rows(span_sql.single_calls(self._table, question, after)))
+            for values in page:
+                found = dict(zip(span_sql.SINGLE, values, strict=True))
+                keys = {name: str(found[f"key_{name}"]) for name in span_sql.KEYS}
+                row = SpanRow(keys, Sums(*(int(found[name]) for name in Sums._fields)))
+                at, seconds = int(found["ends"]) / 1e9, int(found["nanoseconds"]) / 1e9
+                attributes = {name: value for name, value in found["attributes"].items() if value}
+                yield span_rows.call_of(row, at, found["span"], seconds, attributes)
+                after = int(found["ends"]), found["trace"], found["span"]
+            if len(page) < span_sql.PAGE:
+                break
+        for at, attributes in self._rows(span_sql.loops(self._table, question)):
+            yield span_rows.loop_of(int(at) / 1e9, attributes)
 
     def _check_table(self) -> None:
         """Raise `ClickHouseError` if the table is not that of the exporter, with attributes as maps of texts."""

@@ -9,12 +9,15 @@ import zlib
 from collections.abc import Iterable, Iterator
 from glob import glob, has_magic
 from pathlib import Path
-from typing import IO, Any, Final, cast
+from typing import IO, Any, Final, NamedTuple, cast
 
+from otel_agentcost.core import semconv
 from otel_agentcost.errors import AgentCostError
 from otel_agentcost.store import span_rows, zstd
 from otel_agentcost.store.questions import Question, Spend
-from otel_agentcost.store.span_rows import Attribute
+from otel_agentcost.store.rows import Event, Row
+from otel_agentcost.store.single_spans import SingleSpans
+from otel_agentcost.store.span_rows import Attribute, SpanRow
 from otel_agentcost.store.summing import Summing
 
 __all__ = ["OtlpFiles", "open_source"]
@@ -61,15 +64,13 @@ def _names(name: str) -> tuple[str, ...]:
     return name, f"{name}.gz", f"{name}.zst"
 
 
-class OtlpFiles:
-    """Implements `Source`. It reads all files for each question; its memory grows with the number of calls' ids."""
+class OtlpFiles(SingleSpans):
+    """Implements `Detailed`. It reads all files for each question; its memory grows with the number of calls' ids."""
 
     def __init__(self, files: Iterable[Path]) -> None:
         """Create the source of these files."""
+        super().__init__(self._single)
         self._files = tuple(files)
-
-    def close(self) -> None:
-        """See `Source`."""
 
     def spend(self, question: Question) -> Spend:
         """See `Source`.
@@ -80,36 +81,64 @@ class OtlpFiles:
         """
         span_rows.check(question.by, question.session)
         summing = Summing(question)
+        for counted in self._counted(question):
+            at, row = counted.at, counted.row
+            summing.add(at - at % _SLOT, row.keys, row.sums, row.keys["unpriced"])
+        return summing.spend()
+
+    def _counted(self, question: Question) -> Iterator[_Counted]:
+        """Yield the spans of a period that count as calls, each once."""
         seen: set[bytes] = set()
         for path in self._files:
             for line in _lines(path):
-                _add_line(summing, question, seen, path, line)
-        return summing.spend()
+                yield from _of_line(question, seen, path, line)
+
+    def _single(self, question: Question) -> Iterator[Row | Event]:
+        """Yield the calls of a period, and the loops that were found in them."""
+        for at, row, span, attributes in self._counted(question):
+            begins = int(span.get("startTimeUnixNano") or 0) / 1e9
+            yield span_rows.call_of(row, at, str(span.get("spanId", "")), at - begins if begins else None, attributes)
+            for event in span.get("events") or ():
+                if event.get("name") == semconv.E_LOOP:
+                    when = int(event.get("timeUnixNano") or 0) / 1e9
+                    yield span_rows.loop_of(when or at, _attributes(event))
 
 
-def _add_line(summing: Summing, question: Question, seen: set[bytes], path: Path, line: dict[str, Any]) -> None:
+class _Counted(NamedTuple):
+    """A span that counts as a call."""
+
+    at: float
+    """The time of its end, in seconds since the epoch."""
+    row: SpanRow
+    span: dict[str, Any]
+    attributes: dict[str, Attribute]
+
+
+def _of_line(question: Question, seen: set[bytes], path: Path, line: dict[str, Any]) -> list[_Counted]:
+    """Return the calls in a line of a file."""
     try:
-        for scope, span in _spans(line):
-            _add(summing, question, seen, scope, span)
+        found = [_counted(question, seen, scope, span) for scope, span in _spans(line)]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise UnreadableFile(f"{path} has a span that is no OTLP in JSON ({error!s:.80}).") from error
+    return [each for each in found if each is not None]
 
 
-def _add(summing: Summing, question: Question, seen: set[bytes], scope: str, span: dict[str, Any]) -> None:
+def _counted(question: Question, seen: set[bytes], scope: str, span: dict[str, Any]) -> _Counted | None:
     at = int(span.get("endTimeUnixNano") or 0) / 1e9
     if (question.since is not None and at < question.since) or (question.until is not None and at >= question.until):
-        return
+        return None
     trace = str(span.get("traceId", ""))
     links: list[Any] = span.get("links") or [{}]
-    row = span_rows.row_of(_attributes(span), scope, trace, str(links[0].get("traceId", "")))
+    attributes = _attributes(span)
+    row = span_rows.row_of(attributes, scope, trace, str(links[0].get("traceId", "")))
     if row is None:
-        return
+        return None
     name = bytes.fromhex(trace + str(span.get("spanId", "")))
     if name in seen:  # the Collector sends a batch again if it is not sure that it has arrived
-        return
+        return None
     if name:
         seen.add(name)
-    summing.add(at - at % _SLOT, row.keys, row.sums, row.keys["unpriced"])
+    return _Counted(at, row, span, attributes)
 
 
 def _attributes(span: dict[str, Any]) -> dict[str, Attribute]:
@@ -119,6 +148,9 @@ def _attributes(span: dict[str, Any]) -> dict[str, Attribute]:
         for kind in _VALUES:
             if kind in value:
                 found[attribute["key"]] = value[kind]
+        if "arrayValue" in value:
+            items: list[Any] = value["arrayValue"].get("values") or []
+            found[attribute["key"]] = [str(item["stringValue"]) for item in items if "stringValue" in item]
     return found
 
 

@@ -60,7 +60,7 @@ _WINDOWS: Final = (300, 60, 30, 10, 5, 1)
 _POINTS: Final = 5_000
 """Windows of one query. A server refuses more than 11,000 points of a series."""
 
-_ALLOWED: Final = "write prometheus://user:password@host:9090/path?secure=true"
+_ALLOWED: Final = "prometheus://user:password@host:9090/path?secure=true"
 
 Labels = Mapping[str, str]
 
@@ -76,14 +76,9 @@ def open_source(url: str) -> Prometheus:
         url: `prometheus://user:password@host:9090/path?secure=true`; all but the host may be left out.
 
     Raises:
-        PrometheusError: The URL cannot be understood.
+        UnclearAddress: The URL cannot be understood.
     """
-    try:
-        address = parse_url(url, 9090, 443)
-    except ValueError as error:
-        raise PrometheusError(f"The address of Prometheus cannot be understood ({error}): {_ALLOWED}.") from error
-    if address.options:
-        raise PrometheusError(f"The address of Prometheus cannot be understood: {_ALLOWED}.")
+    address = parse_url(url, "Prometheus", _ALLOWED, (9090, 443))
     path = f"{address.path}/api/v1/".lstrip("/")
 
     def ask(name: str, parameters: Mapping[str, str]) -> str:

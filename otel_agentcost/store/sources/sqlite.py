@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -10,8 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+from otel_agentcost.core.run_tables import Happened
 from otel_agentcost.core.usage import Tokens
 from otel_agentcost.store import schema
+from otel_agentcost.store.billed_later import moved
+from otel_agentcost.store.offered_tools import Definitions
 from otel_agentcost.store.periods import UnclearPeriod, label
 from otel_agentcost.store.questions import (
     DIMS,
@@ -39,9 +43,18 @@ _OF_CALL: Final = {
 }
 """The sums of `hour` that a row of `call` has under another name."""
 
+_ROOT: Final = "ifnull(c.root, c.run)"
+
+
+def _run_id(sql: str) -> str:
+    """Return the SQL of a run's id as text."""
+    return f"CASE typeof({sql}) WHEN 'blob' THEN lower(hex({sql})) ELSE ifnull({sql}, '') END"
+
+
 _SINGLE: Final = {
     "conversation": "ifnull(c.conversation, '')",
-    "run": "CASE typeof(c.run) WHEN 'blob' THEN lower(hex(c.run)) ELSE ifnull(c.run, '') END",
+    "run": _run_id(_ROOT),
+    "nested_run": f"CASE WHEN c.root IS NULL THEN '' ELSE {_run_id('c.run')} END",
     "trace": "lower(hex(ifnull(c.trace, '')))",
 }
 
@@ -50,15 +63,6 @@ _FOREVER: Final = 1 << 62
 _NOT_SINGLE: Final = f", at a full hour, or leave out {', '.join(SINGLE)}"
 _LONGER: Final = ", or set OTEL_AGENTCOST_RECORD_DAYS higher for the future"
 """What else helps if single calls are no longer kept: for sums, and for what needs single calls in any case."""
-
-
-class Happened(NamedTuple):
-    """An event of the store."""
-
-    kind: str
-    what: str
-    agent: str
-    nusd: int | None
 
 
 class Called(NamedTuple):
@@ -87,7 +91,9 @@ def open_source(url: str) -> SqliteSource:
 
 
 class SqliteSource:
-    """Implements `Source`. It changes nothing in the file."""
+    """Implements `Detailed`. It changes nothing in the file."""
+
+    lacks = ""
 
     def __init__(self, path: Path) -> None:
         """Open the store in the file `path`. Raises `StoreError` if there is none."""
@@ -154,10 +160,11 @@ class SqliteSource:
         self._check_age(question, _LONGER)
         where, values = self._where(question, hours=False)
         known: dict[int, Names] = {}
+        offered: dict[int, Definitions] = {}
         sql = (
             "SELECT c.id, c.at, c.dims, c.calls, c.nusd, c.input, c.output, c.cache_read, c.cache_write, c.reasoning, "  # noqa: S608 - constants
             "c.units, c.stop, c.conversation, lower(hex(ifnull(c.trace, ''))), c.base, c.segments, "
-            "c.resolves "
+            "c.resolves, c.characters, c.tools "
             f"FROM call c {where} ORDER BY c.at, c.id"
         )
         for row in self._stream(sql, values):
@@ -178,6 +185,8 @@ class SqliteSource:
                 row[14],
                 row[15],
                 row[16],
+                row[17],
+                self._offered(row[18], offered),
             )
 
     def dearest(self, question: Question, number: int) -> Sequence[Dear]:
@@ -186,8 +195,8 @@ class SqliteSource:
         where, values = self._where(question, hours=False)
         sums = ", ".join(f"ifnull(sum({_OF_CALL.get(name, f'c.{name}')}), 0)" for name in SUMS)
         sql = (
-            "SELECT ifnull(c.run, c.trace), max(printf('%019d', ifnull(c.nusd, 0)) || d.agent), min(c.at), max(c.at), "  # noqa: S608 - constants
-            f"{sums} FROM call c JOIN dims d ON d.id = c.dims {where} GROUP BY 1 HAVING "
+            f"SELECT ifnull({_ROOT}, c.trace), max(printf('%019d', ifnull(c.nusd, 0)) || d.agent), "  # noqa: S608 - constants
+            f"min(c.at), max(c.at), {sums} FROM call c JOIN dims d ON d.id = c.dims {where} GROUP BY 1 HAVING "
             f"sum(c.nusd) > 0 ORDER BY sum(c.nusd) DESC, 1 LIMIT {number + 1:d}"
         )
         return [
@@ -200,11 +209,21 @@ class SqliteSource:
         """See `Detailed`."""
         self._check_age(question, _LONGER)
         where, values = self._where(question, hours=False)
-        which = f"{where} {'AND' if where else 'WHERE'} c.request IS NOT NULL AND c.nusd > 0 AND d.error = ''"
+        yield from self._repeated(where, values, f"d.tool = '' GROUP BY d.provider, {_MODEL}, d.operation")
+
+    def repeated_tools(self, question: Question) -> Iterator[Repeated]:
+        """See `Detailed`."""
+        self._check_age(question, _LONGER)
+        where, values = self._where(question, hours=False)
+        day = f"ifnull({_ROOT}, c.at / {86_400_000})"
+        yield from self._repeated(where, values, f"d.tool <> '' GROUP BY d.tool, typeof({_ROOT}), {day}")
+
+    def _repeated(self, where: str, values: Sequence[object], kinds: str) -> Iterator[Repeated]:
+        """Yield rows with equal fingerprints, for one tenant or user. `kinds` chooses and groups them."""
         sql = (
             "SELECT min(c.id), c.dims, count(*), sum(c.nusd), c.nusd FROM call c JOIN dims d ON d.id = c.dims "  # noqa: S608 - constants
-            f"{which} GROUP BY c.request, d.provider, {_MODEL}, d.operation, d.tenant, "
-            "CASE d.tenant WHEN '' THEN d.user ELSE '' END HAVING count(*) > 1"
+            f"{where} {'AND' if where else 'WHERE'} c.request IS NOT NULL AND c.nusd > 0 AND d.error = '' "
+            f"AND {kinds}, c.request, d.tenant, CASE d.tenant WHEN '' THEN d.user ELSE '' END HAVING count(*) > 1"
         )
         for row in self._stream(sql, values):
             yield Repeated(self._names(row[1]), row[2], row[3], row[4])
@@ -220,6 +239,16 @@ class SqliteSource:
     def _names(self, number: int) -> Names:
         (row,) = self._rows(f"SELECT {', '.join(DIMS)} FROM dims WHERE id = ?", (number,))  # noqa: S608 - constants
         return Names(*row)
+
+    def _offered(self, number: int | None, known: dict[int, Definitions]) -> Definitions:
+        """Return the tools of a list."""
+        if number is None:
+            return ()
+        found = known.get(number)
+        if found is None:
+            row = self._rows("SELECT definitions FROM toolset WHERE id = ?", (number,))
+            found = known[number] = tuple((name, size) for name, size in json.loads(row[0][0])) if row else ()
+        return found
 
     def _stream(self, sql: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
         try:
@@ -249,7 +278,20 @@ class SqliteSource:
             sql, values = self._statement(replace(question, by=("unpriced",)), ["d.unpriced"], hours=not single)
             found = {str(row[0]): Sums(*row[1:]).unpriced for row in self._connection.execute(sql, values)}
             reasons = open_reasons(found)
+            if found.get("", 0) < 0 and any(name in TIMES for name in question.by):
+                lines = moved(question.by, lines, self._reasons_of_lines(question, keys, hours=not single))
         return answer(question, lines, reasons)
+
+    def _reasons_of_lines(
+        self, question: Question, keys: list[str], *, hours: bool
+    ) -> dict[tuple[str, ...], dict[str, int]]:
+        """Return why the calls of each line are unpriced."""
+        found: dict[tuple[str, ...], dict[str, int]] = {}
+        asked = replace(question, by=(*question.by, "unpriced"))
+        for row in self._connection.execute(*self._statement(asked, [*keys, "d.unpriced"], hours=hours)):
+            of_line = found.setdefault(tuple(map(str, row[: len(keys)])), {})
+            of_line[str(row[len(keys)])] = Sums(*row[len(keys) + 1 :]).unpriced
+        return found
 
     def _needs_calls(self, question: Question) -> bool:
         """Return True if the sums of hours cannot answer: by trace, for one session, or where an hour is cut."""

@@ -84,6 +84,29 @@ def test_a_price_is_proposed_once_the_bill_is_settled() -> None:
     assert not proposals(compared(lines, [used(YESTERDAY)], [a_call(YESTERDAY)]))
 
 
+def test_dollars_that_come_in_parts_are_a_matter_of_time() -> None:
+    """The usage is whole, and half of its dollars are in the bill of a day that may still change."""
+    lines = [line(YESTERDAY, "input", INPUT // 2), line(YESTERDAY, "output", OUTPUT // 2)]
+    found = compared(lines, [used(YESTERDAY)], [a_call(YESTERDAY)])
+    assert caused(found) == {"time": -INPUT // 2 - OUTPUT // 2}
+    assert [finding.cause for finding in found.findings] == ["time"]
+    settled = [line(SETTLED, "input", INPUT // 2), line(SETTLED, "output", OUTPUT // 2)]
+    found = compared(settled, [used(SETTLED)], [a_call(SETTLED)])
+    assert caused(found) == {"price": -INPUT // 2 - OUTPUT // 2}
+
+
+@pytest.mark.parametrize(("billed", "late"), [(0.9, 0), (0.45, 0.45)], ids=["whole", "in parts"])
+def test_a_contract_that_settled_days_show_is_a_price_on_days_that_may_change(billed: float, late: float) -> None:
+    """10 % below the list: what is missing beyond it is late."""
+    lines = [line(SETTLED, "input", int(INPUT * 0.9)), line(SETTLED, "output", int(OUTPUT * 0.9))]
+    lines += [line(YESTERDAY, "input", int(INPUT * billed)), line(YESTERDAY, "output", int(OUTPUT * billed))]
+    calls = [a_call(SETTLED), a_call(YESTERDAY)]
+    found = caused(compared(lines, [used(SETTLED), used(YESTERDAY)], calls))
+    whole = INPUT + OUTPUT
+    assert found.get("time", 0) == -int(whole * late)
+    assert found["price"] == -2 * int(whole * 0.1)
+
+
 @pytest.mark.parametrize("last", [True, False])
 def test_a_refund_doubles_no_tokens(*, last: bool) -> None:
     """Dollars that come back without tokens are a credit, wherever their line is, and no price of your own."""
