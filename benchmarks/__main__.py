@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from benchmarks import (
+    bench_answers,
     bench_budgets,
     bench_http,
     bench_loops,
@@ -27,6 +28,8 @@ def main() -> int:
     bench_budgets.main(quick=quick)
     print("\nTools:\n")
     bench_tools.table(quick=quick)
+    print("\nCached answers:\n")
+    bench_answers.table(quick=quick)
     print("\nHTTP clients:\n")
     bench_http.table(quick=quick)
     print("\nLoops:\n")

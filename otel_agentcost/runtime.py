@@ -22,6 +22,7 @@ from otel_agentcost._version import __version__
 from otel_agentcost.calls import active
 from otel_agentcost.calls.active import Instrumentation
 from otel_agentcost.calls.admission import Gate, Gates
+from otel_agentcost.calls.answer_cache import AnswerCache
 from otel_agentcost.calls.batch_settlement import Books
 from otel_agentcost.calls.batches import Batches
 from otel_agentcost.calls.circuit import Breaking
@@ -230,7 +231,7 @@ def _start(
     spans = Spans(tracer, settings.attribution, _adder(provider, processor))
     content, passages = _content(settings, logger_provider), Passages(book, settings.upstream)
     batches = _batches(settings, ledger, gates, book, spans, recorder, clock)
-    pipeline = _pipeline_of(settings)(book, spans, recorder, gates, loops, content, passages, batches, clock=clock.wall)
+    pipeline = _pipeline_of(settings, clock)(book, spans, recorder, gates, loops, content, passages, batches)
     patches = _patches(settings, pipeline)
     if settings.rules or settings.breakers or ledger.shared:
         gates.open()  # also without rules for a shared ledger: requests may carry runs of other services
@@ -273,12 +274,21 @@ def _batches(
     )
 
 
-def _pipeline_of(settings: Settings) -> Callable[..., Pipeline]:
+def _pipeline_of(settings: Settings, clock: Clock) -> Callable[..., Pipeline]:
+    cache = _answer_cache(settings, clock)
     if not settings.bill_labels:
-        return Pipeline
+        return partial(Pipeline, cache=cache, clock=clock.wall)
     from otel_agentcost.calls.bill_labels import LabellingPipeline  # noqa: PLC0415 (off unless it is set)
 
-    return partial(LabellingPipeline, settings.bill_labels)
+    return partial(LabellingPipeline, settings.bill_labels, cache=cache, clock=clock.wall)
+
+
+def _answer_cache(settings: Settings, clock: Clock) -> AnswerCache | None:
+    if "exact" not in settings.cache:
+        return None
+    from otel_agentcost.savings.responses.opening import open_cache  # noqa: PLC0415 (off unless it is set)
+
+    return open_cache(settings, process_name, clock.wall)
 
 
 def _patches(settings: Settings, pipeline: Pipeline) -> tuple[Patch, ...]:
@@ -288,6 +298,10 @@ def _patches(settings: Settings, pipeline: Pipeline) -> tuple[Patch, ...]:
     patches += (*threads.patches(), *child_processes.patches(), *refusals.patches(), *work.patches())
     places = sockets.Places(pipeline, settings.hosts)
     patches += tuple(patch for client in sockets.discover() for patch in sockets.patches_of(client, places))
+    if settings.cache:
+        from otel_agentcost.integrations import replays  # noqa: PLC0415 (off unless it is set)
+
+        patches += tuple(replays.patches())
     if settings.http == "on":
         net = http.Net(pipeline, http.Addresses(settings.hosts))
         patches += tuple(patch for client in http.discover() for patch in http.patches_of(client, net))

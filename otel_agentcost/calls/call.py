@@ -18,6 +18,7 @@ from opentelemetry import context
 
 from otel_agentcost.calls import finalize, streams
 from otel_agentcost.calls.admission import Admission
+from otel_agentcost.calls.answer_cache import Exchange
 from otel_agentcost.calls.passage import Passage
 from otel_agentcost.calls.reported_costs import has_headers
 from otel_agentcost.calls.unfinished import Unfinished
@@ -94,6 +95,7 @@ class ActiveCall:
         "content",
         "covers",
         "earlier",
+        "exchange",
         "feed",
         "in_flight",
         "passage",
@@ -142,6 +144,7 @@ class ActiveCall:
         """True if the call was admitted and the SDK was called."""
         self.admission: Admission | None = None
         """The reservation of the call; None if no budget applies."""
+        self.exchange: Exchange | None = None  # with the cache of answers
         self.unadmitted: threading.Lock | None = None  # see `Pipeline.admit_unasked`
         self.passage: Passage | None = None
         """The marks that the call has received and passes on; None if there are none."""
@@ -209,6 +212,8 @@ class ActiveCall:
         self.record.rewritten(self.request.call, request.call)
         if request.endpoint.provider != self.request.endpoint.provider:
             self.record.span.set_attribute(semconv.PROVIDER, request.endpoint.provider)
+        if self.exchange is not None:
+            self.exchange.drop()  # it is the answer to another request than the one that was looked for
         self.request = request
 
     def attempted(self, response: Any) -> None:
@@ -226,6 +231,22 @@ class ActiveCall:
         self.attempt = weakref.ref(response)
         if has_headers(self.request.endpoint):
             self.reported = in_headers(response.headers)
+
+    @property
+    def is_cached(self) -> bool:
+        """True if the answer came from the cache of answers: the provider was not asked."""
+        return self.exchange is not None and self.exchange.served
+
+    def over(self, ending: Ending) -> None:
+        """Let go of a call that is settled: of its totals, of the cache, of the SDK's responses."""
+        if self.in_flight is not None:
+            self.in_flight.end()
+        if self.exchange is not None:
+            try:
+                self.exchange.ended(ending.answer, ending.error)
+            except Exception as bug:
+                report("keeping an answer", bug)
+        self.attempt, self.earlier = None, ()  # the application's
 
     def headers(self) -> Mapping[str, str]:
         """Return the headers of the last successful response; none if the SDK does not keep it."""

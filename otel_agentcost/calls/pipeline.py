@@ -2,6 +2,8 @@
 
     request -> span -> loop check -> admission -> the call -> usage -> cost -> settlement -> close
 
+If answers are cached, the cache is asked before the admission: a cached answer needs none.
+
 `Pipeline.call` and `Pipeline.call_async` below are the whole of it, in this order. Only the loop check and the
 admission raise on purpose (`LoopDetected`, `BudgetExceeded`), and only the admission changes the request (and
 `bill_labels.py`, if labels are asked for). What the SDK raises passes unchanged. A call that returns a stream is
@@ -21,6 +23,7 @@ from typing import Any, Protocol
 
 from otel_agentcost.calls import finalize, pricing, streams
 from otel_agentcost.calls.admission import Gates
+from otel_agentcost.calls.answer_cache import AnswerCache
 from otel_agentcost.calls.batch_settlement import Awaiting
 from otel_agentcost.calls.batches import Batches
 from otel_agentcost.calls.call import CURRENT, ActiveCall, CallContent, Ending
@@ -28,6 +31,7 @@ from otel_agentcost.calls.framing import is_json
 from otel_agentcost.calls.loop_guard import LoopGuard
 from otel_agentcost.calls.passage import Passages
 from otel_agentcost.calls.rejections import is_rejection
+from otel_agentcost.calls.replaying import MADE, attributes_of, replayed, replayed_async
 from otel_agentcost.calls.retrieval import (
     Looked,
     Reading,
@@ -50,7 +54,7 @@ from otel_agentcost.calls.seam import (
     Watched,
 )
 from otel_agentcost.calls.shared_answers import SharedAnswers
-from otel_agentcost.calls.unfinished import UnfinishedAnswers
+from otel_agentcost.calls.unfinished import Unfinished, UnfinishedAnswers
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer, AttributeValue, HttpStatus
 from otel_agentcost.core.cost import Cost
@@ -94,6 +98,7 @@ class Pipeline:
         passages: Passages | None = None,
         batches: Batches | None = None,
         *,
+        cache: AnswerCache | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Assemble a pipeline.
@@ -107,10 +112,12 @@ class Pipeline:
             content: Captures messages; None if content is not captured.
             passages: Recognizes calls that another service charges; None if every call is charged.
             batches: Keeps and settles batches; None if they are not kept.
+            cache: Has answers to earlier requests; None if answers are not cached.
             clock: Returns the time in seconds since the epoch.
         """
         self._book = book
         self._batches = batches
+        self._cache = cache
         self._spans = spans
         self._recorder = recorder
         self._gates = gates
@@ -133,8 +140,10 @@ class Pipeline:
         return self.active and (bool(self._batches) or bool(self._unfinished))
 
     def close(self) -> None:
-        """Ask the ledger a last time for what it has not answered."""
+        """Ask the ledger a last time for what it has not answered, and close the cache."""
         self._unfinished.close()
+        if self._cache is not None:
+            self._cache.close()
 
     # --- a call, sync and async ---
 
@@ -149,6 +158,10 @@ class Pipeline:
             return result if reading.within else self._retrieved(seam, instance, args, kwargs, result)
         try:
             self._check_loops(call)
+            if self._cache is not None:
+                result = replayed(self._cache, call, wrapped, instance, args, kwargs)
+                if result is not MADE:
+                    return self._deliver(call, seam.unwrap, result)
             if (gate := self._gates.gate) is not None:
                 call.admission = gate.admit(call.request, call.record, call.at, call.passage)
                 args, kwargs = self._rewrite(call, seam, args, kwargs)
@@ -175,6 +188,10 @@ class Pipeline:
             return result
         try:
             self._check_loops(call)
+            if self._cache is not None:
+                result = await replayed_async(self._cache, call, wrapped, instance, args, kwargs)
+                if result is not MADE:
+                    return self._deliver(call, seam.unwrap, result)
             if (gate := self._gates.gate) is not None:
                 call.admission = await gate.admit_async(call.request, call.record, call.at, call.passage)
                 args, kwargs = self._rewrite(call, seam, args, kwargs)
@@ -191,14 +208,23 @@ class Pipeline:
         if call is None:
             yield from wrapped(*args, **kwargs)
             return
+
+        def begun(*args: Any, **kwargs: Any) -> tuple[list[Any], Iterator[Any]]:
+            events = iter(wrapped(*args, **kwargs))
+            return list(islice(events, 1)), events
+
         try:
             self._check_loops(call)
-            if (gate := self._gates.gate) is not None:
-                call.admission = gate.admit(call.request, call.record, call.at, call.passage)
-                args, kwargs = self._rewrite(call, seam, args, kwargs)
-            with call.active():
-                events: Iterator[Any] = iter(wrapped(*args, **kwargs))
-                first = list(islice(events, 1))
+            made: Any = MADE
+            if self._cache is not None:
+                made = replayed(self._cache, call, begun, instance, args, kwargs)
+            if made is MADE:
+                if (gate := self._gates.gate) is not None:
+                    call.admission = gate.admit(call.request, call.record, call.at, call.passage)
+                    args, kwargs = self._rewrite(call, seam, args, kwargs)
+                with call.active():
+                    made = begun(*args, **kwargs)
+            first, events = made
             tapped = self._deliver(call, seam.unwrap, chain(first, events))
         except BaseException as error:
             self._stop(call, error)
@@ -496,6 +522,8 @@ class Pipeline:
             error: The exception that ended the stream; None if it was exhausted or closed.
             complete: True if the stream was exhausted.
         """
+        if call.exchange is not None and not complete:
+            call.exchange.closed_early()
         try:
             answer = self._read_stream(call, complete=complete)
             if error is not None and call.record.first_chunk is None and not answer.goes_on:
@@ -602,21 +630,18 @@ class Pipeline:
             call.record.close(ending.attributes, ending.error)
         except Exception as bug:
             report("ending a span", bug)
-        if call.in_flight is not None:
-            call.in_flight.end()
-        call.attempt, call.earlier = None, ()  # responses of the SDK, which are the application's
+        call.over(ending)
 
     def _charge(self, call: ActiveCall, ending: Ending) -> dict[str, AttributeValue]:
         """Price and charge a call that was made. Returns its span's attributes."""
         request, record, error = call.request, call.record, ending.error
         answer = _completed(call, ending.answer)
+        if call.is_cached:
+            return self._charge_cached(call, ending, answer)
         if call.begun is not None:
-            answer = self._unfinished.since(call.begun, answer)
+            return self._charge_begun(call, call.begun, answer, error)
         cost = pricing.cost_of(self._book, request, answer, at=call.at, failed=error is not None)
         tokens = answer.tokens()
-        if call.begun is not None:
-            labels = self._labels(call, request.call.model, answer.model)
-            return self._unfinished.charge(call.begun, record, labels, answer, cost, error)
         upstream = call.passage is not None and call.passage.charged_upstream
         self._settle_budgets(call, ending, answer, cost, upstream=upstream)
         if call.asks_the_ledger(answer):
@@ -643,6 +668,29 @@ class Pipeline:
         )
         if self._loops is not None:
             self._loops.settled(record, cost)
+        return attributes
+
+    def _charge_begun(
+        self, call: ActiveCall, begun: Unfinished, answer: Answer, error: BaseException | None
+    ) -> dict[str, AttributeValue]:
+        """Charge what an answer has cost that an earlier call has begun. Returns the span's attributes."""
+        answer = self._unfinished.since(begun, answer)
+        cost = pricing.cost_of(self._book, call.request, answer, at=call.at, failed=error is not None)
+        labels = self._labels(call, call.request.call.model, answer.model)
+        return self._unfinished.charge(begun, call.record, labels, answer, cost, error)
+
+    def _charge_cached(self, call: ActiveCall, ending: Ending, answer: Answer) -> dict[str, AttributeValue]:
+        """Count what a cached answer has saved, at the prices of now. Returns the span's attributes."""
+        cost = pricing.cost_of(self._book, call.request, answer._replace(reported=()), at=call.at, failed=False)
+        attributes = attributes_of(call, answer, answer.tokens(), cost)
+        if ending.error is not None:
+            attributes[semconv.ERROR_TYPE] = spans.error_type(ending.error)
+        if call.record.first_chunk is not None:
+            attributes[semconv.TIME_TO_FIRST_CHUNK] = call.record.first_chunk
+        if cost.usd is not None and not ending.recorded:
+            ending.recorded = True
+            labels = self._labels(call, call.request.call.model, answer.model)
+            self._recorder.saved_by_cached_answer(cost.usd, labels)
         return attributes
 
     def _settle_budgets(self, call: ActiveCall, ending: Ending, answer: Answer, cost: Cost, *, upstream: bool) -> None:

@@ -395,7 +395,7 @@ def watch_bytes(response: Any, listener: StreamListener, content_type: str | Non
     """
     if content_type is None:
         content_type = str(response.headers.get("content-type", ""))
-    reader = RawReader(listener, content_type, _decoder(response))
+    reader = RawReader(listener, content_type, decoder_of(response))
     reference = weakref.ref(response)
 
     def read(chunks: Any, asynchronous: bool) -> Any:  # noqa: FBT001 (a callback)
@@ -406,7 +406,7 @@ def watch_bytes(response: Any, listener: StreamListener, content_type: str | Non
     return reader
 
 
-def _decoder(response: Any) -> Callable[[bytes], bytes] | None:
+def decoder_of(response: Any) -> Callable[[bytes], bytes] | None:
     """Return a function that decompresses the response as its HTTP library does; None if it is not compressed."""
     encodings = [name.strip().lower() for name in str(response.headers.get("content-encoding", "")).split(",")]
     if not any(encodings) or encodings == ["identity"]:

@@ -116,6 +116,11 @@ what is settled after its call; 1 for a failed call on the span of another instr
 calls."""
 RESOLVES: Final = "agentcost.resolves"
 """Set on the span of what is settled after its call: the number of unpriced calls whose cost is known now."""
+CACHE_SAVED: Final = "agentcost.cache.saved_usd"
+"""What the call would have cost at the prices of its own time."""
+CACHED: Final = "agentcost.cache."
+"""The beginning of the attributes with the tokens of the cached answer: `agentcost.cache.input_tokens`. They were not
+used again."""
 UNPRICED: Final = "agentcost.unpriced"
 ESTIMATED: Final = "agentcost.usage.estimated"
 USAGE_OF_KIND: Final = "agentcost.usage."

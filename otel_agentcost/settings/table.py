@@ -28,6 +28,7 @@ from otel_agentcost.core.tool_cache import ToolCacheRules
 from otel_agentcost.core.tool_prices import ToolPrice, ToolPrices
 from otel_agentcost.diagnostics import without_password
 from otel_agentcost.errors import SettingsError
+from otel_agentcost.settings.cache import Sampling, to_caches, to_duration, to_names, to_size
 from otel_agentcost.settings.cache_key import CacheKey, to_cache_key, to_cache_store
 from otel_agentcost.settings.field import Row, setting
 from otel_agentcost.settings.hosts import OwnHost, to_hosts
@@ -367,6 +368,53 @@ class Settings:
         meaning="Attribution that requests carry as labels, for the provider's bill or logs: `user`, `tenant`, `team`, "
         "`feature`, `agent`. It changes requests.",
         show=", ".join,
+    )
+    cache: tuple[str, ...] = setting(
+        (),
+        to_caches,
+        values="`off`, `exact`",
+        meaning="`exact` answers a request that was answered before without asking the provider, within one tenant. "
+        "[response-cache.md](response-cache.md) says which. It stores content.",
+        show=lambda names: ", ".join(names) or "off",
+    )
+    cache_ttl: float = setting(
+        3600.0,
+        to_duration,
+        values="`15m`, `1h`, `7d`",
+        meaning="How long an answer is cached.",
+        show=lambda seconds: f"{seconds:g} s",
+    )
+    cache_bytes: int = setting(
+        64 * 1024 * 1024,
+        to_size,
+        values="`64m`, `1g`",
+        meaning="How much a store in memory or in a file keeps. The answers that were not used for the longest time go "
+        "first.",
+    )
+    cache_version: str = setting(
+        "",
+        to_text,
+        values="text",
+        meaning="Version of the application's code. Answers that were cached under another one are not used.",
+    )
+    cache_sampling: Sampling = setting(
+        "deterministic",
+        one_of(get_args(Sampling)),
+        values="`deterministic`, `unset`, `any`",
+        meaning="Which requests are cached: those with temperature 0 alone, those without a temperature too, or any.",
+    )
+    cache_tool_calls: bool = setting(
+        False,
+        to_boolean,
+        values="`true`, `false`",
+        meaning="`true` caches answers that call tools of the application.",
+    )
+    cache_only: frozenset[str] = setting(
+        cast("frozenset[str]", frozenset()),
+        to_names,
+        values="`triage,summary`",
+        meaning="Features and agents whose answers are cached. Default: all.",
+        show=lambda names: ", ".join(sorted(names)),
     )
     strict: bool = setting(
         False,

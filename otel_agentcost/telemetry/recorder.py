@@ -304,6 +304,10 @@ class Recorder:
         """Count the US dollars that a cheaper model saved. Amounts of zero or less are ignored."""
         self._metrics.saved(usd, labels.attributes, "downgrade")
 
+    def saved_by_cached_answer(self, usd: Decimal, labels: ModelLabels) -> None:
+        """Count the US dollars that a cached answer saved: those of the call that was not made."""
+        self._metrics.saved(usd, labels.attributes, "response_cache")
+
 
 def _add_to(
     runs: Sequence[Run],

@@ -108,7 +108,7 @@ SAVINGS: Final = Signal(
     kind="counter",
     unit="{USD}",
     description="US dollars saved because a cheaper model answered (downgrade), tokens were read from a provider's "
-    "cache (cache), or a tool's result was known (tool_cache).",
+    "cache (cache), the answer was known (response_cache), or a tool's result was known (tool_cache).",
     attributes=(*MODEL, semconv.TOOL, semconv.SAVINGS_KIND),
     collector=True,  # only what caches saved
 )

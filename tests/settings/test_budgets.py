@@ -259,7 +259,8 @@ def test_any_budget_is_enforced_or_said_loudly_not_to_be(environ: dict[str, str]
 def test_one_unclear_setting_turns_off_no_other(wrong: str) -> None:
     """Every other setting is in effect, the other budgets too, and the message is about that one."""
     environ = variables(**ENVIRONMENT, TOOL_PRICES="search=0.01", LOOP_ACTION="block", AGENT="bees")
-    value = ["no", "text"] if wrong in ("user", "tenant", "team", "feature", "agent", "conversation", "prices") else "?"
+    texts = ("user", "tenant", "team", "feature", "agent", "conversation", "prices", "cache_version")
+    value = ["no", "text"] if wrong in texts else "?"
     good, settings = load(environ), load(environ, **{wrong: value})
     differing = {row.field for row in ROWS if getattr(good, row.field) != getattr(settings, row.field)}
     assert differing <= {wrong}

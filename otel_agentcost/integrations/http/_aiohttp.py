@@ -33,13 +33,27 @@ def tap(response: Any, compressed: bool | None, listener: StreamListener, conten
         listener: The receiver of the events.
         content_type: What the bytes are; None: what the header says.
     """
-    decode = _decoder(response) if compressed is not False else None
-    if decode is not None and compressed is None:
-        decode = _Guess(decode)
+    decode = decoder_of(response, compressed)
     kind = str(response.headers.get("content-type") or "") if content_type is None else content_type
     reader = RawReader(listener, kind, decode)
-    response.content = _tapped_class()(response.content, _Tap(response, reader, listener))
+    replace_stream(response, reader, listener)
     return reader
+
+
+def replace_stream(response: Any, reader: Any, listener: Any) -> None:
+    """Let `reader.feed` get the bytes that are read of `response`, and `listener.end` their end."""
+    response.content = _tapped_class()(response.content, _Tap(response, reader, listener))
+
+
+def decoder_of(response: Any, compressed: bool | None) -> Callable[[bytes], bytes] | None:  # noqa: FBT001 (as `tap`)
+    """Return a function that decompresses the bytes that are read; None if they are not compressed.
+
+    Args:
+        response: The response.
+        compressed: True if the session does not decompress; None if that is not known: the bytes tell.
+    """
+    decode = _decoder(response) if compressed is not False else None
+    return _Guess(decode) if decode is not None and compressed is None else decode
 
 
 def _decoder(response: Any) -> Callable[[bytes], bytes] | None:

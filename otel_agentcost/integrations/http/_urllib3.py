@@ -27,7 +27,7 @@ def body_of(response: Any) -> bytes | None:
     if not body and file is not None and not response.closed:
         return None
     content: bytes = body.encode() if isinstance(body, str) else body or b""
-    decode = None if response.decode_content else _decoder(response)
+    decode = None if response.decode_content else decoder_of(response)
     return content if decode is None else decode(content)
 
 
@@ -40,16 +40,21 @@ def tap(response: Any, listener: StreamListener, content_type: str | None = None
         content_type: What the bytes are; None: what the header says.
     """
     kind = str(response.headers.get("content-type") or "") if content_type is None else content_type
-    reader = RawReader(listener, kind, _decoder(response))
+    reader = RawReader(listener, kind, decoder_of(response))
+    replace_file(response, reader, listener)
+    return reader
+
+
+def replace_file(response: Any, reader: Any, listener: Any) -> None:
+    """Let `reader.feed` get the bytes of the file beneath `response`, and `listener.end` their end."""
     file = response._fp
     tapped = _Tapped(file, response, reader, listener)
     response._fp = tapped
     if getattr(response, "_original_response", None) is file:
         response._original_response = tapped
-    return reader
 
 
-def _decoder(response: Any) -> Callable[[bytes], bytes] | None:
+def decoder_of(response: Any) -> Callable[[bytes], bytes] | None:
     """Return a function that decompresses the response as urllib3 does; None if it is not compressed."""
     encoding = str(response.headers.get("content-encoding") or "").lower()
     names = [name.strip() for name in encoding.split(",") if name.strip() not in ("", "identity")]
