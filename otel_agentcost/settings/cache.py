@@ -9,8 +9,8 @@ from typing import Final, Literal, cast
 from otel_agentcost.core import hints
 from otel_agentcost.settings.parsers import InvalidValue, Items, quoted
 
-Caching = Literal["exact"]
-CACHES: Final = ("exact",)
+Caching = Literal["exact", "semantic-shadow"]
+CACHES: Final = ("exact", "semantic-shadow")
 Sampling = Literal["deterministic", "unset", "any"]
 
 _UNITS: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
@@ -30,6 +30,11 @@ def to_caches(value: object) -> tuple[str, ...]:
             if word not in (*CACHES, "off"):
                 raise InvalidValue(f"where {quoted(name)} is neither off nor {' nor '.join(CACHES)}{_near(word)}")
             names += [word] if word != "off" else []
+    with found.item():
+        if names and "exact" not in names:
+            alone = names.pop()
+            names.clear()
+            raise InvalidValue(f"where {alone} needs exact: write exact,{alone}")
     return found.checked(tuple(dict.fromkeys(names)))
 
 

@@ -10,7 +10,7 @@ ledger.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timezone, tzinfo
 from decimal import Decimal
@@ -31,6 +31,7 @@ from otel_agentcost.errors import SettingsError
 from otel_agentcost.settings.cache import Sampling, to_caches, to_duration, to_names, to_size
 from otel_agentcost.settings.cache_key import CacheKey, to_cache_key, to_cache_store
 from otel_agentcost.settings.field import Row, setting
+from otel_agentcost.settings.functions import shown_function, to_function
 from otel_agentcost.settings.hosts import OwnHost, to_hosts
 from otel_agentcost.settings.parsers import (
     CaptureContent,
@@ -353,6 +354,21 @@ class Settings:
         values="days",
         meaning="How long the store keeps single calls. Sums of hours are kept for good.",
     )
+    cache_embed: str | Callable[[str], Sequence[float]] | None = setting(
+        cast("str | Callable[[str], Sequence[float]] | None", None),
+        to_function,
+        values="`module:function`",
+        meaning="Function that returns the embedding of a text, for `semantic-shadow`. It runs in a thread of its own.",
+        show=shown_function,
+    )
+    cache_judge: str | Callable[[str, str, str], bool] | None = setting(
+        cast("str | Callable[[str, str, str], bool] | None", None),
+        to_function,
+        values="`module:function`",
+        meaning="Function that returns whether two answers to a question mean the same, for `semantic-shadow`: "
+        "question, cached answer, real answer. Without it, answers in other words are `unknown`.",
+        show=shown_function,
+    )
     webhook: WebhookUrl | str | None = setting(
         cast("WebhookUrl | str | None", None),
         to_webhook,
@@ -372,9 +388,10 @@ class Settings:
     cache: tuple[str, ...] = setting(
         (),
         to_caches,
-        values="`off`, `exact`",
+        values="`off`, `exact`, `exact,semantic-shadow`",
         meaning="`exact` answers a request that was answered before without asking the provider, within one tenant. "
-        "[response-cache.md](response-cache.md) says which. It stores content.",
+        "[response-cache.md](response-cache.md) says which. It stores content. `semantic-shadow` counts what a "
+        "semantic cache would answer, and serves nothing ([cache-savings.md](cache-savings.md)).",
         show=lambda names: ", ".join(names) or "off",
     )
     cache_ttl: float = setting(

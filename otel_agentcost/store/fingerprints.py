@@ -35,11 +35,14 @@ _NO_CONTENT: Final = frozenset(
     {
         "_query",  # these two of google-genai, which takes them out of the body while it sends it
         "_url",
+        "cache_control",
+        "diagnostics",
         "extra_headers",
         "extra_query",
         "labels",
         "metadata",
         "prompt_cache_key",
+        "prompt_cache_options",
         "prompt_cache_retention",
         "requestMetadata",
         "safety_identifier",

@@ -40,7 +40,7 @@ def directory(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypa
 
 # These start seconds of work, or need a provider or a store of their own: their tests, in tests/cli, run them. `doctor`
 # stands there as it does on the pages.
-ELSEWHERE = ("demo", "doctor", "reconcile", "run", "spend --from clickhouse", "what-if")
+ELSEWHERE = ("cache report", "demo", "doctor", "reconcile", "run", "spend --from clickhouse", "what-if")
 
 
 @pytest.mark.usefixtures("directory")

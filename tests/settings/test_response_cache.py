@@ -42,7 +42,7 @@ def test_off_is_off_in_a_file_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("CACHE", "exakt", "where 'exakt' is neither off nor exact; did you mean exact?"),
+        ("CACHE", "exakt", "where 'exakt' is neither off nor exact nor semantic-shadow; did you mean exact?"),
         ("CACHE_TTL", "soon", "which is not a time of at most a year: write seconds, or for example 15m, 1h or 7d"),
         ("CACHE_TTL", "0", "which is not a time"),
         ("CACHE_BYTES", "12", "which is not a size of at least 64k"),

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 from otel_agentcost.core import semconv
@@ -53,11 +53,30 @@ class Policy:
     """The features and agents whose answers are kept; empty for all."""
 
 
+class Shadow(Protocol):
+    """Rehearses a semantic cache: `semantic.shadow.Shadow`. It never raises."""
+
+    def begin(
+        self, request: ModelRequest, said: tuple[object, ...], who: Mapping[str, str], /
+    ) -> Callable[[Entry], None] | None:
+        """Return what takes the answer to a request; None if the request is not rehearsed."""
+        ...
+
+    def close(self) -> None:
+        """Write what was counted."""
+        ...
+
+
 class ResponseCache:
     """Answers to requests that were answered before."""
 
     def __init__(
-        self, store: CacheStore, policy: Policy, process: Callable[[], str], clock: Callable[[], float]
+        self,
+        store: CacheStore,
+        policy: Policy,
+        process: Callable[[], str],
+        clock: Callable[[], float],
+        shadow: Shadow | None = None,
     ) -> None:
         """Create the cache.
 
@@ -66,7 +85,9 @@ class ResponseCache:
             policy: What is kept.
             process: Returns the name of this process, which no other process has.
             clock: Returns seconds since the epoch.
+            shadow: Rehearses a semantic cache with the answers that are kept; None without one.
         """
+        self._shadow = shadow
         self._store = store
         self._policy = policy
         self._clock = clock
@@ -80,6 +101,8 @@ class ResponseCache:
             self._store.close()
         except Exception as error:
             report("closing the cache", error)
+        if self._shadow is not None:
+            self._shadow.close()
 
     # --- before the call ---
 
@@ -155,7 +178,10 @@ class ResponseCache:
             None if semconv.TENANT in who or semconv.USER in who else _said_of_users(call.body),
         )
         host = urlsplit(target.base_url).netloc
-        return Exchange(self, keys.key_of(scope, asked, text), scope, call.operation, host, streamed=call.stream)
+        exchange = Exchange(self, keys.key_of(scope, asked, text), scope, call.operation, host, streamed=call.stream)
+        if self._shadow is not None:
+            exchange.rehearse = self._shadow.begin(request, (scope, *asked), who)
+        return exchange
 
     def _scope(self, who: Mapping[str, str]) -> str:
         """Return whose the request is: the tenant's, else the user's, else this process's alone."""
@@ -221,6 +247,8 @@ class ResponseCache:
         finally:
             exchange.entry = entry
             self._release(exchange)
+            if entry is not None and exchange.rehearse is not None:
+                exchange.rehearse(entry)
 
     def _release(self, exchange: Exchange) -> None:
         """Give up the claim and end the flight of an exchange, for those who wait for its entry."""

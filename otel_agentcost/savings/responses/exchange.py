@@ -101,6 +101,7 @@ class Exchange:
         "land",
         "operation",
         "owner",
+        "rehearse",
         "scope",
         "served",
         "streamed",
@@ -135,6 +136,8 @@ class Exchange:
         """The name under which this process has claimed the key in a shared store; None if it has not."""
         self.land: Callable[[Entry | None], None] | None = None
         """Ends the flight that others wait for; None if nobody can."""
+        self.rehearse: Callable[[Entry], None] | None = None
+        """Takes the answer that is kept, for the semantic cache in shadow; None without one."""
         self.served = False
         self.age = 0.0
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 from otel_agentcost.diagnostics import alarm
-from otel_agentcost.savings.responses.cache import Policy, ResponseCache
+from otel_agentcost.savings.responses.cache import Policy, ResponseCache, Shadow
 from otel_agentcost.savings.responses.eligibility import Sampling
 from otel_agentcost.savings.stores import StoreError
 from otel_agentcost.savings.stores._opening import open_for_calls
@@ -18,6 +18,14 @@ _SHARE = 8
 class CacheSettings(Protocol):
     """The settings that this module reads (`settings.Settings`)."""
 
+    @property
+    def cache(self) -> tuple[str, ...]: ...
+    @property
+    def cache_embed(self) -> Any: ...
+    @property
+    def cache_judge(self) -> Any: ...
+    @property
+    def record(self) -> str | None: ...
     @property
     def cache_store(self) -> str: ...
     @property
@@ -58,4 +66,13 @@ def open_cache(settings: CacheSettings, process: Callable[[], str], clock: Calla
         tool_calls=settings.cache_tool_calls,
         only=settings.cache_only,
     )
-    return ResponseCache(store, policy, process, clock)
+    return ResponseCache(store, policy, process, clock, _shadow(settings, clock))
+
+
+def _shadow(settings: CacheSettings, clock: Callable[[], float]) -> Shadow | None:
+    if "semantic-shadow" not in settings.cache:
+        return None
+    from otel_agentcost.savings.semantic.opening import open_shadow  # noqa: PLC0415 (off unless it is set)
+
+    stores = settings.cache_store, settings.record
+    return open_shadow(stores, settings.cache_embed, settings.cache_judge, clock)

@@ -15,6 +15,7 @@ from otel_agentcost.core.run_tables import Happened
 from otel_agentcost.core.usage import Tokens
 from otel_agentcost.store import schema
 from otel_agentcost.store.billed_later import moved
+from otel_agentcost.store.equal_requests import Request
 from otel_agentcost.store.offered_tools import Definitions
 from otel_agentcost.store.periods import UnclearPeriod, label
 from otel_agentcost.store.questions import (
@@ -227,6 +228,22 @@ class SqliteSource:
         )
         for row in self._stream(sql, values):
             yield Repeated(self._names(row[1]), row[2], row[3], row[4])
+
+    def requests(self, question: Question) -> Iterator[Request]:
+        """See `Fingerprinted`."""
+        self._check_age(question, _LONGER)
+        where, values = self._where(question, hours=False)
+        which = f"{where} {'AND' if where else 'WHERE'} c.request"
+        sql = (
+            "SELECT c.request, c.dims, c.at - ifnull(c.ms, 0), c.at, c.nusd, ifnull(c.stop, ''), c.writer FROM call c "  # noqa: S608 - constants
+            f"{which} IN (SELECT c.request FROM call c {which} IS NOT NULL GROUP BY 1 HAVING count(*) > 1) "
+            "ORDER BY 3, c.id"
+        )
+        known: dict[int, Names] = {}
+        for request, dims, began, ended, *rest in self._stream(sql, (*values, *values)):
+            if dims not in known:
+                known[dims] = self._names(dims)
+            yield Request(request, known[dims], began / 1000, ended / 1000, *rest)
 
     def loops(self, question: Question) -> tuple[int, int]:
         """See `Detailed`."""
