@@ -15,6 +15,7 @@ PYTEST_DONT_REWRITE: pytest would warn that the package was imported before it, 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from otel_agentcost import runtime
@@ -40,6 +41,7 @@ __all__ = [
     "adjust",
     "attribute",
     "instrument",
+    "on_context",
     "refund",
     "remaining",
     "run",
@@ -81,6 +83,29 @@ def instrument(
         logger_provider=logger_provider,
         settings=settings,
     )
+
+
+def on_context(
+    function: Callable[..., Any] | None, *, least: int = 20_000, growth: float = 0.25, seconds: float = 30.0
+) -> None:
+    """Ask a function when the history of requests grows long. It may return shorter messages.
+
+    The function gets one argument, with `messages`, `tokens`, prices, `projected_usd` and `break_even_calls(cleared)`.
+    It returns a shorter list of messages, or None to send the request as it is. It may be a coroutine function. A call
+    and its result stay together, and the instructions at the beginning and the last message stay as they are; otherwise
+    the request is sent as it was. It is not asked about model calls that it makes itself. It takes precedence over the
+    setting `on_context`.
+
+    Args:
+        function: The function; None: no function is asked any longer.
+        least: The input tokens below which it is not asked.
+        growth: The growth since it was last asked, as a share, after which it is asked again.
+        seconds: How long it may take. Then the request is sent as it was.
+
+    Example:
+        otel_agentcost.on_context(lambda context: [context.messages[0], *context.messages[-4:]], least=50_000)
+    """
+    runtime.set_context_hook(function, least=least, growth=growth, seconds=seconds)
 
 
 def uninstrument() -> None:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from typing import Any, NamedTuple, cast
 
 from opentelemetry import metrics, trace
@@ -25,11 +25,13 @@ from otel_agentcost.calls.admission import Gate, Gates
 from otel_agentcost.calls.answer_cache import AnswerCache
 from otel_agentcost.calls.batch_settlement import Books
 from otel_agentcost.calls.batches import Batches
+from otel_agentcost.calls.changes import Changes, RequestChange
 from otel_agentcost.calls.circuit import Breaking
 from otel_agentcost.calls.loop_guard import LoopGuard
 from otel_agentcost.calls.named_rules import PricedTools
 from otel_agentcost.calls.passage import Passages
 from otel_agentcost.calls.pipeline import ContentCapture, Pipeline
+from otel_agentcost.calls.prompt_caches import PromptCaches
 from otel_agentcost.calls.scopes import new_id, process_name
 from otel_agentcost.calls.tool_results import ToolCache
 from otel_agentcost.calls.work import Work
@@ -51,7 +53,9 @@ from otel_agentcost.integrations.spans.processor import AgentCostProcessor, Span
 from otel_agentcost.integrations.spans.tool_calls import ToolCallSpans
 from otel_agentcost.integrations.tools._base import patches_of as tool_patches
 from otel_agentcost.pricebook import PriceBook, open_book
+from otel_agentcost.savings.prompt_cache.health import PromptCacheHealth
 from otel_agentcost.settings import NO_BUDGET, ROWS, Settings, from_environment, on_spans
+from otel_agentcost.settings.on_context import NATIVE, OnContext
 from otel_agentcost.settings.webhook import WebhookUrl
 from otel_agentcost.store.opening import open_writer
 from otel_agentcost.telemetry.breaker_events import BreakerReports
@@ -59,6 +63,7 @@ from otel_agentcost.telemetry.budget_events import BudgetReports
 from otel_agentcost.telemetry.loop_events import LoopReports
 from otel_agentcost.telemetry.metrics import Metrics
 from otel_agentcost.telemetry.per_provider import PerProvider
+from otel_agentcost.telemetry.prompt_cache_events import reports_of
 from otel_agentcost.telemetry.receiver import Notify
 from otel_agentcost.telemetry.recorder import Recorder
 from otel_agentcost.telemetry.spans import Spans
@@ -231,7 +236,9 @@ def _start(
     spans = Spans(tracer, settings.attribution, _adder(provider, processor))
     content, passages = _content(settings, logger_provider), Passages(book, settings.upstream)
     batches = _batches(settings, ledger, gates, book, spans, recorder, clock)
-    pipeline = _pipeline_of(settings, clock)(book, spans, recorder, gates, loops, content, passages, batches)
+    parts = (book, spans, recorder, gates, loops, content, passages, batches, telemetry.caches)
+    changes, cache = _changes(settings, book, recorder, clock), _answer_cache(settings, clock)
+    pipeline = Pipeline(*parts, changes=changes, cache=cache, clock=clock.wall)
     patches = _patches(settings, pipeline)
     if settings.rules or settings.breakers or ledger.shared:
         gates.open()  # also without rules for a shared ledger: requests may carry runs of other services
@@ -274,21 +281,73 @@ def _batches(
     )
 
 
-def _pipeline_of(settings: Settings, clock: Clock) -> Callable[..., Pipeline]:
-    cache = _answer_cache(settings, clock)
-    if not settings.bill_labels:
-        return partial(Pipeline, cache=cache, clock=clock.wall)
-    from otel_agentcost.calls.bill_labels import LabellingPipeline  # noqa: PLC0415 (off unless it is set)
-
-    return partial(LabellingPipeline, settings.bill_labels, cache=cache, clock=clock.wall)
-
-
 def _answer_cache(settings: Settings, clock: Clock) -> AnswerCache | None:
     if "exact" not in settings.cache:
         return None
     from otel_agentcost.savings.responses.opening import open_cache  # noqa: PLC0415 (off unless it is set)
 
     return open_cache(settings, process_name, clock.wall)
+
+
+def _changes(settings: Settings, book: PriceBook, recorder: Recorder, clock: Clock) -> Changes | None:
+    """Return what changes requests. Each part is imported only if a setting, or the application, asks for it."""
+    first: list[RequestChange] = []
+    last: RequestChange | None = None
+    if (history := _history_change(settings, book)) is not None:
+        first.append(history)
+    if settings.prompt_cache == "auto":
+        from otel_agentcost.savings.prompt_cache.markers import PromptCacheMarkers  # noqa: PLC0415
+
+        watch = PromptCacheHealth(clock.wall, every=True)
+        first.append(PromptCacheMarkers(watch, book, recorder.saved_by_markers))
+    if settings.bill_labels:
+        from otel_agentcost.calls.bill_labels import BillLabelling  # noqa: PLC0415
+
+        last = BillLabelling(settings.bill_labels)
+    return Changes(tuple(first), last) if first or last is not None else None
+
+
+def _history_change(settings: Settings, book: PriceBook) -> RequestChange | None:
+    """Return the change for long histories: the hook of the application, or else that of the setting."""
+    named = settings.on_context
+    if not _context_hooks and not isinstance(named, OnContext):
+        return None
+    from otel_agentcost.savings.context.change import HistoryHook, NamedHook  # noqa: PLC0415
+    from otel_agentcost.savings.context.native import NativeManagement  # noqa: PLC0415
+
+    if _context_hooks or not isinstance(named, OnContext):
+        (hook,) = _context_hooks
+        return HistoryHook(lambda: hook, book)
+    if named.target == NATIVE:
+        least = dict(named.options).get("least")
+        return NativeManagement(None if least is None else int(least))
+    return HistoryHook(NamedHook(named.target, dict(named.options)), book)
+
+
+_context_hooks: list[Any] = []
+"""The hook for long histories that the application has given: at most one."""
+
+
+def set_context_hook(function: Callable[..., Any] | None, **options: Any) -> None:
+    """Ask this function about long histories from now on; None: no longer."""
+    from otel_agentcost.savings.context.hook import Hook  # noqa: PLC0415 (off unless it is used)
+
+    with _lock:
+        _context_hooks[:] = [] if function is None else [Hook(function, **options)]
+        for each in _running:
+            _change_histories(each)
+
+
+def _change_histories(runtime: Runtime) -> None:
+    """Let a pipeline ask the hook that there is now. Its other changes stay as they are."""
+    from otel_agentcost.savings.context.change import HistoryHook  # noqa: PLC0415
+    from otel_agentcost.savings.context.native import NativeManagement  # noqa: PLC0415
+
+    before, change = runtime.pipeline.changes, _history_change(runtime.settings, runtime.instrumentation.book)
+    others = [each for each in before.first if not isinstance(each, (HistoryHook, NativeManagement))] if before else []
+    first = [change, *others] if change is not None else others
+    last = before.last if before is not None else None
+    runtime.pipeline.changes = Changes(tuple(first), last) if first or last is not None else None
 
 
 def _patches(settings: Settings, pipeline: Pipeline) -> tuple[Patch, ...]:
@@ -376,6 +435,7 @@ class _Telemetry:
         days, dropped = settings.record_days, self.metrics.dropped
         self.store = open_writer(settings.record, book.source, dropped, days=days, clock=clock.wall)
         self.notify = _webhook(settings)
+        self.caches = self._prompt_caches(settings, book, clock)
 
     def budgets(self, settings: Settings) -> BudgetReports:
         reports = _BUDGET_REPORTS.get(self._provider, lambda: BudgetReports(self._meter))
@@ -392,6 +452,11 @@ class _Telemetry:
         reports = _LOOP_REPORTS.get(self._provider, lambda: LoopReports(self._meter))
         reports.receiver, reports.notify = self.store, self.notify
         return reports
+
+    def _prompt_caches(self, settings: Settings, book: PriceBook, clock: Clock) -> PromptCaches | None:
+        if settings.prompt_cache_health == "off":
+            return None
+        return PromptCaches(PromptCacheHealth(clock.wall), book, reports_of(self._provider, self._meter, self.store))
 
 
 def _webhook(settings: Settings) -> Notify | None:

@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, list[str]] = {
     "wire": [*GROUND, "core", "plugins"],
     "telemetry": [*GROUND, "core"],
     "store": [*GROUND, "core", "telemetry"],
-    "insight": [*GROUND, "core", "pricebook", "telemetry", "store"],
+    "insight": [*GROUND, "core", "pricebook", "telemetry", "store", "savings"],
     "savings": [*GROUND, "core", "pricebook", "wire", "telemetry", "plugins", "guard"],
     "guard": [*GROUND, *_LOW, "plugins"],
     "calls": [*GROUND, *_LOW, "guard"],

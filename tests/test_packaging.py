@@ -25,6 +25,7 @@ DATA = (
     | {"otel_agentcost/py.typed", "otel_agentcost/pricebook/book.jsonl"}
     | {f"otel_agentcost/pricebook/{table}.json" for table in ("corrections", "hosts", "output_limits", "service_tiers")}
     | {f"otel_agentcost/integrations/{name}.json" for name in ("tested", "unseen_clients")}
+    | {"otel_agentcost/savings/prompt_cache/rules.json"}
     | {"otel_agentcost/integrations/http/packages.json", "otel_agentcost/integrations/http/paths.json"}
     | {f"otel_agentcost/guard/ledger/{name}.lua" for name in ("_common", "reserve", "settle", "release", "standing")}
     | {f"otel_agentcost/guard/ledger/{name}_batch.lua" for name in ("keep", "name", "find", "close")}

@@ -41,6 +41,8 @@ from otel_agentcost.telemetry.signals import (
     LOOP_WASTE,
     LOOPS,
     OPERATION_COST,
+    PROMPT_CACHE_BREAKS,
+    PROMPT_CACHE_LOST,
     SAVINGS,
     TOKEN_USAGE,
     TOKENS,
@@ -213,6 +215,36 @@ def _calls() -> Row:
     )  # fmt: skip
 
 
+def _broken_caches() -> Row:
+    by = (semconv.AGENT, semconv.REQUEST_MODEL, semconv.PROMPT_CACHE_REASON)
+    reason = (semconv.PROMPT_CACHE_REASON,)
+    return Row(
+        height=8,
+        panels=[
+            (12, table(
+                "Broken prompt caches",
+                described("Calls that paid again for a prompt that the provider had cached, because its tools, system "
+                          "prompt, model, parameters or messages had changed, or because the provider had dropped it. "
+                          "The event on the call's span names the part.", PROMPT_CACHE_BREAKS, PROMPT_CACHE_LOST),
+                {semconv.AGENT: "Agent", semconv.REQUEST_MODEL: "Model", semconv.PROMPT_CACHE_REASON: "What changed"},
+                [
+                    Column(title="Breaks", query=f"{with_default(total(PROMPT_CACHE_BREAKS, RANGE, by=by), *by)} > 0",
+                           unit=COUNT),
+                    Column(title="Paid again", look=_GREEN, unit=USD,
+                           query=f"{with_default(total(PROMPT_CACHE_LOST, RANGE, by=by), *by)} > 0"),
+                ],
+                sort="Paid again",
+            )),
+            (12, bars(
+                "Paid again for cached prompts",
+                described("By what has changed.", PROMPT_CACHE_LOST),
+                with_default(top(total(PROMPT_CACHE_LOST, RANGE, by=reason)), *reason), unit=USD,
+                legend=legend(*reason), color=ORANGE,
+            )),
+        ],
+    )  # fmt: skip
+
+
 def _growth() -> Row:
     return Row(
         height=10,
@@ -246,5 +278,5 @@ BOARD: Final = Board(
         number("background", "Background users", "|.*(batch|cron|job|nightly|bot).*",
                "A regular expression. The empty alternative at its start matches calls without a user."),
     ],
-    rows=[_totals(), _models(), _caching(), _calls(), _growth()],
+    rows=[_totals(), _models(), _caching(), _broken_caches(), _calls(), _growth()],
 )  # fmt: skip

@@ -97,6 +97,8 @@ def _control() -> list[Json]:
         _top("Calls that budgets refused", increase(signals.REFUSALS, [semconv.BUDGET, semconv.BUDGET_ACTION])),
         _series("Loops by rule", [increase(signals.LOOPS, [semconv.LOOP_RULE])], "bars"),
         _top("Dollars wasted in loops, by agent", increase(signals.LOOP_WASTE, [semconv.AGENT])),
+        _series("Broken prompt caches", [increase(signals.PROMPT_CACHE_BREAKS, [semconv.PROMPT_CACHE_REASON])], "bars"),
+        _top("Dollars paid again for cached prompts, by agent", increase(signals.PROMPT_CACHE_LOST, [semconv.AGENT])),
         _series("Circuit breakers", [increase(signals.BREAKERS, [semconv.BREAKER_STATE])], "bars"),
     ]
 

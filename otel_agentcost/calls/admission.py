@@ -258,6 +258,15 @@ class Gate:
         except Exception as bug:
             report("reporting a loop to the circuit breakers", bug)
 
+    def cache_broken(self, record: Record, at: float) -> None:
+        """Report a broken prompt cache to the circuit breakers."""
+        if self._circuit is None:
+            return
+        try:
+            self._circuit.cache_broken(scopes_of(self._work.trace_of(record), record.attribution), record.span, at)
+        except Exception as bug:
+            report("reporting a broken prompt cache to the circuit breakers", bug)
+
     def _facts_of(self, request: ModelRequest, record: Record, at: float, passage: Passage | None) -> CallFacts | None:
         if request.call.operation in _FREE_OPERATIONS:
             return None

@@ -93,6 +93,23 @@ class Breaking:
 
         self._guard.run_without_blocking(trip)
 
+    def cache_broken(self, scopes: Mapping[Scope, str], span: Span, now: float) -> None:
+        """Count a broken prompt cache.
+
+        Args:
+            scopes: The budget scopes of the call.
+            span: The span of the call.
+            now: The time in seconds since the epoch.
+        """
+
+        def trip() -> None:
+            try:
+                self._report(span, self._breakers.trip(scopes, "cache", now))
+            except Exception as bug:
+                report("counting a broken prompt cache for its circuit breaker", bug)
+
+        self._guard.run_without_blocking(trip)
+
     async def _check_in_thread(self, facts: CallFacts, span: Span) -> Verdict | Refused:
         verdicts: list[Verdict | Refused] = []
 

@@ -5,8 +5,8 @@
 If answers are cached, the cache is asked before the admission: a cached answer needs none.
 
 `Pipeline.call` and `Pipeline.call_async` below are the whole of it, in this order. Only the loop check and the
-admission raise on purpose (`LoopDetected`, `BudgetExceeded`), and only the admission changes the request (and
-`bill_labels.py`, if labels are asked for). What the SDK raises passes unchanged. A call that returns a stream is
+admission raise on purpose (`LoopDetected`, `BudgetExceeded`). Only the admission changes the request, and `changes.py`
+before the loop check, if a setting asks for it. What the SDK raises passes unchanged. A call that returns a stream is
 settled when the stream ends (`settle_stream`); every other call is settled at once. Both come to `finish`, which runs
 once a call.
 """
@@ -27,9 +27,11 @@ from otel_agentcost.calls.answer_cache import AnswerCache
 from otel_agentcost.calls.batch_settlement import Awaiting
 from otel_agentcost.calls.batches import Batches
 from otel_agentcost.calls.call import CURRENT, ActiveCall, CallContent, Ending
+from otel_agentcost.calls.changes import Arguments, Changes, Wrapped
 from otel_agentcost.calls.framing import is_json
 from otel_agentcost.calls.loop_guard import LoopGuard
 from otel_agentcost.calls.passage import Passages
+from otel_agentcost.calls.prompt_caches import PromptCaches
 from otel_agentcost.calls.rejections import is_rejection
 from otel_agentcost.calls.replaying import MADE, attributes_of, replayed, replayed_async
 from otel_agentcost.calls.retrieval import (
@@ -70,11 +72,6 @@ from otel_agentcost.wire.fields import parsed
 from otel_agentcost.wire.format import ModelRequest
 from otel_agentcost.wire.plausible import checked, texts_of, usage_in_headers
 
-Wrapped = Callable[..., Any]
-"""The method of the SDK."""
-Arguments = tuple[Any, dict[str, Any]]
-"""The positional and the keyword arguments to make the call with."""
-
 
 class ContentCapture(Protocol):
     """Captures message content (`content.py`, which is imported only if content is captured)."""
@@ -87,7 +84,7 @@ class ContentCapture(Protocol):
 class Pipeline:
     """Takes model calls from a patched SDK to their settlement. One for each `instrument()`."""
 
-    def __init__(  # noqa: PLR0913 (one argument for each part)
+    def __init__(  # noqa: PLR0913, PLR0917 (one argument for each part)
         self,
         book: PriceBook,
         spans: Spans,
@@ -97,8 +94,10 @@ class Pipeline:
         content: ContentCapture | None = None,
         passages: Passages | None = None,
         batches: Batches | None = None,
+        prompt_caches: PromptCaches | None = None,
         *,
         cache: AnswerCache | None = None,
+        changes: Changes | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         """Assemble a pipeline.
@@ -113,17 +112,22 @@ class Pipeline:
             passages: Recognizes calls that another service charges; None if every call is charged.
             batches: Keeps and settles batches; None if they are not kept.
             cache: Has answers to earlier requests; None if answers are not cached.
+            prompt_caches: Reports broken prompt caches; None if they are not watched.
+            changes: Changes requests before they are sent; None if no setting asks for that.
             clock: Returns the time in seconds since the epoch.
         """
         self._book = book
         self._batches = batches
         self._cache = cache
+        self.changes = changes
+        """Changes requests before they are sent; None if nothing does."""
         self._spans = spans
         self._recorder = recorder
         self._gates = gates
         self._loops = loops
         self._content = content
         self._passages = passages
+        self._prompt_caches = prompt_caches
         self._clock = clock
         self._unfinished = UnfinishedAnswers(recorder, SharedAnswers.of(batches.books if batches is not None else None))
         self.active = True
@@ -157,6 +161,8 @@ class Pipeline:
                 result = wrapped(*args, **kwargs)
             return result if reading.within else self._retrieved(seam, instance, args, kwargs, result)
         try:
+            if self.changes is not None:
+                wrapped, args, kwargs = self.changes.before(call, seam, wrapped, instance, args, kwargs)
             self._check_loops(call)
             if self._cache is not None:
                 result = replayed(self._cache, call, wrapped, instance, args, kwargs)
@@ -187,6 +193,8 @@ class Pipeline:
             await awaiting.settled()
             return result
         try:
+            if self.changes is not None:
+                wrapped, args, kwargs = await self.changes.before_async(call, seam, wrapped, instance, args, kwargs)
             self._check_loops(call)
             if self._cache is not None:
                 result = await replayed_async(self._cache, call, wrapped, instance, args, kwargs)
@@ -214,6 +222,8 @@ class Pipeline:
             return list(islice(events, 1)), events
 
         try:
+            if self.changes is not None:
+                wrapped, args, kwargs = self.changes.before_events(call, seam, wrapped, instance, args, kwargs)
             self._check_loops(call)
             made: Any = MADE
             if self._cache is not None:
@@ -666,8 +676,7 @@ class Pipeline:
         self._recorder.charge_model_call(
             record, labels, counted, cost, failure, seconds=seconds, call=request.call, answer=answer
         )
-        if self._loops is not None:
-            self._loops.settled(record, cost)
+        self._learn(call, labels, answer, cost)
         return attributes
 
     def _charge_begun(
@@ -692,6 +701,23 @@ class Pipeline:
             labels = self._labels(call, call.request.call.model, answer.model)
             self._recorder.saved_by_cached_answer(cost.usd, labels)
         return attributes
+
+    def _learn(self, call: ActiveCall, labels: ModelLabels, answer: Answer, cost: Cost) -> None:
+        """Pass on how a call has ended to what decides about later ones."""
+        if self._loops is not None:
+            self._loops.settled(call.record, cost)
+        if self.changes is not None:
+            self.changes.settled(call, answer, cost)
+        self._watch_cache(call, labels, answer, cost)
+
+    def _watch_cache(self, call: ActiveCall, labels: ModelLabels, answer: Answer, cost: Cost) -> None:
+        """Find out whether the provider has read from its cache what it could have read."""
+        caches = self._prompt_caches
+        if caches is None or answer.usage is None or answer.usage.tokens().input < caches.least:
+            return
+        broken = caches.answered(call.request, call.record, labels, answer, cost, call.at)
+        if broken and (gate := self._gates.gate) is not None:
+            gate.cache_broken(call.record, call.at)
 
     def _settle_budgets(self, call: ActiveCall, ending: Ending, answer: Answer, cost: Cost, *, upstream: bool) -> None:
         """Settle the reservation first, so that a later error does not lose the cost."""

@@ -177,11 +177,35 @@ class Retrieves(Protocol):
 
 
 @runtime_checkable
-class TakesLabels(Protocol):
+class ChecksFields(Protocol):
     """Facet of a seam whose SDK checks the fields of a request: one that it does not know yet would fail the call."""
 
-    def takes_labels(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Return True if a call of the patched method may have labels for the bill."""
+    def takes(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any], field: str) -> bool:
+        """Return True if a call of the patched method may have a field.
+
+        Args:
+            instance: The object whose method is called.
+            args: The positional arguments of the call.
+            kwargs: The keyword arguments of the call.
+            field: The name of the field; the names of those around it come first, with dots ("system.cachePoint").
+        """
+        ...
+
+
+@runtime_checkable
+class TakesHeaders(Protocol):
+    """Facet of a seam that can add headers to a request."""
+
+    def with_headers(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], headers: Mapping[str, str]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        """Return the arguments of the same call with more headers. The arguments given are not changed.
+
+        Args:
+            args: The positional arguments of the call.
+            kwargs: The keyword arguments of the call.
+            headers: The headers. A value is added to the list that the application has in the header of that name.
+        """
         ...
 
 

@@ -2,9 +2,9 @@
 
     agent:trips=5/10m,open=15m; feature=support:loops=3/1h,open=30m
 
-A rule has a scope, optionally narrowed to one name, the number of refusals by budgets, of loops, or of both (`trips`)
-within a period that opens the breaker, and the time for which it stays open. A rule without a name stands for one
-breaker for each value of its scope.
+A rule has a scope, optionally narrowed to one name, the number of refusals by budgets, of loops, of both (`trips`), or
+of broken prompt caches (`cache`) within a period that opens the breaker, and the time for which it stays open. A rule
+without a name stands for one breaker for each value of its scope.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from typing import Literal, cast, get_args
 from otel_agentcost.core import hints
 from otel_agentcost.core.budgets import Scope, UnclearRule, quoted_name, split_rules, split_scope
 
-Trip = Literal["refusals", "loops"]
-Counted = Literal["trips", "refusals", "loops"]
+Trip = Literal["refusals", "loops", "cache"]
+Counted = Literal["trips", "refusals", "loops", "cache"]
 
 BREAKABLE: tuple[Scope, ...] = ("agent", "feature", "user", "tenant", "team", "conversation", "total")
 """Scopes that outlive a refusal. A trace does not: it ends."""
@@ -27,6 +27,8 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST = 7 * 86400
 _TIME = re.compile(r"(\d{1,6})\s*([smhd])")
 _TIMES = re.compile(r"(\d{1,6})\s*/\s*(.*)", re.DOTALL)
+_NAMES: Mapping[str, str] = {"trips": "refusals or loops", "cache": "broken prompt caches"}
+"""What is counted, for people."""
 _FORM = "write scope[=name]:trips=N/time,open=time, such as agent:trips=5/10m,open=15m"
 
 
@@ -60,7 +62,7 @@ class Breaker:
 
     def counts(self, trip: Trip) -> bool:
         """Return whether an event of this kind counts towards opening it."""
-        return self.counted in ("trips", trip)
+        return self.counted == trip or (self.counted == "trips" and trip != "cache")
 
     @property
     def open_in_words(self) -> str:
@@ -70,7 +72,7 @@ class Breaker:
     @property
     def why(self) -> str:
         """The cause of its opening, for people: `5 refusals within 10m`."""
-        what: str = "refusals or loops" if self.counted == "trips" else self.counted
+        what = _NAMES.get(self.counted, self.counted)
         if self.times == 1:
             what = what.replace("s ", " ").removesuffix("s")
         return f"{self.times} {what} within {_written(self.within)}"

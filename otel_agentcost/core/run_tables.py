@@ -69,14 +69,17 @@ def budget_row(
     reserved: Amount | None,
     left: Amount,
     limit: Amount,
-    resets_at: datetime | None,
-    rolling: int | None = None,
+    renewed: str,
 ) -> tuple[str, ...]:
     """Return the row of a budget; `reserved` is None where it is not known."""
-    resets = "as it gets older" if rolling is not None else "never"
-    if resets_at is not None:
-        resets = resets_at.strftime("%Y-%m-%d %H:%M %Z")
-    return (budget, shown(value), unit, *map(_amount, (spent, reserved, left, limit)), resets)
+    return (budget, shown(value), unit, *map(_amount, (spent, reserved, left, limit)), renewed)
+
+
+def resets(at: datetime | None, *, rolling: bool) -> str:
+    """Return when a budget begins anew, for its row."""
+    if at is not None:
+        return at.strftime("%Y-%m-%d %H:%M %Z")
+    return "as it gets older" if rolling else "never"
 
 
 def unpriced(reasons: Mapping[str, int]) -> list[str]:

@@ -146,6 +146,14 @@ TRACE_LOOPING: Final = "agentcost.trace.looping"  # so is this
 DOWNGRADED_FROM: Final = "agentcost.downgraded_from"
 CLAMPED_FROM: Final = "agentcost.clamped_from"
 WAITED: Final = "agentcost.budget.waited_s"
+# Long histories, and what was done about them.
+CONTEXT_TOKENS: Final = "agentcost.context.tokens"
+CONTEXT_GROWTH: Final = "agentcost.context.growth"
+CONTEXT_COMPACTED: Final = "agentcost.context.compacted_tokens"
+CONTEXT_NATIVE: Final = "agentcost.context.native"
+# What this package did for the provider's prompt cache.
+CACHE_MARKER: Final = "agentcost.prompt_cache.marker"
+CACHE_MARKER_NET: Final = "agentcost.prompt_cache.marker_net_usd"
 E_BUDGET_EXCEEDED: Final = "agentcost.budget.exceeded"
 E_SOFT_LIMIT: Final = "agentcost.budget.soft_limit"
 E_UNENFORCED: Final = "agentcost.budget.unenforced"
@@ -166,6 +174,12 @@ LOOP_PERIOD: Final = "agentcost.loop.period"
 LOOP_WASTED: Final = "agentcost.loop.wasted_usd"
 LOOP_ARGUMENTS: Final = "agentcost.loop.arguments"
 LOOP_RESULT: Final = "agentcost.loop.result"
+# Prompt caches.
+E_PROMPT_CACHE: Final = "agentcost.prompt_cache.broken"
+PROMPT_CACHE_REASON: Final = "agentcost.prompt_cache.reason"
+PROMPT_CACHE_SEGMENT: Final = "agentcost.prompt_cache.segment"
+PROMPT_CACHE_LOST_TOKENS: Final = "agentcost.prompt_cache.lost_tokens"
+PROMPT_CACHE_LOST: Final = "agentcost.prompt_cache.lost_usd"
 # Refusals and the figures of budgets.
 REFUSED: Final = "otel_agentcost.BudgetExceeded"
 """The `error.type` of a call that was refused, or whose stream was closed."""

@@ -205,13 +205,15 @@ class Usage:
     counts: Mapping[Kind, Count]
     unsplit: tuple[Kind, ...] = ()
     estimated: bool = False
+    silent: bool = field(default=False, compare=False)
+    """True if the usage has no field for cached tokens where its provider usually has one: they may not be zero."""
     _tokens: Tokens | None = field(default=None, init=False, repr=False, compare=False)
     """The sums, once they are needed: a stream with a budget needs them several times."""
 
     @classmethod
-    def summed(cls, counts: Mapping[Kind, Count], sums: Tokens) -> Usage:
+    def summed(cls, counts: Mapping[Kind, Count], sums: Tokens, *, silent: bool = False) -> Usage:
         """Return the usage with these counts, whose sums the caller knows: `tokens` need not add them up."""
-        usage = cls(counts=counts)
+        usage = cls(counts=counts, silent=silent)
         object.__setattr__(usage, "_tokens", sums)
         return usage
 
@@ -280,7 +282,8 @@ class Usage:
         for kind, count in other.counts.items():
             counts[kind] = plus(counts.get(kind, 0), count)
         unsplit: tuple[Kind, ...] = (*self.unsplit, *(kind for kind in other.unsplit if kind not in self.unsplit))
-        return Usage(counts=counts, unsplit=unsplit, estimated=self.estimated or other.estimated)
+        silent = self.silent or other.silent
+        return Usage(counts=counts, unsplit=unsplit, estimated=self.estimated or other.estimated, silent=silent)
 
 
 NOTHING = Usage(counts={})

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from otel_agentcost.core import money
 from otel_agentcost.core.budgets import WRITTEN, Budget, Period, Scope, overlapping, period, rolling_seconds
 from otel_agentcost.core.ledger import UNITS, Ledger, Standing, Unit
-from otel_agentcost.core.run_tables import Amount, budget_row
+from otel_agentcost.core.run_tables import Amount, budget_row, resets
 
 _NAMELESS: frozenset[Scope] = frozenset({"total"})
 """Scopes with one value, which need no call to be known."""
@@ -50,8 +50,7 @@ def row(each: Allowance) -> tuple[str, ...]:
         each.reserved,
         each.left,
         each.limit,
-        each.resets_at,
-        each.rolling,
+        resets(each.resets_at, rolling=each.rolling is not None),
     )
 
 

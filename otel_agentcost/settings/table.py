@@ -33,6 +33,7 @@ from otel_agentcost.settings.cache_key import CacheKey, to_cache_key, to_cache_s
 from otel_agentcost.settings.field import Row, setting
 from otel_agentcost.settings.functions import shown_function, to_function
 from otel_agentcost.settings.hosts import OwnHost, to_hosts
+from otel_agentcost.settings.on_context import OnContext, to_on_context
 from otel_agentcost.settings.parsers import (
     CaptureContent,
     InvalidValue,
@@ -69,6 +70,7 @@ Permission = Literal["allow", "refuse"]
 Unlimited = Literal["rest", "assume"]
 LoopAction = Literal["warn", "block"]
 Upstream = Literal["on", "ledger", "off"]
+PromptCache = Literal["auto", "off"]
 
 ACTION_WORDS: Mapping[Action, str] = {
     "block": "is blocked",
@@ -342,6 +344,12 @@ class Settings:
         values="`stall=12,results=0.95`",
         meaning="Overrides for the loop-detection thresholds.",
     )
+    prompt_cache_health: Literal["on", "off"] = setting(
+        "on",
+        to_switch,
+        values="`on`, `off`",
+        meaning="Watching for broken prompt caches ([prompt-caches.md](prompt-caches.md)).",
+    )
     record: str | None = setting(
         None,
         to_record,
@@ -376,6 +384,21 @@ class Settings:
         meaning="Address that is told of reached limits, refused calls, opened breakers and loops, each at most once a "
         "minute. It gets Slack's form at hooks.slack.com and with `slack+` before the address, else plain JSON. Its "
         "path is never logged.",
+    )
+    on_context: OnContext | str | None = setting(
+        cast("OnContext | str | None", None),
+        to_on_context,
+        values="`package.module:function`, with `,least=20000,growth=0.25,seconds=30`; `native`",
+        meaning="Function that is asked when the history of requests grows long, and may return shorter messages. "
+        "`native` uses the provider's own context management. It changes requests ([history.md](history.md)).",
+    )
+    prompt_cache: PromptCache = setting(
+        "off",
+        one_of(get_args(PromptCache)),
+        values="`auto`, `off`",
+        meaning="`auto` marks the prompts for the provider's prompt cache that are seen to repeat, where the "
+        "application has set no marks. It changes requests "
+        "([prompt-caches.md](prompt-caches.md#marks-where-the-application-sets-none)).",
     )
     bill_labels: tuple[str, ...] = setting(
         (),

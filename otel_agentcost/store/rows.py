@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.call import Answer
 from otel_agentcost.core.usage import NO_TOKENS, Tokens, Usage
-from otel_agentcost.store import fingerprints
+from otel_agentcost.store import fingerprints, prompt_marks
 from otel_agentcost.store.fingerprints import Fingerprints
 from otel_agentcost.telemetry.receiver import EventKind, Settled
 
@@ -107,7 +107,7 @@ def row_of(at: float, call: Settled, body: Any, book: str) -> Row:
         nusd=money.to_nano(cost.usd) if cost.usd is not None else None,
         saved=money.to_nano(cost.cache_savings_usd) if cost.cache_savings_usd else None,
         tokens=call.tokens,
-        units=_units(answer),
+        units=_units(answer, body),
         ms=round(call.seconds * 1000) if call.seconds is not None else None,
         stop=",".join(answer.finish_reasons)[:_LONGEST] or None if answer is not None else None,
         conversation=_text(who[semconv.CONVERSATION]) if semconv.CONVERSATION in who else None,
@@ -182,13 +182,18 @@ def _source(call: Settled) -> str:
     return "estimated" if estimated else "list"
 
 
-def _units(answer: Answer | None) -> str | None:
-    """Return the counts of a call as JSON, with those of other models within it; None if its sums say it all."""
+def _units(answer: Answer | None, body: Any = None) -> str | None:
+    """Return the counts of a call as JSON, with those of other models within it, and with what its prompt says to
+    prompt caches; None if its sums say it all.
+    """
     if answer is None or answer.usage is None:
         return None
-    if not answer.extra and answer.usage.counts.keys() <= _SIMPLE:
+    marks = prompt_marks.of(body)
+    if not answer.extra and answer.usage.counts.keys() <= _SIMPLE and marks is None:
         return None
     written: dict[str, object] = {"units": _plain(answer.usage)}
+    if marks is not None:
+        written["marks"] = [*marks]
     if answer.extra:
         written["extra"] = [[each.model, _plain(each.usage), dict(each.terms)] for each in answer.extra]
     return json.dumps(written, separators=(",", ":"))

@@ -14,6 +14,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 from otel_agentcost.core.usage import NO_TOKENS, Count, Tokens
 from otel_agentcost.store import fingerprints
 from otel_agentcost.store.offered_tools import Definitions
+from otel_agentcost.store.prompt_marks import PromptMarks
 from otel_agentcost.store.questions import Question, Source, Sums, UnclearQuestion
 from otel_agentcost.store.rows import counts_of
 
@@ -116,6 +117,15 @@ class Recorded(NamedTuple):
             Part(model, counts_of(NO_TOKENS, json.dumps({"units": counts})), tuple(terms.items()))
             for model, counts, terms in found
         )
+
+    @property
+    def marks(self) -> PromptMarks | None:
+        """The marks of the prompt for the cache, and what changes in it; None if it has neither, or if that is not
+        known.
+        """
+        if self.units is None or '"marks"' not in self.units:
+            return None
+        return PromptMarks(*json.loads(self.units)["marks"])
 
     @property
     def kept(self) -> int:

@@ -285,8 +285,8 @@ class Metrics:
     def _spend(self, usd: Decimal, whose: Key, error: str | None) -> None:
         self._cost.add_to(whose if error is None else (*whose, (semconv.ERROR_TYPE, error)), usd)
 
-    def saved(self, usd: Decimal, base: Attributes, kind: str) -> None:
-        """Add US dollars that something of `kind` saved. Amounts of 0 or less are ignored."""
+    def saved(self, usd: Decimal, base: Attributes, kind: str = "downgrade") -> None:
+        """Add US dollars that a cheaper model saved, or what `kind` names. Amounts of 0 or less are ignored."""
         if usd > 0:
             self._savings.add(usd, {**base, semconv.SAVINGS_KIND: kind})
 

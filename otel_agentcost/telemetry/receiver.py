@@ -17,7 +17,7 @@ from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.usage import Tokens
 from otel_agentcost.telemetry.metrics import Names
 
-EventKind = Literal["loop", "refusal", "adjustment"]
+EventKind = Literal["loop", "refusal", "adjustment", "prompt_cache"]
 NoticeKind = Literal["soft_limit", "limit", "refusal", "breaker_opened", "loop"]
 
 
@@ -61,7 +61,8 @@ class Receiver(Protocol):
         """Take an event that is no call.
 
         Args:
-            kind: What happened: a loop was found, a budget refused a call, an amount was adjusted.
+            kind: What happened: a loop was found, a budget refused a call, an amount was adjusted, a
+                prompt cache was broken.
             what: A sentence, or the name of what it concerns, without content.
             span: The span that it happened in.
             agent: The agent; None where it is not known.

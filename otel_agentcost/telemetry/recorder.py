@@ -308,6 +308,11 @@ class Recorder:
         """Count the US dollars that a cached answer saved: those of the call that was not made."""
         self._metrics.saved(usd, labels.attributes, "response_cache")
 
+    def saved_by_markers(self, usd: Decimal, call: Call, provider: str, served: str | None) -> None:
+        """Count the US dollars that marks for the prompt cache have saved, net of what writing to it has cost more."""
+        labels = self.model_labels(call.operation, provider, call.model, served)
+        self._metrics.saved(usd, labels.attributes, kind="markers")
+
 
 def _add_to(
     runs: Sequence[Run],

@@ -67,7 +67,7 @@ class Run:
     def _budget_rows(self) -> list[tuple[str, ...]]:
         """Return the budgets of this run and of the enclosing ones."""
         return [
-            budget_row(run.budget.text, "", WRITTEN[unit], spent, None, left, limit, None)
+            budget_row(run.budget.text, "", WRITTEN[unit], spent, None, left, limit, "never")
             for run in (self, *self.outer)
             if run.budget is not None
             for unit, spent, left, limit in run.allowances(run.budget)

@@ -108,7 +108,8 @@ SAVINGS: Final = Signal(
     kind="counter",
     unit="{USD}",
     description="US dollars saved because a cheaper model answered (downgrade), tokens were read from a provider's "
-    "cache (cache), the answer was known (response_cache), or a tool's result was known (tool_cache).",
+    "cache (cache), the answer was known (response_cache), or a tool's result was known (tool_cache). What marks of "
+    "this package have saved net of their writes (markers) is a part of what caches saved.",
     attributes=(*MODEL, semconv.TOOL, semconv.SAVINGS_KIND),
     collector=True,  # only what caches saved
 )
@@ -158,6 +159,22 @@ LOOP_WASTE: Final = Signal(
     unit="{USD}",
     description="US dollars spent in loops since their first round.",
     attributes=(semconv.LOOP_RULE, semconv.TOOL, semconv.AGENT),
+)
+PROMPT_CACHE_BREAKS: Final = Signal(
+    name="agentcost.prompt_cache.breaks",
+    kind="counter",
+    unit="{break}",
+    description="Calls that paid again for a prompt that the provider had cached, because its beginning had changed or "
+    "the provider had dropped it.",
+    attributes=(*MODEL, *WHO, semconv.PROMPT_CACHE_REASON),
+)
+PROMPT_CACHE_LOST: Final = Signal(
+    name="agentcost.prompt_cache.lost",
+    kind="counter",
+    unit="{USD}",
+    description="US dollars paid again for cached prompts: the tokens of broken prompt caches x (price paid - price of "
+    "a cached token).",
+    attributes=(*MODEL, *WHO, semconv.PROMPT_CACHE_REASON),
 )
 UTILIZATION: Final = Signal(
     name="agentcost.budget.utilization",

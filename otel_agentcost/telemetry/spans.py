@@ -37,6 +37,7 @@ class Record:
     """The span of one call, from the request to the cost."""
 
     __slots__ = (
+        "__weakref__",
         "_held",
         "_requested",
         "alone",

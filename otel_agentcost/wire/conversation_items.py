@@ -216,19 +216,23 @@ class MessageList:
     A format adds `read`. Formats whose provider stores conversations override the last three methods as well.
     """
 
-    def __init__(self, field: str) -> None:
+    def __init__(self, field: str, *, user_first: bool = False, alternates: bool = False) -> None:
         """Create the facet.
 
         Args:
             field: The field of the body with the messages ("messages").
+            user_first: True if the first message has to be one of the user.
+            alternates: True if no two messages of the same role may follow one another.
         """
-        self._field = field
+        self.field = field
+        self.user_first = user_first
+        self.alternates = alternates
 
     def messages(self, body: Any) -> Sequence[Any]:
         """Return the messages of a request; a text in their place counts as one message of the user."""
-        prompt = text(body, self._field)
+        prompt = text(body, self.field)
         if prompt is None:
-            return items(body, self._field)
+            return items(body, self.field)
         return ({"role": "user", "content": prompt, "parts": [{"text": prompt}]},)
 
     def read(self, message: Any, items: list[Item]) -> None:
@@ -251,6 +255,10 @@ class MessageList:
 
     def is_stored(self, body: Any) -> bool:  # noqa: ARG002 (for formats that override it)
         """Return False: the next request repeats the answer."""
+        return False
+
+    def belongs_to_next(self, message: Any) -> bool:  # noqa: ARG002 (for formats that override it)
+        """Return False: no message is refused without the one that follows it, but for calls and results of tools."""
         return False
 
     def tool_calls(self, response: Any) -> list[ToolCall]:  # noqa: ARG002 (for formats that override it)

@@ -106,7 +106,8 @@ def plain_usage(usage: Any, names: Spelling) -> Usage | None:
         counts["output_tokens"] = produced - thought
     if thought:
         counts["output_reasoning_tokens"] = thought
-    return Usage.summed(counts, Tokens(prompt, produced, read, 0, thought))
+    silent = "cached_tokens" not in within
+    return Usage.summed(counts, Tokens(prompt, produced, read, 0, thought), silent=silent)
 
 
 def _chat_output(counts: Counts, given: Given, prompt: int, completion: int, model: str | None) -> None:

@@ -34,7 +34,7 @@ def problem(environ: dict[str, str], **arguments: object) -> str:
     return " ".join(said)
 
 
-ELSEWHERE = {"http", "hosts", "record", "record_days", "webhook", "bill_labels"} | {
+ELSEWHERE = {"http", "hosts", "record", "record_days", "webhook", "on_context", "bill_labels"} | {
     row.field for row in ROWS if "cache" in row.field
 }
 """Fields whose tests are in other modules."""
@@ -74,6 +74,7 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
             "OTEL_AGENTCOST_LOOP_ACTION": "Block",
             "OTEL_AGENTCOST_LOOP_RULES": "stall, repeat",
             "OTEL_AGENTCOST_LOOP_THRESHOLDS": "stall=12, results=0.95",
+            "OTEL_AGENTCOST_PROMPT_CACHE_HEALTH": "off",
             "OTEL_AGENTCOST_STRICT": "yes",
             "OTEL_AGENTCOST_CONFIG": str(config),
             "OTEL_AGENTCOST_USER": "u1",
@@ -94,6 +95,7 @@ def test_every_setting_is_read_from_its_variable(tmp_path: Path) -> None:
         loop_max_repeats=5,
         loop_rules=("repeat", "stall"),
         loop_thresholds={"stall": 12, "results": 0.95},
+        prompt_cache_health="off",
         loop_action="block",
         strict=True,
         config=config,

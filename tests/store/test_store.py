@@ -157,8 +157,8 @@ def test_a_run_in_a_notebook_shows_the_tables_of_agentcost_run(
     assert spent is not None
     views["tool"] = Spend(("tool",), tuple(line for line in views["tool"] if line.keys[0]))
     budgets = [
-        budget_row("run=a <ticket>:usd=2,calls=50", "", "usd", spent, None, 2 - spent, Decimal(2), None),
-        budget_row("run=a <ticket>:usd=2,calls=50", "", "calls", run.llm_calls, None, 50 - run.llm_calls, 50, None),
+        budget_row("run=a <ticket>:usd=2,calls=50", "", "usd", spent, None, 2 - spent, Decimal(2), "never"),
+        budget_row("run=a <ticket>:usd=2,calls=50", "", "calls", run.llm_calls, None, 50 - run.llm_calls, 50, "never"),
     ]
     expected = tables(views, budgets, events, views["model"].reasons)
     assert [table.title for table in expected] == [

@@ -6,6 +6,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -81,6 +82,19 @@ def look() -> str:
     return "seen"
 
 
+def broken_cache(telemetry: Telemetry, made: OpenAI, server: ModelServer) -> None:
+    """A prompt that was cached, and that another system prompt has made new."""
+    everybody = {"agent": "bees", "user": "u1", "tenant": "t1", "team": "search", "feature": "faq"}
+    usage = {"prompt_tokens": 9000, "completion_tokens": 9, "total_tokens": 9009}
+    with budgeted(telemetry), otel_agentcost.attribute(**everybody):
+        for cached, system in ((8960, "one"), (0, "two")):
+            reply = json_reply(chat({**usage, "prompt_tokens_details": {"cached_tokens": cached}}, model="gpt-4o"))
+            server.responder = partial(lambda reply, _request: reply, reply)
+            turns: Any = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+            history = turns[: 1 if cached else 2]
+            ask(made, model="gpt-4o", messages=[{"role": "system", "content": system}, *history])
+
+
 def attributes_of(telemetry: Telemetry, signal: Signal) -> set[str]:
     return {name for point in telemetry.points(signal.name) for name in (point.attributes or {})}
 
@@ -92,6 +106,7 @@ def test_the_package_emits_what_the_table_says(
     looped(telemetry, openai)
     answering(model_server, lambda request: json_reply(chat(CACHED, model=request.json["model"])))
     calls(telemetry, made, model_server)
+    broken_cache(telemetry, made, model_server)
     budgets(telemetry, made, model_server)
     with budgeted(telemetry, tool_prices="look=0.01"):
         assert [look(), look()] == ["seen", "seen"]

@@ -8,7 +8,7 @@ can be those of another, too (a repeated request may also fit into a batch), so 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from pkgutil import iter_modules
@@ -88,6 +88,10 @@ class Seen:
         if not self._asked:
             self._asked, self._basis = True, self.repricing.whole_basis(self.call)
         return self._basis
+
+    def cost_of(self, counts: Counts) -> int | None:
+        """Return what the call would have cost with other counts, in billionths of a dollar; None if not known."""
+        return None if self.basis is None else self.repricing.nusd(self.call, self.basis, Other(counts))
 
     def saved(
         self, counts: Counts | None = None, *, model: tuple[str, str] | None = None, terms: Terms | None = None
@@ -181,14 +185,16 @@ def names() -> tuple[str, ...]:
     return tuple(sorted(module.name for module in iter_modules(__path__) if not module.name.startswith("_")))
 
 
-def findings(evidence: Evidence, calls: Iterable[Recorded]) -> list[Finding]:
+def findings(evidence: Evidence, calls: Iterable[Recorded], only: Sequence[str] | None = None) -> list[Finding]:
     """Return all findings, by class, the dearest first.
 
     Args:
         evidence: Sums of the period.
         calls: Its calls, in the order of time.
+        only: The names of the recommendations; None for all of them.
     """
-    made: list[Callable[[Evidence], Watcher]] = [import_module(f"{__name__}.{name}").watch for name in names()]
+    wanted = names() if only is None else only
+    made: list[Callable[[Evidence], Watcher]] = [import_module(f"{__name__}.{name}").watch for name in wanted]
     watchers = [watch(evidence) for watch in made]
     seeing = [watcher.see for watcher in watchers if watcher.sees]
     prompts = Prompts()

@@ -92,12 +92,18 @@ class BedrockSeam:
         call = request.format.read_request(body, path)._replace(asked_terms=request.call.asked_terms)
         return replace(request, call=call), *with_argument(args, kwargs, 1, "api_params", params)
 
-    def takes_labels(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-        """Return True if this release of botocore has the field, which it checks."""
+    def takes(self, instance: Any, args: tuple[Any, ...], kwargs: dict[str, Any], field: str) -> bool:
+        """Return True if this release of botocore has the field, which it checks; a body of InvokeModel may be any."""
         operation = argument(args, kwargs, 0, "operation_name")
         if operation not in _CONVERSE:
-            return False
-        return "requestMetadata" in instance._service_model.operation_model(operation).input_shape.members
+            return operation in _INVOKE
+        shape = instance._service_model.operation_model(operation).input_shape
+        for name in field.split("."):
+            shape = shape.member if shape.type_name == "list" else shape
+            if shape.type_name != "structure" or name not in shape.members:
+                return False
+            shape = shape.members[name]
+        return True
 
     def unwrap(self, result: Any) -> Reply:
         """Return what came back: a response, a body that is not read yet, or a stream of events."""

@@ -146,6 +146,18 @@ class StainlessSeam:
         call = request.format.read_request(_merged(options), _path(target, url))
         return replace(request, call=call), *with_argument(args, kwargs, 1, "options", options)
 
+    def with_headers(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any], headers: Mapping[str, str]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        options = _copy(argument(args, kwargs, 1, "options"))
+        own: dict[str, Any] = dict(options.headers) if isinstance(options.headers, Mapping) else {}
+        for name, value in headers.items():
+            spelled = next((other for other in own if other.lower() == name.lower()), name)
+            before = own.get(spelled)
+            own[spelled] = f"{before},{value}" if isinstance(before, str) and before else value
+        options.headers = own
+        return with_argument(args, kwargs, 1, "options", options)
+
     def _format(self, url: str) -> Format | None:
         name = match_path(url, self._formats)
         form: Format | None = load(name) if name else None

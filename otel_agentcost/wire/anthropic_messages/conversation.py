@@ -67,4 +67,4 @@ class _MessagesConversation(MessageList):
         return [item for item in items if type(item) is ToolCall]
 
 
-CONVERSATION: Final = _MessagesConversation("messages")
+CONVERSATION: Final = _MessagesConversation("messages", user_first=True)

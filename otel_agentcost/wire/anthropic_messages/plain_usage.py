@@ -56,4 +56,5 @@ def plain_usage(usage: Any) -> Usage | None:
         for kind, number in zip(_KINDS, (fresh, read, unknown, short, long, produced), strict=True)
         if number
     }
-    return Usage.summed(counts, Tokens(fresh + read + written, produced, read, written))
+    silent = numbers[2] is None and numbers[3] is None
+    return Usage.summed(counts, Tokens(fresh + read + written, produced, read, written), silent=silent)

@@ -170,6 +170,6 @@ _THINKING: Final = ("thinking", "reasoning_config")
 """Where Claude's budget for thinking is (https://docs.aws.amazon.com/bedrock/latest/userguide/claude-messages-extended-thinking.html)."""
 
 CONTENT: Final = _Content()
-CONVERSATION: Final = _Conversation("messages")
+CONVERSATION: Final = _Conversation("messages", user_first=True, alternates=True)
 PROMPT: Final = _Prompt()
 REWRITING: Final = _Rewriting()

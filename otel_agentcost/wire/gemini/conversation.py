@@ -61,4 +61,4 @@ def _result(result: Any) -> ToolResult:
     return ToolResult(identifier(get(result, "id")), content, failed, identifier(get(result, "name")))
 
 
-CONVERSATION: Final = _GeminiConversation("contents")
+CONVERSATION: Final = _GeminiConversation("contents", user_first=True)

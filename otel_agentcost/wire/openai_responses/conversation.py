@@ -37,6 +37,10 @@ class _ResponsesConversation(MessageList):
             result = content_text(get(message, "output"))
             items.append(ToolResult(identifier(get(message, "call_id")), result, error=failed))
 
+    def belongs_to_next(self, message: Any) -> bool:
+        """Return True for reasoning: the item after it is refused without it."""
+        return text(message, "type") == "reasoning"
+
     def continues(self, body: Any) -> bool:
         """Return True if the request continues an earlier response."""
         return get(body, "previous_response_id") is not None

@@ -1,0 +1,42 @@
+"""Requests with more marks for the cache than the provider allows: it refuses them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from otel_agentcost.insight.recommendations import Evidence, Finding, Seen, Watcher, place
+from otel_agentcost.savings.prompt_cache.rules import rule
+
+
+def watch(_evidence: Evidence) -> Watcher:
+    """Return the watcher."""
+    return _ExcessMarkers()
+
+
+class _ExcessMarkers(Watcher):
+    sees = True
+
+    def __init__(self) -> None:
+        self._calls = self._nusd = 0
+        self._places: dict[str, int] = {}
+
+    def see(self, seen: Seen) -> None:
+        call, marks = seen.call, seen.call.marks
+        found = rule(call.names.provider, call.names.model) if marks is not None else None
+        if marks is None or found is None or found.markers is None or marks.marks <= found.markers:
+            return
+        self._calls += 1
+        self._nusd += call.nusd or 0
+        self._places[place(call)] = self._places.get(place(call), 0) + (call.nusd or 0)
+
+    def found(self) -> Iterator[Finding]:
+        if self._calls:
+            yield Finding(
+                "excess_markers",
+                "Use no more marks than the provider allows (4): it refuses such requests, or a gateway drops some",
+                "measured",
+                self._nusd,
+                self._calls,
+                "what calls with more marks than the provider's limit have cost",
+                tuple(sorted(self._places.items(), key=lambda each: -each[1])[:3]),
+            )

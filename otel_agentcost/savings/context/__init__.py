@@ -1,0 +1,7 @@
+"""Long histories: the hook that may shorten them, and the context management of the providers themselves.
+
+hook.py     the hook, and what it is told
+running.py  calls a hook, in time
+change.py   the change of requests: when the hook is asked, and what it has shortened before
+native.py   the change that sets the provider's own context management
+"""

@@ -1,0 +1,295 @@
+"""The watch over the provider's prompt cache: each answer is compared with what the answer before it had cached.
+
+As long as the provider reads what it had cached, the beginning of the prompt is unchanged: nothing but the new messages
+is hashed. Only a shortfall, or the first call of a conversation, takes the hashes of all of it. Calls without cached
+tokens, and prompts that are too short for any provider's cache, cost nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NamedTuple
+from weakref import WeakSet
+
+from otel_agentcost.core import semconv
+from otel_agentcost.core.call import Answer
+from otel_agentcost.core.prompt_caches import Miss, Prefix
+from otel_agentcost.core.usage import Tokens, Usage
+from otel_agentcost.savings.prompt_cache import rules
+from otel_agentcost.savings.prompt_cache.breaks import (
+    LEAST,
+    Cause,
+    is_other_role,
+    is_short,
+    message_cause,
+    role_cause,
+)
+from otel_agentcost.savings.prompt_cache.conversations import Asked, Conversations, History, Place
+from otel_agentcost.savings.prompt_cache.segments import MARKS, Role, is_marked_in_messages, role_of
+from otel_agentcost.wire.fields import fields, get
+from otel_agentcost.wire.format import ModelRequest
+from otel_agentcost.wire.no_facets import NO_CONVERSATION
+
+SMALLEST: Final = 512
+"""No provider caches a shorter prompt, in tokens."""
+
+_HOUR: Final = 3600.0
+
+
+class _Call(NamedTuple):
+    """One answered call."""
+
+    request: ModelRequest
+    asked: Asked
+    model: str
+    tokens: Tokens
+    usage: Usage
+    answer: str | None
+    at: float
+    now: float
+
+    @property
+    def body(self) -> Any:
+        return self.request.call.body
+
+
+class PromptCacheHealth:
+    """Watches the prompt caches of all conversations of a process. Thread-safe."""
+
+    def __init__(self, clock: Callable[[], float] = time.time, *, every: bool = False) -> None:
+        """Start with no conversation.
+
+        Args:
+            clock: Returns the time in seconds since the epoch.
+            every: True to know conversations without cached tokens, too, so that `prefix` knows what repeats.
+        """
+        self._clock = clock
+        self._every = every
+        self.least = SMALLEST if every else LEAST
+        """The input tokens of the smallest prompt that is watched: a smaller one has too little to lose."""
+        self._conversations = Conversations()
+        self._lock = threading.Lock()
+        _watches.add(self)
+
+    def after_fork(self) -> None:
+        """Replace the lock, which a thread of the parent may hold."""
+        self._lock = threading.Lock()
+
+    def __len__(self) -> int:
+        """Return the number of conversations that are known."""
+        return len(self._conversations)
+
+    # --- after the answer ---
+
+    def answered(
+        self, request: ModelRequest, who: Mapping[str, str], trace: int, answer: Answer, at: float
+    ) -> Miss | None:
+        """Take an answered call.
+
+        Args:
+            request: The request as it was sent.
+            who: Whose call it is (the attribution of its span).
+            trace: The trace id; 0 if there is none.
+            answer: Its answer.
+            at: When it began, in seconds since the epoch.
+
+        Returns:
+            The prefix that was cached and not read; None if all is well, or if nothing is known.
+        """
+        usage = answer.usage
+        if usage is None or usage.estimated:
+            return None
+        tokens = usage.tokens()
+        cached = tokens.cache_read + tokens.cache_write
+        if tokens.input < self.least or not (cached or self._every or self._conversations):
+            return None
+        asked = _asked(request, who, trace)
+        if asked is None:
+            return None
+        stored = asked.facet.is_stored(request.call.body)
+        call = _Call(
+            request, asked, _model(request), tokens, usage, answer.response_id if stored else None, at, self._clock()
+        )
+        with self._lock:
+            return self._take(call)
+
+    def _take(self, call: _Call) -> Miss | None:
+        conversations, read = self._conversations, call.tokens.cache_read
+        place = conversations.place(call.asked)
+        healthy: History | None = None
+        for history in place.histories:
+            if (
+                history.role.model == call.model
+                and not is_short(history.established, read)
+                and (healthy is None or history.established > healthy.established)
+            ):
+                healthy = history
+        if healthy is not None:
+            self._go_on(healthy, call, place)
+            return None
+        return self._look_closer(call, place)
+
+    def _go_on(self, history: History, call: _Call, place: Place) -> None:
+        """Note a call that has read what was cached: what it repeats is unchanged, then."""
+        if history.established and history.established <= call.tokens.cache_read:
+            self._note(history, call, place, place.start)
+            return
+        history.role = role_of(call.body, call.model, afresh=True)
+        self._note(history, call, place, 0)
+
+    def _note(self, history: History, call: _Call, place: Place, start: int) -> None:
+        tokens = call.tokens
+        history.established = tokens.cache_read + tokens.cache_write
+        history.input = tokens.input
+        history.answer = call.answer
+        self._conversations.extend(history, call.asked, place, start)
+        self._conversations.noted(history, call.at, call.now, _lifetime(history, call))
+        self._conversations.forget(call.now)
+
+    def _look_closer(self, call: _Call, place: Place) -> Miss | None:
+        """Find out which conversation a call goes on with that did not read what was cached, and what has changed."""
+        related = self._conversations.related(call.asked, place)
+        if not related and not self._is_of_use(call):
+            return None
+        role = role_of(call.body, call.model, afresh=bool(related))
+        count = len(call.asked.messages)
+        for each in related:  # nothing before the messages has changed
+            history = each.history
+            if each.relation == "continues" and history.role == role:
+                return self._missed(history, None, role, call, place)
+        for each in related:
+            history = each.history
+            longer = each.relation != "continues" or count > len(history.hashes) or call.asked.previous is not None
+            if not longer or is_other_role(history.role, role):
+                continue
+            cause = role_cause(history.role, role)
+            if cause is None and each.relation == "edited":
+                cause = _edit(call, history, each.at)
+            elif each.relation == "compacted":
+                cause = Cause("compacted")
+            return self._missed(history, cause, role, call, place)
+        if self._is_of_use(call):
+            self._note(self._conversations.begin(call.asked, place, role), call, place, 0)
+        return None
+
+    def _is_of_use(self, call: _Call) -> bool:
+        return self._every or call.tokens.cache_read + call.tokens.cache_write > 0
+
+    def _missed(self, history: History, cause: Cause | None, role: Role, call: _Call, place: Place) -> Miss | None:
+        """Return what was missed, and go on from what is cached now.
+
+        Args:
+            history: The conversation.
+            cause: The part that has changed; None if none has.
+            role: The hashes of what stands before the messages of the request.
+            call: The call.
+            place: Its place.
+        """
+        if call.at < history.answered and is_short(history.established, call.tokens.cache_read):
+            return None  # it began before the answer that has cached the prefix
+        miss = _miss(history, cause, call)
+        if miss is not None and miss.reason == "unreported":
+            return miss
+        if role != history.role and not history.changed and role.model != history.role.model:
+            history = self._conversations.begin(call.asked, place, role)
+        elif role != history.role and not history.changed:  # both may go on: a second one is kept, once
+            history = self._conversations.begin(call.asked, place, role)
+            history.changed = True
+        history.role = role
+        self._note(history, call, place, 0)
+        return miss
+
+    # --- before a call ---
+
+    def prefix(self, request: ModelRequest, who: Mapping[str, str], trace: int, at: float) -> Prefix | None:
+        """Return the prefix that a request repeats, if a call before has had it. Changes nothing.
+
+        Args:
+            request: The request, before it is sent.
+            who: Whose call it is.
+            trace: The trace id; 0 if there is none.
+            at: The time, in seconds since the epoch.
+        """
+        if not self._conversations:
+            return None
+        asked = _asked(request, who, trace)
+        if asked is None:
+            return None
+        model = _model(request)
+        with self._lock:
+            place = self._conversations.place(asked)
+            same = [history for history in place.histories if history.role.model == model]
+            if not same:
+                return None
+            history = max(same, key=lambda each: each.answered)
+            since = max(0.0, at - history.began)
+            seen = history.seen if since <= history.lifetime else 0
+            return Prefix(history.input, history.established, seen, history.gaps, since)
+
+
+def _asked(request: ModelRequest, who: Mapping[str, str], trace: int) -> Asked | None:
+    """Return a request as far as it identifies its conversation; None if its format has no conversations."""
+    facet, body = request.format.conversation, request.call.body
+    if facet is None or facet is NO_CONVERSATION or body is None:
+        return None
+    named = who.get(semconv.CONVERSATION) if who else None
+    conversation = None if named is None else f"{named}\0{who.get(semconv.AGENT, '')}"
+    if facet.continues(body):
+        previous = get(body, "previous_response_id")
+        return Asked(facet, (), conversation, trace, previous) if isinstance(previous, str) else None
+    return Asked(facet, facet.messages(body), conversation, trace)
+
+
+def _model(request: ModelRequest) -> str:
+    return f"{request.endpoint.provider}/{request.call.model}"
+
+
+def _lifetime(history: History, call: _Call) -> float:
+    """Return the seconds for which a prefix is kept now: as long as the longest of its parts."""
+    tokens = call.tokens
+    if tokens.cache_write and any("_1h_" in kind for kind in call.usage.counts):
+        return _HOUR
+    if history.lifetime and (tokens.cache_read or not tokens.cache_write):
+        return history.lifetime
+    return rules.lifetime(call.request.endpoint.provider, call.request.call.model)
+
+
+def _edit(call: _Call, history: History, at: int) -> Cause | None:
+    """Return the cause if message `at` differs: it was changed, or the history was shortened in its place."""
+    if call.tokens.input < history.input:
+        return Cause("compacted")
+    body = call.body
+    known = fields(body)
+    if history.role.marked and MARKS.isdisjoint(known) and not is_marked_in_messages(known):
+        return None  # the cached prefix ends before the messages
+    return message_cause(at, instruction=call.asked.facet.is_instruction(call.asked.messages[at]))
+
+
+def _miss(history: History, cause: Cause | None, call: _Call) -> Miss | None:
+    """Return what was lost; None if too little was."""
+    tokens = call.tokens
+    if not is_short(history.established, tokens.cache_read):
+        return None
+    if not tokens.cache_read + tokens.cache_write and call.usage.silent:
+        return Miss("unreported", "", 0)
+    lost = min(history.established, tokens.input) - tokens.cache_read
+    if call.at - history.began > history.lifetime:
+        return Miss("ttl_expired", "", lost)
+    if cause is None:
+        cause = Cause("compacted" if tokens.input < history.input else "provider")
+    return Miss(cause.reason, cause.segment, lost) if lost >= LEAST or cause.reason == "compacted" else None
+
+
+_watches: Final[WeakSet[PromptCacheHealth]] = WeakSet()
+
+
+def _after_fork() -> None:
+    for watch in list(_watches):
+        watch.after_fork()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_after_fork)

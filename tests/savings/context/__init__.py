@@ -1,0 +1,1 @@
+"""The hook for long histories, on calls of the real SDKs."""
