@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import Any, NamedTuple, cast
 
 from opentelemetry import metrics, trace
@@ -210,8 +210,7 @@ def _start(
     settings: Settings, tracer_provider: Any, meter_provider: Any, logger_provider: Any, clock: Clock
 ) -> Runtime:
     diagnostics.forget_causes()
-    # First, because it may fail, and a failed start must leave nothing behind.
-    book = _open_book(settings)
+    book = _open_book(settings)  # first, because it may fail, and a failed start must leave nothing behind
     _warn_of_futile_rules(settings, book)
     tracer = trace.get_tracer("otel_agentcost", __version__, tracer_provider, SCHEMA_URL)
     telemetry = _Telemetry(meter_provider, settings, book, clock)
@@ -255,8 +254,7 @@ def _start(
     for patch in patches:
         patch.install()
     _close_at_exit()
-    providers = (tracer_provider, meter_provider, logger_provider)
-    child_processes.flush_at_end(lambda: (*_in_use(*providers), telemetry.store, telemetry.notify))
+    child_processes.flush_at_end(partial(_to_flush, telemetry, tracer_provider, meter_provider, logger_provider))
     return Runtime(settings, instrumentation, pipeline, processor, patches, telemetry.notify)
 
 
@@ -405,6 +403,11 @@ def _in_use(tracer_provider: Any, meter_provider: Any, logger_provider: Any) -> 
         meter_provider or metrics.get_meter_provider(),
         logger_provider or _logs.get_logger_provider(),
     )
+
+
+def _to_flush(telemetry: _Telemetry, *providers: Any) -> tuple[Any, ...]:
+    """Return what a child process flushes at its end: the providers, the spend store and the webhook."""
+    return (*_in_use(*providers), telemetry.store, telemetry.notify)
 
 
 @cache

@@ -23,7 +23,7 @@ from otel_agentcost.calls.batch_reservation import Uploads, reserve_batch
 from otel_agentcost.calls.circuit import Breaking
 from otel_agentcost.calls.named_rules import NamedRules
 from otel_agentcost.calls.passage import Passage
-from otel_agentcost.calls.pricing import worst_case_price
+from otel_agentcost.calls.pricing import WorstCasePrice
 from otel_agentcost.calls.scopes import SCOPES, new_id, scopes_of, trace_id_of
 from otel_agentcost.calls.streams import Feed
 from otel_agentcost.calls.work import Work
@@ -209,7 +209,7 @@ class Gate:
         span = trace.get_current_span(ctx)
         try:
             who = attribution.current(ctx, self._defaults, rollup.tally_of(span))
-            price = worst_case_price(self._book, request, at)
+            price = WorstCasePrice(self._book, request, at)
             facts = replace(self.facts_of_span(request.call, span, ctx, who, price), format=request.format)
             decision = self.guard.admit(facts, wait=False)
             if isinstance(decision, Ticket):
@@ -272,12 +272,14 @@ class Gate:
             return None
         try:
             trace_id = trace_id_of(record.span)
+            price = WorstCasePrice(self._book, request, at)
             facts = CallFacts(
                 call_id=self._call_ids(),
                 call=request.call,
                 format=request.format,
                 scopes=scopes_of(self._work.trace_of(record), record.attribution),
-                price=worst_case_price(self._book, request, at),
+                price=price,
+                rates=price.of_text,
                 now=at,
                 allowances=self._allowances(record.runs, record.context, record.attribution),
                 trace_id=trace_id,

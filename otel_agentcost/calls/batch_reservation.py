@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
-from otel_agentcost.calls.pricing import worst_case_price
+from otel_agentcost.calls.pricing import WorstCasePrice
 from otel_agentcost.core.batch import TERMS
 from otel_agentcost.guard.ledger import MOST, Unit
 from otel_agentcost.guard.reservation import Policy, reservation_for
@@ -82,7 +82,7 @@ def worst_case_of(
         call = form.read_request(each.body, each.path)._replace(terms=TERMS, asked_terms=())
         line = replace(request, call=call, format=form)
         line = replace(line, endpoint=book.resolve(line.endpoint, call.model))
-        price = worst_case_price(book, line, now)
+        price = WorstCasePrice(book, line, now)
         facts = CallFacts(call_id="", call=call, scopes={}, price=price, now=now, format=form)
         wanted = reservation_for(facts, call.model, policy)
         nano += min(MOST, wanted.amounts.get("nano_usd", 0))

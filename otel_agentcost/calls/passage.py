@@ -18,7 +18,7 @@ from functools import partial
 from opentelemetry import baggage, context
 from opentelemetry.context import Context
 
-from otel_agentcost.calls.pricing import worst_case_price
+from otel_agentcost.calls.pricing import WorstCasePrice
 from otel_agentcost.core.usage import Usage
 from otel_agentcost.guard import CallFacts, marks
 from otel_agentcost.guard.both_ends import Confirmed
@@ -135,7 +135,7 @@ class Passages:
         return Passage(self, mark, token, covers=covers, known=known)
 
     def _charges(self, request: ModelRequest, at: float) -> bool:
-        cost = worst_case_price(self._book, request, at)(_SAMPLE, request.call.model)
+        cost = WorstCasePrice(self._book, request, at)(_SAMPLE, request.call.model)
         return bool(cost.usd)
 
     def _take(self, mark: Mark) -> bool:

@@ -12,9 +12,9 @@ from typing import Any
 from otel_agentcost.calls.reported_costs import believed
 from otel_agentcost.core.call import Answer, Call, Charge
 from otel_agentcost.core.cost import FREE, Cost
-from otel_agentcost.core.usage import NOTHING, Usage
+from otel_agentcost.core.prices import TextRates
+from otel_agentcost.core.usage import NOTHING, Kind, Usage
 from otel_agentcost.diagnostics import reraise_foreign
-from otel_agentcost.guard.estimate import Price
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.wire.fields import parsed
 from otel_agentcost.wire.format import ModelRequest
@@ -111,31 +111,60 @@ def with_attempts(answer: Answer, earlier: tuple[Any, ...], request: ModelReques
     return answer
 
 
-def worst_case_price(book: PriceBook, request: ModelRequest, at: float) -> Price:
-    """Return the function that prices a call's worst case: the higher price of the requested and the standard terms.
+class WorstCasePrice:
+    """Prices the worst case of a call: the higher price of the requested and the standard terms."""
 
-    Args:
-        book: The price book.
-        request: The request.
-        at: The time of the call, in seconds since the epoch.
-    """
-    endpoint, call = request.endpoint, request.call
-    other = call.other_model  # a deployment can have any name: the body may name its model
+    __slots__ = ("_at", "_book", "_call", "_endpoint", "_other")
 
-    def price(usage: Usage, model: str | None) -> Cost:
-        models = (model,) if other is None or model != call.model else (model, other)
+    def __init__(self, book: PriceBook, request: ModelRequest, at: float) -> None:
+        """Create the object.
 
-        def with_terms(terms: tuple[tuple[str, str], ...]) -> Cost:
-            return book.price(
-                usage, provider=endpoint.said, base_url=endpoint.base_url, models=models, at=at, terms=terms
-            )
+        Args:
+            book: The price book.
+            request: The request.
+            at: The time of the call, in seconds since the epoch.
+        """
+        self._book = book
+        self._at = at
+        self._endpoint = request.endpoint
+        self._call = request.call
+        self._other = request.call.other_model  # a deployment can have any name: the body may name its model
 
-        plain = with_terms(call.terms)
+    def __call__(self, usage: Usage, model: str | None) -> Cost:
+        """Return the price of `usage` with `model`."""
+        call = self._call
+        plain = self._with_terms(usage, model, call.terms)
         if not call.asked_terms:
             return plain
-        on_request = with_terms((*call.terms, *call.asked_terms))
+        on_request = self._with_terms(usage, model, (*call.terms, *call.asked_terms))
         if on_request.usd is None or (plain.usd is not None and plain.usd >= on_request.usd):
             return plain
         return on_request
 
-    return price
+    def of_text(self, model: str | None, inputs: tuple[Kind, ...]) -> TextRates | None:
+        """Return the prices of text whose input is of the dearest of `inputs`; None if this object has to be called."""
+        call, endpoint = self._call, self._endpoint
+        if call.asked_terms:
+            return None
+        return self._book.text_rates(
+            inputs,
+            provider=endpoint.said,
+            base_url=endpoint.base_url,
+            models=(model,) if self._other is None else self._models(model),
+            at=self._at,
+            terms=call.terms,
+        )
+
+    def _with_terms(self, usage: Usage, model: str | None, terms: tuple[tuple[str, str], ...]) -> Cost:
+        endpoint = self._endpoint
+        return self._book.price(
+            usage,
+            provider=endpoint.said,
+            base_url=endpoint.base_url,
+            models=self._models(model),
+            at=self._at,
+            terms=terms,
+        )
+
+    def _models(self, model: str | None) -> tuple[str | None, ...]:
+        return (model,) if self._other is None or model != self._call.model else (model, self._other)

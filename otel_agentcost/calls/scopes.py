@@ -39,6 +39,8 @@ def scopes_of(trace: str, attributed: Mapping[str, str]) -> dict[Scope, str]:
         attributed: The attribution of the call by attribute name.
     """
     scopes: dict[Scope, str] = {"trace": trace, "process": process_name(), "total": ""}
+    if not attributed:
+        return scopes
     for attribute, scope in SCOPES:
         if attribute in attributed:
             scopes[scope] = attributed[attribute]

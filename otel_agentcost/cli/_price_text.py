@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import date, datetime, timezone
 from decimal import Decimal
 
-from otel_agentcost.core.prices import DAY, PRICE_KEY_OF, Period, Price, PriceList
+from otel_agentcost.core.price_periods import DAY, Period
+from otel_agentcost.core.prices import PRICE_KEY_OF, Price, PriceList
 from otel_agentcost.pricebook.uplifts import Uplift
 
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")

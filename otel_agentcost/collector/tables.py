@@ -20,7 +20,8 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Any, Final
 
-from otel_agentcost.core.prices import ALWAYS, Card, InconsistentPrices, ModelPrices, Period, PriceList, Tiered
+from otel_agentcost.core.price_periods import ALWAYS, Period
+from otel_agentcost.core.prices import Card, InconsistentPrices, ModelPrices, PriceList, Tiered
 from otel_agentcost.core.usage import Kind
 from otel_agentcost.pricebook import PriceBook, PriceMatch
 from otel_agentcost.pricebook.overrides import OverrideModel

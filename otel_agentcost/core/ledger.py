@@ -22,6 +22,7 @@ negative, down to `-MOST`: a refund."""
 UNITS: tuple[Unit, ...] = ("nano_usd", "tokens", "calls", "tool_calls")
 
 _UNITS = frozenset(UNITS)
+_WHOLE = frozenset({int})
 
 MOST = 10**18
 """The largest amount of one call: a billion dollars. Sums then fit into the 64 bits of every store."""
@@ -236,6 +237,14 @@ def checked(amounts: Amounts, least: int = 0) -> Amounts:
         ValueError: A unit is unknown, or an amount is no `int` from `least` to `MOST`.
 
     """
+    values = amounts.values()
+    if (  # nearly always, and in a third of the steps
+        _UNITS.issuperset(amounts)
+        and _WHOLE.issuperset(map(type, values))
+        and least <= min(values, default=0)
+        and max(values, default=0) <= MOST
+    ):
+        return amounts
     for unit, amount in amounts.items():
         if unit not in _UNITS or amount.__class__ is not int or not least <= amount <= MOST:
             raise ValueError(f"{unit}={amount!r} is not an amount that a ledger counts")

@@ -10,7 +10,7 @@ Names of models are looked up, and files are read, in `otel_agentcost.pricebook`
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, Inexact
 from itertools import combinations
@@ -18,11 +18,8 @@ from typing import Literal, NamedTuple
 
 from otel_agentcost.core import money
 from otel_agentcost.core.cost import Cost, priced
+from otel_agentcost.core.price_periods import ALWAYS, Period
 from otel_agentcost.core.usage import CACHE_READ_TOKENS, DIMENSIONS, INPUT_TOKENS, Count, Dimensions, Kind, Usage, plus
-
-DAY = 86_400.0
-_FIRST_WEEKDAY = 3
-"""1970-01-01, the first day of the epoch, was a Thursday; 0 is Monday."""
 
 PrivateAddresses = Literal["priced", "free", "unpriced"]
 """The price of a call to a private address that no provider of the user's price file covers."""
@@ -72,6 +69,8 @@ def _part(kind: Kind) -> int:
 _BESIDE = frozenset({"requests", "compute_seconds"})
 """Kinds that a price list need not have: what they count is paid for by the other kinds."""
 _MTOK = 1_000_000
+_UNLIMITED = 10**18
+"""More tokens than any call has."""
 _BY_DIMENSIONS: Mapping[Dimensions, Kind] = {dimensions: kind for kind, dimensions in DIMENSIONS.items()}
 _FRESH: Mapping[Kind, Kind] = {
     kind: _BY_DIMENSIONS[DIMENSIONS[kind] - {("token_type", "cache_read")}] for kind in CACHE_READ_TOKENS
@@ -101,6 +100,19 @@ class Tiered:
 
 
 Price = Decimal | Tiered
+
+
+class TextRates(NamedTuple):
+    """The prices of one token of text, where a call is billed by nothing else. In billionths of a nano-dollar."""
+
+    input: int
+    output: int
+    up_to: int
+    """The input tokens up to which they hold."""
+
+    def nano(self, input_tokens: int, output_tokens: int) -> int:
+        """Return the cost in nano-dollars, rounded up as `money.to_nano` does."""
+        return -(-(input_tokens * self.input + output_tokens * self.output) // 1_000_000_000)
 
 
 def _contains(general: Kind, special: Kind) -> bool:
@@ -136,7 +148,7 @@ def check(prices: Mapping[Kind, Price]) -> None:
 class Card:
     """One price list, ready to compute costs. Threads can share it: only its caches change."""
 
-    __slots__ = ("_rates", "_rounds", "_saved", "_starts", "minimum_seconds", "name", "prices")
+    __slots__ = ("_rates", "_rounds", "_saved", "_starts", "_text", "minimum_seconds", "name", "prices")
 
     def __init__(self, name: str, prices: Mapping[Kind, Price], *, minimum_seconds: int = 0) -> None:
         check(prices)
@@ -151,6 +163,8 @@ class Card:
         self._saved: tuple[dict[Kind, Decimal], ...] = tuple({} for _ in range(len(tiers) + 1))
         # With a fee for each request, a minimum duration or a price of computing, the cost is not a sum of rates.
         self._rounds = "requests" in prices or "compute_seconds" in prices or minimum_seconds > 0
+        # The prices of text, for each set of kinds that an input was counted as.
+        self._text: dict[tuple[Kind, ...], TextRates | None] = {}
 
     def cost(self, usage: Usage) -> Cost:
         """Return the cost of `usage`, or the reason why this list does not determine it."""
@@ -180,6 +194,24 @@ class Card:
         if parts[_CACHE_READ] is zero:
             return priced(usd, parts, self.name)
         return priced(usd, parts, self.name, None, self._savings(usage, self._saved[tier]))
+
+    def text_rates(self, inputs: tuple[Kind, ...]) -> TextRates | None:
+        """Return the prices of text whose input is of the dearest of `inputs`; None if they are no whole numbers."""
+        if inputs not in self._text:
+            self._text[inputs] = self._text_rates(inputs)
+        return self._text[inputs]
+
+    def _text_rates(self, inputs: tuple[Kind, ...]) -> TextRates | None:
+        rates: list[int] = []
+        for kind in (*inputs, "output_tokens"):
+            unit = self.unit(kind)
+            if self._rounds or unit is None:
+                return None
+            rate = money.multiply(self.price(unit, 0), Decimal(10**18) / _PER[unit])
+            if rate != int(rate):
+                return None
+            rates.append(int(rate))
+        return TextRates(max(rates[:-1]), rates[-1], self._starts[0] if self._starts else _UNLIMITED)
 
     def unit(self, kind: Kind) -> Kind | None:
         """Return the kind at whose price `kind` is billed: itself or the most special one that includes it."""
@@ -294,58 +326,6 @@ def _summing_to(usd: Decimal, parts: list[Decimal]) -> list[Decimal]:
         largest = parts.index(max(parts))
         parts[largest] = money.wide_add(parts[largest], money.wide_subtract(usd, total))
     return parts
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Period:
-    """The validity of a price list: from a day on, at some hours, on some days. All are UTC, and all must hold."""
-
-    start: float | None = None
-    """The first second of the epoch."""
-    daily: tuple[float, float] | None = None
-    """Two seconds of the day. If the second one is lower, the hours extend over midnight."""
-    weekdays: frozenset[int] | None = None
-    """The days on which the hours begin; 0 is Monday."""
-    holidays: frozenset[int] = frozenset()
-    """Days of the epoch on which the hours do not begin."""
-
-    def active(self, at: float) -> bool:
-        """Return whether it includes the time `at` (seconds of the epoch)."""
-        if self.start is not None and at < self.start:
-            return False
-        if not self.recurs:
-            return True
-        day, time = divmod(at, DAY)
-        begin, end = self.hours
-        if end < begin and time < end:
-            day -= 1  # the hours began on the day before
-        elif time < begin or (begin <= end and time >= end):
-            return False
-        return (self.weekdays is None or (day + _FIRST_WEEKDAY) % 7 in self.weekdays) and day not in self.holidays
-
-    @property
-    def recurs(self) -> bool:
-        """True if it holds at some hours or on some days only."""
-        return self.daily is not None or self.weekdays is not None or bool(self.holidays)
-
-    @property
-    def hours(self) -> tuple[float, float]:
-        """The two seconds of the day between which it holds; for whole days from 0 to 86,400."""
-        return self.daily or (0.0, DAY)
-
-    def turns(self, at: float) -> Iterator[float]:
-        """Yield the times around `at` at which it can begin or end."""
-        if self.start is not None:
-            yield self.start
-        if self.recurs:
-            begin, end = self.hours
-            midnight = at - at % DAY
-            for day in (midnight - DAY, midnight, midnight + DAY):
-                yield day + begin
-                yield day + end
-
-
-ALWAYS = Period()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

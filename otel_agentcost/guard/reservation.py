@@ -12,7 +12,7 @@ from datetime import timezone, tzinfo
 
 from otel_agentcost.core.budgets import Action, Budget
 from otel_agentcost.core.usage import DIMENSIONS, Usage
-from otel_agentcost.guard.estimate import Estimate, input_count, output_bound, shape_of, worst_case
+from otel_agentcost.guard.estimate import Estimate, input_count, output_bound, shape_of, worst_case, worst_case_of_text
 from otel_agentcost.guard.ledger import MOST, Amounts, Claim, Unit
 from otel_agentcost.guard.types import CallFacts, Reservation
 from otel_agentcost.settings import Permission, Unlimited
@@ -105,7 +105,9 @@ def reservation_for(
     bound = shape.bound
     limit = output_bound(call)
     if bound is not None and limit is not None and not count and not clamp:  # the usual case
-        worst = worst_case(call, facts.price, input_tokens=bound, output_tokens=limit, shape=shape)
+        worst = worst_case_of_text(call, facts.rates, shape, limit) if facts.rates is not None else None
+        if worst is None:
+            worst = worst_case(call, facts.price, input_tokens=bound, output_tokens=limit, shape=shape)
         amounts = _amounts(worst)
         return Reservation(amounts, amounts, True, worst.unpriced, limit)
     into = input_count(call, facts.format) if bound is None or count else bound

@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 from otel_agentcost.core.budgets import Action, Budget, Scope, Unit
 from otel_agentcost.core.call import Call
 from otel_agentcost.errors import BudgetExceeded
-from otel_agentcost.guard.estimate import Price
+from otel_agentcost.guard.estimate import Price, Rates
 from otel_agentcost.guard.ledger import MOST, Amounts, Claim, Refusal
 from otel_agentcost.wire.format import Format
 
@@ -30,6 +30,8 @@ class CallFacts:
     price: Price
     now: float
     """Epoch seconds."""
+    rates: Rates | None = None
+    """Returns the prices of text, which need fewer steps than `price`; None if `price` has to be asked."""
     allowances: tuple[tuple[Budget, str], ...] = ()
     """Budgets of the enclosing runs and agents, each with the id of its run, or its agent's name or conversation."""
     trace_id: str | None = None

@@ -14,8 +14,8 @@ from typing import NamedTuple, Protocol
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Endpoint
 from otel_agentcost.core.cost import Cost
-from otel_agentcost.core.prices import InconsistentPrices, PrivateAddresses
-from otel_agentcost.core.usage import Usage
+from otel_agentcost.core.prices import Card, InconsistentPrices, PrivateAddresses, TextRates
+from otel_agentcost.core.usage import Kind, Usage
 from otel_agentcost.diagnostics import reraise_foreign
 from otel_agentcost.pricebook.compiled import BookFile
 from otel_agentcost.pricebook.finder import FREE_ADDRESS, REMEDY, Finder, NoPrice, PriceMatch
@@ -146,6 +146,30 @@ class PriceBook:
         except Exception as error:  # a provider or an SDK can put anything into these values
             reraise_foreign(error)
             return Cost.unknown(f"the price could not be computed ({type(error).__name__}: {error!s:.200})")
+
+    def text_rates(
+        self,
+        inputs: tuple[Kind, ...],
+        *,
+        provider: str | None,
+        base_url: str | None,
+        models: tuple[str | None, ...],
+        at: float,
+        terms: Terms = (),
+    ) -> TextRates | None:
+        """Return the prices of text whose input is of the dearest of `inputs`; None if `price` has to be asked.
+
+        The other arguments are those of `price`.
+        """
+        try:
+            answer = self._answers.get((provider, base_url, models, terms))
+            if answer is None or not answer[1] <= at < answer[2]:
+                answer = self._answer(provider, base_url, models, at, terms)
+            pricing = answer[0]
+            return pricing.text_rates(inputs) if type(pricing) is Card else None
+        except Exception as error:  # `price` says what is wrong
+            reraise_foreign(error)
+            return None
 
     def seller(self, base_url: str, said: str, model: str | None) -> str:
         """Return the name of the provider whose prices apply to a call; see `Finder.seller`. Results are cached."""

@@ -14,7 +14,8 @@ from decimal import Decimal
 from typing import Any, cast
 
 from otel_agentcost.core import money
-from otel_agentcost.core.prices import ALWAYS, DAY, PRICE_KEYS, ModelPrices, Period, Price, PriceList, Tiered
+from otel_agentcost.core.price_periods import ALWAYS, DAY, Period
+from otel_agentcost.core.prices import PRICE_KEYS, ModelPrices, Price, PriceList, Tiered
 from otel_agentcost.core.usage import Kind
 
 CONDITIONS = ("start_date", "start_time", "end_time", "days", "except")

@@ -42,12 +42,20 @@ def _near(word: str) -> str:
     return hints.near(word, (*CACHES, "off"))
 
 
+NOBODY: Final = frozenset({""})
+"""The names of nobody: an empty set would stand for everybody."""
+
+
 def to_names(value: object) -> frozenset[str]:
-    """Parse names joined by `,`."""
-    names = frozenset(_listed(value))
-    if unclear := next((name for name in sorted(names) if not re.search(r"\w", name)), None):
-        raise InvalidValue(f"where {quoted(unclear)} is no name")
-    return names
+    """Parse names joined by `,`. If none of them is one, nobody is named."""
+    items = Items()
+    names: set[str] = set()
+    for name in _listed(value):
+        with items.item():
+            if not re.search(r"\w", name):
+                raise InvalidValue(f"where {quoted(name)} is no name")
+            names.add(name)
+    return items.checked(frozenset(names) or NOBODY)
 
 
 def to_duration(value: object) -> float:

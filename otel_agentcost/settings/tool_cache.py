@@ -35,10 +35,14 @@ def to_servers(value: object) -> tuple[str, ...]:
     """Parse the names of MCP servers, joined by `,`."""
     listed = isinstance(value, (list, tuple))
     names = cast("Iterable[object]", value) if listed else str(value).split(",")
-    found = tuple(dict.fromkeys(name for each in names if (name := str(each).strip())))
-    if wrong := next((name for name in found if not re.fullmatch(r"[\w .@/:+-]+", name)), None):
-        raise InvalidValue(f"where {quoted(wrong)} is no name of a server")
-    return found
+    items = Items()
+    found: list[str] = []
+    for name in dict.fromkeys(name for each in names if (name := str(each).strip())):
+        with items.item():
+            if not re.fullmatch(r"[\w .@/:+-]+", name):
+                raise InvalidValue(f"where {quoted(name)} is no name of a server")
+            found.append(name)
+    return items.checked(tuple(found))
 
 
 def _pairs(value: object) -> Iterable[object]:

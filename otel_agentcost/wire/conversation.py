@@ -196,9 +196,9 @@ class _History:
 
         The latest messages of a run that repeats itself are in several places: the longest match is the right one.
         """
-        known = [mark & ~1 for mark in reversed(cursor.latest)]
-        if len(known) < _ALIKE:
+        if len(cursor.latest) < _ALIKE:
             return None
+        known = [mark & ~1 for mark in reversed(cursor.latest)]
         messages = self.messages
         marks = [self.mark(message) for message in reversed(messages[-_SEARCHED:])]
         place, longest = None, _ALIKE - 1

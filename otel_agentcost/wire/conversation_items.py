@@ -46,17 +46,13 @@ def fingerprint(message: Any) -> int:
     Knows the fields of OpenAI's, Anthropic's and Gemini's messages. A format whose messages keep their text in fields
     of other names needs a fingerprint of its own.
     """
-    known = _dict(message if type(message) is dict else fields(message))
-    if known is None:
+    known: Any = message if type(message) is dict else fields(message)  # pyright: ignore[reportUnknownVariableType] (no cast: hot)
+    if type(known) is not dict:
         return mark_of(message) if isinstance(message, str) else 0
     try:
-        return _hash(known)
+        return _hash(known)  # pyright: ignore[reportUnknownArgumentType]
     except TypeError:  # a role that is a list, or the like
-        return hash(tuple(known))
-
-
-def _dict(value: Any) -> dict[str, Any] | None:
-    return value if type(value) is dict else None  # pyright: ignore[reportUnknownVariableType]
+        return hash(tuple(known))  # pyright: ignore[reportUnknownArgumentType]
 
 
 def _hash(message: Mapping[str, Any]) -> int:

@@ -105,6 +105,11 @@ def both(*reasons: str | None) -> str | None:
     return "; ".join(reason for reason in reasons if reason) or None
 
 
+def has_counters(usage: Any) -> bool:
+    """Return False for a usage in which `in_usage` finds nothing, as it does in nearly every one."""
+    return not blank(usage, _FIELDS)
+
+
 def in_usage(usage: Any, counts: Counts) -> list[str]:
     """Add what the tool counters of a usage count to `counts`.
 
@@ -115,7 +120,7 @@ def in_usage(usage: Any, counts: Counts) -> list[str]:
     Returns:
         The names of further counters and units that are not zero.
     """
-    if blank(usage, _FIELDS):  # nearly every usage
+    if not has_counters(usage):
         return []
     names = [name for field, name in _UNITS.items() if _number(get(usage, field))]
     if _number(get(usage, _TOOLS_USED)) and not any(entries(get(usage, field)) for field in COUNTERS):

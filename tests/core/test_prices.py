@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from otel_agentcost.core import money
 from otel_agentcost.core.cost import Cost
-from otel_agentcost.core.prices import Card, InconsistentPrices, ModelPrices, Period, Price, PriceList, Tiered
+from otel_agentcost.core.price_periods import Period
+from otel_agentcost.core.prices import Card, InconsistentPrices, ModelPrices, Price, PriceList, Tiered
 from otel_agentcost.core.usage import CACHE_READ_TOKENS, DIMENSIONS, Count, Kind, Usage
 from tests.core.strategies import COUNTS, KINDS, PRICES, TOKENS, cards, consistent, usages
 

@@ -13,9 +13,20 @@ from hypothesis import strategies as st
 
 from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.cost import Cost
-from otel_agentcost.core.usage import Usage
-from otel_agentcost.guard.estimate import input_bound, input_count, output_bound, shape_of, worst_case
-from otel_agentcost.pricebook import open_book
+from otel_agentcost.core.prices import TextRates
+from otel_agentcost.core.usage import Kind, Usage
+from otel_agentcost.guard.estimate import (
+    Price,
+    Rates,
+    Shape,
+    input_bound,
+    input_count,
+    output_bound,
+    shape_of,
+    worst_case,
+    worst_case_of_text,
+)
+from otel_agentcost.pricebook import PriceBook, open_book
 from otel_agentcost.wire import Format, load, tokenizers
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS
 from tests.wire import genai_prices_usage
@@ -276,6 +287,53 @@ def test_nothing_within_the_limits_costs_more(into: int, out: int) -> None:
     assert worst is not None
     assert real is not None
     assert worst >= real * Decimal(10**9)
+
+
+def prices(book: PriceBook, provider: str) -> tuple[Price, Rates]:
+    """The long way and the short way to the price of a call."""
+
+    def price(usage: Usage, model: str | None) -> Cost:
+        return book.price(usage, provider=provider, base_url=None, models=(model,), at=1.79e9)
+
+    def rates(model: str | None, inputs: tuple[Kind, ...]) -> TextRates | None:
+        return book.text_rates(inputs, provider=provider, base_url=None, models=(model,), at=1.79e9)
+
+    return price, rates
+
+
+def every_model(book: PriceBook) -> dict[str, list[str]]:
+    """The names of the models of each provider."""
+    return {each: [entry["id"] for entry in book.book.models_of(each).entries] for each in book.book.providers}
+
+
+@pytest.mark.parametrize("caches", [False, True])
+def test_the_short_way_comes_to_the_same_for_every_model_of_the_book(caches: bool) -> None:
+    """Below and above the first tier, with and without a cache, with nothing in the one or the other direction."""
+    book, quick = open_book(), 0
+    for provider, models in every_model(book).items():
+        for model in models:
+            call = Call(operation="chat", model=model)
+            price, rates = prices(book, provider)
+            for into, out in ((1, 1), (0, 9), (123_457, 4_097), (1_000_001, 0)):
+                shape = Shape(bound=into, caches=caches)
+                found = worst_case_of_text(call, rates, shape, out)
+                if found is not None:
+                    quick += 1
+                    assert found == worst_case(call, price, input_tokens=into, output_tokens=out, shape=shape), model
+    assert quick > 1_000
+
+
+def test_the_short_way_leaves_all_else_to_the_long_one() -> None:
+    """Sound, pictures, a model without a price, one that is free, and a request without a bound."""
+    price, rates = prices(open_book(), "openai")
+    text = Shape(bound=100)
+    others = [text._replace(sounds=True), text._replace(outputs=frozenset({"audio"})), text._replace(bound=None)]
+    assert worst_case_of_text(chat(model="gpt-4o"), rates, text, 9) is not None
+    assert [worst_case_of_text(chat(model="gpt-4o"), rates, shape, 9) for shape in others] == [None] * 3
+    assert worst_case_of_text(chat(model="gpt-image-1"), rates, text, 9) is None
+    assert worst_case_of_text(chat(model="no such model"), rates, text, 9) is None
+    assert worst_case_of_text(chat(model="omni-moderation-latest"), rates, text, 9) is None
+    assert price(Usage(counts={"input_tokens": 100}), "no such model").usd is None
 
 
 def test_the_formats_bodies_are_understood() -> None:

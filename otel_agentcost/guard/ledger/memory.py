@@ -14,28 +14,32 @@ from __future__ import annotations
 import heapq
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import replace
-from operator import add
 
 from otel_agentcost.diagnostics import without_password
 from otel_agentcost.guard.ledger import (
     GRACE,
     MOST,
     REMEMBER,
-    UNITS,
     Amounts,
     Claim,
     LedgerError,
     Refusal,
     Standing,
-    Unit,
     checked,
     ends,
-    free_again,
-    refusal,
-    slice_end,
 )
 from otel_agentcost.guard.ledger._forks import ForkSafe
+from otel_agentcost.guard.ledger._memory_accounts import (
+    FIELD,
+    NEW,
+    SHIFTS,
+    Account,
+    Hold,
+    RollingAccount,
+    Settlement,
+    pack,
+    unpack,
+)
 from otel_agentcost.guard.ledger._memory_batches import MemoryBatches
 
 __all__ = ["MemoryLedger", "open_ledger"]
@@ -51,8 +55,6 @@ not recorded or belong to another service."""
 ENDED_AT_MOST = 1_000
 """Maximum of traces and runs that are kept after their end."""
 
-_NOTHING: dict[Unit, int] = dict.fromkeys(UNITS, 0)
-
 
 def open_ledger(url: str, *, timeout: float) -> MemoryLedger:
     """Make an empty ledger."""
@@ -60,165 +62,6 @@ def open_ledger(url: str, *, timeout: float) -> MemoryLedger:
     if url.partition("://")[2]:
         raise LedgerError(f"The ledger {without_password(url)!r:.120} has a path, but memory:// takes none.")
     return MemoryLedger()
-
-
-class _Account:
-    """The amounts of a key."""
-
-    __slots__ = ("held", "spent", "until")
-
-    def __init__(self) -> None:
-        self.spent: dict[Unit, int] = _NOTHING.copy()
-        self.held: dict[Unit, int] = _NOTHING.copy()
-        self.until = 0.0
-
-    def age(self, now: float) -> None:
-        """Drop the spend that is older than the window. Only a rolling window has such spend."""
-
-
-_NEW = _Account()
-"""The amounts of an unknown key. Never changed."""
-
-_Slice = tuple[int, tuple[int, ...]]
-"""The end of a slice, and what was spent in it in each unit."""
-
-
-class _RollingAccount(_Account):
-    """The amounts of a key with a rolling window. `spent` is always the sum of its slices.
-
-    Spend and slices are never changed but replaced, both without a call in between.
-    """
-
-    __slots__ = ("slices", "window")
-
-    def __init__(self, window: int) -> None:
-        super().__init__()
-        self.window = window
-        self.slices: tuple[_Slice, ...] = ()
-        """The oldest first."""
-
-    def age(self, now: float) -> None:
-        """Drop the slices that are older than the window."""
-        slices = self.slices
-        if slices and slices[0][0] + self.window <= now:
-            old = 1
-            while old < len(slices) and slices[old][0] + self.window <= now:
-                old += 1
-            kept, gone = slices[old:], _sums(slices[:old])
-            spent: dict[Unit, int] = {unit: self.spent[unit] - gone[unit] for unit in UNITS}
-            # No call from here on: nothing interrupts it.
-            self.spent = spent
-            self.slices = kept
-
-    def after(self, amounts: tuple[int, ...], now: float) -> tuple[dict[Unit, int], tuple[_Slice, ...], float]:
-        """Return spend, slices and end of the account after more was spent. It is not changed, but for old slices."""
-        self.age(now)
-        slices = list(self.slices)
-        end = slice_end(self.window, now)
-        if not slices or slices[-1][0] < end:
-            slices.append((end, (0,) * len(UNITS)))
-        end, newest = slices[-1]  # where a clock has gone back, it is a later one
-        until = max(self.until, float(end + self.window))
-        if min(amounts) >= 0:
-            slices[-1] = end, tuple(map(add, newest, amounts))
-            spent = dict(zip(UNITS, map(add, self.spent.values(), amounts), strict=True))
-            return spent, tuple(slices), until
-        slices[-1] = end, tuple(map(add, newest, (max(0, amount) for amount in amounts)))
-        taken = [max(0, -amount) for amount in amounts]
-        kept = tuple((ends, _without(taken, each)) for ends, each in slices)
-        return _sums(kept), kept, until
-
-    def free_again(self, refused: Refusal) -> float | None:
-        """Return when there is room for a refused call, if nothing more is spent."""
-        at = UNITS.index(refused.unit)
-        return free_again(refused, self.window, ((end, amounts[at]) for end, amounts in self.slices))
-
-
-def _sums(slices: tuple[_Slice, ...]) -> dict[Unit, int]:
-    return {unit: sum(amounts[at] for _, amounts in slices) for at, unit in enumerate(UNITS)}
-
-
-def _without(taken: list[int], amounts: tuple[int, ...]) -> tuple[int, ...]:
-    """Return amounts without what is to be taken, as far as there is so much. `taken` has the rest afterwards."""
-    left = tuple(max(0, amount - take) for amount, take in zip(amounts, taken, strict=True))
-    taken[:] = [max(0, take - amount) for amount, take in zip(amounts, taken, strict=True)]
-    return left
-
-
-class _Amounts:
-    """Amounts of one call that are added to several accounts, and the number of accounts that have them."""
-
-    __slots__ = ("accounts", "added", "amounts")
-
-    def __init__(self, accounts: list[_Account], amounts: Amounts) -> None:
-        self.accounts = accounts
-        get = amounts.get
-        self.amounts = (get("nano_usd", 0), get("tokens", 0), get("calls", 0), get("tool_calls", 0))
-        self.added = 0
-
-
-class _Hold(_Amounts):
-    """The reservation of an in-flight call."""
-
-    __slots__ = ("claims", "expires")
-
-    def __init__(self, claims: tuple[Claim, ...], accounts: list[_Account], amounts: Amounts, expires: float) -> None:
-        super().__init__(accounts, amounts)
-        self.claims = claims
-        self.expires = expires
-
-    def take(self) -> None:
-        """Hold the amounts in each account that does not hold them yet."""
-        nano, tokens, calls, tool_calls = self.amounts
-        while self.added < len(self.accounts):
-            held = self.accounts[self.added].held
-            # No call from here on: nothing interrupts this account.
-            held["nano_usd"] += nano
-            held["tokens"] += tokens
-            held["calls"] += calls
-            held["tool_calls"] += tool_calls
-            self.added += 1
-
-    def give_back(self) -> None:
-        """Take the amounts out of each account that holds them."""
-        nano, tokens, calls, tool_calls = self.amounts
-        while self.added:
-            held = self.accounts[self.added - 1].held
-            held["nano_usd"] -= nano
-            held["tokens"] -= tokens
-            held["calls"] -= calls
-            held["tool_calls"] -= tool_calls
-            self.added -= 1
-
-
-class _Settlement(_Amounts):
-    """The cost of a call that is being settled."""
-
-    __slots__ = ("now",)
-
-    def __init__(self, accounts: list[_Account], amounts: Amounts, now: float) -> None:
-        super().__init__(accounts, amounts)
-        self.now = now
-
-    def spend(self) -> None:
-        """Spend the amounts in each account where they are not spent yet. No account falls below 0."""
-        nano, tokens, calls, tool_calls = self.amounts
-        while self.added < len(self.accounts):
-            account = self.accounts[self.added]
-            if isinstance(account, _RollingAccount):
-                spent, slices, until = account.after(self.amounts, self.now)
-                # No call from here on: nothing interrupts this account.
-                account.spent = spent
-                account.slices = slices
-                account.until = until
-            else:
-                spent = account.spent
-                # No call from here on, as above.
-                spent["nano_usd"] = after if (after := spent["nano_usd"] + nano) > 0 else 0
-                spent["tokens"] = after if (after := spent["tokens"] + tokens) > 0 else 0
-                spent["calls"] = after if (after := spent["calls"] + calls) > 0 else 0
-                spent["tool_calls"] = after if (after := spent["tool_calls"] + tool_calls) > 0 else 0
-            self.added += 1
 
 
 class MemoryLedger(ForkSafe, MemoryBatches):
@@ -230,13 +73,13 @@ class MemoryLedger(ForkSafe, MemoryBatches):
     rolling = True
 
     def __init__(self) -> None:
-        self._accounts: OrderedDict[str, _Account] = OrderedDict()
-        self._holds: dict[str, _Hold] = {}
+        self._accounts: OrderedDict[str, Account] = OrderedDict()
+        self._holds: dict[str, Hold] = {}
         self._expiries: list[tuple[float, str]] = []
         """A heap of the times at which reservations expire. Entries of reservations that are gone are ignored."""
         self._unswept = 0
         """Accounts to check: two of the oldest for each new one, so that ended ones never outnumber the others."""
-        self._settling: dict[str, _Settlement] = {}
+        self._settling: dict[str, Settlement] = {}
         """Settlements in progress."""
         self._settled: OrderedDict[str, float] = OrderedDict()
         self._passing: OrderedDict[str, None] = OrderedDict()
@@ -255,12 +98,13 @@ class MemoryLedger(ForkSafe, MemoryBatches):
             self._expire(now)
             if call_id in self._holds or self._settled.get(call_id, now) > now:
                 return None
-            if (found := self._refusal(claims, amounts, now)) is not None:
+            packed = pack(amounts)
+            if (found := self._refusal(claims, amounts, packed, now)) is not None:
                 return found
             expires = now + lease
             accounts = self._open(claims, now, expires)
             heapq.heappush(self._expiries, (expires, call_id))
-            hold = self._holds[call_id] = _Hold(tuple(claims), accounts, amounts, expires)
+            hold = self._holds[call_id] = Hold(tuple(claims), accounts, packed, expires)
             hold.take()
             return None
 
@@ -272,14 +116,14 @@ class MemoryLedger(ForkSafe, MemoryBatches):
         with self._lock:
             self._expire(now)
             if self._settled.get(call_id, now) <= now:
-                settlement = self._settling.get(call_id)
-                if settlement is None:
-                    hold = self._drop(call_id)
-                    # Nearly always the claims are those of the hold, and while there is one its accounts are there.
-                    accounts = hold.accounts if hold and hold.claims == tuple(claims) else self._open(claims, now, 0.0)
-                    settlement = self._settling[call_id] = _Settlement(accounts, amounts, now)
-                settlement.spend()
+                hold = self._holds.get(call_id)
+                # Nearly always the claims are those of the hold, and while there is one its accounts are there.
+                if hold and hold.whole and hold.claims == tuple(claims) and min(amounts.values(), default=0) >= 0:
+                    hold.settle(pack(amounts), now)
+                else:
+                    self._settle_without_hold(call_id, claims, amounts, now)
                 self._remember(call_id, now)
+            self._holds.pop(call_id, None)
             self._settling.pop(call_id, None)
             return [(claim, self._standing(claim.key, now)) for claim in claims]
 
@@ -326,39 +170,45 @@ class MemoryLedger(ForkSafe, MemoryBatches):
 
     # --- under the lock ---
 
-    def _refusal(self, claims: Sequence[Claim], amounts: Amounts, now: float) -> Refusal | None:
+    def _refusal(self, claims: Sequence[Claim], amounts: Amounts, packed: int, now: float) -> Refusal | None:
         first = None
         for claim in claims:
             account = self._accounts.get(claim.key)
             if account is None or account.until + GRACE <= now:
-                account = _NEW
-            elif claim.rolling is not None:
+                account = NEW
+            elif isinstance(account, RollingAccount):
                 account.age(now)
-            spent, held = account.spent, account.held
+            after = account.all_spent + account.all_held + packed
             for unit, limit in claim.limits.items():
-                if spent[unit] + held[unit] + amounts.get(unit, 0) > limit:
+                if after >> SHIFTS[unit] & FIELD > limit:
                     if first is None or first.only_held:
-                        first = refusal(claim, spent, held, amounts)
+                        first = account.refusal(claim, amounts)
                     break
-        if first is not None and isinstance(account := self._accounts.get(first.key), _RollingAccount):
-            return replace(first, free_at=account.free_again(first))
         return first
 
-    def _spending(self, claims: Sequence[Claim], amounts: Amounts, now: float) -> _Settlement:
-        return _Settlement(self._open(claims, now, 0.0), amounts, now)
+    def _settle_without_hold(self, call_id: str, claims: Sequence[Claim], amounts: Amounts, now: float) -> None:
+        settlement = self._settling.get(call_id)
+        if settlement is None:
+            self._drop(call_id)
+            settlement = self._settling[call_id] = self._spending(claims, amounts, now)
+        settlement.spend()
+
+    def _spending(self, claims: Sequence[Claim], amounts: Amounts, now: float) -> Settlement:
+        return Settlement(self._open(claims, now, 0.0), amounts, now)
 
     def _standing(self, key: str, now: float) -> Standing:
-        account = self._accounts.get(key) or _NEW
-        account.age(now)
-        return Standing(account.spent.copy(), account.held.copy())
+        account = self._accounts.get(key) or NEW
+        if isinstance(account, RollingAccount):
+            account.age(now)
+        return Standing(unpack(account.all_spent), unpack(account.all_held))
 
-    def _open(self, claims: Sequence[Claim], now: float, until: float) -> list[_Account]:
+    def _open(self, claims: Sequence[Claim], now: float, until: float) -> list[Account]:
         """Return the accounts of `claims`, created if missing, each once: two rules can have limits on one key."""
-        opened: list[_Account] = []
+        opened: list[Account] = []
         for claim in claims:
             account = self._accounts.get(claim.key)
             if account is None or (account.until + GRACE <= now and account not in opened):
-                account = _Account() if claim.rolling is None else _RollingAccount(claim.rolling)
+                account = Account() if claim.rolling is None else RollingAccount(claim.rolling)
                 self._accounts[claim.key] = account
                 self._unswept += 2
             account.until = max(account.until, ends(claim), until)
@@ -376,7 +226,7 @@ class MemoryLedger(ForkSafe, MemoryBatches):
         for _ in range(3):
             key, _ = keys.popitem(last=False)
             account = self._accounts.get(key)
-            if account is None or not any(account.held.values()):
+            if account is None or not account.all_held:
                 self._accounts.pop(key, None)
                 return
             self._passing[key] = None  # in use after all
@@ -408,7 +258,7 @@ class MemoryLedger(ForkSafe, MemoryBatches):
             if oldest is not None and not self._forget_if_ended(oldest, now):
                 self._accounts.move_to_end(oldest)
 
-    def _drop(self, call_id: str) -> _Hold | None:
+    def _drop(self, call_id: str) -> Hold | None:
         hold = self._holds.get(call_id)
         if hold is not None:
             hold.give_back()

@@ -13,10 +13,10 @@ import random
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeVar
 
 from otel_agentcost.diagnostics import reraise_foreign, without_password
 from otel_agentcost.guard.ledger import (
@@ -31,11 +31,11 @@ from otel_agentcost.guard.ledger import (
     Standing,
     checked,
     encoded,
-    ends,
     refusal,
 )
 from otel_agentcost.guard.ledger import _sqlite_slices as slices
 from otel_agentcost.guard.ledger._forks import ForkSafe
+from otel_agentcost.guard.ledger._sqlite_accounts import NEW, Row, for_keys, open_accounts, rows_of, spend, standings
 from otel_agentcost.guard.ledger._sqlite_batches import SqliteBatches
 from otel_agentcost.guard.ledger._sqlite_notes import SqliteNotes
 
@@ -52,9 +52,6 @@ APPLICATION = 0x61676C31
 PATIENCE = 5.0
 """Minimum of seconds to wait for the transactions of other processes. Each takes a fraction of a millisecond: a locked
 file is busy, not down, and a call that does not wait would not be counted."""
-
-_SPENT = ", ".join(UNITS)
-_HELD = ", ".join(f"held_{unit}" for unit in UNITS)
 
 _TABLES = f"""
 CREATE TABLE accounts (
@@ -83,16 +80,10 @@ PRAGMA user_version = {VERSION};
 _KNOWN = """
 SELECT 1 FROM holds WHERE call_id = ? UNION ALL SELECT 1 FROM settled WHERE call_id = ? AND until > ? LIMIT 1
 """
-_SETTLED = "SELECT 1 FROM settled WHERE call_id = ? AND until > ?"
-_REMEMBER = "INSERT OR REPLACE INTO settled (call_id, until) VALUES (?, ?)"
-_ROWS = f"SELECT key, until, {_SPENT}, {_HELD} FROM accounts WHERE key IN ({{}})"  # noqa: S608 - constants
-_OPEN = """
-INSERT INTO accounts (key, until) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET until = max(until, excluded.until)
+_REMEMBER = """
+INSERT INTO settled (call_id, until) VALUES (?, ?)
+ON CONFLICT (call_id) DO UPDATE SET until = excluded.until WHERE settled.until <= ?
 """
-_SPEND = f"UPDATE accounts SET {', '.join(f'{unit} = max(0, {unit} + ?)' for unit in UNITS)} WHERE key = ?"  # noqa: S608 - constants
-_HOLD = f"""
-INSERT OR IGNORE INTO holds (call_id, key, expires, {_SPENT}) VALUES (?, ?, ?, {", ".join("?" * len(UNITS))})
-"""  # noqa: S608 - constants
 _FORGET = "DELETE FROM accounts WHERE key IN (SELECT key FROM accounts WHERE until <= ? LIMIT 200)"
 _FORGET_SETTLED = "DELETE FROM settled WHERE call_id IN (SELECT call_id FROM settled WHERE until <= ? LIMIT 200)"
 
@@ -156,18 +147,19 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
                 return None
             if rolling:
                 slices.age(connection, rolling, now)
-            rows = _rows(connection, keys, now)
+            rows = rows_of(connection, keys, now)
             first = None
             for claim in claims:
-                row = rows.get(encoded(claim.key), _NEW)
-                found = refusal(claim, row.spent, row.held, amounts)
-                if found is not None and (first is None or first.only_held):
-                    first = found
+                row = rows.get(encoded(claim.key), NEW)
+                if not row.has_room(claim, amounts) and (first is None or first.only_held):
+                    first = refusal(claim, *row.standing(), amounts)
             if first is not None:
                 return slices.with_time(connection, first, rolling)
             expires = now + lease
-            _open(connection, claims, rows, expires)
-            connection.executemany(_HOLD, [(call, key, expires, *counts) for key in keys])
+            open_accounts(connection, claims, rows, expires)
+            if keys:
+                held = [value for key in keys for value in (call, key, expires, *counts)]
+                connection.execute(for_keys(len(keys)).hold, held)
             return None
 
         return self._transact(now, verb)
@@ -178,15 +170,16 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
         """See `Ledger`."""
         counts = _counts(amounts, -MOST)
         call = encoded(call_id)
+        keys = dict.fromkeys(encoded(claim.key) for claim in claims)
 
-        def verb(connection: sqlite3.Connection) -> Sequence[tuple[Claim, Standing]]:
-            counted = connection.execute(_SETTLED, (call, now)).fetchone()
-            if not counted:
+        def verb(connection: sqlite3.Connection) -> Mapping[bytes, Row]:
+            if connection.execute(_REMEMBER, (call, now + REMEMBER, now)).rowcount:
                 connection.execute("DELETE FROM holds WHERE call_id = ?", (call,))
-                connection.execute(_REMEMBER, (call, now + REMEMBER))
-            return _spend(connection, claims, None if counted else counts, now)
+                return spend(connection, claims, keys, counts, now)
+            slices.age(connection, slices.rolling_keys(claims), now)
+            return rows_of(connection, keys, float("-inf"))  # also accounts that have ended meanwhile
 
-        return self._transact(now, verb)
+        return standings(claims, self._transact(now, verb))
 
     def release(self, call_id: str, *, now: float) -> None:
         """See `Ledger`."""
@@ -199,7 +192,7 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
 
         def verb(connection: sqlite3.Connection) -> Standing:
             slices.age(connection, [name], now)  # nothing but for a rolling window
-            return _rows(connection, [name], now).get(name, _NEW).standing()
+            return rows_of(connection, [name], now).get(name, NEW).standing()
 
         return self._transact(now, verb)
 
@@ -241,7 +234,8 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
         self, connection: sqlite3.Connection, claims: Sequence[Claim], amounts: Amounts, now: float
     ) -> Sequence[tuple[Claim, Standing]]:
         """Add amounts to the accounts of `claims`, in the transaction that is open."""
-        return _spend(connection, claims, _counts(amounts), now)
+        keys = dict.fromkeys(encoded(claim.key) for claim in claims)
+        return standings(claims, spend(connection, claims, keys, _counts(amounts), now))
 
     def _transact(self, now: float, verb: Callable[[sqlite3.Connection], _T]) -> _T:
         """Run a verb in one transaction, after expired reservations are deleted.
@@ -335,21 +329,6 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
         return LedgerError(f"The ledger file {str(self._path)!r} cannot be used: {cause}.")
 
 
-class _Row(NamedTuple):
-    """An account in the file."""
-
-    until: float
-    spent: Amounts
-    held: Amounts
-
-    def standing(self) -> Standing:
-        return Standing(spent=self.spent, held=self.held)
-
-
-_NEW = _Row(0.0, dict.fromkeys(UNITS, 0), dict.fromkeys(UNITS, 0))
-"""The account of an unknown key."""
-
-
 def _begun(connection: sqlite3.Connection, *, last_try: bool) -> bool:
     try:
         connection.execute("BEGIN IMMEDIATE")
@@ -373,46 +352,3 @@ def _statements() -> Iterator[str]:
 def _counts(amounts: Amounts, least: int = 0) -> tuple[int, ...]:
     checked(amounts, least)
     return tuple(amounts.get(unit, 0) for unit in UNITS)
-
-
-def _rows(connection: sqlite3.Connection, keys: Collection[bytes], now: float) -> dict[bytes, _Row]:
-    """Return the accounts with these keys. Those that have ended are deleted and left out."""
-    rows: dict[bytes, _Row] = {}
-    ended: list[tuple[bytes]] = []
-    for key, until, *counts in connection.execute(_ROWS.format(",".join("?" * len(keys))), tuple(keys)):
-        if until <= now - GRACE:
-            ended.append((key,))
-        else:
-            spent, held = counts[: len(UNITS)], counts[len(UNITS) :]
-            rows[key] = _Row(until, dict(zip(UNITS, spent, strict=True)), dict(zip(UNITS, held, strict=True)))
-    if ended:
-        connection.executemany("DELETE FROM accounts WHERE key = ?", ended)
-    return rows
-
-
-def _spend(
-    connection: sqlite3.Connection, claims: Sequence[Claim], counts: tuple[int, ...] | None, now: float
-) -> Sequence[tuple[Claim, Standing]]:
-    """Spend in the account of each claim, unless `counts` is None, and return their standings."""
-    keys = dict.fromkeys(encoded(claim.key) for claim in claims)
-    rolling = slices.rolling_keys(claims)
-    if rolling:
-        slices.age(connection, rolling, now)
-    if counts is not None:
-        _open(connection, claims, _rows(connection, keys, now), 0.0)
-        if rolling:
-            connection.executemany(_OPEN, list(slices.spend(connection, rolling, counts, now)))
-        connection.executemany(_SPEND, [(*counts, key) for key in keys])
-    rows = _rows(connection, keys, float("-inf"))  # also accounts that have ended meanwhile
-    return [(claim, rows.get(encoded(claim.key), _NEW).standing()) for claim in claims]
-
-
-def _open(connection: sqlite3.Connection, claims: Iterable[Claim], rows: Mapping[bytes, _Row], expires: float) -> None:
-    """Create or extend the account of each claim, so that it is kept long enough."""
-    late = [
-        (key, until)
-        for claim in claims
-        if (until := max(ends(claim), expires)) > rows.get(key := encoded(claim.key), _NEW).until
-    ]
-    if late:
-        connection.executemany(_OPEN, late)

@@ -244,24 +244,25 @@ class ChatReader:
     def feed(self, event: Any) -> None:
         """Read one chunk."""
         self._last = event
-        words: Any = None
-        try:  # the path of nearly every chunk: one choice with a piece of text
-            if type(event) is dict:
+        try:  # the path of nearly every chunk but the first: one choice with a piece of text
+            if self._first is None:
+                pass
+            elif type(event) is dict:
                 chunk: dict[str, Any] = event  # pyright: ignore[reportUnknownVariableType] (no cast: hot)
                 (choice,) = chunk["choices"]
                 words = choice["delta"]["content"]
-                usual = words and chunk.get("usage") is None and choice.get("finish_reason") is None
+                if words and chunk.get("usage") is None and choice.get("finish_reason") is None:
+                    self._texts.append(words)
+                    return
             else:
                 (choice,) = event.choices
                 words = choice.delta.content
-                usual = words and event.usage is None and choice.finish_reason is None
+                if words and event.usage is None and choice.finish_reason is None:
+                    self._texts.append(words)
+                    return
         except Exception as error:  # a chunk without a choice or with several, or whatever else comes
             reraise_foreign(error)
-            usual = False
-        if usual and self._first is not None:
-            self._texts.append(words)
-        else:
-            self._feed_other(event)
+        self._feed_other(event)
 
     def _feed_other(self, event: Any) -> None:
         if self._first is None or not text(self._first, "model"):

@@ -7,6 +7,7 @@ output items otherwise; generated images are the usage of another model.
 # ruff: noqa: ARG002 (every format has the same methods, and not every one needs all arguments)
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 from otel_agentcost.core import semconv
@@ -30,7 +31,15 @@ from otel_agentcost.wire.openai_usage import (
     without_usage,
 )
 from otel_agentcost.wire.prompt_tokens import PROMPT_TOKENS, prompt_tokens_of
-from otel_agentcost.wire.provider_tools import COUNTED_ITEMS, FREE_ITEMS, any_count, both, in_usage, unknown
+from otel_agentcost.wire.provider_tools import (
+    COUNTED_ITEMS,
+    FREE_ITEMS,
+    any_count,
+    both,
+    has_counters,
+    in_usage,
+    unknown,
+)
 from otel_agentcost.wire.reported_costs import in_body
 from otel_agentcost.wire.rewriting import FieldRewriting, ModelRewriting
 from otel_agentcost.wire.token_split import Counts, put
@@ -104,7 +113,8 @@ class Responses(Format):
     def read_response(self, call: Call, response: Any) -> Answer:
         """Read a whole response."""
         response = fields(response)
-        if text(response, "status") in _UNFINISHED and _in_background(call, response):
+        status = text(response, "status")
+        if status in _UNFINISHED and _in_background(call, response):
             return _runs_on(response)  # a count, of zeros or of a part, is not what is billed at the end
         usage: Usage | None = None
         extra: tuple[Charge, ...] = ()
@@ -113,32 +123,34 @@ class Responses(Format):
         tier = text(response, "service_tier")
         terms, missing = served_terms(tier)
         found = usage_at(response)
+        kinds = [text(item, "type") for item in items(response, "output")]
         try:
             counted = inside(found, "usage")
-            if counted is None and text(response, "status") in _UNFINISHED:
+            if counted is None and status in _UNFINISHED:
                 missing = _RUNS_ON
             elif counted is None:
                 missing, partial = without_usage(response, missing)
             else:
-                usage, why, besides = responses_usage(counted)
-                tools, searched = _tools(call, response, counted)
-                usage = usage + Usage(counts=tools)
-                extra, drawn = _images(call, response)
+                usage, why, uncounted = responses_usage(counted)
                 missing = missing or why
-                uncounted = both(searched, drawn, besides)
+                if not _runs_no_tools(response, kinds, counted):
+                    tools, searched = _tools(call, response, counted)
+                    usage = usage + Usage(counts=tools)
+                    extra, drawn = _images(call, response)
+                    uncounted = both(searched, drawn, uncounted)
         except Malformed as problem:
             usage, extra, missing, uncounted = None, (), str(problem), None
-            if text(response, "status") not in _UNFINISHED:
+            if status not in _UNFINISHED:
                 partial = partly_counted(found, served_terms(tier)[1], response)
         return Answer(
             usage=usage,
             missing=missing,
-            goes_on=usage is None and text(response, "status") in _UNFINISHED,
+            goes_on=usage is None and status in _UNFINISHED,
             partial=partial,
             uncounted=uncounted,
             model=text(response, "model"),
             response_id=text(response, "id"),
-            finish_reasons=_finish_reasons(response),
+            finish_reasons=_finish_reasons(response, status, kinds),
             terms=terms,
             tier=tier,
             extra=extra,
@@ -164,14 +176,24 @@ def _with_usage(response: Any, usage: Any) -> Any:
     return {**known, "usage": usage} if isinstance(known, dict) else response  # pyright: ignore[reportUnknownVariableType]
 
 
-def _finish_reasons(response: Any) -> tuple[str, ...]:
-    status = text(response, "status")
+def _finish_reasons(response: Any, status: str | None, kinds: Iterable[str | None]) -> tuple[str, ...]:
     if status == "completed":
-        calls = any(text(item, "type") in ("function_call", "custom_tool_call") for item in items(response, "output"))
-        return ("tool_calls" if calls else "stop",)
+        return _STOPPED if _CALLS.isdisjoint(kinds) else ("tool_calls",)
     if status == "incomplete":
         return (text(get(response, "incomplete_details"), "reason") or status,)
     return (status,) if status is not None and status not in _UNFINISHED else ()
+
+
+_STOPPED: Final = ("stop",)
+_CALLS: Final = frozenset({"function_call", "custom_tool_call"})
+"""Items that ask the application to call a tool."""
+_WITHOUT_TOOLS: Final = frozenset({"message", "reasoning", "function_call"})
+"""Items that the model itself makes. Nearly every response has no others."""
+
+
+def _runs_no_tools(response: Any, kinds: Iterable[str | None], usage: Any) -> bool:
+    """Return True if nothing in a response is billed besides its tokens: `_tools` and `_images` then find nothing."""
+    return _WITHOUT_TOOLS.issuperset(kinds) and get(response, "tool_usage") is None and not has_counters(usage)
 
 
 def _tools(call: Call, response: Any, usage: Any) -> tuple[Counts, str | None]:

@@ -68,6 +68,14 @@ class RollingContract:
         assert refused is not None
         assert (refused.held, refused.free_at) == (10, None)
 
+    def test_a_refusal_long_after_the_last_call_knows_no_time(self, ledger: Ledger) -> None:
+        """Nothing is left of what was spent: a call that is too large never fits, and no time has passed already."""
+        spend(ledger, "a", 60, 5)
+        for at in (WINDOW + WIDTH, WINDOW + WIDTH + GRACE - 1, WINDOW + WIDTH + GRACE, 10 * WINDOW):
+            refused = ledger.reserve("b", [rolling()], amounts(101), now=START + at, lease=60)
+            assert refused is not None
+            assert (refused.spent, refused.free_at) == (0, None), at
+
     def test_figures_beyond_what_a_double_holds(self, ledger: Ledger) -> None:
         """Half a billion dollars and one nano-dollar, in a slice, in a refusal, in a refund and when they get old."""
         half = 5 * 10**17
@@ -167,7 +175,7 @@ class RollingContract:
         check_against_times(ledger)
 
     def test_any_sequence_is_that_of_a_model(self, ledger: Ledger) -> None:
-        """With refunds and clocks that go back, the sum is that of plain slices, step by step."""
+        """With reservations, refunds and clocks that go back, the sum is that of plain slices, step by step."""
         check_against_slices(ledger)
 
 
@@ -229,14 +237,18 @@ class Slices:
 
 def check_against_slices(ledger: Ledger) -> None:
     @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    @given(st.lists(st.tuples(st.integers(-700, 900), st.integers(-60, 60)), max_size=25))
-    def check(steps: Sequence[tuple[int, int]]) -> None:
+    @given(st.lists(st.tuples(st.integers(-700, 900), st.integers(-60, 60), st.booleans()), max_size=25))
+    def check(steps: Sequence[tuple[int, int, bool]]) -> None:
         claim, model, now = rolling(uuid.uuid4().hex, until=START + 10**6), Slices(), START
-        for number, (passed, cost) in enumerate(steps):
+        for number, (passed, cost, reserved) in enumerate(steps):
+            call_id = f"{claim.key} {number}"
+            if reserved:
+                fits = ledger.reserve(call_id, [claim], amounts(9), now=now, lease=1000) is None
+                assert fits == (model.age(now) + 9 <= 100)
             now += passed
             assert ledger.standing(claim.key, now=now).spent["nano_usd"] == model.age(now)
-            settled = ledger.settle(f"{claim.key} {number}", [claim], amounts(cost), now=now)
-            assert settled[0][1].spent["nano_usd"] == model.spend(cost, now)
+            settled = ledger.settle(call_id, [claim], amounts(cost), now=now)
+            assert settled[0][1] == stands(spent=amounts(model.spend(cost, now)))
 
     check()
 

@@ -85,15 +85,16 @@ def test_traces_that_have_ended_are_kept_for_a_while(monkeypatch: pytest.MonkeyP
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="Python 3.10 checks for signals at other places")
+@pytest.mark.parametrize("reserved", [True, False])
 @pytest.mark.parametrize("cost", [7, -7])
-def test_a_settlement_that_is_interrupted_anywhere_counts_once(cost: int) -> None:
+def test_a_settlement_that_is_interrupted_anywhere_counts_once(cost: int, reserved: bool) -> None:
     """The exception of a signal handler arrives at each place; repeated, the settlement is exact in each account."""
     at, claims = 1, [claim(nano_usd=100), rolling()]
     while True:
         ledger, interruption = MemoryLedger(), Interruption(at)
         for number, seconds in enumerate((0, 150, WINDOW - 50)):
             ledger.settle(f"before {number}", claims, amounts(10, 20, 1, 1), now=START + seconds)
-        assert admitted(ledger, "a", claims, 50, now=START + WINDOW)
+        assert not reserved or admitted(ledger, "a", claims, 50, now=START + WINDOW)
         now, before = START + WINDOW + WIDTH, sys.gettrace()  # the first slice is old
         sys.settrace(interruption)
         with suppress(TimeLimit):

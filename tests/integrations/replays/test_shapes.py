@@ -56,7 +56,13 @@ NOT_CACHED = re.compile(
 
 
 @pytest.mark.parametrize(
-    ("name", "shape"), [(f"{sdk} {each.name}", each) for sdk, shapes in SHAPES.items() for each in shapes], ids=str
+    ("name", "shape"),
+    [
+        pytest.param(name, each, id=name)
+        for sdk, shapes in SHAPES.items()
+        for each in shapes
+        for name in [f"{sdk} {each.name}"]
+    ],
 )
 def test_a_replayed_answer_differs_in_nothing(
     name: str, shape: Shape, model_server: ModelServer, telemetry: Telemetry

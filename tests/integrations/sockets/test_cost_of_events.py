@@ -39,7 +39,7 @@ def instructions(rounds: int) -> tuple[int, int]:
     with SocketServer(provider(rounds), [rt.session()]) as server:
         rt.ask(server)
         counts = executed(lambda: rt.ask(server))
-    own = sum(count for (file, _), count in counts.items() if "otel_agentcost" in file)
+    own = sum(count for (code, _), count in counts.items() if "otel_agentcost" in code.co_filename)
     return own, counts.total() - own
 
 

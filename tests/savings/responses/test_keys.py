@@ -85,7 +85,7 @@ def test_what_an_answer_repeats_is_not_dropped() -> None:
     assert canonical(one) == canonical(other)
 
 
-@pytest.mark.parametrize("value", [object(), float("nan"), {1, 2}, b"bytes"], ids=repr)
+@pytest.mark.parametrize("value", [object(), float("nan"), {1, 2}, b"bytes"], ids=lambda value: type(value).__name__)
 def test_what_is_no_json_has_no_key(value: object) -> None:
     """Such a request is not cached."""
     assert canonical({"messages": value}) is None

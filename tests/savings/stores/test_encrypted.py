@@ -102,7 +102,9 @@ def test_without_the_package_the_extra_is_named(tmp_path: Path, monkeypatch: pyt
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("written", ["my secret passphrase", KEY[:-2], "ä" * 44])
+@pytest.mark.parametrize(
+    "written", ["my secret passphrase", KEY[:-2], "ä" * 44], ids=["words", "a part of a key", "not ASCII"]
+)
 def test_the_setting_shows_no_key(written: str, tmp_path: Path) -> None:
     """Neither a key nor what is none is ever shown; what is none does not mean that nothing is encrypted."""
     right = from_environment({"OTEL_AGENTCOST_CACHE_KEY": KEY})
