@@ -163,9 +163,9 @@ def _tokens() -> Row:
             )),
             (8, graph(
                 "Savings per hour, and share of input from cache",
-                described("Savings in the hour before each point, from tokens that were read from a cache and from "
-                          "downgrades to a cheaper model; and the share of input tokens read from a cache.",
-                          SAVINGS, TOKENS),
+                described("Savings in the hour before each point, from tokens that were read from a cache, from known "
+                          "answers and tool results, and from downgrades to a cheaper model; and the share of input "
+                          "tokens read from a cache.", SAVINGS, TOKENS),
                 [
                     Query(text=hourly(SAVINGS, by=(semconv.SAVINGS_KIND,)), legend=legend(semconv.SAVINGS_KIND)),
                     Query(text=share(cached, prompt), legend="share of input from cache"),

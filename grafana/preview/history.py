@@ -144,6 +144,10 @@ class History:
             return
         self._add(signals.OPERATION_COST, at, call.usd, where, **model)
         self._add(signals.COST, at, call.usd, where, **model, **_attribution(run), **error)
+        if call is _broken(run):
+            broken = {**model, **_attribution(run), label(semconv.PROMPT_CACHE_REASON): "system"}
+            self._add(signals.PROMPT_CACHE_BREAKS, at, 1, where, **broken)
+            self._add(signals.PROMPT_CACHE_LOST, at, call.saved_by_cache, where, **broken)
         for kind, usd in ("cache", call.saved_by_cache), ("downgrade", call.saved_by_downgrade):
             if usd:
                 self._add(signals.SAVINGS, at, usd, where, **model, **{label(semconv.SAVINGS_KIND): kind})
@@ -190,6 +194,13 @@ class History:
             if run.ended + later < self._sample.end:
                 self._add(signals.BREAKERS, run.ended + later, 1, where, **breaker,
                           **{label(semconv.BREAKER_STATE): state})  # fmt: skip
+
+
+def _broken(run: Run) -> Call | None:
+    """Return the call of a run that has found its prompt cache broken; None in most runs."""
+    if not run.trace.endswith("7"):
+        return None
+    return next((call for call in reversed(run.allowed_calls) if call.saved_by_cache), None)
 
 
 def _place_labels(run: Run) -> Labels:

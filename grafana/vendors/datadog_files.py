@@ -85,6 +85,7 @@ def _runs() -> list[Json]:
     return [
         _series("Cost of a run: mean, P90, maximum", [f"{how}:{run.name}{where}" for how in ("avg", "p90", "max")]),
         _series("Tokens by type", [increase(signals.TOKENS, [semconv.TOKEN_TYPE])], "bars"),
+        _value("Saved by marks of prompts", increase(signals.PROMPT_CACHE_SAVED)),
         _series("Savings by kind", [increase(signals.SAVINGS, [semconv.SAVINGS_KIND])], "bars"),
     ]
 

@@ -50,12 +50,15 @@ def to_names(value: object) -> frozenset[str]:
     """Parse names joined by `,`. If none of them is one, nobody is named."""
     items = Items()
     names: set[str] = set()
-    for name in _listed(value):
+    if value == NOBODY:
+        return NOBODY
+    listed = _listed(value)
+    for name in listed:
         with items.item():
             if not re.search(r"\w", name):
                 raise InvalidValue(f"where {quoted(name)} is no name")
             names.add(name)
-    return items.checked(frozenset(names) or NOBODY)
+    return items.checked(frozenset(names) or (NOBODY if listed else frozenset()))
 
 
 def to_duration(value: object) -> float:

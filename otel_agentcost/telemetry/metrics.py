@@ -211,6 +211,7 @@ class Metrics:
         self._trace_llm_calls = create_histogram(meter, signals.TRACE_LLM_CALLS)
         self._cost = create_counter(meter, signals.COST)
         self._savings = create_counter(meter, signals.SAVINGS)
+        self._saved_by_marks: Sum | None = None
         self._unpriced = create_counter(meter, signals.UNPRICED)
         self._token_sums = TokenSums()
         create_observable(meter, signals.TOKENS, self._token_sums.observe)
@@ -289,6 +290,13 @@ class Metrics:
         """Add US dollars that a cheaper model saved, or what `kind` names. Amounts of 0 or less are ignored."""
         if usd > 0:
             self._savings.add(usd, {**base, semconv.SAVINGS_KIND: kind})
+
+    def saved_by_marks(self, usd: Decimal, base: Attributes) -> None:
+        """Add US dollars that marks for the provider's prompt cache saved. Amounts of 0 or less are ignored."""
+        if self._saved_by_marks is None:  # off unless it is set
+            self._saved_by_marks = create_counter(self._meter, signals.PROMPT_CACHE_SAVED)
+        if usd > 0:
+            self._saved_by_marks.add(usd, base)
 
     def unpriced(self, reason: str, base: Attributes) -> None:
         """Count one call whose cost is unknown or only partly known."""

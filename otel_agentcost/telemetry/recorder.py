@@ -311,7 +311,7 @@ class Recorder:
     def saved_by_markers(self, usd: Decimal, call: Call, provider: str, served: str | None) -> None:
         """Count the US dollars that marks for the prompt cache have saved, net of what writing to it has cost more."""
         labels = self.model_labels(call.operation, provider, call.model, served)
-        self._metrics.saved(usd, labels.attributes, kind="markers")
+        self._metrics.saved_by_marks(usd, labels.attributes)
 
 
 def _add_to(

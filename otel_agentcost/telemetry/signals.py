@@ -108,8 +108,7 @@ SAVINGS: Final = Signal(
     kind="counter",
     unit="{USD}",
     description="US dollars saved because a cheaper model answered (downgrade), tokens were read from a provider's "
-    "cache (cache), the answer was known (response_cache), or a tool's result was known (tool_cache). What marks of "
-    "this package have saved net of their writes (markers) is a part of what caches saved.",
+    "cache (cache), the answer was known (response_cache), or a tool's result was known (tool_cache).",
     attributes=(*MODEL, semconv.TOOL, semconv.SAVINGS_KIND),
     collector=True,  # only what caches saved
 )
@@ -175,6 +174,14 @@ PROMPT_CACHE_LOST: Final = Signal(
     description="US dollars paid again for cached prompts: the tokens of broken prompt caches x (price paid - price of "
     "a cached token).",
     attributes=(*MODEL, *WHO, semconv.PROMPT_CACHE_REASON),
+)
+PROMPT_CACHE_SAVED: Final = Signal(
+    name="agentcost.prompt_cache.saved",
+    kind="counter",
+    unit="{USD}",
+    description="US dollars that the marks of OTEL_AGENTCOST_PROMPT_CACHE have saved, net of what cache writes have "
+    "cost more. agentcost.savings has the reads of these calls too: do not add the two.",
+    attributes=MODEL,
 )
 UTILIZATION: Final = Signal(
     name="agentcost.budget.utilization",

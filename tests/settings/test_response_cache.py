@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from otel_agentcost.settings import Settings, from_environment
 from tests.settings.test_budgets import variables
 from tests.settings.test_settings import load, problem
 
@@ -53,3 +54,10 @@ def test_off_is_off_in_a_file_too(tmp_path: Path) -> None:
 def test_what_is_unclear_is_quoted(name: str, value: str, said: str) -> None:
     """With what to write."""
     assert said in problem({f"OTEL_AGENTCOST_{name}": value})
+
+
+def test_names_that_are_none_name_nobody() -> None:
+    """Where no name can be understood, no answers are cached: an empty list would mean those of everybody."""
+    assert Settings().cache_only == frozenset()
+    assert from_environment({"OTEL_AGENTCOST_CACHE_ONLY": "?"}).cache_only == {""}
+    assert from_environment({"OTEL_AGENTCOST_CACHE_ONLY": "triage,?"}).cache_only == {"triage"}

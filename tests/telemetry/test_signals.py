@@ -21,7 +21,9 @@ from otel_agentcost.core import semconv
 from otel_agentcost.telemetry import signals
 from otel_agentcost.telemetry.metrics import create_counter, create_histogram, create_observable
 from otel_agentcost.telemetry.signals import MODEL, SIGNALS, WHO, Signal
+from otel_agentcost.testing import Answer, FakeModel
 from tests.calls.test_loops import agent, in_a_trace, openai
+from tests.savings.prompt_cache.test_markers import ask as ask_in_turn
 from tests.support.budgeted_calls import answering, ask, budgeted, client, until_refused
 from tests.support.in_memory import Telemetry
 from tests.support.model_server import ModelServer, json_reply
@@ -95,6 +97,14 @@ def broken_cache(telemetry: Telemetry, made: OpenAI, server: ModelServer) -> Non
             ask(made, model="gpt-4o", messages=[{"role": "system", "content": system}, *history])
 
 
+def marked(telemetry: Telemetry) -> None:
+    """A conversation whose prompts this package marks, and whose later calls read the cache."""
+    fresh, read = (Answer("Fine.", input_tokens=5_000, cache_read_tokens=cached) for cached in (0, 4_900))
+    with budgeted(telemetry, prompt_cache="auto"), FakeModel(fresh, fresh, read, read).anthropic() as client:
+        for turns in range(4):
+            ask_in_turn(client, turns)
+
+
 def attributes_of(telemetry: Telemetry, signal: Signal) -> set[str]:
     return {name for point in telemetry.points(signal.name) for name in (point.attributes or {})}
 
@@ -107,6 +117,7 @@ def test_the_package_emits_what_the_table_says(
     answering(model_server, lambda request: json_reply(chat(CACHED, model=request.json["model"])))
     calls(telemetry, made, model_server)
     broken_cache(telemetry, made, model_server)
+    marked(telemetry)
     budgets(telemetry, made, model_server)
     with budgeted(telemetry, tool_prices="look=0.01"):
         assert [look(), look()] == ["seen", "seen"]

@@ -6,7 +6,8 @@ The model's tool call is a `ToolCall` dictionary. `run` gets its arguments and i
 from __future__ import annotations
 
 import sys
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 from weakref import WeakKeyDictionary
 
 from otel_agentcost.core.tool_results import Origin
@@ -74,7 +75,7 @@ def _origin(tool: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Origin 
     runs = (tool._run, tool._arun) if function is tool else (function,)
     if config_of is None or any(config_of(run) for run in runs):
         return None
-    injected = isinstance(arguments, dict) and len(_model_arguments(tool, arguments)) != len(arguments)  # pyright: ignore[reportUnknownArgumentType, reportUnknownVariableType]
+    injected = isinstance(arguments, dict) and len(_model_arguments(tool, arguments)) != len(arguments)  # pyright: ignore[reportUnknownArgumentType]
     return None if injected else Origin((function, kwargs.get("tool_call_id") is not None))
 
 
@@ -94,7 +95,8 @@ def _fits(result: Any) -> bool:
     """Return False for commands to the graph and messages of the tool's own, which name calls or have ids."""
     if _is_message(result):
         return result.id is None
-    items: Any = result if isinstance(result, (list, tuple)) else (result,)
+    several = isinstance(result, (list, tuple))
+    items = cast("Iterable[object]", result) if several else (result,)
     return not any(type(item).__name__ in ("Command", "ToolMessage") for item in items)
 
 

@@ -171,7 +171,7 @@ def test_what_marks_save_is_counted_net(telemetry: Telemetry) -> None:
     assert said[:2] == [None, None]
     assert said[2:] == pytest.approx(nets)
     assert nets[0] < 0
-    saved = telemetry.total("agentcost.savings", agentcost__savings__kind="markers")
+    saved = telemetry.total("agentcost.prompt_cache.saved")
     assert saved == pytest.approx(sum(nets))
 
 
