@@ -11,6 +11,7 @@ from benchmarks import (
     bench_loops,
     bench_machine,
     bench_prices,
+    bench_prompt_caches,
     bench_report,
     bench_store,
     bench_tools,
@@ -34,6 +35,8 @@ def main() -> int:
     bench_http.table(quick=quick)
     print("\nLoops:\n")
     bench_loops.main(quick=quick)
+    print("\nPrompt caches:\n")
+    bench_prompt_caches.table(quick=quick)
     print("\nA whole machine:\n")
     bench_machine.table(quick=quick)
     print("\nSpend store:\n")

@@ -79,7 +79,8 @@ class BudgetExceeded(_KeywordError):
         detail: The cause, for the reasons `unpriced`, `ledger` and `circuit`.
         trace_id: The trace of the call, as 32 hexadecimal digits.
         rolling: True if the budget has a rolling window, in which spend is freed as it gets older.
-        free_at: When enough of a rolling window is free again for the largest amount, if nothing else is spent.
+        free_at: When all budgets that refused the call have enough free again for the largest amount, if nothing else
+            is spent. None if it is not known, or if one of them has no rolling window.
     """
 
     def __init__(  # noqa: PLR0913 (one keyword for each public attribute)

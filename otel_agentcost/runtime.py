@@ -263,7 +263,7 @@ def _tool_cache(settings: Settings, clock: Clock) -> ToolCache:
         from otel_agentcost.savings.tools.results import opened  # noqa: PLC0415 (off unless it is set)
 
         key = getattr(settings.cache_key, "written", None)
-        return opened(settings.cache_store, key, clock.wall, process_name)
+        return opened(settings.cache_store, key, clock.wall, process_name, settings.cache_version)
 
     return ToolCache(cast("ToolCacheRules", settings.tool_cache), settings.tool_cache_servers, make)
 

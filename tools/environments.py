@@ -49,11 +49,16 @@ class Row(NamedTuple):
     """The name in `test_<name>.py`, if it is another one."""
     files: tuple[str, ...] = ()
     """The tests, if they are not found by a name."""
+    beside: tuple[str, ...] = ()
+    """Tests of what several frameworks do, beside its own."""
 
 
 TOOLS, AGENTS, SDKS, NET = "integrations/tools", "integrations/agents", "integrations/sdks", "integrations/http"
 
 
+KEPT = ("tests/savings/tools/test_frameworks.py",)
+"""The cache of tools' results: what an environment lacks is skipped."""
+KEPT_OF_MCP = ("tests/savings/tools/test_mcp.py",)
 ROUGH = f"tests/{AGENTS}/test_rough_use.py"
 TOGETHER = (
     "autogen-agentchat",
@@ -75,16 +80,17 @@ ROWS: dict[str, Row] = {
         ("agent-framework-core", "agent-framework-openai", "mcp", "tenacity"),
         (TOOLS, AGENTS),
     ),
-    "anthropic": Row(("anthropic==0.68.0",), ("anthropic", "mcp")),
+    "anthropic": Row(("anthropic==0.68.0",), ("anthropic", "mcp"), beside=KEPT),
     "agno": Row((), ("agno", "openai"), (TOOLS, AGENTS)),
     "autogen": Row(
         ("autogen-agentchat==0.4.2", "autogen-core==0.4.2", "autogen-ext[openai]==0.4.2"),
         ("autogen-agentchat", "autogen-core", "autogen-ext[mcp,openai]", "mcp<2"),
         (TOOLS, AGENTS),
+        beside=KEPT,
     ),
     "browser_use": Row((), ("browser-use",), (TOOLS, AGENTS)),  # its tests need a Chromium on the path
     "google_adk": Row(("google-adk==1.10.0",), ("google-adk",), (TOOLS, AGENTS)),
-    "google_genai": Row(("google-genai==1.32.0", "mcp==1.10.0", "pydantic<2.12"), ("google-genai", "mcp")),
+    "google_genai": Row(("google-genai==1.32.0", "mcp==1.10.0", "pydantic<2.12"), ("google-genai", "mcp"), beside=KEPT),
     "aws_lambda": Row((), ("awslambdaric", "openai"), ("integrations/work",)),
     "django": Row(("django==4.2", "openai"), ("django", "openai"), ("integrations/work",)),
     "flask": Row(("flask==2.3.0", "werkzeug<3", "openai"), ("flask", "openai"), ("integrations/work",)),
@@ -98,37 +104,44 @@ ROWS: dict[str, Row] = {
     # The newest one has Claude Code with it (400 MB), which the tests run against a local model.
     "claude_agent_sdk": Row(("claude-agent-sdk==0.1.0", "mcp<2"), ("claude-agent-sdk", "anthropic"), (AGENTS,)),
     "crewai": Row(("crewai==0.95.0",), ("crewai",), (TOOLS, AGENTS)),
-    "dspy": Row(("dspy==3.0.0",), ("dspy", "litellm"), (TOOLS, AGENTS, NET)),
-    "haystack": Row((), ("haystack-ai",), (TOOLS, AGENTS)),
-    "langchain": Row(("langchain-core==0.3.0",), ("langchain", "langchain-openai", "langgraph"), (TOOLS, AGENTS)),
+    "dspy": Row(("dspy==3.0.0",), ("dspy", "litellm"), (TOOLS, AGENTS, NET), beside=KEPT),
+    "haystack": Row((), ("haystack-ai",), (TOOLS, AGENTS), beside=KEPT),
+    "langchain": Row(
+        ("langchain-core==0.3.0",), ("langchain", "langchain-openai", "langgraph"), (TOOLS, AGENTS), beside=KEPT
+    ),
     "langgraph": Row(  # an old graph needs a newer langchain-core than the oldest one whose tools are tested
         ("langgraph==0.3.0", "langgraph-prebuilt==0.1.1", "langchain-openai<0.4"), (), (AGENTS,), "langchain"
     ),
     "aiobotocore": Row((), ("aiobotocore",), (SDKS,)),  # which does not admit the newest botocore
     # A proxy takes a minute to start: the newest alone.
     "litellm": Row((), ("litellm[proxy]", *HTTP), ("services", SDKS)),
-    "llama_index": Row(("llama-index-core==0.10.0",), ("llama-index-core", "llama-index-llms-openai"), (TOOLS, AGENTS)),
+    "llama_index": Row(
+        ("llama-index-core==0.10.0",), ("llama-index-core", "llama-index-llms-openai"), (TOOLS, AGENTS), beside=KEPT
+    ),
     "llama_agents": Row(("llama-index-core==0.13.0", "llama-index-llms-openai<0.6"), (), (AGENTS,), "llama_index"),
     "openai": Row(("openai==3.31.0",), ("openai",)),
-    "openai_agents": Row(("openai-agents==0.9.0", "openai==2.19.0", "mcp<2"), ("openai-agents",), (TOOLS, AGENTS)),
+    "openai_agents": Row(
+        ("openai-agents==0.9.0", "openai==2.19.0", "mcp<2"), ("openai-agents",), (TOOLS, AGENTS), beside=KEPT
+    ),
     "pydantic_ai": Row(
         ("pydantic-ai-slim[openai,mcp]==0.5.0", "opentelemetry-api==1.36.0", "mcp<2", "griffe<2"),
         ("pydantic-ai-slim[openai,mcp]",),
         (TOOLS, AGENTS),
+        beside=KEPT,
     ),
     "semantic_kernel": Row(  # which imports more than it requires
         ("semantic-kernel==1.35.0", "protobuf", "httpx"),
         ("semantic-kernel", "protobuf"),
         (TOOLS, AGENTS),
     ),
-    "smolagents": Row((), ("smolagents[openai]",), (TOOLS, AGENTS)),
+    "smolagents": Row((), ("smolagents[openai]",), (TOOLS, AGENTS), beside=KEPT),
     "strands": Row(
         ("strands-agents[openai]==1.30.0",),
         ("strands-agents[openai]", "mcp"),
         (TOOLS, AGENTS),
     ),
     "watsonx": Row((), ("ibm-watsonx-ai", "openai"), (NET,)),
-    "mcp": Row(("mcp==1.10.0", "pydantic<2.12"), ("mcp",)),
+    "mcp": Row(("mcp==1.10.0", "pydantic<2.12"), ("mcp",), beside=KEPT_OF_MCP),
     "surroundings": Row(
         (),
         ("boto3", "gevent", "gunicorn", "moto", "openai", "uvloop"),
@@ -301,7 +314,7 @@ def run(folder: Path, name: str, install: tuple[str, ...], pytest: list[str]) ->
         return False, str(error)
     row = ALL[name]
     named = [f"tests/{folder}/test_{row.tests or name}.py" for folder in row.folders]
-    tests = [str(ROOT / each) for each in row.files or named]
+    tests = [str(ROOT / each) for each in (*(row.files or named), *row.beside)]
     # Where everything is skipped (pytest exits with 5 then), the framework was not there, or could not be imported.
     # Clients of frameworks outlive the event loop of a test, and warn of that when they are collected.
     # Old releases use what newer dependencies deprecate.

@@ -416,11 +416,10 @@ class Gate:
 
         self.guard.run_without_blocking(count)
 
-    def adjust(self, usd: Decimal, reason: str) -> None:
-        """Count `usd` US dollars more, or less where negative, in every budget that applies here; report the reason."""
+    def adjust(self, usd: Decimal) -> None:
+        """Count `usd` US dollars more, or less where negative, in every budget that applies here."""
         ctx = blocks.here()
         span = trace.get_current_span(ctx)
-        self.reports.adjusted(span, usd, reason)
         for level in self.guard.adjust(self._facts_in(span, ctx), usd):
             self.reports.level(span, *level)
 

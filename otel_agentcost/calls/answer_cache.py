@@ -59,6 +59,10 @@ class Exchange(Protocol):
         """Note that the cached answer is not served, and that the call is made."""
         ...
 
+    def waits_no_longer(self) -> None:
+        """Let those go on that wait for this call: the application reads its response when it likes, or never."""
+        ...
+
     def drop(self) -> None:
         """Keep nothing of this call."""
         ...

@@ -14,6 +14,7 @@ from itertools import islice
 from typing import Any, Protocol, runtime_checkable
 
 from otel_agentcost.calls.call import ActiveCall
+from otel_agentcost.calls.rejections import refusal_of
 from otel_agentcost.calls.seam import ChecksFields, Seam, TakesHeaders
 from otel_agentcost.core.call import Answer
 from otel_agentcost.core.cost import Cost
@@ -59,7 +60,9 @@ class Waits(Protocol):
 class Learns(Protocol):
     """Facet of a change that wants to know what its calls have cost."""
 
-    def settled(self, request: ModelRequest, record: Record, at: float, answer: Answer, cost: Cost, /) -> None:
+    def settled(
+        self, request: ModelRequest, record: Record, at: float, answer: Answer, cost: Cost, refused: str | None, /
+    ) -> None:
         """Take in how a call has ended.
 
         Args:
@@ -68,6 +71,8 @@ class Learns(Protocol):
             at: The time of the call, in seconds since the epoch.
             answer: What came back.
             cost: What it cost.
+            refused: The status and the words with which the request was refused because of what it contains; None if
+                it was not.
         """
         ...
 
@@ -122,9 +127,12 @@ class Changes:
 
     def settled(self, call: ActiveCall, answer: Answer, cost: Cost) -> None:
         """Let the changes learn how a call has ended."""
+        if not self._learners:
+            return
         try:
+            refused = refusal_of(call.ending.error) if call.ending is not None else None
             for change in self._learners:
-                change.settled(call.request, call.record, call.at, answer, cost)
+                change.settled(call.request, call.record, call.at, answer, cost, refused)
         except Exception as bug:
             report("learning what a call has cost", bug)
 

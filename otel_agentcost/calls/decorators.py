@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import types
 from collections.abc import Callable, Mapping
 from typing import Any, ParamSpec, TypeVar, cast, overload
 
@@ -166,7 +167,7 @@ def _decorated(function: Callable[_P, _R], called: str, price: Price | None, kee
         @functools.wraps(function)
         async def asynchronous(*args: _P.args, **kwargs: _P.kwargs) -> Any:
             with opened(*args, **kwargs) as call:
-                place = call.place(keep, lambda: arguments.origin(args))
+                place = call.place(keep, lambda: arguments.origin(args, kwargs))
                 if place is None:
                     result = call.result = await function(*args, **kwargs)
                 else:
@@ -178,7 +179,7 @@ def _decorated(function: Callable[_P, _R], called: str, price: Price | None, kee
     @functools.wraps(function)
     def synchronous(*args: _P.args, **kwargs: _P.kwargs) -> _R:
         with opened(*args, **kwargs) as call:
-            place = call.place(keep, lambda: arguments.origin(args))
+            place = call.place(keep, lambda: arguments.origin(args, kwargs))
             if place is None:
                 result = call.result = function(*args, **kwargs)
             else:
@@ -199,31 +200,54 @@ class _Arguments:
             self._signature = None
         self._bound = _is_method(function)
         """True if the first argument is `self` or `cls`."""
+        self._own = _own_signature(function)
 
-    def origin(self, args: tuple[Any, ...]) -> Origin:
-        """Return what the result of a call depends on besides its arguments: the function, and `self` or `cls`."""
-        return Origin((self._function, *(args[:1] if self._bound else ())))
+    def origin(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Origin:
+        """Return what the result of a call depends on: the function, `self` or `cls`, and all arguments."""
+        if self._own is not None:
+            try:
+                bound = self._own.bind(*args, **kwargs)
+            except TypeError:  # the call itself is about to raise the same
+                return Origin((self._function,), arguments=(args, dict(kwargs)))
+            bound.apply_defaults()
+            values = tuple(bound.arguments.values())  # each parameter has its place: `*args` and `**kwargs` too
+            first = int(self._bound)
+            return Origin((self._function, *values[:first]), arguments=values[first:])
+        return Origin((self._function,), arguments=(args, dict(kwargs)))
 
     def of(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> dict[str, Any]:
         """Return the arguments of a call by parameter name, with defaults, and without `self` or `cls`."""
+        as_given = {**{str(place): value for place, value in enumerate(args)}, **kwargs}
         if self._signature is None:
-            return {**{str(place): value for place, value in enumerate(args)}, **kwargs}
+            return as_given
         try:
             bound = self._signature.bind(*args, **kwargs)
-        except TypeError:  # the call itself is about to raise the same
-            return dict(kwargs)
+        except TypeError:  # a decorator adds arguments, or the call is about to raise the same
+            return as_given
         bound.apply_defaults()
         named: dict[str, Any] = {}
         for place, (name, parameter) in enumerate(self._signature.parameters.items()):
             if parameter.kind is inspect.Parameter.VAR_KEYWORD:
-                named |= bound.arguments[name]
+                more: dict[str, Any] = bound.arguments[name]
+                named |= {f"**{key}" if key in named else key: value for key, value in more.items()}
             elif place or not self._bound:
                 named[name] = bound.arguments[name]
         return named
 
 
+def _own_signature(function: Callable[..., Any]) -> inspect.Signature | None:
+    """Return the signature of a function itself; None if it says that it has another one.
+
+    `functools.wraps` makes a wrapper look like the function in it, which may get other arguments and other defaults.
+    """
+    if type(function) is not types.FunctionType or hasattr(function, "__signature__"):
+        return None
+    return inspect.signature(function, follow_wrapped=False)
+
+
 def _is_method(function: Callable[..., Any]) -> bool:
-    """Check if the first parameter is `self` or `cls`: a decorator in a class body gets a plain function."""
+    """Check if the first parameter is `self` or `cls` of a class: a decorator in its body gets a plain function."""
     code = getattr(function, "__code__", None)
     first = code.co_varnames[:1] if code is not None and code.co_argcount else ()
-    return first in (("self",), ("cls",))
+    owner = getattr(function, "__qualname__", "").rpartition(".")[0]
+    return first in (("self",), ("cls",)) and bool(owner) and not owner.endswith("<locals>")

@@ -514,6 +514,8 @@ class Pipeline:
         if call.admission is not None and not arrived:
             feed = call.admission.metered(feed, reader, call.request.call.model, call.record.span)
         call.reader, call.feed = reader, feed
+        if call.exchange is not None and not arrived:
+            call.exchange.waits_no_longer()
         finalize.watch(call)
 
     def _read(self, call: ActiveCall, body: Any) -> Answer:

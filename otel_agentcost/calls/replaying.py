@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from otel_agentcost.calls.answer_cache import AnswerCache
 from otel_agentcost.calls.call import ActiveCall
@@ -40,7 +40,9 @@ def replayed(cache: AnswerCache, call: ActiveCall, wrapped: Wrapped, instance: A
     try:
         with call.active():
             result = wrapped(*args, **kwargs)
-    except NotReplayed:
+    except BaseException as error:
+        if not _is_not_replayed(error):
+            raise
         return _missed(call)
     _check(call)
     return result
@@ -61,10 +63,20 @@ async def replayed_async(
     try:
         with call.active():
             result = await wrapped(*args, **kwargs)
-    except NotReplayed:
+    except BaseException as error:
+        if not _is_not_replayed(error):
+            raise
         return _missed(call)
     _check(call)
     return result
+
+
+def _is_not_replayed(error: BaseException) -> bool:
+    """Return True for `NotReplayed`, also out of a group of tasks (Python 3.11 and later)."""
+    if isinstance(error, NotReplayed):
+        return True
+    parts: object = getattr(error, "exceptions", None) if type(error).__name__ == "BaseExceptionGroup" else None
+    return isinstance(parts, tuple) and all(map(_is_not_replayed, cast("tuple[BaseException, ...]", parts)))
 
 
 def _missed(call: ActiveCall) -> object:
@@ -102,10 +114,17 @@ def attributes_of(call: ActiveCall, answer: Answer, tokens: Tokens, cost: Cost) 
 
 
 def limit_of(client: Any, args: Any, kwargs: Mapping[str, Any]) -> float | None:
-    """Return the time limit of a call, in seconds, as the SDKs of the `httpx` family have it; None if none is known."""
+    """Return the time limit of a call in seconds; None if it is not known for sure."""
     for holder in (*args, *kwargs.values(), client):
-        limit = getattr(holder, "timeout", None)
-        limit = getattr(limit, "read", limit)
+        limit: Any = getattr(holder, "timeout", None)
+        if hasattr(limit, "read"):  # of the `httpx` family, in seconds
+            limit = limit.read
+        elif type(holder).__module__.partition(".")[0] not in _IN_SECONDS:
+            continue
         if isinstance(limit, (int, float)) and not isinstance(limit, bool):
             return float(limit)
     return None
+
+
+_IN_SECONDS: Final = frozenset({"anthropic", "groq", "openai"})
+"""SDKs whose plain numbers are seconds. Those of Google are milliseconds, for example."""

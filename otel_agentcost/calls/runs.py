@@ -249,11 +249,15 @@ def adjust(usd: Dollars, *, reason: str) -> None:
         raise ValueError("an adjustment needs a reason, which appears in the log record")
     signed = -amount if negative else amount
     try:
-        for each in run_context.current(blocks.here()):
+        ctx = blocks.here()
+        for each in run_context.current(ctx):
             each.adjusted(signed)
-        gate = _gate()
-        if gate is not None:
-            gate.adjust(signed, reason)
+        run_context.happened("adjustment", reason, usd=signed)
+        running = active.active()
+        if running is not None:
+            running.recorder.adjusted(trace.get_current_span(ctx), signed, reason)
+            if running.gates.gate is not None:
+                running.gates.gate.adjust(signed)
     except Exception as bug:
         report("adjusting the spend", bug)
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from otel_agentcost.cli._data_folder import store_url
 from otel_agentcost.settings import Settings, from_environment
 from otel_agentcost.store.periods import ALLOWED, period
-from otel_agentcost.store.questions import Source
+from otel_agentcost.store.questions import GROUPINGS, SINGLE, Source, UnclearQuestion, groupings
 from otel_agentcost.store.single_calls import Detailed
 from otel_agentcost.store.sources import open_detailed, open_source
 
@@ -68,6 +68,14 @@ def add_period(parser: argparse.ArgumentParser, default: str) -> None:
         "--since", default=default, metavar="TIME", help=f"The beginning: {ALLOWED}. Default: {default}."
     )
     parser.add_argument("--until", metavar="TIME", help="The end; a day is included. Default: now.")
+
+
+def named_groupings(written: str) -> tuple[str, ...]:
+    """Return the groupings of `--by`. Raises `UnclearQuestion` if one is unknown, or if there is none."""
+    found = groupings(written)
+    if not found:
+        raise UnclearQuestion(f"No grouping is named in {written!r:.60}. There are {', '.join((*GROUPINGS, *SINGLE))}.")
+    return found
 
 
 def add_source(parser: argparse.ArgumentParser) -> None:

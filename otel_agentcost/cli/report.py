@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from otel_agentcost.cli import _report
-from otel_agentcost.cli._store_options import add_period, add_source, asked
+from otel_agentcost.cli._store_options import add_period, add_source, asked, named_groupings
 from otel_agentcost.cli.spend import NothingSpent
 from otel_agentcost.guard.allowances import of_ledger
 from otel_agentcost.guard.ledger import open_ledger
@@ -18,7 +18,7 @@ from otel_agentcost.insight.report import VIEWS, Period, Wanted
 from otel_agentcost.insight.repricing import Repricing
 from otel_agentcost.pricebook import open_book
 from otel_agentcost.settings import Settings
-from otel_agentcost.store.questions import GROUPINGS, SINGLE, Question, UnclearQuestion, groupings
+from otel_agentcost.store.questions import GROUPINGS, SINGLE, Question, Source
 
 if TYPE_CHECKING:
     from otel_agentcost.cli import Subparsers
@@ -61,22 +61,27 @@ def run(arguments: argparse.Namespace) -> int:
         downgrade=settings.downgrade,
         budgets=_budgets(settings, now),
         advice=not arguments.no_recommendations,
-        by=tuple((name,) for name in VIEWS) if arguments.by is None else (_groupings(arguments.by),),
+        by=tuple((name,) for name in VIEWS) if arguments.by is None else (named_groupings(arguments.by),),
     )
     with what.source() as source:
         if not source.spend(Question(since=what.since, until=what.until)).lines:
             raise NothingSpent.since(arguments.since, arguments.until, what.url)
+        if wanted.offline:
+            _check_offline(wanted, source)
         repricing = Repricing(open_book(settings.prices, settings.private_addresses))
         for piece in _report.pieces(arguments.format, source, wanted, repricing):
             sys.stdout.write(piece)
     return 0
 
 
-def _groupings(written: str) -> tuple[str, ...]:
-    found = groupings(written)
-    if not found:
-        raise UnclearQuestion(f"No grouping is named in {written!r:.60}. There are {', '.join((*GROUPINGS, *SINGLE))}.")
-    return found
+def _check_offline(wanted: Wanted, source: Source) -> None:
+    """Say on standard error which of the features that can wait have no call: a report of every night still comes."""
+    since, until = wanted.period
+    lines = source.spend(Question(by=("feature",), since=since, until=until)).lines
+    known = sorted(line.keys[0] for line in lines if line.keys[0])
+    for name in sorted(wanted.offline.difference(known)):
+        there = f" There are {', '.join(known[:10]):.300}." if known else ""
+        print(f"No call of the period is of the feature {name!r:.80} of --offline.{there}", file=sys.stderr)
 
 
 def _budgets(settings: Settings, now: float) -> Sequence[tuple[str, Allowed]]:

@@ -7,10 +7,10 @@ import json
 from typing import TYPE_CHECKING
 
 from otel_agentcost.cli import _figures
-from otel_agentcost.cli._store_options import add_period, add_source, asked
+from otel_agentcost.cli._store_options import add_period, add_source, asked, named_groupings
 from otel_agentcost.diagnostics import without_password
 from otel_agentcost.errors import AgentCostError
-from otel_agentcost.store.questions import GROUPINGS, SINGLE, Question, groupings
+from otel_agentcost.store.questions import GROUPINGS, SINGLE, Question
 
 if TYPE_CHECKING:
     from otel_agentcost.cli import Subparsers
@@ -50,7 +50,7 @@ def add_parser(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the answer."""
-    by, what = groupings(arguments.by), asked(arguments)
+    by, what = named_groupings(arguments.by), asked(arguments)
     with what.source() as source:
         spend = source.spend(Question(by=by, since=what.since, until=what.until, zone=what.settings.time_zone))
     if not spend.lines:

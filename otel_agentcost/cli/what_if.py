@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -78,7 +79,7 @@ def run(arguments: argparse.Namespace) -> int:
         book=open_book(arguments.prices, settings.private_addresses) if arguments.prices is not None else None,
         at=_time(arguments.at),
         terms=_terms(arguments),
-        base_url=arguments.base_url,
+        base_url=_base_url(arguments.base_url),
         time_to_live=cast("TimeToLive | None", arguments.cache),
     )
     question = Question(since=what.since, until=what.until)
@@ -111,6 +112,12 @@ def _time(written: str | None) -> float | None:
     except ValueError as error:
         raise UnclearChange(f"{written!r:.80} is no day: write --at 2026-01-31.") from error
     return (moment if moment.tzinfo is not None else moment.replace(tzinfo=timezone.utc)).timestamp()
+
+
+def _base_url(written: str | None) -> str | None:
+    if written is None or re.match(r"https?://[^/?#\s]", written, re.IGNORECASE):
+        return written
+    raise UnclearChange(f"{written!r:.80} is no address: write --base-url https://host/path.")
 
 
 def _terms(arguments: argparse.Namespace) -> dict[str, str | None]:

@@ -10,8 +10,8 @@ do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal, NamedTuple, Protocol, TypeGuard
 
 Unit = Literal["nano_usd", "tokens", "calls", "tool_calls"]
@@ -40,6 +40,9 @@ KEEP = 1e11
 SLICES = 24
 """Parts of a rolling window in which its spend is counted (see `Claim.rolling`)."""
 
+KEPT_SLICES = 2 * SLICES + 4
+"""Slices up to which old ones are kept: those of two windows."""
+
 VERBS = ("reserve", "settle", "release", "standing")
 """The methods that every ledger must have."""
 
@@ -61,9 +64,9 @@ class Claim:
     before `until`."""
     rolling: int | None = None
     """The whole seconds of a rolling window, in which spend stops counting as it gets older; None for others. It is
-    the same in all claims on one key. Spend is counted by slices of time (`slice_end`), and a slice is dropped
-    when its end is as old as the window: no window of this length ever has more than the limit, and room comes
-    back up to one slice late. Where a clock has gone back, spend is counted in the latest slice that there is."""
+    the same in all claims on one key. Spend is counted by slices of time (`slice_end`), and a slice is freed one window
+    after its end (`freed`): no window of this length ever has more than the limit, as long as clocks differ by at most
+    `GRACE`. Where a clock has gone back, spend is counted in the newest slice, if that is less than a window ahead."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +81,8 @@ class Refusal:
     """Reserved by in-flight calls."""
     requested: int
     free_at: float | None = None
-    """Epoch seconds at which enough of a rolling window is free again, if nothing more is spent. None: not known."""
+    """Epoch seconds at which enough is free again in all windows without room, if nothing more is spent. None: not
+    known, or one of them is no rolling window."""
 
     @property
     def only_held(self) -> bool:
@@ -264,14 +268,36 @@ def refusal(claim: Claim, spent: Amounts, held: Amounts, amounts: Amounts) -> Re
         None if there is room. Of several units without room, one that waiting cannot help.
 
     """
-    found = None
+    return told(refusals(claim, spent, held, amounts))
+
+
+def refusals(claim: Claim, spent: Amounts, held: Amounts, amounts: Amounts) -> list[Refusal]:
+    """Return a refusal for each unit of a claim that has no room for a call. The arguments are those of `refusal`."""
+    found: list[Refusal] = []
     for unit, limit in claim.limits.items():
         requested = amounts.get(unit, 0)
-        if spent[unit] + held[unit] + requested > limit and (found is None or found.only_held):
-            found = Refusal(
+        if spent[unit] + held[unit] + requested > limit:
+            figures = Refusal(
                 key=claim.key, unit=unit, limit=limit, spent=spent[unit], held=held[unit], requested=requested
             )
+            found.append(figures)
     return found
+
+
+def told(refusals: Sequence[Refusal]) -> Refusal | None:
+    """Return the one of all refusals of a call that it is told: one that waiting cannot help, if there is one.
+
+    Its `free_at` is the latest of all: there is room when all budgets have room. It is None if that of one is.
+
+    Args:
+        refusals: Those of all claims and units.
+
+    """
+    if not refusals:
+        return None
+    times = [each.free_at for each in refusals if each.free_at is not None]
+    found = next((each for each in refusals if not each.only_held), refusals[0])
+    return replace(found, free_at=max(times) if len(times) == len(refusals) else None)
 
 
 def ends(claim: Claim) -> float:
@@ -305,30 +331,90 @@ def slice_end(rolling: int, now: float) -> int:
         now: Epoch seconds.
 
     Returns:
-        Epoch seconds. The slice counts until this is `rolling` seconds ago.
+        Epoch seconds, at least `GRACE` from now. The slice counts until this is `rolling` seconds ago, also by a clock
+        that is ahead of this one by `GRACE`.
 
     """
     width = slice_seconds(rolling)
-    return (int(now // width) + 1) * width
+    return (int((now + GRACE) // width) + 1) * width
 
 
-def free_again(refused: Refusal, rolling: int, slices: Iterable[tuple[int, int]]) -> float | None:
+def slice_to_spend(rolling: int, ends: Iterable[int], now: float) -> int:
+    """Return the end of the slice in which spend is counted: of the newest one, or of one that `now` is in.
+
+    Slices of a clock that is ahead by more than a window are left out: they are given up after a while (`freed`).
+
+    Args:
+        rolling: The seconds of the window.
+        ends: The ends of the slices.
+        now: Epoch seconds.
+
+    """
+    end = slice_end(rolling, now)
+    return max((each for each in ends if end < each <= end + rolling), default=end)
+
+
+def freed(
+    rolling: int, ends: Collection[int], behind: float | None, now: float
+) -> tuple[dict[int, float], float | None]:
+    """Return which slices of a rolling window count, and until when.
+
+    A slice that is more than a window ahead of `now` is of a clock that was wrong, or `now` is. Which one cannot be
+    known. If the clock that wrote it is used on, it is as good as any other. If all calls are behind it for a window,
+    its spend has counted for a window, and is freed.
+
+    Args:
+        rolling: The seconds of the window.
+        ends: The ends of the slices.
+        behind: Epoch seconds since which all calls are that far behind the newest slice, as returned for the last
+            call; None if they are not.
+        now: Epoch seconds.
+
+    Returns:
+        The slices that count, each with the time at which it is freed; and the new value of `behind`.
+
+    """
+    far = slice_end(rolling, now) + rolling
+    if max(ends, default=far) <= far:
+        behind = None
+    elif behind is None:
+        behind = now
+    times = {end: float(end + rolling) if behind is None or end <= far else behind + rolling + GRACE for end in ends}
+    return {end: at for end, at in times.items() if at > now}, behind
+
+
+def outdated(ends: Collection[int], counted: Collection[int]) -> list[int]:
+    """Return the slices of a rolling window to delete: those that do not count, but of old ones as few as possible.
+
+    What is old for a clock that is ahead still counts for others, so some old slices are kept: those of a window
+    before, at least.
+
+    Args:
+        ends: The ends of the slices.
+        counted: The ends of those that count.
+
+    """
+    newest = max(counted, default=0)
+    old = sorted(end for end in ends if end not in counted and end < newest)
+    return old[: max(0, len(ends) - KEPT_SLICES)] + [end for end in ends if end not in counted and end > newest]
+
+
+def free_again(refused: Refusal, slices: Iterable[tuple[float, int]]) -> float | None:
     """Return when enough of a rolling window is free again for a refused call, if nothing more is spent.
 
     Args:
         refused: The refusal.
-        rolling: The seconds of the window.
-        slices: The end of each slice and what was spent in it, in the unit of the refusal; the oldest first.
+        slices: When each slice is freed (`freed`), and what was spent in it, in the unit of the refusal.
 
     Returns:
         Epoch seconds; None if the call does not fit even then.
 
     """
     missing = refused.spent + refused.held + refused.requested - refused.limit
-    for end, spent in slices:
+    for at, spent in sorted(slices):
         missing -= spent
         if missing <= 0:
-            return float(end + rolling)
+            return at
     return None
 
 

@@ -47,3 +47,5 @@ class Prefix(NamedTuple):
     """Seconds between the latest of them."""
     since: float
     """Seconds since the last one."""
+    conversation: int = 0
+    """A number of the conversation, the same for all of its requests."""

@@ -13,6 +13,8 @@ class Sent(NamedTuple):
     headers: tuple[tuple[str, str], ...]
     body: bytes | None
     """None if it can only be read once."""
+    through: str = ""
+    """The name of the transport that sends it (`telemetry.transports.name_of`)."""
 
 
 class Recorded(NamedTuple):

@@ -24,7 +24,7 @@ AUTO_SECONDS: Final = 300
 
 _SECONDS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _LONGEST: Final = 7 * 86400
-_TIME: Final = re.compile(r"(\d{1,6})\s*([smhd])")
+_TIME: Final = re.compile(r"([0-9]{1,6})\s*([smhd])")
 _SCOPES: Final[tuple[KeepScope, ...]] = get_args(KeepScope)
 
 
@@ -92,7 +92,7 @@ def to_keep(written: object, scope: object = None) -> Keep:
     if text == OFF:
         return Keep(0)
     time, slash, whose = (part.strip() for part in text.partition("/"))
-    whose = whose if slash else str(scope or "tenant").strip().lower()
+    whose = whose if slash else str("tenant" if scope is None else scope).strip().lower()
     if whose not in _SCOPES:
         raise UnclearKeep(f"{whose!r:.60} is none of {', '.join(_SCOPES)}{hints.near(whose, _SCOPES)}")
     if isinstance(written, int) and not isinstance(written, bool):

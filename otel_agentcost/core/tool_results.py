@@ -24,6 +24,8 @@ class Origin(NamedTuple):
     """True if the server says that the tool changes nothing."""
     destroys: bool = False
     """True if the server says that the tool may destroy something."""
+    arguments: object = None
+    """What is compared instead of the arguments by name, which may lack some."""
 
 
 class Wanted(NamedTuple):

@@ -6,8 +6,12 @@ An object with such a lock replaces it in `after_fork`. The ledgers do more, see
 from __future__ import annotations
 
 import os
-from typing import Protocol
+import time
+from typing import Final, Protocol
 from weakref import WeakSet
+
+LOADED_AT: Final = time.time()
+"""When this module was loaded, in seconds since the epoch: in a child of a fork, when its parent loaded it."""
 
 
 class Forkable(Protocol):

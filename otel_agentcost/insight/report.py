@@ -146,8 +146,10 @@ def report_of(source: Source, wanted: Wanted, repricing: Repricing) -> Report:
     before, changed, no_trend = None, None, ""
     try:
         before, changed = _trend(source, asked, wanted, repricing)
-    except (UnclearPeriod, UnclearQuestion) as error:  # the period itself has its answer; spans do not have all terms
+    except UnclearPeriod as error:  # the period itself has its answer
         no_trend = f"There is no trend. {error}"
+    except UnclearQuestion:  # such as spans, which do not have all terms
+        no_trend = "There is no trend: it compares calls of the same price and terms, which this source does not have."
     month, budgets = _ahead(source, wanted, notes)
     return Report(
         wanted=wanted,

@@ -10,6 +10,7 @@ hosts.py           own hosts
 load.py            the settings of this process, from all sources
 warnings.py        notices about unknown names and settings without effect
 ledger_schemes.py  the URL schemes of ledgers
+cache_schemes.py   those of stores of caches
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from otel_agentcost.settings import cache_schemes
+from otel_agentcost.settings.ledger_schemes import scheme_of
 from otel_agentcost.settings.parsers import InvalidValue
 
 
@@ -20,10 +22,10 @@ class CacheKey:
 
 
 def to_cache_store(value: object) -> str:
-    """Parse the URL of a store. Opening it checks the rest."""
+    """Parse the URL of a store. Of it only the scheme is checked; opening it checks the rest."""
     written = str(value).strip()
-    if not isinstance(value, str) or not re.match(r"[A-Za-z][\w+.-]*://", written):
-        raise InvalidValue("which is not a store: write memory://, sqlite:///path/to/file or redis://host:port/db")
+    if not isinstance(value, str) or not cache_schemes.is_known(scheme_of(written)):
+        raise InvalidValue(f"which is not a store: {cache_schemes.hint()}")
     return written
 
 

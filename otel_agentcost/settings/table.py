@@ -435,7 +435,8 @@ class Settings:
         "",
         to_text,
         values="text",
-        meaning="Version of the application's code. Answers that were cached under another one are not used.",
+        meaning="Version of the application's code. Answers and tool results that were cached under another one are "
+        "not used.",
     )
     cache_sampling: Sampling = setting(
         "deterministic",

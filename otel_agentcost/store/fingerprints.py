@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Mapping
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple, cast
@@ -46,7 +47,6 @@ _NO_CONTENT: Final = frozenset(
         "prompt_cache_retention",
         "requestMetadata",
         "safety_identifier",
-        "service_tier",
         "store",
         "stream",
         "stream_options",
@@ -83,7 +83,8 @@ class Fingerprints(NamedTuple):
     """That of the whole request, or of a tool's call; None if its body is not all of it."""
     segments: tuple[bytes, ...]
     characters: int = 0
-    """The characters of the segments, as JSON."""
+    """The characters of the segments, as JSON; 0 if some of them are an image or a file, whose characters say nothing
+    of its tokens."""
     tools: tuple[bytes, Definitions] | None = None
     """The fingerprint of the tools that the request offers, and their names and sizes; None if it offers none."""
 
@@ -116,7 +117,7 @@ def of(body: Any, operation: str = "") -> Fingerprints | None:
             elif _is_given(value):
                 found.append(_segment("", value))
         segments, lengths = zip(*found, strict=True) if found else ((), ())
-        characters = sum(lengths)
+        characters = 0 if None in lengths else sum(filter(None, lengths))
         tools = _offered(fields) if not PLACES.isdisjoint(fields) else None
         rest = {
             name: value
@@ -187,9 +188,9 @@ def _is_given(value: object) -> bool:
     return type(value).__name__ not in _ABSENT
 
 
-def _messages(messages: list[Any]) -> list[tuple[bytes, int]]:
+def _messages(messages: list[Any]) -> list[_Segment]:
     """Return the fingerprints and the characters of messages. Most of them are known, and have texts only."""
-    found: list[tuple[bytes, int]] = []
+    found: list[_Segment] = []
     for message in messages:
         known = None
         if message.__class__ is dict:
@@ -200,7 +201,7 @@ def _messages(messages: list[Any]) -> list[tuple[bytes, int]]:
     return found
 
 
-def _segment(name: str, value: object) -> tuple[bytes, int]:
+def _segment(name: str, value: object) -> _Segment:
     """Return the fingerprint and the characters of a part of a request.
 
     Requests repeat their history, so those of the latest parts are kept.
@@ -211,7 +212,7 @@ def _segment(name: str, value: object) -> tuple[bytes, int]:
     if found is None:
         text = _ENCODE(value)
         digest = blake2b(f"{name}\0{text}".encode("utf-8", "surrogatepass"), digest_size=SIZE).digest()
-        found = digest, len(text)
+        found = digest, None if _has_file(text) else len(text)
         if mark is not None:
             if len(_KNOWN) >= _AT_MOST:
                 _KNOWN.clear()
@@ -219,7 +220,20 @@ def _segment(name: str, value: object) -> tuple[bytes, int]:
     return found
 
 
-_KNOWN: Final = dict[tuple[str, int | None], tuple[bytes, int]]()
+def _has_file(text: str) -> bool:
+    """Return True if a text has the bytes of an image or a file in base64: long, and without any space or mark."""
+    return len(text) > _WINDOW and any(_BYTES.match(text, at) is not None for at in range(0, len(text), _WINDOW))
+
+
+_WINDOW: Final = 500
+"""Characters of which one look is taken: what is twice as long is found."""
+
+_BYTES: Final = re.compile(rf"[\w+/=\\-]{{{_WINDOW}}}", re.ASCII)
+
+_Segment = tuple[bytes, int | None]
+"""The fingerprint of a part of a request, and its characters; None if they say nothing of its tokens."""
+
+_KNOWN: Final = dict[tuple[str, int | None], _Segment]()
 """Fingerprints and characters by the name and the mark of their part: no content is kept."""
 
 _TEXTS: Final = frozenset({str, type(None)})

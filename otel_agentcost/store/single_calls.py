@@ -196,11 +196,13 @@ class Detailed(Source, Protocol):
         ...
 
     def repeated(self, question: Question) -> Iterator[Repeated]:
-        """Yield the requests of a period that were sent more than once for one tenant or user."""
+        """Yield the requests of a period that were sent more than once for one tenant, else user, else process."""
         ...
 
     def repeated_tools(self, question: Question) -> Iterator[Repeated]:
-        """Yield the tool calls that were made more than once in one run (outside of runs: on one UTC day)."""
+        """Yield the tool calls that were made more than once in one run (outside of runs: on one UTC day), for one
+        tenant, else user, else process.
+        """
         ...
 
     def loops(self, question: Question) -> tuple[int, int]:

@@ -38,7 +38,7 @@ class BudgetReports:
         self.zone: tzinfo = timezone.utc
         """Time zone in which the windows of budgets begin."""
         self.receiver: Receiver | None = None
-        """Gets each refusal and adjustment too; None if nothing keeps them."""
+        """Gets each refusal too; None if nothing keeps them."""
         self.notify: Notify | None = None
         """Tells people of refusals and limits; None if no webhook is set."""
         self._levels: dict[tuple[str, str, Unit], tuple[Budget, int, int, float]] = {}
@@ -129,14 +129,6 @@ class BudgetReports:
             self._told = {}
         self._told[key] = now
         return True
-
-    def adjusted(self, span: Span, usd: Decimal, reason: str) -> None:
-        """Report that the application adjusted the spent amount by `usd` US dollars; negative for a refund."""
-        span.add_event(semconv.E_ADJUSTED, {semconv.ADJUSTED: money.to_float(usd), semconv.BUDGET_REASON: reason})
-        run_context.happened("adjustment", reason, usd=usd)
-        if self.receiver is not None:
-            self.receiver.event("adjustment", reason, span, agent=None, usd=usd)
-        logger.info("otel-agentcost: spent amount adjusted by $%s; reason: %s.", f"{usd:f}", reason)
 
     def _observe(self, _options: CallbackOptions) -> Iterable[Observation]:
         now = time.time()

@@ -20,6 +20,7 @@ from otel_agentcost.core.call import Answer, Call
 from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.spend import Sums
 from otel_agentcost.core.usage import NO_TOKENS, Tokens
+from otel_agentcost.diagnostics import logger
 from otel_agentcost.telemetry.metrics import OTHER, Metrics, ModelLabels, Names, whose_of
 from otel_agentcost.telemetry.receiver import Receiver, Settled
 from otel_agentcost.telemetry.rollup import Tally
@@ -281,6 +282,19 @@ class Recorder:
         """Add US dollars that a tool would have cost, whose result was known."""
         labels = {semconv.OPERATION: semconv.EXECUTE_TOOL, semconv.TOOL: self._metrics.bounded_model(tool)}
         self._metrics.saved(usd, labels, "tool_cache")
+
+    def adjusted(self, span: Span, usd: Decimal, reason: str) -> None:
+        """Report that the application adjusted the spent amount by `usd` US dollars; negative for a refund.
+
+        Args:
+            span: The span that is current.
+            usd: The amount.
+            reason: The reason, which the application gives.
+        """
+        span.add_event(semconv.E_ADJUSTED, {semconv.ADJUSTED: money.to_float(usd), semconv.BUDGET_REASON: reason})
+        if self._receiver is not None:
+            self._receiver.event("adjustment", reason, span, agent=None, usd=usd)
+        logger.info("otel-agentcost: spent amount adjusted by $%s; reason: %s.", f"{usd:f}", reason)
 
     def flush(self) -> None:
         """Let the receiver write what waits, for who wants to read it now."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from otel_agentcost.core.loops import Item, TextMessage, ToolCall, ToolResult, shorten_name
 from otel_agentcost.diagnostics import reraise_foreign
@@ -260,3 +260,30 @@ class MessageList:
     def tool_calls(self, response: Any) -> list[ToolCall]:  # noqa: ARG002 (for formats that override it)
         """Return nothing: the next request repeats the tool calls."""
         return []
+
+    model_role = "assistant"
+    """The role of the model's messages."""
+
+    def pair(self, message: Any, items: list[Item]) -> None:
+        """Append the calls and the results of a message to `items` that the API refuses without each other."""
+        self.read(message, items)
+
+    def is_plain(self, message: Mapping[str, Any]) -> bool:
+        """Return True if a message has a role and a text, and nothing else: it can then stand anywhere."""
+        return set(message) == {"role", "content"} and is_words(message.get("content"))
+
+
+def is_words(value: Any) -> bool:
+    """Return True for a text that is not blank."""
+    return type(value) is str and bool(value.strip())
+
+
+def are_blocks(value: Any, like: Mapping[str, str]) -> bool:
+    """Return True for a list of blocks that have the fields of `like`, and a text that is not blank."""
+    blocks: list[Any] = value if type(value) is list else []  # pyright: ignore[reportUnknownVariableType]
+    if not blocks:
+        return False
+    return all(
+        isinstance(block, dict) and {**cast("Any", block), "text": ""} == like and is_words(get(block, "text"))
+        for block in blocks
+    )

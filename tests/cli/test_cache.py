@@ -64,5 +64,29 @@ def test_a_cache_in_memory_is_not_this_process(capsys: pytest.CaptureFixture[str
     assert "OTEL_AGENTCOST_CACHE_STORE" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main(["cache", "clear"])
-    assert main(["cache", "stats", "--store", "sqlite:////nowhere/at/all/cache.db"]) == 2
-    assert "cannot be used: No such file or directory" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words", [["stats"], ["clear", "--all"], ["clear", "--tenant", "acme"], ["clear", "--user", "u"]]
+)
+def test_a_file_that_is_not_there_is_no_empty_cache(
+    words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A mistyped path is said, and nothing is made."""
+    path = tmp_path / "no" / "cache.db"
+    for each in (path, tmp_path / "cache.db"):
+        assert main(["cache", *words, "--store", f"sqlite:///{each}"]) == 2
+        streams = capsys.readouterr()
+        assert f"There is no cache at {each}" in streams.err
+        assert (streams.out, streams.err.count("\n")) == ("", 1)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("option", ["--tenant", "--user"])
+@pytest.mark.parametrize("name", ["", "  "])
+def test_an_empty_name_is_nobody(option: str, name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A variable that is not set clears nothing, and does not report success."""
+    url = f"sqlite:///{tmp_path}/cache.db"
+    fill(open_store(url))
+    assert main(["cache", "clear", option, name, "--store", url]) == 2
+    assert f"{option} names nobody" in capsys.readouterr().err

@@ -37,8 +37,24 @@ def test_advice_has_its_dollars_its_place_and_its_formula(tmp_path: Path, capsys
 
 
 def test_nothing_to_advise_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """A store of short calls has nothing to advise."""
+    """A store of short calls has nothing to advise. The sentence says what was looked at, and no more."""
     recording = Recording(tmp_path / "spend.db", began=BEGAN + 3600)
     ask(recording, {"input_tokens": 90}, ["a"])
     recording.close()
-    assert advised(recording.path, capsys).startswith("Nothing to advise")
+    said = "Nothing to advise: nothing was found in calls of one conversation, run or trace."
+    assert advised(recording.path, capsys).splitlines()[0] == said
+
+
+def test_without_fingerprints_nothing_is_known(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither "nothing to advise" nor success: one sentence, as of `agentcost cache what-if`."""
+    recording = Recording(tmp_path / "spend.db", began=BEGAN + 3600)
+    call = recording.call({"input_tokens": 9_000})
+    recording.close()
+    path = tmp_path / "bare.db"
+    bare = Recording(path, began=BEGAN + 3600)
+    bare.writer.settled(call._replace(call=None))
+    bare.close()
+    assert main(["cache", "advise", *PERIOD, "--from", url_of(path)]) == 2
+    streams = capsys.readouterr()
+    assert "Nothing can be said of prompt caches" in streams.err
+    assert (streams.out, streams.err.count("\n")) == ("", 1)

@@ -63,6 +63,8 @@ def test_every_form_has_the_same_figures(counted: Path, capsys: pytest.CaptureFi
     )
     assert (total["hit_rate_low"], total["hit_rate_high"]) == pytest.approx(limits(400, 1000), abs=1e-6)
     assert total["vetoed_by_reason"] == {"numbers": 200}
+    assert main(["cache", "report", "--from", url_of(counted), "--format", "json"]) == 0
+    assert json.loads(capsys.readouterr().out) == found
     assert main(["cache", "report", "--format", "csv"]) == 0
     (row,) = csv.DictReader(io.StringIO(capsys.readouterr().out))
     assert row == {name: str(value) for name, value in found["places"][0].items()}

@@ -83,6 +83,7 @@ def test_every_form_has_the_same_figures(capsys: pytest.CaptureFixture[str]) -> 
     ("arguments", "said"),
     [
         (["--by", "agnet"], "'agnet' is no grouping; did you mean agent?"),
+        (["--by", ","], "No grouping is named in ','. There are hour, day"),
         (["--since", "soon"], "'soon' is no time: write today"),
         (["--since", "today", "--until", "2020-01-01"], "There is no time between"),
         (["--since", "2020-01-01", "--until", "2020-01-31"], "No call is recorded since 2020-01-01 until 2020-01-31"),

@@ -103,6 +103,8 @@ def test_every_form_has_the_same_figures(capsys: pytest.CaptureFixture[str]) -> 
             "Nothing can be said of gpt-4o-2024-08-06 with service_tier=flx: the price book",
         ),
         (["--at", "soon"], "is no day"),
+        (["--base-url", "foo"], "'foo' is no address: write --base-url https://host/path"),
+        (["--base-url", "https://"], "is no address"),
         (["--terms", "flex"], "is no condition"),
         (["--since", "2020-01-01", "--until", "2020-01-02"], "No call is recorded since 2020-01-01 until 2020-01-02"),
         (["--prices", "/nowhere/prices.json"], "cannot be read"),

@@ -79,7 +79,7 @@ def test_every_cache_is_named() -> None:
 def test_the_numbers_are_those_of_the_code() -> None:
     """Of the bound, the question, the queue, the memory and the veto."""
     assert f"at least {bound.LEAST} observations" in PAGE
-    assert f"at most {bound.DELTA:.0%} of all answers wrong".replace("%", " %") in PAGE
+    assert f"at most {bound.DELTA:.0%} of answers are expected to be wrong".replace("%", " %") in PAGE
     assert f"text of at most {question.LONGEST:,} characters" in PAGE
     assert f"when more than {shadow.MOST} wait" in PAGE
     assert f"at most {rehearsal.MOST_BYTES >> 20} MiB together and for a day" in PAGE
@@ -110,7 +110,7 @@ def test_the_record_leaves_out_what_the_cache_leaves_out() -> None:
     body: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hi"}]}
     plain = fingerprints.of(body, "chat")
     assert plain is not None
-    assert {"stream", "user", "metadata", "service_tier", "prompt_cache_key"} <= keys.DROPPED
+    assert {"stream", "user", "metadata", "prompt_cache_key"} <= keys.DROPPED
     for field in keys.DROPPED:
         assert fingerprints.of({**body, field: "x"}, "chat") == plain, field
     marked = {"role": "user", "content": [{"type": "text", "text": "Hi", "cache_control": {"type": "ephemeral"}}]}

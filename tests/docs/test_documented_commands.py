@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import shlex
+import time
 from pathlib import Path
 
 import pytest
 
 from otel_agentcost.cli import _parser, main
+from otel_agentcost.core.cache_store import tenant_scope
+from otel_agentcost.savings.stores import open_store
 from tests.store.recorded import a_call, writer_of
 from tools.documents import README, ROOT
 
@@ -29,7 +32,11 @@ def directory(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypa
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("OTEL_AGENTCOST_LEDGER", f"sqlite:///{tmp_path}/ledger.db")  # as on the page of batches
     monkeypatch.setenv("OTEL_AGENTCOST_BUDGETS", "user/day:usd=1")
-    monkeypatch.setenv("OTEL_AGENTCOST_CACHE_STORE", f"sqlite:///{tmp_path}/cache.db")
+    url = f"sqlite:///{tmp_path_factory.mktemp('cache')}/cache.db"
+    monkeypatch.setenv("OTEL_AGENTCOST_CACHE_STORE", url)
+    cache = open_store(url)  # as a program makes it with its first answer
+    cache.put("key", tenant_scope("acme"), b"x", time.time(), time.time() + 60)
+    cache.close()
     store = tmp_path_factory.mktemp("store") / "spend.db"
     monkeypatch.setenv("OTEL_AGENTCOST_RECORD", f"sqlite:///{store}")
     writer = writer_of(store)

@@ -10,7 +10,7 @@ import pytest
 
 import otel_agentcost
 from otel_agentcost import Settings
-from otel_agentcost.savings.context import change, hook
+from otel_agentcost.savings.context import change, hook, memory
 from otel_agentcost.settings.on_context import OnContext
 from tests.savings.context.histories import ask_chat, plain, turns
 from tests.support.budgeted_calls import answering, budgeted
@@ -43,8 +43,9 @@ def test_the_values_are_understood() -> None:
 
 
 def test_the_figures_are_right() -> None:
-    """20,000 tokens, 25 %, 30 seconds, 64 conversations; 8 and 46 calls."""
-    assert (hook.LEAST, hook.GROWTH, hook.SECONDS, change._MOST) == (20_000, 0.25, 30, 64)
+    """20,000 tokens, 25 %, 30 seconds, 64 conversations, 16 million characters, three refusals; 8 and 46 calls."""
+    assert (hook.LEAST, hook.GROWTH, hook.SECONDS, memory.MOST) == (20_000, 0.25, 30, 64)
+    assert (memory.MOST_CHARACTERS, change._REFUSALS) == (16_000_000, 3)
     told = hook.LongContext(
         messages=[],
         tokens=100_000,

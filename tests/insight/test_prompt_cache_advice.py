@@ -82,23 +82,32 @@ def test_marks_that_do_not_pay_are_not_advised(recording: Recording) -> None:
 
 
 def test_short_prompts_are_told_the_minimum(recording: Recording) -> None:
-    """A marked prompt of 3,000 tokens is not cached by Haiku 4.5, whose minimum is 4,096."""
+    """A marked prompt of 3,000 tokens is not cached by Haiku 4.5, whose minimum is 4,096: two calls could read it."""
     for _ in range(3):
         ask(recording, {"input_tokens": 3_000}, ["a"], model=HAIKU, marks=1)
     ask(recording, {"input_tokens": 1_000}, ["a"], model=HAIKU, marks=1)
     recording.close()
     finding = one(recording.path, "short_prompts")
     expected = price({"input_tokens": 3_000}) - price({"cache_read_tokens": 4_096})
-    assert (finding.nusd, finding.calls) == (3 * expected, 3)
+    assert (finding.nusd, finding.calls) == (2 * expected, 2)
+
+
+def test_short_prompts_that_are_sent_once_have_nothing_to_read(recording: Recording) -> None:
+    """Different documents, and the same one after the time for which it is kept."""
+    for number in range(4):
+        ask(recording, {"input_tokens": 3_000}, [f"document {number}"], model=HAIKU, marks=1)
+        ask(recording, {"input_tokens": 3_000}, ["again"], model=HAIKU, marks=1, trace=9, after=400)
+    recording.close()
+    assert "short_prompts" not in found(recording.path)
 
 
 def test_excess_markers_are_counted(recording: Recording) -> None:
-    """Five marks are one too many, whatever the calls have cost."""
+    """Five marks are one too many. What the calls have cost is no loss: they were answered."""
     ask(recording, {"input_tokens": 5_000}, list("abcde"), marks=5)
     ask(recording, {"input_tokens": 5_000}, list("abcde"), marks=4)
     recording.close()
     finding = one(recording.path, "excess_markers")
-    assert (finding.calls, finding.nusd) == (1, price({"input_tokens": 5_000}, SONNET))
+    assert (finding.calls, finding.nusd) == (1, 0)
 
 
 @pytest.mark.parametrize(("added", "lost"), [(25, True), (20, False)])
@@ -123,6 +132,27 @@ def test_volatile_prompts_name_their_part(recording: Recording) -> None:
     expected = price({"input_tokens": 9_000}, GPT) - price({"cache_read_tokens": 9_000}, GPT)
     assert (finding.nusd, finding.calls) == (2 * expected, 2)
     assert finding.where[0][0].endswith(": system")
+
+
+@pytest.mark.parametrize("system", ["It is 2026-11-30 12:0{}.", "Since 2026-11-30 12:00."])
+def test_other_documents_behind_a_clock_do_not_repeat(recording: Recording, system: str) -> None:
+    """Only the last, short message is the same, whether the clock goes on or not."""
+    for minute in range(4):
+        messages = [f"document {minute}", "ok"]
+        ask(recording, {"input_tokens": 9_000}, messages, model=GPT, system=system.format(minute))
+    recording.close()
+    assert "volatile_prompts" not in found(recording.path)
+
+
+def test_a_message_with_a_clock_does_not_count_itself(recording: Recording) -> None:
+    """A document with a date is another one each time; of the third prompt, the 500 tokens behind it repeat."""
+    for turn, tokens in enumerate((9_000, 9_500, 9_900)):
+        messages = [f"It is 2026-11-30 12:0{turn}.", "a", "b", "c"][: turn + 2]
+        ask(recording, {"input_tokens": tokens}, messages, model=GPT)
+    recording.close()
+    finding = one(recording.path, "volatile_prompts")
+    expected = price({"input_tokens": 500}, GPT) - price({"cache_read_tokens": 500}, GPT)
+    assert (finding.nusd, finding.calls) == (expected, 1)
 
 
 def test_a_clock_that_does_not_change_the_prompt_is_none(recording: Recording) -> None:

@@ -296,7 +296,7 @@ def test_the_states_of_old_conversations_are_forgotten() -> None:
 def tool(recording: Recording, arguments: str | None, usd: str = "0.01", **other: Any) -> None:
     """Record a tool call."""
     recording.now += 10
-    who = {semconv.AGENT: "bees", semconv.USER: other.pop("user", "u1")}
+    who = {semconv.AGENT: other.pop("agent", "bees"), semconv.USER: other.pop("user", "u1")}
     names = ("execute_tool", "", None, None)
     call = a_call(Decimal(usd), who=who)._replace(
         names=names, calls=0, tool=other.pop("name", "search"), call=None, answer=None, tokens=None, arguments=arguments
@@ -334,6 +334,22 @@ def test_equal_tool_calls_outside_of_runs_are_those_of_a_day(recording: Recordin
     assert "repeated_requests" not in found_here
 
 
+@pytest.mark.parametrize(
+    ("whose", "merged"), [({}, False), ({semconv.USER: "u1"}, True), ({semconv.TENANT: "t"}, True)]
+)
+def test_processes_share_nothing_without_a_tenant_or_user(tmp_path: Path, whose: dict[str, str], merged: bool) -> None:
+    """As no cache of this package would: equal calls of two processes are equal only for someone."""
+    path = tmp_path / "spend.db"
+    for _ in range(2):  # of two processes
+        recording = Recording(path)
+        tool(recording, "{}", who=whose)
+        recording.call({"input_tokens": 900}, messages=("same",), who={semconv.USER: "", **whose})
+        recording.close()
+    assert {"repeated_tools", "repeated_requests"} & found(path).keys() == (
+        {"repeated_tools", "repeated_requests"} if merged else set()
+    )
+
+
 def offering(*names: str) -> Call:
     """A request that offers tools."""
     tools = [{"type": "function", "function": {"name": name, "description": "d" * 400}} for name in names]
@@ -342,12 +358,17 @@ def offering(*names: str) -> Call:
 
 
 def test_definitions_of_tools_that_are_never_called(recording: Recording) -> None:
-    """Their share of the input by characters; a tool that is called under the name of its server is no such tool."""
+    """Their share of the input by characters; a tool that is called under the name of its server is no such tool.
+
+    Calls of `paint` are recorded: of another agent.
+    """
     request = offering("search", "docs_fetch", "paint")
-    for _ in range(3):
-        recording.call({"input_tokens": 900, "cache_read_tokens": 100, "output_tokens": 7}, call=request)
+    for stop in ("tool_calls", "tool_use", "stop"):
+        counts = {"input_tokens": 900, "cache_read_tokens": 100, "output_tokens": 7}
+        recording.call(counts, call=request, stop=stop)
     tool(recording, "{}", name="search")
     tool(recording, "{}", name="docsFetch")
+    tool(recording, "{}", name="paint", agent="ants")
     recording.close()
     finding = one(recording.path, "unused_tools")
     dump = partial(json.dumps, separators=(",", ":"), sort_keys=True)
@@ -368,3 +389,38 @@ def test_tools_whose_calls_nobody_records_are_not_called_unused(recording: Recor
     tool(recording, "{}", name="search", who={semconv.AGENT: "wasps"})
     recording.close()
     assert "unused_tools" not in found(recording.path)
+
+
+@pytest.mark.parametrize("stop", ["tool_calls", "stop"])
+def test_a_tool_whose_function_is_not_recorded_is_not_called_unused(recording: Recording, stop: str) -> None:
+    """The model may call it all the time: one recorded tool of the list says nothing of the others."""
+    for _ in range(20):
+        recording.call({"input_tokens": 900}, call=offering("search", "calc"), stop=stop)
+    tool(recording, "{}", name="search")
+    recording.close()
+    assert "unused_tools" not in found(recording.path)
+
+
+def test_answers_that_called_more_than_what_is_recorded_are_no_evidence(recording: Recording) -> None:
+    """Each tool has a recorded call, and yet this agent's calls are made where nothing sees them."""
+    for _ in range(3):
+        recording.call({"input_tokens": 900}, call=offering("search", "calc"), stop="tool_calls")
+    tool(recording, "{}", name="search")
+    tool(recording, "{}", name="calc", agent="ants")
+    recording.close()
+    assert "unused_tools" not in found(recording.path)
+
+
+def test_characters_of_an_image_are_no_share_of_the_tokens(recording: Recording) -> None:
+    """A call with an image counts in no ceiling that goes by characters; the others do."""
+    request = offering("search", "paint")
+    body: Any = request.body
+    url = f"data:image/png;base64,{'iVBORw0KGgo' * 10_000}"
+    parts = [{"type": "text", "text": "Hi"}, {"type": "image_url", "image_url": {"url": url}}]
+    seeing = request._replace(body={**body, "messages": [{"role": "user", "content": parts}]})
+    for call in (request, seeing, seeing):
+        recording.call({"input_tokens": 900}, call=call)
+    tool(recording, "{}", name="search")
+    tool(recording, "{}", name="paint", agent="ants")
+    recording.close()
+    assert one(recording.path, "unused_tools").calls == 1

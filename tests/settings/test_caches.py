@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from otel_agentcost.core.tool_cache import Keep, ToolCacheRules
 from otel_agentcost.errors import SettingsError
-from otel_agentcost.settings import Settings, from_environment
+from otel_agentcost.savings import stores
+from otel_agentcost.settings import Settings, cache_schemes, from_environment
+from tests.settings.test_settings import load
+from tests.support.plugin_distribution import PluginDistribution
 
 
 def rules(written: str) -> ToolCacheRules:
@@ -76,11 +81,30 @@ def test_what_cannot_be_understood(written: str, said: str) -> None:
         Settings(tool_cache=f"{written},read=1m")
 
 
-@pytest.mark.parametrize("url", ["cache.db", "redis:host", "u:s3cret@host"])
+@pytest.mark.parametrize("url", ["cache.db", "redis:host", "u:s3cret@host", "postgres://u:s3cret@host/db"])
 def test_a_store_is_a_url(url: str) -> None:
-    """What is no URL is ignored; a password in it is not shown."""
+    """What is no URL of a store is ignored; with `strict` the program does not start. A password is not shown."""
     settings = from_environment({"OTEL_AGENTCOST_CACHE_STORE": url})
     (notice,) = settings.notices
     assert "which is not a store: write memory://" in notice
     assert "s3cret" not in notice
     assert settings.cache_store == "memory://"
+    with pytest.raises(SettingsError) as raised:
+        load({"OTEL_AGENTCOST_CACHE_STORE": url, "OTEL_AGENTCOST_STRICT": "true"})
+    assert "s3cret" not in str(raised.value)
+
+
+def test_a_store_of_another_distribution_is_known(tmp_path: Path) -> None:
+    """By its entry point, which is not loaded."""
+    entries = {"otel_agentcost.cache_stores": {"elsewhere": "no_such_module_of_a_store:open_store"}}
+    script = (
+        "from otel_agentcost.settings import from_environment;"
+        "variables = {'OTEL_AGENTCOST_CACHE_STORE': 'Elsewhere://x', 'OTEL_AGENTCOST_STRICT': 'true'};"
+        "print(from_environment(variables).cache_store)"
+    )
+    assert PluginDistribution(tmp_path, "elsewhere-cache", {}, entries).run(script).stdout == "Elsewhere://x\n"
+
+
+def test_the_schemes_are_those_that_can_be_opened() -> None:
+    """Two rooms list one folder."""
+    assert cache_schemes.built_in() == stores.schemes()

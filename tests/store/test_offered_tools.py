@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from types import SimpleNamespace
 from typing import Any
@@ -69,3 +70,34 @@ def test_a_request_has_the_names_and_the_characters_of_its_tools() -> None:
     nothing = fingerprints.of({"messages": ["Hi"]})
     assert nothing is not None
     assert nothing.tools is None
+
+
+_PICTURE = base64.b64encode(bytes(range(256)) * 20).decode()
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{_PICTURE}"}},
+        {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": _PICTURE}},
+        {"inlineData": {"mimeType": "image/png", "data": _PICTURE.replace("+", "-").replace("/", "_")}},
+        {"type": "input_audio", "input_audio": {"format": "wav", "data": _PICTURE[:1100]}},
+        {"type": "document", "data": base64.encodebytes(bytes(range(256)) * 20).decode()},  # in lines
+    ],
+)
+def test_the_characters_of_a_file_are_not_counted(part: dict[str, Any]) -> None:
+    """They say nothing of its tokens, so that those of the request are not known. Its fingerprints are."""
+    found = fingerprints.of({"messages": [{"role": "user", "content": [{"type": "text", "text": "Hi"}, part]}]})
+    assert found is not None
+    assert found.characters == 0
+    assert found.request is not None
+
+
+@pytest.mark.parametrize(
+    "text", ["a word and another " * 500, "x,y;" * 2_000, "蜂" * 5_000, '{"a":1}' * 1_000, "y" * 499]
+)
+def test_the_characters_of_a_long_text_are(text: str) -> None:
+    """Tables, other scripts and JSON are no files; nor is one long word."""
+    found = fingerprints.of({"messages": [{"role": "user", "content": text}]})
+    assert found is not None
+    assert found.characters >= len(text)

@@ -122,6 +122,11 @@ def test_the_commands_say_what_spans_lack(urls: dict[str, str], name: str, capsy
     out = capsys.readouterr()
     assert LACKS in " ".join(out.out.split())
     assert "dearest runs" in out.out
+    assert "There is no trend: it compares calls of the same price and terms" in out.out
+    assert main(["cache", "advise", "--since", "1d", "--from", urls[name]]) == 2
+    out = capsys.readouterr()
+    assert (out.out, out.err.count("\n")) == ("", 1)
+    assert "has no fingerprints of the prompts" in out.err
 
 
 def test_nothing_is_left_in_the_temporary_folder(urls: dict[str, str], tmp_path: Path, monkeypatch: Any) -> None:

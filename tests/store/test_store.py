@@ -128,6 +128,28 @@ def test_refusals_and_loops_are_events(telemetry: Telemetry, made: OpenAI, opena
     assert found[-1][0] == "loop"
 
 
+def test_adjustments_are_events_without_any_budget(telemetry: Telemetry, made: OpenAI, path: Path) -> None:
+    """In the store, on the span, and in the tables of the run, whose total has them; so without `instrument()`."""
+    with budgeted(telemetry, record=url_of(path)), otel_agentcost.run("a", user="u1") as run:
+        ask(made)
+        before = run.cost_usd
+        otel_agentcost.adjust("0.5", reason="an image")
+        otel_agentcost.refund("0.2", reason="a credit")
+        html = run._repr_html_()
+    found = [(row["kind"], row["what"], row["nusd"]) for row in rows(path, "SELECT * FROM event")]
+    assert found == [("adjustment", "an image", 500_000_000), ("adjustment", "a credit", -200_000_000)]
+    assert before is not None
+    assert run.cost_usd == before + Decimal("0.3")
+    assert f"<strong>a: ${run.cost_usd}</strong>" in html
+    assert "an image, $0.500000" in html
+    assert "a credit, -$0.200000" in html
+    events = [event.name for span in telemetry.spans for event in span.events]
+    assert events.count(semconv.E_ADJUSTED) == 2
+    with otel_agentcost.run("bare") as bare:
+        otel_agentcost.adjust("0.5", reason="an image")
+    assert "an image, $0.500000" in bare._repr_html_()
+
+
 def test_a_run_in_a_notebook_shows_the_tables_of_agentcost_run(
     telemetry: Telemetry, made: OpenAI, openai: Any, path: Path
 ) -> None:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Final
 from otel_agentcost.cli._figures import usd
 from otel_agentcost.cli._store_options import add_period, add_source, source_url
 from otel_agentcost.cli.spend import NothingSpent
+from otel_agentcost.diagnostics import without_password
+from otel_agentcost.errors import AgentCostError
 from otel_agentcost.insight import recommendations
 from otel_agentcost.insight.recommendations import Evidence, Finding
 from otel_agentcost.insight.repricing import Repricing
@@ -19,8 +21,8 @@ from otel_agentcost.savings.prompt_cache import rules
 from otel_agentcost.settings import from_environment
 from otel_agentcost.store.periods import period
 from otel_agentcost.store.questions import Question
-from otel_agentcost.store.single_calls import detailed
-from otel_agentcost.store.sources import open_source
+from otel_agentcost.store.single_calls import Recorded
+from otel_agentcost.store.sources import open_detailed
 
 if TYPE_CHECKING:
     from otel_agentcost.cli import Subparsers
@@ -41,6 +43,10 @@ ADVICE: Final = (
 """The recommendations that are about prompt caches."""
 
 
+class NothingKnown(AgentCostError):
+    """The record does not have what the advice rests on."""
+
+
 def add_parser(subparsers: Subparsers) -> None:
     """Add the subcommand to `agentcost cache`."""
     parser = subparsers.add_parser("advise", help=SUMMARY, description=SUMMARY, epilog=EXAMPLE)
@@ -55,26 +61,45 @@ def run(arguments: argparse.Namespace) -> int:
     now = time.time()
     since, until = period(arguments.since, arguments.until, now, settings.time_zone)
     url = source_url(arguments, settings)
-    source = open_source(url)
-    try:
-        question = Question(since=since, until=until)
-        calls = detailed(source, url)
+    question = Question(since=since, until=until)
+    with open_detailed(url) as source:
         if not source.spend(question).lines:
             raise NothingSpent.since(arguments.since, arguments.until, url)
         repricing = Repricing(open_book(settings.prices, settings.private_addresses))
         evidence = Evidence(repricing=repricing, until=now if until is None else until)
-        found = recommendations.findings(evidence, calls.each(question), only=ADVICE)
-    finally:
-        source.close()
+        calls = _Calls(source.each(question))
+        found = recommendations.findings(evidence, calls, only=ADVICE)
+        lacks = source.lacks
+    if not found and not calls.fingerprinted:
+        raise NothingKnown(
+            f"Nothing can be said of prompt caches: {without_password(url)!r:.120} has no fingerprints of the prompts. "
+            "Name a store such as sqlite:////path/to/file."
+        )
+    if lacks:
+        print(lacks, file=sys.stderr)
     sys.stdout.write("".join(f"{line}\n" for line in lines(found)))
     return 0
+
+
+class _Calls:
+    """Calls on their way to the recommendations."""
+
+    def __init__(self, calls: Iterable[Recorded]) -> None:
+        self._calls = calls
+        self.fingerprinted = False
+        """True if a call had the fingerprints of its prompt."""
+
+    def __iter__(self) -> Iterator[Recorded]:
+        for call in self._calls:
+            self.fingerprinted |= call.segments is not None
+            yield call
 
 
 def lines(found: Iterable[Finding]) -> Iterator[str]:
     """Yield the lines of the advice, the dearest first."""
     given = sorted(found, key=lambda each: (-each.nusd, each.name))
     if not given:
-        yield "Nothing to advise: no recorded call could have saved at a prompt cache."
+        yield "Nothing to advise: nothing was found in calls of one conversation, run or trace."
     for finding in given:
         yield f"{usd(finding.nusd)}  {finding.title} ({finding.name}, {finding.kind}, {finding.calls:,} {finding.unit})"
         for where, nusd in finding.where:

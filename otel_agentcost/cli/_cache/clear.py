@@ -7,12 +7,17 @@ from typing import TYPE_CHECKING
 
 from otel_agentcost.cli._cache._store import add_store, shared_store
 from otel_agentcost.core.cache_store import tenant_scope, user_scope
+from otel_agentcost.errors import AgentCostError
 
 if TYPE_CHECKING:
     from otel_agentcost.cli import Subparsers
 
 SUMMARY = "Remove cached answers and tool results of a tenant, of a user, or all."
 EXAMPLE = "Example: agentcost cache clear --tenant acme"
+
+
+class NobodyNamed(AgentCostError):
+    """The name of the tenant or user is empty."""
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -29,6 +34,9 @@ def add_parser(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Remove the entries, and say how many they were."""
     scope: str | None = None
+    for option, name in (("--tenant", arguments.tenant), ("--user", arguments.user)):
+        if name is not None and not name.strip():
+            raise NobodyNamed(f"{option} names nobody: write {option} NAME, or --all to remove everything.")
     if arguments.tenant is not None:
         scope = tenant_scope(arguments.tenant)
     elif arguments.user is not None:

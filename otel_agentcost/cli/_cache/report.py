@@ -14,6 +14,7 @@ from otel_agentcost.errors import AgentCostError
 from otel_agentcost.settings import from_environment
 from otel_agentcost.store.periods import period
 from otel_agentcost.store.questions import shown
+from otel_agentcost.store.schema import parse_url
 
 if TYPE_CHECKING:
     from otel_agentcost.cli import Subparsers
@@ -38,10 +39,9 @@ def add_parser(subparsers: Subparsers) -> None:
         "--from",
         "--source",
         dest="source",
-        type=Path,
         metavar="FILE",
-        help="The file of the counts. Default: semantic-shadow.db beside the store that OTEL_AGENTCOST_CACHE_STORE or "
-        "OTEL_AGENTCOST_RECORD names.",
+        help="The file of the counts, or its URL: sqlite:////path/to/file. Default: semantic-shadow.db beside the "
+        "store that OTEL_AGENTCOST_CACHE_STORE or OTEL_AGENTCOST_RECORD names.",
     )
     parser.add_argument("--format", choices=_figures.FORMATS, default="text", help="The form of the output.")
     parser.set_defaults(run=run)
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     from otel_agentcost.savings.semantic.shadow import path_beside  # noqa: PLC0415 (the same)
 
     settings = from_environment()
-    path = arguments.source or path_beside(settings.cache_store, settings.record)
+    path = _file(arguments.source) if arguments.source else path_beside(settings.cache_store, settings.record)
     if path is None:
         raise NoCounts(
             "No file of counts is named: set OTEL_AGENTCOST_CACHE_STORE or OTEL_AGENTCOST_RECORD as the programs have "
@@ -64,6 +64,11 @@ def run(arguments: argparse.Namespace) -> int:
     places, whole = figures_of(counts.read(path, begins, ends))
     print(_written(places, whole, arguments.format))
     return 0
+
+
+def _file(written: str) -> Path:
+    """Return the file that a path or the URL of a file names. Raises `AgentCostError` if it is the URL of no file."""
+    return parse_url(written).path if "://" in written else Path(written)
 
 
 def _written(places: dict[Place, Figures], whole: Figures, form: str) -> str:

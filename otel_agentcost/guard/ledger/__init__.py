@@ -15,6 +15,7 @@ from otel_agentcost import plugins
 from otel_agentcost.core.ledger import (
     GRACE,
     KEEP,
+    KEPT_SLICES,
     MOST,
     REMEMBER,
     SLICES,
@@ -30,10 +31,15 @@ from otel_agentcost.core.ledger import (
     encoded,
     ends,
     free_again,
+    freed,
     is_ledger,
+    outdated,
     refusal,
+    refusals,
     slice_end,
     slice_seconds,
+    slice_to_spend,
+    told,
 )
 from otel_agentcost.diagnostics import without_password
 from otel_agentcost.errors import AgentCostError
@@ -42,6 +48,7 @@ from otel_agentcost.settings import ledger_schemes
 __all__ = [
     "GRACE",
     "KEEP",
+    "KEPT_SLICES",
     "MOST",
     "REMEMBER",
     "SLICES",
@@ -57,10 +64,15 @@ __all__ = [
     "encoded",
     "ends",
     "free_again",
+    "freed",
     "open_ledger",
+    "outdated",
     "refusal",
+    "refusals",
     "slice_end",
     "slice_seconds",
+    "slice_to_spend",
+    "told",
 ]
 
 

@@ -9,8 +9,22 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
-from otel_agentcost.guard.ledger import UNITS, Amounts, Claim, Refusal, Unit, free_again, refusal, slice_end
+from otel_agentcost.guard.ledger import (
+    UNITS,
+    Amounts,
+    Claim,
+    Refusal,
+    Standing,
+    Unit,
+    free_again,
+    freed,
+    outdated,
+    refusals,
+    slice_end,
+    slice_to_spend,
+)
 
 _WIDTH = 128
 """Bits of a unit. No call has more of it than `MOST`, less than 2 ** 60, so that no sum reaches the next unit."""
@@ -62,9 +76,13 @@ class Account:
         """The amounts that in-flight calls have reserved."""
         return unpack(self.all_held)
 
-    def refusal(self, claim: Claim, amounts: Amounts) -> Refusal | None:
-        """Return why a claim on this account has no room for `amounts`; None if it has."""
-        return refusal(claim, self.spent, self.held, amounts)
+    def standing(self, spent: int, expired: Sequence[int]) -> Standing:
+        """Return the standing with so much spent, without the amounts of expired reservations."""
+        return Standing(unpack(spent), unpack(self.all_held - sum(expired)))
+
+    def refusals(self, claim: Claim, amounts: Amounts, now: float) -> list[Refusal]:  # noqa: ARG002 (for rolling ones)
+        """Return why a claim on this account has no room for `amounts`; nothing if it has."""
+        return refusals(claim, self.spent, self.held, amounts)
 
 
 NEW = Account()
@@ -74,59 +92,99 @@ _Slice = tuple[int, int]
 """The end of a slice, and what was spent in it, packed."""
 
 
-class RollingAccount(Account):
-    """The amounts of a key with a rolling window. `all_spent` is always the sum of its slices.
+class View(NamedTuple):
+    """The part of a rolling window that a clock sees."""
 
-    Spend and slices are never changed but replaced, both without a call in between.
+    spent: int
+    """The sum of the slices that count, packed."""
+    since: float
+    """Clocks see the same from here on."""
+    to: float
+    """Until here."""
+    behind: float | None
+    """See `freed`."""
+
+
+NOTHING_SEEN = View(0, math.inf, -math.inf, None)
+
+
+class RollingAccount(Account):
+    """The amounts of a key with a rolling window. `all_spent` is the sum of the slices that count in the last view.
+
+    View and slices are never changed but replaced, without a call in between.
     """
 
-    __slots__ = ("slices", "window")
+    __slots__ = ("seen", "slices", "window")
 
     def __init__(self, window: int) -> None:
         super().__init__()
         self.window = window
         self.slices: tuple[_Slice, ...] = ()
-        """The oldest first."""
+        """The oldest first, also some that are old: a clock that is ahead must not delete what counts for others."""
+        self.seen = NOTHING_SEEN
 
     def age(self, now: float) -> None:
-        """Drop the slices that are older than the window."""
-        slices = self.slices
-        if slices and slices[0][0] + self.window <= now:
-            old = 1
-            while old < len(slices) and slices[old][0] + self.window <= now:
-                old += 1
-            kept, left = slices[old:], self.all_spent - _sum(slices[:old])
+        """Count the slices that are not older than the window."""
+        seen = self.seen
+        if not seen.since <= now < seen.to:
+            seen = self.view(self.slices, seen.behind, now)
             # No call from here on: nothing interrupts it.
-            self.all_spent = left
-            self.slices = kept
+            self.seen = seen
+            self.all_spent = seen.spent
 
-    def after(self, amounts: int, now: float) -> tuple[int, tuple[_Slice, ...], float]:
-        """Return spend, slices and end of the account after more was spent. It is not changed, but for old slices."""
-        self.age(now)
-        slices, end, newest = self.slices, slice_end(self.window, now), 0
-        if slices and slices[-1][0] >= end:  # where a clock has gone back, it is a later one
-            end, newest = slices[-1]
-            slices = slices[:-1]
-        return self.all_spent + amounts, (*slices, (end, newest + amounts)), max(self.until, float(end + self.window))
+    def view(self, slices: Sequence[_Slice], behind: float | None, now: float) -> View:
+        """Return what a clock sees. Nothing is changed."""
+        window = self.window
+        counted, behind = freed(window, [end for end, _ in slices], behind, now)
+        spent = _sum([each for each in slices if each[0] in counted])
+        if behind is not None:
+            return View(spent, math.inf, -math.inf, behind)  # the next clock has to look again
+        old = max([float(end + window) for end, _ in slices if end not in counted], default=-math.inf)
+        newest = float(slices[-1][0] - window) if slices else -math.inf
+        return View(spent, max(old, newest), min(counted.values(), default=math.inf), None)
 
-    def after_refund(self, amounts: Amounts, now: float) -> tuple[int, tuple[_Slice, ...], float]:
+    def after(self, amounts: int, now: float) -> tuple[View, tuple[_Slice, ...], float]:
+        """Return view, slices and end of the account after more was spent. They are not changed."""
+        seen, slices, end = self.seen, self.slices, slice_end(self.window, now)
+        until = max(self.until, float(end + self.window))
+        if slices and slices[-1][0] == end and seen.since <= now < seen.to:  # nearly always
+            return seen._replace(spent=seen.spent + amounts), (*slices[:-1], (end, slices[-1][1] + amounts)), until
+        return self._look(amounts, now)
+
+    def _look(self, amounts: int, now: float) -> tuple[View, tuple[_Slice, ...], float]:
+        by_end = dict(self.slices)
+        counted, behind = freed(self.window, by_end, self.seen.behind, now)
+        end = slice_to_spend(self.window, by_end, now)
+        by_end[end] = by_end.get(end, 0) + amounts
+        for old in outdated(by_end, [*counted, end]):
+            del by_end[old]
+        slices = tuple(sorted(by_end.items()))
+        return self.view(slices, behind, now), slices, max(self.until, float(end + self.window))
+
+    def after_refund(self, amounts: Amounts, now: float) -> tuple[View, tuple[_Slice, ...], float]:
         """Return the same after amounts of which some are negative: those are taken from the oldest slices."""
-        _, slices, until = self.after(pack({unit: max(0, amount) for unit, amount in amounts.items()}), now)
+        seen, slices, until = self._look(pack({unit: max(0, amount) for unit, amount in amounts.items()}), now)
+        counted, _ = freed(self.window, [end for end, _ in slices], seen.behind, now)
         left: dict[Unit, int] = {unit: max(0, -amounts.get(unit, 0)) for unit in UNITS}
         kept: list[_Slice] = []
         for end, spent in slices:
-            taken: dict[Unit, int] = {unit: min(left[unit], amount) for unit, amount in unpack(spent).items()}
+            taken: dict[Unit, int] = {
+                unit: min(left[unit], amount) if end in counted else 0 for unit, amount in unpack(spent).items()
+            }
             left = {unit: left[unit] - taken[unit] for unit in UNITS}
             kept.append((end, spent - pack(taken)))
-        return _sum(kept), tuple(kept), until
+        return self.view(kept, seen.behind, now), tuple(kept), until
 
-    def refusal(self, claim: Claim, amounts: Amounts) -> Refusal | None:
-        """Return the refusal with the time at which there is room, if nothing more is spent."""
-        refused = super().refusal(claim, amounts)
-        if refused is None:
-            return None
-        slices = ((end, unpack(spent)[refused.unit]) for end, spent in self.slices)
-        return replace(refused, free_at=free_again(refused, self.window, slices))
+    def refusals(self, claim: Claim, amounts: Amounts, now: float) -> list[Refusal]:
+        """Return the refusals with the times at which there is room, if nothing more is spent."""
+        counted, _ = freed(self.window, [end for end, _ in self.slices], self.seen.behind, now)
+        return [
+            replace(each, free_at=free_again(each, self._amounts(counted, each.unit)))
+            for each in super().refusals(claim, amounts, now)
+        ]
+
+    def _amounts(self, counted: dict[int, float], unit: Unit) -> list[tuple[float, int]]:
+        return [(counted[end], unpack(spent)[unit]) for end, spent in self.slices if end in counted]
 
 
 def _sum(slices: Sequence[_Slice]) -> int:
@@ -170,9 +228,10 @@ class Hold:
         while self.added:
             account = self.accounts[self.added - 1]
             if isinstance(account, RollingAccount):
-                total, slices, until = account.after(spent, now)
+                seen, slices, until = account.after(spent, now)
                 # No call from here on: nothing interrupts this account.
-                account.all_spent = total
+                account.seen = seen
+                account.all_spent = seen.spent
                 account.slices = slices
                 account.until = until
             else:
@@ -200,11 +259,12 @@ class Settlement:
         while self.added < len(self.accounts):
             account = self.accounts[self.added]
             if isinstance(account, RollingAccount):
-                spent, slices, until = (
+                seen, slices, until = (
                     account.after(packed, self.now) if not refund else account.after_refund(self.amounts, self.now)
                 )
                 # No call from here on: nothing interrupts this account.
-                account.all_spent = spent
+                account.seen = seen
+                account.all_spent = seen.spent
                 account.slices = slices
                 account.until = until
             else:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
-from operator import add
+from operator import add, sub
 from typing import NamedTuple
 
 from otel_agentcost.guard.ledger import GRACE, UNITS, Amounts, Claim, Standing, encoded, ends
@@ -17,6 +17,9 @@ _HELD = ", ".join(f"held_{unit}" for unit in UNITS)
 _OPEN = """
 INSERT INTO accounts (key, until) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET until = max(until, excluded.until)
 """
+_EXPIRED = f"""
+SELECT {", ".join(f"coalesce(sum({unit}), 0)" for unit in UNITS)} FROM holds WHERE key = ? AND expires <= ?
+"""  # noqa: S608 - constants
 
 
 class Row(NamedTuple):
@@ -26,6 +29,10 @@ class Row(NamedTuple):
     counts: Sequence[int]
     """What is spent, and then what is held, of each unit."""
 
+    def seen(self, view: slices.View) -> Row:
+        """Return the account of a rolling window with what a clock sees of its spend."""
+        return Row(self.until, (*view.spent, *self.counts[len(UNITS) :]))
+
     def has_room(self, claim: Claim, amounts: Amounts) -> bool:
         """Return True if `amounts` fit into what the claim's limits leave."""
         counts = self.counts
@@ -34,6 +41,10 @@ class Row(NamedTuple):
             if counts[place] + counts[place + len(UNITS)] + amounts.get(unit, 0) > limit:
                 return False
         return True
+
+    def without(self, held: Sequence[int]) -> Row:
+        """Return the account with so much less held."""
+        return Row(self.until, (*self.counts[: len(UNITS)], *map(sub, self.counts[len(UNITS) :], held)))
 
     def standing(self) -> Standing:
         """Return the amounts by unit."""
@@ -73,12 +84,14 @@ def for_keys(number: int) -> _ForKeys:
     )
 
 
-def rows_of(connection: sqlite3.Connection, keys: Collection[bytes], now: float) -> dict[bytes, Row]:
-    """Return the accounts with these keys. Those that have ended are deleted and left out."""
+def rows_of(
+    connection: sqlite3.Connection, keys: Collection[bytes], now: float, rolling: Collection[bytes] = ()
+) -> dict[bytes, Row]:
+    """Return the accounts with these keys. Those that have ended are deleted and left out, but for rolling windows."""
     rows: dict[bytes, Row] = {}
     ended: list[tuple[bytes]] = []
     for key, until, *counts in connection.execute(for_keys(len(keys)).rows, tuple(keys)):
-        if until <= now - GRACE:
+        if until <= now - GRACE and key not in rolling:
             ended.append((key,))
         else:
             rows[key] = Row(until, counts)
@@ -87,19 +100,49 @@ def rows_of(connection: sqlite3.Connection, keys: Collection[bytes], now: float)
     return rows
 
 
+def look(connection: sqlite3.Connection, key: bytes, now: float) -> Standing:
+    """Return the standing of a key, and change nothing: whoever looks may have a clock that is ahead."""
+    row = dict(_rows(connection, [key])).get(key, NEW)
+    seen = slices.view(connection, key, now, look=True)
+    if seen is not None:
+        row = row.seen(seen)
+    elif row.until <= now - GRACE:
+        row = row.seen(slices.NOTHING)
+    expired = connection.execute(_EXPIRED, (key, now)).fetchone()
+    return row.without(expired).standing()
+
+
+def settled(
+    connection: sqlite3.Connection, claims: Iterable[Claim], keys: Collection[bytes], now: float
+) -> dict[bytes, Row]:
+    """Return the accounts with these keys, those of `claims`, after they were settled before."""
+    rows = {key: row if row.until > now - GRACE else row.seen(slices.NOTHING) for key, row in _rows(connection, keys)}
+    return with_views(rows, slices.views(connection, slices.rolling_keys(claims), now))
+
+
+def with_views(rows: Mapping[bytes, Row], views: Mapping[bytes, slices.View]) -> dict[bytes, Row]:
+    """Return accounts with what a clock sees of those of rolling windows."""
+    return {**rows, **{key: rows.get(key, NEW).seen(view) for key, view in views.items()}}
+
+
+def _rows(connection: sqlite3.Connection, keys: Collection[bytes]) -> list[tuple[bytes, Row]]:
+    found = connection.execute(for_keys(len(keys)).rows, tuple(keys))
+    return [(key, Row(until, counts)) for key, until, *counts in found]
+
+
 def spend(
     connection: sqlite3.Connection, claims: Iterable[Claim], keys: Collection[bytes], counts: Sequence[int], now: float
 ) -> dict[bytes, Row]:
     """Add `counts` to the accounts with these keys, those of `claims`. Returns the accounts afterwards."""
     rolling = slices.rolling_keys(claims)
-    if rolling:
-        slices.age(connection, rolling, now)
-    rows = rows_of(connection, keys, now)
+    rows = rows_of(connection, keys, now, rolling)
     open_accounts(connection, claims, rows, 0.0)
     if rolling:
         connection.executemany(_OPEN, list(slices.spend(connection, rolling, counts, now)))
-    connection.execute(for_keys(len(keys)).spend, (*counts, *keys))
-    return {key: rows.get(key, NEW).with_spent(counts) for key in keys}
+    others = [key for key in keys if key not in rolling]
+    connection.execute(for_keys(len(others)).spend, (*counts, *others))
+    after = {key: rows.get(key, NEW).with_spent(counts) for key in keys}
+    return with_views(after, slices.views(connection, rolling, now)) if rolling else after
 
 
 def standings(claims: Sequence[Claim], rows: Mapping[bytes, Row]) -> Sequence[tuple[Claim, Standing]]:

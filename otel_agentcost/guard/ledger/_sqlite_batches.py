@@ -47,7 +47,7 @@ class SqliteBatches(BatchVerbs):
     """Implements `BatchVerbs` in the transactions of the ledger."""
 
     @abstractmethod
-    def _transact(self, now: float, verb: Callable[[sqlite3.Connection], _T]) -> _T: ...
+    def _transact(self, now: float | None, verb: Callable[[sqlite3.Connection], _T]) -> _T: ...
 
     @abstractmethod
     def _spend(
@@ -76,11 +76,11 @@ class SqliteBatches(BatchVerbs):
             row = connection.execute(_FIND, (encoded(name), encoded(name), now - GRACE)).fetchone()
             return _shown(row) if row is not None else None
 
-        return self._with_tables(now, verb)
+        return self._with_tables(None, verb)
 
     def open_batches(self, *, now: float) -> Sequence[KeptBatch]:
         """See `BatchVerbs`."""
-        return self._with_tables(now, lambda connection: list(map(_shown, connection.execute(_OPEN, (now,)))))
+        return self._with_tables(None, lambda connection: list(map(_shown, connection.execute(_OPEN, (now,)))))
 
     def count_lines(
         self, key: str, claims: Sequence[Claim], lines: Mapping[str, Amounts], *, now: float
@@ -115,7 +115,7 @@ class SqliteBatches(BatchVerbs):
 
         return self._with_tables(now, verb)
 
-    def _with_tables(self, now: float, verb: Callable[[sqlite3.Connection], _T]) -> _T:
+    def _with_tables(self, now: float | None, verb: Callable[[sqlite3.Connection], _T]) -> _T:
         """Run a verb in a transaction, with the tables: a file may be older, or a new one in the place of another."""
 
         def prepared(connection: sqlite3.Connection) -> _T:

@@ -27,7 +27,7 @@ class SqliteNotes(NoteVerbs):
     """Implements `NoteVerbs` in the transactions of the ledger."""
 
     @abstractmethod
-    def _transact(self, now: float, verb: Callable[[sqlite3.Connection], _T]) -> _T: ...
+    def _transact(self, now: float | None, verb: Callable[[sqlite3.Connection], _T]) -> _T: ...
 
     def find_note(self, key: str, *, now: float) -> str | None:
         """See `NoteVerbs`."""
@@ -37,7 +37,7 @@ class SqliteNotes(NoteVerbs):
             row = connection.execute(_FIND, (encoded(key), now - GRACE)).fetchone()
             return bytes(row[0]).decode("utf-8", "surrogatepass") if row is not None else None
 
-        return self._transact(now, verb)
+        return self._transact(None, verb)
 
     def swap_note(self, key: str, before: str | None, after: str | None, *, now: float, until: float) -> bool:
         """See `NoteVerbs`."""

@@ -25,7 +25,9 @@ for k = 3, #KEYS do
     for _, amounts in ipairs(new) do ends = spend(account.key, amounts, rolling, now) end
   end
   opened[KEYS[k]] = account
-  if #new > 0 then keep(account, later(given[k - 2], ends), now, false) end
+  if #new > 0 then
+    keep(account, later(given[k - 2], ends), now, false)
+  end
 end
-for k = 3, #KEYS do standings[k - 2] = table.concat(figures(KEYS[k]), ' ', 1, 2 * #UNITS) end
+for k = 3, #KEYS do standings[k - 2] = table.concat(recount(opened[KEYS[k]], now).counts, ' ', 1, 2 * #UNITS) end
 return {table.concat(marks), table.concat(standings, ' ')}

@@ -27,6 +27,7 @@ from otel_agentcost.guard.ledger import (
     Standing,
     checked,
     ends,
+    told,
 )
 from otel_agentcost.guard.ledger._forks import ForkSafe
 from otel_agentcost.guard.ledger._memory_accounts import (
@@ -123,6 +124,10 @@ class MemoryLedger(ForkSafe, MemoryBatches):
                 else:
                     self._settle_without_hold(call_id, claims, amounts, now)
                 self._remember(call_id, now)
+            else:
+                for claim in claims:
+                    if claim.rolling is None:
+                        self._forget_if_ended(claim.key, now)
             self._holds.pop(call_id, None)
             self._settling.pop(call_id, None)
             return [(claim, self._standing(claim.key, now)) for claim in claims]
@@ -134,11 +139,20 @@ class MemoryLedger(ForkSafe, MemoryBatches):
             self._drop(call_id)
 
     def standing(self, key: str, *, now: float) -> Standing:
-        """See `Ledger`."""
+        """See `Ledger`. Nothing is dropped: whoever looks may have a clock that is ahead."""
         with self._lock:
-            self._expire(now)
-            self._forget_if_ended(key, now)
-            return self._standing(key, now)
+            account = self._accounts.get(key)
+            if account is None:
+                return NEW.standing(NEW.all_spent, ())
+            if isinstance(account, RollingAccount):
+                spent = account.view(account.slices, account.seen.behind, now).spent
+            else:
+                spent = account.all_spent if account.until + GRACE > now else 0
+            expired = self._expiries and self._expiries[0][0] <= now
+            holds = self._holds.values() if expired else ()
+            return account.standing(
+                spent, [hold.amounts for hold in holds if hold.expires <= now and account in hold.accounts]
+            )
 
     def keys(self, *, now: float) -> Sequence[str]:
         """See `Ledger`."""
@@ -171,20 +185,21 @@ class MemoryLedger(ForkSafe, MemoryBatches):
     # --- under the lock ---
 
     def _refusal(self, claims: Sequence[Claim], amounts: Amounts, packed: int, now: float) -> Refusal | None:
-        first = None
+        refused: list[Refusal] = []
         for claim in claims:
             account = self._accounts.get(claim.key)
-            if account is None or account.until + GRACE <= now:
+            if account is None:
                 account = NEW
             elif isinstance(account, RollingAccount):
                 account.age(now)
+            elif account.until + GRACE <= now:
+                account = NEW
             after = account.all_spent + account.all_held + packed
             for unit, limit in claim.limits.items():
                 if after >> SHIFTS[unit] & FIELD > limit:
-                    if first is None or first.only_held:
-                        first = account.refusal(claim, amounts)
+                    refused += account.refusals(claim, amounts, now)
                     break
-        return first
+        return told(refused) if refused else None
 
     def _settle_without_hold(self, call_id: str, claims: Sequence[Claim], amounts: Amounts, now: float) -> None:
         settlement = self._settling.get(call_id)
@@ -207,7 +222,7 @@ class MemoryLedger(ForkSafe, MemoryBatches):
         opened: list[Account] = []
         for claim in claims:
             account = self._accounts.get(claim.key)
-            if account is None or (account.until + GRACE <= now and account not in opened):
+            if account is None or (claim.rolling is None and account.until + GRACE <= now and account not in opened):
                 account = Account() if claim.rolling is None else RollingAccount(claim.rolling)
                 self._accounts[claim.key] = account
                 self._unswept += 2

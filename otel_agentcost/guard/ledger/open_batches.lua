@@ -2,9 +2,9 @@
 local all = {}
 for _, key in ipairs(redis.call('ZRANGE', KEYS[1], 0, -1)) do
   local ends = redis.call('HGET', BATCH .. key, 'until')
-  if not ends or tonumber(ends) + GRACE <= tonumber(ARGV[1]) then
+  if not ends then
     redis.call('ZREM', KEYS[1], key)
-  else
+  elseif tonumber(ends) + GRACE > tonumber(ARGV[1]) then
     for _, value in ipairs(shown(key)) do all[#all + 1] = value end
   end
 end

@@ -17,6 +17,7 @@ from otel_agentcost.diagnostics import without_password
 from otel_agentcost.guard.ledger import (
     GRACE,
     KEEP,
+    KEPT_SLICES,
     MOST,
     REMEMBER,
     SLICES,
@@ -43,7 +44,7 @@ KEY = b"{agentcost}:key:"
 CONNECT_SECONDS = 0.5
 """Timeout for connecting, which happens once and takes several round trips over TLS: longer than for an answer."""
 
-_CONSTANTS = f"local GRACE, KEEP, SLICES = {GRACE!r}, {KEEP!r}, {SLICES!r}\n{constants()}"
+_CONSTANTS = f"local GRACE, KEEP, SLICES, KEPT_SLICES = {GRACE!r}, {KEEP!r}, {SLICES!r}, {KEPT_SLICES!r}\n{constants()}"
 _INHERITED: list[Any] = []
 """Connections of a parent process: never used and never closed."""
 

@@ -1,7 +1,7 @@
 -- KEYS: the call, then the hash of each claim. ARGV: the member of the zsets; then words: now, the expiry time, an
 -- amount for each unit; and for each claim its end and a limit for each unit ("-": none); words of the claims' rolling
--- windows, if one has one. Returns nothing, or the refusal: claim and unit (from 1), spent, held, and when enough of a
--- rolling window is free again. Of several refusals, one that waiting cannot help.
+-- windows, if one has one. Returns nothing, or the refusal: claim and unit (from 1), spent, held, and when enough of
+-- all rolling windows is free again. Of several refusals, one that waiting cannot help.
 local member = ARGV[1]
 local given = words(ARGV[2])
 local now, expires = tonumber(given[1]), given[2]
@@ -13,21 +13,21 @@ if record[1] then
 end
 
 local claimed = accounts(now, ARGV[3] and words(ARGV[3]))
-local refusal, waiting = false, false
+local refusal, waiting, free = false, false, 0
 for c, account in ipairs(claimed) do
-  for u = 1, #UNITS do
+  for u, unit in ipairs(UNITS) do
     local limit, amount = given[2 + c * (#UNITS + 1) + u], given[2 + u]
     local spent, held = account.counts[u], account.counts[u + #UNITS]
-    if limit ~= '-' and (not refusal or waiting) and above(limit, {spent, held, amount}) then
+    if limit ~= '-' and above(limit, {spent, held, amount}) then
       local helps = not above(limit, {spent, amount})
-      if not refusal or not helps then refusal, waiting = {c, u, spent, held}, helps end
+      if not refusal or (waiting and not helps) then refusal, waiting = {c, u, spent, held}, helps end
+      local at = free and free_at(account, unit, limit, {spent, held, amount})
+      free = at and math.max(free, at)
     end
   end
 end
 if refusal then
-  local c, u = refusal[1], refusal[2]
-  local limit = given[2 + c * (#UNITS + 1) + u]
-  refusal[5] = ARGV[3] and free_at(KEYS[1 + c], UNITS[u], limit, {refusal[3], refusal[4], given[2 + u]}) or ''
+  refusal[5] = free and string.format('%.17g', free) or ''
   return refusal
 end
 

@@ -24,5 +24,7 @@ if not counted then
 end
 
 local standings = {}
-for c, account in ipairs(claimed) do standings[c] = table.concat(figures(account.key), ' ', 1, 2 * #UNITS) end
+for c, account in ipairs(claimed) do
+  standings[c] = table.concat(recount(account, now).counts, ' ', 1, 2 * #UNITS)
+end
 return table.concat(standings, ' ')

@@ -31,11 +31,23 @@ from otel_agentcost.guard.ledger import (
     Standing,
     checked,
     encoded,
-    refusal,
+    refusals,
+    told,
 )
 from otel_agentcost.guard.ledger import _sqlite_slices as slices
 from otel_agentcost.guard.ledger._forks import ForkSafe
-from otel_agentcost.guard.ledger._sqlite_accounts import NEW, Row, for_keys, open_accounts, rows_of, spend, standings
+from otel_agentcost.guard.ledger._sqlite_accounts import (
+    NEW,
+    Row,
+    for_keys,
+    look,
+    open_accounts,
+    rows_of,
+    settled,
+    spend,
+    standings,
+    with_views,
+)
 from otel_agentcost.guard.ledger._sqlite_batches import SqliteBatches
 from otel_agentcost.guard.ledger._sqlite_notes import SqliteNotes
 
@@ -145,16 +157,17 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
         def verb(connection: sqlite3.Connection) -> Refusal | None:
             if connection.execute(_KNOWN, (call, call, now)).fetchone():
                 return None
-            if rolling:
-                slices.age(connection, rolling, now)
-            rows = rows_of(connection, keys, now)
-            first = None
+            rows = rows_of(connection, keys, now, rolling)
+            views = slices.views(connection, rolling, now)
+            seen = with_views(rows, views) if rolling else rows
+            refused: list[Refusal] = []
             for claim in claims:
-                row = rows.get(encoded(claim.key), NEW)
-                if not row.has_room(claim, amounts) and (first is None or first.only_held):
-                    first = refusal(claim, *row.standing(), amounts)
-            if first is not None:
-                return slices.with_time(connection, first, rolling)
+                row = seen.get(key := encoded(claim.key), NEW)
+                if not row.has_room(claim, amounts):
+                    found = refusals(claim, *row.standing(), amounts)
+                    refused += [slices.with_time(each, views.get(key)) for each in found]
+            if refused:
+                return told(refused)
             expires = now + lease
             open_accounts(connection, claims, rows, expires)
             if keys:
@@ -176,8 +189,7 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
             if connection.execute(_REMEMBER, (call, now + REMEMBER, now)).rowcount:
                 connection.execute("DELETE FROM holds WHERE call_id = ?", (call,))
                 return spend(connection, claims, keys, counts, now)
-            slices.age(connection, slices.rolling_keys(claims), now)
-            return rows_of(connection, keys, float("-inf"))  # also accounts that have ended meanwhile
+            return settled(connection, claims, keys, now)
 
         return standings(claims, self._transact(now, verb))
 
@@ -189,17 +201,12 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
     def standing(self, key: str, *, now: float) -> Standing:
         """See `Ledger`."""
         name = encoded(key)
-
-        def verb(connection: sqlite3.Connection) -> Standing:
-            slices.age(connection, [name], now)  # nothing but for a rolling window
-            return rows_of(connection, [name], now).get(name, NEW).standing()
-
-        return self._transact(now, verb)
+        return self._transact(None, lambda connection: look(connection, name, now))
 
     def keys(self, *, now: float) -> Sequence[str]:
         """See `Ledger`."""
         sql = "SELECT key FROM accounts WHERE until > ? ORDER BY key"
-        found = self._transact(now, lambda connection: connection.execute(sql, (now - GRACE,)).fetchall())
+        found = self._transact(None, lambda connection: connection.execute(sql, (now - GRACE,)).fetchall())
         return [bytes(key).decode("utf-8", "surrogatepass") for (key,) in found]
 
     def ended(self, key: str) -> None:
@@ -237,8 +244,10 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
         keys = dict.fromkeys(encoded(claim.key) for claim in claims)
         return standings(claims, spend(connection, claims, keys, _counts(amounts), now))
 
-    def _transact(self, now: float, verb: Callable[[sqlite3.Connection], _T]) -> _T:
+    def _transact(self, now: float | None, verb: Callable[[sqlite3.Connection], _T]) -> _T:
         """Run a verb in one transaction, after expired reservations are deleted.
+
+        `now` is None for a verb that only reads. It deletes nothing: its clock may be ahead.
 
         No context manager of Python code around the lock: the exception of a signal handler could leave it locked.
         """
@@ -249,9 +258,11 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
                 if connection.in_transaction:  # an interrupted verb could not end it
                     connection.execute("ROLLBACK")
                 self._begin(connection)
-                connection.execute("DELETE FROM holds WHERE expires <= ?", (now,))
+                if now is not None:
+                    connection.execute("DELETE FROM holds WHERE expires <= ?", (now,))
                 result = verb(connection)
-                self._clean_up(connection, now)
+                if now is not None:
+                    self._clean_up(connection, now)
                 connection.execute("COMMIT")
                 return result  # noqa: TRY300 (the exception of a signal handler may still come before it)
             except BaseException as error:  # of others too: no transaction may stay open

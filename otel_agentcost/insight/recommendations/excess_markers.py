@@ -17,7 +17,6 @@ class _ExcessMarkers(Watcher):
     sees = True
 
     def __init__(self) -> None:
-        self._calls = self._nusd = 0
         self._places: dict[str, int] = {}
 
     def see(self, seen: Seen) -> None:
@@ -25,18 +24,17 @@ class _ExcessMarkers(Watcher):
         found = rule(call.names.provider, call.names.model) if marks is not None else None
         if marks is None or found is None or found.markers is None or marks.marks <= found.markers:
             return
-        self._calls += 1
-        self._nusd += call.nusd or 0
-        self._places[place(call)] = self._places.get(place(call), 0) + (call.nusd or 0)
+        self._places[place(call)] = self._places.get(place(call), 0) + 1
 
     def found(self) -> Iterator[Finding]:
-        if self._calls:
+        if self._places:
+            first = sorted(self._places.items(), key=lambda each: (-each[1], each[0]))[:3]
             yield Finding(
                 "excess_markers",
                 "Use no more marks than the provider allows (4): it refuses such requests, or a gateway drops some",
                 "measured",
-                self._nusd,
-                self._calls,
-                "what calls with more marks than the provider's limit have cost",
-                tuple(sorted(self._places.items(), key=lambda each: -each[1])[:3]),
+                0,
+                sum(self._places.values()),
+                "calls with more marks than the provider's limit; what they could have saved is not known",
+                tuple((where, 0) for where, _ in first if where),
             )

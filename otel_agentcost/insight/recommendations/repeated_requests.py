@@ -22,5 +22,8 @@ class _RepeatedRequests(Watcher):
             who = each.names.agent or each.names.feature
             place = f"{who}, {each.names.model}" if who else each.names.model
             tally.add(place, each.nusd - each.first, each.calls - 1)
-        formula = "dollars of each equal request (model, parameters, whole prompt; one tenant or user) after its first"
+        formula = (
+            "dollars of each equal request (model, parameters, whole prompt; one tenant, else user, else process) "
+            "after its first"
+        )
         return tally.finding("repeated_requests", "Answer equal requests from a cache", "exact", formula)

@@ -23,7 +23,8 @@ class _RepeatedTools(Watcher):
             place = f"{who}, {each.names.tool}" if who else each.names.tool
             tally.add(place, each.nusd - each.first, each.calls - 1)
         formula = (
-            "dollars of each equal call (tool, arguments, tenant or user) after the first in its run (outside of runs: "
-            "of its UTC day); a tool that does something, or whose answer changes, has to be called again"
+            "dollars of each equal call (tool, arguments; one tenant, else user, else process) after the first in its "
+            "run (outside of runs: of its UTC day); a tool that does something, or whose answer changes, has to be "
+            "called again"
         )
         return tally.finding("repeated_tools", "Answer equal tool calls from a cache", "ceiling", formula)

@@ -20,6 +20,7 @@ from otel_agentcost.core.recorded import Recorded, Sent
 from otel_agentcost.diagnostics import report
 from otel_agentcost.integrations.patching import FunctionPatch, Patch, Target
 from otel_agentcost.integrations.replays._base import current
+from otel_agentcost.telemetry.transports import name_of
 
 
 def patches_of(library: str) -> tuple[Patch, ...]:
@@ -68,7 +69,7 @@ class _Transport:
 
     def _replayed(self, request: Any) -> tuple[Sent | None, Any]:
         try:
-            sent = _sent(request)
+            sent = _sent(request)._replace(through=name_of(self._transport))
             reply = self._exchange.reply_to(sent)
             return sent, _response(request, reply) if reply is not None else None
         except Exception as error:

@@ -21,6 +21,7 @@ from otel_agentcost.diagnostics import report
 from otel_agentcost.integrations.http._aiohttp import decoder_of, replace_stream
 from otel_agentcost.integrations.patching import FunctionPatch, Patch, Target
 from otel_agentcost.integrations.replays._base import Taken, current
+from otel_agentcost.telemetry.transports import name_of
 
 _SENT: WeakKeyDictionary[Any, Sent] = WeakKeyDictionary()
 """The requests of responses that have not started."""
@@ -45,7 +46,7 @@ def _connecting(connect: Callable[..., Any]) -> Callable[..., Any]:
         exchange = current()
         if exchange is not None:
             try:
-                reply = exchange.reply_to(_sent(req))
+                reply = exchange.reply_to(_sent(req)._replace(through=name_of(self)))
                 if reply is not None:
                     return _connection(self, req, reply)
             except Exception as error:
@@ -60,7 +61,8 @@ def _sending(send: Callable[..., Any]) -> Callable[..., Any]:
         exchange = current()
         if exchange is None or exchange.served:
             return await send(self, conn)
-        sent = _sent(self)  # before the body is written: it is closed then
+        through = name_of(getattr(conn, "_connector", None))
+        sent = _sent(self)._replace(through=through)  # before the body is written: it is closed then
         response = await send(self, conn)
         _SENT[response] = sent
         return response

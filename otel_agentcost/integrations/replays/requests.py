@@ -18,6 +18,7 @@ from otel_agentcost.diagnostics import report
 from otel_agentcost.integrations.patching import FunctionPatch, Patch, Target
 from otel_agentcost.integrations.replays._base import current
 from otel_agentcost.integrations.replays._urllib3 import head_of, record, response_of
+from otel_agentcost.telemetry.transports import name_of
 
 
 def _patches() -> tuple[Patch, ...]:
@@ -48,7 +49,7 @@ class _Adapter:
         """Send a request, or replay its answer."""
         sent: Sent | None = None
         try:
-            sent = _sent(request)
+            sent = _sent(request)._replace(through=name_of(self._adapter))
             reply = self._exchange.reply_to(sent)
             if reply is not None:
                 adapters: Any = import_module("requests.adapters")

@@ -7,6 +7,7 @@ Neither counts as a tool call.
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -23,6 +24,7 @@ from otel_agentcost.integrations.tools._base import (
 )
 
 _MODULE = "agents.tool"
+_FAILURE = "maybe_invoke_function_tool_failure_error_function"
 
 
 def _method_name(module: Any) -> str:
@@ -61,8 +63,14 @@ def _arguments_invalid(error: BaseException) -> bool:
     return type(error).__name__ == "ModelBehaviorError" and str(error).startswith("Invalid JSON input for tool")
 
 
-def _origin(_: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Origin:
-    """Return the tool, and the object that the application passes to its runs."""
+def _origin(_: Any, _args: tuple[Any, ...], kwargs: dict[str, Any]) -> Origin | None:
+    """Return the tool, and the object that the application passes to its runs.
+
+    Returns:
+        None before 0.11, where the response to an exception looks like a result.
+    """
+    if not hasattr(sys.modules.get(_MODULE), _FAILURE):
+        return None
     return Origin((kwargs["function_tool"], getattr(kwargs["context"], "context", None)))
 
 
@@ -81,7 +89,7 @@ FRAMEWORK = Framework(
             asynchronous=True,
         ),
         FailurePatch(  # since 0.11; in older releases, such a response looks like a result
-            target=Target(module=_MODULE, method="maybe_invoke_function_tool_failure_error_function", optional=True),
+            target=Target(module=_MODULE, method=_FAILURE, optional=True),
             read_failure=_read_failure,
         ),
     ),

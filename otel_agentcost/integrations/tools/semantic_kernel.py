@@ -10,16 +10,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from otel_agentcost.core.tool_results import Origin
 from otel_agentcost.integrations.patching import Target, optional_argument
 from otel_agentcost.integrations.tools._base import (
     Framework,
-    Keeps,
     ToolPatch,
     ToolRequest,
     ToolResponse,
     as_mapping,
-    of_function,
 )
 
 
@@ -51,13 +48,6 @@ def _target(method: str) -> Target:
     )
 
 
-def _origin(function: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Origin | None:
-    """Return the method and the kernel that it gets; None for a prompt, which is a call of a model."""
-    if function.is_prompt:
-        return None
-    return Origin((of_function(function, "method"), optional_argument(args, kwargs, 0, "kernel")))
-
-
 FRAMEWORK = Framework(
     name="semantic-kernel",
     title="Semantic Kernel",
@@ -69,7 +59,6 @@ FRAMEWORK = Framework(
             read_request=_request,
             read_response=_response,
             asynchronous=True,
-            keeps=Keeps(_origin),
         ),
         ToolPatch(target=_target("invoke_stream"), read_request=_request, read_response=_no_response, streams=True),
     ),

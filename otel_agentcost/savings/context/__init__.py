@@ -2,6 +2,7 @@
 
 hook.py     the hook, and what it is told
 running.py  calls a hook, in time
-change.py   the change of requests: when the hook is asked, and what it has shortened before
+change.py   the change of requests: when the hook is asked, and what becomes of what it returns
+memory.py   what was shortened before, and for whom
 native.py   the change that sets the provider's own context management
 """

@@ -2,17 +2,14 @@
 
 Applications send their whole history with each request. What a hook has shortened once is therefore shortened in the
 same way in the requests that follow, until it is asked again: their beginning then stays the same, for prompt caches
-too. This keeps the messages that the hook returned in memory, of a limited number of conversations. A conversation is
-found by the digests of all of its messages, so no other one ever gets them.
+too. What is remembered for this, and for whom, is in memory.py.
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from decimal import Decimal
 from importlib import import_module
 from typing import Any, Final, NamedTuple
@@ -25,39 +22,16 @@ from otel_agentcost.core.usage import Usage
 from otel_agentcost.diagnostics import reraise_foreign, warn_once
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.savings.context.hook import Hook, LongContext
+from otel_agentcost.savings.context.memory import Memory, State, marks_of, weight_of
 from otel_agentcost.savings.context.running import WITHIN, HookFailed, TooSlow, run, run_async
 from otel_agentcost.telemetry.spans import Record
 from otel_agentcost.wire.edit import Edit
 from otel_agentcost.wire.format import ModelRequest
-from otel_agentcost.wire.history import History, digest_of, history_of, mistake_in, size_of
+from otel_agentcost.wire.history import CannotReplace, History, Source, history_of, size_of, sources_of
 from otel_agentcost.wire.prompt_tokens import prompt_tokens_of
 
-_MOST: Final = 64
-"""Conversations that are remembered."""
-
-
-class _Conversation:
-    """One conversation, as far as this process has seen it."""
-
-    __slots__ = ("asked_at", "cached", "calls", "place", "rate", "replaced", "reported", "shorter", "tokens")
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.tokens = 0
-        """Those of the last request, as it was sent."""
-        self.asked_at = 0
-        """The tokens that were left when the hook was last asked."""
-        self.reported: tuple[int, int] | None = None
-        """The input tokens that the last answer counts, and the characters of the messages that were sent for it."""
-        self.rate = 0.0
-        """Tokens for each character, by a count of the text."""
-        self.cached = False
-        """True if the last answer used a prompt cache."""
-        self.replaced = 0
-        """How many messages after the instructions are replaced."""
-        self.shorter: list[Any] = []
-        """What they are replaced by."""
-        self.place: bytes | None = None
+_REFUSALS: Final = 3
+"""Shortened requests in a row that are refused before the hook is given up."""
 
 
 class _Asked(NamedTuple):
@@ -65,17 +39,34 @@ class _Asked(NamedTuple):
 
     request: ModelRequest
     record: Record
-    conversation: _Conversation
+    marks: list[bytes]
+    """Each identifies the messages up to its place."""
+    found: tuple[bytes | None, State]
+    """What was known before it."""
     history: History
     """As the application has it."""
     sent: History
     """As it is sent, if the hook is not asked."""
-    marks: list[bytes]
-    """Each identifies the messages up to its place."""
+    sources: list[Source]
+    """Where the messages of `sent` after the instructions come from: places in `history` after the instructions."""
     tokens: int
     """Of `sent`."""
     size: int
     """The characters of `sent`."""
+    rate: float
+    """Tokens for each character."""
+
+    @property
+    def state(self) -> State:
+        return self.found[1]
+
+
+class _Sent(NamedTuple):
+    """A request that was sent."""
+
+    marks: list[bytes]
+    state: State
+    size: int
 
 
 class HistoryHook:
@@ -92,8 +83,9 @@ class HistoryHook:
         """
         self._hook_of = hook
         self._book = book
-        self._known: dict[bytes, _Conversation] = {}
-        self._in_flight: WeakKeyDictionary[Record, tuple[_Conversation, int, int]] = WeakKeyDictionary()
+        self._memory = Memory()
+        self._in_flight: WeakKeyDictionary[Record, _Sent] = WeakKeyDictionary()
+        self._refused = 0
 
     def edit(self, request: ModelRequest, record: Record, at: float, takes: object) -> Edit | None:
         """Return the change of one request."""
@@ -121,68 +113,85 @@ class HistoryHook:
                 shorter = await run_async(hook.function, self._told(asked, at), hook.seconds)
         return self._applied(hook, asked, shorter)
 
-    def settled(self, request: ModelRequest, record: Record, at: float, answer: Answer, cost: Cost) -> None:
-        """Learn how many tokens the request had, and whether a cache was used."""
+    def settled(
+        self, request: ModelRequest, record: Record, at: float, answer: Answer, cost: Cost, refused: str | None
+    ) -> None:
+        """Learn how many tokens the request had, whether a cache was used, and whether it was refused."""
         del request, at, cost
-        found = self._in_flight.pop(record, None)
-        if found is None or answer.usage is None or answer.usage.estimated:
+        sent = self._in_flight.pop(record, None)
+        if sent is None:
             return
-        conversation, size, estimated = found
-        tokens = answer.usage.tokens()
-        conversation.cached = bool(tokens.cache_read or tokens.cache_write)
-        if not tokens.input:
+        if refused is not None:
+            self._forget(sent, refused)
             return
-        conversation.reported = (tokens.input, size)
-        if conversation.tokens == estimated:
-            conversation.tokens = tokens.input
-        if conversation.asked_at == estimated:
-            conversation.asked_at = tokens.input
+        if answer.usage is None:
+            return
+        self._refused = 0 if sent.state.replaced else self._refused
+        if answer.usage.estimated:
+            return
+        tokens, state = answer.usage.tokens(), sent.state
+        after = state._replace(cached=bool(tokens.cache_read or tokens.cache_write))
+        if tokens.input:
+            asked_at = tokens.input if state.asked_at == state.tokens else state.asked_at
+            after = after._replace(reported=(tokens.input, sent.size), tokens=tokens.input, asked_at=asked_at)
+        self._memory.change(sent.marks[-1], state, after)
+
+    def _forget(self, sent: _Sent, why: str) -> None:
+        """Leave a conversation alone whose shortened history was refused: its next request is as it was written."""
+        if not sent.state.replaced:
+            return
+        alone = State(calls=sent.state.calls, rate=sent.state.rate, refused=True)
+        self._memory.change(sent.marks[-1], sent.state, alone)
+        for mark in sent.marks[-2:-1]:  # the application may change its last message
+            self._memory.add(mark, alone)
+        self._refused += 1
+        warn_once(
+            "context hook: refused",
+            f"otel-agentcost: a request whose history the hook has shortened was refused ({why:.200}). The "
+            "conversation is not shortened any more.",
+        )
+        if self._refused == _REFUSALS:
+            warn_once(
+                "context hook: given up",
+                f"otel-agentcost: {_REFUSALS} requests in a row whose history the hook has shortened were refused. It "
+                "is not asked any more.",
+            )
 
     # --- which conversation a request continues ---
 
     def _asked(self, hook: Hook, request: ModelRequest, record: Record) -> _Asked | None:
         """Return the state of a request; None if its history is short, or if the hook itself makes the call."""
-        history = history_of(request.format, request.call.body) if not WITHIN.get() else None
-        if history is None or len(history.messages) <= history.lead or request.call.operation == "count_tokens":
+        if self._refused >= _REFUSALS or WITHIN.get() or request.call.operation == "count_tokens":
+            return None
+        history = history_of(request.format, request.call.body)
+        if history is None or len(history.messages) <= history.lead:
             return None
         if size_of(history.messages) < hook.least:  # a token has a character at least
             return None
-        marks = list(_marks(history.messages[history.lead :], record))
-        conversation = next((found for mark in reversed(marks) if (found := self._known.get(mark)) is not None), None)
-        conversation = conversation or _Conversation()
-        sent = _with(history, conversation)
+        marks = marks_of(request, history, record)
+        found = self._memory.find(marks)
+        sent, sources = _with(history, found[1])
         size = size_of(sent.messages)
-        tokens = _tokens(conversation, request, sent, size)
-        return _Asked(request, record, conversation, history, sent, marks, tokens, size)
-
-    def _remember(self, asked: _Asked) -> None:
-        """Find the conversation by the messages of this request from now on."""
-        conversation, known = asked.conversation, self._known
-        with suppress(RuntimeError, StopIteration):  # another thread changes it
-            if conversation.place is not None:
-                known.pop(conversation.place, None)
-            conversation.place = asked.marks[-1]
-            known[conversation.place] = conversation
-            while len(known) > _MOST:
-                known.pop(next(iter(known)), None)
+        tokens, rate = _tokens(found[1], request, sent, size)
+        return _Asked(request, record, marks, found, history, sent, sources, tokens, size, rate)
 
     # --- the hook ---
 
     def _told(self, asked: _Asked, at: float) -> LongContext:
-        conversation, request = asked.conversation, asked.request
+        state, request = asked.state, asked.request
         price = self._prices(request, asked.tokens, at)
         fresh = price("input_tokens")
         return LongContext(
             messages=copy.deepcopy(asked.sent.messages),
             tokens=asked.tokens,
             growth=_growth(asked),
-            calls=conversation.calls,
+            calls=state.calls,
             model=request.call.model,
             provider=request.endpoint.provider,
             agent=asked.record.attribution.get(semconv.AGENT),
             input_usd=fresh,
-            read_usd=(price("cache_read_tokens") if conversation.cached else None) or fresh,
-            write_usd=(price("cache_write_tokens") if conversation.cached else None) or fresh,
+            read_usd=(price("cache_read_tokens") if state.cached else None) or fresh,
+            write_usd=(price("cache_write_tokens") if state.cached else None) or fresh,
         )
 
     def _prices(self, request: ModelRequest, tokens: int, at: float) -> Callable[[Any], Decimal | None]:
@@ -199,86 +208,85 @@ class HistoryHook:
 
     def _applied(self, hook: Hook, asked: _Asked, shorter: Any) -> Edit | None:
         """Return the change: what the hook has returned now, or else what it has returned before."""
-        conversation, sent, tokens, size = asked.conversation, asked.sent, asked.tokens, asked.size
-        if shorter is not None:
-            mistake = mistake_in(sent, shorter)
-            if mistake is not None:
-                warn_once(
-                    f"context hook: {mistake}",
-                    f"otel-agentcost: what the hook {_name_of(hook)} returned is not sent, because {mistake}.",
-                )
-            else:
-                kept: list[Any] = list(shorter)[sent.lead : -1]
-                conversation.shorter = copy.deepcopy(kept)
-                conversation.replaced = len(asked.history.messages) - asked.history.lead - 1
-                sent = sent._replace(messages=[*sent.messages[: sent.lead], *kept, sent.messages[-1]])
-                before, size = size, size_of(sent.messages)
-                tokens = max(1, tokens - round((before - size) * conversation.rate))
-        if _is_due(hook, asked):
-            conversation.asked_at = tokens
-        _describe(asked, tokens, size)
-        conversation.calls += 1
-        conversation.tokens = tokens
-        self._remember(asked)
-        self._in_flight[asked.record] = (conversation, size, tokens)
-        if not conversation.replaced:
+        sent, tokens, size = asked.sent, asked.tokens, asked.size
+        due = _is_due(hook, asked)
+        state = asked.state._replace(rate=asked.rate)
+        new = _accepted(hook, sent, shorter) if shorter is not None else None
+        if new is not None:
+            kept = tuple(
+                asked.sources[each - sent.lead] if isinstance(each, int) else each for each in new[sent.lead : -1]
+            )
+            replaced = len(asked.history.messages) - asked.history.lead - 1
+            state = state._replace(replaced=replaced, shorter=kept, weight=weight_of(kept))
+            sent, _ = _with(asked.history, state)
+            before, size = size, size_of(sent.messages)
+            tokens = max(1, tokens - round((before - size) * state.rate))
+        state = state._replace(asked_at=tokens if due else state.asked_at, calls=state.calls + 1, tokens=tokens)
+        _describe(asked, state, size)
+        self._memory.move(asked.found, asked.marks[-1], state)
+        self._in_flight[asked.record] = _Sent(asked.marks, state, size)
+        if not state.replaced:
             return None
 
-        def replaced(body: dict[str, Any], path: str) -> dict[str, Any] | None:
-            return None if path.endswith("/compact") else {**body, sent.field: sent.messages}
+        def replaced_in(body: dict[str, Any], path: str) -> dict[str, Any] | None:
+            is_compaction = path.partition("?")[0].rstrip("/").endswith("/compact")
+            return None if is_compaction else {**body, sent.field: sent.messages}
 
-        return Edit(replaced)
+        return Edit(replaced_in)
+
+
+def _accepted(hook: Hook, sent: History, shorter: Any) -> list[Source] | None:
+    """Return what the hook has returned; None, and one sentence in the log, if a provider could refuse it."""
+    try:
+        return sources_of(sent, shorter)
+    except CannotReplace as mistake:
+        warn_once(
+            f"context hook: {mistake}",
+            f"otel-agentcost: what the hook {_name_of(hook)} returned is not sent, because {mistake}.",
+        )
+        return None
 
 
 def _is_due(hook: Hook, asked: _Asked) -> bool:
     """Return True if the history has grown enough to ask the hook."""
-    asked_at = asked.conversation.asked_at
-    return asked.tokens >= max(hook.least, asked_at * (1 + hook.growth) if asked_at else 0)
+    asked_at = asked.state.asked_at
+    grown = asked.tokens >= max(hook.least, asked_at * (1 + hook.growth) if asked_at else 0)
+    return grown and not asked.state.refused
 
 
-def _marks(messages: Sequence[Any], record: Record) -> Iterator[bytes]:
-    """Yield what identifies the messages up to each place, and who has sent them."""
-    chain = hashlib.blake2b(repr(sorted(record.attribution.items())).encode("utf-8", "replace"), digest_size=16)
-    for message in messages:
-        chain.update(digest_of(message))
-        yield chain.copy().digest()
+def _with(history: History, state: State) -> tuple[History, list[Source]]:
+    """Return the history as it was shortened before, and where its messages after the instructions come from."""
+    lead, rest = history.messages[: history.lead], history.messages[history.lead :]
+    sources: list[Source] = [*state.shorter, *range(state.replaced, len(rest))]
+    messages = [rest[each] if isinstance(each, int) else copy.deepcopy(each) for each in sources]
+    return history._replace(messages=[*lead, *messages]), sources
 
 
-def _with(history: History, conversation: _Conversation) -> History:
-    """Return the history with the messages that a hook has shortened."""
-    if not conversation.replaced:
-        return history
-    lead = history.messages[: history.lead]
-    rest = history.messages[history.lead + conversation.replaced :]
-    return history._replace(messages=[*lead, *copy.deepcopy(conversation.shorter), *rest])
-
-
-def _tokens(conversation: _Conversation, request: ModelRequest, sent: History, size: int) -> int:
-    """Return the tokens of a request: those that the last answer counted, and an estimate of what is new."""
-    if conversation.rate and conversation.reported is not None:
-        counted, before = conversation.reported
-        return max(1, counted + round((size - before) * conversation.rate))
+def _tokens(state: State, request: ModelRequest, sent: History, size: int) -> tuple[int, float]:
+    """Return the tokens of a request, by the last answer and an estimate of what is new, and those of a character."""
+    if state.rate and state.reported is not None:
+        counted, before = state.reported
+        return max(1, counted + round((size - before) * state.rate)), state.rate
     body = {**request.call.body, sent.field: sent.messages}
     counted = prompt_tokens_of(request.format).count(body, request.call.model)
-    conversation.rate = min(1.0, counted / max(1, size))
-    return counted
+    return counted, min(1.0, counted / max(1, size))
 
 
 def _growth(asked: _Asked) -> int:
-    return max(0, asked.tokens - asked.conversation.tokens) if asked.conversation.calls else 0
+    return max(0, asked.tokens - asked.state.tokens) if asked.state.calls else 0
 
 
-def _describe(asked: _Asked, tokens: int, size: int) -> None:
+def _describe(asked: _Asked, state: State, size: int) -> None:
     """Set the attributes of the span."""
     span = asked.record.span
     if not span.is_recording():
         return
-    span.set_attribute(semconv.CONTEXT_TOKENS, tokens)
-    if asked.conversation.calls:
+    span.set_attribute(semconv.CONTEXT_TOKENS, state.tokens)
+    if asked.state.calls:
         span.set_attribute(semconv.CONTEXT_GROWTH, _growth(asked))
-    if asked.conversation.replaced:
+    if state.replaced:
         less = size_of(asked.history.messages) - size
-        span.set_attribute(semconv.CONTEXT_COMPACTED, max(0, round(less * asked.conversation.rate)))
+        span.set_attribute(semconv.CONTEXT_COMPACTED, max(0, round(less * state.rate)))
 
 
 # --- hooks that fail, and hooks that are named ---

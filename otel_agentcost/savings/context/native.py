@@ -51,10 +51,11 @@ class NativeManagement:
         def applied() -> None:
             record.span.set_attribute(semconv.CONTEXT_NATIVE, True)
 
-        if target.provider == "anthropic" and _CLAUDE.match(call.model) and "tools" in body:
+        if target.provider == "anthropic" and _CLAUDE.match(call.model) and body.get("tools"):
             return Edit(self._cleared, _BETA, applied)
         continues = body.get("previous_response_id") or body.get("conversation")
-        if target.provider in ("openai", "azure.ai.openai") and continues and _GPT.match(call.model):
+        dated = target.provider == "azure.ai.openai" and "/openai/v1" not in target.base_url  # its versions lack it
+        if target.provider in ("openai", "azure.ai.openai") and not dated and continues and _GPT.match(call.model):
             return Edit(self._compacted, applied=applied)
         return None
 

@@ -125,6 +125,8 @@ async def _within(function: Callable[[Any], Any], told: Any) -> Any:
     before = WITHIN.set(True)
     try:
         return await function(told)
+    except (SystemExit, KeyboardInterrupt) as error:  # a task would pass it on to the event loop, and end it
+        raise HookFailed(error) from error
     except Exception as error:
         reraise_foreign(error)
         raise HookFailed(error) from error

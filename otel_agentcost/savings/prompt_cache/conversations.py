@@ -1,9 +1,9 @@
 """The conversations whose prompts are cached, and which of them a request continues. Pure: the caller passes the time.
 
 A conversation is known by its messages: nearly every request repeats the first and the last of the one before, in their
-places. That takes a few hashes, however long it is. Only if it fails, all messages are compared with those of the
-conversations that have the same first message, conversation id or trace: one of them was edited, shortened, or branched
-off. Hashes are kept, never content; at most `MOST` conversations for a day.
+places. That takes a few hashes, however long it is. If it fails, the conversations of the same agent and user that have
+the same first message, conversation id or trace may have been edited or shortened: all messages are compared only with
+those whose last message the request still has. Hashes are kept, never content; at most `MOST` conversations for a day.
 """
 
 from __future__ import annotations
@@ -21,12 +21,18 @@ MOST: Final = 4_096
 DAY: Final = 86_400.0
 _MOST_MESSAGES: Final = 1_000_000
 """Hashes of messages that are kept of all of them: 8 MB."""
-_NEW: Final = 24
+_NEW: Final = 16
 """Messages that one request may add to a conversation and still be recognised by the last ones before."""
 _ALIKE: Final = 8
 """Conversations that are kept by one key: the latest."""
 _ALIKE_BEHIND: Final = 3
 """Messages behind another first message that make it the same conversation: more than a tool call and its result."""
+_BEHIND: Final = 2
+"""Messages behind a later one that has changed. Branches of a conversation may begin with the same short answer."""
+_LAST: Final = 8
+"""Messages at the end of a request among which the last one of a shortened history is looked for."""
+_APART: Final = 12
+"""Messages that tell branches apart which end alike."""
 _GAPS: Final = 8
 _BEGINNING: Final = 2
 """Messages that stay where a summary replaces the others: a task, and an instruction."""
@@ -89,8 +95,10 @@ class Asked(NamedTuple):
 
     facet: Conversation
     messages: Sequence[Any]
-    conversation: str | None
-    """The conversation and the agent that the application names; None if it names none."""
+    owner: int
+    """The hash of the conversation, agent, user and tenant that the application names: they tell requests apart."""
+    named: bool
+    """True if the application names the conversation."""
     trace: int
     """0 if it has none."""
     previous: str | None = None
@@ -139,6 +147,8 @@ class Conversations:
             return Place([*self._by_key.get(asked.previous, ())], 0, hashes)
         find = self._by_key.get
         root = _root(asked, hashes)
+        if ("root", root) not in self._by_key:
+            return Place([], -1, hashes)
         for at in range(count - 1, max(-1, count - 1 - _NEW), -1):
             last = hashes.get(at)
             if last is None:
@@ -150,47 +160,89 @@ class Conversations:
         return Place([], -1, hashes)
 
     def _told_apart(self, asked: Asked, place: Place) -> Place:
-        """Return the place without conversations that only end in the same messages: branches do, without ids."""
-        new = self.hashed(asked, place)
-        same = [history for history in place.histories if history.hashes == new[: place.start]]
+        """Return the place without conversations that only end in the same message: branches do, without ids."""
+        first = max(0, place.start - _APART)
+        new = [_digest_at(at, asked, place.hashes) for at in range(first, place.start)]
+        same = [history for history in place.histories if history.hashes[first:].tolist() == new]
         return place._replace(histories=same, start=place.start if same else -1)
 
-    def related(self, asked: Asked, place: Place) -> list[Related]:
-        """Find the conversations that a request may continue, whatever has changed. Compares all messages.
+    def candidates(self, asked: Asked, place: Place) -> list[History]:
+        """Return the conversations that a request may continue, by a few of its messages: it may still be another one.
+
+        They have its place, first message, id or trace.
+        """
+        found = {history.number: history for history in place.histories}
+        if asked.previous is not None:
+            return [*found.values()]
+        for key in _shared_keys(_root(asked, place.hashes), asked):
+            found |= {history.number: history for history in self._by_key.get(key, ())}
+        return [
+            history
+            for history in found.values()
+            if _speaks_for(history, asked, place.hashes) or _may_be_rewritten(history, asked)
+        ]
+
+    def related(self, asked: Asked, place: Place, candidates: Sequence[History], role: Role) -> list[Related]:
+        """Find out how a request follows each of some conversations, whatever has changed.
+
+        Compares all messages, but only with conversations that the last messages, or the first ones, speak for.
+
+        Args:
+            asked: The request.
+            place: Its place.
+            candidates: The conversations.
+            role: What stands before its messages.
 
         Returns:
             The conversations, those first that have most in common with the request.
         """
         if asked.previous is not None:
-            return [Related(history, "continues", 0, 0) for history in place.histories]
-        candidates = {history.number: history for history in place.histories}
-        root = _root(asked, place.hashes)
-        for key in _shared_keys(root, asked):
-            candidates |= {history.number: history for history in self._by_key.get(key, ())}
-        if not candidates:
-            return []
-        new = self.hashed(asked, place)
-        names = ("conversation", asked.conversation)
+            return [Related(history, "continues", 0, 0) for history in candidates]
         found: list[Related] = []
-        for history in candidates.values():
-            ours = bool(asked.trace and asked.trace == history.trace) or names in history.keys
-            related = Related(history, *_relation(history.hashes, new, ours=ours))
-            # Agents that work in parallel may begin with the same tool calls: that is no edit of the first message.
-            apart = related.relation == "edited" and history.root != root and related.alike - related.at < _ALIKE_BEHIND
-            if related.relation != "other" and not apart:
-                found.append(related)
+        left: list[History] = []
+        for history in candidates:
+            at = self._rewritten_at(history, asked, place, role)
+            if at is not None:
+                found.append(Related(history, "edited", at, at))
+            elif _speaks_for(history, asked, place.hashes):
+                left.append(history)
+        if left:
+            root, new = _root(asked, place.hashes), self.hashed(asked, place)
+            for history in left:
+                related = Related(history, *_relation(history.hashes, new, named=asked.named))
+                # Agents that work in parallel may begin with the same tool calls: their first messages are no edits.
+                apart = related.relation == "edited" and history.root != root and not asked.named
+                if related.relation != "other" and not (apart and related.alike - related.at < _ALIKE_BEHIND):
+                    found.append(related)
         return sorted(found, key=lambda each: (-each.alike, -each.history.number))
+
+    def _rewritten_at(self, history: History, asked: Asked, place: Place, role: Role) -> int | None:
+        """Return the position of the only message of a conversation, if a request has another one and goes on.
+
+        Nothing is the same then but the names: it has to be the only conversation that has them, of the same agent.
+        """
+        last, messages = len(history.hashes) - 1, asked.messages
+        if not _may_be_rewritten(history, asked) or history.role != role:
+            return None
+        if len(self._by_key.get(("conversation", asked.owner), ())) != 1:
+            return None
+        alike = all(_digest_at(at, asked, place.hashes) == history.hashes[at] for at in range(last))
+        if not alike or _digest_at(last, asked, place.hashes) == history.hashes[last]:
+            return None
+        instructs, by_model = asked.facet.is_instruction, asked.facet.by_model
+        only = all(map(instructs, messages[:last])) and not instructs(messages[last])
+        return last if only and by_model(messages[last + 1]) else None
 
     def hashed(self, asked: Asked, place: Place) -> array[int]:
         """Return the hashes of all messages of a request."""
-        known = place.hashes
-        return array("q", [known[at] if at in known else digest(each) for at, each in enumerate(asked.messages)])
+        return array("q", [_digest_at(at, asked, place.hashes) for at in range(len(asked.messages))])
 
     def begin(self, asked: Asked, place: Place, role: Role) -> History:
         """Add a conversation."""
         self._count += 1
-        root = _root(asked, place.hashes)
-        history = self._known[self._count] = History(self._count, root, role, asked.trace)
+        history = History(self._count, _root(asked, place.hashes), role, asked.trace)
+        self.hashed(asked, place)  # raises if a message is unreadable
+        self._known[self._count] = history
         self.extend(history, asked, place, 0)
         return history
 
@@ -203,15 +255,15 @@ class Conversations:
             place: Its place.
             start: The number of messages that are known already; those behind are hashed.
         """
-        hashes, known, messages = history.hashes, place.hashes, asked.messages
+        hashes, known = history.hashes, place.hashes
+        new = [_digest_at(at, asked, known) for at in range(start, len(asked.messages))]
         before = len(hashes)
         if not start:
             history.root = _root(asked, known)
         del hashes[start:]
-        for at in range(start, len(messages)):
-            found = known.get(at)
-            hashes.append(digest(messages[at]) if found is None else found)
-        self._messages += len(hashes) - before
+        hashes.extend(new)
+        if history.number in self._known:
+            self._messages += len(hashes) - before
         history.trace = asked.trace
         if history.number in self._known:
             self._index(history, asked)
@@ -254,6 +306,11 @@ class Conversations:
                 return
             self.drop(oldest)
 
+    @staticmethod
+    def anew(history: History) -> None:
+        """Forget the calls of a conversation whose prefix is another one from now on."""
+        history.gaps, history.seen, history.began = (), 1, 0.0
+
     def drop(self, history: History) -> None:
         """Forget a conversation."""
         if self._known.pop(history.number, None) is not None:
@@ -274,41 +331,64 @@ class Conversations:
             gap = max(0.0, at - history.began)
             history.gaps = (*history.gaps[1 - _GAPS :], gap)
             history.seen = history.seen + 1 if gap <= history.lifetime else 1
-        history.began = max(history.began, at)
-        history.answered = max(history.answered, answered)
+        history.began = min(max(history.began, at), answered)  # the clock may have been ahead
+        history.answered = answered
         history.lifetime = lifetime
+
+
+def _digest_at(at: int, asked: Asked, hashes: dict[int, int]) -> int:
+    """Return the hash of a message, which is computed once."""
+    found = hashes.get(at)
+    if found is None:
+        found = hashes[at] = digest(asked.messages[at])
+    return found
 
 
 def _root(asked: Asked, hashes: dict[int, int]) -> int:
     """Return the hash of the first message that is no instruction (an instruction may contain the time).
 
-    Conversations with names of their own are told apart, also if they begin alike.
+    Conversations, agents, users and tenants with names of their own are told apart, also if they begin alike.
     """
     instructs: Callable[[Any], bool] = asked.facet.is_instruction
     for at, message in enumerate(asked.messages[:3]):
         if not instructs(message):
-            found = hashes.get(at)
-            if found is None:
-                found = hashes[at] = digest(message)
-            return found if asked.conversation is None else hash((found, asked.conversation))
-    return 0
+            return hash((_digest_at(at, asked, hashes), asked.owner))
+    return hash(asked.owner)
 
 
 def _shared_keys(root: int, asked: Asked) -> tuple[object, ...]:
     """Return the keys by which the conversations are found that a request may have changed."""
     keys: tuple[object, ...] = (("root", root),)
     if asked.trace:
-        keys = (*keys, ("trace", asked.trace))
-    return keys if asked.conversation is None else (*keys, ("conversation", asked.conversation))
+        keys = (*keys, ("trace", asked.trace, asked.owner))
+    return (*keys, ("conversation", asked.owner)) if asked.named else keys
 
 
-def _relation(old: array[int], new: array[int], *, ours: bool) -> tuple[Relation, int, int]:
+def _may_be_rewritten(history: History, asked: Asked) -> bool:
+    """Return True if a conversation has one message, beside instructions, and a request of the same id more."""
+    return asked.named and 0 < len(history.hashes) <= min(3, len(asked.messages) - 1)
+
+
+def _speaks_for(history: History, asked: Asked, hashes: dict[int, int]) -> bool:
+    """Return True if a request may follow a conversation, by a few of its messages: it may still be another one."""
+    old, count = history.hashes, len(asked.messages)
+    if not old or not count:
+        return False
+    if len(old) <= count and _digest_at(len(old) - 1, asked, hashes) == old[-1]:
+        return True
+    if asked.named and 2 * count <= len(old) and _digest_at(0, asked, hashes) == old[0]:
+        return True
+    last = range(max(0, count - _LAST), count)
+    return any(_digest_at(at, asked, hashes) == old[-1] for at in last)
+
+
+def _relation(old: array[int], new: array[int], *, named: bool) -> tuple[Relation, int, int]:
     """Compare the messages of a request with those of an earlier one.
 
     Args:
         old: The hashes of the earlier messages.
         new: Those of the later ones.
-        ours: True if both have the same conversation id or trace.
+        named: True if both have the same conversation id.
 
     Returns:
         The relation, the position of the first message that differs, and the number of messages that are alike.
@@ -317,15 +397,15 @@ def _relation(old: array[int], new: array[int], *, ours: bool) -> tuple[Relation
     at = next((at for at in range(most) if old[at] != new[at]), most)
     if at == len(old):
         return "continues", at, at
-    behind = sum(old[place] == new[place] for place in range(at + 1, most))
-    longer = len(new) > len(old)
-    if len(new) >= len(old) and (behind or (at and longer and ours and at == len(old) - 1)):
-        return "edited", at, at + behind
+    if len(new) >= len(old) and old[-1] == new[len(old) - 1]:
+        behind = sum(old[place] == new[place] for place in range(at + 1, most))
+        if behind >= _BEHIND and 2 * behind >= len(old) - at - 1:
+            return "edited", at, at + behind
     if at < len(new):
         kept = _kept_elsewhere(old, new)
         if kept:
             return "compacted", at, kept
-        if ours and 0 < at <= _BEGINNING and 2 * len(new) <= len(old):
+        if named and 0 < at <= _BEGINNING and 2 * len(new) <= len(old):
             return "compacted", at, at
     return "other", at, 0
 

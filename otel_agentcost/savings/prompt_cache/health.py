@@ -27,8 +27,15 @@ from otel_agentcost.savings.prompt_cache.breaks import (
     message_cause,
     role_cause,
 )
-from otel_agentcost.savings.prompt_cache.conversations import Asked, Conversations, History, Place
-from otel_agentcost.savings.prompt_cache.segments import MARKS, Role, is_marked_in_messages, role_of
+from otel_agentcost.savings.prompt_cache.conversations import Asked, Conversations, History, Place, Related
+from otel_agentcost.savings.prompt_cache.segments import (
+    MARKS,
+    Role,
+    Unreadable,
+    is_cleared,
+    is_marked_in_messages,
+    role_of,
+)
 from otel_agentcost.wire.fields import fields, get
 from otel_agentcost.wire.format import ModelRequest
 from otel_agentcost.wire.no_facets import NO_CONVERSATION
@@ -37,6 +44,8 @@ SMALLEST: Final = 512
 """No provider caches a shorter prompt, in tokens."""
 
 _HOUR: Final = 3600.0
+_NEAR_THE_END: Final = 8
+"""Messages that are hashed again if a little less was read than was cached."""
 
 
 class _Call(NamedTuple):
@@ -54,6 +63,12 @@ class _Call(NamedTuple):
     @property
     def body(self) -> Any:
         return self.request.call.body
+
+
+class _Found(NamedTuple):
+    """The end of a search: the conversation that a call goes on with is known."""
+
+    miss: Miss | None
 
 
 class PromptCacheHealth:
@@ -114,7 +129,10 @@ class PromptCacheHealth:
             request, asked, _model(request), tokens, usage, answer.response_id if stored else None, at, self._clock()
         )
         with self._lock:
-            return self._take(call)
+            try:
+                return self._take(call)
+            except Unreadable:
+                return None
 
     def _take(self, call: _Call) -> Miss | None:
         conversations, read = self._conversations, call.tokens.cache_read
@@ -133,33 +151,60 @@ class PromptCacheHealth:
         return self._look_closer(call, place)
 
     def _go_on(self, history: History, call: _Call, place: Place) -> None:
-        """Note a call that has read what was cached: what it repeats is unchanged, then."""
-        if history.established and history.established <= call.tokens.cache_read:
-            self._note(history, call, place, place.start)
-            return
-        history.role = role_of(call.body, call.model, afresh=True)
-        self._note(history, call, place, 0)
+        """Note a call that has read what was cached: what it repeats is unchanged, then.
+
+        If it has read a little less, something near the end has changed. Where nothing is cached, its tools and its
+        system prompt are looked at, too: what waits for a cache wants to know whether they stay.
+        """
+        before, read, start = history.established, call.tokens.cache_read, place.start
+        if not before or before > read:
+            role = role_of(call.body, call.model, afresh=not before)
+            if not role.is_like(history.role):
+                self._conversations.anew(history)
+            history.role = role
+        if not before and read + call.tokens.cache_write:
+            start = 0
+        elif before > read:
+            start = max(0, start - _NEAR_THE_END)
+        self._note(history, call, place, start)
 
     def _note(self, history: History, call: _Call, place: Place, start: int) -> None:
         tokens = call.tokens
-        history.established = tokens.cache_read + tokens.cache_write
-        history.input = tokens.input
         history.answer = call.answer
         self._conversations.extend(history, call.asked, place, start)
+        history.established = tokens.cache_read + tokens.cache_write
+        history.input = tokens.input
         self._conversations.noted(history, call.at, call.now, _lifetime(history, call))
         self._conversations.forget(call.now)
 
     def _look_closer(self, call: _Call, place: Place) -> Miss | None:
         """Find out which conversation a call goes on with that did not read what was cached, and what has changed."""
-        related = self._conversations.related(call.asked, place)
-        if not related and not self._is_of_use(call):
+        candidates = self._conversations.candidates(call.asked, place)
+        if not candidates and not self._is_of_use(call):
             return None
-        role = role_of(call.body, call.model, afresh=bool(related))
+        role = role_of(call.body, call.model)
+        likely = [history for history in candidates if not is_other_role(history.role, role)]
+        if _is_silent(call) and any(_is_unread(history, call) for history in likely if history in place.histories):
+            return Miss("unreported", "", 0)
+        related = self._conversations.related(call.asked, place, likely, role)
+        if related:
+            role = role_of(call.body, call.model, afresh=True)
+            if not role.marked and any(each.history.role.marked for each in related):
+                role = role._replace(marked=is_marked_in_messages(fields(call.body)))
+        found = self._missed_of(related, role, call, place)
+        if found is not None:
+            return found.miss
+        if self._is_of_use(call):
+            self._note(self._conversations.begin(call.asked, place, role), call, place, 0)
+        return None
+
+    def _missed_of(self, related: list[Related], role: Role, call: _Call, place: Place) -> _Found | None:
+        """Return what was missed of the first conversation that a call goes on with; None if it goes on with none."""
         count = len(call.asked.messages)
         for each in related:  # nothing before the messages has changed
             history = each.history
             if each.relation == "continues" and history.role == role:
-                return self._missed(history, None, role, call, place)
+                return _Found(self._missed(history, None, role, call, place))
         for each in related:
             history = each.history
             longer = each.relation != "continues" or count > len(history.hashes) or call.asked.previous is not None
@@ -170,9 +215,7 @@ class PromptCacheHealth:
                 cause = _edit(call, history, each.at)
             elif each.relation == "compacted":
                 cause = Cause("compacted")
-            return self._missed(history, cause, role, call, place)
-        if self._is_of_use(call):
-            self._note(self._conversations.begin(call.asked, place, role), call, place, 0)
+            return _Found(self._missed(history, cause, role, call, place))
         return None
 
     def _is_of_use(self, call: _Call) -> bool:
@@ -188,6 +231,8 @@ class PromptCacheHealth:
             call: The call.
             place: Its place.
         """
+        if history.answered > call.now:  # the clock was ahead
+            history.began, history.answered = min(history.began, call.now), call.now
         if call.at < history.answered and is_short(history.established, call.tokens.cache_read):
             return None  # it began before the answer that has cached the prefix
         miss = _miss(history, cause, call)
@@ -198,6 +243,8 @@ class PromptCacheHealth:
         elif role != history.role and not history.changed:  # both may go on: a second one is kept, once
             history = self._conversations.begin(call.asked, place, role)
             history.changed = True
+        if cause is not None:
+            self._conversations.anew(history)
         history.role = role
         self._note(history, call, place, 0)
         return miss
@@ -205,7 +252,9 @@ class PromptCacheHealth:
     # --- before a call ---
 
     def prefix(self, request: ModelRequest, who: Mapping[str, str], trace: int, at: float) -> Prefix | None:
-        """Return the prefix that a request repeats, if a call before has had it. Changes nothing.
+        """Return the prefix that a request repeats, if the call before has had it. Changes nothing.
+
+        The tools, the system prompt and the parameters that are part of it are the same, too.
 
         Args:
             request: The request, before it is sent.
@@ -220,14 +269,20 @@ class PromptCacheHealth:
             return None
         model = _model(request)
         with self._lock:
-            place = self._conversations.place(asked)
+            try:
+                place = self._conversations.place(asked)
+            except Unreadable:
+                return None
             same = [history for history in place.histories if history.role.model == model]
+            if same:
+                role = role_of(request.call.body, model, afresh=True)
+                same = [history for history in same if role.is_like(history.role)]
             if not same:
                 return None
-            history = max(same, key=lambda each: each.answered)
-            since = max(0.0, at - history.began)
-            seen = history.seen if since <= history.lifetime else 0
-            return Prefix(history.input, history.established, seen, history.gaps, since)
+            last = max(same, key=lambda each: each.answered)
+            since = max(0.0, at - last.began)
+            seen = last.seen if since <= last.lifetime else 0
+            return Prefix(last.input, last.established, seen, last.gaps, since, last.number)
 
 
 def _asked(request: ModelRequest, who: Mapping[str, str], trace: int) -> Asked | None:
@@ -235,12 +290,15 @@ def _asked(request: ModelRequest, who: Mapping[str, str], trace: int) -> Asked |
     facet, body = request.format.conversation, request.call.body
     if facet is None or facet is NO_CONVERSATION or body is None:
         return None
-    named = who.get(semconv.CONVERSATION) if who else None
-    conversation = None if named is None else f"{named}\0{who.get(semconv.AGENT, '')}"
+    owner, named = 0, False
+    if who:
+        find, conversation = who.get, who.get(semconv.CONVERSATION)
+        owner = hash((conversation, find(semconv.AGENT), find(semconv.USER), find(semconv.TENANT)))
+        named = conversation is not None
     if facet.continues(body):
         previous = get(body, "previous_response_id")
-        return Asked(facet, (), conversation, trace, previous) if isinstance(previous, str) else None
-    return Asked(facet, facet.messages(body), conversation, trace)
+        return Asked(facet, (), owner, named, trace, previous) if isinstance(previous, str) else None
+    return Asked(facet, facet.messages(body), owner, named, trace)
 
 
 def _model(request: ModelRequest) -> str:
@@ -259,7 +317,7 @@ def _lifetime(history: History, call: _Call) -> float:
 
 def _edit(call: _Call, history: History, at: int) -> Cause | None:
     """Return the cause if message `at` differs: it was changed, or the history was shortened in its place."""
-    if call.tokens.input < history.input:
+    if call.tokens.input < history.input or is_cleared(call.asked.messages[at]):
         return Cause("compacted")
     body = call.body
     known = fields(body)
@@ -268,12 +326,21 @@ def _edit(call: _Call, history: History, at: int) -> Cause | None:
     return message_cause(at, instruction=call.asked.facet.is_instruction(call.asked.messages[at]))
 
 
+def _is_silent(call: _Call) -> bool:
+    """Return True if an answer does not say how many tokens were cached, as others of its kind do."""
+    return not call.tokens.cache_read + call.tokens.cache_write and call.usage.silent
+
+
+def _is_unread(history: History, call: _Call) -> bool:
+    return call.at >= history.answered and is_short(history.established, call.tokens.cache_read)
+
+
 def _miss(history: History, cause: Cause | None, call: _Call) -> Miss | None:
     """Return what was lost; None if too little was."""
     tokens = call.tokens
     if not is_short(history.established, tokens.cache_read):
         return None
-    if not tokens.cache_read + tokens.cache_write and call.usage.silent:
+    if _is_silent(call):
         return Miss("unreported", "", 0)
     lost = min(history.established, tokens.input) - tokens.cache_read
     if call.at - history.began > history.lifetime:

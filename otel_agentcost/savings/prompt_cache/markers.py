@@ -2,19 +2,22 @@
 
 Writing to the cache costs more than sending a prompt fresh. So a prompt of Anthropic's models is marked only if the
 application marks nothing itself, two calls before have had the same beginning, each within the time to live, and it is
-clearly longer than the model's minimum. What the marks have saved, net of the writes, is counted from the usage of the
-answers; an agent with which they lose money over a row of calls gets no more. OpenAI's prompts get a key by which calls
-of one conversation come to the same cache, which costs nothing.
+clearly longer than the model's minimum. Of the calls that a conversation makes in parallel, one is marked: the others
+cannot read yet what it writes. What the marks have saved, net of the writes, is counted from the usage of the answers.
+A conversation, or an agent, with which they lose money over a row of calls gets no more. OpenAI's prompts get a key by
+which calls of one conversation come to the same cache, which costs nothing.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, cast
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
 
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.call import Answer, Call
@@ -44,29 +47,40 @@ _SAFE: Final = 0.9
 _CALLS: Final = 20
 """Calls after which marks that have lost money are given up."""
 _REFUSALS: Final = 3
+"""Marked calls in a row that have failed, after which there are no more."""
+_SEEN: Final = 2
+"""Calls before that have to have had the same beginning."""
+_NAMES: Final = ("cache_control", "cachepoint", "cache_point", "prompt caching")
+"""How a refusal names what it does not take."""
 _DEEPEST: Final = 8
 _MARKABLE: Final = frozenset({"text", "tool_result", "image", "document"})
 _AGENTS: Final = 1_024
 
 
+_Group = tuple[str, str]
+"""The provider and model, and the name of the agent or conversation."""
+
+
 class _Marked(NamedTuple):
     """A call that was marked."""
 
-    agent: tuple[str, str]
-    """Whose marks are judged together: the provider and model, and the agent or conversation."""
+    groups: tuple[_Group, ...]
+    """Whose marks are judged together: those of the conversation, if it has a name, and those of the agent."""
+    place: tuple[str, str]
+    """The provider and model, and the address."""
+    conversation: int
 
 
 class _Account:
-    """The savings of one agent's marks over the latest calls."""
+    """The savings of one group's marks over the latest calls."""
 
-    __slots__ = ("calls", "net", "refused", "stopped")
+    __slots__ = ("calls", "net", "refused")
 
     def __init__(self) -> None:
         self.calls = 0
         self.net = money.ZERO
         self.refused = 0
-        """Marked calls in a row that the provider has refused, for whatever reason."""
-        self.stopped = False
+        """Marked calls in a row that have failed, for whatever reason."""
 
 
 class PromptCacheMarkers:
@@ -85,9 +99,21 @@ class PromptCacheMarkers:
         self._watch = watch
         self._book = book
         self._saved = saved
-        self._accounts: dict[tuple[str, str], _Account] = {}
+        self._accounts: dict[_Group, _Account] = {}
+        self._stopped = set[_Group]()
+        self._refusing = set[tuple[str, str]]()
+        self._taking = set[tuple[str, str]]()
+        """The places that have answered a marked call."""
         self._marked: WeakKeyDictionary[Record, _Marked] = WeakKeyDictionary()
+        self._in_flight: WeakValueDictionary[object, Record] = WeakValueDictionary()
+        """By conversation, and by place until it has answered one: the marked call that is not answered yet."""
         self._net = self._counted = money.ZERO
+        self._lock = threading.Lock()
+        _all_markers.add(self)
+
+    def after_fork(self) -> None:
+        """Replace the lock, which a thread of the parent may hold."""
+        self._lock = threading.Lock()
 
     def edit(self, request: ModelRequest, record: Record, at: float, takes: Callable[[str], bool]) -> Edit | None:
         """Return the change of one request; None if its prompt is not to be marked."""
@@ -98,18 +124,20 @@ class PromptCacheMarkers:
         if "claude" in (call.model or "") and found.marked:
             return self._marks(request, record, at, takes, found)
         if target.provider in ("openai", "azure.ai.openai") and target.known and not found.marked:
-            return _keyed(request, record, found)
+            edit = _keyed(request, record, found)
+            trace = record.span.get_span_context().trace_id
+            goes_on = edit is not None and self._watch.prefix(request, record.attribution, trace, at) is not None
+            return edit if goes_on else None
         return None
 
     def _marks(
         self, request: ModelRequest, record: Record, at: float, takes: Callable[[str], bool], found: Rule
     ) -> Edit | None:
         provider, known = request.endpoint.provider, request.endpoint.known
-        if not known and provider != "aws.bedrock":  # a server of another maker may refuse them
+        if not (found.named if provider == "aws.bedrock" else known):  # a server of another maker may refuse them
             return None
-        agent = _agent_of(request, record)
-        account = self._accounts.get(agent)
-        if account is not None and account.stopped:
+        groups, where = _groups_of(request, record), _place_of(request)
+        if not self._are_allowed(groups, where):
             return None
         trace = record.span.get_span_context().trace_id
         prefix = self._watch.prefix(request, record.attribution, trace, at)
@@ -117,7 +145,9 @@ class PromptCacheMarkers:
             return None
         longer = found.long and takes(_CACHE_POINT_TTL)
         lifetime = lifetime_for(prefix, long=longer)
-        if lifetime is None or _has_marks(request.call.body, 0):
+        if lifetime == _SHORT and prefix.seen < _SEEN:
+            return None
+        if lifetime is None or _has_marks(request.call.body, 0) or not self._is_alone(record, prefix, where):
             return None
         written = "5m" if lifetime == _SHORT else "1h"
 
@@ -129,31 +159,64 @@ class PromptCacheMarkers:
             return _with_block(body, written)
 
         def applied() -> None:
-            self._marked[record] = _Marked(agent)
+            self._marked[record] = _Marked(groups, where, prefix.conversation)
             record.span.set_attribute(semconv.CACHE_MARKER, written)
 
         return Edit(marked, applied=applied)
 
-    def settled(self, request: ModelRequest, record: Record, at: float, answer: Answer, cost: Cost) -> None:
+    def _are_allowed(self, groups: tuple[_Group, ...], place: tuple[str, str]) -> bool:
+        """Return True if nothing was stopped for these calls."""
+        return place not in self._refusing and len(self._stopped) < _AGENTS and self._stopped.isdisjoint(groups)
+
+    def _is_alone(self, record: Record, prefix: Prefix, place: tuple[str, str]) -> bool:
+        """Return True if no other marked call waits for its answer: it could not read what this one writes.
+
+        Until a place has answered one, there is one for all conversations: its refusal is to be the last.
+        """
+        with self._lock:
+            keys = [prefix.conversation] if place in self._taking else [prefix.conversation, place]
+            if any(each in self._in_flight for each in keys):
+                return False
+            for each in keys:
+                self._in_flight[each] = record
+            return True
+
+    def settled(
+        self, request: ModelRequest, record: Record, at: float, answer: Answer, cost: Cost, refused: str | None
+    ) -> None:
         """Take in what a call has cost, and count what its marks have saved."""
         trace = record.span.get_span_context().trace_id
         self._watch.answered(request, record.attribution, trace, answer, at)
         marked = self._marked.pop(record, None)
         if marked is None:
             return
-        if answer.usage is None and answer.missing is None:
-            self._refused(marked.agent)
-            return
+        with self._lock:
+            self._answered(marked, record, answer, refused)
         net = self._net_of(request, answer, cost, at)
         if net is None:
             return
         record.span.set_attribute(semconv.CACHE_MARKER_NET, money.to_float(net))
-        self._judge(marked.agent, net)
-        # A counter cannot go down: writes that cost more are earned back before anything counts as saved.
-        self._net = money.add(self._net, net)
-        if self._net > self._counted:
-            more, self._counted = money.subtract(self._net, self._counted), self._net
+        more = money.ZERO
+        with self._lock:
+            for group in marked.groups:
+                self._judge(group, net)
+            # A counter cannot go down: writes that cost more are earned back before anything counts as saved.
+            self._net = money.add(self._net, net)
+            if self._net > self._counted:
+                more, self._counted = money.subtract(self._net, self._counted), self._net
+        if more:
             self._saved(more, request.call, request.endpoint.provider, answer.model)
+
+    def _answered(self, marked: _Marked, record: Record, answer: Answer, refused: str | None) -> None:
+        for each in (marked.conversation, marked.place):
+            if self._in_flight.get(each) is record:
+                del self._in_flight[each]
+        if refused is not None and _is_of_marks(refused):
+            self._refuse(marked.place)
+        elif answer.usage is not None:
+            self._taking.add(marked.place)
+        elif answer.missing is None:
+            self._failed(marked.groups)
 
     def _net_of(self, request: ModelRequest, answer: Answer, cost: Cost, at: float) -> Decimal | None:
         """Return what the call would have cost more without a cache; negative if less. None if it is not known."""
@@ -180,43 +243,64 @@ class PromptCacheMarkers:
             return None
         return money.subtract(without.usd, cost.usd)
 
-    def _account(self, agent: tuple[str, str]) -> _Account:
-        account = self._accounts.get(agent)
+    def _account(self, group: _Group) -> _Account:
+        account = self._accounts.get(group)
         if account is None:
             if len(self._accounts) >= _AGENTS:
-                self._accounts.clear()
-            account = self._accounts[agent] = _Account()
+                self._accounts.pop(next(iter(self._accounts)))
+            account = self._accounts[group] = _Account()
         return account
 
-    def _refused(self, agent: tuple[str, str]) -> None:
-        """Stop marking for an agent whose marked calls are refused, in case it is because of the marks."""
-        account = self._account(agent)
-        account.refused += 1
-        if account.refused >= _REFUSALS:
-            account.stopped = True
-            warn_once(
-                f"prompt cache marks refused: {agent}",
-                f"otel-agentcost: prompts of {agent[1] or 'calls without an agent'} to {agent[0]} are no longer marked "
-                f"for the prompt cache, because {account.refused} marked calls in a row were refused.",
-            )
+    def _stop(self, group: _Group, why: str) -> None:
+        self._stopped.add(group)
+        self._accounts.pop(group, None)
+        warn_once(
+            f"prompt cache marks stopped: {group}",
+            f"otel-agentcost: prompts of {group[1] or 'calls without an agent'} to {group[0]} are no longer marked for "
+            f"the prompt cache: {why}.",
+        )
 
-    def _judge(self, agent: tuple[str, str], net: Decimal) -> None:
-        """Stop marking for an agent whose last calls with marks have cost more than without."""
-        account = self._account(agent)
+    def _refuse(self, place: tuple[str, str]) -> None:
+        """Stop marking where a marked call was refused."""
+        self._refusing.add(place)
+        warn_once(
+            f"prompt cache marks refused: {place}",
+            f"otel-agentcost: a call to {place[0]} that was marked for the prompt cache was refused. Its prompts are "
+            "no longer marked.",
+        )
+
+    def _failed(self, groups: tuple[_Group, ...]) -> None:
+        """Stop marking for a group whose marked calls fail, in case it is because of the marks."""
+        for group in groups:
+            account = self._account(group)
+            account.refused += 1
+            if account.refused >= _REFUSALS:
+                self._stop(group, f"{account.refused} marked calls in a row have failed")
+
+    def _judge(self, group: _Group, net: Decimal) -> None:
+        """Stop marking for a group whose last calls with marks have cost more than without."""
+        account = self._account(group)
         account.refused = 0
         account.calls += 1
         account.net = money.add(account.net, net)
         if account.calls < _CALLS:
             return
         if account.net < 0:
-            account.stopped = True
-            warn_once(
-                f"prompt cache marks stopped: {agent}",
-                f"otel-agentcost: prompts of {agent[1] or 'calls without an agent'} to {agent[0]} are no longer marked "
-                f"for the prompt cache: over {account.calls} calls, it cost {-account.net:.4f} US dollars more than it "
-                "saved.",
-            )
+            lost = f"it cost {-account.net:.4f} US dollars more than it saved"
+            self._stop(group, f"over {account.calls} calls, {lost}")
         account.calls, account.net = 0, money.ZERO
+
+
+_all_markers: Final[WeakSet[PromptCacheMarkers]] = WeakSet()
+
+
+def _after_fork() -> None:
+    for each in list(_all_markers):
+        each.after_fork()
+
+
+if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows, where nothing forks
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 # --- when ---
@@ -239,10 +323,23 @@ def lifetime_for(prefix: Prefix, *, long: bool) -> float | None:
     return None
 
 
-def _agent_of(request: ModelRequest, record: Record) -> tuple[str, str]:
-    who = record.attribution
-    name = who.get(semconv.AGENT) or who.get(semconv.CONVERSATION) or ""
-    return f"{request.endpoint.provider}/{request.call.model}", name
+def _place_of(request: ModelRequest) -> tuple[str, str]:
+    return f"{request.endpoint.provider}/{request.call.model}", request.endpoint.base_url
+
+
+def _groups_of(request: ModelRequest, record: Record) -> tuple[_Group, ...]:
+    """Return the groups of calls whose marks are judged together: those of the agent, and of the conversation."""
+    model, who = _place_of(request)[0], record.attribution
+    agent, conversation = who.get(semconv.AGENT, ""), who.get(semconv.CONVERSATION)
+    if not conversation:
+        return ((model, agent),)
+    return (model, agent), (model, f"{agent} in {conversation}" if agent else conversation)
+
+
+def _is_of_marks(refused: str) -> bool:
+    """Return True if a call was refused in a way that marks may cause."""
+    words = refused.lower()
+    return words.startswith("400") or any(each in words for each in _NAMES)
 
 
 def _has_marks(value: Any, depth: int) -> bool:
@@ -323,8 +420,8 @@ def _keyed(request: ModelRequest, record: Record, found: Rule) -> Edit | None:
     def applied() -> None:
         record.span.set_attribute(semconv.CACHE_MARKER, "key")
 
-    def keyed(body: dict[str, Any], path: str) -> dict[str, Any]:
-        del path
-        return {**body, "prompt_cache_key": key}
+    def keyed(body: dict[str, Any], path: str) -> dict[str, Any] | None:
+        is_compaction = path.partition("?")[0].rstrip("/").endswith("/compact")
+        return None if is_compaction else {**body, "prompt_cache_key": key}
 
     return Edit(keyed, applied=applied)

@@ -31,6 +31,8 @@ class Rule(NamedTuple):
     """Blocks before a mark among which an earlier one is looked for; None if there is no such limit."""
     long: bool
     """True if a longer lifetime can be bought."""
+    named: bool = False
+    """True if the provider names the model among those that it caches, where it does not cache all of its kind."""
 
 
 _NONE: Final = Rule(None, LIFETIME, marked=False, markers=None, lookback=None, long=False)
@@ -54,6 +56,7 @@ def rule(provider: str, model: str | None) -> Rule | None:
                 markers=row.get("markers"),
                 lookback=row.get("lookback"),
                 long=row.get("long", False),
+                named=row.get("named", False),
             )
     return None
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
+from weakref import WeakKeyDictionary
 
 from otel_agentcost.core import semconv
 from otel_agentcost.core.cache_store import CacheStore, scope_of
 from otel_agentcost.core.call import Answer
 from otel_agentcost.diagnostics import report
 from otel_agentcost.guard import executor
-from otel_agentcost.savings.responses import eligibility, entries, keys
+from otel_agentcost.savings.responses import clients, eligibility, entries, keys
 from otel_agentcost.savings.responses.eligibility import Sampling
 from otel_agentcost.savings.responses.entries import Entry
 from otel_agentcost.savings.responses.exchange import Exchange
@@ -30,6 +32,8 @@ _T = TypeVar("_T")
 
 LONGEST_WAIT: Final = 30.0
 """Seconds that a call waits for an identical one, at most."""
+UNKNOWN_LIMIT: Final = 5.0
+"""Seconds that a call waits whose own time limit is not known."""
 CLAIM: Final = 60.0
 """Seconds for which a claim in a shared store holds if its owner has crashed."""
 _PAUSES: Final = (0.01, 0.02, 0.05, 0.1)
@@ -92,6 +96,7 @@ class ResponseCache:
         self._policy = policy
         self._clock = clock
         self._flights = Flights()
+        self._sent_by: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
         self._process = process
         self.largest = policy.largest
 
@@ -164,6 +169,9 @@ class ResponseCache:
         text = keys.canonical(call.body, name)
         if text is None or eligibility.refers_elsewhere(text):
             return None
+        asks = clients.who_asks(client)
+        if asks is None:
+            return None  # it may send by itself: an answer could not be served without a request
         scope = self._scope(who)
         asked = (
             policy.version,
@@ -175,10 +183,14 @@ class ResponseCache:
             type(client).__module__,
             call.model,
             call.stream,
+            asks,
             None if semconv.TENANT in who or semconv.USER in who else _said_of_users(call.body),
         )
         host = urlsplit(target.base_url).netloc
         exchange = Exchange(self, keys.key_of(scope, asked, text), scope, call.operation, host, streamed=call.stream)
+        exchange.remember = partial(self._remember, client)
+        with suppress(TypeError):  # a client that cannot be remembered
+            exchange.asked_by = self._sent_by.get(client)
         if self._shadow is not None:
             exchange.rehearse = self._shadow.begin(request, (scope, *asked), who)
         return exchange
@@ -186,6 +198,10 @@ class ResponseCache:
     def _scope(self, who: Mapping[str, str]) -> str:
         """Return whose the request is: the tenant's, else the user's, else this process's alone."""
         return scope_of(who.get(semconv.TENANT), who.get(semconv.USER), self._process())
+
+    def _remember(self, client: Any, who: str) -> None:
+        with suppress(TypeError):
+            self._sent_by[client] = who
 
     def _find(self, wanted: Exchange) -> bool:
         """Look into the store. Returns True if it has the answer."""
@@ -195,17 +211,19 @@ class ResponseCache:
         if stored is None or entry is None:
             return False
         wanted.found(entry, now - stored.at)
-        return True
+        return wanted.has_answer
 
     # --- waiting for an identical call ---
 
     def _steps(self, wanted: Exchange, seconds: float) -> Iterator[_Pause | _Wait]:
         """Yield what to wait for, until the call has an answer or is to be made."""
-        flight = Flight()
+        if wanted.streamed:
+            return  # it is read when the application likes, or never: nobody waits for it
+        flight = Flight(wanted.runner)
         there = self._flights.join(wanted.key, flight)
         if there is not flight:
             seconds = min(seconds, there.ends_in(LONGEST_WAIT))
-            if seconds > 0 and not there.is_own():
+            if seconds > 0 and not there.is_of(wanted.runner):
                 yield _Wait(there, seconds)
             return
         wanted.land = lambda entry: self._flights.land(wanted.key, flight, entry)
@@ -229,6 +247,13 @@ class ResponseCache:
     def may_keep(self, exchange: Exchange, answer: Answer, body: bytes) -> bool:
         """Return True if an answer may be kept."""
         return eligibility.no_answer(answer, body, exchange.operation, tool_calls=self._policy.tool_calls) is None
+
+    def let_go(self, exchange: Exchange) -> None:
+        """Let those go on that wait for an exchange, without an entry."""
+        if self._store.blocking and event_loops.running() is not None:
+            executor.submit(lambda: self._release(exchange))
+        else:
+            self._release(exchange)
 
     def ended(self, exchange: Exchange, entry: Entry | None) -> None:
         """Keep an entry, and let those go on that wait for it."""
@@ -281,7 +306,7 @@ def _said_of_users(body: Mapping[str, Any]) -> str:
 
 
 def _seconds(limit: float | None) -> float:
-    return LONGEST_WAIT if limit is None else min(limit, LONGEST_WAIT)
+    return UNKNOWN_LIMIT if limit is None else min(limit, LONGEST_WAIT)
 
 
 async def _sleep(seconds: float) -> None:

@@ -45,8 +45,10 @@ _STATE: Final = (
     "container",
     "conversation",
     "conversation_id",
+    "preset",
     "previous_response_id",
     "prompt",
+    "promptVariables",
     "session_id",
     "thread_id",
 )
@@ -56,20 +58,33 @@ _SERVER_TOOLS: Final = (
     "connectors",
     "data_sources",
     "enable_search",
+    "enable_web_search",
     "mcp_servers",
     "plugins",
     "search_parameters",
+    "web_search",
     "web_search_options",
 )
 """Fields that let the provider search or run something."""
 
-_SEARCHING: Final = re.compile(r"search|sonar|compound|deep-research|:online", re.IGNORECASE)
-"""Names of models that search by themselves."""
+_SEARCHING: Final = re.compile(r"search|sonar|compound|deep-research|:online|@preset/|^arn:", re.IGNORECASE)
+"""Names of models that search by themselves, and names behind which another model may be later."""
 
 _ELSEWHERE: Final = re.compile(
     r'"(?:file_ids?|fileIds?|file_uri|fileUri|s3Location|gcsUri|vector_store_ids|cachedContent|cached_content)":'
     r'|"(?:url|uri|image_url|imageUrl|video_url|audio_url|file_url)":"(?!data:)'
     r'|"(?:image|document|video)_?[uU]rl":\{"url":"(?!data:)'
+    # any text that is an address as a whole, and names of Amazon's resources
+    r'|(?<!"\$schema":)(?<!"\$id":)"(?:\s|\\[nrt])*(?:(?:[A-Za-z][A-Za-z0-9+.-]*:)?//(?:[^"\s\\]|\\\\)+|arn:(?:[^"\s\\])+)'
+    r'(?:\s|\\[nrt])*"'
+    # ids of anything but tool calls, users and models; a schema says what a field of such a name is, which is an object
+    r'|"(?!(?:tool_call_id|call_id|tool_use_id|toolUseId|toolCallId|function_call_id|user_id|userId|model_id|modelId)")'
+    r'[A-Za-z0-9_-]*(?:_ids?|[a-z]Ids?)":(?!\{|null)'
+    r'|"(?:[A-Za-z0-9_-]*_)?(?:files?|attachments?)":(?!\{|null|\[\])'
+    r'|"(?:[A-Za-z0-9_-]*_)?(?:audio|file|attachment|image|video|document)":'
+    r'\{(?:[^{}"]|"[^"\\]*(?:\\.[^"\\]*)*"(?!:)|"(?!id")[^"\\]*(?:\\.[^"\\]*)*":)*"id":'
+    # a model that searches, a preset, a draft
+    r'|"[^"\s]*:online"|"@preset/|"guardrailVersion":"DRAFT"'
 )
 """Content that is kept elsewhere, and may change there, in the canonical text. Quotes in texts are escaped."""
 
@@ -79,6 +94,11 @@ _FINISHED: Final = frozenset(
 _CALLING: Final = frozenset({"tool_calls", "tool_use", "function_call", "tool_call"})
 
 _REFUSAL: Final = re.compile(rb'"refusal"\s*:\s*"|"type"\s*:\s*"(?:response\.)?refusal|"block_?[rR]eason"\s*:')
+_ERROR: Final = re.compile(
+    rb'"errors?"\s*:(?!\s*(?:null|\[\s*\]))|"type"\s*:\s*"(?:error|response\.failed)"|^event:[ ]?error|:exception-type',
+    re.MULTILINE,
+)
+"""An error in a stream."""
 _TOOL_CALL: Final = re.compile(
     rb'"(?:functionCall|function_call|toolUse|tool_plan)"\s*:\s*\{|"tool_calls"\s*:\s*\[\s*\{'
     rb'|"type"\s*:\s*"(?:tool_use|[a-z_]*_call)"'
@@ -104,7 +124,7 @@ def no_request(request: ModelRequest, sampling: Sampling) -> str | None:
     if call.choices != 1:
         return "it asks for several answers"
     if call.model is None or _SEARCHING.search(call.model) or "perplexity" in request.endpoint.provider:
-        return "its model may search by itself"
+        return "its model may search by itself, or be another one later"
     return _sampled(call, sampling) or _of_body(cast("Mapping[str, Any]", body), name)
 
 
@@ -135,7 +155,8 @@ def _of_body(body: Mapping[str, Any], name: str) -> str | None:
 
 def _of_tools(body: Mapping[str, Any]) -> str | None:
     config = body.get("config")
-    holders: list[Any] = [body, body.get("toolConfig"), config if isinstance(config, Mapping) else None]
+    more = body.get("additionalModelRequestFields")
+    holders: list[Any] = [body, body.get("toolConfig"), more, config if isinstance(config, Mapping) else None]
     for holder in holders:
         tools = cast("Mapping[str, Any]", holder).get("tools") if isinstance(holder, Mapping) else None
         if tools is not None and not (isinstance(tools, (list, tuple)) and all(map(_is_own, cast("list[Any]", tools)))):
@@ -192,7 +213,12 @@ def no_answer(answer: Answer, body: bytes, operation: str, *, tool_calls: bool) 
     allowed = _FINISHED | _CALLING if tool_calls else _FINISHED
     if answer.goes_on or not reasons <= allowed or (not reasons and operation != semconv.EMBEDDINGS):
         return f"it ended with {', '.join(sorted(reasons)) or 'no reason'}"
-    found = {_REFUSAL: "it is a refusal", _PROVIDER_RAN: "a tool of the provider ran", _TOOL_CALL: "it calls a tool"}
+    found = {
+        _ERROR: "it has an error",
+        _REFUSAL: "it is a refusal",
+        _PROVIDER_RAN: "a tool of the provider ran",
+        _TOOL_CALL: "it calls a tool",
+    }
     if tool_calls:
         del found[_TOOL_CALL]
     return next((why for pattern, why in found.items() if pattern.search(body)), None)

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from otel_agentcost.core.recorded import Recorded
 
-_MAGIC: Final = b"aca1"
+_MAGIC: Final = b"aca2"
 """The form of an entry. Another version of this package that writes another form has another one."""
 
 _MOST: Final = 64 * 1024 * 1024
@@ -22,6 +22,8 @@ class Entry(NamedTuple):
     check: str
     """The digest of the request that it answers (`keys.check_of`)."""
     reply: Recorded
+    who: str = ""
+    """The digest of who has asked (`keys.who_of`)."""
 
 
 def packed(entry: Entry) -> bytes:
@@ -30,6 +32,7 @@ def packed(entry: Entry) -> bytes:
     head = {
         "url": entry.url.partition("?")[0],
         "check": entry.check,
+        "who": entry.who,
         "status": reply.status,
         "headers": reply.headers,
         "sizes": [len(chunk) for chunk in reply.chunks],
@@ -60,6 +63,6 @@ def unpacked(value: bytes) -> Entry | None:
             return None
         headers = tuple((str(name), str(said)) for name, said in head["headers"])
         reply = Recorded(int(head["status"]), headers, tuple(chunks), str(head["version"]), str(head["reason"]))
-        return Entry(str(head["url"]), str(head["check"]), reply)
+        return Entry(str(head["url"]), str(head["check"]), reply, str(head["who"]))
     except (zlib.error, ValueError, KeyError, TypeError):
         return None

@@ -11,12 +11,16 @@ from otel_agentcost.core.call import Answer
 from otel_agentcost.core.recorded import NotReplayed, Recorded, Sent
 from otel_agentcost.savings.responses import keys
 from otel_agentcost.savings.responses.entries import Entry
+from otel_agentcost.savings.responses.flights import Runner, runner
 
 _OF_ITS_TIME: Final = re.compile(
     r"^(?:set-cookie2?|connection|keep-alive|content-encoding|trailer|upgrade|alt-svc"
     r"|retry-after|server-timing|age|.*rate-?limit.*|.*-cost.*|.*-spend.*|.*budget.*|.*processing-ms|.*-authenticate)$"
 )
 """Headers that are not kept: they say something of the connection, the time, the limits or the price of one request."""
+
+_GUARDRAIL: Final = "x-amzn-bedrock-guardrailversion"
+"""The version of a guardrail. A draft may change."""
 
 _LAST: Final = b"[DONE]"
 """SDKs close a stream behind this mark, which comes last."""
@@ -27,6 +31,10 @@ class Keeper(Protocol):
 
     largest: int
     """Bytes of the largest answer that is kept."""
+
+    def let_go(self, exchange: Exchange) -> None:
+        """Let those go on that wait for an exchange, without an entry."""
+        ...
 
     def ended(self, exchange: Exchange, entry: Entry | None) -> None:
         """Keep an entry, and let those go on that wait for it."""
@@ -82,7 +90,7 @@ class Recording:
             if not _OF_ITS_TIME.match(low) and not (compressed and low == "content-length")
         )
         reply = self.reply._replace(headers=headers, chunks=tuple(self._chunks))
-        return Entry(self.url, keys.check_of(self.check), reply)
+        return Entry(self.url, keys.check_of(self.check), reply, keys.who_of(self.check))
 
 
 class Exchange:
@@ -96,12 +104,15 @@ class Exchange:
         "_over",
         "_recordings",
         "age",
+        "asked_by",
         "entry",
         "key",
         "land",
         "operation",
         "owner",
         "rehearse",
+        "remember",
+        "runner",
         "scope",
         "served",
         "streamed",
@@ -138,12 +149,18 @@ class Exchange:
         """Ends the flight that others wait for; None if nobody can."""
         self.rehearse: Callable[[Entry], None] | None = None
         """Takes the answer that is kept, for the semantic cache in shadow; None without one."""
+        self.remember: Callable[[str], None] | None = None
+        """Takes the digest of who sends the requests of this client (`keys.who_of`); None if nobody does."""
+        self.asked_by: str | None = None
+        """The digest of who has sent the last request of this client (`keys.who_of`); None if it is not known."""
+        self.runner: Runner = runner()
         self.served = False
         self.age = 0.0
 
     def found(self, entry: Entry, age: float) -> None:
-        """Serve the call from the cache."""
-        self.entry, self.age = entry, max(age, 0.0)
+        """Serve the call from the cache, if the client has not asked as somebody else before."""
+        if self.asked_by in (None, entry.who):
+            self.entry, self.age = entry, max(age, 0.0)
 
     def arrived(self, entry: Entry | None) -> None:
         """Serve the call with the answer of an identical call, if that has got one."""
@@ -162,9 +179,11 @@ class Exchange:
             NotReplayed: The recorded answer is for another request. Nothing was sent.
         """
         entry = self.entry
-        if entry is None or urlsplit(sent.url).netloc != urlsplit(entry.url).netloc:
-            return None  # no request to the model: the SDK fetches a token, for example
+        if entry is None:
+            return None
+        # Another request, to fetch a token for example, is not sent either: no budget has admitted anything yet.
         if keys.check_of(sent) != entry.check:
+            self._remember(sent)
             raise NotReplayed
         self.served = True
         return entry.reply
@@ -175,9 +194,21 @@ class Exchange:
             return None
         if urlsplit(sent.url).netloc != self._host or reply.status != 200:
             return None
+        self._remember(sent)
+        if any(value == "DRAFT" and name.lower() == _GUARDRAIL for name, value in sent.headers):
+            return None
         recording = Recording(sent, reply, self._keeper.largest)
         self._recordings.append(recording)
         return recording
+
+    def _remember(self, sent: Sent) -> None:
+        if self.remember is not None and urlsplit(sent.url).netloc == self._host:
+            self.remember(keys.who_of(sent))
+
+    def waits_no_longer(self) -> None:
+        """Let those go on that wait: the application reads the response when it likes, or never."""
+        if self.owner is not None or self.land is not None:
+            self._keeper.let_go(self)
 
     def missed(self) -> None:
         """Note that the recorded answer is for another request, and that the call is made."""

@@ -15,26 +15,34 @@ from typing import Any
 from otel_agentcost.savings.responses.entries import Entry
 from otel_agentcost.telemetry import event_loops
 
+Runner = tuple[int, object | None]
+"""A thread, and the task in it."""
+
+
+def runner() -> Runner:
+    """Return what runs the code here. To be called before a call goes to a worker thread."""
+    return threading.get_ident(), event_loops.current_task()
+
 
 class Flight:
     """A call that is under way. Its result is the entry that it has stored, or None."""
 
-    __slots__ = ("_begun", "_task", "_thread", "ended")
+    __slots__ = ("_begun", "_runner", "ended")
 
-    def __init__(self) -> None:
+    def __init__(self, runner: Runner) -> None:
+        """Begin a flight of `runner`."""
         self.ended: Future[Entry | None] = Future()
-        self._thread = threading.get_ident()
-        self._task = event_loops.current_task()
+        self._runner = runner
         self._begun = time.monotonic()
 
     def ends_in(self, longest: float) -> float:
         """Return the seconds for which it is worth waiting: a stream that nobody reads may never end."""
         return self._begun + longest - time.monotonic()
 
-    def is_own(self) -> bool:
-        """Return True if the code that runs here has begun it: waiting for itself would take for ever."""
-        task = event_loops.current_task()
-        return task is self._task if task is not None else threading.get_ident() == self._thread
+    def is_of(self, runner: Runner) -> bool:
+        """Return True if `runner` has begun it: waiting for itself would take for ever."""
+        (thread, task), (own_thread, own_task) = runner, self._runner
+        return task is own_task if task is not None else thread == own_thread
 
     def wait(self, seconds: float) -> Entry | None:
         """Wait in a thread."""

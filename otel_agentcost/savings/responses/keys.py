@@ -12,7 +12,6 @@ import re
 from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from typing import Any, Final, cast
-from unicodedata import normalize
 from urllib.parse import parse_qsl, urlsplit
 
 from otel_agentcost.core.recorded import Sent
@@ -26,7 +25,6 @@ DROPPED: Final = frozenset(
         "prompt_cache_options",
         "prompt_cache_retention",
         "safety_identifier",
-        "service_tier",
         "store",
         "stream",
         "user",
@@ -44,12 +42,77 @@ _MARKS: Final = ("cache_control", "prompt_cache_breakpoint")
 _BLOCKS: Final = frozenset({"content", "messages", "system", "tools"})
 """Fields that hold messages and blocks. What else is nested (schemas, arguments) belongs to the application."""
 
-_VOLATILE: Final = re.compile(
-    r"^(?:user-agent|x-stainless-.*|traceparent|tracestate|baggage|b3|x-b3-.*|uber-trace-id|content-length|connection"
-    r"|accept-encoding|host|date|x-amz-date|amz-sdk-.*|x-amz-content-sha256|x-goog-api-client|transfer-encoding|cookie"
-    r"|.*request-?id|.*correlation-?id|.*trace-?id|.*span-?id|.*idempotency.*|x-datadog-.*|sentry-trace|expect)$"
+_VOLATILE: Final = frozenset(
+    {
+        "accept-encoding",
+        "amz-sdk-invocation-id",
+        "amz-sdk-request",
+        "b3",
+        "baggage",
+        "connection",
+        "content-length",
+        "date",
+        "expect",
+        "idempotency-key",
+        "sentry-trace",
+        "traceparent",
+        "tracestate",
+        "transfer-encoding",
+        "uber-trace-id",
+        "user-agent",
+        "x-amz-content-sha256",
+        "x-amz-date",
+        "x-amzn-trace-id",
+        "x-b3-flags",
+        "x-b3-parentspanid",
+        "x-b3-sampled",
+        "x-b3-spanid",
+        "x-b3-traceid",
+        "x-client-request-id",
+        "x-cloud-trace-context",
+        "x-correlation-id",
+        "x-datadog-origin",
+        "x-datadog-parent-id",
+        "x-datadog-sampling-priority",
+        "x-datadog-tags",
+        "x-datadog-trace-id",
+        "x-goog-api-client",
+        "x-idempotency-key",
+        "x-request-id",
+        "x-stainless-arch",
+        "x-stainless-async",
+        "x-stainless-helper",
+        "x-stainless-helper-method",
+        "x-stainless-lang",
+        "x-stainless-os",
+        "x-stainless-package-version",
+        "x-stainless-raw-response",
+        "x-stainless-read-timeout",
+        "x-stainless-retry-count",
+        "x-stainless-runtime",
+        "x-stainless-runtime-version",
+        "x-stainless-stream-helper",
+        "x-stainless-timeout",
+    }
 )
 """Headers that differ from request to request and change no answer. All others must be the same: they say who asks."""
+
+_PASSING: Final = frozenset({"__cf_bm", "_cfuvid"})
+"""Cookies that Cloudflare sets and renews to tell people from robots. They say nothing of who asks."""
+
+_WHO: Final = frozenset(
+    {
+        "api-key",
+        "authorization",
+        "cookie",
+        "openai-organization",
+        "openai-project",
+        "proxy-authorization",
+        "x-api-key",
+        "x-goog-api-key",
+    }
+)
+"""Headers that say who asks."""
 
 _SIGNED: Final = re.compile(r"^AWS4-[^ ]+ Credential=([^/,]+)")
 
@@ -62,7 +125,7 @@ def canonical(body: Mapping[str, Any], format_name: str = "") -> str | None:
         format_name: The name of its wire format.
 
     Returns:
-        JSON with sorted keys, without spaces, in Unicode's form NFC. None if the body is not JSON.
+        JSON with sorted keys, without spaces. None if the body is not JSON.
     """
     dropped = _SHOWN_DROPPED if format_name in _SHOWN else DROPPED
     kept = {name: body[name] for name in body if name not in dropped and body[name] is not None}
@@ -74,7 +137,7 @@ def canonical(body: Mapping[str, Any], format_name: str = "") -> str | None:
             text = _encode(_unmarked(kept))
     except (TypeError, ValueError, RecursionError):
         return None
-    return text if text.isascii() else normalize("NFC", text)
+    return text
 
 
 _SHOWN_DROPPED: Final = frozenset({"stream", "cache_control", "diagnostics"})
@@ -112,7 +175,7 @@ def key_of(scope: str, asked: Iterable[object], text: str) -> str:
         text: The canonical body.
     """
     # JSON, because parts that are joined by a separator could contain it.
-    head = json.dumps(["v1", scope, *map(str, asked)], ensure_ascii=False)
+    head = json.dumps(["v2", scope, *map(str, asked)], ensure_ascii=False)
     return sha256(f"{head}\n{text}".encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -120,15 +183,31 @@ def check_of(sent: Sent) -> str:
     """Return the digest of a request that is sent. Those of identical requests are equal."""
     parts = urlsplit(sent.url)
     query = sorted(parse_qsl(parts.query, keep_blank_values=True))
-    headers = sorted(
-        (low, _said(low, value)) for name, value in sent.headers if not _VOLATILE.match(low := name.lower())
-    )
-    head = json.dumps([sent.method, parts.scheme, parts.netloc, parts.path, query, headers])
+    head = json.dumps([sent.method, parts.scheme, parts.netloc, parts.path, query, _headers(sent), sent.through])
     return sha256(head.encode() + b"\n" + _body(sent)).hexdigest()
+
+
+def who_of(sent: Sent) -> str:
+    """Return a digest of the headers that say who sends a request."""
+    said = [(name, value) for name, value in _headers(sent) if name in _WHO]
+    return sha256(json.dumps(said).encode()).hexdigest()
+
+
+def counting(name: str) -> bool:
+    """Return True if a header, in small letters, must be the same in identical requests."""
+    return name not in _VOLATILE
+
+
+def _headers(sent: Sent) -> list[tuple[str, str]]:
+    said = [(low, _said(low, value)) for name, value in sent.headers if counting(low := name.lower())]
+    return sorted((name, value) for name, value in said if value or name != "cookie")
 
 
 def _said(name: str, value: str) -> str:
     """Return what a header says of who asks: not the signature, which differs from request to request."""
+    if name == "cookie":
+        cookies = (each.strip() for each in value.split(";"))
+        return "; ".join(sorted(each for each in cookies if each.partition("=")[0] not in _PASSING))
     signed = _SIGNED.match(value) if name == "authorization" else None
     return signed.group(1) if signed else value
 

@@ -100,7 +100,7 @@ class SqliteStore(ForkSafe):
     blocking = True
 
     def __init__(self, path: Path, wait_seconds: float, most_bytes: int) -> None:
-        self._path = path
+        self.path = path
         self._wait_seconds = wait_seconds
         self._most = most_bytes
         self._connection: sqlite3.Connection | None = None
@@ -218,9 +218,9 @@ class SqliteStore(ForkSafe):
         # Created here for its mode, which SQLite copies to its other files. An existing file is never opened: closing
         # any descriptor of it would drop the locks of all connections of this process.
         with suppress(FileExistsError):
-            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         connection = sqlite3.connect(
-            self._path, timeout=self._wait_seconds, isolation_level=None, check_same_thread=False
+            self.path, timeout=self._wait_seconds, isolation_level=None, check_same_thread=False
         )
         try:
             self._prepare(connection)
@@ -257,10 +257,10 @@ class SqliteStore(ForkSafe):
         if (application, version, tables) == (0, 0, 0):
             return False
         if application != APPLICATION:
-            raise StoreError(f"The cache file {str(self._path)!r} is another program's database.")
+            raise StoreError(f"The cache file {str(self.path)!r} is another program's database.")
         if version != VERSION:
             raise StoreError(
-                f"The cache file {str(self._path)!r} is of version {version}, and this otel-agentcost reads {VERSION}: "
+                f"The cache file {str(self.path)!r} is of version {version}, and this otel-agentcost reads {VERSION}: "
                 "delete it, or name another."
             )
         return True
@@ -274,7 +274,7 @@ class SqliteStore(ForkSafe):
         cause = " ".join(str(error).split()).partition(" with text ")[0]  # that text is content
         if isinstance(error, OSError):
             cause = error.strerror or cause
-        return StoreError(f"The cache file {str(self._path)!r} cannot be used: {cause}.")
+        return StoreError(f"The cache file {str(self.path)!r} cannot be used: {cause}.")
 
 
 def _remove(connection: sqlite3.Connection, keys: list[Any]) -> None:

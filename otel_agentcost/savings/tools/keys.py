@@ -5,27 +5,26 @@ Two calls have the same key only if nothing that is known of them differs. What 
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import sys
 import threading
 import types
 import weakref
-from collections.abc import Callable, Iterable, Iterator
-from datetime import date, datetime, time, timedelta, timezone
-from decimal import Decimal
-from enum import Enum
+from collections.abc import Callable, Iterable
+from enum import Flag
 from hashlib import blake2b
-from pathlib import PurePath
+from pathlib import PosixPath, PurePosixPath, PureWindowsPath, WindowsPath
 from typing import Any, Final, NamedTuple, cast
-from uuid import UUID
+
+from otel_agentcost.savings.tools.code import code_of, is_itself, module_of, module_or_process
+from otel_agentcost.savings.tools.state import MOMENTS, SIMPLE, is_member, is_named_tuple, state_of, zone_is_plain
 
 __all__ = ["Identities", "Identity", "NotComparable", "digest", "spelled"]
 
 _DEEPEST: Final = 32
 _LONGEST: Final = 1_000_000
 """Characters of arguments that are read at most."""
-_BY_REPR: Final = (Decimal, date, datetime, time, timedelta, timezone, UUID)
+_BY_REPR: Final = frozenset({bytes, *SIMPLE, PurePosixPath, PureWindowsPath, PosixPath, WindowsPath})
 
 
 class NotComparable(Exception):
@@ -64,8 +63,10 @@ class _Speller:
         kind = type(cast("object", value))
         if kind is str:
             self._add(f"s{len(value)}:{value}")
-        elif value is None or kind is bool or kind is int or kind is float:
+        elif value is None or kind is bool or kind is float:
             self._add(f"{kind.__name__[0]}{value!r};")
+        elif kind is int:
+            self._add(f"i{value:x};")  # `repr` refuses long ones
         elif depth > _DEEPEST:
             raise NotComparable
         elif kind is dict:
@@ -74,10 +75,6 @@ class _Speller:
             self._of_items(kind.__name__, value, depth)
         elif kind is set or kind is frozenset:
             self._add(kind.__name__ + "{" + ",".join(sorted(map(spelled, value))) + "}")
-        elif kind is bytes or kind in _BY_REPR or isinstance(value, PurePath):
-            self._add(f"{kind.__name__}={value!r};")
-        elif isinstance(value, Enum):
-            self._add(f"{_path_of(kind)}.{value.name};")
         else:
             self._of_object(kind, value, depth)
 
@@ -95,16 +92,19 @@ class _Speller:
         self._add("]")
 
     def _of_object(self, kind: type, value: Any, depth: int) -> None:
-        """Spell a dataclass, or a model of pydantic, by the names and values of its fields."""
-        fields: dict[str, Any]
-        if dataclasses.is_dataclass(value):
-            fields = {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-        elif hasattr(kind, "__pydantic_validator__") and not getattr(value, "__pydantic_private__", None):
-            fields = {**vars(value), **(getattr(value, "__pydantic_extra__", None) or {})}
+        """Spell a dataclass, or a model of pydantic, by all that it has; other objects if their text tells that."""
+        if kind in _BY_REPR or (kind in MOMENTS and zone_is_plain(value)):
+            self._add(f"{kind.__name__}={value!r};")
+        elif is_member(value):
+            self._add(_path_of(kind) + (f"={value.value:x};" if isinstance(value, Flag) else f".{value.name};"))
+        elif is_named_tuple(value):
+            self._of_items(_path_of(kind), value, depth)
         else:
-            raise NotComparable
-        self._add(_path_of(kind))
-        self._of_dict(fields, depth)
+            state = state_of(value)
+            if state is None:
+                raise NotComparable
+            self._add(_path_of(kind))
+            self._of_dict(state, depth)
 
     def _add(self, text: str) -> None:
         self._length += len(text)
@@ -118,9 +118,7 @@ def _first(pair: tuple[str, Any]) -> str:
 
 
 def _path_of(kind: type) -> str:
-    if "<locals>" in kind.__qualname__:  # another class may have the same name
-        raise NotComparable
-    return f"{kind.__module__}.{kind.__qualname__}"
+    return f"{module_or_process(kind.__module__)}:{kind.__qualname__}"
 
 
 class Identity(NamedTuple):
@@ -139,6 +137,8 @@ class Identities:
 
     def __init__(self) -> None:
         self._names: dict[int, tuple[weakref.ref[Any], str]] = {}
+        self._codes: weakref.WeakKeyDictionary[types.FunctionType, tuple[types.CodeType, str]]
+        self._codes = weakref.WeakKeyDictionary()
         self._lock = threading.Lock()
 
     def of(self, value: object) -> Identity:
@@ -149,21 +149,38 @@ class Identities:
         """
         if value is None or type(value) in (str, int, float, bool, bytes):
             return Identity(spelled(value), local=False)
-        if isinstance(value, types.FunctionType) and _is_plain(value):
-            return Identity(f"{value.__module__}.{value.__qualname__}#{_code_of(value)}", local=False)
-        if isinstance(value, (types.MethodType, types.BuiltinMethodType)):
-            return self._of_method(value)
-        if isinstance(value, type) and "<locals>" not in value.__qualname__:
-            return Identity(f"{value.__module__}.{value.__qualname__}", local=False)
+        if isinstance(value, types.FunctionType):
+            return self._of_function(value)
+        if isinstance(value, types.MethodType):
+            owner, function = self.of(value.__self__), self.of(value.__func__)
+            return Identity(f"{owner.text} {function.text}", owner.local or function.local)
+        if isinstance(value, types.BuiltinMethodType):
+            return self._of_builtin(value)
+        if isinstance(value, type) and is_itself(value):
+            module = module_of(value.__module__)
+            if module is not None:
+                return Identity(f"{module}:{value.__qualname__}", local=False)
         return Identity(self._name_of(value), local=True)
 
-    def _of_method(self, value: types.MethodType | types.BuiltinMethodType) -> Identity:
-        owner: object = value.__self__
-        name = getattr(value, "__qualname__", value.__name__)
+    def _of_function(self, function: types.FunctionType) -> Identity:
+        module = module_of(function.__module__) if _is_plain(function) else None
+        if module is None:
+            return Identity(self._name_of(function), local=True)
+        try:
+            defaults = spelled([function.__defaults__, function.__kwdefaults__])
+        except NotComparable:
+            return Identity(self._name_of(function), local=True)
+        known = self._codes.get(function)
+        if known is None or known[0] is not function.__code__:
+            known = self._codes[function] = (function.__code__, digest(code_of(function.__code__)))
+        return Identity(digest([module, function.__qualname__, defaults, known[1]]), local=False)
+
+    def _of_builtin(self, function: types.BuiltinMethodType) -> Identity:
+        owner: object = function.__self__
+        name = f"{function.__module__}.{function.__qualname__}"
         if owner is None or isinstance(owner, types.ModuleType):
-            return Identity(f"{value.__module__}.{name}", local=False)
-        inner = self.of(owner)
-        return Identity(f"{inner.text}.{name}", inner.local)
+            return Identity(name, local=True)
+        return Identity(f"{self.of(owner).text} {name}", local=True)
 
     def _name_of(self, value: object) -> str:
         key = id(value)
@@ -221,18 +238,3 @@ def _innermost(value: Any) -> Any:
 
 
 _INNER: Final = ("func", "coroutine", "function", "fn")
-
-
-def _code_of(function: types.FunctionType) -> str:
-    """Return a hash of what a function does, so that a new version of it is another function."""
-    return digest(_parts_of(function.__code__))[:16]
-
-
-def _parts_of(code: types.CodeType) -> Iterator[str]:
-    yield code.co_code.hex()
-    yield from code.co_names
-    for each in code.co_consts:
-        if isinstance(each, types.CodeType):
-            yield from _parts_of(each)
-        elif type(each) in (str, int, float, bytes, bool):
-            yield repr(each)

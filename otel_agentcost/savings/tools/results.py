@@ -18,7 +18,7 @@ from otel_agentcost.savings.stores._opening import open_for_calls
 from otel_agentcost.savings.tools.keys import Identities, NotComparable, digest, spelled
 from otel_agentcost.savings.tools.values import packed, to_json, to_pickle, unpacked
 
-_VERSION: Final = "tool/1"
+_VERSION: Final = "tool/2"
 """The version of keys and values: another one finds nothing of this one."""
 
 
@@ -33,7 +33,9 @@ class _Whose(NamedTuple):
     """True if only this process can use it."""
 
 
-def opened(url: str, key: str | None, clock: Callable[[], float], process: Callable[[], str]) -> KeptResults | None:
+def opened(
+    url: str, key: str | None, clock: Callable[[], float], process: Callable[[], str], version: str = ""
+) -> KeptResults | None:
     """Open the cache of the settings. None if its store cannot be opened, which is logged.
 
     Args:
@@ -41,6 +43,7 @@ def opened(url: str, key: str | None, clock: Callable[[], float], process: Calla
         key: The key with which it is encrypted; None for none.
         clock: Returns seconds since the epoch.
         process: Returns the name of this process, which no other has.
+        version: The version of the application's code, by the settings.
     """
     try:
         store = open_for_calls(url, key)
@@ -48,15 +51,20 @@ def opened(url: str, key: str | None, clock: Callable[[], float], process: Calla
         warn_once(f"tool cache: {url}", f"otel-agentcost: {error} Results of tools are not kept.")
         return None
     if not store.shared:
-        return KeptResults(store, None, clock, process)
-    return KeptResults(open_for_calls("memory://", None), store, clock, process)
+        return KeptResults(store, None, clock, process, version)
+    return KeptResults(open_for_calls("memory://", None), store, clock, process, version)
 
 
 class KeptResults:
     """Implements `core.tool_results.ToolResults`."""
 
     def __init__(
-        self, memory: CacheStore, shared: CacheStore | None, clock: Callable[[], float], process: Callable[[], str]
+        self,
+        memory: CacheStore,
+        shared: CacheStore | None,
+        clock: Callable[[], float],
+        process: Callable[[], str],
+        version: str = "",
     ) -> None:
         """Create the cache.
 
@@ -65,11 +73,13 @@ class KeptResults:
             shared: Keeps everything else; None if that is the memory too.
             clock: Returns seconds since the epoch.
             process: Returns the name of this process, which no other has.
+            version: The version of the application's code, by the settings.
         """
         self._memory = memory
         self._shared = shared
         self._clock = clock
         self._process = process
+        self._version = version
         self._identities = Identities()
         forks.watch(self._identities)
 
@@ -81,7 +91,8 @@ class KeptResults:
     def place(self, wanted: Wanted) -> _Place | None:
         """See `ToolResults`."""
         try:
-            arguments = spelled(dict(wanted.arguments))
+            given = wanted.origin.arguments
+            arguments = spelled(dict(wanted.arguments) if given is None else given)
             identities = [self._identities.of(each) for each in wanted.origin.objects]
         except (NotComparable, RecursionError):
             warn_once(
@@ -92,7 +103,8 @@ class KeptResults:
             return None
         whose = self._whose(wanted)
         origin, texts = wanted.origin, [identity.text for identity in identities]
-        key = digest([_VERSION, *whose.parts, wanted.tool, origin.server, origin.version, *texts, arguments])
+        versions = (_VERSION, self._version, origin.server, origin.version)
+        key = digest([*versions, *whose.parts, wanted.tool, *texts, arguments])
         local = whose.local or any(identity.local for identity in identities)
         shared = None if local else self._shared
         return _Place(key, whose.scope, wanted.tool, wanted.keep.seconds, self._memory, shared, self._clock)
@@ -158,8 +170,8 @@ class _Place:
             kind = type(result).__name__
             warn_once(
                 f"tool cache: {self._tool} {kind}",
-                f"otel-agentcost: a result of the tool {self._tool:.120} is not kept: it is too large, or its type "
-                f"({kind:.60}) cannot be copied.",
+                f"otel-agentcost: a result of the tool {self._tool:.120} is not kept: it is too large, or it "
+                f"({kind:.60}) is, or has in it, an object that is more than its content.",
             )
             return
         now = self._clock()

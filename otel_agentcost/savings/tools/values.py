@@ -1,7 +1,9 @@
 """Results of tools as bytes, and back.
 
-In this process's memory they are pickled, so that each call gets a copy of the same types. In a store that others can
-write to they are JSON, and only those are kept there that JSON can hold: a pickle of a stranger could do anything.
+In this process's memory they are pickled, so that each call gets a copy of the same types. Only plain types are: of
+other objects, a copy may lack something, or be another to the application (a copied sentinel is not the sentinel). In a
+store that others can write to they are JSON, and only those are kept there that JSON can hold: a pickle of a stranger
+could do anything.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ import struct
 from typing import Any, Final, NamedTuple, cast
 
 from otel_agentcost.diagnostics import reraise_foreign
+from otel_agentcost.savings.tools.state import is_bounded
 
 __all__ = ["MOST_BYTES", "Value", "packed", "to_json", "to_pickle", "unpacked"]
 
@@ -21,8 +24,6 @@ MOST_BYTES: Final = 1_000_000
 _HEAD: Final = struct.Struct("<Bq")
 _PICKLE: Final = 1
 _JSON: Final = 2
-_READ_ONCE: Final = ("__next__", "__anext__", "read")
-"""Methods of iterators and files."""
 _LEAVES: Final = (str, int, float, bool, type(None))
 
 
@@ -34,8 +35,8 @@ class Value(NamedTuple):
 
 
 def to_pickle(result: Any) -> bytes | None:
-    """Return a pickle of a result; None if it cannot be copied, is read only once, or is too large."""
-    if any(hasattr(type(cast("object", result)), name) for name in _READ_ONCE):
+    """Return a pickle of a result; None if it is more than its content, or is too large."""
+    if not is_bounded(result, MOST_BYTES):
         return None
     try:
         text = pickle.dumps(result, pickle.HIGHEST_PROTOCOL)
@@ -47,7 +48,7 @@ def to_pickle(result: Any) -> bytes | None:
 
 def to_json(result: Any) -> bytes | None:
     """Return the JSON of a result; None if that would be another result, or is too large."""
-    if not _is_json(result, 0):
+    if not is_bounded(result, MOST_BYTES) or not _is_json(result, 0):
         return None
     try:
         text = json.dumps(result, separators=(",", ":"))

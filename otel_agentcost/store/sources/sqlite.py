@@ -220,11 +220,18 @@ class SqliteSource:
         yield from self._repeated(where, values, f"d.tool <> '' GROUP BY d.tool, typeof({_ROOT}), {day}")
 
     def _repeated(self, where: str, values: Sequence[object], kinds: str) -> Iterator[Repeated]:
-        """Yield rows with equal fingerprints, for one tenant or user. `kinds` chooses and groups them."""
+        """Yield rows with equal fingerprints, of one tenant, else user, else process: no cache shares more.
+
+        Args:
+            where: The period.
+            values: Its values.
+            kinds: The condition and the grouping of the rows.
+        """
         sql = (
             "SELECT min(c.id), c.dims, count(*), sum(c.nusd), c.nusd FROM call c JOIN dims d ON d.id = c.dims "  # noqa: S608 - constants
             f"{where} {'AND' if where else 'WHERE'} c.request IS NOT NULL AND c.nusd > 0 AND d.error = '' "
-            f"AND {kinds}, c.request, d.tenant, CASE d.tenant WHEN '' THEN d.user ELSE '' END HAVING count(*) > 1"
+            f"AND {kinds}, c.request, d.tenant, CASE d.tenant WHEN '' THEN d.user ELSE '' END, "
+            "CASE d.tenant || d.user WHEN '' THEN c.writer ELSE 0 END HAVING count(*) > 1"
         )
         for row in self._stream(sql, values):
             yield Repeated(self._names(row[1]), row[2], row[3], row[4])

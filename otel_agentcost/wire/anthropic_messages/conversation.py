@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from otel_agentcost.core.loops import Item, TextMessage, ToolCall, ToolResult, make_tool_call
@@ -10,6 +11,7 @@ from otel_agentcost.wire.conversation_items import (
     MessageList,
     add_images,
     add_text,
+    are_blocks,
     as_list,
     content_text,
     identifier,
@@ -51,6 +53,11 @@ class _MessagesConversation(MessageList):
                     result = content_text(get(block, "content"))
                     new.append(ToolResult(identifier(get(block, "tool_use_id")), result, failed))
         items += new
+
+    def is_plain(self, message: Mapping[str, Any]) -> bool:
+        """Return True if a message has a role and a text, or blocks of text, and nothing else."""
+        blocks = set(message) == {"role", "content"} and are_blocks(message["content"], {"type": "text", "text": ""})
+        return blocks or super().is_plain(message)
 
     def continues(self, body: Any) -> bool:
         """Return True if the request continues a thread."""

@@ -18,7 +18,7 @@ from otel_agentcost.wire.bedrock_converse.blocks import (
 )
 from otel_agentcost.wire.bedrock_models import with_model
 from otel_agentcost.wire.content import parts_of, tool_definition
-from otel_agentcost.wire.conversation_items import MessageList, fingerprint
+from otel_agentcost.wire.conversation_items import MessageList, are_blocks, fingerprint
 from otel_agentcost.wire.fields import entries, get, items, text
 from otel_agentcost.wire.format import CannotRewrite, Change, Message, Part, Rewritten, Shape
 from otel_agentcost.wire.input_bound import INPUT_BOUND
@@ -115,6 +115,10 @@ class _Conversation(MessageList):
     def read(self, message: Any, items: list[Item]) -> None:
         """Append the items of one message to `items`."""
         ANTHROPIC.read(message_of(message), items)
+
+    def is_plain(self, message: Mapping[str, Any]) -> bool:
+        """Return True if a message has a role and blocks of text, and nothing else."""
+        return set(message) == {"role", "content"} and are_blocks(message.get("content"), {"text": ""})
 
     @staticmethod
     def fingerprint(message: Any) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from otel_agentcost.core.loops import Item, TextMessage, ToolResult, make_tool_call
 from otel_agentcost.wire.conversation_items import (
     MAX_CALLS,
     MessageList,
+    are_blocks,
     content_text,
     identifier,
     mark_of,
@@ -29,6 +31,12 @@ def _image(piece: Any) -> str:
 
 
 class _GeminiConversation(MessageList):
+    model_role = "model"
+
+    def is_plain(self, message: Mapping[str, Any]) -> bool:
+        """Return True if a content has a role and parts of text, and nothing else."""
+        return set(message) == {"role", "parts"} and are_blocks(message.get("parts"), {"text": ""})
+
     def read(self, message: Any, items: list[Item]) -> None:
         """Append the items of one content to `items`."""
         message = fields(message)

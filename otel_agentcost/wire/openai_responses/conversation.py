@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 from otel_agentcost.core.loops import Item, ToolCall, ToolResult, make_tool_call
-from otel_agentcost.wire.conversation_items import MessageList, add_text, content_text, identifier, tool_name
+from otel_agentcost.wire.conversation_items import (
+    MessageList,
+    add_text,
+    are_blocks,
+    content_text,
+    identifier,
+    is_words,
+    tool_name,
+)
 from otel_agentcost.wire.fields import fields, get, text
 from otel_agentcost.wire.fields import items as items_of
 
@@ -36,6 +45,26 @@ class _ResponsesConversation(MessageList):
             failed = get(message, "status") == "failed"
             result = content_text(get(message, "output"))
             items.append(ToolResult(identifier(get(message, "call_id")), result, error=failed))
+
+    def pair(self, message: Any, items: list[Item]) -> None:
+        """Append what has a `call_id`, of whatever kind of call, and approvals."""
+        kind = text(message, "type") or ""
+        if kind == "mcp_approval_request":
+            items.append(make_tool_call(identifier(get(message, "id")), kind, None))
+        elif kind == "mcp_approval_response":
+            items.append(ToolResult(identifier(get(message, "approval_request_id")), ""))
+        elif kind.endswith("_call") and (id_ := identifier(get(message, "call_id"))):
+            items.append(make_tool_call(id_, kind, None))
+        elif kind.endswith("_output"):
+            items.append(ToolResult(identifier(get(message, "call_id")) or identifier(get(message, "id")), ""))
+
+    def is_plain(self, message: Mapping[str, Any]) -> bool:
+        """Return True if an item is a message with a role and a text, and nothing else."""
+        role, content = message.get("role"), message.get("content")
+        if message.keys() - {"type"} != {"role", "content"} or message.get("type", "message") != "message":
+            return False
+        block = {"type": "output_text" if role == self.model_role else "input_text", "text": ""}
+        return is_words(content) or are_blocks(content, block)
 
     def belongs_to_next(self, message: Any) -> bool:
         """Return True for reasoning: the item after it is refused without it."""

@@ -218,6 +218,16 @@ def test_the_latest_days_are_shown(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "four times in five" not in out  # each day has cost the same
 
 
+def test_a_feature_that_no_call_has_is_said(store: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """On standard error: the report of a night without such calls still comes."""
+    assert store.exists()
+    assert main(["report", *ALL, "--offline", "nightly, nix"]) == 0
+    streams = capsys.readouterr()
+    assert streams.err.startswith("No call of the period is of the feature 'nix' of --offline. There are ")
+    assert streams.err.count("\n") == 1
+    assert streams.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

@@ -8,12 +8,14 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from otel_agentcost.guard.ledger import GRACE, REMEMBER, LedgerError, open_ledger
+from otel_agentcost.guard.ledger import GRACE, REMEMBER, Claim, LedgerError, open_ledger
 from tests.guard.ledger.calls import NOW, admitted, amounts, claim, stands
+from tests.guard.ledger.rolling_contract import WINDOW, rolling
 from tests.support.redis_server import Server
 
 Start = Callable[..., Server]
@@ -70,6 +72,28 @@ def test_a_key_without_an_end_is_kept(redis_server: Server) -> None:
     ledger.settle("c", [claim("total", until=NOW + 10)], amounts(1), now=NOW)
     client = redis_server.client
     assert [client.ttl(f"{{agentcost}}:{part}:total") for part in ("key", "holds")] == [-1, -1]
+
+
+@pytest.mark.parametrize("kind", [rolling(), claim("user/40m/u1", until=NOW + WINDOW)], ids=["rolling", "idle"])
+def test_a_clock_that_is_ahead_does_not_make_keys_end_early(redis_server: Server, kind: Claim) -> None:
+    """Redis' own clock deletes them: each call extends them by its own clock, whatever the end of the key is."""
+    redis_server.empty()
+    ledger, client, name = open_ledger(redis_server.url), redis_server.client, f"{{agentcost}}:key:{kind.key}"
+    ahead = replace(kind, until=NOW + WINDOW + 10**6)
+    assert admitted(ledger, "held", [kind], 1)
+    ledger.settle("ahead", [ahead], amounts(10), now=NOW + 10**6)
+    assert client.ttl(name) >= WINDOW
+    client.pexpire(name, 5000)  # later
+    ledger.settle("right", [kind], amounts(90), now=NOW)
+    assert client.ttl(name) >= WINDOW
+    client.pexpire(name, 5000)
+    assert admitted(ledger, "small", [replace(kind, limits={})], 1)
+    assert client.ttl(name) >= WINDOW
+    if kind.rolling is None:
+        return  # the end of others has passed for a clock that is ahead
+    client.pexpire(name, 10**10)
+    ledger.settle("further ahead", [replace(kind, until=NOW + 10**8)], amounts(1), now=NOW + 10**8)
+    assert client.ttl(name) > 10**6
 
 
 def test_scripts_that_the_server_has_forgotten_are_sent_again(redis_server: Server) -> None:

@@ -106,7 +106,9 @@ def test_a_file_of_before_rolling_windows(path: Path, ledger: SqliteLedger) -> N
     ledger.settle("a", [claim()], amounts(3), now=NOW)
     ledger.close()
     with sqlite3.connect(path) as connection:
-        connection.executescript("DROP TRIGGER drop_slice; DROP TRIGGER drop_slices; DROP TABLE slices")
+        connection.executescript(
+            "DROP TRIGGER drop_slices; DROP TRIGGER drop_behind; DROP TABLE slices; DROP TABLE behind"
+        )
     connection.close()
     ledger.settle("b", [claim(), rolling()], amounts(4), now=NOW)
     assert ledger.standing(claim().key, now=NOW) == stands(spent=amounts(7))

@@ -23,7 +23,8 @@ from tests.savings.context.histories import (
 )
 from tests.support.budgeted_calls import budgeted
 from tests.support.in_memory import Telemetry
-from tests.support.model_server import ModelServer
+from tests.support.model_server import ModelServer, json_reply
+from tests.support.replies import response
 
 # --- the setting ------------------------------------------------------------------------------------------------------
 
@@ -93,6 +94,12 @@ def test_native_sets_what_the_application_has_not_set(telemetry: Telemetry, serv
     assert natives == [True, True, None, None, None]
 
 
+AZURE: list[Any] = [
+    {"azure_endpoint": "https://x.openai.azure.com"},
+    {"base_url": "https://x.openai.azure.com/openai/v1"},
+]
+
+
 def test_native_compacts_only_what_openai_stores(telemetry: Telemetry, server: ModelServer) -> None:
     """A request that has its whole history would have to be compacted again with each call."""
     with (
@@ -102,6 +109,17 @@ def test_native_compacts_only_what_openai_stores(telemetry: Telemetry, server: M
         made.responses.create(model="gpt-5.6-luna", input="Hi", previous_response_id="resp_1")
         made.responses.create(model="gpt-5.6-luna", input="Hi")
         made.responses.create(model="gpt-4o-mini", input="Hi", previous_response_id="resp_1")
+        server.responder = lambda _: json_reply(response())
+        for where in AZURE:
+            with openai.AzureOpenAI(
+                api_key="none",
+                api_version="2025-03-01-preview",
+                max_retries=0,
+                http_client=httpx2.Client(transport=Elsewhere(server)),
+                **where,
+            ) as azure:
+                azure.responses.create(model="gpt-5.6-luna", input="Hi", previous_response_id="resp_1")
     managed = [request.json.get("context_management") for request in server.requests]
-    assert managed == [[{"type": "compaction", "compact_threshold": 200_000}], None, None]
+    compacts = [{"type": "compaction", "compact_threshold": 200_000}]
+    assert managed == [compacts, None, None, None, compacts], "the dated versions of Azure's API lack the field"
     assert "context_management" not in json.dumps(server.requests[1].json)

@@ -66,6 +66,22 @@ WRONG: dict[str, tuple[Callable[[LongContext], Any], str | None]] = {
         "are separated",
     ),
     "a circle": (lambda _: CIRCLE, "it is no list of messages"),
+    "a circle in a message": (lambda told: [CIRCLE, told.messages[-1]], "neither a given one nor a text"),
+    "a set": (lambda told: [{"role": "user", "content": {1}}, told.messages[-1]], "neither a given one nor a text"),
+    "bytes": (lambda told: [{"role": "user", "content": b"s"}, told.messages[-1]], "neither a given one nor a text"),
+    "an object": (
+        lambda told: [{"role": "user", "content": object()}, told.messages[-1]],
+        "neither a given one nor a text",
+    ),
+    "half a character": (lambda told: [plain("user", "\ud800"), told.messages[-1]], "cannot be encoded"),
+    "no text": (lambda told: [plain("user", " "), told.messages[-1]], "neither a given one nor a text"),
+    "no role": (lambda told: [{"content": "s"}, told.messages[-1]], "neither a given one nor a text"),
+    "a role of its own": (lambda told: [plain("summary", "s"), told.messages[-1]], "the role of one of its messages"),
+    "an instruction": (lambda told: [plain("developer", "s"), told.messages[-1]], "the role of one of its messages"),
+    "another order": (
+        lambda told: [told.messages[3], {**told.messages[0], "name": "x"}, told.messages[-1]],
+        "neither a given one nor a text",
+    ),
 }
 CIRCLE: Any = {}
 CIRCLE["itself"] = CIRCLE
@@ -105,14 +121,22 @@ async def test_an_async_hook_that_goes_wrong_leaves_the_request_as_it_was(
     async def hangs(_: LongContext) -> None:
         await asyncio.sleep(60)
 
+    async def leaves(_: LongContext) -> None:
+        raise SystemExit(3)
+
+    async def interrupts(_: LongContext) -> None:
+        raise KeyboardInterrupt
+
     messages: Any = turns(plain)
     with budgeted(telemetry):
         async with openai.AsyncOpenAI(base_url=server.url + "/v1", api_key="none") as made:
-            for hook in (fails, cancels, hangs, never_returns):
+            for hook in (fails, cancels, hangs, never_returns, leaves, interrupts):
                 otel_agentcost.on_context(hook, least=LEAST, seconds=0.2)
                 await made.chat.completions.create(model="gpt-4o-mini", messages=messages)
     assert all(request.json["messages"] == messages for request in server.requests)
-    for said in ("ZeroDivisionError", "CancelledError", "hangs has not returned", "never_returns has not returned"):
+    for said in ("ZeroDivisionError", "CancelledError", "SystemExit", "KeyboardInterrupt"):
+        assert said in caplog.text
+    for said in ("hangs has not returned", "never_returns has not returned"):
         assert said in caplog.text
 
 

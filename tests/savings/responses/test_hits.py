@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import pickle
 import random
+import sys
 from copy import deepcopy
 from decimal import Decimal
 from typing import Any
 
 import httpx2
 import pytest
+from openai import AsyncOpenAI
 
 import otel_agentcost
 from otel_agentcost.core.budgets import read
@@ -140,10 +142,11 @@ def test_two_keys_do_not_share(model_server: ModelServer, telemetry: Telemetry) 
         caching(model_server, telemetry, budgets=read(["total/day:calls=2"])) as made,
         client(model_server, api_key="other") as other,
     ):
-        assert words(made) != words(other)
-        assert words(other)
+        one, another = words(made), words(other)
+        assert one != another
+        assert (words(made), words(other)) == (one, another)
         with pytest.raises(otel_agentcost.BudgetExceeded):
-            words(made)
+            words(made, "b")
     assert len(model_server.requests) == 2
 
 
@@ -179,8 +182,141 @@ def test_a_call_that_cannot_be_replayed_is_counted(model_server: ModelServer, te
         assert words(made) != words(own)
         with pytest.raises(otel_agentcost.BudgetExceeded):
             words(made, "b")
+        with pytest.raises(otel_agentcost.BudgetExceeded):
+            words(own)
     assert len(model_server.requests) == 2
     assert telemetry.total("agentcost.cost") == pytest.approx(2 * PLAIN_USD)
+
+
+class Sender(httpx2.Client):
+    """A client of an application that sends by itself."""
+
+    def send(self, request: httpx2.Request, **_: Any) -> httpx2.Response:
+        with httpx2.HTTPTransport() as transport:
+            response: httpx2.Response = transport.handle_request(request)
+            response.request = request
+            response.read()
+            return response
+
+
+def test_a_client_that_sends_by_itself_is_asked_of_budgets_before(
+    model_server: ModelServer, telemetry: Telemetry
+) -> None:
+    """There is an answer, but it could not be served: nothing is sent that no budget has admitted."""
+    rules = read(["total/day:calls=1"])
+    with caching(model_server, telemetry, budgets=rules) as made, client(model_server, http_client=Sender()) as own:
+        words(made)
+        with pytest.raises(otel_agentcost.BudgetExceeded):
+            words(own)
+    assert len(model_server.requests) == 1
+
+
+def test_a_hook_that_sends_a_hit_elsewhere_is_asked_of_budgets_before(
+    model_server: ModelServer, telemetry: Telemetry
+) -> None:
+    """The request of a hit goes to another host than its answer came from: it is not sent without admission."""
+    with ModelServer() as other:
+        port = int(other.url.rpartition(":")[2])
+
+        def hook(request: httpx2.Request) -> None:
+            request.url = request.url.copy_with(port=port)
+
+        hooked = httpx2.Client(event_hooks={"request": [hook]})
+        rules = read(["total/day:calls=1"])
+        with (
+            caching(model_server, telemetry, budgets=rules) as made,
+            client(model_server, http_client=hooked) as elsewhere,
+        ):
+            words(made)
+            with pytest.raises(otel_agentcost.BudgetExceeded):
+                words(elsewhere)
+        assert other.requests == []
+
+
+def test_transports_of_an_application_do_not_share(model_server: ModelServer, telemetry: Telemetry) -> None:
+    """They may add a key, or send a request elsewhere. Two clients with one of them share."""
+
+    class Adding(httpx2.BaseTransport):
+        def __init__(self) -> None:
+            self.below = httpx2.HTTPTransport()
+
+        def handle_request(self, request: httpx2.Request) -> httpx2.Response:
+            return self.below.handle_request(request)
+
+        def close(self) -> None:
+            self.below.close()
+
+    one, two = Adding(), Adding()
+    with caching(model_server, telemetry):
+        clients = [client(model_server, http_client=httpx2.Client(transport=each)) for each in (one, two, one)]
+        said = [words(each) for each in clients]
+        for each in clients:
+            each.close()
+    assert said[0] == said[2] != said[1]
+
+
+def test_hooks_run_once_if_another_key_asks(model_server: ModelServer, telemetry: Telemetry) -> None:
+    """A request that is not answered by the cache is not begun twice."""
+    ran: list[str] = []
+    hooks: Any = {"request": [lambda _: ran.append("request")], "response": [lambda _: ran.append("response")]}
+    with (
+        caching(model_server, telemetry) as made,
+        client(model_server, api_key="other", http_client=httpx2.Client(event_hooks=hooks)) as other,
+    ):
+        words(made)
+        words(other)
+    assert ran == ["request", "response"]
+
+
+def test_hooks_run_once_for_a_client_whose_key_is_known(model_server: ModelServer, telemetry: Telemetry) -> None:
+    """What a client has sent before says who asks, where the SDK does not: here a hook sets the key."""
+    ran: list[str] = []
+
+    def hook(request: httpx2.Request) -> None:
+        ran.append("request")
+        request.headers["Authorization"] = "Bearer other"
+
+    with (
+        caching(model_server, telemetry) as made,
+        client(model_server, http_client=httpx2.Client(event_hooks={"request": [hook]})) as other,
+    ):
+        words(other, "first")
+        words(made)
+        words(other)
+    assert len(ran) == 2
+
+
+@pytest.mark.skipif(sys.version_info < (3, 11), reason="groups of exceptions are new in Python 3.11")
+def test_a_group_of_tasks_does_not_show_that_nothing_was_replayed(
+    model_server: ModelServer, telemetry: Telemetry
+) -> None:
+    """A library that sends in a group of tasks wraps what comes out of them."""
+
+    async def said(key: str) -> str:
+        async def hook(request: httpx2.Request) -> None:
+            request.headers["x-key"] = key
+
+        http = httpx2.AsyncClient(event_hooks={"request": [hook]})
+
+        groups: Any = asyncio
+
+        class Grouped(AsyncOpenAI):
+            async def _send_request(self, *args: Any, **kwargs: Any) -> Any:
+                async with groups.TaskGroup() as group:
+                    task = group.create_task(super()._send_request(*args, **kwargs))
+                return task.result()
+
+        async with Grouped(base_url=f"{model_server.url}/v1", api_key="none", max_retries=0, http_client=http) as made:
+            return str((await made.chat.completions.create(**ASK)).choices[0].message.content)
+
+    with caching(model_server, telemetry):
+        assert asyncio.run(said("one")) != asyncio.run(said("two"))
+
+
+def test_a_tier_has_an_answer_of_its_own(model_server: ModelServer, telemetry: Telemetry) -> None:
+    """What a hit saves is what its own request would have cost."""
+    with caching(model_server, telemetry) as made:
+        assert words(made, service_tier="flex") != words(made)
 
 
 def test_users_that_only_the_request_names_do_not_share(model_server: ModelServer, telemetry: Telemetry) -> None:

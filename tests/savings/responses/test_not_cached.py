@@ -9,10 +9,11 @@ import openai
 import pytest
 
 import otel_agentcost
+from otel_agentcost.savings.responses import eligibility
 from tests.savings.responses.asked import ASK, STREAM, ask, caching
 from tests.support.in_memory import Telemetry
-from tests.support.model_server import ModelServer, Reply, json_reply
-from tests.support.replies import PLAIN, chat, chat_stream
+from tests.support.model_server import ModelServer, Reply, json_reply, sse_reply
+from tests.support.replies import PLAIN, chat, chat_chunks, chat_stream
 
 REQUESTS: dict[str, dict[str, Any]] = {
     "temperature": {"temperature": 0.7},
@@ -28,6 +29,26 @@ REQUESTS: dict[str, dict[str, Any]] = {
     },
     "conversation": {"extra_body": {"previous_response_id": "resp_1"}},
     "provider's tool": {"extra_body": {"tools": [{"type": "web_search"}]}},
+    "preset": {"model": "@preset/email"},
+    "model that searches": {"extra_body": {"models": ["x:online"]}},
+    "search by a field": {"extra_body": {"web_search": True}},
+    "named preset": {"extra_body": {"preset": "email"}},
+    "files": {"extra_body": {"files": [{"type": "collection", "id": "k1"}]}},
+    "attachments": {"extra_body": {"attachments": ["a1"]}},
+    "any id": {"extra_body": {"knowledge_base_id": "kb1"}},
+    "any ids": {"extra_body": {"dataset_ids": ["d1"]}},
+    "arn": {"extra_body": {"source": "arn:aws:s3:::bucket/key"}},
+    "address in a list": {"messages": [{"role": "user", "content": [{"type": "video", "video": ["https://x/a.jpg"]}]}]},
+    "address as audio": {
+        "messages": [
+            {
+                "role": "user",
+                "content": [{"type": "input_audio", "input_audio": {"data": "s3://x/a.mp3", "format": "mp3"}}],
+            }
+        ]
+    },
+    "audio by its id": {"messages": [{"role": "assistant", "audio": {"id": "audio_1"}}, ASK["messages"][0]]},
+    "draft": {"extra_body": {"guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "DRAFT"}}},
     "audio": {"modalities": ["text", "audio"]},
 }
 
@@ -58,6 +79,61 @@ def test_an_image_that_the_request_contains_is_cached(model_server: ModelServer,
         for _ in range(2):
             ask(made, messages=[{"role": "user", "content": [image]}])
     assert len(model_server.requests) == 1
+
+
+CACHED: dict[str, dict[str, Any]] = {
+    "address in a text": {"messages": [{"role": "user", "content": "What is at https://example.com/a ?"}]},
+    "quoted address": {"messages": [{"role": "user", "content": 'Is "https://example.com" an "a_id": 1?'}]},
+    "tool call": {
+        "messages": [
+            {"role": "assistant", "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f"}}]},
+            {"role": "tool", "tool_call_id": "c1", "content": '{"order_id": "https://x"}'},
+        ]
+    },
+    "schema": {
+        "extra_body": {
+            "tools": [
+                {
+                    "type": "function",
+                    "function": {
+                        "name": "f",
+                        "parameters": {
+                            "$schema": "https://json-schema.org/draft/2020-12/schema",
+                            "properties": {"order_id": {"type": "string"}, "file": {"type": "string"}},
+                            "required": ["order_id"],
+                        },
+                    },
+                }
+            ]
+        }
+    },
+    "file in the request": {
+        "messages": [
+            {
+                "role": "user",
+                "content": [
+                    {"type": "file", "file": {"filename": "a.pdf", "file_data": "data:application/pdf;base64,AA"}}
+                ],
+            }
+        ]
+    },
+}
+
+
+@pytest.mark.parametrize("more", CACHED.values(), ids=list(CACHED))
+def test_what_refers_to_nothing_is_cached(
+    more: dict[str, Any], model_server: ModelServer, telemetry: Telemetry
+) -> None:
+    """Texts, ids of tool calls, schemas and data in a request are no references."""
+    with caching(model_server, telemetry) as made:
+        for _ in range(2):
+            ask(made, **more)
+    assert len(model_server.requests) == 1
+
+
+def test_a_name_of_amazon_as_a_model() -> None:
+    """What is behind it may be a prompt, and another model later."""
+    assert eligibility._SEARCHING.search("arn:aws:bedrock:us-east-1:123456789012:prompt/PROMPT12345")
 
 
 def choice(reason: str = "stop", **message: Any) -> dict[str, Any]:
@@ -150,6 +226,19 @@ def test_a_stream_that_breaks(model_server: ModelServer, telemetry: Telemetry) -
         for _ in range(2):
             with pytest.raises(Exception):  # noqa: B017 (of the client that the SDK uses)
                 list(made.chat.completions.create(**STREAM))
+    assert len(model_server.requests) == 2
+
+
+@pytest.mark.parametrize("at", [2, 99], ids=["within", "last"])
+def test_a_stream_with_an_error_that_is_read_raw(at: int, model_server: ModelServer, telemetry: Telemetry) -> None:
+    """Who reads bytes sees no exception, and an SDK would raise one of what is replayed."""
+    events = chat_chunks(PLAIN, words=["a", "b"])
+    events.insert(at, {"error": {"message": "overloaded", "code": 500}})
+    model_server.responder = lambda _: sse_reply(events, done=True)
+    with caching(model_server, telemetry) as made:
+        for _ in range(2):
+            with made.chat.completions.with_streaming_response.create(**STREAM) as response:
+                response.read()
     assert len(model_server.requests) == 2
 
 

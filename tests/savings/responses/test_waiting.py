@@ -10,13 +10,21 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import httpx2
+import ollama
 import openai
 import pytest
 import trio
+from anthropic import Anthropic
+from openai import OpenAI
 
 import otel_agentcost
+from otel_agentcost.calls.replaying import limit_of
+from otel_agentcost.savings.responses.cache import _seconds
+from otel_agentcost.savings.responses.flights import Flight, runner
 from tests.savings.responses.asked import ASK, STREAM, answer, ask, async_client, caching, words
 from tests.support.in_memory import Telemetry
 from tests.support.model_server import ModelServer, Reply, Request, json_reply
@@ -96,27 +104,81 @@ def test_tasks_of_trio_wait_for_one(model_server: ModelServer, telemetry: Teleme
     assert (len(said), len(model_server.requests)) == (1, 1)
 
 
-def test_streams_wait_for_one(model_server: ModelServer, telemetry: Telemetry) -> None:
-    """They get the stream when it has ended."""
-    model_server.responder = slowly
-
-    def read(made: Any) -> str:
-        return "".join(c.choices[0].delta.content or "" for c in made.chat.completions.create(**STREAM) if c.choices)
-
-    with caching(model_server, telemetry) as made, ThreadPoolExecutor(4) as pool:
-        said = set(pool.map(lambda _: read(made), range(4)))
-    assert (len(said), len(model_server.requests)) == (1, 1)
-
-
-def test_a_call_does_not_wait_for_a_stream_of_its_own(model_server: ModelServer, telemetry: Telemetry) -> None:
-    """Who has opened a stream and not read it would wait for itself."""
-    with caching(model_server, telemetry) as made:
+def test_nobody_waits_for_a_stream(model_server: ModelServer, telemetry: Telemetry) -> None:
+    """An application reads it when it likes, or leaves it without closing it. The next one gets what was read whole."""
+    with caching(model_server, telemetry) as made, ThreadPoolExecutor(1) as other:
         began = time.monotonic()
-        streams = [made.chat.completions.create(**STREAM) for _ in range(2)]
-        for stream in streams:
-            list(stream)
+        left = made.chat.completions.create(**STREAM)
+        for _ in left:
+            break
+        assert other.submit(lambda: list(made.chat.completions.create(**STREAM))).result()
+        assert list(made.chat.completions.create(**STREAM))
+        left.close()
     assert time.monotonic() - began < 5
     assert len(model_server.requests) == 2
+
+
+def test_nobody_waits_for_a_response_that_is_not_read(model_server: ModelServer, telemetry: Telemetry) -> None:
+    """A whole answer is waited for until its response is there, not until the application reads it."""
+    with caching(model_server, telemetry) as made, ThreadPoolExecutor(1) as other:
+        began = time.monotonic()
+        with made.chat.completions.with_streaming_response.create(**ASK):
+            assert other.submit(words, made).result()
+    assert time.monotonic() - began < 5
+    assert len(model_server.requests) == 2
+
+
+@pytest.mark.parametrize("store", ["memory://", "sqlite"])
+def test_a_task_does_not_wait_for_itself(
+    store: str, model_server: ModelServer, telemetry: Telemetry, tmp_path: Path
+) -> None:
+    """Whatever the store, and whichever threads ask it."""
+
+    async def main() -> None:
+        async with async_client(model_server) as made:
+            for seed in range(3):
+                whole: list[dict[str, Any]] = [{**ASK, "seed": number} for number in range(6)]
+                streamed: dict[str, Any] = {**STREAM, "seed": seed}
+                others = [asyncio.create_task(made.chat.completions.create(**each)) for each in whole]
+                streams = [await made.chat.completions.create(**streamed) for _ in range(2)]
+                await asyncio.gather(*others)
+                for stream in streams:
+                    await stream.close()
+
+    url = store if store == "memory://" else f"sqlite:///{tmp_path}/cache.db"
+    with caching(model_server, telemetry, cache_store=url):
+        began = time.monotonic()
+        asyncio.run(main())
+    assert time.monotonic() - began < 10
+
+
+def test_a_flight_knows_the_task_that_began_it() -> None:
+    """Not the worker threads in which the store is asked."""
+
+    async def main() -> None:
+        own = runner()
+        flight = Flight(own)
+        assert await asyncio.to_thread(flight.is_of, own)
+        assert not flight.is_of(await asyncio.to_thread(runner))
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("client", "seconds"),
+    [
+        (OpenAI(api_key="none", timeout=7), 7),
+        (OpenAI(api_key="none", timeout=httpx2.Timeout(9)), 9),
+        (Anthropic(api_key="none", timeout=7), 7),
+        (ollama.Client(timeout=7), None),
+        (SimpleNamespace(timeout=7000), None),
+    ],
+    ids=lambda each: type(each).__name__,
+)
+def test_a_limit_is_known_for_sure_or_not_at_all(client: Any, seconds: float | None) -> None:
+    """Some SDKs have milliseconds. Who has no limit that is known waits for five seconds at most."""
+    assert limit_of(client, (), {}) == seconds
+    assert _seconds(None) == 5
 
 
 def test_if_the_one_fails_the_others_make_their_own_calls(model_server: ModelServer, telemetry: Telemetry) -> None:
