@@ -272,7 +272,15 @@ def refusal(claim: Claim, spent: Amounts, held: Amounts, amounts: Amounts) -> Re
 
 
 def refusals(claim: Claim, spent: Amounts, held: Amounts, amounts: Amounts) -> list[Refusal]:
-    """Return a refusal for each unit of a claim that has no room for a call. The arguments are those of `refusal`."""
+    """Return a refusal for each unit of a claim that has no room for a call.
+
+    Args:
+        claim: The claim.
+        spent: What is spent of its budget.
+        held: What calls in flight hold of it.
+        amounts: What the call needs.
+
+    """
     found: list[Refusal] = []
     for unit, limit in claim.limits.items():
         requested = amounts.get(unit, 0)

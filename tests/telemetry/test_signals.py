@@ -92,8 +92,9 @@ def broken_cache(telemetry: Telemetry, made: OpenAI, server: ModelServer) -> Non
         for cached, system in ((8960, "one"), (0, "two")):
             reply = json_reply(chat({**usage, "prompt_tokens_details": {"cached_tokens": cached}}, model="gpt-4o"))
             server.responder = partial(lambda reply, _request: reply, reply)
-            turns: Any = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
-            history = turns[: 1 if cached else 2]
+            said = ("Hi", "Hello", "A question", "An answer", "Another question")
+            turns: Any = [{"role": ("user", "assistant")[at % 2], "content": text} for at, text in enumerate(said)]
+            history = turns[: 3 if cached else 5]
             ask(made, model="gpt-4o", messages=[{"role": "system", "content": system}, *history])
 
 

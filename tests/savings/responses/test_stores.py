@@ -77,15 +77,6 @@ def test_a_store_that_is_down(url: str, model_server: ModelServer, telemetry: Te
     assert time.monotonic() - began < 5
 
 
-def test_a_store_of_an_unknown_kind(model_server: ModelServer, telemetry: Telemetry) -> None:
-    """The log says so, and calls are made."""
-    with warnings_of_ours() as warned, caching(model_server, telemetry, cache_store="ftp://x") as made:
-        for _ in range(2):
-            ask(made)
-    assert len(model_server.requests) == 2
-    assert "unknown scheme" in warned[0]
-
-
 class Broken:
     """A store whose every verb raises, as one of another distribution may."""
 
