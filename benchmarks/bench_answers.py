@@ -53,13 +53,14 @@ def lookup(*, blocks: int) -> float:
     endpoint = Endpoint(provider="openai", base_url=address, known=True, attributes={})
     request = ModelRequest(call=call, endpoint=endpoint, format=load("openai_chat"))
     cache = ResponseCache(open_store("memory://"), Policy(), lambda: "process", time.time)
+    with OpenAI(api_key="none", http_client=httpx2.Client()) as client:
 
-    def miss() -> None:
-        wanted = cache.look(request, {"agentcost.tenant": "acme"}, None, None)
-        assert wanted is not None
-        cache.ended(wanted, None)
+        def miss() -> None:
+            wanted = cache.look(request, {"agentcost.tenant": "acme"}, client, None)
+            assert wanted is not None
+            cache.ended(wanted, None)
 
-    return least(miss, blocks=blocks, calls=200)
+        return least(miss, blocks=blocks, calls=200)
 
 
 def through_the_sdk(settings: Settings | None, *, blocks: int) -> float:
