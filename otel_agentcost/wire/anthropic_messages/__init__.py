@@ -434,7 +434,7 @@ class MessageReader:
             reported = in_body(None, usage)
             return answer._replace(reported=reported) if reported else answer
         if self._message is None and self._error is not None:
-            return Answer(missing=error_text(self._error))
+            return Answer(missing=error_text(self._error) or "the stream ended with an error")
         return self._estimated(started)
 
     def _tools(self) -> list[str]:
