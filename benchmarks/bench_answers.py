@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from typing import Any
 
 import httpx2
 from openai import OpenAI
 
 import otel_agentcost
+from benchmarks.bench_http import least
 from otel_agentcost.core.call import Call, Endpoint
 from otel_agentcost.core.semconv import CHAT, REQUEST_TEMPERATURE
 from otel_agentcost.savings.responses.cache import Policy, ResponseCache
@@ -33,17 +33,6 @@ ANSWER = {
     "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "They wait. " * 50}}],
     "usage": {"prompt_tokens": 1000, "completion_tokens": 100, "total_tokens": 1100},
 }
-
-
-def least(work: Callable[[], Any], *, blocks: int, calls: int) -> float:
-    """Microseconds of one call, in the quickest of many blocks."""
-    taken: list[float] = []
-    for _ in range(blocks):
-        started = time.process_time_ns()
-        for _ in range(calls):
-            work()
-        taken.append((time.process_time_ns() - started) / calls / 1000)
-    return min(taken)
 
 
 def lookup(*, blocks: int) -> float:

@@ -12,16 +12,17 @@ used is logged once, in one sentence, and ignored: neither the application nor a
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from functools import cache
+from functools import cache, cached_property
 from importlib import import_module
 from importlib.metadata import Distribution, EntryPoint, distributions
+from pathlib import Path
 from pkgutil import iter_modules
 from types import ModuleType
 from typing import Any, TypeVar
 
 from otel_agentcost.diagnostics import report, warn_once
 
-__all__ = ["PREFIX", "Unusable", "entry_points", "find", "listed", "load"]
+__all__ = ["PREFIX", "Schemes", "Unusable", "entry_points", "find", "listed", "load", "scheme_of"]
 
 PREFIX = "otel_agentcost."
 """The beginning of the names of all groups."""
@@ -102,6 +103,52 @@ def load(entry: EntryPoint, constant: str) -> Any:
     if not hasattr(plugin, constant):
         raise Unusable(f"the module {entry.value} has no constant {constant}")
     return getattr(plugin, constant)
+
+
+def scheme_of(url: str) -> str:
+    """Return the scheme of `url` in lower case; an empty string if it has none."""
+    scheme, separator, _ = url.strip().partition("://")
+    return scheme.lower() if separator else ""
+
+
+class Schemes:
+    """The URL schemes of ledgers, or of another kind: the modules of a folder, and entry points of others.
+
+    A scheme is looked up without importing what it names. The metadata of the installed distributions is read only for
+    a scheme that is not built in.
+    """
+
+    def __init__(self, group: str, folder: Path) -> None:
+        """Create the object.
+
+        Args:
+            group: The entry-point group, after `PREFIX`. The name of an entry point is the scheme of its URLs.
+            folder: The folder of this package whose modules are the built-in schemes.
+        """
+        self._group = group
+        self._folder = folder
+
+    @cached_property
+    def built_in(self) -> tuple[str, ...]:
+        """The schemes of this package."""
+        found = iter_modules([str(self._folder)])
+        return tuple(sorted(module.name for module in found if not module.name.startswith("_")))
+
+    def entry_point(self, scheme: str) -> EntryPoint | None:
+        """Return the entry point of another distribution for a scheme."""
+        if not scheme:
+            return None
+        return next((entry for entry in entry_points(self._group) if entry.name.lower() == scheme), None)
+
+    def is_known(self, scheme: str) -> bool:
+        """Return True if a scheme names something."""
+        return scheme in self.built_in or self.entry_point(scheme) is not None
+
+    def hint(self) -> str:
+        """Word which schemes there are, to complete a sentence about an unknown one."""
+        others = {entry.name.lower() for entry in entry_points(self._group)}
+        schemes = ", ".join([*self.built_in, *sorted(others.difference(self.built_in))])
+        return f"write memory://, sqlite:///path/to/file or redis://host:port/db (the schemes are {schemes})"
 
 
 def entry_points(group: str) -> tuple[EntryPoint, ...]:

@@ -294,12 +294,12 @@ def _changes(settings: Settings, book: PriceBook, recorder: Recorder, clock: Clo
     if (history := _history_change(settings, book)) is not None:
         first.append(history)
     if settings.prompt_cache == "auto":
-        from otel_agentcost.savings.prompt_cache.markers import PromptCacheMarkers  # noqa: PLC0415
+        from otel_agentcost.savings.prompt_cache.markers import PromptCacheMarkers  # noqa: PLC0415 (off)
 
         watch = PromptCacheHealth(clock.wall, every=True)
         first.append(PromptCacheMarkers(watch, book, recorder.saved_by_markers))
     if settings.bill_labels:
-        from otel_agentcost.calls.bill_labels import BillLabelling  # noqa: PLC0415
+        from otel_agentcost.calls.bill_labels import BillLabelling  # noqa: PLC0415 (off unless it is set)
 
         last = BillLabelling(settings.bill_labels)
     return Changes(tuple(first), last) if first or last is not None else None
@@ -310,8 +310,8 @@ def _history_change(settings: Settings, book: PriceBook) -> RequestChange | None
     named = settings.on_context
     if not _context_hooks and not isinstance(named, OnContext):
         return None
-    from otel_agentcost.savings.context.change import HistoryHook, NamedHook  # noqa: PLC0415
-    from otel_agentcost.savings.context.native import NativeManagement  # noqa: PLC0415
+    from otel_agentcost.savings.context.change import HistoryHook, NamedHook  # noqa: PLC0415 (off)
+    from otel_agentcost.savings.context.native import NativeManagement  # noqa: PLC0415 (off)
 
     if _context_hooks or not isinstance(named, OnContext):
         (hook,) = _context_hooks
@@ -338,8 +338,8 @@ def set_context_hook(function: Callable[..., Any] | None, **options: Any) -> Non
 
 def _change_histories(runtime: Runtime) -> None:
     """Let a pipeline ask the hook that there is now. Its other changes stay as they are."""
-    from otel_agentcost.savings.context.change import HistoryHook  # noqa: PLC0415
-    from otel_agentcost.savings.context.native import NativeManagement  # noqa: PLC0415
+    from otel_agentcost.savings.context.change import HistoryHook  # noqa: PLC0415 (off)
+    from otel_agentcost.savings.context.native import NativeManagement  # noqa: PLC0415 (off)
 
     before, change = runtime.pipeline.changes, _history_change(runtime.settings, runtime.instrumentation.book)
     others = [each for each in before.first if not isinstance(each, (HistoryHook, NativeManagement))] if before else []

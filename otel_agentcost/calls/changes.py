@@ -1,8 +1,8 @@
 """Changes of requests that a setting asks for: shorter histories, cache markers, labels for the bill.
 
 The pipeline has one `Changes`, or None where no setting asks for any. It makes most changes before anything else looks
-at the request: loop detection, caches and budgets see what is sent. What nobody else is to see (labels) is written
-last, when the SDK is about to send the request. A request that cannot be changed is sent as it is.
+at the request: loop detection, caches and budgets see what is sent. Labels, which the other parts must not see, are
+written last, when the SDK is about to send the request. A request that cannot be changed is sent as it is.
 """
 
 from __future__ import annotations
@@ -165,7 +165,7 @@ class Changes:
             args, kwargs = self._labelled(call, seam, instance, args, kwargs)
             events = iter(wrapped(*args, **kwargs))
             first = list(islice(events, 1))  # the request is sent with the first event
-        except BaseException:
+        except BaseException:  # of others too: the connection must be released
             _close(events)
             raise
         finally:

@@ -40,7 +40,7 @@ def replayed(cache: AnswerCache, call: ActiveCall, wrapped: Wrapped, instance: A
     try:
         with call.active():
             result = wrapped(*args, **kwargs)
-    except BaseException as error:
+    except BaseException as error:  # what ends the attempt is no Exception, so that no SDK repeats it
         if not _is_not_replayed(error):
             raise
         return _missed(call)
@@ -63,7 +63,7 @@ async def replayed_async(
     try:
         with call.active():
             result = await wrapped(*args, **kwargs)
-    except BaseException as error:
+    except BaseException as error:  # what ends the attempt is no Exception, so that no SDK repeats it
         if not _is_not_replayed(error):
             raise
         return _missed(call)
@@ -94,7 +94,7 @@ def _check(call: ActiveCall) -> None:
 
 
 def attributes_of(call: ActiveCall, answer: Answer, tokens: Tokens, cost: Cost) -> dict[str, AttributeValue]:
-    """Return the span attributes of a cached answer. Its tokens have names of their own: nobody is to price them."""
+    """Return the span attributes of a cached answer. Its tokens have other names, so that no backend prices them."""
     described = spans.answer_attributes(answer._replace(usage=None), NO_TOKENS, Cost())
     attributes: dict[str, AttributeValue] = {**described, semconv.CACHE: semconv.HIT, semconv.CALLS: 0}
     if call.exchange is not None:

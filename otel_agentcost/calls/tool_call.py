@@ -232,7 +232,7 @@ class ToolCall(AbstractContextManager["ToolCall"], AbstractAsyncContextManager["
             results = running.tool_cache.results() if found is not None else None
             if found is None or results is None:
                 return None
-            whose = (outer or self)._attribution  # noqa: SLF001
+            whose = (outer or self)._attribution  # noqa: SLF001 (of this very class)
             run = next(iter(run_context.current(self._outer)), None)
             place = results.place(
                 Wanted(

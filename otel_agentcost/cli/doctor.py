@@ -220,7 +220,7 @@ def _amount(unit: Unit, limit: int) -> str:
 def _ledger(settings: Settings) -> Finding:
     """Report which ledger counts, whether it answers, and how fast once it is connected."""
     from otel_agentcost.guard.ledger import open_ledger  # noqa: PLC0415 (keeps the command line quick to start)
-    from otel_agentcost.guard.opening import completed, counted_in_fixed_windows  # noqa: PLC0415
+    from otel_agentcost.guard.opening import completed, counted_in_fixed_windows  # noqa: PLC0415 (the same)
 
     allowed = settings.ledger_down == "allow"
     consequence = "NO BUDGET IS ENFORCED" if allowed else "Every call with a budget is refused"

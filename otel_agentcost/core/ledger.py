@@ -293,7 +293,7 @@ def refusals(claim: Claim, spent: Amounts, held: Amounts, amounts: Amounts) -> l
 
 
 def told(refusals: Sequence[Refusal]) -> Refusal | None:
-    """Return the one of all refusals of a call that it is told: one that waiting cannot help, if there is one.
+    """Return the refusal that the caller gets: one that waiting cannot help, if there is one.
 
     Its `free_at` is the latest of all: there is room when all budgets have room. It is None if that of one is.
 

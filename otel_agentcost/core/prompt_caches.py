@@ -30,7 +30,7 @@ class Miss(NamedTuple):
 
     @property
     def broken(self) -> bool:
-        """True if it is a break: nobody meant it."""
+        """True if it is a break, which the application did not intend."""
         return self.reason not in EXPECTED
 
 

@@ -1,4 +1,4 @@
-"""The rules by which results of tools are kept: for how long, and for whom. No clock, no I/O.
+"""The rules by which results of tools are kept: how long, and in which scope. No clock, no I/O.
 
     web_search=15m, read_*=1h, my_orders=5m/user, read_logs=off, auto=10m
 

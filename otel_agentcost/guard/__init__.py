@@ -18,6 +18,10 @@ that does not answer. The callers are in `calls/`.
     resilient_ledger.py  a ledger that may be down
     opening.py           from settings to a guard
     ledger/              the kinds of ledgers
+    sqlite_file.py       a file that several processes use, for ledgers and stores of caches
+    redis_server.py      a server of Redis or Valkey, for the same
+    fork_safe.py         their locks in a fork
+    forks.py             other locks in a fork
 """
 
 from __future__ import annotations

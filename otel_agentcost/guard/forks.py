@@ -1,6 +1,6 @@
 """Locks in a fork: a thread of the parent that holds one does not exist in the child, which would wait for ever.
 
-An object with such a lock replaces it in `after_fork`. The ledgers do more, see `ledger/_forks.py`.
+An object with such a lock replaces it in `after_fork`. The ledgers do more, see `fork_safe.py`.
 """
 
 from __future__ import annotations

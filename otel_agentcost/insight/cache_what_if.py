@@ -5,7 +5,7 @@ the order of their beginnings, as a cache would have met them: an answer is stor
 until its time to live is over; while a call is under way, an equal one would wait for it.
 
 All of it is a ceiling, since a record knows less of a request than a cache does: not its temperature, its files or its
-address. Whatever cannot be worked out from the record is left out.
+address. What the record does not say is left out.
 """
 
 from __future__ import annotations

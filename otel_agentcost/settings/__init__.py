@@ -9,8 +9,7 @@ sources.py         arguments, environment, settings file
 hosts.py           own hosts
 load.py            the settings of this process, from all sources
 warnings.py        notices about unknown names and settings without effect
-ledger_schemes.py  the URL schemes of ledgers
-cache_schemes.py   those of stores of caches
+schemes.py         the URL schemes of ledgers and of stores of caches
 """
 
 from __future__ import annotations

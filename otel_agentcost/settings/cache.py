@@ -43,11 +43,11 @@ def _near(word: str) -> str:
 
 
 NOBODY: Final = frozenset({""})
-"""The names of nobody: an empty set would stand for everybody."""
+"""Matches no name: an empty set would match all."""
 
 
 def to_names(value: object) -> frozenset[str]:
-    """Parse names joined by `,`. If none of them is one, nobody is named."""
+    """Parse names joined by `,`. If none of them is one, the result matches no name."""
     items = Items()
     names: set[str] = set()
     if value == NOBODY:

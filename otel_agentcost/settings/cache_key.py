@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
-from otel_agentcost.settings import cache_schemes
-from otel_agentcost.settings.ledger_schemes import scheme_of
+from otel_agentcost.plugins import scheme_of
 from otel_agentcost.settings.parsers import InvalidValue
+from otel_agentcost.settings.schemes import CACHE_STORES
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,8 +24,8 @@ class CacheKey:
 def to_cache_store(value: object) -> str:
     """Parse the URL of a store. Of it only the scheme is checked; opening it checks the rest."""
     written = str(value).strip()
-    if not isinstance(value, str) or not cache_schemes.is_known(scheme_of(written)):
-        raise InvalidValue(f"which is not a store: {cache_schemes.hint()}")
+    if not isinstance(value, str) or not CACHE_STORES.is_known(scheme_of(written)):
+        raise InvalidValue(f"which is not a store: {CACHE_STORES.hint()}")
     return written
 
 

@@ -24,7 +24,8 @@ from otel_agentcost.core.ledger import VERBS, Ledger, is_ledger
 from otel_agentcost.core.loops import Rule, Thresholds
 from otel_agentcost.core.tool_prices import ToolPrice, ToolPrices, to_price
 from otel_agentcost.diagnostics import without_password
-from otel_agentcost.settings import ledger_schemes
+from otel_agentcost.plugins import scheme_of
+from otel_agentcost.settings.schemes import LEDGERS
 
 CaptureContent = Literal["NO_CONTENT", "SPAN_ONLY", "EVENT_ONLY", "SPAN_AND_EVENT"]
 
@@ -365,8 +366,8 @@ def to_ledger(value: object) -> str | Ledger:
         if not is_ledger(value):
             raise InvalidValue(f"which is neither a URL nor an object with the methods {', '.join(VERBS)}")
         return value
-    if not ledger_schemes.is_known(ledger_schemes.scheme_of(value)):
-        raise InvalidValue(f"which is not a ledger: {ledger_schemes.hint()}{_ledger_hint(value.strip())}")
+    if not LEDGERS.is_known(scheme_of(value)):
+        raise InvalidValue(f"which is not a ledger: {LEDGERS.hint()}{_ledger_hint(value.strip())}")
     return value.strip()
 
 
@@ -399,7 +400,7 @@ def to_record(value: object) -> str:
 
 def _ledger_hint(value: str) -> str:
     scheme, _, rest = value.partition(":")
-    meant = hints.near(scheme, ledger_schemes.built_in()).removeprefix("; did you mean ").removesuffix("?")
+    meant = hints.near(scheme, LEDGERS.built_in).removeprefix("; did you mean ").removesuffix("?")
     if rest and meant and not any(part in value for part in ("://", "@")):  # `redis:/host`, `sqlite:file.db`
         return f"; write {meant}://{'/' if meant == 'sqlite' else ''}{rest.lstrip('/')}"
     if value.startswith(("/", "./", "~")) or value.endswith((".db", ".sqlite")):

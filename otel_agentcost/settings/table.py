@@ -138,7 +138,7 @@ class Settings:
         to_tool_cache,
         values="`web_search=15m,read_*=1h,my_orders=5m/user`, `auto`, `off`",
         meaning="Tools whose results are kept, and for how long, per tenant, user, run or process (`/user`). `auto`: "
-        "tools of `TOOL_CACHE_SERVERS` that say that they only read. `off`: none, whatever the code says.",
+        "tools of `TOOL_CACHE_SERVERS` that say that they only read. `off`: none, nor those of `@tool(cache=...)`.",
     )
     tool_cache_servers: tuple[str, ...] = setting(
         (),

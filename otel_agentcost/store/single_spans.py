@@ -62,7 +62,7 @@ class SingleSpans:
         """See `Detailed`. Each period is read once."""
 
     def kept_since(self) -> float:
-        """See `Detailed`. Nobody knows what was deleted."""
+        """See `Detailed`. What was deleted is not known."""
         return 0.0
 
     def each(self, question: Question) -> Iterator[Recorded]:

@@ -155,8 +155,8 @@ def held_and_spent() -> tuple[dict[str, int], dict[str, int]]:
     guard = running.gates.gate.guard
     ledger: Any = guard.ledger.wrapped
     ledger = getattr(ledger, "_ledger", ledger)
-    if isinstance(getattr(ledger, "_path", None), Path):
-        with contextlib.closing(sqlite3.connect(ledger._path)) as connection:
+    if isinstance(getattr(ledger, "path", None), Path):
+        with contextlib.closing(sqlite3.connect(ledger.path)) as connection:
             rows = connection.execute(
                 "SELECT held_nano_usd, held_calls, nano_usd, calls, tool_calls FROM accounts"
             ).fetchall()

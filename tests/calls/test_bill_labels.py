@@ -24,11 +24,13 @@ from otel_agentcost.diagnostics import forget_causes
 from otel_agentcost.integrations.sdks import openai as openai_sdk
 from otel_agentcost.wire import bill_labels
 from otel_agentcost.wire.bill_labels import CHAT, CONVERSE, MESSAGES, VERTEX
+from tests.integrations.sdks.bedrock import bedrock
 from tests.store.recorded import rows, url_of
 from tests.support.budgeted_calls import budgeted
+from tests.support.every_provider import answering_all
 from tests.support.in_memory import Telemetry
-from tests.support.model_server import ModelServer, Reply, Request, json_reply
-from tests.support.replies import chat, content, message, response, response_stream
+from tests.support.model_server import ModelServer
+from tests.support.replies import response_stream
 
 WHO = {"team": "Search & Ads", "feature": "triage", "user": "u-1"}
 ALL = "user,team,feature"
@@ -43,25 +45,7 @@ def anew() -> None:
 @pytest.fixture
 def server(model_server: ModelServer) -> ModelServer:
     """A provider of everything."""
-    converse = {
-        "output": {"message": {"role": "assistant", "content": [{"text": "Hi"}]}},
-        "stopReason": "end_turn",
-        "usage": {"inputTokens": 10, "outputTokens": 5, "totalTokens": 15},
-        "metrics": {"latencyMs": 1},
-    }
-    bodies: dict[str, Any] = {
-        "/chat/completions": chat(),
-        "/responses": response(),
-        "/messages": message(),
-        "/converse": converse,
-        ":generateContent": content(),
-    }
-
-    def answer(request: Request) -> Reply:
-        return json_reply(next(body for ending, body in bodies.items() if request.path.endswith(ending)))
-
-    model_server.responder = answer
-    return model_server
+    return answering_all(model_server)
 
 
 class Elsewhere(httpx2.BaseTransport):
@@ -140,21 +124,12 @@ def ask_gemini(server: ModelServer, **more: Any) -> object:
 
 def ask_converse(server: ModelServer, **more: Any) -> object:
     """Claude on Amazon Bedrock."""
-    made: Any = boto3.client(
-        "bedrock-runtime",
-        region_name="us-east-1",
-        endpoint_url=server.url,
-        aws_access_key_id="none",
-        aws_secret_access_key="none",
-    )
-    try:
+    with bedrock(server) as made:
         return made.converse(
             modelId="anthropic.claude-3-haiku-20240307-v1:0",
             messages=[{"role": "user", "content": [{"text": "Hi"}]}],
             **more,
         )
-    finally:
-        made.close()
 
 
 Ask = Callable[..., object]
@@ -399,17 +374,10 @@ def test_the_rules_are_those_of_the_sdks() -> None:
 
 def test_an_older_botocore_is_left_alone(telemetry: Telemetry, server: ModelServer) -> None:
     """It refuses fields that it does not know."""
-    client: Any = boto3.client(
-        "bedrock-runtime",
-        region_name="us-east-1",
-        endpoint_url=server.url,
-        aws_access_key_id="none",
-        aws_secret_access_key="none",
-    )
-    client.meta.service_model.operation_model("Converse").input_shape.members.pop("requestMetadata")
-    with budgeted(telemetry, bill_labels=ALL), otel_agentcost.attribute(**WHO):
-        client.converse(modelId="m", messages=[{"role": "user", "content": [{"text": "Hi"}]}])
-    client.close()
+    with bedrock(server) as client:
+        client.meta.service_model.operation_model("Converse").input_shape.members.pop("requestMetadata")
+        with budgeted(telemetry, bill_labels=ALL), otel_agentcost.attribute(**WHO):
+            client.converse(modelId="m", messages=[{"role": "user", "content": [{"text": "Hi"}]}])
     assert "requestMetadata" not in server.requests[-1].json
 
 

@@ -48,7 +48,7 @@ def test_one_scope_is_cleared(
 
 
 def test_a_server_is_cleared(redis_server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    """The store that `--store` names counts, whatever the settings say."""
+    """`--store` overrides the settings."""
     redis_server.empty()
     fill(open_store(redis_server.url))
     assert main(["cache", "clear", "--tenant", "acme", "--store", redis_server.url]) == 0

@@ -153,7 +153,7 @@ def test_a_budget_that_only_warns_has_no_limit_in_the_ledger(ledger: Ledger | No
     assert {tuple(each.claim.limits) for each in counted} == {()}
 
 
-# --- Its cost, and what people are told -------------------------------------------------------------------------------
+# --- Its cost, and its messages ---------------------------------------------------------------------------------------
 
 
 class Instructions:

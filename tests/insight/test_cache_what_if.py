@@ -107,7 +107,7 @@ def test_without_a_tenant_or_a_user_a_process_has_its_own(tmp_path: Path) -> Non
 
 
 def test_equal_requests_at_the_same_time_wait_for_one(recording: Recording) -> None:
-    """Of three that overlap, the first is asked; the one that began earlier is the first, whichever ends first."""
+    """Of three that overlap, the first is asked; the earlier one is the first, also if another one ends before it."""
     recording.call(COUNTS, after=20, seconds=20.0)  # from 0 to 20
     recording.now = BEGAN + 18
     recording.call(COUNTS, after=0, seconds=5.0)  # from 13 to 18

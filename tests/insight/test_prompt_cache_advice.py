@@ -74,7 +74,7 @@ def test_no_marks_are_advised_where_they_would_not_help(
 
 
 def test_marks_that_do_not_pay_are_not_advised(recording: Recording) -> None:
-    """Prompts that nobody sends again would be written at a surcharge."""
+    """Prompts that are not sent again would be written at a surcharge."""
     for turn in range(4):
         ask(recording, {"input_tokens": 9_000}, [f"{turn}"], trace=turn + 1)
     recording.close()

@@ -9,7 +9,8 @@ import pytest
 from otel_agentcost.core.tool_cache import Keep, ToolCacheRules
 from otel_agentcost.errors import SettingsError
 from otel_agentcost.savings import stores
-from otel_agentcost.settings import Settings, cache_schemes, from_environment
+from otel_agentcost.settings import Settings, from_environment
+from otel_agentcost.settings.schemes import CACHE_STORES
 from tests.settings.test_settings import load
 from tests.support.plugin_distribution import PluginDistribution
 
@@ -107,4 +108,4 @@ def test_a_store_of_another_distribution_is_known(tmp_path: Path) -> None:
 
 def test_the_schemes_are_those_that_can_be_opened() -> None:
     """Two rooms list one folder."""
-    assert cache_schemes.built_in() == stores.schemes()
+    assert CACHE_STORES.built_in == stores.SCHEMES.built_in

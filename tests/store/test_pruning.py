@@ -131,7 +131,7 @@ def test_a_cost_that_came_later_is_no_reason_any_more(path: Path) -> None:
 
 
 def test_the_hour_of_an_answer_that_was_billed_later_is_not_unpriced(path: Path) -> None:
-    """Nor does the hour of its cost hide another call without a price; and a call that nobody knows stays unknown."""
+    """Nor does the hour of its cost hide another call without a price; and an unknown call stays unknown."""
     now = [1_800_000_000.0]
     writer = writer_of(path, clock=lambda: now[0])
     writer.settled(a_call(None, unpriced="no price for 'inert'"))

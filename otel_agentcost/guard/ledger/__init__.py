@@ -43,7 +43,7 @@ from otel_agentcost.core.ledger import (
 )
 from otel_agentcost.diagnostics import without_password
 from otel_agentcost.errors import AgentCostError
-from otel_agentcost.settings import ledger_schemes
+from otel_agentcost.settings.schemes import LEDGERS
 
 __all__ = [
     "GRACE",
@@ -92,13 +92,13 @@ def open_ledger(url: str, *, timeout: float = 1.0) -> Ledger:
         LedgerError: The scheme is unknown, or the ledger cannot be opened.
 
     """
-    scheme = ledger_schemes.scheme_of(url)
-    if scheme in ledger_schemes.built_in():
+    scheme = plugins.scheme_of(url)
+    if scheme in LEDGERS.built_in:
         ledger: Ledger = import_module(f"{__name__}.{scheme}").open_ledger(url, timeout=timeout)
         return ledger
-    entry = ledger_schemes.entry_point(scheme)
+    entry = LEDGERS.entry_point(scheme)
     if entry is None:
-        raise LedgerError(f"The ledger {without_password(url)!r:.120} has an unknown scheme: {ledger_schemes.hint()}.")
+        raise LedgerError(f"The ledger {without_password(url)!r:.120} has an unknown scheme: {LEDGERS.hint()}.")
     return _open_plugin(entry, url, timeout)
 
 

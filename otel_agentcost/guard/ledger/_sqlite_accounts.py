@@ -101,7 +101,7 @@ def rows_of(
 
 
 def look(connection: sqlite3.Connection, key: bytes, now: float) -> Standing:
-    """Return the standing of a key, and change nothing: whoever looks may have a clock that is ahead."""
+    """Return the standing of a key, and change nothing: the clock of the process that looks may be ahead."""
     row = dict(_rows(connection, [key])).get(key, NEW)
     seen = slices.view(connection, key, now, look=True)
     if seen is not None:

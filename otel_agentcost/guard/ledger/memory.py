@@ -16,6 +16,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from otel_agentcost.diagnostics import without_password
+from otel_agentcost.guard.fork_safe import ForkSafe
 from otel_agentcost.guard.ledger import (
     GRACE,
     MOST,
@@ -29,7 +30,6 @@ from otel_agentcost.guard.ledger import (
     ends,
     told,
 )
-from otel_agentcost.guard.ledger._forks import ForkSafe
 from otel_agentcost.guard.ledger._memory_accounts import (
     FIELD,
     NEW,
@@ -139,7 +139,7 @@ class MemoryLedger(ForkSafe, MemoryBatches):
             self._drop(call_id)
 
     def standing(self, key: str, *, now: float) -> Standing:
-        """See `Ledger`. Nothing is dropped: whoever looks may have a clock that is ahead."""
+        """See `Ledger`. Nothing is dropped: the clock of the process that looks may be ahead."""
         with self._lock:
             account = self._accounts.get(key)
             if account is None:

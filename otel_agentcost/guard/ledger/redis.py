@@ -8,12 +8,12 @@ redis-py is imported when a ledger is opened, and connections are made when a ve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from otel_agentcost.diagnostics import without_password
+from otel_agentcost.guard.fork_safe import ForkSafe
 from otel_agentcost.guard.ledger import (
     GRACE,
     KEEP,
@@ -32,17 +32,14 @@ from otel_agentcost.guard.ledger import (
     encoded,
     ends,
 )
-from otel_agentcost.guard.ledger._forks import ForkSafe
 from otel_agentcost.guard.ledger._redis_batches import BATCH_SCRIPTS, RedisBatches, constants, rolling_words
 from otel_agentcost.guard.ledger._redis_notes import NOTE_SCRIPTS, RedisNotes
+from otel_agentcost.guard.redis_server import Server, failure, open_server
 
 __all__ = ["RedisLedger", "open_ledger"]
 
 CALL = b"{agentcost}:call:"
 KEY = b"{agentcost}:key:"
-
-CONNECT_SECONDS = 0.5
-"""Timeout for connecting, which happens once and takes several round trips over TLS: longer than for an answer."""
 
 _CONSTANTS = f"local GRACE, KEEP, SLICES, KEPT_SLICES = {GRACE!r}, {KEEP!r}, {SLICES!r}, {KEPT_SLICES!r}\n{constants()}"
 _INHERITED: list[Any] = []
@@ -58,29 +55,7 @@ def open_ledger(url: str, *, timeout: float) -> RedisLedger:
         LedgerError: redis-py is missing, or the URL cannot be parsed.
 
     """
-    try:
-        import redis.backoff  # noqa: PLC0415 - an extra, and half a second
-        import redis.retry  # noqa: PLC0415
-    except ImportError as error:
-        raise LedgerError(f"The ledger {_shown(url)} needs redis-py: pip install 'otel-agentcost[redis]'.") from error
-    _, _, rest = url.partition("://")
-    secure = url.lower().startswith(("rediss:", "valkeys:"))
-    # A connection that the server has closed is replaced once; a request that timed out is not repeated.
-    retry = redis.retry.Retry(redis.backoff.NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-    library: Any = redis
-    make: Callable[[], Any] = partial(
-        library.ConnectionPool.from_url,
-        f"redis{'s' * secure}://{rest}",
-        socket_connect_timeout=max(timeout, CONNECT_SECONDS),
-        socket_timeout=timeout,
-        retry=retry,
-    )
-    try:
-        pool = make()
-        pool.connection_class(**pool.connection_kwargs)  # raises if an option of the URL is unknown
-    except (ValueError, TypeError, library.RedisError) as error:
-        raise LedgerError(f"The ledger {_shown(url)} cannot be parsed: {error}.") from error
-    return RedisLedger(url, library, make)
+    return RedisLedger(url, open_server(url, timeout, "ledger", LedgerError))
 
 
 class RedisLedger(ForkSafe, RedisBatches, RedisNotes):
@@ -91,10 +66,9 @@ class RedisLedger(ForkSafe, RedisBatches, RedisNotes):
     has_timeout = True
     rolling = True
 
-    def __init__(self, url: str, redis: Any, make_pool: Callable[[], Any]) -> None:
+    def __init__(self, url: str, server: Server) -> None:
         self._url = url
-        self._redis = redis
-        self._make_pool = make_pool
+        self._redis, self._make_pool = server
         self._node: dict[str, Any] = {}
         """Host and port of the node, once a cluster has redirected the ledger."""
         self._sources = {verb: _script(verb) for verb in (*_VERBS, *BATCH_SCRIPTS, *NOTE_SCRIPTS)}
@@ -223,15 +197,7 @@ class RedisLedger(ForkSafe, RedisBatches, RedisNotes):
                 self._connect()
 
     def _error(self, error: Exception) -> LedgerError:
-        errors = self._redis.exceptions
-        cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        if isinstance(error, errors.AuthenticationError) or cause.startswith("NOAUTH"):
-            what = "rejects the login"
-        elif isinstance(error, (errors.ConnectionError, errors.TimeoutError, OSError)):
-            what = "is not reachable"
-        else:
-            what = "cannot be used"
-        return LedgerError(f"The ledger {_shown(self._url)} {what}: {cause}.")
+        return LedgerError(f"The ledger {_shown(self._url)} {failure(self._redis, error)}")
 
 
 def _script(verb: str) -> str:

@@ -8,17 +8,13 @@ calls do not wait for the disk. Each process has one connection, under a lock.
 
 from __future__ import annotations
 
-import os
 import random
-import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
-from otel_agentcost.diagnostics import reraise_foreign, without_password
 from otel_agentcost.guard.ledger import (
     GRACE,
     MOST,
@@ -35,7 +31,6 @@ from otel_agentcost.guard.ledger import (
     told,
 )
 from otel_agentcost.guard.ledger import _sqlite_slices as slices
-from otel_agentcost.guard.ledger._forks import ForkSafe
 from otel_agentcost.guard.ledger._sqlite_accounts import (
     NEW,
     Row,
@@ -50,6 +45,7 @@ from otel_agentcost.guard.ledger._sqlite_accounts import (
 )
 from otel_agentcost.guard.ledger._sqlite_batches import SqliteBatches
 from otel_agentcost.guard.ledger._sqlite_notes import SqliteNotes
+from otel_agentcost.guard.sqlite_file import SqliteFile, cause_of, path_of, write_ahead
 
 __all__ = ["SqliteLedger", "open_ledger"]
 
@@ -102,9 +98,6 @@ _FORGET_SETTLED = "DELETE FROM settled WHERE call_id IN (SELECT call_id FROM set
 _EVERY = 32
 """Verbs of this process between two clean-ups. Each clean-up deletes at most a few hundred rows."""
 
-_INHERITED: list[sqlite3.Connection | None] = []
-"""Connections of a parent process: never used and never closed."""
-
 
 def open_ledger(url: str, *, timeout: float) -> SqliteLedger:
     """Open the ledger in the file that `url` names: three slashes and a path, so four slashes for an absolute path.
@@ -113,24 +106,10 @@ def open_ledger(url: str, *, timeout: float) -> SqliteLedger:
         LedgerError: The URL names no file.
 
     """
-    rest = url.partition("://")[2]
-    if not rest.startswith("/") or rest in ("/", "/:memory:"):
-        raise LedgerError(
-            f"The ledger {without_password(url)!r:.120} names no file: "
-            "it is sqlite:///relative/path or sqlite:////absolute/path."
-        )
-    if os.name != "nt" and re.match(r"/[A-Za-z]:[\\/]", rest):  # a file of that name would be made
-        raise LedgerError(f"The ledger {url!r:.120} is in a path of Windows, and this system is not.")
-    if "?" in rest:
-        raise LedgerError(f"The ledger {without_password(url)!r:.120} has parameters: a file takes none, remove them.")
-    # Absolute now: a program may change its directory before its first call.
-    try:
-        return SqliteLedger(Path(rest[1:]).expanduser().absolute(), max(timeout, PATIENCE))
-    except RuntimeError as error:
-        raise LedgerError(f"The ledger {url!r:.120} is in a home directory that is not known.") from error
+    return SqliteLedger(path_of(url, "ledger", LedgerError), max(timeout, PATIENCE))
 
 
-class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
+class SqliteLedger(SqliteFile, SqliteBatches, SqliteNotes):
     """Implements `Ledger`, `BatchVerbs` and `NoteVerbs`."""
 
     shared = True
@@ -139,11 +118,8 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
     rolling = True
 
     def __init__(self, path: Path, wait_seconds: float) -> None:
-        self._path = path
-        self._wait_seconds = wait_seconds
-        self._connection: sqlite3.Connection | None = None
         self._verbs = 0
-        super().__init__()
+        super().__init__(path, wait_seconds)
 
     def reserve(
         self, call_id: str, claims: Sequence[Claim], amounts: Amounts, *, now: float, lease: float
@@ -216,25 +192,6 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
         """See `Ledger`."""
         return None
 
-    def close(self) -> None:
-        """See `Ledger`."""
-        with self._lock:
-            self._disconnect()
-
-    def __del__(self) -> None:
-        # Garbage collection closes a connection too, but Python 3.13 warns of it.
-        with suppress(Exception):
-            self._disconnect()
-
-    def before_fork(self) -> None:
-        """Close the connection: SQLite's locks belong to the process, so neither of the two could use it safely."""
-        self._disconnect()
-
-    def after_fork(self) -> None:
-        """Drop, without closing it, a connection that was inherited by a fork outside Python's control."""
-        _INHERITED.append(self._connection)
-        self._connection = None
-
     # --- under the lock ---
 
     def _spend(
@@ -248,31 +205,19 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
         """Run a verb in one transaction, after expired reservations are deleted.
 
         `now` is None for a verb that only reads. It deletes nothing: its clock may be ahead.
-
-        No context manager of Python code around the lock: the exception of a signal handler could leave it locked.
         """
-        with self._lock:
-            connection = None
-            try:
-                connection = self._connection or self._connect()
-                if connection.in_transaction:  # an interrupted verb could not end it
-                    connection.execute("ROLLBACK")
-                self._begin(connection)
-                if now is not None:
-                    connection.execute("DELETE FROM holds WHERE expires <= ?", (now,))
-                result = verb(connection)
-                if now is not None:
-                    self._clean_up(connection, now)
-                connection.execute("COMMIT")
-                return result  # noqa: TRY300 (the exception of a signal handler may still come before it)
-            except BaseException as error:  # of others too: no transaction may stay open
-                if connection is not None and connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                reraise_foreign(error)
-                if not isinstance(error, (sqlite3.Error, OSError)):
-                    raise
-                self._disconnect()
-                raise self._error(error) from error
+
+        def transaction(connection: sqlite3.Connection) -> _T:
+            self._begin(connection)
+            if now is not None:
+                connection.execute("DELETE FROM holds WHERE expires <= ?", (now,))
+            result = verb(connection)
+            if now is not None:
+                self._clean_up(connection, now)
+            connection.execute("COMMIT")
+            return result
+
+        return self._run(transaction)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Wait for the write lock in short naps: those of SQLite grow to a tenth of a second, and processes starve."""
@@ -286,22 +231,6 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
             connection.execute(_FORGET, (now - GRACE,))
             connection.execute(_FORGET_SETTLED, (now,))
 
-    def _connect(self) -> sqlite3.Connection:
-        # Created here for its mode, which SQLite copies to its other files. An existing file is never opened: closing
-        # any descriptor of it would drop the locks of all connections of this process.
-        with suppress(FileExistsError):
-            os.close(os.open(self._path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        connection = sqlite3.connect(
-            self._path, timeout=self._wait_seconds, isolation_level=None, check_same_thread=False
-        )
-        try:
-            self._prepare(connection)
-        except BaseException:
-            connection.close()
-            raise
-        self._connection = connection
-        return connection
-
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Create the tables in a new file; refuse the file of another program."""
         connection.execute("BEGIN IMMEDIATE")
@@ -312,32 +241,20 @@ class SqliteLedger(ForkSafe, SqliteBatches, SqliteNotes):
             for statement in _statements():
                 connection.execute(statement)
         elif application != APPLICATION:
-            raise LedgerError(f"The ledger file {str(self._path)!r} is another program's database.")
+            raise LedgerError(f"The ledger file {str(self.path)!r} is another program's database.")
         elif version != VERSION:
             raise LedgerError(
-                f"The ledger file {str(self._path)!r} is of version {version}, and this otel-agentcost reads {VERSION}."
+                f"The ledger file {str(self.path)!r} is of version {version}, and this otel-agentcost reads {VERSION}."
             )
         for statement in slices.TABLES:
             connection.execute(statement)
         connection.execute("COMMIT")
         connection.execute("PRAGMA synchronous = NORMAL")
         connection.execute("PRAGMA busy_timeout = 0")  # from now on `_begin` waits
-        for _ in range(50):  # SQLite does not wait for this lock; without WAL everything is slower, and still correct
-            with suppress(sqlite3.OperationalError):
-                connection.execute("PRAGMA journal_mode = WAL")
-                break
-            time.sleep(0.01)
-
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        write_ahead(connection)
 
     def _error(self, error: Exception) -> LedgerError:
-        cause = " ".join(str(error).split())
-        if isinstance(error, OSError):
-            cause = error.strerror or cause
-        return LedgerError(f"The ledger file {str(self._path)!r} cannot be used: {cause}.")
+        return LedgerError(f"The ledger file {str(self.path)!r} cannot be used: {cause_of(error)}.")
 
 
 def _begun(connection: sqlite3.Connection, *, last_try: bool) -> bool:

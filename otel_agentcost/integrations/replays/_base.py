@@ -30,7 +30,7 @@ class Taken:
             return
         try:
             self._recording.chunk(data if self._decode is None else self._decode(data))
-        except Exception as error:
+        except Exception as error:  # the application reads on: the answer is not kept
             self._recording = None
             report("recording an answer", error)
 

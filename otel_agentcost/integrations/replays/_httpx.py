@@ -19,7 +19,7 @@ from otel_agentcost.calls.streams import decoder_of
 from otel_agentcost.core.recorded import Recorded, Sent
 from otel_agentcost.diagnostics import report
 from otel_agentcost.integrations.patching import FunctionPatch, Patch, Target
-from otel_agentcost.integrations.replays._base import current
+from otel_agentcost.integrations.replays._base import Taken, current
 from otel_agentcost.telemetry.transports import name_of
 
 
@@ -143,20 +143,19 @@ class _Tap:
 
     def __init__(self, stream: Any, recording: Recording, decode: Callable[[bytes], bytes] | None) -> None:
         self._stream = stream
-        self._recording: Recording | None = recording
-        self._decode = decode
+        self._taken = Taken(recording, decode)
 
     def __iter__(self) -> Iterator[bytes]:
         for chunk in self._stream:
-            self._add(chunk)
+            self._taken.feed(chunk)
             yield chunk
-        self._end()
+        self._taken.end(complete=True)
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         async for chunk in self._stream:
-            self._add(chunk)
+            self._taken.feed(chunk)
             yield chunk
-        self._end()
+        self._taken.end(complete=True)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):  # of an object that is being copied
@@ -168,19 +167,6 @@ class _Tap:
 
     async def aclose(self) -> None:
         await self._stream.aclose()
-
-    def _add(self, chunk: bytes) -> None:
-        if self._recording is None:
-            return
-        try:
-            self._recording.chunk(chunk if self._decode is None else self._decode(chunk))
-        except Exception as error:
-            self._recording = None
-            report("recording an answer", error)
-
-    def _end(self) -> None:
-        if self._recording is not None:
-            self._recording.ended()
 
 
 def _bases(library: str) -> tuple[type, type]:

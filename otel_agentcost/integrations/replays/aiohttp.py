@@ -129,17 +129,17 @@ def _written(reply: Recorded) -> list[bytes]:
 
 
 class _Line(asyncio.Transport):
-    """The transport of a connection to nobody."""
+    """The transport of a connection that does not exist."""
 
     def __init__(self) -> None:
         super().__init__()
         self._closed = False
 
     def write(self, data: Any) -> None:
-        """Write to nobody."""
+        """Write nothing."""
 
     def writelines(self, list_of_data: Any) -> None:
-        """Write to nobody."""
+        """Write nothing."""
 
     def is_closing(self) -> bool:
         """Return True after `close`."""

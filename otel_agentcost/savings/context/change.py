@@ -2,7 +2,7 @@
 
 Applications send their whole history with each request. What a hook has shortened once is therefore shortened in the
 same way in the requests that follow, until it is asked again: their beginning then stays the same, for prompt caches
-too. What is remembered for this, and for whom, is in memory.py.
+too. memory.py keeps what this needs, by conversation.
 """
 
 from __future__ import annotations

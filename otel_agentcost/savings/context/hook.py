@@ -1,4 +1,4 @@
-"""The hook for long histories, and what it is told: messages, tokens, prices, and when clearing pays."""
+"""The hook for long histories, and the facts that it gets: messages, tokens, prices, and when clearing pays."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SECONDS: Final = 30.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LongContext:
-    """The facts that a hook is told of a request whose history has grown long."""
+    """The facts that a hook gets about a request whose history has grown long."""
 
     messages: list[Any]
     """A copy of the messages of the request, in the form of its API, instructions at the beginning included. The hook

@@ -9,13 +9,12 @@ state says which of them are left out, and has the texts that a hook has put in 
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
-from weakref import WeakSet
 
 from otel_agentcost.core import semconv
+from otel_agentcost.guard import forks
 from otel_agentcost.savings.prompt_cache.segments import system_of, tools_of
 from otel_agentcost.telemetry.spans import Record
 from otel_agentcost.wire.fields import entries
@@ -83,7 +82,7 @@ class Memory:
         self._known: dict[bytes, State] = {}
         self._weight = 0
         self._lock = threading.Lock()
-        _memories.add(self)
+        forks.watch(self)
 
     def after_fork(self) -> None:
         """Replace the lock, which a thread of the parent may hold."""
@@ -129,15 +128,3 @@ class Memory:
     def _drop(self, mark: bytes) -> None:
         old = self._known.pop(mark, None)
         self._weight -= old.weight if old is not None else 0
-
-
-_memories: Final[WeakSet[Memory]] = WeakSet()
-
-
-def _after_fork() -> None:
-    for each in list(_memories):
-        each.after_fork()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_after_fork)

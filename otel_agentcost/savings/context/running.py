@@ -109,7 +109,7 @@ async def _of_thread(running: _Run, seconds: float) -> Any:
     def wake() -> None:
         try:
             loop.call_soon_threadsafe(over.set)
-        except RuntimeError:  # the loop is closed: nobody waits
+        except RuntimeError:  # the loop is closed: no task waits
             return
 
     running.then = wake

@@ -183,7 +183,7 @@ class Conversations:
         ]
 
     def related(self, asked: Asked, place: Place, candidates: Sequence[History], role: Role) -> list[Related]:
-        """Find out how a request follows each of some conversations, whatever has changed.
+        """Find out how a request follows each of some conversations, with all kinds of changes.
 
         Compares all messages, but only with conversations that the last messages, or the first ones, speak for.
 
@@ -347,7 +347,7 @@ def _digest_at(at: int, asked: Asked, hashes: dict[int, int]) -> int:
 def _root(asked: Asked, hashes: dict[int, int]) -> int:
     """Return the hash of the first message that is no instruction (an instruction may contain the time).
 
-    Conversations, agents, users and tenants with names of their own are told apart, also if they begin alike.
+    Conversations, agents, users and tenants with names of their own are never mixed up, also if they begin alike.
     """
     instructs: Callable[[Any], bool] = asked.facet.is_instruction
     for at, message in enumerate(asked.messages[:3]):

@@ -7,17 +7,16 @@ tokens, and prompts that are too short for any provider's cache, cost nothing.
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
-from weakref import WeakSet
 
 from otel_agentcost.core import semconv
 from otel_agentcost.core.call import Answer
 from otel_agentcost.core.prompt_caches import Miss, Prefix
 from otel_agentcost.core.usage import Tokens, Usage
+from otel_agentcost.guard import forks
 from otel_agentcost.savings.prompt_cache import rules
 from otel_agentcost.savings.prompt_cache.breaks import (
     LEAST,
@@ -87,7 +86,7 @@ class PromptCacheHealth:
         """The input tokens of the smallest prompt that is watched: a smaller one has too little to lose."""
         self._conversations = Conversations()
         self._lock = threading.Lock()
-        _watches.add(self)
+        forks.watch(self)
 
     def after_fork(self) -> None:
         """Replace the lock, which a thread of the parent may hold."""
@@ -348,15 +347,3 @@ def _miss(history: History, cause: Cause | None, call: _Call) -> Miss | None:
     if cause is None:
         cause = Cause("compacted" if tokens.input < history.input else "provider")
     return Miss(cause.reason, cause.segment, lost) if lost >= LEAST or cause.reason == "compacted" else None
-
-
-_watches: Final[WeakSet[PromptCacheHealth]] = WeakSet()
-
-
-def _after_fork() -> None:
-    for watch in list(_watches):
-        watch.after_fork()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_after_fork)

@@ -11,13 +11,12 @@ which calls of one conversation come to the same cache, which costs nothing.
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, NamedTuple, cast
-from weakref import WeakKeyDictionary, WeakSet, WeakValueDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from otel_agentcost.core import money, semconv
 from otel_agentcost.core.call import Answer, Call
@@ -25,6 +24,7 @@ from otel_agentcost.core.cost import Cost
 from otel_agentcost.core.prompt_caches import Prefix
 from otel_agentcost.core.usage import Count, Kind
 from otel_agentcost.diagnostics import warn_once
+from otel_agentcost.guard import forks
 from otel_agentcost.pricebook import PriceBook
 from otel_agentcost.savings.prompt_cache.health import PromptCacheHealth
 from otel_agentcost.savings.prompt_cache.rules import Rule, rule
@@ -80,7 +80,7 @@ class _Account:
         self.calls = 0
         self.net = money.ZERO
         self.refused = 0
-        """Marked calls in a row that have failed, for whatever reason."""
+        """Marked calls in a row that have failed, for any reason."""
 
 
 class PromptCacheMarkers:
@@ -109,7 +109,7 @@ class PromptCacheMarkers:
         """By conversation, and by place until it has answered one: the marked call that is not answered yet."""
         self._net = self._counted = money.ZERO
         self._lock = threading.Lock()
-        _all_markers.add(self)
+        forks.watch(self)
 
     def after_fork(self) -> None:
         """Replace the lock, which a thread of the parent may hold."""
@@ -289,18 +289,6 @@ class PromptCacheMarkers:
             lost = f"it cost {-account.net:.4f} US dollars more than it saved"
             self._stop(group, f"over {account.calls} calls, {lost}")
         account.calls, account.net = 0, money.ZERO
-
-
-_all_markers: Final[WeakSet[PromptCacheMarkers]] = WeakSet()
-
-
-def _after_fork() -> None:
-    for each in list(_all_markers):
-        each.after_fork()
-
-
-if hasattr(os, "register_at_fork"):  # pragma: no branch - not on Windows, where nothing forks
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 # --- when ---

@@ -218,7 +218,7 @@ class ResponseCache:
     def _steps(self, wanted: Exchange, seconds: float) -> Iterator[_Pause | _Wait]:
         """Yield what to wait for, until the call has an answer or is to be made."""
         if wanted.streamed:
-            return  # it is read when the application likes, or never: nobody waits for it
+            return  # the application may read it late or never: no call waits for it
         flight = Flight(wanted.runner)
         there = self._flights.join(wanted.key, flight)
         if there is not flight:

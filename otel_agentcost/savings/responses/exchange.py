@@ -146,11 +146,11 @@ class Exchange:
         self.owner: str | None = None
         """The name under which this process has claimed the key in a shared store; None if it has not."""
         self.land: Callable[[Entry | None], None] | None = None
-        """Ends the flight that others wait for; None if nobody can."""
+        """Ends the flight that others wait for; None if no call can."""
         self.rehearse: Callable[[Entry], None] | None = None
         """Takes the answer that is kept, for the semantic cache in shadow; None without one."""
         self.remember: Callable[[str], None] | None = None
-        """Takes the digest of who sends the requests of this client (`keys.who_of`); None if nobody does."""
+        """Takes the digest of who sends the requests of this client (`keys.who_of`); None if it is not needed."""
         self.asked_by: str | None = None
         """The digest of who has sent the last request of this client (`keys.who_of`); None if it is not known."""
         self.runner: Runner = runner()

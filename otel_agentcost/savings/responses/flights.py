@@ -36,7 +36,7 @@ class Flight:
         self._begun = time.monotonic()
 
     def ends_in(self, longest: float) -> float:
-        """Return the seconds for which it is worth waiting: a stream that nobody reads may never end."""
+        """Return the seconds for which it is worth waiting: a stream that is not read may never end."""
         return self._begun + longest - time.monotonic()
 
     def is_of(self, runner: Runner) -> bool:

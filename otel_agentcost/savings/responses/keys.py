@@ -220,7 +220,7 @@ def _body(sent: Sent) -> bytes:
         return content
     if not isinstance(body, dict):
         return content
-    # Nothing of the address that is dropped may be shown by an answer, whatever its format: see `_SHOWN`.
+    # No answer of any format may show a part of the address that is dropped here: see `_SHOWN`.
     name = "openai_responses" if urlsplit(sent.url).path.endswith("/responses") else ""
     text = canonical(cast("dict[str, Any]", body), name)
     return content if text is None else text.encode("utf-8", "surrogatepass")

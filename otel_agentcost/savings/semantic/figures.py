@@ -35,7 +35,7 @@ class Figures:
     wrong: int = 0
     """Served answers that were not those of the model, as the judge has said."""
     unknown: int = 0
-    """Served answers in other words, about which nobody has said anything. They may be wrong."""
+    """Served answers in other words that no judge has seen. They may be wrong."""
     failed: int = 0
     dropped: int = 0
     reasons: dict[str, int] = field(default_factory=dict[str, int])

@@ -20,7 +20,7 @@ from otel_agentcost.savings.semantic.bound import DELTA, Bound
 from otel_agentcost.savings.semantic.veto import Marks, Reason, marks_of, veto
 
 Verdict = Literal["right", "wrong", "unknown"]
-"""`unknown`: the answers differ, and nobody says whether they mean the same. It never counts as right."""
+"""`unknown`: the answers differ, and no judge says whether they mean the same. It never counts as right."""
 
 Judge = Callable[[str, str, str], bool]
 """Returns whether two answers to a question mean the same: the question, the entry's answer, the real one."""

@@ -1,7 +1,7 @@
 """The semantic cache in shadow: takes answers from the cache of answers, and rehearses what it would have served.
 
 The application's call appends to a bounded queue, and nothing more. One thread asks the user's `embed` and `judge`,
-rehearses, and adds counts to a file. Whatever fails there, or is slow, is counted and said once.
+rehearses, and adds counts to a file. Failures and delays there are counted, and logged once.
 """
 
 from __future__ import annotations

@@ -10,24 +10,24 @@ A store raises if it is down. `_tolerant.TolerantStore` wraps one that is asked 
 
 from __future__ import annotations
 
-from functools import cache
 from importlib import import_module
 from importlib.metadata import EntryPoint
 from pathlib import Path
-from pkgutil import iter_modules
 from typing import Final, cast
 
 from otel_agentcost import plugins
 from otel_agentcost.core.cache_store import CacheStore
 from otel_agentcost.diagnostics import without_password
 from otel_agentcost.errors import AgentCostError
+from otel_agentcost.plugins import Schemes
 
-__all__ = ["MOST_BYTES", "StoreError", "open_store", "schemes"]
+__all__ = ["MOST_BYTES", "SCHEMES", "StoreError", "open_store"]
 
 MOST_BYTES: Final = 64 * 1024 * 1024
-"""How much a store keeps unless it is told otherwise."""
+"""How much a store keeps by default."""
 
-_GROUP: Final = "cache_stores"
+SCHEMES: Final = Schemes("cache_stores", Path(__file__).parent)
+"""The schemes of URLs of stores."""
 _VERBS: Final = ("get", "put", "claim", "unclaim", "clear", "size", "close")
 
 
@@ -46,29 +46,16 @@ def open_store(url: str, *, timeout: float = 0.25, most_bytes: int = MOST_BYTES)
     Raises:
         StoreError: The scheme is unknown, or the store cannot be opened.
     """
-    scheme, separator, _ = url.strip().partition("://")
-    scheme = scheme.lower() if separator else ""
-    if scheme in schemes():
+    scheme = plugins.scheme_of(url)
+    if scheme in SCHEMES.built_in:
         store: CacheStore = import_module(f"{__name__}.{scheme}").open_store(
             url.strip(), timeout=timeout, most_bytes=most_bytes
         )
         return store
-    entries = plugins.entry_points(_GROUP)
-    entry = next((each for each in entries if each.name.lower() == scheme), None)
+    entry = SCHEMES.entry_point(scheme)
     if entry is None:
-        known = ", ".join([*schemes(), *sorted({each.name.lower() for each in entries} - {*schemes()})])
-        raise StoreError(
-            f"The cache {shown(url)} has an unknown scheme: write memory://, sqlite:///path/to/file or "
-            f"redis://host:port/db (the schemes are {known})."
-        )
+        raise StoreError(f"The cache {shown(url)} has an unknown scheme: {SCHEMES.hint()}.")
     return _open_plugin(entry, url, timeout, most_bytes)
-
-
-@cache
-def schemes() -> tuple[str, ...]:
-    """Return the schemes of the stores of this package."""
-    found = iter_modules([str(Path(__file__).parent)])
-    return tuple(sorted(module.name for module in found if not module.name.startswith("_")))
 
 
 def shown(url: str) -> str:

@@ -65,7 +65,7 @@ class EncryptedStore:
         """
         try:
             from cryptography.exceptions import InvalidTag  # noqa: PLC0415 (an extra)
-            from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415
+            from cryptography.hazmat.primitives.ciphers.aead import AESGCM  # noqa: PLC0415 (the same)
         except ImportError as error:
             raise StoreError(
                 "OTEL_AGENTCOST_CACHE_KEY needs cryptography: pip install 'otel-agentcost[encryption]'. Nothing is "

@@ -50,7 +50,7 @@ class TolerantStore:
         return self._try(lambda: self.wrapped.put(key, scope, value, now, expires), False)
 
     def claim(self, key: str, owner: str, now: float, until: float) -> bool:
-        """See `CacheStore`. True while the store is down: nobody waits for another."""
+        """See `CacheStore`. True while the store is down: no call waits for another."""
         return self._try(lambda: self.wrapped.claim(key, owner, now, until), True)
 
     def unclaim(self, key: str, owner: str) -> None:

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from typing import Final, NamedTuple
 
 from otel_agentcost.core.cache_store import Size, Stored
-from otel_agentcost.guard.ledger._forks import ForkSafe
+from otel_agentcost.guard.fork_safe import ForkSafe
 from otel_agentcost.savings.stores import StoreError, shown
 
 __all__ = ["MemoryStore", "open_store"]

@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from functools import partial
 from hashlib import blake2b
 from typing import Any, Final
 
 from otel_agentcost.core.cache_store import Size, Stored
-from otel_agentcost.guard.ledger._forks import ForkSafe
+from otel_agentcost.guard.fork_safe import ForkSafe
+from otel_agentcost.guard.redis_server import Server, failure, open_server
 from otel_agentcost.savings.stores import StoreError, shown
 
 __all__ = ["RedisStore", "open_store"]
@@ -23,9 +23,6 @@ __all__ = ["RedisStore", "open_store"]
 ENTRY: Final = b"{agentcost-cache}:1:entry:"
 CLAIM: Final = b"{agentcost-cache}:1:claim:"
 """The beginnings of the names, with the version of what is behind them."""
-
-CONNECT_SECONDS: Final = 0.5
-"""Timeout for connecting, which happens once and takes several round trips over TLS: longer than for an answer."""
 
 _AT_ONCE: Final = 500
 """Entries that `clear` looks at with one question, so that the server can serve others meanwhile."""
@@ -56,29 +53,7 @@ def open_store(url: str, *, timeout: float, most_bytes: int) -> RedisStore:
     Raises:
         StoreError: redis-py is missing, or the URL cannot be parsed.
     """
-    try:
-        import redis.backoff  # noqa: PLC0415 - an extra, and half a second
-        import redis.retry  # noqa: PLC0415
-    except ImportError as error:
-        raise StoreError(f"The cache {shown(url)} needs redis-py: pip install 'otel-agentcost[redis]'.") from error
-    _, _, rest = url.partition("://")
-    secure = url.lower().startswith(("rediss:", "valkeys:"))
-    # A connection that the server has closed is replaced once; a request that timed out is not repeated.
-    retry = redis.retry.Retry(redis.backoff.NoBackoff(), 1, supported_errors=(redis.ConnectionError,))
-    library: Any = redis
-    make: Callable[[], Any] = partial(
-        library.ConnectionPool.from_url,
-        f"redis{'s' * secure}://{rest}",
-        socket_connect_timeout=max(timeout, CONNECT_SECONDS),
-        socket_timeout=timeout,
-        retry=retry,
-    )
-    try:
-        pool = make()
-        pool.connection_class(**pool.connection_kwargs)  # raises if an option of the URL is unknown
-    except (ValueError, TypeError, library.RedisError) as error:
-        raise StoreError(f"The cache {shown(url)} cannot be parsed: {error}.") from error
-    return RedisStore(url, library, make, most_bytes)
+    return RedisStore(url, open_server(url, timeout, "cache", StoreError), most_bytes)
 
 
 class RedisStore(ForkSafe):
@@ -87,10 +62,9 @@ class RedisStore(ForkSafe):
     shared = True
     blocking = True
 
-    def __init__(self, url: str, redis: Any, make_pool: Callable[[], Any], most_bytes: int) -> None:
+    def __init__(self, url: str, server: Server, most_bytes: int) -> None:
         self._url = url
-        self._redis = redis
-        self._make_pool = make_pool
+        self._redis, self._make_pool = server
         self._most = most_bytes
         self._connect()
         super().__init__()
@@ -192,18 +166,7 @@ class RedisStore(ForkSafe):
         try:
             return verb()
         except (self._redis.RedisError, OSError) as error:
-            raise self._error(error) from error
-
-    def _error(self, error: Exception) -> StoreError:
-        errors = self._redis.exceptions
-        cause = " ".join(str(error).split()).rstrip(".") or type(error).__name__
-        if isinstance(error, errors.AuthenticationError) or cause.startswith("NOAUTH"):
-            what = "rejects the login"
-        elif isinstance(error, (errors.ConnectionError, errors.TimeoutError, OSError)):
-            what = "is not reachable"
-        else:
-            what = "cannot be used"
-        return StoreError(f"The cache {shown(self._url)} {what}: {cause}.")
+            raise StoreError(f"The cache {shown(self._url)} {failure(self._redis, error)}") from error
 
 
 def _hashed(text: str) -> bytes:

@@ -7,19 +7,14 @@ has one connection, under a lock.
 
 from __future__ import annotations
 
-import os
-import re
 import sqlite3
-import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from otel_agentcost.core.cache_store import Size, Stored
-from otel_agentcost.diagnostics import reraise_foreign
-from otel_agentcost.guard.ledger._forks import ForkSafe
-from otel_agentcost.savings.stores import StoreError, shown
+from otel_agentcost.guard.sqlite_file import SqliteFile, cause_of, path_of, write_ahead
+from otel_agentcost.savings.stores import StoreError
 
 __all__ = ["SqliteStore", "open_store"]
 
@@ -68,9 +63,6 @@ ON CONFLICT (key) DO UPDATE SET owner = excluded.owner, until = excluded.until
 WHERE owner = excluded.owner OR until <= ?
 """
 
-_INHERITED: list[sqlite3.Connection | None] = []
-"""Connections of a parent process: never used and never closed."""
-
 
 def open_store(url: str, *, timeout: float, most_bytes: int) -> SqliteStore:
     """Open the store in the file that `url` names: three slashes and a path, so four slashes for an absolute path.
@@ -78,34 +70,19 @@ def open_store(url: str, *, timeout: float, most_bytes: int) -> SqliteStore:
     Raises:
         StoreError: The URL names no file.
     """
-    rest = url.partition("://")[2]
-    if not rest.startswith("/") or rest in ("/", "/:memory:"):
-        raise StoreError(
-            f"The cache {shown(url)} names no file: it is sqlite:///relative/path or sqlite:////absolute/path."
-        )
-    if os.name != "nt" and re.match(r"/[A-Za-z]:[\\/]", rest):  # a file of that name would be made
-        raise StoreError(f"The cache {shown(url)} is in a path of Windows, and this system is not.")
-    if "?" in rest:
-        raise StoreError(f"The cache {shown(url)} has parameters: a file takes none, remove them.")
-    try:  # absolute now: a program may change its directory before its first call
-        return SqliteStore(Path(rest[1:]).expanduser().absolute(), timeout, most_bytes)
-    except RuntimeError as error:
-        raise StoreError(f"The cache {shown(url)} is in a home directory that is not known.") from error
+    return SqliteStore(path_of(url, "cache", StoreError), timeout, most_bytes)
 
 
-class SqliteStore(ForkSafe):
+class SqliteStore(SqliteFile):
     """Implements `CacheStore`."""
 
     shared = True
     blocking = True
 
     def __init__(self, path: Path, wait_seconds: float, most_bytes: int) -> None:
-        self.path = path
-        self._wait_seconds = wait_seconds
         self._most = most_bytes
-        self._connection: sqlite3.Connection | None = None
         self._puts = 0
-        super().__init__()
+        super().__init__(path, wait_seconds)
 
     def get(self, key: str, now: float) -> Stored | None:
         """See `CacheStore`."""
@@ -152,25 +129,6 @@ class SqliteStore(ForkSafe):
         sql = "SELECT count(*), coalesce(sum(size), 0) FROM entries WHERE expires > ?"
         return Size(*self._run(lambda connection: connection.execute(sql, (now,)).fetchone()))
 
-    def close(self) -> None:
-        """See `CacheStore`."""
-        with self._lock:
-            self._disconnect()
-
-    def __del__(self) -> None:
-        # Garbage collection closes a connection too, but Python 3.13 warns of it.
-        with suppress(Exception):
-            self._disconnect()
-
-    def before_fork(self) -> None:
-        """Close the connection: SQLite's locks belong to the process, so neither of the two could use it safely."""
-        self._disconnect()
-
-    def after_fork(self) -> None:
-        """Drop, without closing it, a connection that was inherited by a fork outside Python's control."""
-        _INHERITED.append(self._connection)
-        self._connection = None
-
     # --- under the lock ---
 
     def _make_room(self, connection: sqlite3.Connection, size: int) -> None:
@@ -195,41 +153,6 @@ class SqliteStore(ForkSafe):
 
         return self._run(within)
 
-    def _run(self, verb: Callable[[sqlite3.Connection], _T]) -> _T:
-        """Run a verb. No context manager of Python code around the lock: an exception could leave it locked."""
-        with self._lock:
-            connection = None
-            try:
-                connection = self._connection or self._connect()
-                if connection.in_transaction:  # an interrupted verb could not end it
-                    connection.execute("ROLLBACK")
-                return verb(connection)
-            except BaseException as error:  # of others too: no transaction may stay open
-                if connection is not None and connection.in_transaction:
-                    with suppress(sqlite3.Error):
-                        connection.execute("ROLLBACK")
-                reraise_foreign(error)
-                if not isinstance(error, (sqlite3.Error, OSError)):
-                    raise
-                self._disconnect()
-                raise self._error(error) from error
-
-    def _connect(self) -> sqlite3.Connection:
-        # Created here for its mode, which SQLite copies to its other files. An existing file is never opened: closing
-        # any descriptor of it would drop the locks of all connections of this process.
-        with suppress(FileExistsError):
-            os.close(os.open(self.path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-        connection = sqlite3.connect(
-            self.path, timeout=self._wait_seconds, isolation_level=None, check_same_thread=False
-        )
-        try:
-            self._prepare(connection)
-        except BaseException:
-            connection.close()
-            raise
-        self._connection = connection
-        return connection
-
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Create the tables in a new file; refuse the file of another program or version."""
         if not self._is_ours(connection):
@@ -239,11 +162,7 @@ class SqliteStore(ForkSafe):
                     connection.execute(statement)
             connection.execute("COMMIT")
         connection.execute("PRAGMA synchronous = NORMAL")
-        for _ in range(50):  # SQLite does not wait for this lock; without WAL everything is slower, and still correct
-            with suppress(sqlite3.OperationalError):
-                connection.execute("PRAGMA journal_mode = WAL")
-                break
-            time.sleep(0.01)
+        write_ahead(connection)
 
     def _is_ours(self, connection: sqlite3.Connection) -> bool:
         """Return False for a new file.
@@ -265,15 +184,8 @@ class SqliteStore(ForkSafe):
             )
         return True
 
-    def _disconnect(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
     def _error(self, error: Exception) -> StoreError:
-        cause = " ".join(str(error).split()).partition(" with text ")[0]  # that text is content
-        if isinstance(error, OSError):
-            cause = error.strerror or cause
+        cause = cause_of(error).partition(" with text ")[0]  # that text is content
         return StoreError(f"The cache file {str(self.path)!r} cannot be used: {cause}.")
 
 

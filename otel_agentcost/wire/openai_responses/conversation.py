@@ -47,7 +47,7 @@ class _ResponsesConversation(MessageList):
             items.append(ToolResult(identifier(get(message, "call_id")), result, error=failed))
 
     def pair(self, message: Any, items: list[Item]) -> None:
-        """Append what has a `call_id`, of whatever kind of call, and approvals."""
+        """Append calls of every kind that have a `call_id`, and approvals."""
         kind = text(message, "type") or ""
         if kind == "mcp_approval_request":
             items.append(make_tool_call(identifier(get(message, "id")), kind, None))

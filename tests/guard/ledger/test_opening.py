@@ -21,7 +21,7 @@ from tests.guard.ledger.calls import NOW, amounts, claim, stands
         ("postgres://u:s3cret@db/x", "has an unknown scheme: write memory://"),
         ("memory", "has an unknown scheme: write memory://"),
         ("", "has an unknown scheme: write memory://"),
-        ("_forks://", "has an unknown scheme: write memory://"),
+        ("_memory_accounts://", "has an unknown scheme: write memory://"),
         ("memory://s3cret:s3cret@host", "takes none"),
         ("sqlite://", "names no file"),
         ("sqlite:///", "names no file"),

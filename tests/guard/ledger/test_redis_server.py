@@ -76,7 +76,7 @@ def test_a_key_without_an_end_is_kept(redis_server: Server) -> None:
 
 @pytest.mark.parametrize("kind", [rolling(), claim("user/40m/u1", until=NOW + WINDOW)], ids=["rolling", "idle"])
 def test_a_clock_that_is_ahead_does_not_make_keys_end_early(redis_server: Server, kind: Claim) -> None:
-    """Redis' own clock deletes them: each call extends them by its own clock, whatever the end of the key is."""
+    """Redis' own clock deletes them: each call extends them by its own clock, also if the end of the key stays."""
     redis_server.empty()
     ledger, client, name = open_ledger(redis_server.url), redis_server.client, f"{{agentcost}}:key:{kind.key}"
     ahead = replace(kind, until=NOW + WINDOW + 10**6)

@@ -6,13 +6,13 @@ from collections.abc import Callable
 from typing import Any
 
 import anthropic
-import boto3
 import cohere
 import httpx
 import ollama
 from google import genai
 
 from otel_agentcost.savings.context.hook import LongContext
+from tests.integrations.sdks.bedrock import bedrock
 from tests.support.budgeted_calls import client
 from tests.support.model_server import ModelServer
 
@@ -63,15 +63,8 @@ def ask_gemini(server: ModelServer, messages: Any) -> None:
 
 
 def ask_converse(server: ModelServer, messages: Any) -> None:
-    made: Any = boto3.client(
-        "bedrock-runtime",
-        region_name="us-east-1",
-        endpoint_url=server.url,
-        aws_access_key_id="none",
-        aws_secret_access_key="none",
-    )
-    made.converse(modelId="anthropic.claude-3-haiku-20240307-v1:0", messages=messages)
-    made.close()
+    with bedrock(server) as made:
+        made.converse(modelId="anthropic.claude-3-haiku-20240307-v1:0", messages=messages)
 
 
 def ask_mistral(server: ModelServer, messages: Any) -> None:

@@ -1,4 +1,4 @@
-"""The hook for long histories: what it is told, and what sees the shorter history."""
+"""The hook for long histories: the facts that it gets, and what sees the shorter history."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def test_budgets_reserve_for_what_is_sent(telemetry: Telemetry, server: ModelSer
 
 
 def test_streams_raw_responses_and_async_calls(telemetry: Telemetry, server: ModelServer) -> None:
-    """All of them send the shorter history, whatever kind of function the hook is."""
+    """All of them send the shorter history, with every kind of hook."""
     messages: Any = turns(plain)
 
     async def hook(context: LongContext) -> list[Any]:

@@ -72,7 +72,7 @@ CALLS = [
 
 @pytest.mark.parametrize(("call", "output"), CALLS)
 def test_calls_of_the_responses_api_are_kept_with_their_results(call: str, output: str) -> None:
-    """Whatever kind they are of."""
+    """This holds for every kind of call."""
     begun = {"type": call, "id": "i1", "call_id": "c1", "name": "n", "arguments": "{}"}
     ended = {"type": output, "call_id": "c1", "output": "o", "approval_request_id": "i1"}
     before = history(RESPONSES, LONG, begun, ended, QUESTION)

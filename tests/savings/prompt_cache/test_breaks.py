@@ -91,7 +91,7 @@ def test_a_change_in_every_call_is_a_break_in_every_call(dialect: Dialect) -> No
 
 @each_dialect
 def test_first_calls_are_none(dialect: Dialect) -> None:
-    """A new conversation has nothing to lose, whatever others have cached."""
+    """A new conversation has nothing to lose, also if others have a cache."""
     watched = Watched(dialect)
     for task in range(20):
         assert watched.ask(begun(f"Task {task}"), trace=task) is None
@@ -178,7 +178,7 @@ def test_concurrent_calls_are_none(dialect: Dialect) -> None:
 
 @each_dialect
 def test_alternating_models_are_a_break_once_each(dialect: Dialect) -> None:
-    """A router that changes the model pays for it when a model is new to the conversation, and is told so."""
+    """A router that changes the model pays for it when a model is new to the conversation, and gets an event."""
     watched = Watched(dialect)
     prompt = watched.grow(begun(), 4)
     misses: list[Miss | None] = []
@@ -202,7 +202,7 @@ def test_alternating_models_are_a_break_once_each(dialect: Dialect) -> None:
 def test_a_break_is_found_among_others(
     dialect: Dialect, turns: int, kind: str, later: int, conversation: str | None, *, mixed: bool
 ) -> None:
-    """Whatever else goes on: other conversations in between are not reported, the break is, and only once."""
+    """Other conversations in between are not reported; the break is reported, once."""
     watched = Watched(dialect)
     prompt = other = begun()
     other = begun("Something else.")

@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import anthropic
-import boto3
 import httpx2
 import openai
 import pytest
@@ -24,8 +23,10 @@ from otel_agentcost.diagnostics import forget_causes
 from otel_agentcost.savings.prompt_cache.markers import lifetime_for
 from otel_agentcost.testing import Answer, FakeModel, ModelRequest
 from tests.calls.test_bill_labels import Elsewhere
+from tests.integrations.sdks.bedrock import bedrock
 from tests.savings.prompt_cache.test_calls import history
 from tests.support.budgeted_calls import Later, budgeted
+from tests.support.every_provider import CONVERSE
 from tests.support.in_memory import Telemetry
 from tests.support.model_server import ModelServer, json_reply
 from tests.support.replies import chat, message
@@ -249,26 +250,11 @@ def test_budgets_reserve_for_the_writes(telemetry: Telemetry) -> None:
 def test_converse_gets_a_cache_point(telemetry: Telemetry, model_server: ModelServer) -> None:
     """At the end of the last message, if botocore knows it."""
     usage = {"inputTokens": 5_000, "outputTokens": 5, "totalTokens": 5_005}
-    model_server.responder = lambda _: json_reply(
-        {
-            "output": {"message": {"role": "assistant", "content": [{"text": "Hi"}]}},
-            "stopReason": "end_turn",
-            "usage": usage,
-            "metrics": {"latencyMs": 1},
-        }
-    )
-    client: Any = boto3.client(
-        "bedrock-runtime",
-        region_name="us-east-1",
-        endpoint_url=model_server.url,
-        aws_access_key_id="none",
-        aws_secret_access_key="none",
-    )
+    model_server.responder = lambda _: json_reply({**CONVERSE, "usage": usage})
     said = [{"role": each["role"], "content": [{"text": each["content"]}]} for each in history(3)]
-    with budgeted(telemetry, prompt_cache="auto"):
+    with bedrock(model_server) as client, budgeted(telemetry, prompt_cache="auto"):
         for turns in (1, 3, 5):
             client.converse(modelId="anthropic.claude-3-7-sonnet-20250219-v1:0", messages=said[:turns])
-    client.close()
     sent = [request.json["messages"] for request in model_server.requests]
     assert sent[:2] == [said[:1], said[:3]]
     assert sent[2] == [*said[:4], {**said[4], "content": [*said[4]["content"], {"cachePoint": {"type": "default"}}]}]

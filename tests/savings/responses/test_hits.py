@@ -31,7 +31,7 @@ def test_off_by_default(model_server: ModelServer, telemetry: Telemetry) -> None
 
 
 def test_a_hit_costs_nothing_and_says_what_it_saved(model_server: ModelServer, telemetry: Telemetry) -> None:
-    """The span has the tokens of the answer under names that nobody prices; metrics count savings, and no cost."""
+    """The span has the tokens of the answer under names that no backend prices; metrics count savings, and no cost."""
     with caching(model_server, telemetry) as made:
         first, second = ask(made), ask(made)
     assert first == second
@@ -80,7 +80,7 @@ def test_an_object_of_a_hit_can_be_copied_and_pickled(model_server: ModelServer,
 
 
 def test_a_stream_is_replayed_in_the_pieces_in_which_it_came(model_server: ModelServer, telemetry: Telemetry) -> None:
-    """Whoever reads raw bytes sees the same pieces."""
+    """A reader of raw bytes gets the same pieces."""
     with caching(model_server, telemetry) as made:
         live, hit = (
             list(made.chat.completions.with_raw_response.create(**STREAM).http_response.iter_raw()) for _ in range(2)
@@ -137,7 +137,7 @@ def test_users_of_a_tenant_share(model_server: ModelServer, telemetry: Telemetry
 
 
 def test_two_keys_do_not_share(model_server: ModelServer, telemetry: Telemetry) -> None:
-    """Who has another key may have other rights, whatever the attribution says. The call is made as a first one."""
+    """Another key may have other rights, also with the same attribution. The call is made as a first one."""
     with (
         caching(model_server, telemetry, budgets=read(["total/day:calls=2"])) as made,
         client(model_server, api_key="other") as other,

@@ -43,7 +43,7 @@ def test_a_field_that_changes_no_answer_is_dropped(field: str) -> None:
     ids=str,
 )
 def test_any_other_field_makes_another_request(other: dict[str, Any]) -> None:
-    """Whatever else differs may change the answer."""
+    """Every other difference may change the answer."""
     assert canonical({**BODY, **other}) != canonical(BODY)
 
 
@@ -169,7 +169,7 @@ def made_up(draw: random.Random) -> dict[str, Any]:
 
 
 def test_no_answer_crosses_a_tenant_in_100_000_requests() -> None:
-    """Whatever is found under a key was asked by the same tenant, with the same words."""
+    """Each entry that a key finds was asked by the same tenant, with the same words."""
     draw, store, tenants = random.Random(15), open_store("memory://", most_bytes=1 << 30), dict[str, int]()
     for number in range(100_000):
         tenant, body = f"tenant={draw.randrange(50)}", made_up(draw)

@@ -183,7 +183,7 @@ def test_an_answer_without_usage(model_server: ModelServer, telemetry: Telemetry
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 422, 429, 500, 503])
 def test_an_error(status: int, model_server: ModelServer, telemetry: Telemetry) -> None:
-    """No error is kept, whatever its status."""
+    """No error of any status is kept."""
     model_server.replies(json_reply({"error": {"message": "no"}}, status=status))
     with caching(model_server, telemetry) as made:
         with pytest.raises(openai.APIStatusError):

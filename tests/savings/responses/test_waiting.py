@@ -63,7 +63,7 @@ def test_other_questions_do_not_wait(model_server: ModelServer, telemetry: Telem
 def test_tasks_wait_for_one_and_the_loop_goes_on(
     store: str, model_server: ModelServer, telemetry: Telemetry, tmp_path: Path
 ) -> None:
-    """Other tasks of the event loop run meanwhile, whatever the store."""
+    """Other tasks of the event loop run meanwhile, with every store."""
     model_server.responder = slowly
     ticks: list[float] = []
 
@@ -132,7 +132,7 @@ def test_nobody_waits_for_a_response_that_is_not_read(model_server: ModelServer,
 def test_a_task_does_not_wait_for_itself(
     store: str, model_server: ModelServer, telemetry: Telemetry, tmp_path: Path
 ) -> None:
-    """Whatever the store, and whichever threads ask it."""
+    """This holds for every store, and for every thread that asks it."""
 
     async def main() -> None:
         async with async_client(model_server) as made:

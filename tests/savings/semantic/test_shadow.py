@@ -37,7 +37,7 @@ from tools.documents import ROOT
 
 
 class Scene:
-    """An application with the shadow, whose model answers each question as it is told."""
+    """An application with the shadow, whose model gives each question its answer."""
 
     def __init__(self, server: ModelServer, path: Path) -> None:
         self.server = server

@@ -27,7 +27,7 @@ from tests.savings.semantic.fow_pairs import pairs
     ],
 )
 def test_what_is_asked_for_differs(one: str, other: str, reason: str) -> None:
-    """Two questions that differ in what matters are told apart, with the reason, whichever comes first."""
+    """Two questions that differ in what matters are distinguished in both orders, with the reason."""
     assert veto(marks_of(one), marks_of(other)) == reason
     assert veto(marks_of(other), marks_of(one)) == reason
 

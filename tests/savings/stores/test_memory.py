@@ -28,7 +28,7 @@ def test_what_is_used_stays() -> None:
 
 
 def test_claims_are_bounded() -> None:
-    """Claims that nobody gives up do not fill the memory; what is beyond the bound may be fetched twice."""
+    """Claims that are never given up do not fill the memory; what is beyond the bound may be fetched twice."""
     store = MemoryStore(3_000)
     for i in range(CLAIMS_AT_MOST + 10):
         assert store.claim(str(i), "me", NOW, LATER)

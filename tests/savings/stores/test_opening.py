@@ -11,7 +11,7 @@ import pytest
 
 from otel_agentcost import diagnostics, plugins
 from otel_agentcost.core.cache_store import CacheStore, Size, scope_of
-from otel_agentcost.savings.stores import StoreError, open_store, schemes
+from otel_agentcost.savings.stores import SCHEMES, StoreError, open_store
 from otel_agentcost.savings.stores._tolerant import FIRST_PAUSE, LONGEST_PAUSE, TolerantStore
 from otel_agentcost.savings.stores.memory import MemoryStore
 from tests.savings.stores.contract import LATER, NOW
@@ -42,7 +42,7 @@ def test_urls_that_name_no_store(url: str, said: str) -> None:
 
 def test_every_file_of_the_folder_is_a_scheme(tmp_path: Path) -> None:
     """The schemes are the files, and a scheme is read in any case."""
-    assert schemes() == ("memory", "redis", "rediss", "sqlite", "valkey", "valkeys")
+    assert SCHEMES.built_in == ("memory", "redis", "rediss", "sqlite", "valkey", "valkeys")
     for url in ("memory://", "MEMORY://", f"sqlite:///{tmp_path}/x", "redis://h", "rediss://h", "valkeys://h:1/2"):
         open_store(url)
     assert list(tmp_path.iterdir()) == []
@@ -97,7 +97,7 @@ def test_stores_of_other_distributions(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 class Failing(MemoryStore):
-    """A store that fails while it is told to, and counts how often it is asked."""
+    """A store that fails while its test wants that, and counts how often it is asked."""
 
     shared = True
     blocking = True

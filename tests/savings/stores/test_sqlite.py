@@ -34,7 +34,7 @@ class TestSqlite(StoreContract, BoundedContract, SharedContract):
         assert (tmp_path / "cache.db").stat().st_size < 2 * 200_000 + 100_000
 
     def test_expired_entries_are_removed(self, store: CacheStore, tmp_path: Path) -> None:
-        """What nobody asks for any more does not stay in the file, and neither do claims."""
+        """Entries and claims that are not asked for any more do not stay in the file."""
         for i in range(70):
             store.put(f"k{i}", "s", b"x", NOW, NOW + 1)
             store.claim(f"k{i}", "me", NOW, NOW + 1)
@@ -131,7 +131,7 @@ def test_a_file_that_cannot_be_written() -> None:
 
 
 def test_the_file_is_for_its_owner_only(tmp_path: Path) -> None:
-    """Answers of users are nobody else's: neither the file nor its log can be read by others."""
+    """Other users of the machine can read neither the file nor its log."""
     store = open_store(f"sqlite:///{tmp_path}/cache.db")
     store.put("k", "s", b"x", NOW, LATER)
     modes = {stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}

@@ -241,7 +241,7 @@ NOTHING = object()
 
 
 class Document:
-    """Is opened again by whoever copies it."""
+    """A copy opens it again."""
 
     def __init__(self) -> None:
         self.connection = "open"
@@ -355,7 +355,7 @@ def test_constants_of_any_kind_are_code() -> None:
 
 
 def test_new_code_gets_no_result_of_old_code(tmp_path: Path) -> None:
-    """Another version of the file begins anew, whatever it is that changed in it."""
+    """Another version of the file begins anew, after every kind of change."""
     answers = [asked(tmp_path, "service", before=f"TABLE = {i}", body="return [TABLE]") for i in range(2)]
     assert answers == ["[0]", "[1]"]
 

@@ -95,7 +95,7 @@ NEVER = {name: [f"{name} 1", f"{name} 2"] for name in ONCE}
 async def test_the_word_of_a_server(
     rules: str, servers: tuple[str, ...], expected: dict[str, list[str]], telemetry: Telemetry, tmp_path: Path
 ) -> None:
-    """`auto` believes the servers of the setting alone; a tool that may destroy something is called whatever is set."""
+    """`auto` believes the servers of the setting alone; a tool that may destroy something is always called."""
     if rules.startswith("auto") and not hasattr(mcp.ClientSession, "server_info"):
         pytest.skip("before mcp 2 a session does not have the server's name")
     settings = Settings(tool_cache=rules, tool_cache_servers=servers)

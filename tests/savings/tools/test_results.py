@@ -1,4 +1,4 @@
-"""The tool cache with hand-written tools: for whom and how long it answers, what it costs, what is never kept."""
+"""The tool cache with hand-written tools: in which scope and how long it answers, what it costs, what is never kept."""
 
 from __future__ import annotations
 
@@ -244,7 +244,7 @@ def test_what_is_never_kept(telemetry: Telemetry) -> None:
 
 
 def test_generators_cannot_be_kept() -> None:
-    """A generator with `cache` is a mistake that is told at once, and so are a time or a scope that are none."""
+    """A generator with `cache`, a time or a scope that is none: each raises at once."""
 
     def some() -> Iterator[int]:
         yield 1

@@ -1,7 +1,7 @@
 """Locks and connections in a fork: a child must neither wait for a thread of its parent nor share its connection.
 
-A ledger with a lock is a subclass of `ForkSafe`. Its lock is acquired before a fork, so that the child's copy is
-consistent, and the child gets a new lock.
+A ledger, or a store of caches, with a lock is a subclass of `ForkSafe`. Its lock is acquired before a fork, so that the
+child's copy is consistent, and the child gets a new lock.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ __all__ = ["ForkSafe"]
 
 
 class ForkSafe:
-    """Base of ledgers with one lock, and hooks for a fork of the process."""
+    """Base of ledgers and stores with one lock, and hooks for a fork of the process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
